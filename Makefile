@@ -1,0 +1,30 @@
+# facematch: PostgreSQL extension for in-database face matching.  Built with PGXS; `make install PG_CONFIG=...`.
+EXTENSION = facematch
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" facematch.control)
+
+MODULE_big = facematch
+SOURCES = $(sort $(wildcard src/*.c src/*/*.c))
+OBJS = $(SOURCES:.c=.o)
+HEADERS_ALL = $(sort $(wildcard src/*.h src/*/*.h))
+
+DATA_built = facematch--$(EXTVERSION).sql
+SQL_PARTS = $(sort $(wildcard sql/*.sql))
+
+# Results must not depend on the compiler's taste for fused multiply-add: every kernel sums in the same order with the
+# same roundings (src/simd/README.md).  No -march here: instruction sets are chosen per function and at run time.
+PG_CPPFLAGS = -I$(srcdir)/src
+PG_CFLAGS = -std=gnu11 -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -ffp-contract=off $(FACEMATCH_CFLAGS)
+SHLIB_LINK = -lm $(FACEMATCH_LDFLAGS)
+
+EXTRA_CLEAN = facematch--$(EXTVERSION).sql
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# PGXS does not track headers: rebuild on any change of one.
+$(OBJS): $(HEADERS_ALL)
+
+# The extension script, joined from its parts in reading order.
+facematch--$(EXTVERSION).sql: $(SQL_PARTS)
+	cat $^ > $@

@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * embedding.h
+ *	  The face_embedding type: a template as it is stored.
+ *
+ * One value is one template: dimensions, model tag, cached Euclidean norm and
+ * the components in IEEE 754 half precision.  The type has storage PLAIN: a
+ * template is never compressed and never leaves the row (a TOAST table would
+ * keep it after its purge, and cost four buffer reads a comparison).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_EMBEDDING_H
+#define FACEMATCH_EMBEDDING_H
+
+#include "postgres.h"
+#include "fmgr.h"
+
+/* A row of PostgreSQL's 8 kB page must hold the template and a few columns. */
+#define FACE_MAX_DIMS		4000
+#define FACE_MAX_MODEL		PG_INT16_MAX
+#define FACE_NO_MODEL		0	/* untagged: compares with any model */
+
+typedef struct FaceEmbedding
+{
+	int32		vl_len_;		/* varlena header, do not touch directly */
+	int16		dims;			/* 1 .. FACE_MAX_DIMS */
+	int16		model;			/* FACE_NO_MODEL or 1 .. FACE_MAX_MODEL */
+	float4		norm;			/* Euclidean norm of x[], > 0, finite */
+	uint16		x[FLEXIBLE_ARRAY_MEMBER];	/* IEEE half, finite, never -0 */
+} FaceEmbedding;
+
+#define FACE_EMBEDDING_SIZE(dims) \
+	(offsetof(FaceEmbedding, x) + (Size) (dims) * sizeof(uint16))
+
+#define DatumGetFaceEmbedding(d)	((FaceEmbedding *) PG_DETOAST_DATUM(d))
+#define PG_GETARG_FACE_EMBEDDING(n) DatumGetFaceEmbedding(PG_GETARG_DATUM(n))
+#define PG_RETURN_FACE_EMBEDDING(p) PG_RETURN_POINTER(p)
+
+/*
+ * typmod: dimensions in the upper bits, model tag in the lower 15.  Either may
+ * be 0 for "any" within the typmod; -1 means no typmod at all.
+ */
+#define FACE_TYPMOD(dims, model)	(((int32) (dims) << 15) | (int32) (model))
+#define FACE_TYPMOD_DIMS(typmod)	((typmod) >> 15)
+#define FACE_TYPMOD_MODEL(typmod)	((typmod) & 0x7FFF)
+
+/*
+ * Make a template from float32 components: rounds to half (nearest even),
+ * turns -0 into +0, computes the norm.  Errors, none of which repeats a value:
+ * 22003 for a component beyond half precision, 22P02/22000-class for NaN,
+ * infinity and a template whose every component rounds to zero.
+ */
+extern FaceEmbedding *face_embedding_from_floats(int dims, int model, const float *values);
+
+/*
+ * The three comparisons.  Both arguments must have the same dimensions and not
+ * be of different models (face_check_comparable raises 22023-class errors).
+ * Cosine distance is in [0, 2], Euclidean >= 0, negative inner product any
+ * finite value.  The same bits on every CPU.
+ */
+extern void face_check_comparable(const FaceEmbedding *a, const FaceEmbedding *b);
+extern double face_cosine_distance(const FaceEmbedding *a, const FaceEmbedding *b);
+extern double face_euclidean_distance(const FaceEmbedding *a, const FaceEmbedding *b);
+extern double face_negative_inner_product(const FaceEmbedding *a, const FaceEmbedding *b);
+
+/* Cosine similarity, 1 - cosine distance, in [-1, 1]. */
+extern double face_cosine_similarity(const FaceEmbedding *a, const FaceEmbedding *b);
+
+#endif							/* FACEMATCH_EMBEDDING_H */

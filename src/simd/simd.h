@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * simd.h
+ *	  Distance kernels over half-precision components, chosen at run time.
+ *
+ * The lowest layer: knows arrays of numbers, nothing of PostgreSQL beyond its
+ * integer types.  One file per instruction set, one table per file, and
+ * dispatch.c picks the table by CPU or by the facematch.simd setting.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_SIMD_H
+#define FACEMATCH_SIMD_H
+
+#include "c.h"
+
+typedef struct FaceKernels
+{
+	const char *name;			/* "portable", "avx2", "avx512", "neon" */
+
+	/* sum of a[i] * b[i] */
+	double		(*dot) (int n, const uint16 *a, const uint16 *b);
+
+	/* sum of (a[i] - b[i])^2 */
+	double		(*l2_squared) (int n, const uint16 *a, const uint16 *b);
+
+	/* IEEE half <-> float32, round to nearest even; overflow gives infinity */
+	void		(*half_to_float) (int n, const uint16 *src, float *dst);
+	void		(*float_to_half) (int n, const float *src, uint16 *dst);
+} FaceKernels;
+
+/* The table in use.  Points to the portable one until face_simd_init(). */
+extern const FaceKernels *face_kernels;
+
+/* Pick the best table that this CPU can run; called once by _PG_init. */
+extern void face_simd_init(void);
+
+/* Switch to a table by name ("auto" for the best); false if it cannot run here. */
+extern bool face_simd_select(const char *name);
+
+/* Every table of this build that this CPU can run, best first; NULL at the end. */
+extern const FaceKernels *const *face_simd_available(void);
+
+#endif							/* FACEMATCH_SIMD_H */
