@@ -1,0 +1,130 @@
+/*-------------------------------------------------------------------------
+ *
+ * codec.h
+ *	  Templates as short codes, probes as look-up tables, and proven bounds.
+ *
+ * A template u (unit length) is centred, rotated at random and kept as two
+ * codes: a sketch (1, 2 or 4 bits a dimension) that a scan reads for every
+ * template, and a refinement (4 or 8 bits) that it reads for the few whose
+ * sketch passes.  From a code and the probe follow bounds on the distance.
+ * Knows nothing of pages.  docs/exactness.md derives what is computed here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_CODEC_H
+#define FACEMATCH_CODEC_H
+
+#include "embedding/embedding.h"
+
+/* Templates whose sketches are interleaved so that one shuffle scores all. */
+#define FACE_BLOCK_SLOTS	16
+
+typedef enum FaceMetric
+{
+	FACE_COSINE,
+	FACE_EUCLIDEAN,
+	FACE_NEGATIVE_INNER_PRODUCT
+} FaceMetric;
+
+/* What every code of one index has in common. */
+typedef struct FaceCodec
+{
+	int			dims;
+	int			padded;			/* dimensions after rotation, multiple of 64 */
+	int			sketch_bits;	/* 1, 2 or 4 */
+	int			refine_bits;	/* 4 or 8 */
+	int			groups;			/* nibbles a sketch: padded * sketch_bits / 4 */
+	Size		block_bytes;	/* sketches of one block: groups / 2 * FACE_BLOCK_SLOTS */
+	Size		refine_bytes;	/* refinement code of one template */
+	struct FaceRotation *rotation;
+} FaceCodec;
+
+/*
+ * A centre: mean of unit-length templates, already rotated.  The zero centre
+ * is always valid.
+ */
+typedef struct FaceCentre
+{
+	float		norm_squared;	/* of the values below */
+	float		values[FLEXIBLE_ARRAY_MEMBER];	/* codec->padded */
+} FaceCentre;
+
+#define FACE_CENTRE_SIZE(codec) (offsetof(FaceCentre, values) + sizeof(float) * (codec)->padded)
+
+/* Per-template numbers beside the sketch, arrays of one page (SoA), 8 bytes a template. */
+typedef struct FaceSketchScalars
+{
+	uint16		inverse;		/* half: lenmax / (|code| cos) */
+	uint16		tangent;		/* half, rounded up: tan of angle(code, residual) */
+	int16		centre_product;	/* fixed point: unit template . centre */
+	uint16		norm;			/* log scale: |template| */
+} FaceSketchScalars;
+
+/* Per-template numbers beside the refinement code. */
+typedef struct FaceRefineScalars
+{
+	float		cosine;			/* of the angle between code and residual */
+	float		length;			/* |code levels| */
+	float		centre_product;
+	float		norm;
+} FaceRefineScalars;
+
+/* One template encoded; sketch = groups / 2 bytes (low nibble: even group). */
+typedef struct FaceCodes
+{
+	FaceSketchScalars sketch_scalars;
+	FaceRefineScalars refine_scalars;
+	uint8	   *sketch;
+	uint8	   *refine;
+} FaceCodes;
+
+/* A probe prepared against one centre. */
+typedef struct FaceQuery FaceQuery;
+
+/* All functions palloc in the current memory context. */
+extern FaceCodec *face_codec_create(int dims, uint64 seed);
+extern void face_codec_rotate(const FaceCodec *codec, const FaceEmbedding *e, bool unit, float *out);	/* out: padded */
+extern FaceCodes *face_codes_create(const FaceCodec *codec);
+extern void face_encode(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbedding *e, FaceCodes *out);
+
+/* approximate unit template (rotated, centre added back) from its refinement code: out[padded] */
+extern void face_decode(const FaceCodec *codec, const FaceCentre *centre, const uint8 *refine,
+						const FaceRefineScalars *s, float *out);
+
+/* Put a sketch into, or zero it in, place `slot` of an interleaved block. */
+extern void face_block_put(const FaceCodec *codec, uint8 *block, int slot, const uint8 *sketch);
+extern void face_block_clear(const FaceCodec *codec, uint8 *block, int slot);
+
+/*
+ * miss_probability in [0, 1): chance that a lower bound exceeds the true
+ * distance, per comparison, shared between sketch and refinement.  0: the
+ * deterministic bound.
+ */
+extern FaceQuery *face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbedding *probe,
+									FaceMetric metric, double miss_probability);
+
+/*
+ * lower[i] <= distance of template i (but for the miss probability), for
+ * nblocks consecutive blocks; scalars are arrays of nblocks * FACE_BLOCK_SLOTS.
+ * Slots that hold no template get some value; the caller masks them.
+ */
+extern void face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks,
+									 const FaceSketchScalars *scalars, float *lower);
+
+/*
+ * Bounds by the refinement code.  lower: may be exceeded with the miss
+ * probability (prune by it).  safe_lower <= distance <= safe_upper: at
+ * FACE_SAFE_PROBABILITY or better whatever miss_probability says (what the
+ * executor is told must never exceed the distance it computes itself, or the
+ * query fails).
+ */
+#define FACE_SAFE_PROBABILITY	1e-15
+typedef struct FaceBounds
+{
+	double		lower;
+	double		safe_lower;
+	double		safe_upper;
+} FaceBounds;
+extern void face_query_refine(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, FaceBounds *out);
+
+#endif							/* FACEMATCH_CODEC_H */
