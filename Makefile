@@ -5,14 +5,14 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" facematch.con
 MODULE_big = facematch
 SOURCES = $(sort $(wildcard src/*.c src/*/*.c))
 OBJS = $(SOURCES:.c=.o)
-HEADERS_ALL = $(sort $(wildcard src/*.h src/*/*.h))
+ALL_HEADERS = $(sort $(wildcard src/*.h src/*/*.h))
 
 DATA_built = facematch--$(EXTVERSION).sql
 SQL_PARTS = $(sort $(wildcard sql/*.sql))
 
 # Results must not depend on the compiler's taste for fused multiply-add: every kernel sums in the same order with the
 # same roundings (src/simd/README.md).  No -march here: instruction sets are chosen per function and at run time.
-PG_CPPFLAGS = -I$(srcdir)/src
+PG_CPPFLAGS = -I$(srcdir)/src -DFACEMATCH_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -ffp-contract=off $(FACEMATCH_CFLAGS)
 SHLIB_LINK = -lm $(FACEMATCH_LDFLAGS)
 
@@ -23,7 +23,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # PGXS does not track headers: rebuild on any change of one.
-$(OBJS): $(HEADERS_ALL)
+$(OBJS) $(OBJS:.o=.bc): $(ALL_HEADERS)
 
 # The extension script, joined from its parts in reading order.
 facematch--$(EXTVERSION).sql: $(SQL_PARTS)

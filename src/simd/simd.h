@@ -14,6 +14,10 @@
 
 #include "c.h"
 
+/*
+ * All tables return the same bits for the same arguments (README.md), whatever
+ * the alignment.  Distances are defined for finite halves and n >= 0.
+ */
 typedef struct FaceKernels
 {
 	const char *name;			/* "portable", "avx2", "avx512", "neon" */
@@ -34,6 +38,9 @@ extern const FaceKernels *face_kernels;
 
 /* Pick the best table that this CPU can run; called once by _PG_init. */
 extern void face_simd_init(void);
+
+/* A table by name ("auto" for the best); NULL if it cannot run here. */
+extern const FaceKernels *face_simd_find(const char *name);
 
 /* Switch to a table by name ("auto" for the best); false if it cannot run here. */
 extern bool face_simd_select(const char *name);

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between PostgreSQL 15, 17 and 18, in one place.
+ *
+ * Include after postgres.h.  Everything else in this extension is written as
+ * for the newest of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_COMPAT_H
+#define FACEMATCH_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "facematch needs PostgreSQL 15 or later"
+#endif
+
+/* varlena macros moved out of postgres.h */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 18 lets a module state its name and version (pg_get_loaded_modules) */
+#ifdef PG_MODULE_MAGIC_EXT
+#define FACE_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "facematch", .version = FACEMATCH_VERSION)
+#else
+#define FACE_MODULE_MAGIC	PG_MODULE_MAGIC
+#endif
+
+#endif							/* FACEMATCH_COMPAT_H */

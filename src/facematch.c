@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ *
+ * facematch.c
+ *	  The module: what happens when a backend loads it, and its settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "simd/simd.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+FACE_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+PG_FUNCTION_INFO_V1(facematch_simd_level);
+
+/* facematch.simd: the values are positions in this array */
+static const struct config_enum_entry simd_options[] = {
+	{"auto", 0, false},
+	{"portable", 1, false},
+	{"avx2", 2, false},
+	{"avx512", 3, false},
+	{"neon", 4, false},
+	{NULL, 0, false}
+};
+
+static int	simd_setting = 0;
+
+static bool
+check_simd(int *newval, void **extra, GucSource source)
+{
+	const char *name = simd_options[*newval].name;
+	StringInfoData usable;
+
+	if (face_simd_find(name) != NULL)
+		return true;
+
+	initStringInfo(&usable);
+	appendStringInfoString(&usable, "auto");
+	for (const FaceKernels *const *table = face_simd_available(); *table != NULL; table++)
+		appendStringInfo(&usable, ", %s", (*table)->name);
+
+	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	GUC_check_errdetail("This server's CPU or operating system cannot run the \"%s\" kernels.", name);
+	GUC_check_errhint("Available values: %s.", usable.data);
+	return false;
+}
+
+static void
+assign_simd(int newval, void *extra)
+{
+	(void) face_simd_select(simd_options[newval].name);
+}
+
+void
+_PG_init(void)
+{
+	face_simd_init();
+
+	DefineCustomEnumVariable("facematch.simd",
+							 "Instruction set of the distance kernels.",
+							 "All of them return the same distances; \"auto\" takes the fastest that this server can run.",
+							 &simd_setting,
+							 0,
+							 simd_options,
+							 PGC_USERSET,
+							 0,
+							 check_simd,
+							 assign_simd,
+							 NULL);
+
+	MarkGUCPrefixReserved("facematch");
+}
+
+/* facematch.simd_level() returns text */
+Datum
+facematch_simd_level(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(face_kernels->name));
+}

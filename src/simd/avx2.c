@@ -1,0 +1,147 @@
+/*-------------------------------------------------------------------------
+ *
+ * avx2.c
+ *	  Distance kernels for x86-64 CPUs with AVX2, FMA and F16C (since 2013).
+ *
+ * One step takes FACE_LANES components into four vectors of eight lanes.
+ * The same bits as portable.c: README.md says why.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "c.h"
+
+#include "simd/half.h"
+#include "simd/kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+/* per function, not per file: the LLVM bitcode build shares one set of flags */
+#define TARGET __attribute__((target("avx2,fma,f16c")))
+
+#define WIDTH	8				/* float32 lanes of a vector */
+#define VECTORS (FACE_LANES / WIDTH)
+
+typedef void (*Step) (__m256 *lanes, const uint16 *a, const uint16 *b);
+
+TARGET static inline __m256
+load(const uint16 *x)
+{
+	return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) x));
+}
+
+TARGET static inline void
+dot_step(__m256 *lanes, const uint16 *a, const uint16 *b)
+{
+	for (int v = 0; v < VECTORS; v++)
+		lanes[v] = _mm256_fmadd_ps(load(a + v * WIDTH), load(b + v * WIDTH), lanes[v]);
+}
+
+/* No fused multiply-add: unlike a product of halves, the square is rounded. */
+TARGET static inline void
+l2_squared_step(__m256 *lanes, const uint16 *a, const uint16 *b)
+{
+	for (int v = 0; v < VECTORS; v++)
+	{
+		__m256		difference = _mm256_sub_ps(load(a + v * WIDTH), load(b + v * WIDTH));
+		__m256		square = _mm256_mul_ps(difference, difference);
+
+		lanes[v] = _mm256_add_ps(lanes[v], square);
+	}
+}
+
+TARGET static inline __m256d
+low(__m256 x)
+{
+	return _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+}
+
+TARGET static inline __m256d
+high(__m256 x)
+{
+	return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+}
+
+/* Add the upper half of the lanes to the lower, in double, until one is left. */
+TARGET static inline double
+reduce(const __m256 *lanes)
+{
+	__m256d		sum0 = _mm256_add_pd(low(lanes[0]), low(lanes[2]));
+	__m256d		sum4 = _mm256_add_pd(high(lanes[0]), high(lanes[2]));
+	__m256d		sum8 = _mm256_add_pd(low(lanes[1]), low(lanes[3]));
+	__m256d		sum12 = _mm256_add_pd(high(lanes[1]), high(lanes[3]));
+	__m256d		four;
+	__m128d		two;
+
+	four = _mm256_add_pd(_mm256_add_pd(sum0, sum8), _mm256_add_pd(sum4, sum12));
+	two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+	return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+TARGET static pg_attribute_always_inline double
+accumulate(int n, const uint16 *a, const uint16 *b, Step step)
+{
+	__m256		lanes[VECTORS];
+	int			i;
+
+	for (int v = 0; v < VECTORS; v++)
+		lanes[v] = _mm256_setzero_ps();
+	for (i = 0; i + FACE_LANES <= n; i += FACE_LANES)
+		step(lanes, a + i, b + i);
+	if (i < n)
+	{
+		uint16		tail_a[FACE_LANES];
+		uint16		tail_b[FACE_LANES];
+
+		face_pad_tail(tail_a, a + i, n - i);
+		face_pad_tail(tail_b, b + i, n - i);
+		step(lanes, tail_a, tail_b);
+	}
+	return reduce(lanes);
+}
+
+TARGET static double
+avx2_dot(int n, const uint16 *a, const uint16 *b)
+{
+	return accumulate(n, a, b, dot_step);
+}
+
+TARGET static double
+avx2_l2_squared(int n, const uint16 *a, const uint16 *b)
+{
+	return accumulate(n, a, b, l2_squared_step);
+}
+
+TARGET static void
+avx2_half_to_float(int n, const uint16 *src, float *dst)
+{
+	int			i;
+
+	for (i = 0; i + WIDTH <= n; i += WIDTH)
+		_mm256_storeu_ps(dst + i, load(src + i));
+	for (; i < n; i++)
+		dst[i] = half_to_float(src[i]);
+}
+
+TARGET static void
+avx2_float_to_half(int n, const float *src, uint16 *dst)
+{
+	int			i;
+
+	for (i = 0; i + WIDTH <= n; i += WIDTH)
+		_mm_storeu_si128((__m128i *) (dst + i),
+						 _mm256_cvtps_ph(_mm256_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
+	for (; i < n; i++)
+		dst[i] = half_from_float(src[i]);
+}
+
+const FaceKernels face_kernels_avx2 = {
+	.name = "avx2",
+	.dot = avx2_dot,
+	.l2_squared = avx2_l2_squared,
+	.half_to_float = avx2_half_to_float,
+	.float_to_half = avx2_float_to_half,
+};
+
+#endif							/* __x86_64__ */

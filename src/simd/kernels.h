@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * kernels.h
+ *	  What the instruction sets' files share: the order of summation.
+ *
+ * Private to src/simd and its tests.  README.md here says why all kernels
+ * give the same bits and what a new one must do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_KERNELS_H
+#define FACEMATCH_KERNELS_H
+
+#include <string.h>
+
+#include "simd/simd.h"
+
+/*
+ * Element i is added to lane i mod FACE_LANES.  32 gives AVX2 four and AVX-512
+ * two independent sums, which hide the latency of addition behind the two
+ * conversions that each step needs; 64 measured no faster.
+ */
+#define FACE_LANES	32
+
+extern const FaceKernels face_kernels_portable;
+#if defined(__x86_64__)
+extern const FaceKernels face_kernels_avx2;
+extern const FaceKernels face_kernels_avx512;
+#elif defined(__aarch64__)
+extern const FaceKernels face_kernels_neon;
+#endif
+
+/* Copy the last n < FACE_LANES components to a full step, zeros after them. */
+static inline void
+face_pad_tail(uint16 *step, const uint16 *src, int n)
+{
+	memset(step, 0, FACE_LANES * sizeof(uint16));
+	memcpy(step, src, n * sizeof(uint16));
+}
+
+#endif							/* FACEMATCH_KERNELS_H */
