@@ -15,9 +15,7 @@
 #define FACEMATCH_CODEC_H
 
 #include "embedding/embedding.h"
-
-/* Templates whose sketches are interleaved so that one shuffle scores all. */
-#define FACE_BLOCK_SLOTS	16
+#include "simd/scan.h"			/* FACE_BLOCK_SLOTS, FaceBlockScalars */
 
 typedef enum FaceMetric
 {
@@ -51,13 +49,13 @@ typedef struct FaceCentre
 
 #define FACE_CENTRE_SIZE(codec) (offsetof(FaceCentre, values) + sizeof(float) * (codec)->padded)
 
-/* Per-template numbers beside the sketch, arrays of one page (SoA), 8 bytes a template. */
+/* Per-template numbers beside the sketch, 8 bytes a template. */
 typedef struct FaceSketchScalars
 {
 	uint16		inverse;		/* half: lenmax / (|code| cos) */
 	uint16		tangent;		/* half, rounded up: tan of angle(code, residual) */
-	int16		centre_product;	/* fixed point: unit template . centre */
-	uint16		norm;			/* log scale: |template| */
+	int16		centre_product; /* fixed point, |centre| / 32767: unit template . centre */
+	uint16		norm;			/* short float, rounded down: |template| */
 } FaceSketchScalars;
 
 /* Per-template numbers beside the refinement code. */
@@ -91,9 +89,14 @@ extern void face_encode(const FaceCodec *codec, const FaceCentre *centre, const 
 extern void face_decode(const FaceCodec *codec, const FaceCentre *centre, const uint8 *refine,
 						const FaceRefineScalars *s, float *out);
 
-/* Put a sketch into, or zero it in, place `slot` of an interleaved block. */
-extern void face_block_put(const FaceCodec *codec, uint8 *block, int slot, const uint8 *sketch);
-extern void face_block_clear(const FaceCodec *codec, uint8 *block, int slot);
+/*
+ * Put the sketch and its numbers into, or zero them in, place `slot` of an
+ * interleaved block and of the block's numbers.  Neither needs alignment
+ * beyond 2 bytes.
+ */
+extern void face_block_put(const FaceCodec *codec, uint8 *block, FaceBlockScalars *scalars, int slot,
+						   const FaceCodes *codes);
+extern void face_block_clear(const FaceCodec *codec, uint8 *block, FaceBlockScalars *scalars, int slot);
 
 /*
  * miss_probability in [0, 1): chance that a lower bound exceeds the true
@@ -105,11 +108,12 @@ extern FaceQuery *face_query_create(const FaceCodec *codec, const FaceCentre *ce
 
 /*
  * lower[i] <= distance of template i (but for the miss probability), for
- * nblocks consecutive blocks; scalars are arrays of nblocks * FACE_BLOCK_SLOTS.
+ * nblocks consecutive blocks of codec->block_bytes; scalars has one element a
+ * block, lower nblocks * FACE_BLOCK_SLOTS.
  * Slots that hold no template get some value; the caller masks them.
  */
 extern void face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks,
-									 const FaceSketchScalars *scalars, float *lower);
+									 const FaceBlockScalars *scalars, float *lower);
 
 /*
  * Bounds by the refinement code.  lower: may be exceeded with the miss
