@@ -1,0 +1,186 @@
+# lib.sh: what script/test, script/demo and script/bench share.  Sourced, never run.
+#
+# A scratch directory holds everything: a copy of the work tree, a private copy of the PostgreSQL installation into which
+# the extension is installed, and the servers' data.  The installed PostgreSQL and the checkout are only read, so both
+# may be read-only.  PostgreSQL refuses to run as root: for root, servers run as the user postgres, which owns the scratch
+# directory.  On exit every server started here is stopped and the scratch directory removed (KEEP=1 keeps it).
+
+set -u
+export LC_ALL=C.UTF-8
+umask 022
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+scratch=
+servers=()
+
+die()
+{
+	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+	exit 1
+}
+
+# Debian's own Python: the one that has python3-psycopg and python3-numpy, whatever else stands first in PATH.
+python=/usr/bin/python3
+[ -x $python ] || python=python3
+
+if [ "$(id -u)" = 0 ]; then server_user=postgres; else server_user=$(id -un); fi
+
+# Run a command as the user who may run PostgreSQL.
+as_server()
+{
+	if [ "$(id -u)" = 0 ]; then
+		runuser -u $server_user -- env HOME="$scratch" "$@"
+	else
+		env HOME="$scratch" "$@"
+	fi
+}
+
+# The real faces, when they are there: FACES_DIR, else ../shared/faces beside the repository.
+find_faces()
+{
+	local dir=${FACES_DIR:-$root/../shared/faces}
+
+	if [ -r "$dir/mobilefacenet_512.f16" ]; then
+		FACES_DIR=$(cd "$dir" && pwd)
+		export FACES_DIR
+	else
+		unset FACES_DIR
+		return 1
+	fi
+}
+
+make_scratch()
+{
+	scratch=$(mktemp -d "${TMPDIR:-/tmp}/facematch.XXXXXX") || die "no scratch directory"
+	trap clean_up EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	chmod 755 "$scratch"
+	mkdir "$scratch/src" "$scratch/log" "$scratch/s"
+	copy_tree "$scratch/src"
+	[ "$(id -u)" != 0 ] || chown -R $server_user: "$scratch"
+	cd "$scratch" || die "no scratch directory"
+}
+
+# The files of the work tree that git knows or would add; all of them where there is no git.
+copy_tree()
+{
+	local list=$1/../files
+
+	if git -c safe.directory='*' -C "$root" ls-files -z --cached --others --exclude-standard >"$list" 2>/dev/null; then
+		(cd "$root" && while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done <"$list" |
+			tar --null --no-recursion -T - -cf -) | tar -xf - -C "$1" --no-same-owner
+	else
+		tar -C "$root" --exclude=./.git --exclude='*.o' --exclude='*.so' -cf - . | tar -xf - -C "$1" --no-same-owner
+	fi || die "cannot copy the work tree"
+}
+
+clean_up()
+{
+	local status=$? name
+
+	trap '' INT TERM HUP
+	for name in ${servers[@]+"${servers[@]}"}; do
+		stop_server "$name"
+	done
+	if [ -n "${KEEP:-}" ]; then
+		echo "kept: $scratch" >&2
+	else
+		cd / && rm -rf "$scratch"
+	fi
+	exit $status
+}
+
+# The installed PostgreSQL to copy: PG_MAJOR, else the newest that has its server headers and test tools.
+find_postgres()
+{
+	local dir
+
+	pg_home=
+	for dir in $(ls -d /usr/lib/postgresql/${PG_MAJOR:-*} 2>/dev/null | sort -V); do
+		[ -x "$dir/bin/postgres" ] && [ -x "$dir/lib/pgxs/src/test/regress/pg_regress" ] && pg_home=$dir
+	done
+	[ -n "$pg_home" ] || die "no PostgreSQL with its development files found: run script/bootstrap"
+	pg_major=$(basename "$pg_home")
+}
+
+# make_prefix DIR: a private PostgreSQL, into which `make install` can go.
+make_prefix()
+{
+	mkdir -p "$1/lib/postgresql" "$1/share/postgresql" "$1/include" &&
+		cp -a "$pg_home" "$1/lib/postgresql/" &&
+		cp -a "/usr/share/postgresql/$pg_major" "$1/share/postgresql/" &&
+		ln -sfn /usr/include/postgresql "$1/include/postgresql" &&
+		chmod -R u+w,a+rX "$1" &&
+		{ [ "$(id -u)" != 0 ] || chown -R $server_user: "$1"; }
+}
+
+prefix_bin()
+{
+	echo "$1/lib/postgresql/$pg_major/bin"
+}
+
+# build TREE PREFIX MAKE-ARGUMENTS...: a copy of the work tree, compiled and installed.
+build()
+{
+	local tree=$1 prefix=$2
+
+	shift 2
+	as_server cp -a "$scratch/src" "$tree" &&
+		as_server make -s -C "$tree" -j"$(nproc)" PG_CONFIG="$(prefix_bin "$prefix")/pg_config" "$@" all &&
+		as_server make -s -C "$tree" PG_CONFIG="$(prefix_bin "$prefix")/pg_config" "$@" install
+}
+
+# start_server NAME PREFIX [LINE-OF-CONFIGURATION...]: a new cluster on a unix socket in the scratch directory.
+start_server()
+{
+	local name=$1 bin line
+
+	bin=$(prefix_bin "$2")
+	shift 2
+	as_server mkdir -p "$scratch/s/$name" &&
+		as_server "$bin/initdb" -D "$scratch/$name" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$scratch/log/$name.initdb" 2>&1 ||
+		{ cat "$scratch/log/$name.initdb"; return 1; }
+	for line in "listen_addresses = ''" "unix_socket_directories = '$scratch/s/$name'" "fsync = off" \
+		"full_page_writes = off" "timezone = 'UTC'" "max_wal_size = '4GB'" "shared_buffers = '256MB'" "$@"; do
+		printf '%s\n' "$line"
+	done | as_server tee -a "$scratch/$name/postgresql.conf" >/dev/null
+	servers+=("$name")
+	printf '%s\n' "$bin" >"$scratch/log/$name.bin"
+	as_server env ${server_env[@]+"${server_env[@]}"} "$bin/pg_ctl" -D "$scratch/$name" -l "$scratch/$name.log" -w -t 120 start >/dev/null ||
+		{ cat "$scratch/$name.log"; return 1; }
+	use_server "$name"
+}
+
+# Point psql and every client at a server.
+use_server()
+{
+	export PGHOST=$scratch/s/$1 PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+	PATH=$(cat "$scratch/log/$1.bin"):$PATH
+	export PATH
+	unset PGPASSWORD PGSERVICE PGOPTIONS PGCLIENTENCODING
+}
+
+stop_server()
+{
+	local name=$1
+
+	[ -f "$scratch/$name/postmaster.pid" ] || return 0
+	as_server "$(cat "$scratch/log/$name.bin")/pg_ctl" -D "$scratch/$name" -m immediate -w stop >/dev/null 2>&1
+}
+
+# fresh_database NAME: a new database with the extension, and the current one.
+fresh_database()
+{
+	PGDATABASE=postgres psql -Xq -v ON_ERROR_STOP=1 -c "DROP DATABASE IF EXISTS \"$1\"" -c "CREATE DATABASE \"$1\"" &&
+		export PGDATABASE=$1 &&
+		PGOPTIONS='-c client_min_messages=warning' psql -Xq -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION facematch CASCADE'
+}
+
+# load_faces: the table faces of the acceptance stories, from the real faces.
+load_faces()
+{
+	psql -Xq -v ON_ERROR_STOP=1 -c 'CREATE TABLE faces (row_id int, subject int, ordinal int, embedding face_embedding(512,1))' &&
+		"$python" "$FACES_DIR/to_copy.py" mobilefacenet_512 | psql -Xq -v ON_ERROR_STOP=1 -c 'COPY faces FROM STDIN' &&
+		psql -Xq -v ON_ERROR_STOP=1 -c 'VACUUM ANALYZE faces'
+}
