@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * immintrin.h
+ *	  The x86 intrinsics in portable C (SIMDe), under their own names: lets
+ *	  the AVX-512 kernels give their results on a CPU without AVX-512.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_TEST_IMMINTRIN_H
+#define FACEMATCH_TEST_IMMINTRIN_H
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
+
+/* What SIMDe 0.7 lacks, from its own 256-bit forms. */
+#ifndef _mm512_cvtph_ps
+static inline simde__m512
+_mm512_cvtph_ps(simde__m256i halves)
+{
+	simde__m256 low = simde_mm256_cvtph_ps(simde_mm256_castsi256_si128(halves));
+	simde__m256 high = simde_mm256_cvtph_ps(simde_mm256_extracti128_si256(halves, 1));
+	simde__m256 both[] = {low, high};
+
+	return simde_mm512_loadu_ps(both);
+}
+#endif
+
+#ifndef _mm512_cvtps_ph
+static inline simde__m256i
+_mm512_cvtps_ph(simde__m512 floats, int rounding)
+{
+	float		values[16];
+
+	simde_mm512_storeu_ps(values, floats);
+	return simde_mm256_set_m128i(simde_mm256_cvtps_ph(simde_mm256_loadu_ps(values + 8), rounding),
+								 simde_mm256_cvtps_ph(simde_mm256_loadu_ps(values), rounding));
+}
+#endif
+
+#ifndef _mm512_cvtps_pd
+static inline simde__m512d
+_mm512_cvtps_pd(simde__m256 floats)
+{
+	simde__m256d low = simde_mm256_cvtps_pd(simde_mm256_castps256_ps128(floats));
+	simde__m256d high = simde_mm256_cvtps_pd(simde_mm256_extractf128_ps(floats, 1));
+	simde__m256d both[] = {low, high};
+
+	return simde_mm512_loadu_pd(both);
+}
+#endif
+
+#endif							/* FACEMATCH_TEST_IMMINTRIN_H */
