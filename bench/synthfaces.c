@@ -102,6 +102,7 @@ typedef struct Options
 	const FaceSet *set;
 	uint64_t	subjects;
 	uint64_t	first;
+	uint64_t	step;
 	int			captures;
 	int			capture_first;
 	uint64_t	seed;
@@ -382,6 +383,18 @@ finish_template(const FaceSet *set, float *x)
 		x[k] *= scale;
 }
 
+static uint64_t
+subject_of_row(const Options *o, uint64_t row)
+{
+	return o->first + o->step * (row / (uint64_t) o->captures);
+}
+
+static int
+capture_of_row(const Options *o, uint64_t row)
+{
+	return o->capture_first + (int) (row % (uint64_t) o->captures);
+}
+
 /* Rows first_row .. first_row + n - 1, subject-major; n <= BLOCK_ROWS. */
 static void
 make_rows(const Options *o, uint64_t first_row, int n, float (*out)[MAX_DIMS])
@@ -392,8 +405,8 @@ make_rows(const Options *o, uint64_t first_row, int n, float (*out)[MAX_DIMS])
 
 	for (int r = 0; r < n; r++)
 	{
-		uint64_t	subject = o->first + (first_row + (uint64_t) r) / (uint64_t) o->captures;
-		int			capture = o->capture_first + (int) ((first_row + (uint64_t) r) % (uint64_t) o->captures);
+		uint64_t	subject = subject_of_row(o, first_row + (uint64_t) r);
+		int			capture = capture_of_row(o, first_row + (uint64_t) r);
 
 		if (subject != have)
 			make_subject(o, subject, of_subject);
@@ -520,9 +533,10 @@ write_rows(const Options *o)
 		make_rows(o, start, n, block);
 		for (int r = 0; r < n; r++)
 		{
-			uint64_t	subject = o->first + (start + (uint64_t) r) / captures;
-			int			ordinal = o->capture_first + (int) ((start + (uint64_t) r) % captures);
-			uint64_t	row_id = o->first * captures + start + (uint64_t) r;
+			uint64_t	row = start + (uint64_t) r;
+			uint64_t	subject = subject_of_row(o, row);
+			int			ordinal = capture_of_row(o, row);
+			uint64_t	row_id = subject * captures + row % captures;
 
 			if (o->format == FORMAT_COPY)
 				write_copy_row(o, row_id, subject, ordinal, block[r]);
@@ -633,6 +647,7 @@ usage(FILE *to)
 			"  --set NAME          full-rank (512 dimensions; default), low-rank (512) or dlib (128)\n"
 			"  --subjects N        how many subjects (default 1000)\n"
 			"  --first F           the first subject's number (default 0)\n"
+			"  --step K            take every K-th subject only (default 1)\n"
 			"  --captures C        captures of each subject (default 1)\n"
 			"  --capture-first C   number of the first capture (default 0)\n"
 			"  --seed S            another seed is other subjects (default 1)\n"
@@ -697,6 +712,7 @@ main(int argc, char **argv)
 		{"set", required_argument, NULL, 'm'},
 		{"subjects", required_argument, NULL, 'n'},
 		{"first", required_argument, NULL, 'f'},
+		{"step", required_argument, NULL, 'k'},
 		{"captures", required_argument, NULL, 'c'},
 		{"capture-first", required_argument, NULL, 'C'},
 		{"seed", required_argument, NULL, 's'},
@@ -707,7 +723,7 @@ main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
 	};
-	Options		o = {.set = &face_sets[0],.subjects = 1000,.captures = 1,.seed = 1,.format = FORMAT_COPY,.galleries = 1};
+	Options		o = {.set = &face_sets[0],.subjects = 1000,.step = 1,.captures = 1,.seed = 1,.format = FORMAT_COPY,.galleries = 1};
 	int			which = 0;
 	int			c;
 
@@ -720,6 +736,7 @@ main(int argc, char **argv)
 			case 'm': o.set = set_argument(optarg); break;
 			case 'n': o.subjects = number_argument(name, optarg, 0, MAX_SUBJECTS); break;
 			case 'f': o.first = number_argument(name, optarg, 0, MAX_SUBJECTS); break;
+			case 'k': o.step = number_argument(name, optarg, 1, MAX_SUBJECTS); break;
 			case 'c': o.captures = (int) number_argument(name, optarg, 1, MAX_CAPTURES); break;
 			case 'C': o.capture_first = (int) number_argument(name, optarg, 0, MAX_CAPTURES); break;
 			case 's': o.seed = number_argument(name, optarg, 0, UINT64_MAX); break;

@@ -1,0 +1,47 @@
+#!/usr/bin/python3
+"""Figures of searches, inserts and VACUUM, beside pgvector's: script/bench measure.py search --help
+
+Runs in the cluster that PGHOST and the rest name (script/bench starts one).  Needs python3-psycopg and numpy; pgvector and
+python3-faiss are compared with when they are there.  Prints markdown tables to standard output, progress to standard error."""
+import argparse
+import pathlib
+import subprocess
+
+from facebench import churn, galleries, onetomany, seqscan
+
+SETS = ('full-rank', 'low-rank', 'dlib')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+
+    def command(name, function, rows, summary):
+        p = commands.add_parser(name, help=summary, description=function.__doc__)
+        p.add_argument('--rows', type=int, default=rows, help=f'templates (default {rows:,})')
+        p.add_argument('--set', choices=SETS, default='full-rank', help='which synthetic faces (bench/synthfaces)')
+        p.set_defaults(function=function)
+        return p
+
+    p = command('search', onetomany.main, 1_048_576, '1:N search of one large table, beside its peers')
+    p.add_argument('--probes', type=int, default=500, help='mated and as many non-mated probes (default 500)')
+    p.add_argument('--peers-only', action='store_true', help='without facematch')
+    p.add_argument('--no-pgvector', action='store_true')
+    p.add_argument('--no-hnsw', action='store_true', help='pgvector by sequential scan only')
+    p.add_argument('--no-faiss', action='store_true')
+    command('seqscan', seqscan.main, 200_000, 'sequential scan beside pgvector halfvec')
+    p = command('galleries', galleries.main, 1_000_000, 'identification in one of many galleries, and searches a second')
+    p.add_argument('--galleries', type=int, default=2500)
+    p.add_argument('--seconds', type=int, default=20, help='of pgbench')
+    command('inserts', churn.inserts, 200_000, 'inserts with and without the index')
+    command('vacuum', churn.vacuum, 1_000_000, 'VACUUM after deleting half')
+    p = command('cycles', churn.cycles, 200_000, 'delete, vacuum, refill: size and search time')
+    p.add_argument('--cycles', type=int, default=10)
+
+    args = parser.parse_args()
+    subprocess.run(['make', '-s', '-C', str(pathlib.Path(__file__).resolve().parent)], check=True)
+    args.function(args)
+
+
+if __name__ == '__main__':
+    main()
