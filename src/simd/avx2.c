@@ -21,56 +21,63 @@
 #define TARGET __attribute__((target("avx2,fma,f16c")))
 
 #define WIDTH	8				/* float32 lanes of a vector */
-#define VECTORS (FACE_LANES / WIDTH)
 
-typedef void (*Step) (__m256 *lanes, const uint16 *a, const uint16 *b);
+/* WIDTH sums, and what the next components of two templates add to them */
+typedef __m256 (*Add) (__m256 sums, const uint16 *a, const uint16 *b);
 
-TARGET static inline __m256
+/* By the first lane of each; members, not an array, stay in registers at -O2. */
+typedef struct Lanes
+{
+	__m256		v0;
+	__m256		v8;
+	__m256		v16;
+	__m256		v24;
+} Lanes;
+
+StaticAssertDecl(sizeof(Lanes) == FACE_LANES * sizeof(float), "Lanes must hold FACE_LANES sums");
+
+TARGET static pg_attribute_always_inline __m256
 load(const uint16 *x)
 {
 	return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) x));
 }
 
-TARGET static inline void
-dot_step(__m256 *lanes, const uint16 *a, const uint16 *b)
+TARGET static pg_attribute_always_inline __m256
+add_products(__m256 sums, const uint16 *a, const uint16 *b)
 {
-	for (int v = 0; v < VECTORS; v++)
-		lanes[v] = _mm256_fmadd_ps(load(a + v * WIDTH), load(b + v * WIDTH), lanes[v]);
+	return _mm256_fmadd_ps(load(a), load(b), sums);
 }
 
 /* No fused multiply-add: unlike a product of halves, the square is rounded. */
-TARGET static inline void
-l2_squared_step(__m256 *lanes, const uint16 *a, const uint16 *b)
+TARGET static pg_attribute_always_inline __m256
+add_squares(__m256 sums, const uint16 *a, const uint16 *b)
 {
-	for (int v = 0; v < VECTORS; v++)
-	{
-		__m256		difference = _mm256_sub_ps(load(a + v * WIDTH), load(b + v * WIDTH));
-		__m256		square = _mm256_mul_ps(difference, difference);
+	__m256		difference = _mm256_sub_ps(load(a), load(b));
+	__m256		square = _mm256_mul_ps(difference, difference);
 
-		lanes[v] = _mm256_add_ps(lanes[v], square);
-	}
+	return _mm256_add_ps(sums, square);
 }
 
-TARGET static inline __m256d
+TARGET static pg_attribute_always_inline __m256d
 low(__m256 x)
 {
 	return _mm256_cvtps_pd(_mm256_castps256_ps128(x));
 }
 
-TARGET static inline __m256d
+TARGET static pg_attribute_always_inline __m256d
 high(__m256 x)
 {
 	return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
 }
 
 /* Add the upper half of the lanes to the lower, in double, until one is left. */
-TARGET static inline double
-reduce(const __m256 *lanes)
+TARGET static pg_attribute_always_inline double
+reduce(Lanes lanes)
 {
-	__m256d		sum0 = _mm256_add_pd(low(lanes[0]), low(lanes[2]));
-	__m256d		sum4 = _mm256_add_pd(high(lanes[0]), high(lanes[2]));
-	__m256d		sum8 = _mm256_add_pd(low(lanes[1]), low(lanes[3]));
-	__m256d		sum12 = _mm256_add_pd(high(lanes[1]), high(lanes[3]));
+	__m256d		sum0 = _mm256_add_pd(low(lanes.v0), low(lanes.v16));
+	__m256d		sum4 = _mm256_add_pd(high(lanes.v0), high(lanes.v16));
+	__m256d		sum8 = _mm256_add_pd(low(lanes.v8), low(lanes.v24));
+	__m256d		sum12 = _mm256_add_pd(high(lanes.v8), high(lanes.v24));
 	__m256d		four;
 	__m128d		two;
 
@@ -79,16 +86,26 @@ reduce(const __m256 *lanes)
 	return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
-TARGET static pg_attribute_always_inline double
-accumulate(int n, const uint16 *a, const uint16 *b, Step step)
+TARGET static pg_attribute_always_inline void
+step(Lanes *lanes, const uint16 *a, const uint16 *b, Add add)
 {
-	__m256		lanes[VECTORS];
+	lanes->v0 = add(lanes->v0, a, b);
+	lanes->v8 = add(lanes->v8, a + WIDTH, b + WIDTH);
+	lanes->v16 = add(lanes->v16, a + 2 * WIDTH, b + 2 * WIDTH);
+	lanes->v24 = add(lanes->v24, a + 3 * WIDTH, b + 3 * WIDTH);
+}
+
+TARGET static pg_attribute_always_inline double
+accumulate(int n, const uint16 *a, const uint16 *b, Add add)
+{
+	Lanes		lanes = {
+		_mm256_setzero_ps(), _mm256_setzero_ps(),
+		_mm256_setzero_ps(), _mm256_setzero_ps()
+	};
 	int			i;
 
-	for (int v = 0; v < VECTORS; v++)
-		lanes[v] = _mm256_setzero_ps();
 	for (i = 0; i + FACE_LANES <= n; i += FACE_LANES)
-		step(lanes, a + i, b + i);
+		step(&lanes, a + i, b + i, add);
 	if (i < n)
 	{
 		uint16		tail_a[FACE_LANES];
@@ -96,7 +113,7 @@ accumulate(int n, const uint16 *a, const uint16 *b, Step step)
 
 		face_pad_tail(tail_a, a + i, n - i);
 		face_pad_tail(tail_b, b + i, n - i);
-		step(lanes, tail_a, tail_b);
+		step(&lanes, tail_a, tail_b, add);
 	}
 	return reduce(lanes);
 }
@@ -104,13 +121,13 @@ accumulate(int n, const uint16 *a, const uint16 *b, Step step)
 TARGET static double
 avx2_dot(int n, const uint16 *a, const uint16 *b)
 {
-	return accumulate(n, a, b, dot_step);
+	return accumulate(n, a, b, add_products);
 }
 
 TARGET static double
 avx2_l2_squared(int n, const uint16 *a, const uint16 *b)
 {
-	return accumulate(n, a, b, l2_squared_step);
+	return accumulate(n, a, b, add_squares);
 }
 
 TARGET static void

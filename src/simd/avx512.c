@@ -25,43 +25,48 @@
 #endif
 
 #define WIDTH	16				/* float32 lanes of a vector */
-#define VECTORS (FACE_LANES / WIDTH)
 
-typedef void (*Step) (__m512 *lanes, const uint16 *a, const uint16 *b);
+/* WIDTH sums, and what the next components of two templates add to them */
+typedef __m512 (*Add) (__m512 sums, const uint16 *a, const uint16 *b);
 
-TARGET static inline __m512
+/* By the first lane of each; members, not an array, stay in registers at -O2. */
+typedef struct Lanes
+{
+	__m512		v0;
+	__m512		v16;
+} Lanes;
+
+StaticAssertDecl(sizeof(Lanes) == FACE_LANES * sizeof(float), "Lanes must hold FACE_LANES sums");
+
+TARGET static pg_attribute_always_inline __m512
 load(const uint16 *x)
 {
 	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) x));
 }
 
-TARGET static inline void
-dot_step(__m512 *lanes, const uint16 *a, const uint16 *b)
+TARGET static pg_attribute_always_inline __m512
+add_products(__m512 sums, const uint16 *a, const uint16 *b)
 {
-	for (int v = 0; v < VECTORS; v++)
-		lanes[v] = _mm512_fmadd_ps(load(a + v * WIDTH), load(b + v * WIDTH), lanes[v]);
+	return _mm512_fmadd_ps(load(a), load(b), sums);
 }
 
 /* No fused multiply-add: unlike a product of halves, the square is rounded. */
-TARGET static inline void
-l2_squared_step(__m512 *lanes, const uint16 *a, const uint16 *b)
+TARGET static pg_attribute_always_inline __m512
+add_squares(__m512 sums, const uint16 *a, const uint16 *b)
 {
-	for (int v = 0; v < VECTORS; v++)
-	{
-		__m512		difference = _mm512_sub_ps(load(a + v * WIDTH), load(b + v * WIDTH));
-		__m512		square = _mm512_mul_ps(difference, difference);
+	__m512		difference = _mm512_sub_ps(load(a), load(b));
+	__m512		square = _mm512_mul_ps(difference, difference);
 
-		lanes[v] = _mm512_add_ps(lanes[v], square);
-	}
+	return _mm512_add_ps(sums, square);
 }
 
-TARGET static inline __m512d
+TARGET static pg_attribute_always_inline __m512d
 low(__m512 x)
 {
 	return _mm512_cvtps_pd(_mm512_castps512_ps256(x));
 }
 
-TARGET static inline __m512d
+TARGET static pg_attribute_always_inline __m512d
 high(__m512 x)
 {
 	__m256d		bits = _mm512_extractf64x4_pd(_mm512_castps_pd(x), 1);
@@ -70,11 +75,11 @@ high(__m512 x)
 }
 
 /* Add the upper half of the lanes to the lower, in double, until one is left. */
-TARGET static inline double
-reduce(const __m512 *lanes)
+TARGET static pg_attribute_always_inline double
+reduce(Lanes lanes)
 {
-	__m512d		sum0 = _mm512_add_pd(low(lanes[0]), low(lanes[1]));
-	__m512d		sum8 = _mm512_add_pd(high(lanes[0]), high(lanes[1]));
+	__m512d		sum0 = _mm512_add_pd(low(lanes.v0), low(lanes.v16));
+	__m512d		sum8 = _mm512_add_pd(high(lanes.v0), high(lanes.v16));
 	__m512d		eight = _mm512_add_pd(sum0, sum8);
 	__m256d		four;
 	__m128d		two;
@@ -84,16 +89,21 @@ reduce(const __m512 *lanes)
 	return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
-TARGET static pg_attribute_always_inline double
-accumulate(int n, const uint16 *a, const uint16 *b, Step step)
+TARGET static pg_attribute_always_inline void
+step(Lanes *lanes, const uint16 *a, const uint16 *b, Add add)
 {
-	__m512		lanes[VECTORS];
+	lanes->v0 = add(lanes->v0, a, b);
+	lanes->v16 = add(lanes->v16, a + WIDTH, b + WIDTH);
+}
+
+TARGET static pg_attribute_always_inline double
+accumulate(int n, const uint16 *a, const uint16 *b, Add add)
+{
+	Lanes		lanes = {_mm512_setzero_ps(), _mm512_setzero_ps()};
 	int			i;
 
-	for (int v = 0; v < VECTORS; v++)
-		lanes[v] = _mm512_setzero_ps();
 	for (i = 0; i + FACE_LANES <= n; i += FACE_LANES)
-		step(lanes, a + i, b + i);
+		step(&lanes, a + i, b + i, add);
 	if (i < n)
 	{
 		uint16		tail_a[FACE_LANES];
@@ -101,7 +111,7 @@ accumulate(int n, const uint16 *a, const uint16 *b, Step step)
 
 		face_pad_tail(tail_a, a + i, n - i);
 		face_pad_tail(tail_b, b + i, n - i);
-		step(lanes, tail_a, tail_b);
+		step(&lanes, tail_a, tail_b, add);
 	}
 	return reduce(lanes);
 }
@@ -109,13 +119,13 @@ accumulate(int n, const uint16 *a, const uint16 *b, Step step)
 TARGET static double
 avx512_dot(int n, const uint16 *a, const uint16 *b)
 {
-	return accumulate(n, a, b, dot_step);
+	return accumulate(n, a, b, add_products);
 }
 
 TARGET static double
 avx512_l2_squared(int n, const uint16 *a, const uint16 *b)
 {
-	return accumulate(n, a, b, l2_squared_step);
+	return accumulate(n, a, b, add_squares);
 }
 
 TARGET static void

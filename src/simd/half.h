@@ -29,6 +29,8 @@
 #define FLOAT_BIAS			127
 
 #define HALF_SHIFT			(FLOAT_MANTISSA_BITS - HALF_MANTISSA_BITS)
+#define HALF_FIELDS_IN_FLOAT 0x8FFFE000
+#define HALF_RESCALE		0x1p112f
 #define HALF_REBIAS			((uint32) (FLOAT_BIAS - HALF_BIAS) << FLOAT_MANTISSA_BITS)
 
 /* 65520, halfway between HALF_MAX and the next power of two: rounds to infinity */
@@ -52,25 +54,34 @@ half_is_finite(uint16 h)
 	return (h & HALF_MAGNITUDE) < HALF_INFINITY;
 }
 
-/* Exact for every finite half; infinity and NaN keep sign and payload. */
+/*
+ * Exact for every half but infinity and NaN.
+ *
+ * The half's fields moved into the float's places read as the value times
+ * 2^-112; one exact multiplication undoes that, denormals included.  No branch
+ * is taken, so that loops over this vectorize.
+ */
+static inline float
+half_finite_to_float(uint16 h)
+{
+	FloatBits	value;
+
+	/* the sign is shifted in from above, with copies that the mask removes */
+	value.u = ((uint32) (int16) h << HALF_SHIFT) & HALF_FIELDS_IN_FLOAT;
+	return value.f * HALF_RESCALE;
+}
+
+/* Exact; infinity and NaN keep sign and payload, NaN becomes quiet. */
 static inline float
 half_to_float(uint16 h)
 {
 	FloatBits	value;
-	FloatBits	rescale;
-	uint32		magnitude = h & HALF_MAGNITUDE;
 
-	/*
-	 * The half's fields moved into the float's places read as the value times
-	 * 2^-112; one exact multiplication undoes that, denormals included.  No
-	 * branch is taken, so that loops over this vectorize.
-	 */
-	rescale.u = HALF_REBIAS + ((uint32) FLOAT_BIAS << FLOAT_MANTISSA_BITS);
-	value.u = magnitude << HALF_SHIFT;
-	value.f *= rescale.f;
-	value.u |= (magnitude >= HALF_INFINITY) ? FLOAT_INFINITY : 0;
-	value.u |= (magnitude > HALF_INFINITY) ? FLOAT_QUIET_BIT : 0;
-	value.u |= (uint32) (h & HALF_SIGN) << 16;
+	value.f = half_finite_to_float(h);
+	if (!half_is_finite(h))
+		value.u |= FLOAT_INFINITY;
+	if ((h & HALF_MAGNITUDE) > HALF_INFINITY)
+		value.u |= FLOAT_QUIET_BIT;
 	return value.f;
 }
 

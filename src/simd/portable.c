@@ -17,25 +17,25 @@
 /* Wider intermediate results (x87) would make other sums than other CPUs do. */
 StaticAssertDecl(FLT_EVAL_METHOD == 0, "float arithmetic must round to float32");
 
-typedef void (*Step) (float *lanes, const uint16 *a, const uint16 *b, int n);
+typedef void (*Step) (float *lanes, const uint16 *a, const uint16 *b);
 
-static inline void
-dot_step(float *lanes, const uint16 *a, const uint16 *b, int n)
+static pg_attribute_always_inline void
+dot_step(float *lanes, const uint16 *a, const uint16 *b)
 {
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < FACE_LANES; i++)
 	{
-		float		product = half_to_float(a[i]) * half_to_float(b[i]);
+		float		product = half_finite_to_float(a[i]) * half_finite_to_float(b[i]);
 
 		lanes[i] += product;
 	}
 }
 
-static inline void
-l2_squared_step(float *lanes, const uint16 *a, const uint16 *b, int n)
+static pg_attribute_always_inline void
+l2_squared_step(float *lanes, const uint16 *a, const uint16 *b)
 {
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < FACE_LANES; i++)
 	{
-		float		difference = half_to_float(a[i]) - half_to_float(b[i]);
+		float		difference = half_finite_to_float(a[i]) - half_finite_to_float(b[i]);
 		float		square = difference * difference;
 
 		lanes[i] += square;
@@ -62,8 +62,16 @@ accumulate(int n, const uint16 *a, const uint16 *b, Step step)
 	int			i;
 
 	for (i = 0; i + FACE_LANES <= n; i += FACE_LANES)
-		step(lanes, a + i, b + i, FACE_LANES);
-	step(lanes, a + i, b + i, n - i);
+		step(lanes, a + i, b + i);
+	if (i < n)
+	{
+		uint16		tail_a[FACE_LANES];
+		uint16		tail_b[FACE_LANES];
+
+		face_pad_tail(tail_a, a + i, n - i);
+		face_pad_tail(tail_b, b + i, n - i);
+		step(lanes, tail_a, tail_b);
+	}
 	return reduce(lanes);
 }
 

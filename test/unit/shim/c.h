@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+typedef int16_t int16;
 typedef int32_t int32;
 typedef uint8_t uint8;
 typedef uint16_t uint16;
