@@ -15,6 +15,7 @@
 
 #include "postgres.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 
 /* A row of PostgreSQL's 8 kB page must hold the template and a few columns. */
 #define FACE_MAX_DIMS		4000
@@ -48,14 +49,27 @@ typedef struct FaceEmbedding
 /*
  * Make a template from float32 components: rounds to half (nearest even),
  * turns -0 into +0, computes the norm.  Errors, none of which repeats a value:
- * 22003 for a component beyond half precision, 22P02/22000-class for NaN,
- * infinity and a template whose every component rounds to zero.
+ * 22003 for a component beyond half precision or infinite, 22000 for NaN and
+ * for a template whose every component rounds to zero (see errors.h).
  */
 extern FaceEmbedding *face_embedding_from_floats(int dims, int model, const float *values);
 
+/* Text and binary forms, for types that contain a template. */
+extern FaceEmbedding *face_embedding_from_text(const char *text);
+extern FaceEmbedding *face_embedding_from_message(StringInfo message);
+extern void face_embedding_append_text(StringInfo text, const FaceEmbedding *a);
+extern void face_embedding_append_message(StringInfo message, const FaceEmbedding *a);
+
+/*
+ * The template as a column of this typmod stores it: an untagged one gets the
+ * column's tag (in a copy), one of other dimensions (22000) or of another
+ * model (22023) is refused.
+ */
+extern FaceEmbedding *face_embedding_apply_typmod(FaceEmbedding *a, int32 typmod);
+
 /*
  * The three comparisons.  Both arguments must have the same dimensions and not
- * be of different models (face_check_comparable raises 22023-class errors).
+ * be of different models (face_check_comparable raises 22000 and 22023).
  * Cosine distance is in [0, 2], Euclidean >= 0, negative inner product any
  * finite value.  The same bits on every CPU.
  */

@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ *
+ * compare.c
+ *	  Equality, order and hash of templates as values.
+ *
+ * A total order by model tag, dimensions and components, for btree, hash,
+ * DISTINCT and GROUP BY.  It says nothing about faces and never fails: values
+ * of different models or dimensions are simply different values.  The norm
+ * follows from the components and is left out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+
+#include "embedding/embedding.h"
+#include "simd/half.h"
+
+PG_FUNCTION_INFO_V1(face_embedding_cmp);
+PG_FUNCTION_INFO_V1(face_embedding_eq);
+PG_FUNCTION_INFO_V1(face_embedding_ne);
+PG_FUNCTION_INFO_V1(face_embedding_lt);
+PG_FUNCTION_INFO_V1(face_embedding_le);
+PG_FUNCTION_INFO_V1(face_embedding_gt);
+PG_FUNCTION_INFO_V1(face_embedding_ge);
+PG_FUNCTION_INFO_V1(face_embedding_hash);
+PG_FUNCTION_INFO_V1(face_embedding_hash_extended);
+
+/* Halves in numeric order as integers.  -0 does not occur, infinity neither. */
+static inline int
+half_rank(uint16 half)
+{
+	return (half & HALF_SIGN) ? -(int) (half & HALF_MAGNITUDE) : (int) half;
+}
+
+static int
+compare_values(const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	if (a->model != b->model)
+		return a->model < b->model ? -1 : 1;
+	if (a->dims != b->dims)
+		return a->dims < b->dims ? -1 : 1;
+	for (int i = 0; i < a->dims; i++)
+	{
+		if (a->x[i] != b->x[i])
+			return half_rank(a->x[i]) < half_rank(b->x[i]) ? -1 : 1;
+	}
+	return 0;
+}
+
+static int
+compare_arguments(FunctionCallInfo fcinfo)
+{
+	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
+	FaceEmbedding *b = PG_GETARG_FACE_EMBEDDING(1);
+	int			result = compare_values(a, b);
+
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
+	return result;
+}
+
+Datum
+face_embedding_cmp(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(compare_arguments(fcinfo));
+}
+
+Datum
+face_embedding_eq(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) == 0);
+}
+
+Datum
+face_embedding_ne(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) != 0);
+}
+
+Datum
+face_embedding_lt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) < 0);
+}
+
+Datum
+face_embedding_le(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) <= 0);
+}
+
+Datum
+face_embedding_gt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) > 0);
+}
+
+Datum
+face_embedding_ge(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) >= 0);
+}
+
+Datum
+face_embedding_hash(PG_FUNCTION_ARGS)
+{
+	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
+	uint32		hash = hash_bytes((const unsigned char *) a->x, a->dims * (int) sizeof(uint16));
+
+	hash = hash_combine(hash, hash_bytes_uint32((uint32) a->model));
+	PG_FREE_IF_COPY(a, 0);
+	PG_RETURN_INT32((int32) hash);
+}
+
+Datum
+face_embedding_hash_extended(PG_FUNCTION_ARGS)
+{
+	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
+	uint64		seed = (uint64) PG_GETARG_INT64(1);
+	uint64		hash = hash_bytes_extended((const unsigned char *) a->x, a->dims * (int) sizeof(uint16), seed);
+
+	hash = hash_combine64(hash, hash_bytes_uint32_extended((uint32) a->model, seed));
+	PG_FREE_IF_COPY(a, 0);
+	PG_RETURN_INT64((int64) hash);
+}

@@ -1,0 +1,104 @@
+/*-------------------------------------------------------------------------
+ *
+ * distance.c
+ *	  The three comparisons of two templates, and the similarity.
+ *
+ * Everything that scores a pair comes through here, so that an operator, a
+ * threshold and the index's recheck can never disagree about a decision: the
+ * similarity is computed once, and the cosine distance is 1 minus it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "embedding/embedding.h"
+#include "simd/simd.h"
+
+PG_FUNCTION_INFO_V1(face_embedding_cosine_distance);
+PG_FUNCTION_INFO_V1(face_embedding_euclidean_distance);
+PG_FUNCTION_INFO_V1(face_embedding_negative_inner_product);
+PG_FUNCTION_INFO_V1(face_similarity);
+
+static pg_noinline void
+report_not_comparable(const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	if (a->dims != b->dims)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("face embeddings of %d and %d dimensions cannot be compared", a->dims, b->dims),
+				 errhint("Both must be made by the same model.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("face embeddings of models %d and %d cannot be compared", a->model, b->model),
+			 errhint("Scores of different models mean nothing; make the probe with the model of the references.")));
+}
+
+void
+face_check_comparable(const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	if (unlikely(a->dims != b->dims ||
+				 (a->model != b->model &&
+				  a->model != FACE_NO_MODEL && b->model != FACE_NO_MODEL)))
+		report_not_comparable(a, b);
+}
+
+double
+face_cosine_similarity(const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	double		similarity;
+
+	face_check_comparable(a, b);
+	similarity = face_kernels->dot(a->dims, a->x, b->x) / ((double) a->norm * (double) b->norm);
+	if (similarity > 1.0)
+		return 1.0;
+	if (similarity < -1.0)
+		return -1.0;
+	return similarity;
+}
+
+double
+face_cosine_distance(const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	return 1.0 - face_cosine_similarity(a, b);
+}
+
+double
+face_euclidean_distance(const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	face_check_comparable(a, b);
+	return sqrt(face_kernels->l2_squared(a->dims, a->x, b->x));
+}
+
+double
+face_negative_inner_product(const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	face_check_comparable(a, b);
+	/* a difference, so that orthogonal templates have 0 and not -0 */
+	return 0.0 - face_kernels->dot(a->dims, a->x, b->x);
+}
+
+Datum
+face_embedding_cosine_distance(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(face_cosine_distance(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1)));
+}
+
+Datum
+face_embedding_euclidean_distance(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(face_euclidean_distance(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1)));
+}
+
+Datum
+face_embedding_negative_inner_product(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(face_negative_inner_product(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1)));
+}
+
+Datum
+face_similarity(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(face_cosine_similarity(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1)));
+}

@@ -1,0 +1,22 @@
+/*-------------------------------------------------------------------------
+ *
+ * format.h
+ *	  The text of one component.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_FORMAT_H
+#define FACEMATCH_FORMAT_H
+
+#include "c.h"
+
+/* "-0.00012207" and "-5.96e-08" are the longest; room for the like. */
+#define FACE_COMPONENT_TEXT_SIZE 16
+
+/*
+ * Write the shortest decimal that reads back to this half (finite), without
+ * NUL.  Returns the number of characters, less than FACE_COMPONENT_TEXT_SIZE.
+ */
+extern int	face_format_half(uint16 half, char *text);
+
+#endif							/* FACEMATCH_FORMAT_H */
