@@ -1,13 +1,14 @@
 #!/bin/sh
 # Nanoseconds per comparison of each distance kernel, beside the memory bandwidth of the same run.
-# Usage: bench/kernels.sh        (CC chooses the compiler; the flags are those of a PostgreSQL package: -O2, no -march)
+# Needs no server.  Usage: bench/kernels.sh        (CC chooses the compiler; the flags are those of a PostgreSQL package: -O2, no -march)
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 
 ${CC:-cc} -std=gnu11 -O2 -ffp-contract=off -I"$root/test/unit/shim" -I"$root/src" \
-	-o "$build/kernel_bench" "$root/bench/kernel_bench.c" "$root"/src/simd/*.c -lm
+	-o "$build/kernel_bench" "$root/bench/kernel_bench.c" "$root"/src/simd/dispatch.c "$root"/src/simd/portable.c \
+	"$root"/src/simd/avx2.c "$root"/src/simd/avx512.c "$root"/src/simd/neon.c -lm
 
 echo "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1), $(nproc) CPUs, $(${CC:-cc} --version | head -n 1)"
 "$build/kernel_bench"

@@ -90,9 +90,9 @@ TARGET static pg_attribute_always_inline void
 step(Lanes *lanes, const uint16 *a, const uint16 *b, Add add)
 {
 	lanes->v0 = add(lanes->v0, a, b);
-	lanes->v8 = add(lanes->v8, a + WIDTH, b + WIDTH);
-	lanes->v16 = add(lanes->v16, a + 2 * WIDTH, b + 2 * WIDTH);
-	lanes->v24 = add(lanes->v24, a + 3 * WIDTH, b + 3 * WIDTH);
+	lanes->v8 = add(lanes->v8, a + 8, b + 8);
+	lanes->v16 = add(lanes->v16, a + 16, b + 16);
+	lanes->v24 = add(lanes->v24, a + 24, b + 24);
 }
 
 TARGET static pg_attribute_always_inline double

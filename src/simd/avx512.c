@@ -93,7 +93,7 @@ TARGET static pg_attribute_always_inline void
 step(Lanes *lanes, const uint16 *a, const uint16 *b, Add add)
 {
 	lanes->v0 = add(lanes->v0, a, b);
-	lanes->v16 = add(lanes->v16, a + WIDTH, b + WIDTH);
+	lanes->v16 = add(lanes->v16, a + 16, b + 16);
 }
 
 TARGET static pg_attribute_always_inline double

@@ -85,6 +85,17 @@ component(Contents contents, int n, int i, uint64 *state)
 	}
 }
 
+static bool
+same_bits(double x, double y)
+{
+	uint64		x_bits;
+	uint64		y_bits;
+
+	memcpy(&x_bits, &x, sizeof(x));
+	memcpy(&y_bits, &y, sizeof(y));
+	return x_bits == y_bits;
+}
+
 static void
 check_pair(const FaceKernels *kernels, const char *what, int n, const uint16 *a, const uint16 *b)
 {
@@ -111,11 +122,11 @@ check_pair(const FaceKernels *kernels, const char *what, int n, const uint16 *a,
 		  "%s: dot of %d %s: %.17g, not %.17g", kernels->name, n, what, got_dot, dot);
 	check(fabs(got_l2 - l2) <= TOLERANCE * l2,
 		  "%s: l2_squared of %d %s: %.17g, not %.17g", kernels->name, n, what, got_l2, l2);
-	check(memcmp(&got_dot, &portable_dot, sizeof(double)) == 0,
+	check(same_bits(got_dot, portable_dot),
 		  "%s: dot of %d %s: %a, portable %a", kernels->name, n, what, got_dot, portable_dot);
-	check(memcmp(&got_l2, &portable_l2, sizeof(double)) == 0,
+	check(same_bits(got_l2, portable_l2),
 		  "%s: l2_squared of %d %s: %a, portable %a", kernels->name, n, what, got_l2, portable_l2);
-	check(kernels->dot(n, b, a) == got_dot && kernels->l2_squared(n, b, a) == got_l2,
+	check(same_bits(kernels->dot(n, b, a), got_dot) && same_bits(kernels->l2_squared(n, b, a), got_l2),
 		  "%s: %d %s: not symmetric", kernels->name, n, what);
 	check(kernels->l2_squared(n, a, a) == 0, "%s: %d %s: a template is not at 0 from itself",
 		  kernels->name, n, what);
