@@ -61,10 +61,10 @@ typedef struct FaceSketchScalars
 /* Per-template numbers beside the refinement code. */
 typedef struct FaceRefineScalars
 {
-	float		cosine;			/* of the angle between code and residual */
-	float		length;			/* |code levels| */
-	float		centre_product;
-	float		norm;
+	float		inverse;		/* 1 / (|code| cos) */
+	float		tangent;		/* of angle(code, residual) */
+	float		centre_product; /* unit template . centre */
+	float		norm;			/* |template| */
 } FaceRefineScalars;
 
 /* One template encoded; sketch = groups / 2 bytes (low nibble: even group). */
@@ -79,13 +79,16 @@ typedef struct FaceCodes
 /* A probe prepared against one centre. */
 typedef struct FaceQuery FaceQuery;
 
-/* All functions palloc in the current memory context. */
+/*
+ * All functions palloc in the current memory context.  A query keeps pointers
+ * to its codec and centre.
+ */
 extern FaceCodec *face_codec_create(int dims, uint64 seed);
 extern void face_codec_rotate(const FaceCodec *codec, const FaceEmbedding *e, bool unit, float *out);	/* out: padded */
 extern FaceCodes *face_codes_create(const FaceCodec *codec);
 extern void face_encode(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbedding *e, FaceCodes *out);
 
-/* approximate unit template (rotated, centre added back) from its refinement code: out[padded] */
+/* Approximate unit template (rotated, centre added back) from its refinement code: out[padded]. */
 extern void face_decode(const FaceCodec *codec, const FaceCentre *centre, const uint8 *refine,
 						const FaceRefineScalars *s, float *out);
 

@@ -12,6 +12,7 @@
 
 #include "simd/half.h"
 #include "simd/kernels.h"
+#include "simd/scan.h"
 
 #if defined(__x86_64__)
 
@@ -159,6 +160,7 @@ const FaceKernels face_kernels_avx2 = {
 	.l2_squared = avx2_l2_squared,
 	.half_to_float = avx2_half_to_float,
 	.float_to_half = avx2_float_to_half,
+	.scan = &face_scan_avx2,
 };
 
 #endif							/* __x86_64__ */

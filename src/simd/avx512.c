@@ -12,6 +12,7 @@
 
 #include "simd/half.h"
 #include "simd/kernels.h"
+#include "simd/scan.h"
 
 #if defined(__x86_64__)
 
@@ -157,6 +158,7 @@ const FaceKernels face_kernels_avx512 = {
 	.l2_squared = avx512_l2_squared,
 	.half_to_float = avx512_half_to_float,
 	.float_to_half = avx512_float_to_half,
+	.scan = &face_scan_portable,
 };
 
 #endif							/* __x86_64__ */

@@ -13,6 +13,7 @@
 
 #include "simd/half.h"
 #include "simd/kernels.h"
+#include "simd/scan.h"
 
 #if defined(__aarch64__)
 
@@ -128,6 +129,7 @@ const FaceKernels face_kernels_neon = {
 	.l2_squared = neon_l2_squared,
 	.half_to_float = neon_half_to_float,
 	.float_to_half = neon_float_to_half,
+	.scan = &face_scan_portable,
 };
 
 #endif							/* __aarch64__ */

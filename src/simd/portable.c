@@ -13,6 +13,7 @@
 
 #include "simd/half.h"
 #include "simd/kernels.h"
+#include "simd/scan.h"
 
 /* Wider intermediate results (x87) would make other sums than other CPUs do. */
 StaticAssertDecl(FLT_EVAL_METHOD == 0, "float arithmetic must round to float32");
@@ -107,4 +108,5 @@ const FaceKernels face_kernels_portable = {
 	.l2_squared = portable_l2_squared,
 	.half_to_float = portable_half_to_float,
 	.float_to_half = portable_float_to_half,
+	.scan = &face_scan_portable,
 };

@@ -1,11 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * scan.h
- *	  Kernels of the index scan: sketch sums, sketch bounds, refinement dots.
+ *	  Kernels of the index: sketch sums, sketch bounds, refinement dots,
+ *	  quantisation.
  *
- * Beside simd.h in the lowest layer and chosen together with it.  Every
- * integer result is the same on every instruction set; so are the bounds, as
- * they use only operations that IEEE 754 defines to the last bit.
+ * Beside simd.h in the lowest layer; each table of distance kernels there has
+ * one of these, so they are chosen together.  Every result has the same bits
+ * on every instruction set: integers are exact, and floats go only through
+ * operations that IEEE 754 defines to the last bit, in one order.
  * docs/exactness.md derives the arithmetic, index/codec.h gives it meaning.
  *
  *-------------------------------------------------------------------------
@@ -29,5 +31,73 @@ typedef struct FaceBlockScalars
 	int16		centre_product[FACE_BLOCK_SLOTS];
 	uint16		norm[FACE_BLOCK_SLOTS];
 } FaceBlockScalars;
+
+/*
+ * The stored norm is the float32 without its lowest 13 bits, less this
+ * exponent: six bits of exponent and ten of mantissa from 2^-25 upwards.  The
+ * true norm lies between the value of the code and that of the next code.
+ */
+#define FACE_NORM_SHIFT		13
+#define FACE_NORM_BASE		((uint32) 102 << 23)
+
+/* What the bound kernels need of a probe. */
+typedef struct FaceBoundTerms
+{
+	float		sum_scale;		/* A = (sum * sum_scale + sum_offset) * inverse */
+	float		sum_offset;
+	float		width;			/* B = tangent * width */
+	float		residual_slack; /* added to the bound of the residuals' cosine */
+	float		centre_scale;	/* centre_product * this = unit template . centre */
+	float		residual_base;	/* 1 + |centre|^2 */
+	float		residual_error; /* of the template residual's squared length */
+	float		probe_residual; /* length of the probe's residual */
+	float		cosine_offset;	/* centre . probe residual, and slack */
+	float		cosine_limit;	/* no upper bound need be higher */
+	float		probe_norm;
+	float		distance_shrink;	/* Euclidean: factor just below 1 */
+} FaceBoundTerms;
+
+typedef void (*FaceBoundKernel) (const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+								 const FaceBlockScalars *scalars, float *lower);
+
+typedef struct FaceScanKernels
+{
+	/*
+	 * Sums of table entries, FACE_BLOCK_SLOTS a block.  A block has groups / 2
+	 * rows of FACE_BLOCK_SLOTS bytes, one byte a template: low nibble group
+	 * 2 p, high nibble group 2 p + 1.  tables: 16 entries for every even
+	 * group, then 16 for every odd one.  groups is a multiple of 16.
+	 */
+	void		(*sketch_sums) (int groups, int nblocks, const uint8 *blocks, const uint8 *tables, uint32 *sums);
+
+	/* Lower bounds on the distance by metric, from those sums. */
+	FaceBoundKernel cosine_bounds;
+	FaceBoundKernel euclidean_bounds;
+	FaceBoundKernel inner_product_bounds;
+
+	/*
+	 * Sum of code[i] * query[i]; n is a multiple of 64 (at most 4096) and of
+	 * 32 (at most 256).  4 bits: of every 32 bytes, nibble m of the 16-bit
+	 * word j is dimension 16 m + j.  8 bits: byte m of word j is 16 m + j.
+	 */
+	int32		(*dot4) (int n, const uint8 *codes, const int16 *query);
+	int32		(*dot8) (int n, const uint8 *codes, const int16 *query);
+
+	/*
+	 * codes[i] = r[i] * scale rounded down to one of max_code + 1 levels, half
+	 * of them negative.  With level = code - max_code / 2: *dot = sum of
+	 * level * r[i], *length_squared = sum of level^2.  n: multiple of 64.
+	 */
+	void		(*quantize) (int n, const float *r, float scale, int max_code, uint8 *codes,
+							 float *dot, float *length_squared);
+} FaceScanKernels;
+
+extern const FaceScanKernels face_scan_portable;
+#if defined(__x86_64__)
+extern const FaceScanKernels face_scan_avx2;
+extern const FaceScanKernels face_scan_avx512;
+#elif defined(__aarch64__)
+extern const FaceScanKernels face_scan_neon;
+#endif
 
 #endif							/* FACEMATCH_SCAN_H */

@@ -31,6 +31,9 @@ typedef struct FaceKernels
 	/* IEEE half <-> float32, round to nearest even; overflow gives infinity */
 	void		(*half_to_float) (int n, const uint16 *src, float *dst);
 	void		(*float_to_half) (int n, const float *src, uint16 *dst);
+
+	/* the index's kernels for the same instruction set */
+	const struct FaceScanKernels *scan;
 } FaceKernels;
 
 /* The table in use.  Points to the portable one until face_simd_init(). */

@@ -19,6 +19,7 @@ typedef uint8_t uint8;
 typedef uint16_t uint16;
 typedef uint32_t uint32;
 typedef uint64_t uint64;
+typedef size_t Size;
 
 #define pg_attribute_always_inline __attribute__((always_inline)) inline
 #define StaticAssertDecl(condition, message) _Static_assert(condition, message)

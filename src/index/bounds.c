@@ -1,0 +1,383 @@
+/*-------------------------------------------------------------------------
+ *
+ * bounds.c
+ *	  Probes against codes: proven bounds on the distance.
+ *
+ * With unit template u, unit probe q, centre c and residuals r = u - c and
+ * s = q - c (all rotated), cos(u, q) = u.c + c.s + |r| |s| t, and t, the cosine
+ * of the residuals, is all that is not known exactly.  The cosine y of code
+ * and s is known; its difference from t is the projection of s on a direction
+ * that the rotation made uniformly random, so its tail is too (tail.c).
+ * docs/exactness.md derives every line here, the slacks included.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "index/codec.h"
+
+#include <math.h>
+
+#include "index/codec_private.h"
+#include "index/tail.h"
+#include "simd/simd.h"
+
+/*
+ * Added to cosines: what float32 arithmetic can be off by, in the rotation, in
+ * the stored numbers and in the operators' own kernels (FACE_MAX_DIMS / 32
+ * additions a lane, 7.5e-6 relative at most).
+ */
+#define COSINE_SLACK		2e-5
+
+/* The same for the squared length of a template's residual. */
+#define RESIDUAL_SLACK		2e-6
+
+/*
+ * Added to the sketch's bound of t: twice the relative error of "inverse" in
+ * half precision, 2^-11, and float32 rounding in the kernels.
+ */
+#define SKETCH_SLACK		1.1e-3
+
+/* Euclidean distances: relative error of the operator's own float32 sums. */
+#define DISTANCE_SLACK		1e-5
+
+/* Blocks whose sums are kept on the stack at a time. */
+#define BLOCKS_A_PASS		16
+
+#define TABLE_ENTRIES		(1 << SKETCH_GROUP_BITS)
+
+struct FaceQuery
+{
+	const FaceCodec *codec;
+	const FaceCentre *centre;
+	FaceMetric	metric;
+	double		probe_norm;
+	double		probe_residual; /* |s| */
+	double		centre_product; /* c.s */
+	double		width;			/* z of the miss probability */
+	double		safe_width;		/* z of FACE_SAFE_PROBABILITY */
+	double		refine_scale;	/* one unit of refine_query */
+	double		refine_error;	/* length of its rounding error */
+	double		refine_offset;	/* sum of refine_query * highest level */
+	FaceBoundTerms terms;
+	uint8	   *tables;			/* groups * TABLE_ENTRIES */
+	int16	   *refine_query;	/* padded */
+};
+
+/* A refinement code's cosine to the probe over its cosine to the template, and the angle's tangent. */
+typedef struct Estimate
+{
+	double		low;
+	double		high;
+	double		tangent;
+} Estimate;
+
+/* The bits of a nibble add these to its entry. */
+static void
+bit_weights(int bits, const float *direction, int group, float *weights)
+{
+	for (int bit = 0; bit < SKETCH_GROUP_BITS; bit++)
+		weights[bit] = direction[(group * SKETCH_GROUP_BITS + bit) / bits] * (float) (1 << (bit % bits));
+}
+
+/* How far apart the entries of a group are, and the lowest of them. */
+static float
+weight_range(const float *weights, float *lowest)
+{
+	float		range = 0.0f;
+
+	*lowest = 0.0f;
+	for (int bit = 0; bit < SKETCH_GROUP_BITS; bit++)
+	{
+		range += fabsf(weights[bit]);
+		*lowest += Min(weights[bit], 0.0f);
+	}
+	return range;
+}
+
+/*
+ * Round the entries of one group to multiples of step above its lowest.
+ * Returns the most that an entry lost.
+ */
+static float
+fill_table(const float *weights, float lowest, float step, float per_step, uint8 *table)
+{
+	float		entries[TABLE_ENTRIES];
+	float		lost = 0.0f;
+
+	entries[0] = -lowest;
+	for (int bit = 0; bit < SKETCH_GROUP_BITS; bit++)
+		for (int i = 0; i < (1 << bit); i++)
+			entries[(1 << bit) + i] = entries[i] + weights[bit];
+	for (int i = 0; i < TABLE_ENTRIES; i++)
+	{
+		int			steps = (int) (entries[i] * per_step + 0.5f);
+		float		loss = entries[i] - (float) steps * step;
+
+		table[i] = Min(steps, UINT8_MAX);
+		lost = Max(lost, loss);
+	}
+	return lost;
+}
+
+/* Look-up tables for the sketches; one step for all groups, so that sums can be of bytes. */
+static void
+prepare_sketch(FaceQuery *q, const float *direction)
+{
+	const FaceCodec *codec = q->codec;
+	double		longest = face_longest_code(codec);
+	double		offset = 0.0;
+	float		widest = 0.0f;
+	float		step;
+	float		per_step;
+	float		weights[SKETCH_GROUP_BITS];
+	float		lowest;
+
+	for (int group = 0; group < codec->groups; group++)
+	{
+		float		range;
+
+		bit_weights(codec->sketch_bits, direction, group, weights);
+		range = weight_range(weights, &lowest);
+		widest = Max(widest, range);
+	}
+	step = widest / UINT8_MAX;
+	per_step = widest > 0 ? UINT8_MAX / widest : 0.0f;
+
+	for (int group = 0; group < codec->groups; group++)
+	{
+		int			place = group / 2 + (group % 2) * (codec->groups / 2);
+
+		bit_weights(codec->sketch_bits, direction, group, weights);
+		weight_range(weights, &lowest);
+		offset += lowest;
+		offset += fill_table(weights, lowest, step, per_step, q->tables + place * TABLE_ENTRIES);
+	}
+	for (int i = 0; i < codec->padded; i++)
+		offset -= face_highest_level(codec->sketch_bits) * direction[i];
+
+	q->terms.sum_scale = (float) (step / longest);
+	q->terms.sum_offset = (float) (offset / longest);
+}
+
+/* The probe's direction in 16-bit integers, and how much that lost. */
+static void
+prepare_refine(FaceQuery *q, const float *direction)
+{
+	int			n = q->codec->padded;
+	float		largest = 0.0f;
+	float		per_unit;
+	double		lost = 0.0;
+	int64		sum = 0;
+
+	for (int i = 0; i < n; i++)
+		largest = Max(largest, fabsf(direction[i]));
+	q->refine_scale = largest / PG_INT16_MAX;
+	per_unit = largest > 0 ? PG_INT16_MAX / largest : 0.0f;
+	for (int i = 0; i < n; i++)
+	{
+		int			units = (int) rintf(direction[i] * per_unit);
+		double		loss;
+
+		units = Max(Min(units, PG_INT16_MAX), -PG_INT16_MAX);
+		loss = direction[i] - units * q->refine_scale;
+		q->refine_query[i] = units;
+		sum += units;
+		lost += loss * loss;
+	}
+	q->refine_error = sqrt(lost);
+	q->refine_offset = sum * face_highest_level(q->codec->refine_bits);
+}
+
+static void
+prepare_terms(FaceQuery *q)
+{
+	FaceBoundTerms *terms = &q->terms;
+	double		unit = face_centre_scale(q->centre);
+
+	terms->width = (float) q->width;
+	terms->residual_slack = (float) SKETCH_SLACK;
+	terms->centre_scale = (float) unit;
+	terms->residual_base = (float) (1.0 + q->centre->norm_squared);
+	terms->residual_error = (float) (unit + RESIDUAL_SLACK);	/* twice half a unit */
+	terms->probe_residual = (float) q->probe_residual;
+	terms->cosine_offset = (float) (q->centre_product + unit / 2 + COSINE_SLACK);
+	terms->cosine_limit = (float) (1.0 + COSINE_SLACK);
+	terms->probe_norm = (float) q->probe_norm;
+	terms->distance_shrink = (float) (1.0 - DISTANCE_SLACK);
+}
+
+/* The probe's residual, made a unit vector unless there is none. */
+static void
+prepare_direction(FaceQuery *q, const FaceEmbedding *probe, float *direction)
+{
+	const float *centre = q->centre->values;
+	int			n = q->codec->padded;
+	double		squares = 0.0;
+	double		scale;
+
+	face_codec_rotate(q->codec, probe, true, direction);
+	q->centre_product = 0.0;
+	for (int i = 0; i < n; i++)
+	{
+		direction[i] -= centre[i];
+		squares += (double) direction[i] * direction[i];
+		q->centre_product += (double) direction[i] * centre[i];
+	}
+	q->probe_residual = sqrt(squares);
+	scale = q->probe_residual < RESIDUAL_NOTHING ? 0.0 : 1.0 / q->probe_residual;
+	for (int i = 0; i < n; i++)
+		direction[i] = (float) (direction[i] * scale);
+}
+
+FaceQuery *
+face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbedding *probe,
+				  FaceMetric metric, double miss_probability)
+{
+	FaceQuery  *q = palloc(sizeof(FaceQuery));
+	float	   *direction = palloc(sizeof(float) * codec->padded);
+	double		share = miss_probability / 2;	/* one for the sketch, one for the refinement */
+
+	q->codec = codec;
+	q->centre = centre;
+	q->metric = metric;
+	q->probe_norm = probe->norm;
+	q->tables = palloc((Size) codec->groups * TABLE_ENTRIES);
+	q->refine_query = palloc(sizeof(int16) * codec->padded);
+
+	/* the complement of the template's residual has one dimension less */
+	q->width = face_sphere_quantile(codec->padded - 1, share);
+	q->safe_width = face_sphere_quantile(codec->padded - 1, Min(share, FACE_SAFE_PROBABILITY));
+
+	prepare_direction(q, probe, direction);
+	prepare_sketch(q, direction);
+	prepare_refine(q, direction);
+	prepare_terms(q);
+	pfree(direction);
+	return q;
+}
+
+void
+face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks,
+						 const FaceBlockScalars *scalars, float *lower)
+{
+	const FaceScanKernels *kernels = face_kernels->scan;
+	FaceBoundKernel bound =
+		q->metric == FACE_COSINE ? kernels->cosine_bounds :
+		q->metric == FACE_EUCLIDEAN ? kernels->euclidean_bounds : kernels->inner_product_bounds;
+	uint32		sums[BLOCKS_A_PASS * FACE_BLOCK_SLOTS];
+
+	while (nblocks > 0)
+	{
+		int			n = Min(nblocks, BLOCKS_A_PASS);
+
+		kernels->sketch_sums(q->codec->groups, n, blocks, q->tables, sums);
+		bound(&q->terms, n, sums, scalars, lower);
+		nblocks -= n;
+		blocks += n * q->codec->block_bytes;
+		scalars += n;
+		lower += n * FACE_BLOCK_SLOTS;
+	}
+}
+
+/* Upper bound of t: the larger root of (A - t)^2 = B^2 (1 - t^2); the kernels do the same. */
+static double
+residual_upper(double a, double b)
+{
+	double		d = 1.0 + b * b;
+
+	a = Max(Min(a, 1.0), -1.0);
+	return (a + b * sqrt(d - a * a)) / d;
+}
+
+/* Upper bound of the templates' cosine, from one of their residuals'. */
+static double
+cosine_upper(const FaceQuery *q, const FaceRefineScalars *s, double residual)
+{
+	double		squares = 1.0 + q->centre->norm_squared - 2.0 * s->centre_product;
+	double		length;
+
+	squares += residual > 0 ? RESIDUAL_SLACK : -RESIDUAL_SLACK;
+	length = sqrt(Max(squares, 0.0));
+	return s->centre_product + q->centre_product + length * q->probe_residual * residual;
+}
+
+static double
+cosine_lower(const FaceQuery *q, const FaceRefineScalars *s, double residual)
+{
+	double		centres = s->centre_product + q->centre_product;
+
+	return centres - (cosine_upper(q, s, -residual) - centres);
+}
+
+static double
+euclidean(double a, double b, double cosine)
+{
+	double		difference = a - b;
+
+	return sqrt(Max(difference * difference + 2.0 * a * b * (1.0 - cosine), 0.0));
+}
+
+static double
+distance_lower(const FaceQuery *q, double norm, double cosine)
+{
+	double		most = Min(cosine, 1.0) + COSINE_SLACK;
+
+	switch (q->metric)
+	{
+		case FACE_COSINE:
+			return 1.0 - most;
+		case FACE_EUCLIDEAN:
+			return euclidean(norm, q->probe_norm, most) * (1.0 - DISTANCE_SLACK);
+		case FACE_NEGATIVE_INNER_PRODUCT:
+			break;
+	}
+	return -norm * q->probe_norm * most;
+}
+
+static double
+distance_upper(const FaceQuery *q, double norm, double cosine)
+{
+	double		least = Max(cosine, -1.0) - COSINE_SLACK;
+
+	switch (q->metric)
+	{
+		case FACE_COSINE:
+			return 1.0 - least;
+		case FACE_EUCLIDEAN:
+			return euclidean(norm, q->probe_norm, least) * (1.0 + DISTANCE_SLACK);
+		case FACE_NEGATIVE_INNER_PRODUCT:
+			break;
+	}
+	return -norm * q->probe_norm * least;
+}
+
+static Estimate
+estimate(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s)
+{
+	const FaceScanKernels *kernels = face_kernels->scan;
+	int			n = q->codec->padded;
+	int32		dot = q->codec->refine_bits == 8 ? kernels->dot8(n, refine, q->refine_query) :
+		kernels->dot4(n, refine, q->refine_query);
+	double		middle = (dot - q->refine_offset) * q->refine_scale * s->inverse;
+	double		error;
+	Estimate	result;
+
+	/* rounding of the probe times 1 / cos, by Cauchy-Schwarz */
+	error = q->refine_error * sqrt(1.0 + (double) s->tangent * s->tangent);
+	result.low = middle - error;
+	result.high = middle + error;
+	result.tangent = s->tangent;
+	return result;
+}
+
+void
+face_query_refine(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, FaceBounds *out)
+{
+	Estimate	e = estimate(q, refine, s);
+	double		likely = residual_upper(e.high, e.tangent * q->width);
+	double		most = residual_upper(e.high, e.tangent * q->safe_width);
+	double		least = -residual_upper(-e.low, e.tangent * q->safe_width);
+
+	out->lower = distance_lower(q, s->norm, cosine_upper(q, s, likely));
+	out->safe_lower = distance_lower(q, s->norm, cosine_upper(q, s, most));
+	out->safe_upper = distance_upper(q, s->norm, cosine_lower(q, s, least));
+}

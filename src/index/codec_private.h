@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * codec_private.h
+ *	  What quantizer.c and bounds.c must agree on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_CODEC_PRIVATE_H
+#define FACEMATCH_CODEC_PRIVATE_H
+
+#include <math.h>
+
+#include "index/codec.h"
+
+/* Bits of a sketch that one look-up covers. */
+#define SKETCH_GROUP_BITS	4
+
+/* 16-bit words of the stretch in which refinement codes are interleaved. */
+#define REFINE_WORDS		16
+
+/*
+ * A residual shorter than this is rounding noise: cosines move by less than
+ * COSINE_SLACK (bounds.c) whatever its direction is taken to be.
+ */
+#define RESIDUAL_NOTHING	1e-6
+
+/* Unit of the fixed-point products of a unit template and the centre. */
+static inline double
+face_centre_scale(const FaceCentre *centre)
+{
+	return sqrt(centre->norm_squared) / PG_INT16_MAX;
+}
+
+static inline double
+face_highest_level(int bits)
+{
+	return ((1 << bits) - 1) / 2.0;
+}
+
+/* Length of the longest possible vector of sketch levels: the unit of "inverse". */
+static inline double
+face_longest_code(const FaceCodec *codec)
+{
+	return face_highest_level(codec->sketch_bits) * sqrt(codec->padded);
+}
+
+#endif							/* FACEMATCH_CODEC_PRIVATE_H */

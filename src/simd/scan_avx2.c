@@ -1,0 +1,334 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_avx2.c
+ *	  Kernels of the index for x86-64 CPUs with AVX2, FMA and F16C.
+ *
+ * The same bits as scan_portable.c; no fused multiply-add, which would round
+ * differently.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "c.h"
+
+#include "simd/scan_common.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define TARGET __attribute__((target("avx2,fma,f16c")))
+#define INLINE TARGET static pg_attribute_always_inline
+
+#define WIDTH	8				/* float32 lanes of a vector */
+#define VECTOR_BYTES 32
+#define ROWS_A_VECTOR (VECTOR_BYTES / FACE_BLOCK_SLOTS)
+
+/* Vectors of 16-bit sums that cannot overflow: each adds at most two bytes. */
+#define VECTORS_A_FLUSH (UINT16_MAX / (2 * UINT8_MAX))
+
+/*
+ * 16-bit sums of one block: slots 0, 2, 4… and slots 1, 3, 5… of two rows.
+ * "mixed" also holds the odd slots' bytes times 256, taken off at the end.
+ */
+typedef struct Sums16
+{
+	__m256i		mixed;
+	__m256i		odd;
+} Sums16;
+
+INLINE void
+add_rows(Sums16 *sums, const uint8 *rows, __m256i even_tables, __m256i odd_tables)
+{
+	const __m256i nibble = _mm256_set1_epi8(0x0F);
+	__m256i		codes = _mm256_loadu_si256((const __m256i *) rows);
+	__m256i		low = _mm256_shuffle_epi8(even_tables, _mm256_and_si256(codes, nibble));
+	__m256i		high = _mm256_shuffle_epi8(odd_tables, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
+
+	sums->mixed = _mm256_add_epi16(sums->mixed, _mm256_add_epi16(low, high));
+	sums->odd = _mm256_add_epi16(sums->odd, _mm256_add_epi16(_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)));
+}
+
+/* The sums of both rows, as eight 32-bit numbers. */
+INLINE __m256i
+widen(__m256i sums)
+{
+	return _mm256_add_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(sums)),
+							_mm256_cvtepu16_epi32(_mm256_extracti128_si256(sums, 1)));
+}
+
+INLINE void
+flush(const Sums16 *part, uint32 *sums)
+{
+	__m256i		even = widen(_mm256_sub_epi16(part->mixed, _mm256_slli_epi16(part->odd, 8)));
+	__m256i		odd = widen(part->odd);
+	__m256i		low = _mm256_unpacklo_epi32(even, odd); /* slots 0-3, 8-11 */
+	__m256i		high = _mm256_unpackhi_epi32(even, odd);	/* slots 4-7, 12-15 */
+	__m256i    *out = (__m256i *) sums;
+
+	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x20)));
+	out++;
+	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x31)));
+}
+
+/* One or two blocks; two share the loads of the tables. */
+INLINE void
+sum_blocks(int vectors, bool two, const uint8 *blocks, const uint8 *tables, uint32 *sums)
+{
+	const uint8 *odd_tables = tables + vectors * VECTOR_BYTES;
+	const uint8 *second = blocks + vectors * VECTOR_BYTES;
+
+	memset(sums, 0, (two ? 2 : 1) * FACE_BLOCK_SLOTS * sizeof(uint32));
+	for (int start = 0; start < vectors; start += VECTORS_A_FLUSH)
+	{
+		int			end = vectors - start > VECTORS_A_FLUSH ? start + VECTORS_A_FLUSH : vectors;
+		Sums16		part[2] = {{_mm256_setzero_si256(), _mm256_setzero_si256()},
+		{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+
+		for (int v = start; v < end; v++)
+		{
+			__m256i		even = _mm256_loadu_si256((const __m256i *) (tables + v * VECTOR_BYTES));
+			__m256i		odd = _mm256_loadu_si256((const __m256i *) (odd_tables + v * VECTOR_BYTES));
+
+			add_rows(&part[0], blocks + v * VECTOR_BYTES, even, odd);
+			if (two)
+				add_rows(&part[1], second + v * VECTOR_BYTES, even, odd);
+		}
+		flush(&part[0], sums);
+		if (two)
+			flush(&part[1], sums + FACE_BLOCK_SLOTS);
+	}
+}
+
+TARGET static void
+avx2_sketch_sums(int groups, int nblocks, const uint8 *blocks, const uint8 *tables, uint32 *sums)
+{
+	int			vectors = groups / 2 / ROWS_A_VECTOR;
+	int			block;
+
+	for (block = 0; block + 2 <= nblocks; block += 2)
+		sum_blocks(vectors, true, blocks + (size_t) block * vectors * VECTOR_BYTES, tables,
+				   sums + block * FACE_BLOCK_SLOTS);
+	if (block < nblocks)
+		sum_blocks(vectors, false, blocks + (size_t) block * vectors * VECTOR_BYTES, tables,
+				   sums + block * FACE_BLOCK_SLOTS);
+}
+
+INLINE __m128i
+load_u16(const void *x)
+{
+	return _mm_loadu_si128((const __m128i *) x);
+}
+
+/* Upper bounds on the cosines between probe and eight templates. */
+INLINE __m256
+cosine_upper(const FaceBoundTerms *t, const uint32 *sums, const FaceBlockScalars *s, int slot)
+{
+	const __m256 one = _mm256_set1_ps(1.0f);
+	const __m256 sign = _mm256_set1_ps(-0.0f);
+	__m256		sum = _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *) sums));
+	__m256		product = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(load_u16(s->centre_product + slot)));
+	__m256		a = _mm256_add_ps(_mm256_mul_ps(sum, _mm256_set1_ps(t->sum_scale)), _mm256_set1_ps(t->sum_offset));
+	__m256		b = _mm256_mul_ps(_mm256_cvtph_ps(load_u16(s->tangent + slot)), _mm256_set1_ps(t->width));
+	__m256		d = _mm256_add_ps(_mm256_mul_ps(b, b), one);
+	__m256		residual;
+	__m256		error;
+	__m256		length;
+
+	product = _mm256_mul_ps(product, _mm256_set1_ps(t->centre_scale));
+	a = _mm256_mul_ps(a, _mm256_cvtph_ps(load_u16(s->inverse + slot)));
+	a = _mm256_max_ps(_mm256_min_ps(a, one), _mm256_set1_ps(-1.0f));
+
+	residual = _mm256_mul_ps(b, _mm256_sqrt_ps(_mm256_sub_ps(d, _mm256_mul_ps(a, a))));
+	residual = _mm256_div_ps(_mm256_add_ps(a, residual), d);
+	residual = _mm256_add_ps(residual, _mm256_set1_ps(t->residual_slack));
+
+	error = _mm256_or_ps(_mm256_and_ps(residual, sign), _mm256_set1_ps(t->residual_error));
+	length = _mm256_sub_ps(_mm256_set1_ps(t->residual_base), _mm256_add_ps(product, product));
+	length = _mm256_sqrt_ps(_mm256_max_ps(_mm256_add_ps(length, error), _mm256_setzero_ps()));
+	residual = _mm256_mul_ps(residual, _mm256_mul_ps(length, _mm256_set1_ps(t->probe_residual)));
+
+	product = _mm256_add_ps(product, _mm256_set1_ps(t->cosine_offset));
+	return _mm256_min_ps(_mm256_add_ps(product, residual), _mm256_set1_ps(t->cosine_limit));
+}
+
+/* The template norms that eight codes stand for, or with step 1 those of the next codes. */
+INLINE __m256
+norm_values(const FaceBlockScalars *s, int slot, int step)
+{
+	__m256i		code = _mm256_add_epi32(_mm256_cvtepu16_epi32(load_u16(s->norm + slot)), _mm256_set1_epi32(step));
+
+	code = _mm256_slli_epi32(code, FACE_NORM_SHIFT);
+	return _mm256_castsi256_ps(_mm256_add_epi32(code, _mm256_set1_epi32(FACE_NORM_BASE)));
+}
+
+INLINE __m256
+cosine_distance(const FaceBoundTerms *t, __m256 cosine, const FaceBlockScalars *s, int slot)
+{
+	return _mm256_sub_ps(_mm256_set1_ps(1.0f), cosine);
+}
+
+INLINE __m256
+euclidean_distance(const FaceBoundTerms *t, __m256 cosine, const FaceBlockScalars *s, int slot)
+{
+	const __m256 one = _mm256_set1_ps(1.0f);
+	const __m256 probe_norm = _mm256_set1_ps(t->probe_norm);
+	__m256		along;
+	__m256		gap;
+	__m256		across;
+
+	cosine = _mm256_max_ps(_mm256_min_ps(cosine, one), _mm256_set1_ps(-1.0f));
+	along = _mm256_mul_ps(probe_norm, cosine);
+	gap = _mm256_max_ps(_mm256_min_ps(along, norm_values(s, slot, 1)), norm_values(s, slot, 0));
+	gap = _mm256_sub_ps(gap, along);
+	across = _mm256_mul_ps(_mm256_sub_ps(one, cosine), _mm256_add_ps(one, cosine));
+	across = _mm256_mul_ps(_mm256_mul_ps(probe_norm, probe_norm), across);
+	return _mm256_mul_ps(_mm256_sqrt_ps(_mm256_add_ps(_mm256_mul_ps(gap, gap), across)),
+						 _mm256_set1_ps(t->distance_shrink));
+}
+
+INLINE __m256
+inner_product_distance(const FaceBoundTerms *t, __m256 cosine, const FaceBlockScalars *s, int slot)
+{
+	__m256		positive = _mm256_cmp_ps(cosine, _mm256_setzero_ps(), _CMP_GE_OQ);
+	__m256		norm = _mm256_blendv_ps(norm_values(s, slot, 0), norm_values(s, slot, 1), positive);
+	__m256		product = _mm256_mul_ps(_mm256_mul_ps(norm, _mm256_set1_ps(t->probe_norm)), cosine);
+
+	return _mm256_sub_ps(_mm256_setzero_ps(), product);
+}
+
+typedef __m256 (*Distance) (const FaceBoundTerms *t, __m256 cosine, const FaceBlockScalars *s, int slot);
+
+INLINE void
+bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums, const FaceBlockScalars *scalars,
+	   float *lower, Distance distance)
+{
+	for (int block = 0; block < nblocks; block++)
+	{
+		for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot += WIDTH)
+		{
+			__m256		cosine = cosine_upper(terms, sums, scalars, slot);
+
+			_mm256_storeu_ps(lower, distance(terms, cosine, scalars, slot));
+			sums += WIDTH;
+			lower += WIDTH;
+		}
+		scalars++;
+	}
+}
+
+TARGET static void
+avx2_cosine_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+				   const FaceBlockScalars *scalars, float *lower)
+{
+	bounds(terms, nblocks, sums, scalars, lower, cosine_distance);
+}
+
+TARGET static void
+avx2_euclidean_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+					  const FaceBlockScalars *scalars, float *lower)
+{
+	bounds(terms, nblocks, sums, scalars, lower, euclidean_distance);
+}
+
+TARGET static void
+avx2_inner_product_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+						  const FaceBlockScalars *scalars, float *lower)
+{
+	bounds(terms, nblocks, sums, scalars, lower, inner_product_distance);
+}
+
+INLINE __m256i
+load_query(const int16 *query)
+{
+	return _mm256_loadu_si256((const __m256i *) query);
+}
+
+INLINE int32
+sum_lanes(__m256i x)
+{
+	__m128i		four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+	__m128i		two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+
+	return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
+
+TARGET static int32
+avx2_dot4(int n, const uint8 *codes, const int16 *query)
+{
+	const __m256i nibble = _mm256_set1_epi16(0x000F);
+	__m256i		sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+
+	for (int i = 0; i < n; i += 64)
+	{
+		__m256i		words = _mm256_loadu_si256((const __m256i *) codes);
+		__m256i		second = _mm256_and_si256(_mm256_srli_epi16(words, 4), nibble);
+		__m256i		third = _mm256_and_si256(_mm256_srli_epi16(words, 8), nibble);
+
+		sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(_mm256_and_si256(words, nibble), load_query(query)));
+		sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(second, load_query(query + 16)));
+		sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(third, load_query(query + 32)));
+		sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(_mm256_srli_epi16(words, 12), load_query(query + 48)));
+		codes += 32;
+		query += 64;
+	}
+	return sum_lanes(_mm256_add_epi32(sum[0], sum[1]));
+}
+
+TARGET static int32
+avx2_dot8(int n, const uint8 *codes, const int16 *query)
+{
+	const __m256i byte = _mm256_set1_epi16(0x00FF);
+	__m256i		sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+
+	for (int i = 0; i < n; i += 32)
+	{
+		__m256i		words = _mm256_loadu_si256((const __m256i *) codes);
+
+		sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(_mm256_and_si256(words, byte), load_query(query)));
+		sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(_mm256_srli_epi16(words, 8), load_query(query + 16)));
+		codes += 32;
+		query += 32;
+	}
+	return sum_lanes(_mm256_add_epi32(sum[0], sum[1]));
+}
+
+TARGET static void
+avx2_quantize(int n, const float *r, float scale, int max_code, uint8 *codes,
+			  float *dot, float *length_squared)
+{
+	const __m256 half_range = _mm256_set1_ps(max_code / 2.0f);
+	const __m256 zero = _mm256_set1_ps(max_code / 2.0f + 0.5f);
+	const __m256 top = _mm256_set1_ps((float) max_code);
+	__m256		dots = _mm256_setzero_ps();
+	__m256		squares = _mm256_setzero_ps();
+	float		lanes[FACE_QUANTIZE_LANES];
+
+	for (int i = 0; i < n; i += WIDTH)
+	{
+		__m256		value = _mm256_loadu_ps(r + i);
+		__m256		place = _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(scale)), zero);
+		__m256i		code = _mm256_cvttps_epi32(_mm256_min_ps(_mm256_max_ps(place, _mm256_setzero_ps()), top));
+		__m256		level = _mm256_sub_ps(_mm256_cvtepi32_ps(code), half_range);
+		__m128i		words = _mm_packus_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+
+		_mm_storel_epi64((__m128i *) (codes + i), _mm_packus_epi16(words, words));
+		dots = _mm256_add_ps(dots, _mm256_mul_ps(level, value));
+		squares = _mm256_add_ps(squares, _mm256_mul_ps(level, level));
+	}
+	_mm256_storeu_ps(lanes, dots);
+	*dot = face_sum_lanes(lanes);
+	_mm256_storeu_ps(lanes, squares);
+	*length_squared = face_sum_lanes(lanes);
+}
+
+const FaceScanKernels face_scan_avx2 = {
+	.sketch_sums = avx2_sketch_sums,
+	.cosine_bounds = avx2_cosine_bounds,
+	.euclidean_bounds = avx2_euclidean_bounds,
+	.inner_product_bounds = avx2_inner_product_bounds,
+	.dot4 = avx2_dot4,
+	.dot8 = avx2_dot8,
+	.quantize = avx2_quantize,
+};
+
+#endif							/* __x86_64__ */

@@ -1,0 +1,194 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_portable.c
+ *	  Kernels of the index in plain C, for any CPU; the definition of the
+ *	  result.
+ *
+ * Every other instruction set must return exactly these bits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "c.h"
+
+#include <math.h>
+
+#include "simd/scan_common.h"
+
+static void
+portable_sketch_sums(int groups, int nblocks, const uint8 *blocks, const uint8 *tables, uint32 *sums)
+{
+	int			rows = groups / 2;
+	const uint8 *odd_tables = tables + (Size) rows * FACE_SKETCH_TABLE;
+
+	for (int block = 0; block < nblocks; block++)
+	{
+		uint32		acc[FACE_BLOCK_SLOTS] = {0};
+
+		for (int row = 0; row < rows; row++)
+		{
+			const uint8 *even = tables + row * FACE_SKETCH_TABLE;
+			const uint8 *odd = odd_tables + row * FACE_SKETCH_TABLE;
+
+			for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot++)
+				acc[slot] += even[blocks[slot] & 0x0F] + odd[blocks[slot] >> 4];
+			blocks += FACE_BLOCK_SLOTS;
+		}
+		memcpy(sums, acc, sizeof(acc));
+		sums += FACE_BLOCK_SLOTS;
+	}
+}
+
+static inline float
+lesser(float a, float b)
+{
+	return a < b ? a : b;
+}
+
+static inline float
+greater(float a, float b)
+{
+	return a > b ? a : b;
+}
+
+/* Upper bound on the cosine between probe and template. */
+static inline float
+cosine_upper(const FaceBoundTerms *t, uint32 sum, const FaceBlockScalars *s, int slot)
+{
+	float		product = (float) s->centre_product[slot] * t->centre_scale;
+	float		a = ((float) (int32) sum * t->sum_scale + t->sum_offset) * half_to_float(s->inverse[slot]);
+	float		b = half_to_float(s->tangent[slot]) * t->width;
+	float		d = b * b + 1.0f;
+	float		residual;
+	float		length_squared;
+
+	a = greater(lesser(a, 1.0f), -1.0f);
+	residual = (a + b * sqrtf(d - a * a)) / d + t->residual_slack;
+	length_squared = t->residual_base - (product + product) + copysignf(t->residual_error, residual);
+	residual *= sqrtf(greater(length_squared, 0.0f)) * t->probe_residual;
+	return lesser(product + t->cosine_offset + residual, t->cosine_limit);
+}
+
+static inline float
+norm_value(uint16 code, int step)
+{
+	FloatBits	bits;
+
+	bits.u = (((uint32) code + step) << FACE_NORM_SHIFT) + FACE_NORM_BASE;
+	return bits.f;
+}
+
+static void
+portable_cosine_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+					   const FaceBlockScalars *scalars, float *lower)
+{
+	for (int i = 0; i < nblocks * FACE_BLOCK_SLOTS; i++)
+		lower[i] = 1.0f - cosine_upper(terms, sums[i], scalars + i / FACE_BLOCK_SLOTS, i % FACE_BLOCK_SLOTS);
+}
+
+/* Of all lengths that the stored norm may mean, the one that comes nearest to the probe. */
+static void
+portable_euclidean_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+						  const FaceBlockScalars *scalars, float *lower)
+{
+	for (int i = 0; i < nblocks * FACE_BLOCK_SLOTS; i++)
+	{
+		const FaceBlockScalars *s = scalars + i / FACE_BLOCK_SLOTS;
+		int			slot = i % FACE_BLOCK_SLOTS;
+		float		cosine = greater(lesser(cosine_upper(terms, sums[i], s, slot), 1.0f), -1.0f);
+		float		along = terms->probe_norm * cosine;
+		float		nearest = greater(lesser(along, norm_value(s->norm[slot], 1)), norm_value(s->norm[slot], 0));
+		float		gap = nearest - along;
+		float		across = terms->probe_norm * terms->probe_norm * ((1.0f - cosine) * (1.0f + cosine));
+
+		lower[i] = sqrtf(gap * gap + across) * terms->distance_shrink;
+	}
+}
+
+static void
+portable_inner_product_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+							  const FaceBlockScalars *scalars, float *lower)
+{
+	for (int i = 0; i < nblocks * FACE_BLOCK_SLOTS; i++)
+	{
+		const FaceBlockScalars *s = scalars + i / FACE_BLOCK_SLOTS;
+		int			slot = i % FACE_BLOCK_SLOTS;
+		float		cosine = cosine_upper(terms, sums[i], s, slot);
+		float		norm = norm_value(s->norm[slot], cosine >= 0.0f ? 1 : 0);
+
+		lower[i] = 0.0f - norm * terms->probe_norm * cosine;
+	}
+}
+
+static int32
+portable_dot4(int n, const uint8 *codes, const int16 *query)
+{
+	int32		sum = 0;
+
+	for (int i = 0; i < n; i += 64)
+	{
+		for (int j = 0; j < 16; j++)
+		{
+			sum += (codes[2 * j] & 0x0F) * query[j];
+			sum += (codes[2 * j] >> 4) * query[16 + j];
+			sum += (codes[2 * j + 1] & 0x0F) * query[32 + j];
+			sum += (codes[2 * j + 1] >> 4) * query[48 + j];
+		}
+		codes += 32;
+		query += 64;
+	}
+	return sum;
+}
+
+static int32
+portable_dot8(int n, const uint8 *codes, const int16 *query)
+{
+	int32		sum = 0;
+
+	for (int i = 0; i < n; i += 32)
+	{
+		for (int j = 0; j < 16; j++)
+		{
+			sum += codes[2 * j] * query[j];
+			sum += codes[2 * j + 1] * query[16 + j];
+		}
+		codes += 32;
+		query += 32;
+	}
+	return sum;
+}
+
+static void
+portable_quantize(int n, const float *r, float scale, int max_code, uint8 *codes,
+				  float *dot, float *length_squared)
+{
+	float		dots[FACE_QUANTIZE_LANES] = {0};
+	float		squares[FACE_QUANTIZE_LANES] = {0};
+	float		half_range = max_code / 2.0f;
+	float		zero = half_range + 0.5f;
+
+	for (int i = 0; i < n; i += FACE_QUANTIZE_LANES)
+	{
+		for (int lane = 0; lane < FACE_QUANTIZE_LANES; lane++)
+		{
+			float		place = lesser(greater(r[i + lane] * scale + zero, 0.0f), (float) max_code);
+			int32		code = (int32) place;
+			float		level = (float) code - half_range;
+
+			codes[i + lane] = code;
+			dots[lane] += level * r[i + lane];
+			squares[lane] += level * level;
+		}
+	}
+	*dot = face_sum_lanes(dots);
+	*length_squared = face_sum_lanes(squares);
+}
+
+const FaceScanKernels face_scan_portable = {
+	.sketch_sums = portable_sketch_sums,
+	.cosine_bounds = portable_cosine_bounds,
+	.euclidean_bounds = portable_euclidean_bounds,
+	.inner_product_bounds = portable_inner_product_bounds,
+	.dot4 = portable_dot4,
+	.dot8 = portable_dot8,
+	.quantize = portable_quantize,
+};
