@@ -25,13 +25,16 @@ python=/usr/bin/python3
 
 if [ "$(id -u)" = 0 ]; then server_user=postgres; else server_user=$(id -un); fi
 
+# Seconds after which one command is taken to hang.
+patience=${PATIENCE:-900}
+
 # Run a command as the user who may run PostgreSQL.
 as_server()
 {
 	if [ "$(id -u)" = 0 ]; then
-		runuser -u $server_user -- env HOME="$scratch" "$@"
+		timeout -k 10 $patience runuser -u $server_user -- env HOME="$scratch" "$@"
 	else
-		env HOME="$scratch" "$@"
+		timeout -k 10 $patience env HOME="$scratch" "$@"
 	fi
 }
 
