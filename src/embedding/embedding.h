@@ -17,10 +17,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 
-/* A row of PostgreSQL's 8 kB page must hold the template and a few columns. */
-#define FACE_MAX_DIMS		4000
-#define FACE_MAX_MODEL		PG_INT16_MAX
-#define FACE_NO_MODEL		0	/* untagged: compares with any model */
+#include "embedding/embedding_limits.h"
 
 typedef struct FaceEmbedding
 {

@@ -5,21 +5,19 @@
  *
  * Half precision needs at most five significant digits.  For one digit, two,
  * and so on, the two decimals around the exact value are tried; the first that
- * the parser's own arithmetic brings back into the half's rounding interval is
- * written.  Of two equally short ones the nearer wins.
+ * lies in the half's rounding interval is written.  Of two equally short ones
+ * the nearer wins.  Near the ends of the interval the parser's own arithmetic
+ * has the last word, as it rounds to float32 on the way.
  *
  *-------------------------------------------------------------------------
  */
 #include "c.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "embedding/format.h"
 #include "embedding/parse.h"
 #include "simd/half.h"
-
-#define HALF_IMPLIED_BIT	(1 << HALF_MANTISSA_BITS)
 
 /* 11 bits of mantissa are told apart by 1 + ceil(11 * log10(2)) digits. */
 #define HALF_DIGITS			5
@@ -30,12 +28,15 @@
  */
 #define MIN_PLAIN_POINT		(-3)
 
-/* The floats that round to one half: between two midpoints. */
+/* Twice the relative error of rounding to float32. */
+#define FLOAT_DOUBT			(1.0 / (1 << 23))
+
+/* The reals that round to one half: between two midpoints. */
 typedef struct HalfInterval
 {
 	double		value;
-	float		low;
-	float		high;
+	double		low;
+	double		high;
 	bool		ends_included;	/* ties go to the even mantissa */
 } HalfInterval;
 
@@ -43,24 +44,20 @@ static const double pow10_table[] = {
 	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12
 };
 
-static HalfInterval
+/* Of a positive half. */
+static inline HalfInterval
 interval_of(uint16 half)
 {
 	HalfInterval result;
-	int			mantissa = half & (HALF_IMPLIED_BIT - 1);
-	int			exponent = (half & HALF_MAGNITUDE) >> HALF_MANTISSA_BITS;
-	bool		narrow_below = (mantissa == 0 && exponent > 1);	/* a power of two */
-	double		unit;
+	double		below = half_to_float(half - 1);
 
-	if (exponent == 0)
-		exponent = 1;			/* subnormal: no implied bit */
+	result.value = half_to_float(half);
+	result.low = (below + result.value) / 2;
+	if (half + 1 < HALF_INFINITY)
+		result.high = (result.value + half_to_float(half + 1)) / 2;
 	else
-		mantissa += HALF_IMPLIED_BIT;
-	unit = ldexp(1.0, exponent - HALF_BIAS - HALF_MANTISSA_BITS);
-	result.value = mantissa * unit;
-	result.low = (float) (result.value - unit * (narrow_below ? 0.25 : 0.5));
-	result.high = (float) (result.value + unit * 0.5);
-	result.ends_included = (mantissa & 1) == 0;
+		result.high = result.value + (result.value - result.low);
+	result.ends_included = (half & 1) == 0;
 	return result;
 }
 
@@ -123,33 +120,36 @@ put_decimal(uint32 digits, int exponent, char *text)
 	return n + 1;
 }
 
-/*
- * Does this decimal read back?  On success its text is in "text", which the
- * parser's arithmetic wants for the values it cannot settle.
- */
-static int
-try_decimal(const HalfInterval *interval, uint32 digits, int exponent, char *text)
+/* Does the parser bring this decimal, with its text, into the interval? */
+static pg_noinline bool
+reads_back(const HalfInterval *interval, uint32 digits, int exponent)
 {
-	float		back;
-	int			len;
+	char		text[FACE_COMPONENT_TEXT_SIZE];
+	double		back;
 
-	while (digits >= 10 && digits % 10 == 0)
-	{
-		digits /= 10;
-		exponent++;
-	}
-	len = put_decimal(digits, exponent, text);
-	text[len] = '\0';
+	text[put_decimal(digits, exponent, text)] = '\0';
 	back = face_decimal_to_float(digits, exponent, text);
-	if (back > interval->low && back < interval->high)
-		return len;
-	if (interval->ends_included && (back == interval->low || back == interval->high))
-		return len;
-	return 0;
+	if (interval->ends_included)
+		return back >= interval->low && back <= interval->high;
+	return back > interval->low && back < interval->high;
+}
+
+/*
+ * Is digits * 10^exponent in the interval?  "low" and "high" are its ends in
+ * units of 10^exponent.
+ */
+static inline bool
+is_inside(const HalfInterval *interval, uint32 digits, int exponent, double low, double high)
+{
+	if (digits > low * (1 + FLOAT_DOUBT) && digits < high * (1 - FLOAT_DOUBT))
+		return true;
+	if (digits < low * (1 - FLOAT_DOUBT) || digits > high * (1 + FLOAT_DOUBT))
+		return false;
+	return reads_back(interval, digits, exponent);
 }
 
 /* The power of ten that leaves one digit before the point. */
-static int
+static inline int
 scale_of(double value)
 {
 	int			scale = 0;
@@ -165,35 +165,51 @@ scale_of(double value)
 	return scale;
 }
 
+/* The shortest decimal of a positive half: *digits * 10^exponent. */
+static int
+shortest_decimal(uint16 half, uint32 *digits)
+{
+	HalfInterval interval = interval_of(half);
+	int			scale = scale_of(interval.value);
+
+	for (int n = 1; n <= HALF_DIGITS; n++, scale++)
+	{
+		/* off by 2^-53 at most, far less than the doubt of is_inside() */
+		double		factor = scale >= 0 ? pow10_table[scale] : 1 / pow10_table[-scale];
+		double		scaled = interval.value * factor;
+		uint32		below = (uint32) scaled;
+		uint32		nearer = below + (scaled - below > 0.5 ? 1 : 0);
+
+		*digits = nearer;
+		if (is_inside(&interval, nearer, -scale, interval.low * factor, interval.high * factor))
+			return -scale;
+		*digits = below + below + 1 - nearer;
+		if (is_inside(&interval, *digits, -scale, interval.low * factor, interval.high * factor))
+			return -scale;
+	}
+	pg_unreachable();
+}
+
 int
 face_format_half(uint16 half, char *text)
 {
-	HalfInterval interval = interval_of(half);
 	char	   *p = text;
-	int			scale;
+	uint16		magnitude = half & HALF_MAGNITUDE;
+	uint32		digits;
+	int			exponent;
 
-	if ((half & HALF_SIGN) != 0)
+	if (magnitude != half)
 		*p++ = '-';
-	if (interval.value == 0)
+	if (magnitude == 0)
 	{
 		*p = '0';
 		return (int) (p + 1 - text);
 	}
-	scale = scale_of(interval.value);
-	for (int digits = 1; digits <= HALF_DIGITS; digits++, scale++)
+	exponent = shortest_decimal(magnitude, &digits);
+	while (digits % 10 == 0)
 	{
-		/* exact: 11 bits times at most 28 bits of a power of five */
-		double		scaled = scale >= 0 ? interval.value * pow10_table[scale]
-			: interval.value / pow10_table[-scale];
-		uint32		below = (uint32) scaled;
-		bool		nearer_below = (scaled - below <= 0.5);
-		int			len;
-
-		len = try_decimal(&interval, below + (nearer_below ? 0 : 1), -scale, p);
-		if (len == 0)
-			len = try_decimal(&interval, below + (nearer_below ? 1 : 0), -scale, p);
-		if (len > 0)
-			return (int) (p - text) + len;
+		digits /= 10;
+		exponent++;
 	}
-	pg_unreachable();
+	return (int) (p - text) + put_decimal(digits, exponent, p);
 }

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "embedding/embedding.h"
+#include "embedding/embedding_limits.h"
 #include "embedding/parse.h"
 
 /* 10^19 - 1 is the largest run of nines that fits 64 bits. */
@@ -131,11 +131,40 @@ parse_exponent(const char *p, int *exponent)
 }
 
 /*
+ * Eight digits at once, by the usual trick of adding neighbours in one 64-bit
+ * word; little-endian only.  False if the eight bytes are not all digits.
+ */
+#define BLOCK_DIGITS		8
+#define BLOCK_SCALE			100000000
+
+static inline bool
+read_digit_block(const char *p, uint64 *value)
+{
+#ifdef WORDS_BIGENDIAN
+	return false;
+#else
+	const uint64 zeros = UINT64CONST(0x3030303030303030);
+	const uint64 high_nibbles = UINT64CONST(0xF0F0F0F0F0F0F0F0);
+	const uint64 to_overflow = UINT64CONST(0x0606060606060606);
+	uint64		block;
+
+	memcpy(&block, p, sizeof(block));
+	if (((block & high_nibbles) | (((block + to_overflow) & high_nibbles) >> 4)) != (zeros | (zeros >> 4)))
+		return false;
+	block -= zeros;
+	block = block * 10 + (block >> 8);	/* pairs, in every other byte */
+	*value = (((block & UINT64CONST(0x000000FF000000FF)) * UINT64CONST(0x000F424000000064)) +
+			  (((block >> 16) & UINT64CONST(0x000000FF000000FF)) * UINT64CONST(0x0000271000000001))) >> 32;
+	return true;
+#endif
+}
+
+/*
  * The digits of a component: integer part, point, fraction.  NULL if there is
  * no digit.  Leading zeros do not count towards the 19 that are kept.
  */
 static inline const char *
-parse_digits(const char *p, uint64 *digits, int *exponent)
+parse_digits(const char *p, const char *end, uint64 *digits, int *exponent)
 {
 	const char *start = p;
 	uint64		value = 0;
@@ -161,6 +190,13 @@ parse_digits(const char *p, uint64 *digits, int *exponent)
 		{
 			for (; *p == '0'; p++)
 				(*exponent)--;
+		}
+		for (uint64 block; room >= BLOCK_DIGITS && end - p >= BLOCK_DIGITS && read_digit_block(p, &block);)
+		{
+			value = value * BLOCK_SCALE + block;
+			room -= BLOCK_DIGITS;
+			*exponent -= BLOCK_DIGITS;
+			p += BLOCK_DIGITS;
 		}
 		for (; is_digit(*p); p++)
 		{
@@ -200,7 +236,7 @@ classify_bad_number(const char *p)
 
 /* Read one component; returns where it ends, or NULL if it is none. */
 static inline const char *
-parse_component(const char *token, float *value)
+parse_component(const char *token, const char *end, float *value)
 {
 	const char *p = token;
 	bool		negative = false;
@@ -211,7 +247,7 @@ parse_component(const char *token, float *value)
 	if (*p == '-' || *p == '+')
 		negative = (*p++ == '-');
 	token = p;
-	p = parse_digits(p, &digits, &exponent);
+	p = parse_digits(p, end, &digits, &exponent);
 	if (p == NULL)
 		return NULL;
 	if (unlikely(*p == 'e' || *p == 'E'))
@@ -262,7 +298,7 @@ parse_head(const char **cursor, int *model)
 
 /* Read the components and the closing bracket. */
 static FaceParseStatus
-parse_components(const char **cursor, float *values, int *dims)
+parse_components(const char **cursor, const char *end, float *values, int *dims)
 {
 	const char *p = skip_space(*cursor);
 	int			n = 0;
@@ -272,16 +308,16 @@ parse_components(const char **cursor, float *values, int *dims)
 		return FACE_PARSE_EMPTY;
 	for (;;)
 	{
-		const char *end;
+		const char *after;
 
 		*cursor = p;
 		if (n == FACE_MAX_DIMS)
 			return FACE_PARSE_TOO_MANY;
-		end = parse_component(p, &values[n]);
-		if (end == NULL)
+		after = parse_component(p, end, &values[n]);
+		if (after == NULL)
 			return classify_bad_number(p);
 		n++;
-		p = skip_space(end);
+		p = skip_space(after);
 		if (likely(*p == ','))
 			p = skip_space(p + 1);
 		else
@@ -303,7 +339,7 @@ face_parse_text(const char *text, float *values, FaceParsed *parsed)
 
 	status = parse_head(&p, &parsed->model);
 	if (status == FACE_PARSE_OK)
-		status = parse_components(&p, values, &parsed->dims);
+		status = parse_components(&p, p + strlen(p), values, &parsed->dims);
 	if (status == FACE_PARSE_OK)
 	{
 		p = skip_space(p);
