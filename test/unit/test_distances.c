@@ -27,11 +27,13 @@ typedef enum Contents
 	LARGEST,					/* +-65504 */
 	SMALLEST,					/* +-2^-24 and zeros of both signs */
 	MIXED_NORMS,				/* one huge component among tiny ones */
+	CANCELLING,					/* +-65504 among tiny ones: the order of adding shows */
 	CONTENTS
 } Contents;
 
 static const char *const contents_name[CONTENTS] = {
-	"face-like", "any finite", "denormals", "largest", "smallest", "mixed norms"
+	"face-like", "any finite", "denormals", "largest", "smallest", "mixed norms",
+	"cancelling"
 };
 
 /* The component's value by the definition of binary16. */
@@ -80,6 +82,8 @@ component(Contents contents, int n, int i, uint64 *state)
 			return sign | 0x7BFF;
 		case SMALLEST:
 			return sign | (bits & 1);
+		case CANCELLING:
+			return (bits & 1) ? (sign | 0x7BFF) : (bits & 0x83FF);
 		default:
 			return i == n / 2 ? (sign | 0x7BFF) : (bits & 0x83FF);
 	}

@@ -18,6 +18,7 @@
 
 #define HALVES			65536
 #define RANDOM_FLOATS	2000000
+#define MAX_TAIL		100		/* lengths to try at the edge of readable memory */
 #define CHUNK			1003	/* not a multiple of any vector: tails too */
 
 /* SIMDe turns NaN into NaN, but does not keep its payload as the instructions do. */
@@ -119,6 +120,29 @@ test_every_half(const FaceKernels *kernels)
 	}
 }
 
+/* Every short length, with unreadable memory behind source and destination. */
+static void
+test_lengths(const FaceKernels *kernels)
+{
+	GuardedArea half_area = guarded_area(MAX_TAIL * sizeof(uint16));
+	GuardedArea float_area = guarded_area(MAX_TAIL * sizeof(float));
+
+	for (int n = 0; n <= MAX_TAIL; n++)
+	{
+		uint16	   *halves = guarded_halves(&half_area, n, 0);
+		float	   *floats = (float *) float_area.end - n;
+
+		for (int i = 0; i < n; i++)
+			halves[i] = (uint16) (i * 307);
+		kernels->half_to_float(n, halves, floats);
+		memset(halves, 0xFF, n * sizeof(uint16));
+		kernels->float_to_half(n, floats, halves);
+		for (int i = 0; i < n; i++)
+			check(halves[i] == i * 307, "%s: component %d of %d does not survive conversion",
+				  kernels->name, i, n);
+	}
+}
+
 static void
 check_to_half(const FaceKernels *kernels, const float *floats, int n)
 {
@@ -181,6 +205,7 @@ void
 test_half(const FaceKernels *kernels)
 {
 	test_every_half(kernels);
+	test_lengths(kernels);
 	test_every_midpoint(kernels);
 	test_random_floats(kernels);
 }
