@@ -52,8 +52,9 @@ compute_face_stats(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetchfunc,
 
 	stats->stats_valid = true;
 	stats->stanullfrac = (float4) ((double) nulls / samplerows);
-	if (nulls < samplerows)
-		stats->stawidth = (int32) (total_width / (samplerows - nulls));
+	if (nulls == samplerows)
+		return;
+	stats->stawidth = (int32) (total_width / (samplerows - nulls));
 	/* every template is its own: as many distinct values as rows that have one */
 	stats->stadistinct = (float4) (-1.0 * (1.0 - stats->stanullfrac));
 }
