@@ -7,8 +7,7 @@ build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 
 ${CC:-cc} -std=gnu11 -O2 -ffp-contract=off -I"$root/test/unit/shim" -I"$root/src" \
-	-o "$build/kernel_bench" "$root/bench/kernel_bench.c" "$root"/src/simd/dispatch.c "$root"/src/simd/portable.c \
-	"$root"/src/simd/avx2.c "$root"/src/simd/avx512.c "$root"/src/simd/neon.c -lm
+	-o "$build/kernel_bench" "$root/bench/kernel_bench.c" "$root"/src/simd/*.c -lm
 
 echo "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1), $(nproc) CPUs, $(${CC:-cc} --version | head -n 1)"
 "$build/kernel_bench"

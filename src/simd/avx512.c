@@ -158,7 +158,7 @@ const FaceKernels face_kernels_avx512 = {
 	.l2_squared = avx512_l2_squared,
 	.half_to_float = avx512_half_to_float,
 	.float_to_half = avx512_float_to_half,
-	.scan = &face_scan_portable,
+	.scan = &face_scan_avx2,
 };
 
 #endif							/* __x86_64__ */
