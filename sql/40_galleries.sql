@@ -1,0 +1,174 @@
+/*
+ * Models, galleries and references: the plain tables that everything is about.
+ *
+ * That a reference is a template of its gallery's model is declared, not
+ * programmed: the tag and dimensions of the template are generated columns, and
+ * a foreign key demands that they are the gallery's, whose own foreign key
+ * demands that they are the model's.  So it holds for COPY, for concurrent
+ * sessions at every isolation level, and after a restore; and a model or a
+ * gallery cannot be turned into another one under its references.
+ */
+
+CREATE FUNCTION facematch.is_name(value text) RETURNS boolean
+	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF length(value) NOT BETWEEN 1 AND 200 OR value ~ '^[[:space:]]|[[:space:]]$|[[:cntrl:]]' THEN
+		RETURN false;
+	END IF;
+	-- Normal forms are defined for Unicode only, and the test is an error in another encoding.
+	RETURN CASE WHEN getdatabaseencoding() = 'UTF8' THEN value IS NFC NORMALIZED ELSE true END;
+END
+$$;
+COMMENT ON FUNCTION facematch.is_name(text) IS
+	'whether a text can be a name: 1 to 200 characters, no white space at the ends, no control characters, Unicode normal form C; so that names that look the same are the same';
+
+---------------------------------------------------------------- models
+
+CREATE TABLE facematch.model (
+	name		text NOT NULL CONSTRAINT model_name_is_a_name CHECK (facematch.is_name(name)),
+	tag			smallint NOT NULL CONSTRAINT model_tag_range CHECK (tag >= 1),
+	dims		smallint NOT NULL CONSTRAINT model_dims_range CHECK (dims BETWEEN 1 AND 4000),
+	created_at	timestamptz NOT NULL DEFAULT now(),
+	CONSTRAINT model_pkey PRIMARY KEY (name),
+	CONSTRAINT model_tag_key UNIQUE (tag),
+	CONSTRAINT model_name_tag_dims_key UNIQUE (name, tag, dims)
+);
+COMMENT ON TABLE facematch.model IS 'face recognition algorithms, one row for each version whose templates cannot be compared with another''s';
+COMMENT ON COLUMN facematch.model.name IS 'name and version of the algorithm';
+COMMENT ON COLUMN facematch.model.tag IS 'the number that templates of this model carry, 1 to 32767; cannot change while a gallery with references uses the model';
+COMMENT ON COLUMN facematch.model.dims IS 'number of components of a template, 1 to 4000; cannot change while a gallery with references uses the model';
+COMMENT ON COLUMN facematch.model.created_at IS 'when the row was made';
+
+---------------------------------------------------------------- galleries
+
+CREATE TABLE facematch.gallery_kind (
+	name		text NOT NULL CONSTRAINT gallery_kind_name_is_a_name CHECK (facematch.is_name(name)),
+	description	text NOT NULL,
+	shipped		boolean NOT NULL DEFAULT false,
+	CONSTRAINT gallery_kind_pkey PRIMARY KEY (name)
+);
+COMMENT ON TABLE facematch.gallery_kind IS 'what a gallery can be for; a site adds its own rows';
+COMMENT ON COLUMN facematch.gallery_kind.name IS 'the word that gallery.kind uses';
+COMMENT ON COLUMN facematch.gallery_kind.description IS 'what such a gallery holds and when it is searched';
+COMMENT ON COLUMN facematch.gallery_kind.shipped IS 'true for the rows that come with the extension, which a dump leaves to it';
+
+INSERT INTO facematch.gallery_kind (name, description, shipped) VALUES
+	('flight', 'the travelers on a flight''s manifest, searched at boarding or arrival', true),
+	('cruise', 'the travelers on a ship''s manifest, searched at debarkation', true),
+	('crossing', 'the frequent crossers of a land port', true),
+	('watchlist', 'subjects of interest, searched beside the travelers', true),
+	('enrolment', 'people enrolled once and searched over a long time', true);
+
+CREATE TABLE facematch.gallery (
+	gallery_id		bigint GENERATED ALWAYS AS IDENTITY,
+	name			text NOT NULL CONSTRAINT gallery_name_is_a_name CHECK (facematch.is_name(name)),
+	kind			text NOT NULL,
+	model			text NOT NULL,
+	model_tag		smallint NOT NULL,
+	dims			smallint NOT NULL,
+	min_similarity	double precision NOT NULL CONSTRAINT gallery_min_similarity_range CHECK (min_similarity BETWEEN -1 AND 1),
+	anchor_at		timestamptz CONSTRAINT gallery_anchor_is_finite CHECK (isfinite(anchor_at)),
+	created_at		timestamptz NOT NULL DEFAULT now(),
+	CONSTRAINT gallery_pkey PRIMARY KEY (gallery_id),
+	CONSTRAINT gallery_name_key UNIQUE (name),
+	CONSTRAINT gallery_model_key UNIQUE (gallery_id, model_tag, dims),
+	CONSTRAINT gallery_kind_exists FOREIGN KEY (kind) REFERENCES facematch.gallery_kind ON UPDATE CASCADE,
+	CONSTRAINT gallery_model_exists FOREIGN KEY (model, model_tag, dims)
+		REFERENCES facematch.model (name, tag, dims) ON UPDATE CASCADE
+);
+COMMENT ON TABLE facematch.gallery IS 'sets of references to search: the travelers of a flight, a watchlist';
+COMMENT ON COLUMN facematch.gallery.gallery_id IS 'identifier, given by the database';
+COMMENT ON COLUMN facematch.gallery.name IS 'name, unique: by it a search names its gallery';
+COMMENT ON COLUMN facematch.gallery.kind IS 'what the gallery is for, a row of facematch.gallery_kind';
+COMMENT ON COLUMN facematch.gallery.model IS 'the model of all its templates, a row of facematch.model; cannot become another model while the gallery has references';
+COMMENT ON COLUMN facematch.gallery.model_tag IS 'tag of the model, filled in from facematch.model';
+COMMENT ON COLUMN facematch.gallery.dims IS 'dimensions of the model, filled in from facematch.model';
+COMMENT ON COLUMN facematch.gallery.min_similarity IS 'threshold: the least cosine similarity of a candidate, -1 to 1; choose it for a false match rate of the model in use';
+COMMENT ON COLUMN facematch.gallery.anchor_at IS 'the event that retention counts from, such as the departure; NULL if there is none';
+COMMENT ON COLUMN facematch.gallery.created_at IS 'when the row was made';
+CREATE INDEX gallery_model_idx ON facematch.gallery (model);
+
+CREATE FUNCTION facematch.fill_gallery_model() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	SELECT m.tag, m.dims INTO NEW.model_tag, NEW.dims FROM facematch.model m WHERE m.name = NEW.model;
+	IF NOT FOUND THEN
+		RAISE foreign_key_violation USING
+			MESSAGE = format('gallery %L names model %L, which is not there', NEW.name, NEW.model),
+			HINT = 'Add the model to facematch.model, with its tag and dimensions, before its first gallery.';
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION facematch.fill_gallery_model() IS 'trigger: a gallery''s model tag and dimensions are its model''s';
+
+-- Only what a user may set: a new tag or new dimensions come from the model itself, by its foreign key.
+CREATE TRIGGER gallery_10_model BEFORE INSERT OR UPDATE OF model ON facematch.gallery
+	FOR EACH ROW EXECUTE FUNCTION facematch.fill_gallery_model();
+COMMENT ON TRIGGER gallery_10_model ON facematch.gallery IS 'fills in model_tag and dims';
+
+---------------------------------------------------------------- references
+
+CREATE TABLE facematch.reference (
+	reference_id	bigint GENERATED ALWAYS AS IDENTITY,
+	gallery_id		bigint NOT NULL,
+	subject_id		uuid NOT NULL,
+	retention_class	text NOT NULL CONSTRAINT reference_retention_class_is_a_name CHECK (facematch.is_name(retention_class)),
+	embedding		@extschema@.face_embedding NOT NULL,
+	model_tag		smallint NOT NULL GENERATED ALWAYS AS (@extschema@.face_model(embedding)) STORED,
+	dims			smallint NOT NULL GENERATED ALWAYS AS (@extschema@.face_dims(embedding)) STORED,
+	source			text NOT NULL CONSTRAINT reference_source_is_a_name CHECK (facematch.is_name(source)),
+	quality			smallint CONSTRAINT reference_quality_range CHECK (quality BETWEEN 0 AND 100),
+	enrolled_at		timestamptz NOT NULL DEFAULT now() CONSTRAINT reference_enrolled_is_finite CHECK (isfinite(enrolled_at)),
+	purge_after		timestamptz,
+	CONSTRAINT reference_pkey PRIMARY KEY (reference_id),
+	CONSTRAINT reference_is_of_its_gallerys_model FOREIGN KEY (gallery_id, model_tag, dims)
+		REFERENCES facematch.gallery (gallery_id, model_tag, dims) ON DELETE CASCADE
+);
+COMMENT ON TABLE facematch.reference IS 'enrolled templates, each in one gallery; a person may have several. Deleting a gallery deletes its references';
+COMMENT ON COLUMN facematch.reference.reference_id IS 'identifier, given by the database';
+COMMENT ON COLUMN facematch.reference.gallery_id IS 'the gallery it is searched in';
+COMMENT ON COLUMN facematch.reference.subject_id IS 'pseudonym of the person, from facematch.subject_id()';
+COMMENT ON COLUMN facematch.reference.retention_class IS 'the class of persons whose retention rules apply, such as us_citizen';
+COMMENT ON COLUMN facematch.reference.embedding IS 'the template: of the gallery''s model, which an untagged one is stamped with';
+COMMENT ON COLUMN facematch.reference.model_tag IS 'model tag of the template, computed';
+COMMENT ON COLUMN facematch.reference.dims IS 'dimensions of the template, computed';
+COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, earlier encounter…';
+COMMENT ON COLUMN facematch.reference.quality IS 'quality of the photograph, 0 to 100, in the manner of ISO/IEC 29794-5; NULL if it was not assessed';
+COMMENT ON COLUMN facematch.reference.enrolled_at IS 'when the template was enrolled';
+COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the reference is no candidate, whether or not it has been purged; NULL if no deadline applies';
+
+CREATE INDEX reference_gallery_id_idx ON facematch.reference (gallery_id);
+CREATE INDEX reference_subject_id_idx ON facematch.reference (subject_id);
+
+CREATE FUNCTION facematch.stamp_reference_model() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tag smallint := (SELECT g.model_tag FROM facematch.gallery g WHERE g.gallery_id = NEW.gallery_id);
+BEGIN
+	-- Without a gallery the foreign key refuses the row, and says it better.
+	IF tag IS NOT NULL THEN
+		NEW.embedding := @extschema@.face_with_model(NEW.embedding, tag);
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION facematch.stamp_reference_model() IS 'trigger: gives an untagged template the tag of its gallery''s model';
+
+CREATE TRIGGER reference_10_model BEFORE INSERT OR UPDATE OF gallery_id, embedding ON facematch.reference
+	FOR EACH ROW WHEN (@extschema@.face_model(NEW.embedding) = 0)
+	EXECUTE FUNCTION facematch.stamp_reference_model();
+COMMENT ON TRIGGER reference_10_model ON facematch.reference IS 'stamps untagged templates';
+
+---------------------------------------------------------------- dumps
+
+-- Rows are the users', not the extension's: pg_dump carries them, and the identities go on from where they were.
+SELECT pg_catalog.pg_extension_config_dump('facematch.model', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.gallery_kind', 'WHERE NOT shipped');
+SELECT pg_catalog.pg_extension_config_dump('facematch.gallery', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.gallery_gallery_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.reference', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.reference_reference_id_seq', '');
