@@ -29,4 +29,18 @@
 #define FACE_MODULE_MAGIC	PG_MODULE_MAGIC
 #endif
 
+/* 18 tells vacuum_delay_point whether it is ANALYZE that waits */
+#if PG_VERSION_NUM >= 180000
+#define face_vacuum_delay()	vacuum_delay_point(false)
+#else
+#define face_vacuum_delay()	vacuum_delay_point()
+#endif
+
+/* 17 looks through the planner's knowledge for the length of an array; needs utils/selfuncs.h */
+#if PG_VERSION_NUM >= 170000
+#define face_array_length(root, array)	((int) estimate_array_length(root, array))
+#else
+#define face_array_length(root, array)	estimate_array_length(array)
+#endif
+
 #endif							/* FACEMATCH_COMPAT_H */

@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * keys.c
+ *	  Key columns of a facematch index, reduced to hashes.
+ *
+ * The index keeps 64 bits of each key column and no key: two galleries whose
+ * hashes agree share a posting list, and the executor rechecks the key on
+ * every row it gets.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+#include "index/keys.h"
+
+/* Any constant: a null key only has to find its own list again. */
+#define NULL_KEY_HASH UINT64CONST(0x6E756C6C)
+
+/*
+ * Hash of one key value.  subtype is the value's type where it may differ from
+ * the column's (int4 compared with an int8 column); the operator family then
+ * has a hash function for it that agrees with the column's.
+ */
+uint64
+face_hash_key(Relation index, AttrNumber attno, Oid subtype, Datum value, bool isnull)
+{
+	Oid			collation = index->rd_indcollation[attno - 1];
+	const int64 seed = 0;
+
+	if (isnull)
+		return NULL_KEY_HASH;
+	if (OidIsValid(subtype) && subtype != index->rd_opcintype[attno - 1])
+	{
+		Oid			proc = get_opfamily_proc(index->rd_opfamily[attno - 1], subtype, subtype, FACE_HASH_PROC);
+
+		if (!OidIsValid(proc))
+			elog(ERROR, "missing hash function for type %u in operator family %u",
+				 subtype, index->rd_opfamily[attno - 1]);
+		return DatumGetUInt64(OidFunctionCall2Coll(proc, collation, value, Int64GetDatum(seed)));
+	}
+	return DatumGetUInt64(FunctionCall2Coll(index_getprocinfo(index, attno, FACE_HASH_PROC),
+											collation, value, Int64GetDatum(seed)));
+}
+
+/* Identity of the posting list for these key values and this kind of template. */
+FaceListKey *
+face_list_key(Relation index, int nkeys, const Datum *values, const bool *isnull, int dims, int model)
+{
+	FaceListKey *key = palloc0(FACE_LIST_KEY_SIZE(nkeys));
+
+	key->dims = dims;
+	key->model = model;
+	for (int i = 0; i < nkeys; i++)
+		key->keys[i] = face_hash_key(index, i + 1, InvalidOid, values[i], isnull[i]);
+	return key;
+}

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * keys.h
+ *	  Key columns of a facematch index, reduced to hashes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_KEYS_H
+#define FACEMATCH_KEYS_H
+
+#include "index/page.h"
+
+/* Support function of a key column's operator class: its extended hash function. */
+#define FACE_HASH_PROC			1
+
+/* Strategies: equality of key columns; of the embedding, orderings and threshold. */
+#define FACE_KEY_EQUAL_STRATEGY			1
+#define FACE_COSINE_STRATEGY			1
+#define FACE_EUCLIDEAN_STRATEGY			2
+#define FACE_INNER_PRODUCT_STRATEGY		3
+#define FACE_THRESHOLD_STRATEGY			4
+
+extern uint64 face_hash_key(Relation index, AttrNumber attno, Oid subtype, Datum value, bool isnull);
+extern FaceListKey *face_list_key(Relation index, int nkeys, const Datum *values, const bool *isnull,
+								  int dims, int model);
+
+#endif							/* FACEMATCH_KEYS_H */

@@ -1,0 +1,208 @@
+/*-------------------------------------------------------------------------
+ *
+ * page.c
+ *	  Taking, initialising and checking pages of a facematch index, and the
+ *	  arithmetic of what fits on them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "storage/buf_internals.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+
+#include "compat.h"
+#include "index/page.h"
+
+/*
+ * Stamps need only differ from those of the page's former lives, so that 64
+ * random bits do, and nobody contends for a counter.
+ */
+uint64
+face_random_stamp(void)
+{
+	uint64		stamp;
+
+	do
+	{
+		stamp = pg_prng_uint64(&pg_global_prng_state);
+	} while (stamp == 0);
+	return stamp;
+}
+
+void
+face_page_init(Page page, FacePageKind kind, uint64 list_id, uint64 stamp)
+{
+	FacePageOpaque opaque;
+
+	PageInit(page, BLCKSZ, sizeof(FacePageOpaqueData));
+	opaque = FacePageGetOpaque(page);
+	opaque->list_id = list_id;
+	opaque->stamp = stamp;
+	opaque->next = InvalidBlockNumber;
+	opaque->kind = kind;
+	opaque->page_id = FACE_PAGE_ID;
+}
+
+/*
+ * Say where the page's data ends: GenericXLog zeroes what lies between
+ * pd_lower and pd_upper.
+ */
+void
+face_page_set_lower(Page page, Size end_offset)
+{
+	Assert(end_offset <= ((PageHeader) page)->pd_upper);
+	((PageHeader) page)->pd_lower = (LocationIndex) end_offset;
+}
+
+/* Is this a well-formed page of the given kind? */
+bool
+face_page_is(Page page, FacePageKind kind)
+{
+	FacePageOpaque opaque;
+
+	if (PageIsNew(page) ||
+		PageGetSpecialSize(page) != MAXALIGN(sizeof(FacePageOpaqueData)))
+		return false;
+	opaque = FacePageGetOpaque(page);
+	return opaque->page_id == FACE_PAGE_ID && opaque->kind == kind;
+}
+
+static void
+report_unexpected_page(Relation index, Buffer buffer)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" has an unexpected page at block %u",
+					RelationGetRelationName(index), BufferGetBlockNumber(buffer)),
+			 errhint("Please REINDEX it.")));
+}
+
+/* Raise an error unless the locked page is one of the given kind. */
+void
+face_check_page(Relation index, Buffer buffer, FacePageKind kind)
+{
+	if (!face_page_is(BufferGetPage(buffer), kind))
+		report_unexpected_page(index, buffer);
+}
+
+/* The same for a refinement page, which bears its sketch page's stamp. */
+void
+face_check_refine_page(Relation index, Buffer buffer, uint64 stamp)
+{
+	face_check_page(index, buffer, FACE_PAGE_REFINE);
+	if (FacePageGetOpaque(BufferGetPage(buffer))->stamp != stamp)
+		report_unexpected_page(index, buffer);
+}
+
+static void
+report_bad_link(Relation index)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" has an invalid link between pages", RelationGetRelationName(index)),
+			 errhint("Please REINDEX it.")));
+}
+
+/*
+ * Read and lock a page that some other page names.  Only a damaged page names
+ * no block or one whose lock this backend holds: waiting for oneself could not
+ * even be cancelled.
+ */
+Buffer
+face_read_page_extended(Relation index, BlockNumber blkno, int lockmode, BufferAccessStrategy strategy)
+{
+	Buffer		buffer;
+
+	if (blkno == P_NEW)
+		report_bad_link(index);
+	buffer = ReadBufferExtended(index, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
+	if (!BufferIsLocal(buffer) &&
+		LWLockHeldByMe(BufferDescriptorGetContentLock(GetBufferDescriptor(buffer - 1))))
+		report_bad_link(index);
+	LockBuffer(buffer, lockmode);
+	return buffer;
+}
+
+Buffer
+face_read_page(Relation index, BlockNumber blkno, int lockmode)
+{
+	return face_read_page_extended(index, blkno, lockmode, NULL);
+}
+
+/*
+ * A page to write on, exclusively locked: recycled if the free space map knows
+ * one, else new.  The caller initialises it in its own WAL record; until then
+ * it stays what it was, so an error loses nothing but a hint.
+ */
+Buffer
+face_take_page(Relation index)
+{
+	Buffer		buffer;
+	bool		extend_lock;
+
+	for (;;)
+	{
+		BlockNumber blkno = GetFreeIndexPage(index);
+
+		if (blkno == InvalidBlockNumber)
+			break;
+		if (blkno >= RelationGetNumberOfBlocks(index))
+			continue;
+		buffer = ReadBuffer(index, blkno);
+
+		/* The map is a hint: whoever holds the lock may be using the page. */
+		if (ConditionalLockBuffer(buffer))
+		{
+			Page		page = BufferGetPage(buffer);
+
+			if (PageIsNew(page) || face_page_is(page, FACE_PAGE_FREE))
+				return buffer;
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		}
+		ReleaseBuffer(buffer);
+	}
+
+	extend_lock = !RELATION_IS_LOCAL(index);
+	if (extend_lock)
+		LockRelationForExtension(index, ExclusiveLock);
+	buffer = ReadBuffer(index, P_NEW);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (extend_lock)
+		UnlockRelationForExtension(index, ExclusiveLock);
+	return buffer;
+}
+
+/* Offsets and capacities of the pages that hold codes of this codec. */
+void
+face_layout_compute(const FaceCodec *codec, FaceLayout *layout)
+{
+	const Size	start = MAXALIGN(SizeOfPageHeaderData);
+	const Size	limit = start + FACE_PAGE_DATA_SIZE;
+	int			nblocks;
+
+	layout->refine_entry_size = MAXALIGN(offsetof(FaceRefineEntry, code) + codec->refine_bytes);
+	layout->refine_slots = FACE_PAGE_DATA_SIZE / layout->refine_entry_size;
+	layout->bitmap_offset = start + MAXALIGN(sizeof(FaceSketchHeader));
+
+	/* As many blocks as fit; the bitmap and the page list grow with them. */
+	for (nblocks = FACE_PAGE_DATA_SIZE / codec->block_bytes; nblocks > 0; nblocks--)
+	{
+		layout->slots = nblocks * FACE_BLOCK_SLOTS;
+		layout->refine_pages = (layout->slots + layout->refine_slots - 1) / layout->refine_slots;
+		layout->refine_blocks_offset = INTALIGN(layout->bitmap_offset + (layout->slots + 7) / 8);
+		layout->blocks_offset = MAXALIGN(layout->refine_blocks_offset + sizeof(BlockNumber) * layout->refine_pages);
+		layout->scalars_offset = layout->blocks_offset + nblocks * codec->block_bytes;
+		layout->end_offset = layout->scalars_offset + sizeof(FaceBlockScalars) * nblocks;
+		if (layout->end_offset <= limit)
+			break;
+	}
+	if (nblocks == 0 || layout->refine_slots == 0 || layout->refine_pages > FACE_MAX_REFINE_PAGES)
+		elog(ERROR, "sketches of %d dimensions do not fit a page", codec->dims);
+
+	/* Spread the slots evenly, so that the last refinement page is not left half empty. */
+	layout->refine_slots = (layout->slots + layout->refine_pages - 1) / layout->refine_pages;
+}

@@ -1,0 +1,233 @@
+/*-------------------------------------------------------------------------
+ *
+ * page.h
+ *	  Pages of a facematch index: what is where, and how a page is taken,
+ *	  checked and given back.  README tells how they work together.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_PAGE_H
+#define FACEMATCH_PAGE_H
+
+#include "postgres.h"
+
+#include "access/generic_xlog.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
+#include "storage/itemptr.h"
+#include "utils/rel.h"
+
+#include "index/codec.h"
+
+#define FACE_META_BLOCK			0
+#define FACE_MAGIC				0xFACE1D05
+#define FACE_VERSION			1
+#define FACE_PAGE_ID			0xFACE	/* last two bytes of every page */
+
+typedef enum FacePageKind
+{
+	FACE_PAGE_FREE = 1,			/* in the free space map, or about to be */
+	FACE_PAGE_META,
+	FACE_PAGE_ROOT,				/* directory: block numbers of its buckets */
+	FACE_PAGE_BUCKET,			/* directory: entries of one bucket */
+	FACE_PAGE_CENTRE,			/* rotated centre of an epoch */
+	FACE_PAGE_SKETCH,			/* sketches of a posting list */
+	FACE_PAGE_REFINE			/* refinement codes and TIDs of a sketch page */
+} FacePageKind;
+
+/*
+ * At the end of every page.  A stamp is a random number drawn when the page is
+ * taken; a pointer to a page that may be recycled carries the stamp it
+ * expects, so that a reader knows when the page is no longer the one meant.
+ * Refinement pages bear the stamp of their sketch page.
+ */
+typedef struct FacePageOpaqueData
+{
+	uint64		list_id;		/* posting list, 0 for none */
+	uint64		stamp;
+	BlockNumber next;			/* overflow of buckets and centres */
+	uint16		kind;			/* FacePageKind */
+	uint16		page_id;		/* FACE_PAGE_ID */
+} FacePageOpaqueData;
+
+typedef FacePageOpaqueData *FacePageOpaque;
+
+#define FacePageGetOpaque(page) ((FacePageOpaque) PageGetSpecialPointer(page))
+
+/* Bytes between page header and special space. */
+#define FACE_PAGE_DATA_SIZE \
+	(BLCKSZ - MAXALIGN(SizeOfPageHeaderData) - MAXALIGN(sizeof(FacePageOpaqueData)))
+
+/* ---- meta page ---- */
+
+/*
+ * An epoch is a way to encode: dimensions, bits, rotation and centre.  A
+ * sketch page says which epoch its codes are of.  A new (dimensions, model)
+ * gets an epoch; a better centre, learned by VACUUM, is another.
+ */
+typedef struct FaceEpoch
+{
+	uint64		seed;			/* of the rotation */
+	BlockNumber centre;			/* first centre page, invalid for the zero centre */
+	uint16		dims;			/* 0: the epoch of null embeddings */
+	int16		model;
+	uint8		sketch_bits;
+	uint8		refine_bits;
+	uint16		unused;
+} FaceEpoch;
+
+#define FACE_MAX_EPOCHS 128
+
+/*
+ * Below this |mean|^2 a centre is not worth its arithmetic: it narrows bounds
+ * by the factor sqrt(1 - |mean|^2).
+ */
+#define FACE_MIN_CENTRE_NORM_SQUARED 0.02
+
+/* A directory page of block numbers bounds the buckets; a power of two. */
+#define FACE_MAX_BUCKETS 1024
+
+typedef struct FaceMetaData
+{
+	uint32		magic;
+	uint32		version;
+	uint16		nkeys;			/* key columns before the embedding */
+	uint16		nepochs;
+	BlockNumber root;
+	FaceEpoch	epochs[FACE_MAX_EPOCHS];
+} FaceMetaData;
+
+#define FacePageGetMeta(page) ((FaceMetaData *) PageGetContents(page))
+
+/* ---- directory ---- */
+
+typedef struct FaceRootData
+{
+	uint32		nbuckets;		/* power of two */
+	BlockNumber buckets[FACE_MAX_BUCKETS];
+} FaceRootData;
+
+#define FacePageGetRoot(page) ((FaceRootData *) PageGetContents(page))
+
+/* What identifies a posting list: hashes of the keys, and what can be compared. */
+typedef struct FaceListKey
+{
+	uint16		dims;			/* 0: null embeddings */
+	int16		model;
+	uint32		unused;
+	uint64		keys[FLEXIBLE_ARRAY_MEMBER];	/* nkeys */
+} FaceListKey;
+
+typedef struct FaceListEntry
+{
+	uint64		list_id;
+	uint64		head_stamp;
+	BlockNumber head;			/* first sketch page */
+	BlockNumber tail;			/* last sketch page */
+	BlockNumber insert_page;	/* no page before this one has room */
+	uint32		unused;
+	FaceListKey key;
+} FaceListEntry;
+
+#define FACE_LIST_KEY_SIZE(nkeys) (offsetof(FaceListKey, keys) + sizeof(uint64) * (nkeys))
+#define FACE_LIST_ENTRY_SIZE(nkeys) (offsetof(FaceListEntry, key) + FACE_LIST_KEY_SIZE(nkeys))
+
+typedef struct FaceBucketData
+{
+	uint32		count;
+	uint32		depth;			/* low bits of the hash that its slots share */
+	char		entries[FLEXIBLE_ARRAY_MEMBER];
+} FaceBucketData;
+
+#define FacePageGetBucket(page) ((FaceBucketData *) PageGetContents(page))
+#define FACE_BUCKET_CAPACITY(nkeys) \
+	((FACE_PAGE_DATA_SIZE - offsetof(FaceBucketData, entries)) / FACE_LIST_ENTRY_SIZE(nkeys))
+#define FaceBucketEntry(bucket, nkeys, i) \
+	((FaceListEntry *) ((bucket)->entries + (Size) (i) * FACE_LIST_ENTRY_SIZE(nkeys)))
+
+/* ---- posting lists ---- */
+
+/*
+ * A sketch page: this header, a bitmap of slots in use, the block numbers of
+ * its refinement pages, the interleaved blocks, the scalars.
+ */
+typedef struct FaceSketchHeader
+{
+	uint64		next_stamp;
+	BlockNumber next;			/* next sketch page of the list */
+	uint16		epoch;
+	uint16		used;			/* slots in use */
+} FaceSketchHeader;
+
+typedef struct FaceRefineEntry
+{
+	ItemPointerData tid;		/* invalid in a free slot */
+	uint16		unused;
+	FaceRefineScalars scalars;
+	uint8		code[FLEXIBLE_ARRAY_MEMBER];
+} FaceRefineEntry;
+
+/* Where things are on the pages of one epoch. */
+typedef struct FaceLayout
+{
+	int			slots;			/* per sketch page, multiple of FACE_BLOCK_SLOTS */
+	int			refine_slots;	/* per refinement page */
+	int			refine_pages;	/* per sketch page */
+	Size		refine_entry_size;
+	Size		bitmap_offset;	/* from the page's start, as all of these */
+	Size		refine_blocks_offset;
+	Size		blocks_offset;
+	Size		scalars_offset;
+	Size		end_offset;
+} FaceLayout;
+
+/* Small enough that one block of sketches fits a page. */
+#define FACE_INDEX_MAX_DIMS 3840
+
+/* No layout needs more refinement pages for a sketch page (see face_layout_compute). */
+#define FACE_MAX_REFINE_PAGES 8
+
+#define FacePageGetSketchHeader(page) ((FaceSketchHeader *) PageGetContents(page))
+#define FaceSketchBitmap(page, layout) ((uint8 *) (page) + (layout)->bitmap_offset)
+#define FaceSketchRefineBlocks(page, layout) ((BlockNumber *) ((char *) (page) + (layout)->refine_blocks_offset))
+#define FaceSketchBlocks(page, layout) ((uint8 *) (page) + (layout)->blocks_offset)
+#define FaceSketchScalarsOf(page, layout) ((FaceBlockScalars *) ((char *) (page) + (layout)->scalars_offset))
+#define FaceRefineEntryOf(page, layout, i) \
+	((FaceRefineEntry *) (PageGetContents(page) + (Size) (i) * (layout)->refine_entry_size))
+
+static inline bool
+face_slot_used(const uint8 *bitmap, int slot)
+{
+	return (bitmap[slot >> 3] >> (slot & 7)) & 1;
+}
+
+/* An epoch ready for work: layout, codec, centre.  Cached per backend. */
+typedef struct FaceEpochState
+{
+	FaceEpoch	epoch;
+	FaceLayout	layout;
+	FaceCodec  *codec;
+	FaceCentre *centre;
+} FaceEpochState;
+
+/* page.c */
+extern void face_page_init(Page page, FacePageKind kind, uint64 list_id, uint64 stamp);
+extern void face_page_set_lower(Page page, Size end_offset);
+extern Buffer face_read_page(Relation index, BlockNumber blkno, int lockmode);
+extern Buffer face_read_page_extended(Relation index, BlockNumber blkno, int lockmode, BufferAccessStrategy strategy);
+extern void face_check_page(Relation index, Buffer buffer, FacePageKind kind);
+extern void face_check_refine_page(Relation index, Buffer buffer, uint64 stamp);
+extern bool face_page_is(Page page, FacePageKind kind);
+extern Buffer face_take_page(Relation index);
+extern void face_layout_compute(const FaceCodec *codec, FaceLayout *layout);
+extern uint64 face_random_stamp(void);
+
+/* meta.c */
+extern void face_meta_init(Relation index, ForkNumber fork);
+extern void face_meta_read(Relation index, FaceMetaData *meta);
+extern const FaceEpochState *face_epoch_state(Relation index, int epoch);
+extern int	face_epoch_for(Relation index, int dims, int model);
+extern int	face_epoch_add_mean(Relation index, int dims, int model, const float *mean);
+extern int	face_epoch_add(Relation index, int dims, int model, uint64 seed, const float *centre);
+
+#endif							/* FACEMATCH_PAGE_H */
