@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * insert.c
+ *	  Insertion of one row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "index/handler.h"
+#include "index/keys.h"
+#include "index/posting.h"
+
+/* What a statement's insertions share. */
+typedef struct FaceInsertCache
+{
+	FaceWriter *writer;
+	MemoryContext per_row;
+} FaceInsertCache;
+
+static FaceInsertCache *
+insert_cache(Relation index, IndexInfo *info)
+{
+	FaceInsertCache *cache = info->ii_AmCache;
+
+	if (cache == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(info->ii_Context);
+
+		cache = palloc(sizeof(FaceInsertCache));
+		cache->writer = face_writer_create(index);
+		cache->per_row = AllocSetContextCreate(info->ii_Context, "facematch insert", ALLOCSET_DEFAULT_SIZES);
+		info->ii_AmCache = cache;
+		MemoryContextSwitchTo(old);
+	}
+
+	/* The relation descriptor may have been rebuilt since the last row. */
+	cache->writer->index = index;
+	return cache;
+}
+
+bool
+face_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
+			IndexUniqueCheck unique, bool unchanged, IndexInfo *info)
+{
+	FaceInsertCache *cache = insert_cache(index, info);
+	const int	nkeys = cache->writer->meta.nkeys;
+	MemoryContext old = MemoryContextSwitchTo(cache->per_row);
+	FaceEmbedding *e = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
+	FaceListKey *key = face_list_key(index, nkeys, values, isnull, e ? e->dims : 0, e ? e->model : FACE_NO_MODEL);
+
+	face_posting_insert(cache->writer, key, e, tid);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(cache->per_row);
+	return false;
+}

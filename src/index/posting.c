@@ -1,0 +1,383 @@
+/*-------------------------------------------------------------------------
+ *
+ * posting.c
+ *	  Posting lists: finding room for a template and putting it there.
+ *
+ * A list is a chain of sketch pages, each with its refinement pages.  New
+ * templates go into the first free slot at or after the entry's insert_page;
+ * when the chain has none left, a page is appended.  See README for the locks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/indexfsm.h"
+
+#include "compat.h"
+#include "index/posting.h"
+
+/* -------------------------------------------------------------------------
+ * What a writer keeps between rows
+ * ------------------------------------------------------------------------- */
+
+FaceWriter *
+face_writer_create(Relation index)
+{
+	FaceWriter *writer = palloc0(sizeof(FaceWriter));
+
+	writer->index = index;
+	writer->context = CurrentMemoryContext;
+	face_meta_read(index, &writer->meta);
+	return writer;
+}
+
+const FaceEpochState *
+face_writer_epoch(FaceWriter *writer, int epoch)
+{
+	if (epoch < 0 || epoch >= FACE_MAX_EPOCHS)
+		elog(ERROR, "epoch %d out of range", epoch);
+	if (writer->states[epoch] == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(writer->context);
+		const FaceEpochState *state = face_epoch_state(writer->index, epoch);
+
+		writer->codes[epoch] = face_codes_create(state->codec);
+		writer->states[epoch] = state;
+		MemoryContextSwitchTo(old);
+	}
+	return writer->states[epoch];
+}
+
+/* The newest epoch the writer knows for templates of this kind. */
+int
+face_writer_epoch_for(FaceWriter *writer, int dims, int model)
+{
+	for (int i = writer->meta.nepochs - 1; i >= 0; i--)
+		if (writer->meta.epochs[i].dims == dims && writer->meta.epochs[i].model == model)
+			return i;
+
+	face_epoch_for(writer->index, dims, model);
+	face_meta_read(writer->index, &writer->meta);
+	return face_epoch_for(writer->index, dims, model);
+}
+
+const FaceCodes *
+face_writer_encode(FaceWriter *writer, int epoch, const FaceEmbedding *e)
+{
+	const FaceEpochState *state = face_writer_epoch(writer, epoch);
+
+	/* codes of a null embedding stay zero */
+	if (e != NULL)
+		face_encode(state->codec, state->centre, e, writer->codes[epoch]);
+	return writer->codes[epoch];
+}
+
+/* -------------------------------------------------------------------------
+ * Slots
+ * ------------------------------------------------------------------------- */
+
+void
+face_sketch_init(Page page, const FaceLayout *layout, int epoch, uint64 list_id, uint64 stamp)
+{
+	FaceSketchHeader *header;
+	BlockNumber *refine_blocks;
+
+	face_page_init(page, FACE_PAGE_SKETCH, list_id, stamp);
+	header = FacePageGetSketchHeader(page);
+	header->next = InvalidBlockNumber;
+	header->next_stamp = 0;
+	header->epoch = epoch;
+	header->used = 0;
+	refine_blocks = FaceSketchRefineBlocks(page, layout);
+	for (int i = 0; i < layout->refine_pages; i++)
+		refine_blocks[i] = InvalidBlockNumber;
+	face_page_set_lower(page, layout->end_offset);
+}
+
+void
+face_refine_init(Page page, const FaceLayout *layout, uint64 list_id, uint64 stamp)
+{
+	face_page_init(page, FACE_PAGE_REFINE, list_id, stamp);
+	for (int i = 0; i < layout->refine_slots; i++)
+		ItemPointerSetInvalid(&FaceRefineEntryOf(page, layout, i)->tid);
+	face_page_set_lower(page, (char *) FaceRefineEntryOf(page, layout, layout->refine_slots) - (char *) page);
+}
+
+/* First free slot of a sketch page, or -1. */
+int
+face_sketch_free_slot(Page page, const FaceLayout *layout)
+{
+	const uint8 *bitmap = FaceSketchBitmap(page, layout);
+
+	if (FacePageGetSketchHeader(page)->used >= layout->slots)
+		return -1;
+	for (int slot = 0; slot < layout->slots; slot++)
+		if (!face_slot_used(bitmap, slot))
+			return slot;
+	return -1;
+}
+
+void
+face_slot_fill(const FaceEpochState *state, Page sketch, Page refine, int slot,
+			   const FaceCodes *codes, ItemPointer tid)
+{
+	const FaceLayout *layout = &state->layout;
+	FaceRefineEntry *entry = FaceRefineEntryOf(refine, layout, slot % layout->refine_slots);
+
+	FaceSketchBitmap(sketch, layout)[slot >> 3] |= 1 << (slot & 7);
+	FacePageGetSketchHeader(sketch)->used++;
+	face_block_put(state->codec,
+				   FaceSketchBlocks(sketch, layout) + slot / FACE_BLOCK_SLOTS * state->codec->block_bytes,
+				   &FaceSketchScalarsOf(sketch, layout)[slot / FACE_BLOCK_SLOTS],
+				   slot % FACE_BLOCK_SLOTS, codes);
+	entry->tid = *tid;
+	entry->scalars = codes->refine_scalars;
+	memcpy(entry->code, codes->refine, state->codec->refine_bytes);
+}
+
+/* Free a slot, leaving no bit of the template. */
+void
+face_slot_clear(const FaceEpochState *state, Page sketch, Page refine, int slot)
+{
+	const FaceLayout *layout = &state->layout;
+	FaceRefineEntry *entry = FaceRefineEntryOf(refine, layout, slot % layout->refine_slots);
+
+	FaceSketchBitmap(sketch, layout)[slot >> 3] &= ~(1 << (slot & 7));
+	FacePageGetSketchHeader(sketch)->used--;
+	face_block_clear(state->codec,
+					 FaceSketchBlocks(sketch, layout) + slot / FACE_BLOCK_SLOTS * state->codec->block_bytes,
+					 &FaceSketchScalarsOf(sketch, layout)[slot / FACE_BLOCK_SLOTS],
+					 slot % FACE_BLOCK_SLOTS);
+	memset(entry, 0, layout->refine_entry_size);
+	ItemPointerSetInvalid(&entry->tid);
+}
+
+/* -------------------------------------------------------------------------
+ * Insertion
+ * ------------------------------------------------------------------------- */
+
+/* Put a template on a locked sketch page that has a free slot. */
+static void
+put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPointer tid)
+{
+	Page		page = BufferGetPage(buffer);
+	FacePageOpaque opaque = FacePageGetOpaque(page);
+	int			epoch = FacePageGetSketchHeader(page)->epoch;
+	const FaceEpochState *state = face_writer_epoch(writer, epoch);
+	const FaceCodes *codes = face_writer_encode(writer, epoch, e);
+	int			slot = face_sketch_free_slot(page, &state->layout);
+	int			which = slot / state->layout.refine_slots;
+	BlockNumber refine_block = FaceSketchRefineBlocks(page, &state->layout)[which];
+	bool		fresh = !BlockNumberIsValid(refine_block);
+	GenericXLogState *xlog;
+	Buffer		refine_buffer;
+	Page		sketch;
+	Page		refine;
+
+	if (slot < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a damaged page at block %u",
+						RelationGetRelationName(writer->index), BufferGetBlockNumber(buffer)),
+				 errhint("Please REINDEX it.")));
+	if (fresh)
+		refine_buffer = face_take_page(writer->index);
+	else
+	{
+		refine_buffer = face_read_page(writer->index, refine_block, BUFFER_LOCK_EXCLUSIVE);
+		face_check_refine_page(writer->index, refine_buffer, opaque->stamp);
+	}
+
+	xlog = GenericXLogStart(writer->index);
+	sketch = GenericXLogRegisterBuffer(xlog, buffer, 0);
+	refine = GenericXLogRegisterBuffer(xlog, refine_buffer, fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
+	if (fresh)
+	{
+		face_refine_init(refine, &state->layout, opaque->list_id, opaque->stamp);
+		FaceSketchRefineBlocks(sketch, &state->layout)[which] = BufferGetBlockNumber(refine_buffer);
+	}
+	face_slot_fill(state, sketch, refine, slot, codes, tid);
+	GenericXLogFinish(xlog);
+	UnlockReleaseBuffer(refine_buffer);
+}
+
+/* Is the locked page a sketch page of this list? */
+static bool
+page_of_list(Buffer buffer, uint64 list_id)
+{
+	Page		page = BufferGetPage(buffer);
+
+	return face_page_is(page, FACE_PAGE_SKETCH) && FacePageGetOpaque(page)->list_id == list_id;
+}
+
+/*
+ * Walk from block `start` to a page of the list with a free slot and return it
+ * locked; InvalidBuffer when there is none, then *last is the tail.  *lost
+ * tells that a page was no longer the list's: the caller begins anew.
+ */
+static Buffer
+find_room(FaceWriter *writer, uint64 list_id, BlockNumber start, BlockNumber *last, bool *lost)
+{
+	BlockNumber blkno = start;
+
+	*lost = false;
+	for (;;)
+	{
+		Buffer		buffer;
+		FaceSketchHeader *header;
+
+		CHECK_FOR_INTERRUPTS();
+		buffer = face_read_page(writer->index, blkno, BUFFER_LOCK_EXCLUSIVE);
+		if (!page_of_list(buffer, list_id))
+		{
+			UnlockReleaseBuffer(buffer);
+			*lost = true;
+			return InvalidBuffer;
+		}
+		header = FacePageGetSketchHeader(BufferGetPage(buffer));
+		if (header->used < face_writer_epoch(writer, header->epoch)->layout.slots)
+			return buffer;
+		*last = blkno;
+		blkno = header->next;
+		UnlockReleaseBuffer(buffer);
+		if (!BlockNumberIsValid(blkno))
+			return InvalidBuffer;
+	}
+}
+
+/* Remember where insertion found room, unless the list has changed meanwhile. */
+static void
+note_insert_page(FaceWriter *writer, const FaceListKey *key, uint64 list_id, BlockNumber blkno)
+{
+	FaceEntryLock lock;
+
+	face_directory_lock(writer->index, &writer->meta, key, &lock);
+	if (lock.position >= 0 &&
+		face_directory_locked_entry(&writer->meta, &lock, BufferGetPage(lock.buffer))->list_id == list_id)
+	{
+		GenericXLogState *xlog = GenericXLogStart(writer->index);
+		Page		page = GenericXLogRegisterBuffer(xlog, lock.buffer, 0);
+
+		face_directory_locked_entry(&writer->meta, &lock, page)->insert_page = blkno;
+		GenericXLogFinish(xlog);
+	}
+	face_directory_unlock(&lock);
+}
+
+/* Make an empty posting list; somebody else may have made it meanwhile. */
+static void
+create_list(FaceWriter *writer, const FaceListKey *key)
+{
+	Relation	index = writer->index;
+	int			epoch = face_writer_epoch_for(writer, key->dims, key->model);
+	const FaceEpochState *state = face_writer_epoch(writer, epoch);
+	FaceEntryLock lock;
+
+	face_directory_lock(index, &writer->meta, key, &lock);
+	if (lock.position < 0 && face_bucket_has_room(&writer->meta, BufferGetPage(lock.primary)))
+	{
+		Buffer		buffer = face_take_page(index);
+		FaceListEntry *entry = palloc0(FACE_LIST_ENTRY_SIZE(writer->meta.nkeys));
+		GenericXLogState *xlog;
+
+		entry->list_id = face_random_stamp();
+		entry->head_stamp = face_random_stamp();
+		entry->head = entry->tail = entry->insert_page = BufferGetBlockNumber(buffer);
+		memcpy(&entry->key, key, FACE_LIST_KEY_SIZE(writer->meta.nkeys));
+
+		xlog = GenericXLogStart(index);
+		face_bucket_append(&writer->meta, GenericXLogRegisterBuffer(xlog, lock.primary, 0), entry);
+		face_sketch_init(GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE),
+						 &state->layout, epoch, entry->list_id, entry->head_stamp);
+		GenericXLogFinish(xlog);
+		UnlockReleaseBuffer(buffer);
+		pfree(entry);
+		face_directory_unlock(&lock);
+		return;
+	}
+	face_directory_unlock(&lock);
+	if (lock.position < 0)
+		face_directory_make_room(index, &writer->meta, key->keys);
+}
+
+/* Append an empty page behind `last`, unless somebody else has done it meanwhile. */
+static void
+extend_list(FaceWriter *writer, const FaceListKey *key, uint64 list_id, BlockNumber last)
+{
+	Relation	index = writer->index;
+	int			epoch = face_writer_epoch_for(writer, key->dims, key->model);
+	const FaceEpochState *state = face_writer_epoch(writer, epoch);
+	FaceEntryLock lock;
+	FaceListEntry *entry;
+	Buffer		tail;
+
+	face_directory_lock(index, &writer->meta, key, &lock);
+	entry = lock.position < 0 ? NULL :
+		face_directory_locked_entry(&writer->meta, &lock, BufferGetPage(lock.buffer));
+	if (entry == NULL || entry->list_id != list_id || entry->tail != last)
+	{
+		face_directory_unlock(&lock);
+		return;
+	}
+
+	tail = face_read_page(index, last, BUFFER_LOCK_EXCLUSIVE);
+	if (page_of_list(tail, list_id))
+	{
+		Buffer		buffer = face_take_page(index);
+		GenericXLogState *xlog = GenericXLogStart(index);
+		FaceSketchHeader *header;
+		uint64		stamp = face_random_stamp();
+
+		entry = face_directory_locked_entry(&writer->meta, &lock,
+											GenericXLogRegisterBuffer(xlog, lock.buffer, 0));
+		header = FacePageGetSketchHeader(GenericXLogRegisterBuffer(xlog, tail, 0));
+		face_sketch_init(GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE),
+						 &state->layout, epoch, list_id, stamp);
+		header->next = entry->tail = entry->insert_page = BufferGetBlockNumber(buffer);
+		header->next_stamp = stamp;
+		GenericXLogFinish(xlog);
+		UnlockReleaseBuffer(buffer);
+	}
+	UnlockReleaseBuffer(tail);
+	face_directory_unlock(&lock);
+}
+
+void
+face_posting_insert(FaceWriter *writer, const FaceListKey *key, const FaceEmbedding *e, ItemPointer tid)
+{
+	FaceListEntry *entry = palloc(FACE_LIST_ENTRY_SIZE(writer->meta.nkeys));
+	bool		from_head = false;
+
+	for (;;)
+	{
+		Buffer		buffer;
+		BlockNumber start;
+		BlockNumber last = InvalidBlockNumber;
+		bool		lost;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!face_directory_lookup(writer->index, &writer->meta, key, entry))
+		{
+			create_list(writer, key);
+			continue;
+		}
+		start = from_head ? entry->head : entry->insert_page;
+		buffer = find_room(writer, entry->list_id, start, &last, &lost);
+		if (BufferIsValid(buffer))
+		{
+			BlockNumber found = BufferGetBlockNumber(buffer);
+
+			put_on_page(writer, buffer, e, tid);
+			UnlockReleaseBuffer(buffer);
+			if (found != entry->insert_page)
+				note_insert_page(writer, key, entry->list_id, found);
+			break;
+		}
+		/* A hint that names a page no longer ours must not lead us there again. */
+		from_head = lost;
+		if (!lost)
+			extend_list(writer, key, entry->list_id, last);
+	}
+	pfree(entry);
+}

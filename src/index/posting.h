@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * posting.h
+ *	  Posting lists: putting templates in and taking them out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_POSTING_H
+#define FACEMATCH_POSTING_H
+
+#include "index/directory.h"
+#include "index/page.h"
+
+/* Room in a writer for states of epochs; the meta page allows no more. */
+typedef struct FaceWriter
+{
+	Relation	index;
+	MemoryContext context;		/* of everything below */
+	FaceMetaData meta;
+	const FaceEpochState *states[FACE_MAX_EPOCHS];
+	FaceCodes  *codes[FACE_MAX_EPOCHS];
+} FaceWriter;
+
+extern FaceWriter *face_writer_create(Relation index);
+extern const FaceEpochState *face_writer_epoch(FaceWriter *writer, int epoch);
+extern int	face_writer_epoch_for(FaceWriter *writer, int dims, int model);
+
+/* Codes of a template (NULL for a null embedding) in an epoch; valid until the next call for that epoch. */
+extern const FaceCodes *face_writer_encode(FaceWriter *writer, int epoch, const FaceEmbedding *e);
+
+/* Insert one template: the path of aminsert. */
+extern void face_posting_insert(FaceWriter *writer, const FaceListKey *key, const FaceEmbedding *e, ItemPointer tid);
+
+/* The pieces of it that a bulk build uses as well; pages are locked, changes logged by the caller. */
+extern int	face_sketch_free_slot(Page page, const FaceLayout *layout);
+extern void face_sketch_init(Page page, const FaceLayout *layout, int epoch, uint64 list_id, uint64 stamp);
+extern void face_refine_init(Page page, const FaceLayout *layout, uint64 list_id, uint64 stamp);
+extern void face_slot_fill(const FaceEpochState *state, Page sketch, Page refine, int slot,
+						   const FaceCodes *codes, ItemPointer tid);
+extern void face_slot_clear(const FaceEpochState *state, Page sketch, Page refine, int slot);
+
+#endif							/* FACEMATCH_POSTING_H */

@@ -1,0 +1,126 @@
+/*-------------------------------------------------------------------------
+ *
+ * spool.c
+ *	  The first half of a build: every row encoded, sorted by posting list.
+ *
+ * The sort is PostgreSQL's: it keeps to maintenance_work_mem, spills to disk
+ * and merges what parallel workers have sorted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "index/build.h"
+#include "index/keys.h"
+
+/* Sort columns: two independent hashes of the list, then the payload. */
+#define SORT_COLUMNS 2
+#define PAYLOAD_COLUMN 3
+
+TupleDesc
+face_sort_descriptor(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(PAYLOAD_COLUMN);
+
+	TupleDescInitEntry(desc, 1, "hash1", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "hash2", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, PAYLOAD_COLUMN, "payload", BYTEAOID, -1, 0);
+	return desc;
+}
+
+Tuplesortstate *
+face_sort_begin(int memory, SortCoordinate coordinate)
+{
+	AttrNumber	columns[SORT_COLUMNS] = {1, 2};
+	Oid			operators[SORT_COLUMNS] = {Int8LessOperator, Int8LessOperator};
+	Oid			collations[SORT_COLUMNS] = {InvalidOid, InvalidOid};
+	bool		nulls_first[SORT_COLUMNS] = {false, false};
+
+	return tuplesort_begin_heap(face_sort_descriptor(), SORT_COLUMNS, columns, operators, collations,
+								nulls_first, memory, coordinate, TUPLESORT_NONE);
+}
+
+FaceSpool *
+face_spool_create(Relation index, Tuplesortstate *sort)
+{
+	FaceSpool  *spool = palloc0(sizeof(FaceSpool));
+
+	spool->index = index;
+	spool->writer = face_writer_create(index);
+	spool->sort = sort;
+	spool->slot = MakeSingleTupleTableSlot(face_sort_descriptor(), &TTSOpsVirtual);
+	spool->per_row = AllocSetContextCreate(CurrentMemoryContext, "facematch build", ALLOCSET_DEFAULT_SIZES);
+	return spool;
+}
+
+static int64
+hash_list(const FaceListKey *key, Size size, uint64 seed)
+{
+	return (int64) hash_bytes_extended((const unsigned char *) key, (int) size, seed);
+}
+
+static bytea *
+make_payload(FaceSpool *spool, const FaceListKey *key, Size key_size, int epoch, const FaceCodes *codes,
+			 ItemPointer tid)
+{
+	const FaceCodec *codec = face_writer_epoch(spool->writer, epoch)->codec;
+	Size		sketch_bytes = codec->groups / 2;
+	Size		size = VARHDRSZ + sizeof(FaceSortHeader) + key_size + sketch_bytes + codec->refine_bytes;
+	bytea	   *payload = palloc(size);
+	FaceSortHeader header = {*tid, epoch, codes->sketch_scalars, codes->refine_scalars};
+	char	   *p = VARDATA(payload);
+
+	SET_VARSIZE(payload, size);
+	memcpy(p, &header, sizeof(header));
+	p += sizeof(header);
+	memcpy(p, key, key_size);
+	p += key_size;
+	memcpy(p, codes->sketch, sketch_bytes);
+	p += sketch_bytes;
+	memcpy(p, codes->refine, codec->refine_bytes);
+	return payload;
+}
+
+/* IndexBuildCallback */
+static void
+spool_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *state)
+{
+	FaceSpool  *spool = state;
+	const int	nkeys = spool->writer->meta.nkeys;
+	const Size	key_size = FACE_LIST_KEY_SIZE(nkeys);
+	MemoryContext old = MemoryContextSwitchTo(spool->per_row);
+	FaceEmbedding *e = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
+	FaceListKey *key = face_list_key(index, nkeys, values, isnull, e ? e->dims : 0, e ? e->model : FACE_NO_MODEL);
+	int			epoch = face_writer_epoch_for(spool->writer, key->dims, key->model);
+	const FaceCodes *codes = face_writer_encode(spool->writer, epoch, e);
+	TupleTableSlot *slot = spool->slot;
+
+	ExecClearTuple(slot);
+	slot->tts_values[0] = Int64GetDatum(hash_list(key, key_size, 0));
+	slot->tts_values[1] = Int64GetDatum(hash_list(key, key_size, 1));
+	slot->tts_values[2] = PointerGetDatum(make_payload(spool, key, key_size, epoch, codes, tid));
+	memset(slot->tts_isnull, false, sizeof(bool) * PAYLOAD_COLUMN);
+	ExecStoreVirtualTuple(slot);
+	tuplesort_puttupleslot(spool->sort, slot);
+	ExecClearTuple(slot);
+	spool->ntuples++;
+
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(spool->per_row);
+}
+
+/* Encode the rows of the heap, or of a parallel scan's share of it; returns the heap rows seen. */
+double
+face_spool_scan(FaceSpool *spool, Relation heap, IndexInfo *info, TableScanDesc scan, bool progress)
+{
+	return table_index_build_scan(heap, spool->index, info, true, progress, spool_row, spool, scan);
+}
