@@ -21,6 +21,7 @@
 #include "optimizer/optimizer.h"
 #include "utils/selfuncs.h"
 
+#include "matching/condition.h"
 #include "matching/match.h"
 
 /* Standard deviation of non-mated similarities in the model above. */
@@ -102,6 +103,8 @@ face_match_support(PG_FUNCTION_ARGS)
 		case T_SupportRequestCost:
 			estimate_cost((SupportRequestCost *) request);
 			PG_RETURN_POINTER(request);
+		case T_SupportRequestIndexCondition:
+			PG_RETURN_POINTER(face_match_index_condition((SupportRequestIndexCondition *) request));
 		default:
 			PG_RETURN_POINTER(NULL);
 	}

@@ -1,0 +1,362 @@
+/*-------------------------------------------------------------------------
+ *
+ * pass.c
+ *	  The pass over the sketches: a lower bound on the distance for every
+ *	  template of the wanted posting lists.
+ *
+ * Runs once a scan, before the first row is returned, and keeps one float a
+ * slot.  The pages it read may be changed or recycled before they are looked
+ * at again; their stamps tell.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "index/directory.h"
+#include "index/scan.h"
+
+/*
+ * How often a list may be recycled under a scan before it gives up; each time
+ * the pass over that list begins anew.
+ */
+#define MAX_RESTARTS 100
+
+/* Make room for `more` elements behind `used` in a growing array. */
+static void *
+grow(void *array, Size used, Size more, Size *max, Size element)
+{
+	if (used + more <= *max)
+		return array;
+	*max = Max(*max * 2, used + more + 64);
+	return array == NULL ?
+		MemoryContextAllocHuge(CurrentMemoryContext, *max * element) :
+		repalloc_huge(array, *max * element);
+}
+
+/* Can every probe of the scan be compared with the templates of this list? */
+static bool
+list_is_comparable(const FaceScan *scan, const FaceListEntry *entry)
+{
+	for (int i = 0; i <= scan->nconditions; i++)
+	{
+		const FaceEmbedding *probe = i < scan->nconditions ? scan->conditions[i].probe : scan->probe;
+
+		if (probe != NULL &&
+			(probe->dims != entry->key.dims ||
+			 (probe->model != entry->key.model &&
+			  probe->model != FACE_NO_MODEL && entry->key.model != FACE_NO_MODEL)))
+			return false;
+	}
+	return true;
+}
+
+static FaceEpochPlan *
+plan_for(FaceScan *scan, int epoch)
+{
+	FaceEpochPlan *plan;
+
+	if (epoch < 0 || epoch >= FACE_MAX_EPOCHS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" refers to an unknown epoch %d", RelationGetRelationName(scan->index), epoch),
+				 errhint("Please REINDEX it.")));
+	if (scan->plans[epoch] == NULL)
+	{
+		plan = palloc0(sizeof(FaceEpochPlan));
+		plan->state = face_epoch_state(scan->index, epoch);
+		scan->plans[epoch] = plan;
+	}
+	return scan->plans[epoch];
+}
+
+/* Prepare the scan's probes against an epoch whose templates they compare with. */
+static void
+prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
+{
+	const FaceEpochState *state = plan->state;
+
+	if (plan->conditions != NULL)
+		return;
+	plan->conditions = palloc0(sizeof(FaceQuery *) * (scan->nconditions + 1));
+	if (scan->orders)
+		plan->order = face_query_create(state->codec, state->centre, scan->probe, scan->metric,
+										face_miss_probability);
+	for (int i = 0; i < scan->nconditions; i++)
+	{
+		const FaceEmbedding *probe = scan->conditions[i].probe;
+
+		/* Usually the threshold is on the probe that also orders. */
+		if (scan->orders && scan->metric == FACE_COSINE &&
+			probe->dims == scan->probe->dims &&
+			memcmp(probe->x, scan->probe->x, sizeof(uint16) * probe->dims) == 0)
+			plan->conditions[i] = plan->order;
+		else
+			plan->conditions[i] = face_query_create(state->codec, state->centre, probe, FACE_COSINE,
+													face_miss_probability);
+	}
+}
+
+/*
+ * Bounds of all slots of a locked sketch page; infinity for free slots and for
+ * those that cannot satisfy a condition.  Returns the smallest.
+ */
+static float
+page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, float *lower)
+{
+	const FaceLayout *layout = &plan->state->layout;
+	const uint8 *bitmap = FaceSketchBitmap(page, layout);
+	const int	nblocks = layout->slots / FACE_BLOCK_SLOTS;
+	const uint8 *blocks = FaceSketchBlocks(page, layout);
+	const FaceBlockScalars *scalars = FaceSketchScalarsOf(page, layout);
+	const FaceQuery *have = NULL;
+	float		smallest = get_float4_infinity();
+	float		condition_lower[BLCKSZ / sizeof(float)];
+
+	if (plan->order != NULL)
+	{
+		face_query_sketch_bounds(plan->order, nblocks, blocks, scalars, lower);
+		have = plan->order;
+	}
+	for (int i = 0; i < scan->nconditions; i++)
+	{
+		const float max_distance = (float) scan->conditions[i].max_distance;
+		float	   *bounds = have == NULL ? lower : condition_lower;
+
+		if (plan->conditions[i] == have)
+			bounds = lower;
+		else
+			face_query_sketch_bounds(plan->conditions[i], nblocks, blocks, scalars, bounds);
+		if (have == NULL)
+			have = plan->conditions[i];
+		for (int slot = 0; slot < layout->slots; slot++)
+			if (bounds[slot] > max_distance)
+				lower[slot] = get_float4_infinity();
+	}
+	for (int slot = 0; slot < layout->slots; slot++)
+	{
+		if (!face_slot_used(bitmap, slot))
+			lower[slot] = get_float4_infinity();
+		smallest = Min(smallest, lower[slot]);
+	}
+	return smallest;
+}
+
+/* Remember a locked sketch page and the bounds of its slots. */
+static void
+scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer)
+{
+	Page		page = BufferGetPage(buffer);
+	const FaceLayout *layout = &plan->state->layout;
+	FaceScanPage *seen;
+	int			old_max = scan->max_pages;
+	Size		max = scan->max_pages;
+
+	scan->pages = grow(scan->pages, scan->npages, 1, &max, sizeof(FaceScanPage));
+	if (max != old_max)
+	{
+		scan->max_pages = (int) max;
+		scan->page_lower = scan->page_lower == NULL ?
+			palloc(max * sizeof(float)) : repalloc_huge(scan->page_lower, max * sizeof(float));
+	}
+	scan->lower = grow(scan->lower, scan->nlower, layout->slots, &scan->max_lower, sizeof(float));
+
+	seen = &scan->pages[scan->npages];
+	seen->stamp = FacePageGetOpaque(page)->stamp;
+	seen->base = scan->nlower;
+	seen->blkno = BufferGetBlockNumber(buffer);
+	seen->epoch = FacePageGetSketchHeader(page)->epoch;
+	seen->slots = layout->slots;
+	memcpy(seen->refine_blocks, FaceSketchRefineBlocks(page, layout), sizeof(BlockNumber) * layout->refine_pages);
+	scan->page_lower[scan->npages] = page_bounds(scan, plan, page, scan->lower + scan->nlower);
+	scan->npages++;
+	scan->nlower += layout->slots;
+	scan->counters.sketches += FacePageGetSketchHeader(page)->used;
+}
+
+/* A row to return before the ordered ones, or of a scan that does not order. */
+void
+face_scan_add_first(FaceScan *scan, const ItemPointerData *tid)
+{
+	scan->first = grow(scan->first, scan->nfirst, 1, &scan->max_first, sizeof(ItemPointerData));
+	scan->first[scan->nfirst++] = *tid;
+}
+
+/* Remember all TIDs of a refinement page as rows to return without ordering. */
+static void
+collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, bool null_distance)
+{
+	for (int i = 0; i < layout->refine_slots; i++)
+	{
+		FaceRefineEntry *entry = FaceRefineEntryOf(refine, layout, i);
+
+		if (!ItemPointerIsValid(&entry->tid))
+			continue;
+		if (null_distance)
+		{
+			scan->last = grow(scan->last, scan->nlast, 1, &scan->max_last, sizeof(ItemPointerData));
+			scan->last[scan->nlast++] = entry->tid;
+		}
+		else
+			face_scan_add_first(scan, &entry->tid);
+	}
+}
+
+/* All rows of a sketch page whose templates are not to be, or cannot be, compared. */
+static void
+scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool null_distance)
+{
+	BlockNumber refine_blocks[FACE_MAX_REFINE_PAGES];
+	uint64		stamp = FacePageGetOpaque(BufferGetPage(buffer))->stamp;
+
+	memcpy(refine_blocks, FaceSketchRefineBlocks(BufferGetPage(buffer), layout),
+		   sizeof(BlockNumber) * layout->refine_pages);
+	for (int i = 0; i < layout->refine_pages; i++)
+	{
+		Buffer		refine;
+
+		if (!BlockNumberIsValid(refine_blocks[i]))
+			continue;
+		refine = face_read_page(scan->index, refine_blocks[i], BUFFER_LOCK_SHARE);
+		face_check_refine_page(scan->index, refine, stamp);
+		collect_tids(scan, layout, BufferGetPage(refine), null_distance);
+		UnlockReleaseBuffer(refine);
+	}
+}
+
+/*
+ * One pass over the chain of a list.  False when the chain was changed under
+ * us: a page is not the one that its predecessor named.
+ */
+static bool
+scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_distance)
+{
+	BlockNumber blkno = entry->head;
+	uint64		stamp = entry->head_stamp;
+	BlockNumber steps = 0;
+
+	while (BlockNumberIsValid(blkno))
+	{
+		Buffer		buffer;
+		Page		page;
+		FaceEpochPlan *plan;
+
+		CHECK_FOR_INTERRUPTS();
+		if (steps++ > RelationGetNumberOfBlocks(scan->index))
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("index \"%s\" has a posting list that never ends", RelationGetRelationName(scan->index)),
+					 errhint("Please REINDEX it.")));
+		buffer = face_read_page(scan->index, blkno, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buffer);
+		if (!face_page_is(page, FACE_PAGE_SKETCH) || FacePageGetOpaque(page)->stamp != stamp)
+		{
+			UnlockReleaseBuffer(buffer);
+			return false;
+		}
+		plan = plan_for(scan, FacePageGetSketchHeader(page)->epoch);
+		scan->counters.pages++;
+		if (scored)
+		{
+			if (plan->state->epoch.dims != entry->key.dims)
+				face_check_page(scan->index, buffer, FACE_PAGE_FREE);	/* raises */
+			prepare_queries(scan, plan);
+			scan_sketch_page(scan, plan, buffer);
+		}
+		else
+			scan_page_unscored(scan, &plan->state->layout, buffer, null_distance);
+		blkno = FacePageGetSketchHeader(page)->next;
+		stamp = FacePageGetSketchHeader(page)->next_stamp;
+		UnlockReleaseBuffer(buffer);
+	}
+	return true;
+}
+
+/* Read a list, again from the start when its pages were recycled meanwhile. */
+static void
+scan_list(FaceScan *scan, FaceListEntry *entry)
+{
+	const bool	null_embedding = entry->key.dims == 0;
+	const bool	compares = (scan->orders && !scan->null_probe) || scan->nconditions > 0;
+	const bool	scored = compares && !null_embedding && list_is_comparable(scan, entry);
+	const bool	null_distance = scan->orders && (null_embedding || scan->null_probe);
+	const int	npages = scan->npages;
+	const Size	nlower = scan->nlower;
+	const Size	nfirst = scan->nfirst;
+	const Size	nlast = scan->nlast;
+	const FaceScanCounters counters = scan->counters;
+
+	/* face_match of a null embedding is null */
+	if (null_embedding && scan->nconditions > 0)
+		return;
+
+	for (int tries = 0; tries < MAX_RESTARTS; tries++)
+	{
+		if (scan_chain(scan, entry, scored, null_distance))
+		{
+			scan->counters.lists++;
+			return;
+		}
+		scan->npages = npages;
+		scan->nlower = nlower;
+		scan->nfirst = nfirst;
+		scan->nlast = nlast;
+		scan->counters = counters;
+		if (!face_directory_lookup(scan->index, &scan->meta, &entry->key, entry))
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("pages of index \"%s\" were recycled under the scan too often", RelationGetRelationName(scan->index)),
+			 errhint("Retry the query. If this persists, REINDEX the index.")));
+}
+
+/* Entries of the lists for one combination of keys, each list once. */
+static void
+scan_keys(FaceScan *scan, const uint64 *keys, const bool *given)
+{
+	List	   *entries = face_directory_find(scan->index, &scan->meta, keys, given);
+	ListCell   *cell;
+
+	foreach(cell, entries)
+		scan_list(scan, lfirst(cell));
+	list_free_deep(entries);
+}
+
+/* Every combination of the hashes that the key columns may have. */
+static void
+scan_combinations(FaceScan *scan, int column, uint64 *keys, bool *given)
+{
+	const FaceKeyChoice *choice;
+
+	if (column == scan->meta.nkeys)
+	{
+		scan_keys(scan, keys, given);
+		return;
+	}
+	choice = &scan->keys[column];
+	given[column] = choice->given;
+	if (!choice->given)
+		scan_combinations(scan, column + 1, keys, given);
+	for (int i = 0; i < choice->nvalues; i++)
+	{
+		keys[column] = choice->values[i];
+		scan_combinations(scan, column + 1, keys, given);
+	}
+}
+
+void
+face_scan_pass(FaceScan *scan)
+{
+	uint64		keys[INDEX_MAX_KEYS];
+	bool		given[INDEX_MAX_KEYS];
+
+	face_meta_read(scan->index, &scan->meta);
+	if (!scan->impossible)
+		scan_combinations(scan, 0, keys, given);
+}

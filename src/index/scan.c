@@ -1,0 +1,322 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.c
+ *	  Index scans: what the executor asks for, and handing rows to it.
+ *
+ * Every row is rechecked (xs_recheck): keys are only hashes here, thresholds
+ * only bounds.  Ordered rows come with a lower bound on their distance and
+ * xs_recheckorderby, so that the executor computes the distance itself and
+ * puts them in order: what it returns is exact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/genam.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/tidbitmap.h"
+#include "pgstat.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "index/keys.h"
+#include "index/scan.h"
+
+double		face_miss_probability = 1e-9;
+FaceScanCounters face_last_scan;
+
+/*
+ * 1 - min_similarity as the operators would compute it, and a little more:
+ * rounding here must not rule out what face_match accepts.
+ */
+#define CONDITION_SLACK 1e-6
+
+/* State that lives as long as the scan descriptor. */
+typedef struct FaceScanOpaque
+{
+	MemoryContext context;		/* reset by every rescan */
+	FaceScan   *scan;
+	Oid			orderby_types[INDEX_MAX_KEYS];
+} FaceScanOpaque;
+
+IndexScanDesc
+face_beginscan(Relation index, int nkeys, int norderbys)
+{
+	IndexScanDesc desc = RelationGetIndexScan(index, nkeys, norderbys);
+	FaceScanOpaque *opaque = palloc0(sizeof(FaceScanOpaque));
+
+	opaque->context = AllocSetContextCreate(CurrentMemoryContext, "facematch scan", ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < norderbys; i++)
+		opaque->orderby_types[i] = FLOAT8OID;
+	if (norderbys > 0)
+	{
+		desc->xs_orderbyvals = palloc0(sizeof(Datum) * norderbys);
+		desc->xs_orderbynulls = palloc(sizeof(bool) * norderbys);
+		memset(desc->xs_orderbynulls, true, sizeof(bool) * norderbys);
+	}
+	desc->opaque = opaque;
+	return desc;
+}
+
+/* The hashes of a key condition: one value, or those of an array. */
+static void
+read_key_condition(FaceScan *scan, const ScanKey key, FaceKeyChoice *choice)
+{
+	ArrayType  *array;
+	Oid			element_type;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	Datum	   *values;
+	bool	   *nulls;
+	int			nvalues;
+
+	/* A second condition on the column is left to the executor. */
+	if (choice->given)
+		return;
+	choice->given = true;
+	if (!(key->sk_flags & SK_SEARCHARRAY))
+	{
+		choice->values = palloc(sizeof(uint64));
+		choice->values[0] = face_hash_key(scan->index, key->sk_attno, key->sk_subtype, key->sk_argument, false);
+		choice->nvalues = 1;
+		return;
+	}
+
+	array = DatumGetArrayTypeP(key->sk_argument);
+	element_type = ARR_ELEMTYPE(array);
+	get_typlenbyvalalign(element_type, &typlen, &typbyval, &typalign);
+	deconstruct_array(array, element_type, typlen, typbyval, typalign, &values, &nulls, &nvalues);
+	choice->values = palloc(sizeof(uint64) * Max(nvalues, 1));
+	for (int i = 0; i < nvalues; i++)
+	{
+		uint64		hash;
+		int			j;
+
+		CHECK_FOR_INTERRUPTS();
+		if (nulls[i])
+			continue;
+		hash = face_hash_key(scan->index, key->sk_attno, key->sk_subtype, values[i], false);
+		for (j = 0; j < choice->nvalues && choice->values[j] != hash; j++)
+			;
+		if (j == choice->nvalues)
+			choice->values[choice->nvalues++] = hash;
+	}
+}
+
+static void
+read_conditions(FaceScan *scan, ScanKey keys, int nkeys)
+{
+	const int	nkeycolumns = IndexRelationGetNumberOfKeyAttributes(scan->index) - 1;
+
+	scan->keys = palloc0(sizeof(FaceKeyChoice) * (nkeycolumns + 1));
+	scan->conditions = palloc0(sizeof(FaceCondition) * (nkeys + 1));
+	for (int i = 0; i < nkeys; i++)
+	{
+		if (keys[i].sk_flags & SK_ISNULL)
+			scan->impossible = true;	/* all our operators are strict */
+		else if (keys[i].sk_attno <= nkeycolumns)
+			read_key_condition(scan, &keys[i], &scan->keys[keys[i].sk_attno - 1]);
+		else
+		{
+			FaceProbe  *probe = DatumGetFaceProbe(keys[i].sk_argument);
+			FaceCondition *condition = &scan->conditions[scan->nconditions++];
+
+			Assert(keys[i].sk_strategy == FACE_THRESHOLD_STRATEGY);
+			condition->probe = &probe->embedding;
+			condition->max_distance = 1.0 - probe->min_similarity + CONDITION_SLACK;
+		}
+	}
+}
+
+static void
+read_ordering(FaceScan *scan, ScanKey orderby)
+{
+	scan->orders = true;
+	scan->null_probe = (orderby->sk_flags & SK_ISNULL) != 0;
+	switch (orderby->sk_strategy)
+	{
+		case FACE_COSINE_STRATEGY:
+			scan->metric = FACE_COSINE;
+			break;
+		case FACE_EUCLIDEAN_STRATEGY:
+			scan->metric = FACE_EUCLIDEAN;
+			break;
+		case FACE_INNER_PRODUCT_STRATEGY:
+			scan->metric = FACE_NEGATIVE_INNER_PRODUCT;
+			break;
+		default:
+			elog(ERROR, "unexpected ordering strategy %d", orderby->sk_strategy);
+	}
+	if (!scan->null_probe)
+		scan->probe = DatumGetFaceEmbedding(orderby->sk_argument);
+}
+
+void
+face_rescan(IndexScanDesc desc, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
+{
+	FaceScanOpaque *opaque = desc->opaque;
+	MemoryContext old;
+	FaceScan   *scan;
+
+	if (keys != NULL && desc->numberOfKeys > 0)
+		memmove(desc->keyData, keys, desc->numberOfKeys * sizeof(ScanKeyData));
+	if (orderbys != NULL && desc->numberOfOrderBys > 0)
+		memmove(desc->orderByData, orderbys, desc->numberOfOrderBys * sizeof(ScanKeyData));
+
+	opaque->scan = NULL;
+	MemoryContextReset(opaque->context);
+	old = MemoryContextSwitchTo(opaque->context);
+	scan = palloc0(sizeof(FaceScan));
+	scan->index = desc->indexRelation;
+	scan->context = opaque->context;
+	read_conditions(scan, desc->keyData, desc->numberOfKeys);
+
+	/* Further orderings break ties, which is the executor's work here. */
+	if (desc->numberOfOrderBys > 0)
+		read_ordering(scan, &desc->orderByData[0]);
+	opaque->scan = scan;
+	MemoryContextSwitchTo(old);
+}
+
+/* FaceRefineCallback for scans that do not order: a row, unless a condition rules it out. */
+static void
+add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *entry)
+{
+	const FaceEpochPlan *plan = scan->plans[page->epoch];
+
+	for (int i = 0; i < scan->nconditions; i++)
+	{
+		FaceBounds	bounds;
+
+		face_query_refine(plan->conditions[i], entry->code, &entry->scalars, &bounds);
+		if (bounds.lower > scan->conditions[i].max_distance)
+			return;
+	}
+	face_scan_add_first(scan, &entry->tid);
+}
+
+/* Without an ordering, everything that passed the sketches is refined at once. */
+static void
+refine_all(FaceScan *scan)
+{
+	int			slots[BLCKSZ / sizeof(uint16)];
+
+	for (int which = 0; which < scan->npages; which++)
+	{
+		const FaceScanPage *page = &scan->pages[which];
+		int			nslots = 0;
+
+		if (isinf(scan->page_lower[which]))
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		for (int slot = 0; slot < page->slots; slot++)
+			if (!isinf(scan->lower[page->base + slot]))
+				slots[nslots++] = slot;
+		face_refine_slots(scan, page, slots, nslots, add_match);
+	}
+}
+
+static void
+start_scan(FaceScan *scan)
+{
+	pgstat_count_index_scan(scan->index);
+	face_scan_pass(scan);
+	if (scan->orders && !scan->null_probe)
+		face_order_begin(scan);
+	else
+		refine_all(scan);
+	scan->started = true;
+}
+
+/* The next row; false at the end.  *isnull: it has no distance. */
+static bool
+next_row(FaceScan *scan, ItemPointer tid, double *distance, bool *isnull)
+{
+	*isnull = false;
+	if (scan->next_first < scan->nfirst)
+	{
+		/* Rows that cannot be compared come first: the operator will say so. */
+		*tid = scan->first[scan->next_first++];
+		*distance = -get_float8_infinity();
+		return true;
+	}
+	if (scan->orders && !scan->null_probe && face_order_next(scan, tid, distance))
+		return true;
+	if (scan->next_last < scan->nlast)
+	{
+		*tid = scan->last[scan->next_last++];
+		*isnull = true;
+		return true;
+	}
+	return false;
+}
+
+bool
+face_gettuple(IndexScanDesc desc, ScanDirection dir)
+{
+	FaceScanOpaque *opaque = desc->opaque;
+	FaceScan   *scan = opaque->scan;
+	MemoryContext old = MemoryContextSwitchTo(opaque->context);
+	IndexOrderByDistance distances[INDEX_MAX_KEYS];
+	bool		found;
+
+	Assert(ScanDirectionIsForward(dir));
+
+	/*
+	 * The rows a scan finds are its snapshot's because slots are reused only
+	 * for newer rows; under any other snapshot that would not hold.
+	 */
+	if (!IsMVCCSnapshot(desc->xs_snapshot))
+		elog(ERROR, "non-MVCC snapshots are not supported with facematch indexes");
+
+	if (!scan->started)
+		start_scan(scan);
+	found = next_row(scan, &desc->xs_heaptid, &distances[0].value, &distances[0].isnull);
+	if (found)
+	{
+		scan->counters.returned++;
+		desc->xs_recheck = true;
+		for (int i = 1; i < desc->numberOfOrderBys; i++)
+		{
+			distances[i].value = -get_float8_infinity();
+			distances[i].isnull = false;
+		}
+		if (desc->numberOfOrderBys > 0)
+			index_store_float8_orderby_distances(desc, opaque->orderby_types, distances, true);
+	}
+	face_last_scan = scan->counters;
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+int64
+face_getbitmap(IndexScanDesc desc, TIDBitmap *tbm)
+{
+	FaceScanOpaque *opaque = desc->opaque;
+	FaceScan   *scan = opaque->scan;
+	MemoryContext old = MemoryContextSwitchTo(opaque->context);
+
+	if (!scan->started)
+		start_scan(scan);
+	for (Size i = 0; i < scan->nfirst; i++)
+		tbm_add_tuples(tbm, &scan->first[i], 1, true);
+	scan->counters.returned = scan->nfirst;
+	face_last_scan = scan->counters;
+	MemoryContextSwitchTo(old);
+	return (int64) scan->nfirst;
+}
+
+void
+face_endscan(IndexScanDesc desc)
+{
+	FaceScanOpaque *opaque = desc->opaque;
+
+	MemoryContextDelete(opaque->context);
+	pfree(opaque);
+}

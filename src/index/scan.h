@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.h
+ *	  State of a running index scan; see README, "Searching".
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_INDEX_SCAN_H
+#define FACEMATCH_INDEX_SCAN_H
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "lib/pairingheap.h"
+#include "nodes/tidbitmap.h"
+#include "utils/float.h"
+
+#include "index/page.h"
+#include "matching/match.h"
+
+/* What one scan did, for facematch.last_scan() and EXPLAIN. */
+typedef struct FaceScanCounters
+{
+	uint64		lists;			/* posting lists read */
+	uint64		pages;			/* sketch pages read */
+	uint64		sketches;		/* templates whose sketch was compared */
+	uint64		refined;		/* templates whose refinement code was compared */
+	uint64		returned;		/* rows handed to the executor */
+} FaceScanCounters;
+
+/* A condition face_match(embedding, probe, min_similarity). */
+typedef struct FaceCondition
+{
+	const FaceEmbedding *probe;
+	double		max_distance;	/* cosine */
+} FaceCondition;
+
+/* Hashes that one key column may have. */
+typedef struct FaceKeyChoice
+{
+	bool		given;			/* false: any */
+	int			nvalues;
+	uint64	   *values;
+} FaceKeyChoice;
+
+/* Probes prepared against one epoch. */
+typedef struct FaceEpochPlan
+{
+	const FaceEpochState *state;
+	FaceQuery  *order;			/* NULL when the scan does not order */
+	FaceQuery **conditions;		/* one each, may be the same as order */
+} FaceEpochPlan;
+
+/* A sketch page that was read, and where its lower bounds are. */
+typedef struct FaceScanPage
+{
+	uint64		stamp;
+	Size		base;			/* of its bounds in FaceScan.lower */
+	BlockNumber blkno;
+	uint16		epoch;
+	uint16		slots;
+	BlockNumber refine_blocks[FACE_MAX_REFINE_PAGES];
+} FaceScanPage;
+
+/* A template whose refinement code was compared. */
+typedef struct FaceCandidate
+{
+	pairingheap_node node;
+	double		safe_lower;
+	double		safe_upper;
+	ItemPointerData tid;
+} FaceCandidate;
+
+typedef struct FaceScan
+{
+	Relation	index;
+	MemoryContext context;		/* of one (re)scan's work */
+	FaceMetaData meta;
+	FaceScanCounters counters;
+	bool		started;
+
+	/* what is asked for */
+	bool		orders;
+	bool		null_probe;		/* ORDER BY embedding <=> NULL */
+	FaceMetric	metric;
+	const FaceEmbedding *probe;
+	FaceCondition *conditions;
+	int			nconditions;
+	FaceKeyChoice *keys;		/* per key column */
+	bool		impossible;		/* a condition is null: no row passes */
+
+	FaceEpochPlan *plans[FACE_MAX_EPOCHS];
+
+	/* what the pass over the sketches found */
+	FaceScanPage *pages;
+	int			npages;
+	int			max_pages;
+	float	   *page_lower;		/* smallest bound of each page */
+	float	   *lower;			/* bounds of all slots; infinity: out */
+	Size		nlower;
+	Size		max_lower;
+
+	/* rows to return before and after the ordered ones */
+	ItemPointerData *first;
+	Size		nfirst;
+	Size		max_first;
+	ItemPointerData *last;		/* null distance */
+	Size		nlast;
+	Size		max_last;
+	Size		next_first;
+	Size		next_last;
+
+	/* multi-step search: see order.c */
+	double		frontier;		/* every slot with a bound up to here is refined */
+	double		step;
+	uint64		emitted;
+	bool		seeded;
+	pairingheap *candidates;	/* refined, not returned */
+	pairingheap *pending;		/* returned, by safe_upper */
+} FaceScan;
+
+/* pass.c */
+extern void face_scan_pass(FaceScan *scan);
+extern void face_scan_add_first(FaceScan *scan, const ItemPointerData *tid);
+
+/* refine.c */
+typedef void (*FaceRefineCallback) (FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *entry);
+extern void face_refine_slots(FaceScan *scan, const FaceScanPage *page, const int *slots, int nslots,
+							  FaceRefineCallback callback);
+
+/* order.c */
+extern void face_order_begin(FaceScan *scan);
+extern bool face_order_next(FaceScan *scan, ItemPointer tid, double *distance);
+
+/* scan.c: facematch.miss_probability */
+extern double face_miss_probability;
+extern FaceScanCounters face_last_scan;
+
+extern IndexScanDesc face_beginscan(Relation index, int nkeys, int norderbys);
+extern void face_rescan(IndexScanDesc desc, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);
+extern bool face_gettuple(IndexScanDesc desc, ScanDirection dir);
+extern int64 face_getbitmap(IndexScanDesc desc, TIDBitmap *tbm);
+extern void face_endscan(IndexScanDesc desc);
+
+#endif							/* FACEMATCH_INDEX_SCAN_H */
