@@ -47,10 +47,7 @@ def inserts(args):
         conn.execute('CHECKPOINT')
         seconds = db.timed(conn, 'INSERT INTO faces SELECT * FROM spare')
         conn.execute('CHECKPOINT')
-        blocks = list(db.set_blocks(args.set, min(args.rows, faces.CHUNK), GALLERIES, first=2 * args.rows))
-        start = time.perf_counter()
-        db.copy_rows(conn, 'faces', blocks)
-        copied = time.perf_counter() - start
+        copied = db.copy_seconds(conn, 'faces', db.set_blocks(args.set, min(args.rows, faces.CHUNK), GALLERIES, first=2 * args.rows))
         conn.execute('CHECKPOINT')
         times = single_inserts(conn, 'faces')
         report.row('yes' if index else 'no', f'{args.rows / seconds:,.0f}', f'{min(args.rows, faces.CHUNK) / copied:,.0f}',
@@ -89,6 +86,7 @@ def cycles(args):
     conn = db.connect()
     db.create_extensions(conn)
     fresh(conn, 'faces', args)
+    conn.execute('DROP TABLE IF EXISTS spare')
     conn.execute('CREATE TABLE spare AS SELECT * FROM faces')
     probes = faces.Probes(args.set, args.rows, SEARCHES)
     db.load_probes(conn, probes, 'face_embedding', 'probe')

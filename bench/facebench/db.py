@@ -66,13 +66,25 @@ def copy_block(ids, galleries, halves, column):
     return block.tobytes()
 
 
-def copy_rows(conn, table, blocks, column='face_embedding'):
-    """blocks: (ids, gallery ids, half-precision rows)."""
+def copy_bytes(conn, table, pieces):
     with conn.cursor().copy(f'COPY {table} (id, gallery_id, embedding) FROM STDIN BINARY') as copy:
         copy.write(COPY_HEADER)
-        for ids, galleries, halves in blocks:
-            copy.write(copy_block(ids, galleries, halves, column))
+        for piece in pieces:
+            copy.write(piece)
         copy.write(COPY_TRAILER)
+
+
+def copy_rows(conn, table, blocks, column='face_embedding'):
+    """blocks: (ids, gallery ids, half-precision rows)."""
+    copy_bytes(conn, table, (copy_block(*block, column) for block in blocks))
+
+
+def copy_seconds(conn, table, blocks):
+    """What COPY takes when its data is at hand."""
+    pieces = [copy_block(*block, 'face_embedding') for block in blocks]
+    start = time.perf_counter()
+    copy_bytes(conn, table, pieces)
+    return time.perf_counter() - start
 
 
 def set_blocks(face_set, subjects, galleries=1, answers=None, first=0):
