@@ -18,6 +18,7 @@
 
 #include "index/codec_private.h"
 #include "index/tail.h"
+#include "index/vec4.h"
 #include "simd/simd.h"
 
 /*
@@ -41,6 +42,9 @@
 
 /* Blocks whose sums are kept on the stack at a time. */
 #define BLOCKS_A_PASS		16
+
+/* Added before truncation to an integer, it rounds any int16 to the nearest. */
+#define ROUND_INT16			32768.5f
 
 #define TABLE_ENTRIES		(1 << SKETCH_GROUP_BITS)
 
@@ -70,12 +74,17 @@ typedef struct Estimate
 	double		tangent;
 } Estimate;
 
-/* The bits of a nibble add these to its entry. */
-static void
-bit_weights(int bits, const float *direction, int group, float *weights)
+/* What each bit of each nibble adds to the look-up: SKETCH_GROUP_BITS a group. */
+static float *
+bit_weights(const FaceCodec *codec, const float *direction)
 {
-	for (int bit = 0; bit < SKETCH_GROUP_BITS; bit++)
-		weights[bit] = direction[(group * SKETCH_GROUP_BITS + bit) / bits] * (float) (1 << (bit % bits));
+	int			bits = codec->sketch_bits;
+	float	   *weights = palloc(sizeof(float) * codec->groups * SKETCH_GROUP_BITS);
+
+	for (int i = 0; i < codec->padded; i++)
+		for (int bit = 0; bit < bits; bit++)
+			weights[i * bits + bit] = direction[i] * (float) (1 << bit);
+	return weights;
 }
 
 /* How far apart the entries of a group are, and the lowest of them. */
@@ -100,22 +109,20 @@ weight_range(const float *weights, float *lowest)
 static float
 fill_table(const float *weights, float lowest, float step, float per_step, uint8 *table)
 {
-	float		entries[TABLE_ENTRIES];
-	float		lost = 0.0f;
+	Vec4		high = {0.0f, weights[2], weights[3], weights[2] + weights[3]};
+	float		low[] = {-lowest, weights[0] - lowest, weights[1] - lowest, weights[0] + weights[1] - lowest};
+	Vec4		lost = {0.0f, 0.0f, 0.0f, 0.0f};
 
-	entries[0] = -lowest;
-	for (int bit = 0; bit < SKETCH_GROUP_BITS; bit++)
-		for (int i = 0; i < (1 << bit); i++)
-			entries[(1 << bit) + i] = entries[i] + weights[bit];
-	for (int i = 0; i < TABLE_ENTRIES; i++)
+	for (int i = 0; i < VEC4_WIDTH; i++)
 	{
-		int			steps = (int) (entries[i] * per_step + 0.5f);
-		float		loss = entries[i] - (float) steps * step;
+		Vec4		entries = high + low[i];
+		Int4		steps = __builtin_convertvector(entries * per_step + 0.5f, Int4);
 
-		table[i] = Min(steps, UINT8_MAX);
-		lost = Max(lost, loss);
+		lost = vec4_max(lost, entries - __builtin_convertvector(steps, Vec4) * step);
+		for (int j = 0; j < VEC4_WIDTH; j++)
+			table[j * VEC4_WIDTH + i] = steps[j];
 	}
-	return lost;
+	return vec4_highest(lost);
 }
 
 /* Look-up tables for the sketches; one step for all groups, so that sums can be of bytes. */
@@ -128,15 +135,13 @@ prepare_sketch(FaceQuery *q, const float *direction)
 	float		widest = 0.0f;
 	float		step;
 	float		per_step;
-	float		weights[SKETCH_GROUP_BITS];
 	float		lowest;
+	float	   *weights = bit_weights(codec, direction);
 
 	for (int group = 0; group < codec->groups; group++)
 	{
-		float		range;
+		float		range = weight_range(weights + group * SKETCH_GROUP_BITS, &lowest);
 
-		bit_weights(codec->sketch_bits, direction, group, weights);
-		range = weight_range(weights, &lowest);
 		widest = Max(widest, range);
 	}
 	step = widest / UINT8_MAX;
@@ -145,14 +150,15 @@ prepare_sketch(FaceQuery *q, const float *direction)
 	for (int group = 0; group < codec->groups; group++)
 	{
 		int			place = group / 2 + (group % 2) * (codec->groups / 2);
+		const float *w = weights + group * SKETCH_GROUP_BITS;
 
-		bit_weights(codec->sketch_bits, direction, group, weights);
-		weight_range(weights, &lowest);
+		weight_range(w, &lowest);
 		offset += lowest;
-		offset += fill_table(weights, lowest, step, per_step, q->tables + place * TABLE_ENTRIES);
+		offset += fill_table(w, lowest, step, per_step, q->tables + place * TABLE_ENTRIES);
 	}
 	for (int i = 0; i < codec->padded; i++)
 		offset -= face_highest_level(codec->sketch_bits) * direction[i];
+	pfree(weights);
 
 	q->terms.sum_scale = (float) (step / longest);
 	q->terms.sum_offset = (float) (offset / longest);
@@ -174,11 +180,9 @@ prepare_refine(FaceQuery *q, const float *direction)
 	per_unit = largest > 0 ? PG_INT16_MAX / largest : 0.0f;
 	for (int i = 0; i < n; i++)
 	{
-		int			units = (int) rintf(direction[i] * per_unit);
-		double		loss;
+		int			units = (int) (direction[i] * per_unit + ROUND_INT16) - (int) ROUND_INT16;
+		double		loss = direction[i] - units * q->refine_scale;
 
-		units = Max(Min(units, PG_INT16_MAX), -PG_INT16_MAX);
-		loss = direction[i] - units * q->refine_scale;
 		q->refine_query[i] = units;
 		sum += units;
 		lost += loss * loss;
@@ -209,23 +213,18 @@ prepare_terms(FaceQuery *q)
 static void
 prepare_direction(FaceQuery *q, const FaceEmbedding *probe, float *direction)
 {
-	const float *centre = q->centre->values;
 	int			n = q->codec->padded;
-	double		squares = 0.0;
-	double		scale;
+	double		probe_product;
+	float		scale;
 
 	face_codec_rotate(q->codec, probe, true, direction);
-	q->centre_product = 0.0;
-	for (int i = 0; i < n; i++)
-	{
-		direction[i] -= centre[i];
-		squares += (double) direction[i] * direction[i];
-		q->centre_product += (double) direction[i] * centre[i];
-	}
-	q->probe_residual = sqrt(squares);
-	scale = q->probe_residual < RESIDUAL_NOTHING ? 0.0 : 1.0 / q->probe_residual;
-	for (int i = 0; i < n; i++)
-		direction[i] = (float) (direction[i] * scale);
+	q->probe_residual = face_take_residual(q->codec, q->centre, direction, &probe_product);
+
+	/* c.s = c.q - c.c */
+	q->centre_product = probe_product - q->centre->norm_squared;
+	scale = q->probe_residual < RESIDUAL_NOTHING ? 0.0f : (float) (1.0 / q->probe_residual);
+	for (int i = 0; i < n; i += VEC4_WIDTH)
+		vec4_store(direction + i, vec4_load(direction + i) * scale);
 }
 
 FaceQuery *

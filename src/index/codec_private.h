@@ -31,6 +31,9 @@ face_centre_scale(const FaceCentre *centre)
 	return sqrt(centre->norm_squared) / PG_INT16_MAX;
 }
 
+/* x - centre in place of x; returns its length, and x . centre. */
+extern double face_take_residual(const FaceCodec *codec, const FaceCentre *centre, float *x, double *centre_product);
+
 static inline double
 face_highest_level(int bits)
 {

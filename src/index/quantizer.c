@@ -17,6 +17,7 @@
 
 #include "index/codec_private.h"
 #include "index/rotation.h"
+#include "index/vec4.h"
 #include "simd/half.h"
 #include "simd/simd.h"
 
@@ -27,6 +28,9 @@
 #define ONE_BIT_PADDED		320 /* from here one bit is enough */
 #define TWO_BITS_PADDED		128 /* from here two bits are */
 #define EIGHT_BITS_PADDED	64	/* up to here the refinement has eight */
+
+/* Independent sums, so that one addition need not wait for the last. */
+#define MEASURE_LANES		4
 
 /*
  * Steps to try, in standard deviations.  A rotated template is near to normal,
@@ -69,12 +73,35 @@ face_codec_rotate(const FaceCodec *codec, const FaceEmbedding *e, bool unit, flo
 	memset(out + codec->dims, 0, sizeof(float) * (codec->padded - codec->dims));
 	if (unit)
 	{
-		double		scale = 1.0 / e->norm;
+		float		scale = 1.0f / e->norm;
 
-		for (int i = 0; i < codec->dims; i++)
-			out[i] = (float) (out[i] * scale);
+		for (int i = 0; i < codec->padded; i += VEC4_WIDTH)
+			vec4_store(out + i, vec4_load(out + i) * scale);
 	}
 	face_rotation_apply(codec->rotation, out);
+}
+
+/* x - centre in place of x; returns its length, and x . centre. */
+double
+face_take_residual(const FaceCodec *codec, const FaceCentre *centre, float *x, double *centre_product)
+{
+	double		products[MEASURE_LANES] = {0};
+	double		squares[MEASURE_LANES] = {0};
+
+	for (int i = 0; i < codec->padded; i += MEASURE_LANES)
+	{
+		for (int lane = 0; lane < MEASURE_LANES; lane++)
+		{
+			double		c = centre->values[i + lane];
+			float		r = x[i + lane] - centre->values[i + lane];
+
+			products[lane] += x[i + lane] * c;
+			squares[lane] += (double) r * r;
+			x[i + lane] = r;
+		}
+	}
+	*centre_product = products[0] + products[1] + products[2] + products[3];
+	return sqrt(squares[0] + squares[1] + squares[2] + squares[3]);
 }
 
 FaceCodes *
@@ -98,35 +125,28 @@ typedef struct Quantized
 } Quantized;
 
 /*
- * The kernel's sums choose the step; the angle that the bounds rest on is
- * computed again in double, the sine from the difference of the two unit
- * vectors: from the cosine it would lose its digits where it is small.
+ * The kernel's sums, in float32, only choose the step; the angle that the
+ * bounds rest on is computed again in double.
  */
 static void
 measure(int n, const float *r, double length, int max_code, Quantized *code)
 {
-	double		dot = 0.0;
-	double		squares = 0.0;
-	double		across = 0.0;
-	double		along;
+	double		dots[MEASURE_LANES] = {0};
+	int64		squares = 0;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i += MEASURE_LANES)
 	{
-		double		level = code->values[i] - max_code / 2.0;
+		for (int lane = 0; lane < MEASURE_LANES; lane++)
+		{
+			int			twice_level = 2 * code->values[i + lane] - max_code;
 
-		dot += level * r[i];
-		squares += level * level;
+			dots[lane] += (double) r[i + lane] * twice_level;
+			squares += twice_level * twice_level;
+		}
 	}
-	along = dot / squares;
-	for (int i = 0; i < n; i++)
-	{
-		double		difference = r[i] - along * (code->values[i] - max_code / 2.0);
-
-		across += difference * difference;
-	}
-	code->length = sqrt(squares);
-	code->cosine = dot / (code->length * length);
-	code->sine = sqrt(across) / length;
+	code->length = sqrt(squares) / 2;
+	code->cosine = (dots[0] + dots[1] + dots[2] + dots[3]) / 2 / (code->length * length);
+	code->sine = sqrt(Max(1.0 - code->cosine * code->cosine, 0.0));
 }
 
 static void
@@ -261,20 +281,13 @@ face_encode(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbeddin
 	float	   *r = palloc(sizeof(float) * n);
 	uint8	   *values = palloc(2 * n);
 	Quantized	code = {.values = values};
-	double		centre_product = 0.0;
-	double		squares = 0.0;
+	double		centre_product;
 	double		length;
 
 	face_codec_rotate(codec, e, true, r);
-	for (int i = 0; i < n; i++)
-	{
-		centre_product += (double) r[i] * centre->values[i];
-		r[i] -= centre->values[i];
-		squares += (double) r[i] * r[i];
-	}
+	length = face_take_residual(codec, centre, r, &centre_product);
 
 	/* a template at the centre has no direction: any will do, its residual counts for nothing */
-	length = sqrt(squares);
 	if (length < RESIDUAL_NOTHING)
 	{
 		for (int i = 0; i < n; i++)

@@ -17,15 +17,11 @@
 
 #include <math.h>
 
+#include "index/vec4.h"
+
 /* measured in docs/exactness.md: errors of sparse inputs are as of a uniform rotation */
 #define ROUNDS_POWER_OF_TWO 3
 #define ROUNDS_OTHER		4
-
-/* Four float32: SSE2 and NEON both have it in their base architecture. */
-typedef float Vec4 __attribute__((vector_size(16)));
-typedef uint32 Bits4 __attribute__((vector_size(16)));
-
-#define WIDTH	4
 
 struct FaceRotation
 {
@@ -33,7 +29,7 @@ struct FaceRotation
 	int			block;			/* largest power of two <= padded */
 	int			rounds;
 	float		block_scale;	/* makes the transform of one block orthogonal */
-	uint32		signs[FLEXIBLE_ARRAY_MEMBER];	/* rounds * padded, sign bits */
+	int32		signs[FLEXIBLE_ARRAY_MEMBER];	/* rounds * padded, sign bits */
 };
 
 int
@@ -66,7 +62,7 @@ face_rotation_create(int dims, uint64 seed)
 		block *= 2;
 	rounds = (block == padded) ? ROUNDS_POWER_OF_TWO : ROUNDS_OTHER;
 
-	rotation = palloc(offsetof(FaceRotation, signs) + sizeof(uint32) * rounds * padded);
+	rotation = palloc(offsetof(FaceRotation, signs) + sizeof(int32) * rounds * padded);
 	rotation->padded = padded;
 	rotation->block = block;
 	rotation->rounds = rounds;
@@ -76,41 +72,25 @@ face_rotation_create(int dims, uint64 seed)
 		uint64		bits = next_random(&state);
 
 		for (int j = 0; j < 64; j++)
-			rotation->signs[i + j] = (uint32) ((bits >> j) & 1) << 31;
+			rotation->signs[i + j] = ((bits >> j) & 1) ? PG_INT32_MIN : 0;
 	}
 	return rotation;
-}
-
-static inline Vec4
-load(const float *x)
-{
-	Vec4		v;
-
-	memcpy(&v, x, sizeof(v));
-	return v;
-}
-
-static inline void
-store(float *x, Vec4 v)
-{
-	memcpy(x, &v, sizeof(v));
 }
 
 /* The transform's steps over distances 1 and 2. */
 static void
 hadamard_within_vectors(float *x, int n)
 {
-	for (int i = 0; i < n; i += 4)
-	{
-		float		sum0 = x[i] + x[i + 1];
-		float		difference0 = x[i] - x[i + 1];
-		float		sum1 = x[i + 2] + x[i + 3];
-		float		difference1 = x[i + 2] - x[i + 3];
+	const Int4	odd = {0, PG_INT32_MIN, 0, PG_INT32_MIN};
+	const Int4	upper = {0, 0, PG_INT32_MIN, PG_INT32_MIN};
 
-		x[i] = sum0 + sum1;
-		x[i + 1] = difference0 + difference1;
-		x[i + 2] = sum0 - sum1;
-		x[i + 3] = difference0 - difference1;
+	for (int i = 0; i < n; i += VEC4_WIDTH)
+	{
+		Vec4		v = vec4_load(x + i);
+
+		v = vec4_shuffle(v, 0, 0, 2, 2) + vec4_flip_signs(vec4_shuffle(v, 1, 1, 3, 3), odd);
+		v = vec4_shuffle(v, 0, 1, 0, 1) + vec4_flip_signs(vec4_shuffle(v, 2, 3, 2, 3), upper);
+		vec4_store(x + i, v);
 	}
 }
 
@@ -120,21 +100,21 @@ hadamard_two_steps(float *x, int n, int h)
 {
 	for (int start = 0; start < n; start += 4 * h)
 	{
-		for (int i = start; i < start + h; i += WIDTH)
+		for (int i = start; i < start + h; i += VEC4_WIDTH)
 		{
-			Vec4		a = load(x + i);
-			Vec4		b = load(x + i + h);
-			Vec4		c = load(x + i + 2 * h);
-			Vec4		d = load(x + i + 3 * h);
+			Vec4		a = vec4_load(x + i);
+			Vec4		b = vec4_load(x + i + h);
+			Vec4		c = vec4_load(x + i + 2 * h);
+			Vec4		d = vec4_load(x + i + 3 * h);
 			Vec4		sum0 = a + b;
 			Vec4		difference0 = a - b;
 			Vec4		sum1 = c + d;
 			Vec4		difference1 = c - d;
 
-			store(x + i, sum0 + sum1);
-			store(x + i + h, difference0 + difference1);
-			store(x + i + 2 * h, sum0 - sum1);
-			store(x + i + 3 * h, difference0 - difference1);
+			vec4_store(x + i, sum0 + sum1);
+			vec4_store(x + i + h, difference0 + difference1);
+			vec4_store(x + i + 2 * h, sum0 - sum1);
+			vec4_store(x + i + 3 * h, difference0 - difference1);
 		}
 	}
 }
@@ -145,13 +125,13 @@ mix_halves(float *x, int n, float scale)
 {
 	int			h = n / 2;
 
-	for (int i = 0; i < h; i += WIDTH)
+	for (int i = 0; i < h; i += VEC4_WIDTH)
 	{
-		Vec4		a = load(x + i);
-		Vec4		b = load(x + i + h);
+		Vec4		a = vec4_load(x + i);
+		Vec4		b = vec4_load(x + i + h);
 
-		store(x + i, (a + b) * scale);
-		store(x + i + h, (a - b) * scale);
+		vec4_store(x + i, (a + b) * scale);
+		vec4_store(x + i + h, (a - b) * scale);
 	}
 }
 
@@ -159,7 +139,7 @@ mix_halves(float *x, int n, float scale)
 static void
 hadamard(float *x, int n)
 {
-	int			h = WIDTH;
+	int			h = VEC4_WIDTH;
 
 	hadamard_within_vectors(x, n);
 	for (; h * 4 <= n; h *= 4)
@@ -169,18 +149,14 @@ hadamard(float *x, int n)
 }
 
 static void
-flip_signs(float *x, int n, const uint32 *signs, float scale)
+flip_signs(float *x, int n, const int32 *signs, float scale)
 {
-	for (int i = 0; i < n; i += WIDTH)
+	for (int i = 0; i < n; i += VEC4_WIDTH)
 	{
-		Vec4		v = load(x + i) * scale;
-		Bits4		bits;
-		Bits4		flips;
+		Int4		flips;
 
-		memcpy(&bits, &v, sizeof(bits));
 		memcpy(&flips, signs + i, sizeof(flips));
-		bits ^= flips;
-		memcpy(x + i, &bits, sizeof(bits));
+		vec4_store(x + i, vec4_flip_signs(vec4_load(x + i) * scale, flips));
 	}
 }
 
@@ -193,7 +169,7 @@ face_rotation_apply(const FaceRotation *rotation, float *x)
 	for (int round = 0; round < rotation->rounds; round++)
 	{
 		int			offset = (round % 2 == 0) ? 0 : rest;
-		const uint32 *signs = rotation->signs + (Size) round * n;
+		const int32 *signs = rotation->signs + (Size) round * n;
 
 		/* the block's scale is applied to it together with the signs */
 		flip_signs(x, offset, signs, 1.0f);

@@ -19,9 +19,9 @@ typedef int64_t int64;
 typedef float float4;
 
 #define FLEXIBLE_ARRAY_MEMBER
-#define UINT64CONST(x)	(x##ULL)
 #define BITS_PER_BYTE	8
 #define PG_INT16_MAX	INT16_MAX
+#define PG_INT32_MIN	INT32_MIN
 #define PG_UINT16_MAX	UINT16_MAX
 #define Min(x, y)		((x) < (y) ? (x) : (y))
 #define Max(x, y)		((x) > (y) ? (x) : (y))
