@@ -32,8 +32,10 @@
 /* 18 tells vacuum_delay_point whether it is ANALYZE that waits */
 #if PG_VERSION_NUM >= 180000
 #define face_vacuum_delay()	vacuum_delay_point(false)
+#define face_analyze_delay()	vacuum_delay_point(true)
 #else
 #define face_vacuum_delay()	vacuum_delay_point()
+#define face_analyze_delay()	vacuum_delay_point()
 #endif
 
 /* 17 looks through the planner's knowledge for the length of an array; needs utils/selfuncs.h */

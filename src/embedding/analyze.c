@@ -36,11 +36,7 @@ compute_face_stats(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetchfunc,
 		bool		isnull;
 		Datum		value;
 
-#if PG_VERSION_NUM >= 180000
-		vacuum_delay_point(true);
-#else
-		vacuum_delay_point();
-#endif
+		face_analyze_delay();
 		value = fetchfunc(stats, i, &isnull);
 		if (isnull)
 			nulls++;

@@ -14,10 +14,11 @@
 #define FACEMATCH_EMBEDDING_H
 
 #include "postgres.h"
+
+#include "compat.h"
+#include "embedding/embedding_limits.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
-
-#include "embedding/embedding_limits.h"
 
 typedef struct FaceEmbedding
 {
