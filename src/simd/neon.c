@@ -129,7 +129,7 @@ const FaceKernels face_kernels_neon = {
 	.l2_squared = neon_l2_squared,
 	.half_to_float = neon_half_to_float,
 	.float_to_half = neon_float_to_half,
-	.scan = &face_scan_portable,
+	.scan = &face_scan_neon,
 };
 
 #endif							/* __aarch64__ */

@@ -19,6 +19,7 @@ test_table(const FaceKernels *kernels)
 	printf("%s\n", kernels->name);
 	test_half(kernels);
 	test_distances(kernels);
+	test_scan(kernels);
 }
 
 #ifndef FACE_SIMDE

@@ -12,5 +12,6 @@
 
 extern void test_half(const FaceKernels *kernels);
 extern void test_distances(const FaceKernels *kernels);
+extern void test_scan(const FaceKernels *kernels);
 
 #endif							/* FACEMATCH_TEST_SIMD_H */

@@ -51,4 +51,46 @@ _mm512_cvtps_pd(simde__m256 floats)
 }
 #endif
 
+#ifndef _mm512_cvtepi16_epi32
+static inline simde__m512i
+_mm512_cvtepi16_epi32(simde__m256i words)
+{
+	simde__m256i low = simde_mm256_cvtepi16_epi32(simde_mm256_castsi256_si128(words));
+	simde__m256i high = simde_mm256_cvtepi16_epi32(simde_mm256_extracti128_si256(words, 1));
+	simde__m256i both[] = {low, high};
+
+	return simde_mm512_loadu_si512(both);
+}
+#endif
+
+#ifndef _mm512_cvtepu16_epi32
+static inline simde__m512i
+_mm512_cvtepu16_epi32(simde__m256i words)
+{
+	simde__m256i low = simde_mm256_cvtepu16_epi32(simde_mm256_castsi256_si128(words));
+	simde__m256i high = simde_mm256_cvtepu16_epi32(simde_mm256_extracti128_si256(words, 1));
+	simde__m256i both[] = {low, high};
+
+	return simde_mm512_loadu_si512(both);
+}
+#endif
+
+#ifndef _mm512_cvtepi32_ps
+static inline simde__m512
+_mm512_cvtepi32_ps(simde__m512i integers)
+{
+	simde__m256 low = simde_mm256_cvtepi32_ps(simde_mm512_castsi512_si256(integers));
+	simde__m256 high = simde_mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(integers, 1));
+	simde__m256 both[] = {low, high};
+
+	return simde_mm512_loadu_ps(both);
+}
+#endif
+
+/* Its alias there has the arguments of the masked form. */
+#undef _mm512_madd_epi16
+#define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
+
+typedef simde__mmask16 __mmask16;
+
 #endif							/* FACEMATCH_TEST_IMMINTRIN_H */

@@ -1,0 +1,295 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_avx512.c
+ *	  Kernels of the index for x86-64 CPUs with AVX-512 F and BW.
+ *
+ * One vector of sketches holds four rows of a block, one of floats a block.
+ * The same bits as scan_portable.c; no fused multiply-add, which would round
+ * differently.  Quantisation, rare beside the rest, stays with AVX2.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "c.h"
+
+#include "simd/scan_common.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+/* test/unit also builds this file over SIMDe, for CPUs without AVX-512 */
+#ifdef FACE_SIMDE
+#define TARGET
+#else
+#define TARGET __attribute__((target("avx512f,avx512bw,avx2,fma,f16c")))
+#endif
+#define INLINE TARGET static pg_attribute_always_inline
+
+#define VECTOR_BYTES 64
+#define ROWS_A_VECTOR (VECTOR_BYTES / FACE_BLOCK_SLOTS)
+
+/* Vectors of 16-bit sums that cannot overflow: each adds at most two bytes. */
+#define VECTORS_A_FLUSH (UINT16_MAX / (2 * UINT8_MAX))
+
+/*
+ * 16-bit sums of one block: slots 0, 2, 4… and slots 1, 3, 5… of four rows.
+ * "mixed" also holds the odd slots' bytes times 256, taken off at the end.
+ */
+typedef struct Sums16
+{
+	__m512i		mixed;
+	__m512i		odd;
+} Sums16;
+
+INLINE Sums16
+add_rows(Sums16 sums, const uint8 *rows, const uint8 *even_tables, const uint8 *odd_tables)
+{
+	const __m512i nibble = _mm512_set1_epi8(0x0F);
+	__m512i		codes = _mm512_loadu_si512(rows);
+	__m512i		low = _mm512_shuffle_epi8(_mm512_loadu_si512(even_tables), _mm512_and_si512(codes, nibble));
+	__m512i		high = _mm512_shuffle_epi8(_mm512_loadu_si512(odd_tables),
+										   _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
+
+	sums.mixed = _mm512_add_epi16(sums.mixed, _mm512_add_epi16(low, high));
+	sums.odd = _mm512_add_epi16(sums.odd, _mm512_add_epi16(_mm512_srli_epi16(low, 8), _mm512_srli_epi16(high, 8)));
+	return sums;
+}
+
+/* The sums of all four rows, as eight 32-bit numbers. */
+INLINE __m256i
+widen(__m512i sums)
+{
+	__m512i		pairs = _mm512_add_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(sums)),
+										 _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(sums, 1)));
+
+	return _mm256_add_epi32(_mm512_castsi512_si256(pairs), _mm512_extracti64x4_epi64(pairs, 1));
+}
+
+INLINE void
+flush(Sums16 part, uint32 *sums)
+{
+	__m256i		even = widen(_mm512_sub_epi16(part.mixed, _mm512_slli_epi16(part.odd, 8)));
+	__m256i		odd = widen(part.odd);
+	__m256i		low = _mm256_unpacklo_epi32(even, odd); /* slots 0-3, 8-11 */
+	__m256i		high = _mm256_unpackhi_epi32(even, odd);	/* slots 4-7, 12-15 */
+	__m256i    *out = (__m256i *) sums;
+
+	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x20)));
+	out++;
+	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x31)));
+}
+
+TARGET static void
+avx512_sketch_sums(int groups, int nblocks, const uint8 *blocks, const uint8 *tables, uint32 *sums)
+{
+	int			vectors = groups / 2 / ROWS_A_VECTOR;
+	const uint8 *odd_tables = tables + (size_t) vectors * VECTOR_BYTES;
+
+	memset(sums, 0, (size_t) nblocks * FACE_BLOCK_SLOTS * sizeof(uint32));
+	for (int block = 0; block < nblocks; block++)
+	{
+		for (int start = 0; start < vectors; start += VECTORS_A_FLUSH)
+		{
+			int			end = vectors - start > VECTORS_A_FLUSH ? start + VECTORS_A_FLUSH : vectors;
+			Sums16		part = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
+			for (int v = start; v < end; v++)
+				part = add_rows(part, blocks + v * VECTOR_BYTES, tables + v * VECTOR_BYTES,
+								odd_tables + v * VECTOR_BYTES);
+			flush(part, sums);
+		}
+		blocks += (size_t) vectors * VECTOR_BYTES;
+		sums += FACE_BLOCK_SLOTS;
+	}
+}
+
+INLINE __m256i
+load_u16(const void *x)
+{
+	return _mm256_loadu_si256((const __m256i *) x);
+}
+
+/* The sign of "sign" on the magnitude. */
+INLINE __m512
+with_sign(__m512 sign, float magnitude)
+{
+	const __m512i sign_bit = _mm512_set1_epi32(INT32_MIN);
+	__m512i		bits = _mm512_castps_si512(_mm512_set1_ps(magnitude));
+
+	return _mm512_castsi512_ps(_mm512_or_si512(_mm512_and_si512(_mm512_castps_si512(sign), sign_bit), bits));
+}
+
+/* Upper bounds on the cosines between probe and the templates of a block. */
+INLINE __m512
+cosine_upper(const FaceBoundTerms *t, const uint32 *sums, const FaceBlockScalars *s)
+{
+	const __m512 one = _mm512_set1_ps(1.0f);
+	__m512		sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums));
+	__m512		product = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(load_u16(s->centre_product)));
+	__m512		a = _mm512_add_ps(_mm512_mul_ps(sum, _mm512_set1_ps(t->sum_scale)), _mm512_set1_ps(t->sum_offset));
+	__m512		b = _mm512_mul_ps(_mm512_cvtph_ps(load_u16(s->tangent)), _mm512_set1_ps(t->width));
+	__m512		d = _mm512_add_ps(_mm512_mul_ps(b, b), one);
+	__m512		residual;
+	__m512		length;
+
+	product = _mm512_mul_ps(product, _mm512_set1_ps(t->centre_scale));
+	a = _mm512_mul_ps(a, _mm512_cvtph_ps(load_u16(s->inverse)));
+	a = _mm512_max_ps(_mm512_min_ps(a, one), _mm512_set1_ps(-1.0f));
+
+	residual = _mm512_mul_ps(b, _mm512_sqrt_ps(_mm512_sub_ps(d, _mm512_mul_ps(a, a))));
+	residual = _mm512_div_ps(_mm512_add_ps(a, residual), d);
+	residual = _mm512_add_ps(residual, _mm512_set1_ps(t->residual_slack));
+
+	length = _mm512_sub_ps(_mm512_set1_ps(t->residual_base), _mm512_add_ps(product, product));
+	length = _mm512_add_ps(length, with_sign(residual, t->residual_error));
+	length = _mm512_sqrt_ps(_mm512_max_ps(length, _mm512_setzero_ps()));
+	residual = _mm512_mul_ps(residual, _mm512_mul_ps(length, _mm512_set1_ps(t->probe_residual)));
+
+	product = _mm512_add_ps(product, _mm512_set1_ps(t->cosine_offset));
+	return _mm512_min_ps(_mm512_add_ps(product, residual), _mm512_set1_ps(t->cosine_limit));
+}
+
+/* The template norms that the codes stand for, or with step 1 those of the next codes. */
+INLINE __m512
+norm_values(const FaceBlockScalars *s, int step)
+{
+	__m512i		code = _mm512_add_epi32(_mm512_cvtepu16_epi32(load_u16(s->norm)), _mm512_set1_epi32(step));
+
+	code = _mm512_slli_epi32(code, FACE_NORM_SHIFT);
+	return _mm512_castsi512_ps(_mm512_add_epi32(code, _mm512_set1_epi32(FACE_NORM_BASE)));
+}
+
+TARGET static void
+avx512_cosine_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+					 const FaceBlockScalars *scalars, float *lower)
+{
+	for (int block = 0; block < nblocks; block++)
+	{
+		__m512		cosine = cosine_upper(terms, sums + block * FACE_BLOCK_SLOTS, scalars + block);
+
+		_mm512_storeu_ps(lower + block * FACE_BLOCK_SLOTS, _mm512_sub_ps(_mm512_set1_ps(1.0f), cosine));
+	}
+}
+
+TARGET static void
+avx512_euclidean_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+						const FaceBlockScalars *scalars, float *lower)
+{
+	const __m512 one = _mm512_set1_ps(1.0f);
+	const __m512 probe_norm = _mm512_set1_ps(terms->probe_norm);
+
+	for (int block = 0; block < nblocks; block++)
+	{
+		__m512		cosine = cosine_upper(terms, sums + block * FACE_BLOCK_SLOTS, scalars + block);
+		__m512		along;
+		__m512		gap;
+		__m512		across;
+
+		cosine = _mm512_max_ps(_mm512_min_ps(cosine, one), _mm512_set1_ps(-1.0f));
+		along = _mm512_mul_ps(probe_norm, cosine);
+		gap = _mm512_max_ps(_mm512_min_ps(along, norm_values(scalars + block, 1)), norm_values(scalars + block, 0));
+		gap = _mm512_sub_ps(gap, along);
+		across = _mm512_mul_ps(_mm512_sub_ps(one, cosine), _mm512_add_ps(one, cosine));
+		across = _mm512_mul_ps(_mm512_mul_ps(probe_norm, probe_norm), across);
+		across = _mm512_sqrt_ps(_mm512_add_ps(_mm512_mul_ps(gap, gap), across));
+		_mm512_storeu_ps(lower + block * FACE_BLOCK_SLOTS,
+						 _mm512_mul_ps(across, _mm512_set1_ps(terms->distance_shrink)));
+	}
+}
+
+TARGET static void
+avx512_inner_product_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
+							const FaceBlockScalars *scalars, float *lower)
+{
+	for (int block = 0; block < nblocks; block++)
+	{
+		__m512		cosine = cosine_upper(terms, sums + block * FACE_BLOCK_SLOTS, scalars + block);
+		__mmask16	positive = _mm512_cmp_ps_mask(cosine, _mm512_setzero_ps(), _CMP_GE_OQ);
+		__m512		norm = _mm512_mask_blend_ps(positive, norm_values(scalars + block, 0),
+												norm_values(scalars + block, 1));
+		__m512		product = _mm512_mul_ps(_mm512_mul_ps(norm, _mm512_set1_ps(terms->probe_norm)), cosine);
+
+		_mm512_storeu_ps(lower + block * FACE_BLOCK_SLOTS, _mm512_sub_ps(_mm512_setzero_ps(), product));
+	}
+}
+
+INLINE int32
+sum_lanes(__m512i x)
+{
+	__m256i		eight = _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+	__m128i		four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+	__m128i		two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+
+	return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
+
+INLINE __m512i
+load_query(const int16 *query)
+{
+	return _mm512_loadu_si512(query);
+}
+
+/* The 32 bytes of codes as 16-bit words, moved right by `shift` in the lower half and by `next` in the upper. */
+INLINE __m512i
+shifted_words(const uint8 *codes, int shift, int next)
+{
+	__m256i		words = _mm256_loadu_si256((const __m256i *) codes);
+
+	return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_srli_epi16(words, shift)),
+							  _mm256_srli_epi16(words, next), 1);
+}
+
+TARGET static int32
+avx512_dot4(int n, const uint8 *codes, const int16 *query)
+{
+	const __m512i nibble = _mm512_set1_epi16(0x000F);
+	__m512i		sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
+	for (int i = 0; i < n; i += 64)
+	{
+		__m512i		first = _mm512_and_si512(shifted_words(codes, 0, 4), nibble);
+		__m512i		second = _mm512_and_si512(shifted_words(codes, 8, 12), nibble);
+
+		sum[0] = _mm512_add_epi32(sum[0], _mm512_madd_epi16(first, load_query(query)));
+		sum[1] = _mm512_add_epi32(sum[1], _mm512_madd_epi16(second, load_query(query + 32)));
+		codes += 32;
+		query += 64;
+	}
+	return sum_lanes(_mm512_add_epi32(sum[0], sum[1]));
+}
+
+TARGET static int32
+avx512_dot8(int n, const uint8 *codes, const int16 *query)
+{
+	const __m512i byte = _mm512_set1_epi16(0x00FF);
+	__m512i		sum = _mm512_setzero_si512();
+
+	for (int i = 0; i < n; i += 32)
+	{
+		__m512i		levels = _mm512_and_si512(shifted_words(codes, 0, 8), byte);
+
+		sum = _mm512_add_epi32(sum, _mm512_madd_epi16(levels, load_query(query)));
+		codes += 32;
+		query += 32;
+	}
+	return sum_lanes(sum);
+}
+
+TARGET static void
+avx512_quantize(int n, const float *r, float scale, int max_code, uint8 *codes,
+				float *dot, float *length_squared)
+{
+	face_scan_avx2.quantize(n, r, scale, max_code, codes, dot, length_squared);
+}
+
+const FaceScanKernels face_scan_avx512 = {
+	.sketch_sums = avx512_sketch_sums,
+	.cosine_bounds = avx512_cosine_bounds,
+	.euclidean_bounds = avx512_euclidean_bounds,
+	.inner_product_bounds = avx512_inner_product_bounds,
+	.dot4 = avx512_dot4,
+	.dot8 = avx512_dot8,
+	.quantize = avx512_quantize,
+};
+
+#endif							/* __x86_64__ */

@@ -1,0 +1,210 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_scan.c
+ *	  The index's kernels: sums and dots against plain arithmetic written
+ *	  here, everything bit for bit against the portable table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "test_simd.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+#include "simd/half.h"
+#include "simd/scan.h"
+
+#define MAX_BLOCKS	5
+#define MAX_GROUPS	4096
+#define MAX_DIMS	4032
+#define ROUNDS		40
+
+static uint64 state = 20241107;
+
+static uint8
+random_byte(int round)
+{
+	/* the first rounds: nothing, then as much as can be */
+	return round == 0 ? 0 : round == 1 ? 255 : random_bits(&state) >> 56;
+}
+
+static void
+fill_bytes(uint8 *bytes, size_t n, int round)
+{
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = random_byte(round);
+}
+
+static void
+test_sums(const FaceScanKernels *kernels, const GuardedArea *area, int groups, int nblocks, int round)
+{
+	static uint8 tables[MAX_GROUPS * 16];
+	uint8	   *blocks = area->end - (size_t) groups / 2 * 16 * nblocks;
+	uint32		sums[MAX_BLOCKS * FACE_BLOCK_SLOTS];
+
+	fill_bytes(blocks, (size_t) groups / 2 * 16 * nblocks, round);
+	fill_bytes(tables, (size_t) groups * 16, round);
+	kernels->sketch_sums(groups, nblocks, blocks, tables, sums);
+
+	for (int i = 0; i < nblocks * FACE_BLOCK_SLOTS; i++)
+	{
+		uint32		sum = 0;
+
+		for (int group = 0; group < groups; group++)
+		{
+			int			plane = (group % 2) * groups / 2 + group / 2;
+			int			byte = blocks[((size_t) (i / 16) * groups / 2 + group / 2) * 16 + i % 16];
+
+			sum += tables[plane * 16 + (group % 2 ? byte / 16 : byte % 16)];
+		}
+		check(sums[i] == sum, "sum of %d groups, slot %d of %d blocks", groups, i, nblocks);
+	}
+}
+
+static int16
+random_query(int round)
+{
+	return round == 1 ? INT16_MAX : (int) (random_bits(&state) >> 48) % INT16_MAX;
+}
+
+static void
+test_dots(const FaceScanKernels *kernels, const GuardedArea *area, int n, int round)
+{
+	int16		query[MAX_DIMS] = {0};
+	uint8	   *codes = area->end - n / 2;
+	int64_t		sum = 0;
+
+	for (int i = 0; i < n; i++)
+		query[i] = random_query(round);
+	fill_bytes(codes, n / 2, round);
+	for (int i = 0; i < n; i++)
+	{
+		const uint8 *word = codes + i / 64 * 32 + i % 16 * 2;
+		int			nibble = i % 64 / 16;
+
+		sum += (int64_t) (word[nibble / 2] >> (nibble % 2 * 4) & 15) * query[i];
+	}
+	check(kernels->dot4(n, codes, query) == sum, "dot of %d 4-bit codes", n);
+
+	if (n <= 256)
+	{
+		codes = area->end - n;
+		fill_bytes(codes, n, round);
+		sum = 0;
+		for (int i = 0; i < n; i++)
+			sum += (int64_t) codes[i / 32 * 32 + i % 16 * 2 + i % 32 / 16] * query[i];
+		check(kernels->dot8(n, codes, query) == sum, "dot of %d 8-bit codes", n);
+	}
+}
+
+static float
+random_float(double low, double high)
+{
+	return (float) (low + (high - low) * random_uniform(&state));
+}
+
+static void
+fill_scalars(FaceBlockScalars *s)
+{
+	for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot++)
+	{
+		s->inverse[slot] = half_from_float(random_float(0, 70));
+		s->tangent[slot] = half_from_float(random_float(0, slot % 2 ? 1 : 60));
+		s->centre_product[slot] = (int16) (random_bits(&state) >> 48);
+		s->norm[slot] = random_bits(&state) >> 48;
+	}
+}
+
+static void
+same_bounds(FaceBoundKernel kernel, FaceBoundKernel reference, const FaceBoundTerms *terms,
+			const uint32 *sums, const FaceBlockScalars *scalars, const char *metric)
+{
+	float		result[MAX_BLOCKS * FACE_BLOCK_SLOTS];
+	float		expected[MAX_BLOCKS * FACE_BLOCK_SLOTS];
+
+	kernel(terms, MAX_BLOCKS, sums, scalars, result);
+	reference(terms, MAX_BLOCKS, sums, scalars, expected);
+	check(memcmp(result, expected, sizeof(result)) == 0, "%s bounds have the portable bits", metric);
+}
+
+static void
+test_bounds(const FaceScanKernels *kernels)
+{
+	FaceBlockScalars scalars[MAX_BLOCKS];
+	uint32		sums[MAX_BLOCKS * FACE_BLOCK_SLOTS];
+	FaceBoundTerms terms = {
+		.sum_scale = random_float(1e-5, 1e-3),
+		.sum_offset = random_float(-1, 1),
+		.width = random_float(0, 1),
+		.residual_slack = 1e-3f,
+		.centre_scale = random_float(0, 3e-5),
+		.residual_base = random_float(1, 2),
+		.residual_error = 1e-4f,
+		.probe_residual = random_float(0, 2),
+		.cosine_offset = random_float(-1, 1),
+		.cosine_limit = 1.00002f,
+		.probe_norm = random_float(1e-4, 6e4),
+		.distance_shrink = 0.99999f,
+	};
+
+	for (int i = 0; i < MAX_BLOCKS * FACE_BLOCK_SLOTS; i++)
+		sums[i] = random_bits(&state) >> 51;
+	for (int i = 0; i < MAX_BLOCKS; i++)
+		fill_scalars(scalars + i);
+	same_bounds(kernels->cosine_bounds, face_scan_portable.cosine_bounds, &terms, sums, scalars, "cosine");
+	same_bounds(kernels->euclidean_bounds, face_scan_portable.euclidean_bounds, &terms, sums, scalars, "euclidean");
+	same_bounds(kernels->inner_product_bounds, face_scan_portable.inner_product_bounds, &terms, sums, scalars,
+				"inner product");
+}
+
+static void
+test_quantize(const FaceScanKernels *kernels, int n, int bits)
+{
+	float		r[MAX_DIMS];
+	uint8		codes[MAX_DIMS];
+	uint8		expected[MAX_DIMS];
+	float		sums[4];
+	float		scale = random_float(0.1, 30);
+	int			max_code = (1 << bits) - 1;
+	int			wrong = 0;
+
+	for (int i = 0; i < n; i++)
+		r[i] = random_float(-1, 1);
+	kernels->quantize(n, r, scale, max_code, codes, &sums[0], &sums[1]);
+	face_scan_portable.quantize(n, r, scale, max_code, expected, &sums[2], &sums[3]);
+	check(memcmp(codes, expected, n) == 0, "%d codes of %d bits are the portable ones", n, bits);
+	check(memcmp(sums, sums + 2, 2 * sizeof(float)) == 0, "their sums have the portable bits");
+
+	/* every code is the nearest level, but for rounding where two are equally near */
+	for (int i = 0; i < n; i++)
+	{
+		double		place = (double) r[i] * scale + max_code / 2.0;
+		double		nearest = place < 0 ? 0 : place > max_code ? max_code : place;
+		double		miss = codes[i] - nearest;
+
+		wrong += miss > 0.50001 || miss < -0.50001 || codes[i] > max_code;
+	}
+	check(wrong == 0, "%d of %d codes are not the nearest level", wrong, n);
+}
+
+void
+test_scan(const FaceKernels *table)
+{
+	const FaceScanKernels *kernels = table->scan;
+	GuardedArea area = guarded_area(MAX_GROUPS / 2 * FACE_BLOCK_SLOTS * MAX_BLOCKS);
+	static const int groups[] = {16, 32, 64, 128, 144, 512, 528, 1024, 1040, 4032};
+	static const int dims[] = {64, 128, 192, 256, 512, 1024, 2048, 4032};
+
+	for (int round = 0; round < ROUNDS; round++)
+	{
+		for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+			test_sums(kernels, &area, groups[i], 1 + round % MAX_BLOCKS, round);
+		for (size_t i = 0; i < sizeof(dims) / sizeof(*dims); i++)
+		{
+			test_dots(kernels, &area, dims[i], round);
+			test_quantize(kernels, dims[i], 1 << round % 4);
+		}
+		test_bounds(kernels);
+	}
+}
