@@ -111,19 +111,39 @@ COMMENT ON TRIGGER gallery_10_model ON facematch.gallery IS 'fills in model_tag 
 
 ---------------------------------------------------------------- references
 
+-- For a row that breaks a constraint PostgreSQL prints the row, and here that would print a template.  So a trigger looks
+-- first, and says what is wrong without it; the constraint is for who gets round triggers.  Both ask this function, which
+-- the planner inlines; its body is bound to pg_catalog's functions when it is created, whatever the caller's search_path.
+CREATE FUNCTION facematch.reference_fault(gallery_id bigint, subject_id uuid, retention_class text, embedding @extschema@.face_embedding,
+										  source text, quality smallint, enrolled_at timestamptz) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE
+		WHEN gallery_id IS NULL THEN 'gallery_id is NULL'
+		WHEN subject_id IS NULL THEN 'subject_id is NULL'
+		WHEN embedding IS NULL THEN 'embedding is NULL'
+		WHEN retention_class IS NULL OR retention_class = '' OR retention_class <> btrim(retention_class) THEN 'retention_class is not a name'
+		WHEN source IS NULL OR source = '' OR source <> btrim(source) THEN 'source is not a name'
+		WHEN quality NOT BETWEEN 0 AND 100 THEN 'quality is outside 0 to 100'
+		WHEN enrolled_at IS NULL OR NOT isfinite(enrolled_at) THEN 'enrolled_at is not a moment'
+	END;
+COMMENT ON FUNCTION facematch.reference_fault(bigint, uuid, text, @extschema@.face_embedding, text, smallint, timestamptz) IS
+	'what makes a row of facematch.reference impossible; NULL if nothing does';
+
 CREATE TABLE facematch.reference (
 	reference_id	bigint GENERATED ALWAYS AS IDENTITY,
 	gallery_id		bigint NOT NULL,
 	subject_id		uuid NOT NULL,
-	retention_class	text NOT NULL CONSTRAINT reference_retention_class_is_a_name CHECK (facematch.is_name(retention_class)),
+	retention_class	text NOT NULL,
 	embedding		@extschema@.face_embedding NOT NULL,
 	model_tag		smallint NOT NULL GENERATED ALWAYS AS (@extschema@.face_model(embedding)) STORED,
 	dims			smallint NOT NULL GENERATED ALWAYS AS (@extschema@.face_dims(embedding)) STORED,
-	source			text NOT NULL CONSTRAINT reference_source_is_a_name CHECK (facematch.is_name(source)),
-	quality			smallint CONSTRAINT reference_quality_range CHECK (quality BETWEEN 0 AND 100),
-	enrolled_at		timestamptz NOT NULL DEFAULT now() CONSTRAINT reference_enrolled_is_finite CHECK (isfinite(enrolled_at)),
+	source			text NOT NULL,
+	quality			smallint,
+	enrolled_at		timestamptz NOT NULL DEFAULT now(),
 	purge_after		timestamptz,
 	CONSTRAINT reference_pkey PRIMARY KEY (reference_id),
+	CONSTRAINT reference_is_whole CHECK
+		(facematch.reference_fault(gallery_id, subject_id, retention_class, embedding, source, quality, enrolled_at) IS NULL),
 	CONSTRAINT reference_is_of_its_gallerys_model FOREIGN KEY (gallery_id, model_tag, dims)
 		REFERENCES facematch.gallery (gallery_id, model_tag, dims) ON DELETE CASCADE
 );
@@ -142,6 +162,25 @@ COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the re
 
 CREATE INDEX reference_gallery_id_idx ON facematch.reference (gallery_id);
 CREATE INDEX reference_subject_id_idx ON facematch.reference (subject_id);
+
+CREATE FUNCTION facematch.refuse_reference() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RAISE check_violation USING
+		MESSAGE = 'the row is no reference: ' || facematch.reference_fault(NEW.gallery_id, NEW.subject_id, NEW.retention_class,
+			NEW.embedding, NEW.source, NEW.quality, NEW.enrolled_at),
+		HINT = 'The comments on the columns of facematch.reference say what each holds.',
+		SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'reference_is_whole';
+END
+$$;
+COMMENT ON FUNCTION facematch.refuse_reference() IS 'trigger: refuses an impossible row without printing it';
+
+CREATE TRIGGER reference_00_whole BEFORE INSERT OR UPDATE ON facematch.reference
+	FOR EACH ROW WHEN (facematch.reference_fault(NEW.gallery_id, NEW.subject_id, NEW.retention_class,
+			NEW.embedding, NEW.source, NEW.quality, NEW.enrolled_at) IS NOT NULL)
+	EXECUTE FUNCTION facematch.refuse_reference();
+COMMENT ON TRIGGER reference_00_whole ON facematch.reference IS 'refuses impossible rows without printing them';
 
 CREATE FUNCTION facematch.stamp_reference_model() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -1,0 +1,95 @@
+# A dump restores to the same models, galleries, templates and pseudonyms, and goes on from there; and what it contains
+# of the pseudonyms' key is what docs/pseudonyms.md says.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "fsync = off");
+$node->start;
+
+$node->safe_psql('postgres', 'CREATE DATABASE old');
+$node->safe_psql('old', q{
+	CREATE EXTENSION facematch CASCADE;
+	INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 7, 2), ('three', 32767, 3);
+	INSERT INTO facematch.gallery_kind (name, description) VALUES ('stadium', 'season ticket holders');
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES
+		('gone', 'flight', 'two', 0.1, NULL), ('flight', 'flight', 'two', 0.25, '2026-11-23 12:00+00'), ('north', 'stadium', 'three', -1, NULL);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, quality, purge_after)
+		SELECT 2, facematch.subject_id('UTO', 'passport', 'P' || n), 'us_citizen', ARRAY[cosd(n), sind(n)]::face_embedding, 'passport', n % 101, '2100-01-01'
+		FROM generate_series(1, 200) n;
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+		SELECT 3, facematch.subject_id('UTO', 'passport', 'P' || n), 'member', ARRAY[n, 1, 6e-8]::face_embedding, 'own' FROM generate_series(1, 100) n;
+	DELETE FROM facematch.gallery WHERE name = 'gone';
+	DELETE FROM facematch.reference WHERE reference_id > 290;
+	-- A table of the user's own, with a typmod.
+	CREATE TABLE mine (id int, e face_embedding(3, 5), a face_embedding[]);
+	INSERT INTO mine VALUES (1, '[0.1,-0.2,65504]', '{}'), (2, '5:[1,2,3]', ARRAY['[1]', '9:[2,2]']::face_embedding[]), (3, NULL, NULL);
+});
+
+# Everything that must be the same, as text.
+my $everything = q{
+	SELECT 'model', m::text FROM facematch.model m
+	UNION ALL SELECT 'kind', k::text FROM facematch.gallery_kind k
+	UNION ALL SELECT 'gallery', g::text FROM facematch.gallery g
+	UNION ALL SELECT 'reference', r::text || face_embedding_send(r.embedding)::text FROM facematch.reference r
+	UNION ALL SELECT 'mine', m::text FROM mine m
+	UNION ALL SELECT 'column', format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'mine'::regclass AND attnum > 0
+	UNION ALL SELECT 'pseudonym', facematch.subject_id('UTO', 'passport', 'P' || n)::text FROM generate_series(1, 3) n
+	UNION ALL SELECT 'found', i::text FROM facematch.identify('[1,1]', 'flight') i
+	ORDER BY 1, 2};
+my $before = $node->safe_psql('old', $everything);
+is(scalar(grep { /^reference/ } split /\n/, $before), 290, 'there is something to restore');
+
+my $dir = $node->basedir;
+for my $format ('plain', 'custom')
+{
+	my $file = "$dir/dump.$format";
+	my $new = "new_$format";
+	command_ok([ 'pg_dump', '-d', $node->connstr('old'), "--format=$format", '-f', $file ], "pg_dump, $format");
+	$node->safe_psql('postgres', "CREATE DATABASE $new");
+	if ($format eq 'plain')
+	{
+		command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($new), '-f', $file ], 'restored by psql');
+	}
+	else
+	{
+		# Data one table after the other, as docs/backup.md says; the rest in parallel.
+		command_ok([ 'pg_restore', '--exit-on-error', '--section=pre-data', '--section=data', '-d', $node->connstr($new), $file ], 'restored by pg_restore');
+		command_ok([ 'pg_restore', '--exit-on-error', '--section=post-data', '-j', '2', '-d', $node->connstr($new), $file ], 'indexes restored by pg_restore -j');
+	}
+	is($node->safe_psql($new, $everything), $before, "$format: the same values, tags, galleries and pseudonyms");
+	is( $node->safe_psql($new, q{
+		INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('next', 'flight', 'two', 0.5);
+		INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+		VALUES (2, gen_random_uuid(), 'c', '[1,1]', 's') RETURNING gallery_id, reference_id, (SELECT gallery_id FROM facematch.gallery WHERE name = 'next')}),
+		'2|301|4', "$format: identities go on from where they were");
+
+	# The restored database dumps to the same.
+	command_ok([ 'pg_dump', '-d', $node->connstr($new), '-f', "$dir/again.sql" ], "$format: dumped again");
+}
+
+# The key is in a superuser's dump, as it must be, and can be left out and kept apart.
+my $key = $node->safe_psql('old', 'SELECT key FROM facematch.pseudonym_key');
+like(slurp_file("$dir/dump.plain"), qr/\Q$key\E/, 'a dump has the key');
+command_ok([ 'pg_dump', '-d', $node->connstr('old'), '--exclude-table-data=facematch.pseudonym_key', '-f', "$dir/keyless.sql" ], 'pg_dump without the key');
+unlike(slurp_file("$dir/keyless.sql"), qr/\Q$key\E/, 'has none');
+$node->safe_psql('old', "COPY facematch.pseudonym_key TO '$dir/key'");
+$node->safe_psql('postgres', 'CREATE DATABASE keyless');
+command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('keyless'), '-f', "$dir/keyless.sql" ], 'restored without the key');
+isnt($node->safe_psql('keyless', $everything), $before, 'other pseudonyms without the key');
+$node->safe_psql('keyless', "COPY facematch.pseudonym_key FROM '$dir/key'");
+is($node->safe_psql('keyless', $everything), $before, 'the same with it');
+
+# pg_read_all_data reads no key, by pg_dump neither.
+$node->safe_psql('old', 'CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader');
+is($node->safe_psql('old', 'SELECT count(*) FROM facematch.pseudonym_key', extra_params => [ '-U', 'reader' ]), '0', 'a reader of all data sees no key');
+command_fails_like([ 'pg_dump', '-U', 'reader', '-d', $node->connstr('old'), '-f', "$dir/reader.sql" ],
+	qr/row-level security policy/, 'nor dumps it');
+
+$node->stop;
+done_testing();
