@@ -97,13 +97,16 @@ bucket_search(const FaceMetaData *meta, FaceBucketData *bucket, const FaceListKe
 
 /* Step to the next overflow page; releases the current one unless it is `keep`. */
 static Buffer
-next_in_bucket(Relation index, Buffer buffer, Buffer keep, int lockmode)
+next_in_bucket(Relation index, Buffer buffer, Buffer keep, int lockmode, FaceChainWalk *walk)
 {
 	BlockNumber next = FacePageGetOpaque(BufferGetPage(buffer))->next;
 	Buffer		result = InvalidBuffer;
 
 	if (BlockNumberIsValid(next))
+	{
+		face_chain_step(index, walk);
 		result = face_read_page(index, next, lockmode);
+	}
 	if (buffer != keep)
 		UnlockReleaseBuffer(buffer);
 	return result;
@@ -113,6 +116,7 @@ bool
 face_directory_lookup(Relation index, const FaceMetaData *meta, const FaceListKey *key, FaceListEntry *entry)
 {
 	Buffer		buffer = lock_bucket(index, meta, root_slot(meta, key->keys), BUFFER_LOCK_SHARE);
+	FaceChainWalk walk = {0};
 
 	while (BufferIsValid(buffer))
 	{
@@ -125,7 +129,7 @@ face_directory_lookup(Relation index, const FaceMetaData *meta, const FaceListKe
 			UnlockReleaseBuffer(buffer);
 			return true;
 		}
-		buffer = next_in_bucket(index, buffer, InvalidBuffer, BUFFER_LOCK_SHARE);
+		buffer = next_in_bucket(index, buffer, InvalidBuffer, BUFFER_LOCK_SHARE, &walk);
 	}
 	return false;
 }
@@ -144,6 +148,8 @@ static List *
 collect_bucket(Relation index, const FaceMetaData *meta, Buffer buffer, const uint64 *keys, const bool *given,
 			   List *found)
 {
+	FaceChainWalk walk = {0};
+
 	while (BufferIsValid(buffer))
 	{
 		FaceBucketData *bucket = checked_bucket(index, meta, buffer);
@@ -160,7 +166,7 @@ collect_bucket(Relation index, const FaceMetaData *meta, Buffer buffer, const ui
 				found = lappend(found, copy);
 			}
 		}
-		buffer = next_in_bucket(index, buffer, InvalidBuffer, BUFFER_LOCK_SHARE);
+		buffer = next_in_bucket(index, buffer, InvalidBuffer, BUFFER_LOCK_SHARE, &walk);
 	}
 	return found;
 }
@@ -205,6 +211,7 @@ face_directory_find(Relation index, const FaceMetaData *meta, const uint64 *keys
 void
 face_directory_lock(Relation index, const FaceMetaData *meta, const FaceListKey *key, FaceEntryLock *lock)
 {
+	FaceChainWalk walk = {0};
 	Buffer		buffer;
 
 	lock->primary = lock_bucket(index, meta, root_slot(meta, key->keys), BUFFER_LOCK_EXCLUSIVE);
@@ -217,7 +224,7 @@ face_directory_lock(Relation index, const FaceMetaData *meta, const FaceListKey 
 		if (lock->position >= 0 ||
 			!BlockNumberIsValid(FacePageGetOpaque(BufferGetPage(buffer))->next))
 			return;
-		buffer = next_in_bucket(index, buffer, lock->primary, BUFFER_LOCK_EXCLUSIVE);
+		buffer = next_in_bucket(index, buffer, lock->primary, BUFFER_LOCK_EXCLUSIVE, &walk);
 	}
 }
 

@@ -65,6 +65,12 @@ add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *e
 	FaceBounds	bounds;
 
 	face_query_refine(plan->order, entry->code, &entry->scalars, &order_bounds);
+	if (isnan(order_bounds.safe_lower) || isnan(order_bounds.safe_upper))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a damaged template near block %u",
+						RelationGetRelationName(scan->index), page->blkno),
+				 errhint("Please REINDEX it.")));
 	for (int i = 0; i < scan->nconditions; i++)
 	{
 		if (plan->conditions[i] == plan->order)

@@ -107,6 +107,17 @@ report_bad_link(Relation index)
 			 errhint("Please REINDEX it.")));
 }
 
+/* Before each page of a chain: raise an error once it has more pages than the index. */
+void
+face_chain_step(Relation index, FaceChainWalk *walk)
+{
+	if (++walk->steps <= walk->limit)
+		return;
+	walk->limit = RelationGetNumberOfBlocks(index);
+	if (walk->steps > walk->limit)
+		report_bad_link(index);
+}
+
 /*
  * Read and lock a page that some other page names.  Only a damaged page names
  * no block or one whose lock this backend holds: waiting for oneself could not

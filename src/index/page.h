@@ -210,6 +210,13 @@ typedef struct FaceEpochState
 	FaceCentre *centre;
 } FaceEpochState;
 
+/* A walk along a chain of pages, zero at its start: a damaged chain may lead in a circle. */
+typedef struct FaceChainWalk
+{
+	BlockNumber steps;
+	BlockNumber limit;
+} FaceChainWalk;
+
 /* page.c */
 extern void face_page_init(Page page, FacePageKind kind, uint64 list_id, uint64 stamp);
 extern void face_page_set_lower(Page page, Size end_offset);
@@ -217,6 +224,7 @@ extern Buffer face_read_page(Relation index, BlockNumber blkno, int lockmode);
 extern Buffer face_read_page_extended(Relation index, BlockNumber blkno, int lockmode, BufferAccessStrategy strategy);
 extern void face_check_page(Relation index, Buffer buffer, FacePageKind kind);
 extern void face_check_refine_page(Relation index, Buffer buffer, uint64 stamp);
+extern void face_chain_step(Relation index, FaceChainWalk *walk);
 extern bool face_page_is(Page page, FacePageKind kind);
 extern Buffer face_take_page(Relation index);
 extern void face_layout_compute(const FaceCodec *codec, FaceLayout *layout);

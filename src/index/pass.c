@@ -84,7 +84,7 @@ prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
 	if (plan->conditions != NULL)
 		return;
 	plan->conditions = palloc0(sizeof(FaceQuery *) * (scan->nconditions + 1));
-	if (scan->orders)
+	if (scan->orders && !scan->null_probe)
 		plan->order = face_query_create(state->codec, state->centre, scan->probe, scan->metric,
 										face_miss_probability);
 	for (int i = 0; i < scan->nconditions; i++)
@@ -92,7 +92,7 @@ prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
 		const FaceEmbedding *probe = scan->conditions[i].probe;
 
 		/* Usually the threshold is on the probe that also orders. */
-		if (scan->orders && scan->metric == FACE_COSINE &&
+		if (plan->order != NULL && scan->metric == FACE_COSINE &&
 			probe->dims == scan->probe->dims &&
 			memcmp(probe->x, scan->probe->x, sizeof(uint16) * probe->dims) == 0)
 			plan->conditions[i] = plan->order;
@@ -142,6 +142,8 @@ page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, float *lower)
 	{
 		if (!face_slot_used(bitmap, slot))
 			lower[slot] = get_float4_infinity();
+		else if (isnan(lower[slot]))
+			lower[slot] = -get_float4_infinity();	/* damaged: let it be refined, which tells */
 		smallest = Min(smallest, lower[slot]);
 	}
 	return smallest;
@@ -238,7 +240,7 @@ scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_di
 {
 	BlockNumber blkno = entry->head;
 	uint64		stamp = entry->head_stamp;
-	BlockNumber steps = 0;
+	FaceChainWalk walk = {0};
 
 	while (BlockNumberIsValid(blkno))
 	{
@@ -247,11 +249,7 @@ scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_di
 		FaceEpochPlan *plan;
 
 		CHECK_FOR_INTERRUPTS();
-		if (steps++ > RelationGetNumberOfBlocks(scan->index))
-			ereport(ERROR,
-					(errcode(ERRCODE_INDEX_CORRUPTED),
-					 errmsg("index \"%s\" has a posting list that never ends", RelationGetRelationName(scan->index)),
-					 errhint("Please REINDEX it.")));
+		face_chain_step(scan->index, &walk);
 		buffer = face_read_page(scan->index, blkno, BUFFER_LOCK_SHARE);
 		page = BufferGetPage(buffer);
 		if (!face_page_is(page, FACE_PAGE_SKETCH) || FacePageGetOpaque(page)->stamp != stamp)
@@ -320,9 +318,11 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 static void
 scan_keys(FaceScan *scan, const uint64 *keys, const bool *given)
 {
-	List	   *entries = face_directory_find(scan->index, &scan->meta, keys, given);
+	List	   *entries;
 	ListCell   *cell;
 
+	CHECK_FOR_INTERRUPTS();
+	entries = face_directory_find(scan->index, &scan->meta, keys, given);
 	foreach(cell, entries)
 		scan_list(scan, lfirst(cell));
 	list_free_deep(entries);

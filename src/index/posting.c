@@ -17,6 +17,12 @@
 #include "compat.h"
 #include "index/posting.h"
 
+/*
+ * An insertion begins anew when others have filled or recycled the page it
+ * found; only on a damaged index does it do so as often as this.
+ */
+#define MAX_TRIES 10000
+
 /* -------------------------------------------------------------------------
  * What a writer keeps between rows
  * ------------------------------------------------------------------------- */
@@ -220,6 +226,7 @@ static Buffer
 find_room(FaceWriter *writer, uint64 list_id, BlockNumber start, BlockNumber *last, bool *lost)
 {
 	BlockNumber blkno = start;
+	FaceChainWalk walk = {0};
 
 	*lost = false;
 	for (;;)
@@ -228,6 +235,7 @@ find_room(FaceWriter *writer, uint64 list_id, BlockNumber start, BlockNumber *la
 		FaceSketchHeader *header;
 
 		CHECK_FOR_INTERRUPTS();
+		face_chain_step(writer->index, &walk);
 		buffer = face_read_page(writer->index, blkno, BUFFER_LOCK_EXCLUSIVE);
 		if (!page_of_list(buffer, list_id))
 		{
@@ -349,7 +357,7 @@ face_posting_insert(FaceWriter *writer, const FaceListKey *key, const FaceEmbedd
 	FaceListEntry *entry = palloc(FACE_LIST_ENTRY_SIZE(writer->meta.nkeys));
 	bool		from_head = false;
 
-	for (;;)
+	for (int tries = 0;; tries++)
 	{
 		Buffer		buffer;
 		BlockNumber start;
@@ -357,6 +365,12 @@ face_posting_insert(FaceWriter *writer, const FaceListKey *key, const FaceEmbedd
 		bool		lost;
 
 		CHECK_FOR_INTERRUPTS();
+		if (tries > MAX_TRIES)
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("index \"%s\" has a posting list without a place for a new template",
+							RelationGetRelationName(writer->index)),
+					 errhint("Please REINDEX it.")));
 		if (!face_directory_lookup(writer->index, &writer->meta, key, entry))
 		{
 			create_list(writer, key);

@@ -287,8 +287,16 @@ face_gettuple(IndexScanDesc desc, ScanDirection dir)
 			distances[i].value = -get_float8_infinity();
 			distances[i].isnull = false;
 		}
+
+		/*
+		 * A row that cannot be compared is not to raise the operator's error
+		 * here: the query's other conditions may rule it out, as in a
+		 * sequential scan.  If they do not, it comes first, and the operator
+		 * is called for the row's output.
+		 */
 		if (desc->numberOfOrderBys > 0)
-			index_store_float8_orderby_distances(desc, opaque->orderby_types, distances, true);
+			index_store_float8_orderby_distances(desc, opaque->orderby_types, distances,
+												 distances[0].isnull || scan->null_probe || !isinf(distances[0].value));
 	}
 	face_last_scan = scan->counters;
 	MemoryContextSwitchTo(old);

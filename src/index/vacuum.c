@@ -252,6 +252,7 @@ vacuum_list(FaceVacuum *vacuum, const FaceListEntry *list)
 {
 	BlockNumber previous = InvalidBlockNumber;
 	BlockNumber blkno = list->head;
+	FaceChainWalk walk = {0};
 
 	while (BlockNumberIsValid(blkno))
 	{
@@ -261,6 +262,7 @@ vacuum_list(FaceVacuum *vacuum, const FaceListEntry *list)
 		bool		empty;
 
 		face_vacuum_delay();
+		face_chain_step(vacuum->index, &walk);
 		buffer = face_read_page(vacuum->index, blkno, BUFFER_LOCK_SHARE);
 		face_check_page(vacuum->index, buffer, FACE_PAGE_SKETCH);
 		header = FacePageGetSketchHeader(BufferGetPage(buffer));
