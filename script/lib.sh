@@ -175,15 +175,27 @@ stop_server()
 # fresh_database NAME: a new database with the extension, and the current one.
 fresh_database()
 {
-	PGDATABASE=postgres psql -Xq -v ON_ERROR_STOP=1 -c "DROP DATABASE IF EXISTS \"$1\"" -c "CREATE DATABASE \"$1\"" &&
+	PGDATABASE=postgres PGOPTIONS='-c client_min_messages=warning' psql -Xq -v ON_ERROR_STOP=1 -c "DROP DATABASE IF EXISTS \"$1\"" -c "CREATE DATABASE \"$1\"" &&
 		export PGDATABASE=$1 &&
 		PGOPTIONS='-c client_min_messages=warning' psql -Xq -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION facematch CASCADE'
 }
 
-# load_faces: the table faces of the acceptance stories, from the real faces.
-load_faces()
+# fill_faces COMMAND...: the table faces of the acceptance stories, from a command that writes its COPY text.
+fill_faces()
 {
 	psql -Xq -v ON_ERROR_STOP=1 -c 'CREATE TABLE faces (row_id int, subject int, ordinal int, embedding face_embedding(512,1))' &&
-		"$python" "$FACES_DIR/to_copy.py" mobilefacenet_512 | psql -Xq -v ON_ERROR_STOP=1 -c 'COPY faces FROM STDIN' &&
+		(set -o pipefail; "$@" | psql -Xq -v ON_ERROR_STOP=1 -c 'COPY faces FROM STDIN') &&
 		psql -Xq -v ON_ERROR_STOP=1 -c 'VACUUM ANALYZE faces'
+}
+
+load_faces()
+{
+	fill_faces "$python" "$FACES_DIR/to_copy.py" mobilefacenet_512
+}
+
+# Like the real ones: some people with two pictures, more with one.
+synthetic_faces()
+{
+	fill_faces sh -c '"$0" --set low-rank --subjects 1100 --captures 2 --seed 1 && "$0" --set low-rank --first 1100 --subjects 2700 --seed 1' \
+		"$scratch/src/bench/synthfaces"
 }

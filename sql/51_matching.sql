@@ -38,7 +38,8 @@ COMMENT ON FUNCTION facematch.check_comparison(@extschema@.face_embedding, facem
 CREATE FUNCTION facematch.identify(probe @extschema@.face_embedding, gallery text, max_candidates integer DEFAULT 10,
 								   min_similarity double precision DEFAULT NULL)
 	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10
+	SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
 	searched facematch.gallery;
@@ -58,6 +59,7 @@ BEGIN
 	threshold := coalesce(identify.min_similarity, searched.min_similarity);
 	PERFORM facematch.check_comparison(probe, searched, threshold);
 
+	-- Planned once a session: planning it for each search would cost more than searching a flight.
 	-- The inner query is what an index can answer.  WITH TIES keeps all that are equally far at the end of the list, and the
 	-- outer one puts ties in order of reference_id: the same list every time, whatever the plan.
 	RETURN QUERY
