@@ -92,3 +92,18 @@ CREATE OPERATOR CLASS record_ops DEFAULT FOR TYPE pg_catalog.record USING facema
 	OPERATOR 1 pg_catalog.=, FUNCTION 1 pg_catalog.hash_record_extended(record, int8);
 CREATE OPERATOR CLASS range_ops DEFAULT FOR TYPE pg_catalog.anyrange USING facematch AS
 	OPERATOR 1 pg_catalog.=, FUNCTION 1 pg_catalog.hash_range_extended(anyrange, int8);
+
+/* A comment on every key class, which all say the same of their types. */
+DO $comment$
+DECLARE
+	class record;
+BEGIN
+	FOR class IN
+		SELECT n.nspname, o.opcname, o.opcintype FROM pg_catalog.pg_opclass o
+		JOIN pg_catalog.pg_namespace n ON n.oid = o.opcnamespace JOIN pg_catalog.pg_am a ON a.oid = o.opcmethod
+		WHERE a.amname = 'facematch' AND pg_catalog.obj_description(o.oid, 'pg_opclass') IS NULL
+	LOOP
+		EXECUTE pg_catalog.format('COMMENT ON OPERATOR CLASS %I.%I USING facematch IS %L', class.nspname, class.opcname,
+			pg_catalog.format('gallery keys of type %s: equality', pg_catalog.format_type(class.opcintype, NULL)));
+	END LOOP;
+END $comment$;
