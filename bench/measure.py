@@ -7,7 +7,7 @@ import argparse
 import pathlib
 import subprocess
 
-from facebench import churn, galleries, onetomany, seqscan
+from facebench import churn, galleries, identify, onetomany, seqscan
 
 SETS = ('full-rank', 'low-rank', 'dlib')
 
@@ -33,6 +33,8 @@ def main():
     p = command('galleries', galleries.main, 1_000_000, 'identification in one of many galleries, and searches a second')
     p.add_argument('--galleries', type=int, default=2500)
     p.add_argument('--seconds', type=int, default=20, help='of pgbench')
+    p = command('identify', identify.main, 100_000, 'candidates by identify() from the tables of facematch')
+    p.add_argument('--galleries', type=int, default=250)
     command('inserts', churn.inserts, 200_000, 'inserts with and without the index')
     command('vacuum', churn.vacuum, 1_000_000, 'VACUUM after deleting half')
     p = command('cycles', churn.cycles, 200_000, 'delete, vacuum, refill: size and search time')

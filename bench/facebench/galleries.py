@@ -103,6 +103,7 @@ def main(args):
     conn.execute('DROP INDEX faces_btree')
     seconds = db.timed(conn, 'CREATE INDEX faces_index ON faces USING facematch (gallery_id, embedding)')
     db.prewarm(conn, 'faces', 'faces_index')
-    db.log(f'index built in {seconds:.1f} s')
+    report.row(f'build {seconds:.1f} s; index {report.megabytes(db.size(conn, "faces_index"))}, '
+               f'table {report.megabytes(db.size(conn, "faces"))}', '', '', '')
     latency(conn, 'facematch (gallery_id, embedding)', SEARCH, probes)
     throughput(args, 'facematch (gallery_id, embedding)', probes)

@@ -1,0 +1,61 @@
+"""identify() over the extension's own tables: what a caller waits for, checks and candidate list included."""
+from . import db, faces, report
+
+PROBES = 500
+MODEL = 'synthetic'
+
+
+def load(conn, args):
+    """Galleries of equal size; their references are staged from a plain table, gallery after gallery."""
+    per_gallery = args.rows // args.galleries
+    threshold = faces.THRESHOLD[args.set]
+    db.create_table(conn, 'staging', 'face_embedding', faces.DIMS[args.set], 'UNLOGGED')
+    db.copy_rows(conn, 'staging', ((ids, 1 + ids // per_gallery, x) for ids, _, x in db.set_blocks(args.set, args.rows)))
+    conn.execute('INSERT INTO facematch.model (name, tag, dims) VALUES (%s, 1, %s)', [MODEL, faces.DIMS[args.set]])
+    conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity) "
+                 "SELECT 'gallery ' || n, 'flight', %s, %s FROM generate_series(1, %s) n", [MODEL, threshold, args.galleries])
+    seconds = db.timed(conn, "INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) "
+                             "SELECT g.gallery_id, md5(s.id::text)::uuid, 'in_scope_non_citizen', face_with_model(s.embedding, 1), 'document' "
+                             "FROM staging s JOIN facematch.gallery g ON g.name = 'gallery ' || s.gallery_id")
+    db.log(f'staged {args.rows / seconds:,.0f} references a second')
+    conn.execute('VACUUM (FREEZE, ANALYZE) facematch.reference')
+    probes = faces.Probes(args.set, args.rows, PROBES)
+    db.load_probes(conn, probes, 'face_embedding', 'probe')
+    step = max(1, args.rows // PROBES)
+    conn.execute(f'UPDATE probe SET gallery_id = 1 + id * {step} / {per_gallery} WHERE id < {len(probes.mates)}')
+    conn.execute(f'UPDATE probe SET gallery_id = 1 + id % {args.galleries} WHERE id >= {len(probes.mates)}')
+    conn.execute('ALTER TABLE probe ADD gallery text')
+    conn.execute("UPDATE probe SET gallery = 'gallery ' || gallery_id")
+    conn.execute('VACUUM (FREEZE, ANALYZE) probe')
+    return per_gallery, len(probes.mates), len(probes.all)
+
+
+def searches(conn, who, mates, probes):
+    """Median, p99 and the answers, mated and non-mated."""
+    answers = []
+    for kind, first, last in (('mated', 0, mates), ('non-mated', mates, probes)):
+        query = 'SELECT reference_id FROM facematch.identify($probe, p.gallery)'
+        times, found = db.server_times(conn, query, 'probe', first, last)
+        report.row(f'{who}, {kind}', report.ms(report.median(times)), report.ms(report.p99(times)),
+                   f'{sum(map(bool, found)) / len(found):.1%}')
+        answers.append(found)
+    return answers
+
+
+def main(args):
+    """identify() of the gallery's candidates above its threshold: server time, by btree and by the index, answers compared."""
+    conn = db.connect()
+    db.create_extensions(conn)
+    per_gallery, mates, probes = load(conn, args)
+    report.table(f'identify() in a gallery of {per_gallery} among {args.rows:,} references of the {args.set} set',
+                 'who', 'median ms', 'p99 ms', 'searches with a candidate')
+    by_btree = searches(conn, 'by btree', mates, probes)
+    if not db.has_access_method(conn):
+        return
+    conn.execute('CREATE INDEX bench_reference_index ON facematch.reference USING facematch (gallery_id, embedding)')
+    conn.execute('ANALYZE facematch.reference')
+    db.prewarm(conn, 'facematch.reference', 'facematch.bench_reference_index')
+    conn.close()
+    with db.connect() as conn:
+        if searches(conn, 'by the index', mates, probes) != by_btree:
+            raise RuntimeError('the index gave other candidates than the btree')
