@@ -45,4 +45,11 @@
 #define face_array_length(root, array)	estimate_array_length(array)
 #endif
 
+/* 16 renamed the relation's file */
+#if PG_VERSION_NUM >= 160000
+#define face_relation_file(relation)	((relation)->rd_locator)
+#else
+#define face_relation_file(relation)	((relation)->rd_node)
+#endif
+
 #endif							/* FACEMATCH_COMPAT_H */

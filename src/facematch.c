@@ -9,6 +9,7 @@
 
 #include "compat.h"
 #include "fmgr.h"
+#include "index/settings.h"
 #include "lib/stringinfo.h"
 #include "simd/simd.h"
 #include "utils/builtins.h"
@@ -73,6 +74,19 @@ _PG_init(void)
 							 0,
 							 check_simd,
 							 assign_simd,
+							 NULL);
+
+	DefineCustomRealVariable("facematch.miss_probability",
+							 "Chance, per comparison, that an index scan misses a template that it should return.",
+							 "0 uses bounds that hold for certain, and reads about four times as much.",
+							 &face_miss_probability,
+							 FACE_DEFAULT_MISS_PROBABILITY,
+							 0.0,
+							 FACE_MAX_MISS_PROBABILITY,
+							 PGC_USERSET,
+							 0,
+							 NULL,
+							 NULL,
 							 NULL);
 
 	MarkGUCPrefixReserved("facematch");

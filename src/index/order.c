@@ -1,14 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * order.c
- *	  Rows in the order of a lower bound on their distance: the multi-step
- *	  nearest-neighbour search of Seidl and Kriegel (SIGMOD 1998).
+ *	  Rows in the order of their distance: the multi-step nearest-neighbour
+ *	  search of Seidl and Kriegel (SIGMOD 1998).
  *
- * The frontier is a distance up to which every sketch bound has been refined:
- * what is not refined is farther away.  A refined template can be returned
- * when its own bound is within the frontier.  The frontier advances only as
- * far as the consumer needs: to the best refined bound, or to the point where
- * a row already returned is certainly nearer than all that remains.
+ * Templates pass three stages, each with a better bound: the sketch (a float a
+ * slot, from the pass), the refinement code (heap `refined`, by lower bound),
+ * the row itself (heap `measured`, by distance).  The frontier is a distance
+ * up to which every sketch bound has been refined.  A measured row is the next
+ * one when neither the frontier nor any refined bound is nearer.
+ *
+ * The consumer does not say how many rows it wants.  The frontier advances to
+ * the goal-th smallest distance known, and the goal grows with the rows
+ * returned: few sweeps over the bounds, each no farther than needed.  Goals
+ * are 1, 3, 10, 33, 110, ...: the usual limits waste nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,44 +28,210 @@
 
 /*
  * The first templates refined are the most promising ones of this many pages,
- * so that the first cut comes from refined bounds and not from sketches.
+ * so that the first cut comes from distances and not from sketches.
  */
 #define SEED_PAGES 32
 
 /*
- * A consumer that has read this many rows gets the frontier advanced in
- * growing steps: a sweep looks at the bound of every page.
+ * Templates refined, for each row of the goal, before the first sweep: among
+ * so many with the best sketches most of the rows wanted are found, and their
+ * distances spare the sweep the rest.
  */
-#define STEADY_ROWS 64
-#define FIRST_STEP 1e-3
+#define SEEDS_PER_ROW 64
 
-static int
-compare_lower(const pairingheap_node *a, const pairingheap_node *b, void *arg)
-{
-	double		x = pairingheap_const_container(FaceCandidate, node, a)->safe_lower;
-	double		y = pairingheap_const_container(FaceCandidate, node, b)->safe_lower;
-
-	return x < y ? 1 : x > y ? -1 : 0;
-}
-
-static int
-compare_upper(const pairingheap_node *a, const pairingheap_node *b, void *arg)
-{
-	double		x = pairingheap_const_container(FaceCandidate, node, a)->safe_upper;
-	double		y = pairingheap_const_container(FaceCandidate, node, b)->safe_upper;
-
-	return x < y ? 1 : x > y ? -1 : 0;
-}
+/* Bisections that find a rank among bounds closely enough. */
+#define RANK_STEPS 12
 
 #define heap_top(heap) ((FaceCandidate *) pairingheap_container(FaceCandidate, node, pairingheap_first(heap)))
 #define heap_pop(heap) ((FaceCandidate *) pairingheap_container(FaceCandidate, node, pairingheap_remove_first(heap)))
+
+static int
+compare_bounds(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	double		x = pairingheap_const_container(FaceCandidate, node, a)->bound;
+	double		y = pairingheap_const_container(FaceCandidate, node, b)->bound;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static int
+compare_distances(Datum a, Datum b, void *arg)
+{
+	double		x = DatumGetFloat8(a);
+	double		y = DatumGetFloat8(b);
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+static double
+top_bound(pairingheap *heap)
+{
+	return pairingheap_is_empty(heap) ? get_float8_infinity() : heap_top(heap)->bound;
+}
+
+void
+face_order_begin(FaceScan *scan)
+{
+	scan->refined = pairingheap_allocate(compare_bounds, NULL);
+	scan->measured = pairingheap_allocate(compare_bounds, NULL);
+	scan->frontier = -get_float8_infinity();
+	scan->limit = get_float8_infinity();
+	scan->goal = 1;
+}
+
+/* -------------------------------------------------------------------------
+ * From refined to measured
+ * ------------------------------------------------------------------------- */
+
+static double
+measure(const FaceScan *scan, const FaceEmbedding *e)
+{
+	switch (scan->metric)
+	{
+		case FACE_COSINE:
+			return face_cosine_distance(e, scan->probe);
+		case FACE_EUCLIDEAN:
+			return face_euclidean_distance(e, scan->probe);
+		case FACE_NEGATIVE_INNER_PRODUCT:
+			return face_negative_inner_product(e, scan->probe);
+	}
+	pg_unreachable();
+}
+
+/* Keep the goal smallest distances. */
+static void
+note_nearest(FaceScan *scan, double distance)
+{
+	binaryheap *nearest = scan->nearest;
+
+	if (nearest == NULL)
+		return;
+	if (nearest->bh_size < nearest->bh_space)
+		binaryheap_add(nearest, Float8GetDatum(distance));
+	else if (distance < DatumGetFloat8(binaryheap_first(nearest)))
+		binaryheap_replace_first(nearest, Float8GetDatum(distance));
+}
+
+/* How far the frontier has to go for the goal, as far as is known. */
+static double
+goal_distance(const FaceScan *scan)
+{
+	if (scan->nearest->bh_size < scan->nearest->bh_space)
+		return get_float8_infinity();
+	return DatumGetFloat8(binaryheap_first(scan->nearest));
+}
+
+/* Measure the best refined candidate; rows that the snapshot does not see end here. */
+static void
+measure_best(FaceScan *scan)
+{
+	FaceCandidate *candidate = heap_pop(scan->refined);
+	const FaceEmbedding *e = face_heap_read(scan->reader, &candidate->tid);
+
+	scan->counters.measured++;
+	if (e == NULL)
+	{
+		pfree(candidate);
+		return;
+	}
+	candidate->bound = measure(scan, e);
+	pairingheap_add(scan->measured, &candidate->node);
+	scan->distances = face_grow(scan->distances, scan->ndistances, 1, &scan->max_distances, sizeof(double));
+	scan->distances[scan->ndistances++] = candidate->bound;
+	note_nearest(scan, candidate->bound);
+}
+
+/* -------------------------------------------------------------------------
+ * From sketch to refined
+ * ------------------------------------------------------------------------- */
+
+/* A float at or below x. */
+static float
+round_down(double x)
+{
+	float		rounded = (float) x;
+
+	return rounded > x ? nextafterf(rounded, -get_float4_infinity()) : rounded;
+}
+
+/* Keep a refined template: as a candidate, or aside if its bound is beyond the limit. */
+static void
+add_refined(FaceScan *scan, double bound, double estimate, const ItemPointerData *tid)
+{
+	if (bound > scan->limit)
+	{
+		FaceWaiting *waiting;
+
+		scan->waiting = face_grow(scan->waiting, scan->nwaiting, 1, &scan->max_waiting, sizeof(FaceWaiting));
+		waiting = &scan->waiting[scan->nwaiting++];
+		waiting->bound = round_down(bound);
+		waiting->estimate = (float) estimate;
+		waiting->tid = *tid;
+	}
+	else
+	{
+		FaceCandidate *candidate = palloc(sizeof(FaceCandidate));
+
+		candidate->bound = bound;
+		candidate->estimate = estimate;
+		candidate->tid = *tid;
+		pairingheap_add(scan->refined, &candidate->node);
+	}
+}
+
+/* Set the limit; what waited within it becomes a candidate. */
+static void
+set_limit(FaceScan *scan, double limit)
+{
+	Size		kept = 0;
+
+	scan->limit = limit;
+	for (Size i = 0; i < scan->nwaiting; i++)
+	{
+		FaceWaiting waiting = scan->waiting[i];
+
+		if (waiting.bound <= limit)
+			add_refined(scan, waiting.bound, waiting.estimate, &waiting.tid);
+		else
+			scan->waiting[kept++] = waiting;
+	}
+	scan->nwaiting = kept;
+}
+
+/* A bound that about `rank` of the waiting templates have or are below. */
+static double
+waiting_bound(const FaceScan *scan, Size rank)
+{
+	float		low = get_float4_infinity();
+	float		high = -get_float4_infinity();
+
+	if (scan->nwaiting <= rank)
+		return get_float8_infinity();
+	for (Size i = 0; i < scan->nwaiting; i++)
+	{
+		low = Min(low, scan->waiting[i].bound);
+		high = Max(high, scan->waiting[i].bound);
+	}
+	for (int step = 0; step < RANK_STEPS; step++)
+	{
+		float		middle = low + (high - low) / 2;
+		Size		count = 0;
+
+		for (Size i = 0; i < scan->nwaiting; i++)
+			count += scan->waiting[i].bound <= middle;
+		if (count < rank)
+			low = middle;
+		else
+			high = middle;
+	}
+	return high;
+}
 
 /* FaceRefineCallback: a candidate, unless a condition rules it out. */
 static void
 add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *entry)
 {
 	const FaceEpochPlan *plan = scan->plans[page->epoch];
-	FaceCandidate *candidate;
 	FaceBounds	order_bounds;
 	FaceBounds	bounds;
 
@@ -80,69 +251,75 @@ add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *e
 		if (bounds.lower > scan->conditions[i].max_distance)
 			return;
 	}
-	candidate = palloc(sizeof(FaceCandidate));
-	candidate->safe_lower = order_bounds.safe_lower;
-	candidate->safe_upper = order_bounds.safe_upper;
-	candidate->tid = entry->tid;
-	pairingheap_add(scan->candidates, &candidate->node);
+	add_refined(scan, order_bounds.safe_lower,
+				(order_bounds.safe_lower + order_bounds.safe_upper) / 2, &entry->tid);
 }
 
-/* Refine a page's slots with bounds up to the limit; they leave the bounds. */
+/*
+ * Take the slots of a page with bounds up to the limit as jobs; they leave the
+ * bounds.
+ */
 static int
-refine_page(FaceScan *scan, int which, double limit)
+take_jobs(FaceScan *scan, int which, double limit, FaceRefineJob *jobs)
 {
 	const FaceScanPage *page = &scan->pages[which];
 	float	   *lower = scan->lower + page->base;
 	float		smallest = get_float4_infinity();
-	int			slots[BLCKSZ / sizeof(uint16)];
-	int			nslots = 0;
+	int			njobs = 0;
 
 	for (int slot = 0; slot < page->slots; slot++)
 	{
 		if (lower[slot] <= limit && !isinf(lower[slot]))
 		{
-			slots[nslots++] = slot;
+			jobs[njobs].page = which;
+			jobs[njobs++].slot = slot;
 			lower[slot] = get_float4_infinity();
 		}
 		else
 			smallest = Min(smallest, lower[slot]);
 	}
 	scan->page_lower[which] = smallest;
-	face_refine_slots(scan, page, slots, nslots, add_candidate);
-	return nslots;
+	return njobs;
 }
 
 /*
- * Advance the frontier to `target`, or to the best refined bound if that turns
- * out to be nearer: it can be returned then.
+ * Advance the frontier to the distance of the goal-th nearest row, which gets
+ * nearer on the way as nearer rows are found.
  */
 static void
-sweep(FaceScan *scan, double target)
+sweep(FaceScan *scan)
 {
-	uint64		before = scan->counters.refined;
+	FaceRefineJob jobs[FACE_REFINE_BATCH + BLCKSZ / sizeof(uint16)];
+	int			njobs = 0;
 
+	set_limit(scan, goal_distance(scan));
 	for (int which = 0; which < scan->npages; which++)
 	{
-		double		limit = target;
+		bool		more = scan->page_lower[which] <= scan->limit && !isinf(scan->page_lower[which]);
 
-		if (!(scan->page_lower[which] <= target))
+		if (more)
+			njobs += take_jobs(scan, which, scan->limit, jobs + njobs);
+		if (njobs < FACE_REFINE_BATCH && which < scan->npages - 1)
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		if (!pairingheap_is_empty(scan->candidates))
-			limit = Min(limit, Max(heap_top(scan->candidates)->safe_lower, scan->frontier));
-		target = limit;
-		if (scan->page_lower[which] <= limit && !isinf(scan->page_lower[which]))
-			refine_page(scan, which, limit);
+		face_refine(scan, jobs, njobs, add_candidate);
+		njobs = 0;
+
+		/* A row that is probably nearer than the goal moves the goal. */
+		while (!pairingheap_is_empty(scan->refined) && heap_top(scan->refined)->estimate < scan->limit)
+		{
+			measure_best(scan);
+			scan->limit = goal_distance(scan);
+		}
 	}
-	scan->frontier = target;
-	if (scan->emitted > STEADY_ROWS && scan->counters.refined - before < scan->emitted / 2)
-		scan->step *= 2;
+	scan->frontier = scan->limit;
 }
 
 /* Refine the most promising template of each of the most promising pages. */
 static void
 refine_seeds(FaceScan *scan)
 {
+	FaceRefineJob jobs[SEED_PAGES + BLCKSZ / sizeof(uint16)];
 	int			best[SEED_PAGES];
 	int			nbest = 0;
 
@@ -162,17 +339,7 @@ refine_seeds(FaceScan *scan)
 		best[at] = which;
 	}
 	for (int i = 0; i < nbest; i++)
-		refine_page(scan, best[i], scan->page_lower[best[i]]);
-	scan->seeded = true;
-}
-
-void
-face_order_begin(FaceScan *scan)
-{
-	scan->candidates = pairingheap_allocate(compare_lower, NULL);
-	scan->pending = pairingheap_allocate(compare_upper, NULL);
-	scan->frontier = -get_float8_infinity();
-	scan->step = FIRST_STEP;
+		face_refine(scan, jobs, take_jobs(scan, best[i], scan->page_lower[best[i]], jobs), add_candidate);
 }
 
 /* Is there a slot that was not refined? */
@@ -185,77 +352,69 @@ anything_left(const FaceScan *scan)
 	return false;
 }
 
-/* Hand out the best candidate. */
+/* Know the distances of as many rows as the goal says, then sweep up to the last of them. */
 static void
-take_candidate(FaceScan *scan, double distance, ItemPointer tid, double *result)
+advance_frontier(FaceScan *scan)
 {
-	FaceCandidate *candidate = heap_pop(scan->candidates);
+	while (scan->emitted >= scan->goal)
+		scan->goal = scan->goal == 1 ? 3 : scan->goal * 10 / 3;
 
-	*tid = candidate->tid;
-	*result = distance;
-	scan->emitted++;
-	if (candidate->safe_upper > scan->frontier)
-		pairingheap_add(scan->pending, &candidate->node);
-	else
-		pfree(candidate);
+	scan->nearest = binaryheap_allocate((int) Min(scan->goal, INT_MAX), compare_distances, NULL);
+	for (Size i = 0; i < scan->ndistances; i++)
+		note_nearest(scan, scan->distances[i]);
+	set_limit(scan, waiting_bound(scan, scan->goal * 2));
+	while (scan->counters.refined < scan->goal * SEEDS_PER_ROW && anything_left(scan))
+		refine_seeds(scan);
+	while (isinf(goal_distance(scan)) ||
+		   (!pairingheap_is_empty(scan->refined) && heap_top(scan->refined)->estimate < goal_distance(scan)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (pairingheap_is_empty(scan->refined))
+		{
+			if (scan->nwaiting > 0)
+				set_limit(scan, waiting_bound(scan, scan->goal * 2));
+			else if (anything_left(scan))
+				refine_seeds(scan);
+			else
+				break;
+		}
+		else
+			measure_best(scan);
+	}
+	sweep(scan);
+	binaryheap_free(scan->nearest);
+	scan->nearest = NULL;
 }
 
-/*
- * The next row in the order of a lower bound, with that bound; false at the
- * end.  The bound is at most the row's distance and at most that of any row
- * not yet returned.
- */
+/* The next row in the order of distance, with its distance; false at the end. */
 bool
 face_order_next(FaceScan *scan, ItemPointer tid, double *distance)
 {
-	if (!scan->seeded)
-		refine_seeds(scan);
 	for (;;)
 	{
-		bool		have = !pairingheap_is_empty(scan->candidates);
-		double		target = have ? heap_top(scan->candidates)->safe_lower : get_float8_infinity();
+		double		measured = top_bound(scan->measured);
+		double		refined = top_bound(scan->refined);
 
-		if (have && target <= scan->frontier)
+		if (refined < measured && refined <= scan->frontier)
+			measure_best(scan);
+		else if (!pairingheap_is_empty(scan->measured) && measured <= scan->frontier)
 		{
-			take_candidate(scan, target, tid, distance);
+			FaceCandidate *candidate = heap_pop(scan->measured);
+
+			*tid = candidate->tid;
+			*distance = candidate->bound;
+			pfree(candidate);
+			scan->emitted++;
 			return true;
 		}
-
-		/* Rows returned that are nearer than all that remains need no more. */
-		while (!pairingheap_is_empty(scan->pending) && heap_top(scan->pending)->safe_upper <= scan->frontier)
+		else if (anything_left(scan))
+			advance_frontier(scan);
+		else if (!isinf(scan->frontier) || scan->frontier < 0)
 		{
-			pfree(heap_pop(scan->pending));
-
-			/*
-			 * What is returned next only tells the consumer so; its own bound
-			 * may be well behind the frontier.
-			 */
-			if (have && (pairingheap_is_empty(scan->pending) ||
-						 heap_top(scan->pending)->safe_upper > scan->frontier))
-			{
-				take_candidate(scan, scan->frontier, tid, distance);
-				return true;
-			}
-		}
-		if (!anything_left(scan))
-		{
-			if (!have)
-				return false;
+			set_limit(scan, get_float8_infinity());
 			scan->frontier = get_float8_infinity();
-			continue;
 		}
-		if (!have)
-		{
-			/* Conditions have ruled out what was refined: look at the next best. */
-			refine_seeds(scan);
-			if (pairingheap_is_empty(scan->candidates))
-				sweep(scan, get_float8_infinity());
-			continue;
-		}
-		if (!pairingheap_is_empty(scan->pending))
-			target = Min(target, heap_top(scan->pending)->safe_upper);
-		if (scan->emitted > STEADY_ROWS)
-			target = Max(target, scan->frontier + scan->step);
-		sweep(scan, target);
+		else
+			return false;
 	}
 }

@@ -119,7 +119,67 @@ face_chain_step(Relation index, FaceChainWalk *walk)
 }
 
 /*
- * Read and lock a page that some other page names.  Only a damaged page names
+ * Where the pages of an index were last seen in the buffer pool.  Finding a
+ * buffer through the shared hash table costs several cache misses, about as
+ * much as refining ten templates; asking the buffer whether it still is that
+ * page costs one.  Lives in the relation descriptor.
+ */
+typedef struct BufferHints
+{
+	BlockNumber nblocks;
+	Buffer		buffers[FLEXIBLE_ARRAY_MEMBER];
+} BufferHints;
+
+/* No hints for what lies beyond: 4 bytes a block, in every backend. */
+#define MAX_HINTED_BLOCKS ((BlockNumber) 4 * 1024 * 1024)
+
+/* The hint of a block; NULL if it has none. */
+static Buffer *
+buffer_hint(Relation index, BlockNumber blkno)
+{
+	BufferHints *hints = index->rd_amcache;
+
+	if (blkno >= MAX_HINTED_BLOCKS || RelationUsesLocalBuffers(index))
+		return NULL;
+	if (hints == NULL || blkno >= hints->nblocks)
+	{
+		BlockNumber nblocks = Min(MAX_HINTED_BLOCKS, Max(blkno + 1, RelationGetNumberOfBlocks(index)));
+		BufferHints *larger;
+
+		if (blkno >= nblocks)
+			return NULL;
+		larger = MemoryContextAllocZero(index->rd_indexcxt,
+										offsetof(BufferHints, buffers) + sizeof(Buffer) * nblocks);
+		larger->nblocks = nblocks;
+		if (hints != NULL)
+		{
+			memcpy(larger->buffers, hints->buffers, sizeof(Buffer) * Min(hints->nblocks, nblocks));
+			pfree(hints);
+		}
+		index->rd_amcache = hints = larger;
+	}
+	return &hints->buffers[blkno];
+}
+
+/* Pin a page by way of its hint. */
+static Buffer
+pin_page(Relation index, BlockNumber blkno, BufferAccessStrategy strategy)
+{
+	Buffer	   *hint = buffer_hint(index, blkno);
+	Buffer		buffer;
+
+	if (hint != NULL && BufferIsValid(*hint) &&
+		ReadRecentBuffer(face_relation_file(index), MAIN_FORKNUM, blkno, *hint))
+		return *hint;
+	buffer = ReadBufferExtended(index, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
+	if (hint != NULL)
+		*hint = buffer;
+	return buffer;
+}
+
+/*
+ * Read a page that some other page names, and lock it unless lockmode is
+ * BUFFER_LOCK_UNLOCK.  Only a damaged page names
  * no block or one whose lock this backend holds: waiting for oneself could not
  * even be cancelled.
  */
@@ -130,7 +190,9 @@ face_read_page_extended(Relation index, BlockNumber blkno, int lockmode, BufferA
 
 	if (blkno == P_NEW)
 		report_bad_link(index);
-	buffer = ReadBufferExtended(index, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
+	buffer = pin_page(index, blkno, strategy);
+	if (lockmode == BUFFER_LOCK_UNLOCK)
+		return buffer;
 	if (!BufferIsLocal(buffer) &&
 		LWLockHeldByMe(BufferDescriptorGetContentLock(GetBufferDescriptor(buffer - 1))))
 		report_bad_link(index);

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "miscadmin.h"
@@ -20,6 +21,7 @@
 #include "compat.h"
 #include "index/directory.h"
 #include "index/scan.h"
+#include "index/settings.h"
 
 /*
  * How often a list may be recycled under a scan before it gives up; each time
@@ -27,9 +29,12 @@
  */
 #define MAX_RESTARTS 100
 
+/* Bytes that one prefetch brings; PG_CACHE_LINE_SIZE is twice that, for alignment. */
+#define CPU_CACHE_LINE 64
+
 /* Make room for `more` elements behind `used` in a growing array. */
-static void *
-grow(void *array, Size used, Size more, Size *max, Size element)
+void *
+face_grow(void *array, Size used, Size more, Size *max, Size element)
 {
 	if (used + more <= *max)
 		return array;
@@ -103,55 +108,95 @@ prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
 }
 
 /*
+ * Bounds of all slots of a locked sketch page by one query, while the page
+ * `next` (NULL for none) is fetched from memory: one call a block, and a share
+ * of the next page before each.
+ */
+static void
+blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float *lower)
+{
+	const FaceLayout *layout = &state->layout;
+	const int	nblocks = layout->slots / FACE_BLOCK_SLOTS;
+	const int	share = (BLCKSZ / nblocks + PG_CACHE_LINE_SIZE - 1) & ~(PG_CACHE_LINE_SIZE - 1);
+	const uint8 *blocks = FaceSketchBlocks(page, layout);
+	const FaceBlockScalars *scalars = FaceSketchScalarsOf(page, layout);
+
+	for (int i = 0; i < nblocks; i++)
+	{
+		if (next != NULL)
+			for (int offset = i * share; offset < Min((i + 1) * share, BLCKSZ); offset += CPU_CACHE_LINE)
+				__builtin_prefetch((char *) next + offset);
+		face_query_sketch_bounds(query, 1, blocks + i * state->codec->block_bytes, scalars + i,
+								 lower + i * FACE_BLOCK_SLOTS);
+	}
+
+	/* A damaged page can give no number: let it be refined, which tells. */
+	for (int slot = 0; slot < layout->slots; slot++)
+		lower[slot] = lower[slot] >= -FLT_MAX ? lower[slot] : -FLT_MAX;
+}
+
+/* Put infinity where a condition's bound is beyond its limit. */
+static void
+apply_condition(float *lower, const float *bounds, float limit, int slots)
+{
+	for (int slot = 0; slot < slots; slot++)
+		lower[slot] = bounds[slot] > limit ? get_float4_infinity() : lower[slot];
+}
+
+/* Put infinity into free slots. */
+static void
+mask_free_slots(float *lower, const uint8 *bitmap, int slots)
+{
+	for (int slot = 0; slot < slots; slot++)
+		if (!face_slot_used(bitmap, slot))
+			lower[slot] = get_float4_infinity();
+}
+
+static float
+smallest_bound(const float *lower, int slots)
+{
+	float		smallest[4];
+
+	/* four at a time: one chain of comparisons would wait for itself */
+	for (int i = 0; i < lengthof(smallest); i++)
+		smallest[i] = get_float4_infinity();
+	for (int slot = 0; slot < slots; slot += lengthof(smallest))
+		for (int i = 0; i < lengthof(smallest); i++)
+			smallest[i] = Min(lower[slot + i], smallest[i]);
+	return Min(Min(smallest[0], smallest[1]), Min(smallest[2], smallest[3]));
+}
+
+/*
  * Bounds of all slots of a locked sketch page; infinity for free slots and for
  * those that cannot satisfy a condition.  Returns the smallest.
  */
 static float
-page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, float *lower)
+page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, float *lower)
 {
 	const FaceLayout *layout = &plan->state->layout;
-	const uint8 *bitmap = FaceSketchBitmap(page, layout);
-	const int	nblocks = layout->slots / FACE_BLOCK_SLOTS;
-	const uint8 *blocks = FaceSketchBlocks(page, layout);
-	const FaceBlockScalars *scalars = FaceSketchScalarsOf(page, layout);
-	const FaceQuery *have = NULL;
-	float		smallest = get_float4_infinity();
+	const FaceQuery *have = plan->order != NULL ? plan->order : plan->conditions[0];
 	float		condition_lower[BLCKSZ / sizeof(float)];
 
-	if (plan->order != NULL)
-	{
-		face_query_sketch_bounds(plan->order, nblocks, blocks, scalars, lower);
-		have = plan->order;
-	}
+	blocks_bounds(have, plan->state, page, next, lower);
 	for (int i = 0; i < scan->nconditions; i++)
 	{
-		const float max_distance = (float) scan->conditions[i].max_distance;
-		float	   *bounds = have == NULL ? lower : condition_lower;
+		float	   *bounds = lower;
 
-		if (plan->conditions[i] == have)
-			bounds = lower;
-		else
-			face_query_sketch_bounds(plan->conditions[i], nblocks, blocks, scalars, bounds);
-		if (have == NULL)
-			have = plan->conditions[i];
-		for (int slot = 0; slot < layout->slots; slot++)
-			if (bounds[slot] > max_distance)
-				lower[slot] = get_float4_infinity();
+		if (plan->conditions[i] != have)
+		{
+			bounds = condition_lower;
+			blocks_bounds(plan->conditions[i], plan->state, page, NULL, bounds);
+		}
+		apply_condition(lower, bounds, (float) scan->conditions[i].max_distance, layout->slots);
 	}
-	for (int slot = 0; slot < layout->slots; slot++)
-	{
-		if (!face_slot_used(bitmap, slot))
-			lower[slot] = get_float4_infinity();
-		else if (isnan(lower[slot]))
-			lower[slot] = -get_float4_infinity();	/* damaged: let it be refined, which tells */
-		smallest = Min(smallest, lower[slot]);
-	}
-	return smallest;
+	if (FacePageGetSketchHeader(page)->used != layout->slots)
+		mask_free_slots(lower, FaceSketchBitmap(page, layout), layout->slots);
+	return smallest_bound(lower, layout->slots);
 }
 
 /* Remember a locked sketch page and the bounds of its slots. */
 static void
-scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer)
+scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
 {
 	Page		page = BufferGetPage(buffer);
 	const FaceLayout *layout = &plan->state->layout;
@@ -159,14 +204,14 @@ scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer)
 	int			old_max = scan->max_pages;
 	Size		max = scan->max_pages;
 
-	scan->pages = grow(scan->pages, scan->npages, 1, &max, sizeof(FaceScanPage));
+	scan->pages = face_grow(scan->pages, scan->npages, 1, &max, sizeof(FaceScanPage));
 	if (max != old_max)
 	{
 		scan->max_pages = (int) max;
 		scan->page_lower = scan->page_lower == NULL ?
 			palloc(max * sizeof(float)) : repalloc_huge(scan->page_lower, max * sizeof(float));
 	}
-	scan->lower = grow(scan->lower, scan->nlower, layout->slots, &scan->max_lower, sizeof(float));
+	scan->lower = face_grow(scan->lower, scan->nlower, layout->slots, &scan->max_lower, sizeof(float));
 
 	seen = &scan->pages[scan->npages];
 	seen->stamp = FacePageGetOpaque(page)->stamp;
@@ -175,7 +220,7 @@ scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer)
 	seen->epoch = FacePageGetSketchHeader(page)->epoch;
 	seen->slots = layout->slots;
 	memcpy(seen->refine_blocks, FaceSketchRefineBlocks(page, layout), sizeof(BlockNumber) * layout->refine_pages);
-	scan->page_lower[scan->npages] = page_bounds(scan, plan, page, scan->lower + scan->nlower);
+	scan->page_lower[scan->npages] = page_bounds(scan, plan, page, next, scan->lower + scan->nlower);
 	scan->npages++;
 	scan->nlower += layout->slots;
 	scan->counters.sketches += FacePageGetSketchHeader(page)->used;
@@ -185,7 +230,7 @@ scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer)
 void
 face_scan_add_first(FaceScan *scan, const ItemPointerData *tid)
 {
-	scan->first = grow(scan->first, scan->nfirst, 1, &scan->max_first, sizeof(ItemPointerData));
+	scan->first = face_grow(scan->first, scan->nfirst, 1, &scan->max_first, sizeof(ItemPointerData));
 	scan->first[scan->nfirst++] = *tid;
 }
 
@@ -201,7 +246,7 @@ collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, bool null_di
 			continue;
 		if (null_distance)
 		{
-			scan->last = grow(scan->last, scan->nlast, 1, &scan->max_last, sizeof(ItemPointerData));
+			scan->last = face_grow(scan->last, scan->nlast, 1, &scan->max_last, sizeof(ItemPointerData));
 			scan->last[scan->nlast++] = entry->tid;
 		}
 		else
@@ -231,6 +276,29 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool
 	}
 }
 
+/* Look at one locked page of a list, while `next` is fetched from memory. */
+static void
+scan_page(FaceScan *scan, const FaceListEntry *entry, Buffer buffer, Buffer next, bool scored, bool null_distance)
+{
+	FaceEpochPlan *plan = plan_for(scan, FacePageGetSketchHeader(BufferGetPage(buffer))->epoch);
+
+	scan->counters.pages++;
+	if (!scored)
+	{
+		scan_page_unscored(scan, &plan->state->layout, buffer, null_distance);
+		return;
+	}
+	if (plan->state->epoch.dims != entry->key.dims)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has templates of %d dimensions among those of %d at block %u",
+						RelationGetRelationName(scan->index), plan->state->epoch.dims, entry->key.dims,
+						BufferGetBlockNumber(buffer)),
+				 errhint("Please REINDEX it.")));
+	prepare_queries(scan, plan);
+	scan_sketch_page(scan, plan, buffer, BufferIsValid(next) ? BufferGetPage(next) : NULL);
+}
+
 /*
  * One pass over the chain of a list.  False when the chain was changed under
  * us: a page is not the one that its predecessor named.
@@ -238,41 +306,36 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool
 static bool
 scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_distance)
 {
-	BlockNumber blkno = entry->head;
 	uint64		stamp = entry->head_stamp;
 	FaceChainWalk walk = {0};
+	Buffer		buffer = face_read_page(scan->index, entry->head, BUFFER_LOCK_SHARE);
 
-	while (BlockNumberIsValid(blkno))
+	for (;;)
 	{
-		Buffer		buffer;
-		Page		page;
-		FaceEpochPlan *plan;
+		Page		page = BufferGetPage(buffer);
+		BlockNumber next_block;
+		Buffer		next = InvalidBuffer;
 
-		CHECK_FOR_INTERRUPTS();
-		face_chain_step(scan->index, &walk);
-		buffer = face_read_page(scan->index, blkno, BUFFER_LOCK_SHARE);
-		page = BufferGetPage(buffer);
 		if (!face_page_is(page, FACE_PAGE_SKETCH) || FacePageGetOpaque(page)->stamp != stamp)
 		{
 			UnlockReleaseBuffer(buffer);
 			return false;
 		}
-		plan = plan_for(scan, FacePageGetSketchHeader(page)->epoch);
-		scan->counters.pages++;
-		if (scored)
-		{
-			if (plan->state->epoch.dims != entry->key.dims)
-				face_check_page(scan->index, buffer, FACE_PAGE_FREE);	/* raises */
-			prepare_queries(scan, plan);
-			scan_sketch_page(scan, plan, buffer);
-		}
-		else
-			scan_page_unscored(scan, &plan->state->layout, buffer, null_distance);
-		blkno = FacePageGetSketchHeader(page)->next;
+		face_chain_step(scan->index, &walk);
+
+		/* Pin the next page first, so that its bytes can be on their way. */
+		next_block = FacePageGetSketchHeader(page)->next;
 		stamp = FacePageGetSketchHeader(page)->next_stamp;
+		if (BlockNumberIsValid(next_block))
+			next = face_read_page(scan->index, next_block, BUFFER_LOCK_UNLOCK);
+		scan_page(scan, entry, buffer, next, scored, null_distance);
 		UnlockReleaseBuffer(buffer);
+		if (!BufferIsValid(next))
+			return true;
+		CHECK_FOR_INTERRUPTS();
+		LockBuffer(next, BUFFER_LOCK_SHARE);
+		buffer = next;
 	}
-	return true;
 }
 
 /* Read a list, again from the start when its pages were recycled meanwhile. */

@@ -4,9 +4,9 @@
  *	  Index scans: what the executor asks for, and handing rows to it.
  *
  * Every row is rechecked (xs_recheck): keys are only hashes here, thresholds
- * only bounds.  Ordered rows come with a lower bound on their distance and
- * xs_recheckorderby, so that the executor computes the distance itself and
- * puts them in order: what it returns is exact.
+ * only bounds.  Ordered rows come with their distance (see order.c); only rows
+ * that cannot be compared with the probe leave it to the executor, which then
+ * says what is wrong with them.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,8 +26,9 @@
 #include "compat.h"
 #include "index/keys.h"
 #include "index/scan.h"
+#include "index/settings.h"
 
-double		face_miss_probability = 1e-9;
+double		face_miss_probability = FACE_DEFAULT_MISS_PROBABILITY;
 FaceScanCounters face_last_scan;
 
 /*
@@ -61,6 +62,16 @@ face_beginscan(Relation index, int nkeys, int norderbys)
 	}
 	desc->opaque = opaque;
 	return desc;
+}
+
+/* Let go of a scan's pins and memory. */
+static void
+end_scan(FaceScanOpaque *opaque)
+{
+	if (opaque->scan != NULL && opaque->scan->reader != NULL)
+		face_heap_reader_free(opaque->scan->reader);
+	opaque->scan = NULL;
+	MemoryContextReset(opaque->context);
 }
 
 /* The hashes of a key condition: one value, or those of an array. */
@@ -169,8 +180,7 @@ face_rescan(IndexScanDesc desc, ScanKey keys, int nkeys, ScanKey orderbys, int n
 	if (orderbys != NULL && desc->numberOfOrderBys > 0)
 		memmove(desc->orderByData, orderbys, desc->numberOfOrderBys * sizeof(ScanKeyData));
 
-	opaque->scan = NULL;
-	MemoryContextReset(opaque->context);
+	end_scan(opaque);
 	old = MemoryContextSwitchTo(opaque->context);
 	scan = palloc0(sizeof(FaceScan));
 	scan->index = desc->indexRelation;
@@ -205,30 +215,37 @@ add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *entry
 static void
 refine_all(FaceScan *scan)
 {
-	int			slots[BLCKSZ / sizeof(uint16)];
+	FaceRefineJob jobs[BLCKSZ / sizeof(uint16)];
 
 	for (int which = 0; which < scan->npages; which++)
 	{
 		const FaceScanPage *page = &scan->pages[which];
-		int			nslots = 0;
+		int			njobs = 0;
 
 		if (isinf(scan->page_lower[which]))
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		for (int slot = 0; slot < page->slots; slot++)
-			if (!isinf(scan->lower[page->base + slot]))
-				slots[nslots++] = slot;
-		face_refine_slots(scan, page, slots, nslots, add_match);
+		{
+			if (isinf(scan->lower[page->base + slot]))
+				continue;
+			jobs[njobs].page = which;
+			jobs[njobs++].slot = slot;
+		}
+		face_refine(scan, jobs, njobs, add_match);
 	}
 }
 
 static void
-start_scan(FaceScan *scan)
+start_scan(IndexScanDesc desc, FaceScan *scan)
 {
 	pgstat_count_index_scan(scan->index);
 	face_scan_pass(scan);
 	if (scan->orders && !scan->null_probe)
+	{
 		face_order_begin(scan);
+		scan->reader = face_heap_reader_create(desc->heapRelation, scan->index, desc->xs_snapshot);
+	}
 	else
 		refine_all(scan);
 	scan->started = true;
@@ -239,6 +256,7 @@ static bool
 next_row(FaceScan *scan, ItemPointer tid, double *distance, bool *isnull)
 {
 	*isnull = false;
+	*distance = 0;
 	if (scan->next_first < scan->nfirst)
 	{
 		/* Rows that cannot be compared come first: the operator will say so. */
@@ -276,7 +294,7 @@ face_gettuple(IndexScanDesc desc, ScanDirection dir)
 		elog(ERROR, "non-MVCC snapshots are not supported with facematch indexes");
 
 	if (!scan->started)
-		start_scan(scan);
+		start_scan(desc, scan);
 	found = next_row(scan, &desc->xs_heaptid, &distances[0].value, &distances[0].isnull);
 	if (found)
 	{
@@ -296,7 +314,7 @@ face_gettuple(IndexScanDesc desc, ScanDirection dir)
 		 */
 		if (desc->numberOfOrderBys > 0)
 			index_store_float8_orderby_distances(desc, opaque->orderby_types, distances,
-												 distances[0].isnull || scan->null_probe || !isinf(distances[0].value));
+													 desc->numberOfOrderBys > 1 && !isinf(distances[0].value));
 	}
 	face_last_scan = scan->counters;
 	MemoryContextSwitchTo(old);
@@ -311,7 +329,7 @@ face_getbitmap(IndexScanDesc desc, TIDBitmap *tbm)
 	MemoryContext old = MemoryContextSwitchTo(opaque->context);
 
 	if (!scan->started)
-		start_scan(scan);
+		start_scan(desc, scan);
 	for (Size i = 0; i < scan->nfirst; i++)
 		tbm_add_tuples(tbm, &scan->first[i], 1, true);
 	scan->counters.returned = scan->nfirst;
@@ -325,6 +343,7 @@ face_endscan(IndexScanDesc desc)
 {
 	FaceScanOpaque *opaque = desc->opaque;
 
+	end_scan(opaque);
 	MemoryContextDelete(opaque->context);
 	pfree(opaque);
 }

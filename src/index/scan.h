@@ -10,6 +10,7 @@
 
 #include "access/genam.h"
 #include "access/relscan.h"
+#include "lib/binaryheap.h"
 #include "lib/pairingheap.h"
 #include "nodes/tidbitmap.h"
 #include "utils/float.h"
@@ -24,6 +25,7 @@ typedef struct FaceScanCounters
 	uint64		pages;			/* sketch pages read */
 	uint64		sketches;		/* templates whose sketch was compared */
 	uint64		refined;		/* templates whose refinement code was compared */
+	uint64		measured;		/* templates read from the heap and compared exactly */
 	uint64		returned;		/* rows handed to the executor */
 } FaceScanCounters;
 
@@ -61,14 +63,32 @@ typedef struct FaceScanPage
 	BlockNumber refine_blocks[FACE_MAX_REFINE_PAGES];
 } FaceScanPage;
 
-/* A template whose refinement code was compared. */
+/* A template that passed its sketch: by bound in one heap, by distance in another. */
 typedef struct FaceCandidate
 {
 	pairingheap_node node;
-	double		safe_lower;
-	double		safe_upper;
+	double		bound;			/* safe lower bound, or the distance itself */
+	double		estimate;		/* middle of the bounds */
 	ItemPointerData tid;
 } FaceCandidate;
+
+/* A refined template beyond the frontier; few of these ever become candidates. */
+typedef struct FaceWaiting
+{
+	float		bound;			/* at most the safe lower bound */
+	float		estimate;
+	ItemPointerData tid;
+} FaceWaiting;
+
+/* A refinement code to look at. */
+typedef struct FaceRefineJob
+{
+	int			page;			/* in FaceScan.pages */
+	int			slot;
+} FaceRefineJob;
+
+/* Jobs done together, so that one waits for memory while others are fetched. */
+#define FACE_REFINE_BATCH 32
 
 typedef struct FaceScan
 {
@@ -111,28 +131,41 @@ typedef struct FaceScan
 
 	/* multi-step search: see order.c */
 	double		frontier;		/* every slot with a bound up to here is refined */
-	double		step;
 	uint64		emitted;
-	bool		seeded;
-	pairingheap *candidates;	/* refined, not returned */
-	pairingheap *pending;		/* returned, by safe_upper */
+	uint64		goal;			/* rows the consumer is expected to want */
+	double		limit;			/* where the frontier is heading */
+	FaceWaiting *waiting;		/* refined, with bounds beyond the limit of their time */
+	Size		nwaiting;
+	Size		max_waiting;
+	pairingheap *refined;		/* candidates by lower bound */
+	pairingheap *measured;		/* candidates by distance */
+	double	   *distances;		/* every distance measured, returned or not */
+	Size		ndistances;
+	Size		max_distances;
+	binaryheap *nearest;		/* the goal smallest of them, largest on top */
+	struct FaceHeapReader *reader;
 } FaceScan;
 
 /* pass.c */
 extern void face_scan_pass(FaceScan *scan);
 extern void face_scan_add_first(FaceScan *scan, const ItemPointerData *tid);
+extern void *face_grow(void *array, Size used, Size more, Size *max, Size element);
 
 /* refine.c */
 typedef void (*FaceRefineCallback) (FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *entry);
-extern void face_refine_slots(FaceScan *scan, const FaceScanPage *page, const int *slots, int nslots,
-							  FaceRefineCallback callback);
+extern void face_refine(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefineCallback callback);
+
+/* heap.c */
+typedef struct FaceHeapReader FaceHeapReader;
+extern FaceHeapReader *face_heap_reader_create(Relation heap, Relation index, Snapshot snapshot);
+extern const FaceEmbedding *face_heap_read(FaceHeapReader *reader, ItemPointer tid);
+extern void face_heap_reader_free(FaceHeapReader *reader);
 
 /* order.c */
 extern void face_order_begin(FaceScan *scan);
 extern bool face_order_next(FaceScan *scan, ItemPointer tid, double *distance);
 
-/* scan.c: facematch.miss_probability */
-extern double face_miss_probability;
+/* scan.c */
 extern FaceScanCounters face_last_scan;
 
 extern IndexScanDesc face_beginscan(Relation index, int nkeys, int norderbys);

@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * counters.c
+ *	  facematch.last_scan(): what this session's last index scan did.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+
+#include "compat.h"
+#include "index/scan.h"
+
+PG_FUNCTION_INFO_V1(facematch_last_scan);
+
+Datum
+facematch_last_scan(PG_FUNCTION_ARGS)
+{
+	const FaceScanCounters *counters = &face_last_scan;
+	const uint64 columns[] = {
+		counters->lists, counters->pages, counters->sketches,
+		counters->refined, counters->measured, counters->returned
+	};
+	Datum		values[lengthof(columns)];
+	bool		nulls[lengthof(columns)] = {false};
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	for (int i = 0; i < lengthof(columns); i++)
+		values[i] = Int64GetDatum((int64) columns[i]);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
