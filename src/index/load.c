@@ -77,8 +77,7 @@ next_refine_page(ListLoader *loader)
 
 	release_page(&loader->refine);
 	loader->refine = face_take_page(loader->writer->index);
-	face_refine_init(BufferGetPage(loader->refine), layout, loader->entry->list_id,
-					 FacePageGetOpaque(sketch)->stamp);
+	face_refine_init(BufferGetPage(loader->refine), loader->entry->list_id, FacePageGetOpaque(sketch)->stamp);
 	FaceSketchRefineBlocks(sketch, layout)[loader->slot / layout->refine_slots] =
 		BufferGetBlockNumber(loader->refine);
 }

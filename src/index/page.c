@@ -58,6 +58,14 @@ face_page_set_lower(Page page, Size end_offset)
 	((PageHeader) page)->pd_lower = (LocationIndex) end_offset;
 }
 
+/* Let the page's data reach at least to this offset. */
+void
+face_page_raise_lower(Page page, Size end_offset)
+{
+	if (((PageHeader) page)->pd_lower < end_offset)
+		face_page_set_lower(page, end_offset);
+}
+
 /* Is this a well-formed page of the given kind? */
 bool
 face_page_is(Page page, FacePageKind kind)
@@ -260,6 +268,8 @@ face_layout_compute(const FaceCodec *codec, FaceLayout *layout)
 	layout->refine_entry_size = MAXALIGN(offsetof(FaceRefineEntry, code) + codec->refine_bytes);
 	layout->refine_slots = FACE_PAGE_DATA_SIZE / layout->refine_entry_size;
 	layout->bitmap_offset = start + MAXALIGN(sizeof(FaceSketchHeader));
+	layout->scalars_offset = codec->block_bytes;
+	layout->block_stride = codec->block_bytes + sizeof(FaceBlockScalars);
 
 	/* As many blocks as fit; the bitmap and the page list grow with them. */
 	for (nblocks = FACE_PAGE_DATA_SIZE / codec->block_bytes; nblocks > 0; nblocks--)
@@ -268,9 +278,7 @@ face_layout_compute(const FaceCodec *codec, FaceLayout *layout)
 		layout->refine_pages = (layout->slots + layout->refine_slots - 1) / layout->refine_slots;
 		layout->refine_blocks_offset = INTALIGN(layout->bitmap_offset + (layout->slots + 7) / 8);
 		layout->blocks_offset = MAXALIGN(layout->refine_blocks_offset + sizeof(BlockNumber) * layout->refine_pages);
-		layout->scalars_offset = layout->blocks_offset + nblocks * codec->block_bytes;
-		layout->end_offset = layout->scalars_offset + sizeof(FaceBlockScalars) * nblocks;
-		if (layout->end_offset <= limit)
+		if (layout->blocks_offset + nblocks * layout->block_stride <= limit)
 			break;
 	}
 	if (nblocks == 0 || layout->refine_slots == 0 || layout->refine_pages > FACE_MAX_REFINE_PAGES)

@@ -149,7 +149,8 @@ typedef struct FaceBucketData
 
 /*
  * A sketch page: this header, a bitmap of slots in use, the block numbers of
- * its refinement pages, the interleaved blocks, the scalars.
+ * its refinement pages, then block by block the interleaved sketches and their
+ * scalars.
  */
 typedef struct FaceSketchHeader
 {
@@ -161,7 +162,7 @@ typedef struct FaceSketchHeader
 
 typedef struct FaceRefineEntry
 {
-	ItemPointerData tid;		/* invalid in a free slot */
+	ItemPointerData tid;		/* zero, so invalid, in a free slot */
 	uint16		unused;
 	FaceRefineScalars scalars;
 	uint8		code[FLEXIBLE_ARRAY_MEMBER];
@@ -177,8 +178,8 @@ typedef struct FaceLayout
 	Size		bitmap_offset;	/* from the page's start, as all of these */
 	Size		refine_blocks_offset;
 	Size		blocks_offset;
-	Size		scalars_offset;
-	Size		end_offset;
+	Size		block_stride;	/* a block's sketches, then its scalars */
+	Size		scalars_offset;	/* from the block's start */
 } FaceLayout;
 
 /* Small enough that one block of sketches fits a page. */
@@ -190,8 +191,10 @@ typedef struct FaceLayout
 #define FacePageGetSketchHeader(page) ((FaceSketchHeader *) PageGetContents(page))
 #define FaceSketchBitmap(page, layout) ((uint8 *) (page) + (layout)->bitmap_offset)
 #define FaceSketchRefineBlocks(page, layout) ((BlockNumber *) ((char *) (page) + (layout)->refine_blocks_offset))
-#define FaceSketchBlocks(page, layout) ((uint8 *) (page) + (layout)->blocks_offset)
-#define FaceSketchScalarsOf(page, layout) ((FaceBlockScalars *) ((char *) (page) + (layout)->scalars_offset))
+#define FaceSketchBlock(page, layout, i) \
+	((uint8 *) (page) + (layout)->blocks_offset + (Size) (i) * (layout)->block_stride)
+#define FaceSketchScalarsOf(page, layout, i) \
+	((FaceBlockScalars *) (FaceSketchBlock(page, layout, i) + (layout)->scalars_offset))
 #define FaceRefineEntryOf(page, layout, i) \
 	((FaceRefineEntry *) (PageGetContents(page) + (Size) (i) * (layout)->refine_entry_size))
 
@@ -199,6 +202,22 @@ static inline bool
 face_slot_used(const uint8 *bitmap, int slot)
 {
 	return (bitmap[slot >> 3] >> (slot & 7)) & 1;
+}
+
+/*
+ * Blocks of a sketch page up to its pd_lower: the rest has never been used.
+ * Pages fill from the front, so that WAL records, whose making costs time for
+ * every byte below pd_lower, stay cheap on pages that are not full.
+ */
+static inline int
+face_blocks_begun(Page page, const FaceLayout *layout)
+{
+	Size		lower = ((PageHeader) page)->pd_lower;
+
+	if (lower <= layout->blocks_offset)
+		return 0;
+	return Min((int) ((lower - layout->blocks_offset + layout->block_stride - 1) / layout->block_stride),
+			   layout->slots / FACE_BLOCK_SLOTS);
 }
 
 /* An epoch ready for work: layout, codec, centre.  Cached per backend. */
@@ -220,6 +239,7 @@ typedef struct FaceChainWalk
 /* page.c */
 extern void face_page_init(Page page, FacePageKind kind, uint64 list_id, uint64 stamp);
 extern void face_page_set_lower(Page page, Size end_offset);
+extern void face_page_raise_lower(Page page, Size end_offset);
 extern Buffer face_read_page(Relation index, BlockNumber blkno, int lockmode);
 extern Buffer face_read_page_extended(Relation index, BlockNumber blkno, int lockmode, BufferAccessStrategy strategy);
 extern void face_check_page(Relation index, Buffer buffer, FacePageKind kind);

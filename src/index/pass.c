@@ -116,23 +116,23 @@ static void
 blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float *lower)
 {
 	const FaceLayout *layout = &state->layout;
-	const int	nblocks = layout->slots / FACE_BLOCK_SLOTS;
-	const int	share = (BLCKSZ / nblocks + PG_CACHE_LINE_SIZE - 1) & ~(PG_CACHE_LINE_SIZE - 1);
-	const uint8 *blocks = FaceSketchBlocks(page, layout);
-	const FaceBlockScalars *scalars = FaceSketchScalarsOf(page, layout);
+	const int	nblocks = face_blocks_begun(page, layout);
+	const int	share = (BLCKSZ / Max(nblocks, 1) + PG_CACHE_LINE_SIZE - 1) & ~(PG_CACHE_LINE_SIZE - 1);
 
 	for (int i = 0; i < nblocks; i++)
 	{
 		if (next != NULL)
 			for (int offset = i * share; offset < Min((i + 1) * share, BLCKSZ); offset += CPU_CACHE_LINE)
 				__builtin_prefetch((char *) next + offset);
-		face_query_sketch_bounds(query, 1, blocks + i * state->codec->block_bytes, scalars + i,
+		face_query_sketch_bounds(query, 1, FaceSketchBlock(page, layout, i), FaceSketchScalarsOf(page, layout, i),
 								 lower + i * FACE_BLOCK_SLOTS);
 	}
 
 	/* A damaged page can give no number: let it be refined, which tells. */
-	for (int slot = 0; slot < layout->slots; slot++)
+	for (int slot = 0; slot < nblocks * FACE_BLOCK_SLOTS; slot++)
 		lower[slot] = lower[slot] >= -FLT_MAX ? lower[slot] : -FLT_MAX;
+	for (int slot = nblocks * FACE_BLOCK_SLOTS; slot < layout->slots; slot++)
+		lower[slot] = get_float4_infinity();
 }
 
 /* Put infinity where a condition's bound is beyond its limit. */

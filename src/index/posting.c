@@ -98,16 +98,14 @@ face_sketch_init(Page page, const FaceLayout *layout, int epoch, uint64 list_id,
 	refine_blocks = FaceSketchRefineBlocks(page, layout);
 	for (int i = 0; i < layout->refine_pages; i++)
 		refine_blocks[i] = InvalidBlockNumber;
-	face_page_set_lower(page, layout->end_offset);
+	face_page_set_lower(page, layout->blocks_offset);
 }
 
 void
-face_refine_init(Page page, const FaceLayout *layout, uint64 list_id, uint64 stamp)
+face_refine_init(Page page, uint64 list_id, uint64 stamp)
 {
 	face_page_init(page, FACE_PAGE_REFINE, list_id, stamp);
-	for (int i = 0; i < layout->refine_slots; i++)
-		ItemPointerSetInvalid(&FaceRefineEntryOf(page, layout, i)->tid);
-	face_page_set_lower(page, (char *) FaceRefineEntryOf(page, layout, layout->refine_slots) - (char *) page);
+	face_page_set_lower(page, PageGetContents(page) - (char *) page);
 }
 
 /* First free slot of a sketch page, or -1. */
@@ -130,13 +128,14 @@ face_slot_fill(const FaceEpochState *state, Page sketch, Page refine, int slot,
 {
 	const FaceLayout *layout = &state->layout;
 	FaceRefineEntry *entry = FaceRefineEntryOf(refine, layout, slot % layout->refine_slots);
+	const int	block = slot / FACE_BLOCK_SLOTS;
 
+	face_page_raise_lower(sketch, (char *) FaceSketchBlock(sketch, layout, block + 1) - (char *) sketch);
+	face_page_raise_lower(refine, (char *) entry + layout->refine_entry_size - (char *) refine);
 	FaceSketchBitmap(sketch, layout)[slot >> 3] |= 1 << (slot & 7);
 	FacePageGetSketchHeader(sketch)->used++;
-	face_block_put(state->codec,
-				   FaceSketchBlocks(sketch, layout) + slot / FACE_BLOCK_SLOTS * state->codec->block_bytes,
-				   &FaceSketchScalarsOf(sketch, layout)[slot / FACE_BLOCK_SLOTS],
-				   slot % FACE_BLOCK_SLOTS, codes);
+	face_block_put(state->codec, FaceSketchBlock(sketch, layout, block),
+				   FaceSketchScalarsOf(sketch, layout, block), slot % FACE_BLOCK_SLOTS, codes);
 	entry->tid = *tid;
 	entry->scalars = codes->refine_scalars;
 	memcpy(entry->code, codes->refine, state->codec->refine_bytes);
@@ -151,12 +150,9 @@ face_slot_clear(const FaceEpochState *state, Page sketch, Page refine, int slot)
 
 	FaceSketchBitmap(sketch, layout)[slot >> 3] &= ~(1 << (slot & 7));
 	FacePageGetSketchHeader(sketch)->used--;
-	face_block_clear(state->codec,
-					 FaceSketchBlocks(sketch, layout) + slot / FACE_BLOCK_SLOTS * state->codec->block_bytes,
-					 &FaceSketchScalarsOf(sketch, layout)[slot / FACE_BLOCK_SLOTS],
-					 slot % FACE_BLOCK_SLOTS);
+	face_block_clear(state->codec, FaceSketchBlock(sketch, layout, slot / FACE_BLOCK_SLOTS),
+					 FaceSketchScalarsOf(sketch, layout, slot / FACE_BLOCK_SLOTS), slot % FACE_BLOCK_SLOTS);
 	memset(entry, 0, layout->refine_entry_size);
-	ItemPointerSetInvalid(&entry->tid);
 }
 
 /* -------------------------------------------------------------------------
@@ -200,7 +196,7 @@ put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPoint
 	refine = GenericXLogRegisterBuffer(xlog, refine_buffer, fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
 	if (fresh)
 	{
-		face_refine_init(refine, &state->layout, opaque->list_id, opaque->stamp);
+		face_refine_init(refine, opaque->list_id, opaque->stamp);
 		FaceSketchRefineBlocks(sketch, &state->layout)[which] = BufferGetBlockNumber(refine_buffer);
 	}
 	face_slot_fill(state, sketch, refine, slot, codes, tid);
