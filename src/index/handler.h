@@ -26,6 +26,9 @@ extern IndexBulkDeleteResult *face_bulkdelete(IndexVacuumInfo *info, IndexBulkDe
 											  IndexBulkDeleteCallback callback, void *callback_state);
 extern IndexBulkDeleteResult *face_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats);
 
+/* learn.c */
+extern void face_learn_centres(Relation index);
+
 /* cost.c */
 extern void face_costestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startup_cost,
 							  Cost *total_cost, Selectivity *selectivity, double *correlation, double *pages);

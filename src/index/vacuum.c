@@ -351,7 +351,18 @@ face_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDe
 	return stats;
 }
 
-/* Put every free page into the free space map, and count. */
+static void
+learn_in_private_memory(Relation index)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "facematch centres", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	face_learn_centres(index);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* Put every free page into the free space map, count, and learn centres. */
 IndexBulkDeleteResult *
 face_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
@@ -383,6 +394,7 @@ face_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 		UnlockReleaseBuffer(buffer);
 	}
 	IndexFreeSpaceMapVacuum(info->index);
+	learn_in_private_memory(info->index);
 	stats->num_pages = nblocks;
 	stats->num_index_tuples = ntuples;
 	stats->estimated_count = false;
