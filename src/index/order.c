@@ -39,6 +39,9 @@
  */
 #define SEEDS_PER_ROW 64
 
+/* But no more than this share of all: a small gallery is swept as quickly. */
+#define SEED_SHARE (1.0 / 32)
+
 /* Bisections that find a rank among bounds closely enough. */
 #define RANK_STEPS 12
 
@@ -356,6 +359,8 @@ anything_left(const FaceScan *scan)
 static void
 advance_frontier(FaceScan *scan)
 {
+	uint64		seeds;
+
 	while (scan->emitted >= scan->goal)
 		scan->goal = scan->goal == 1 ? 3 : scan->goal * 10 / 3;
 
@@ -363,7 +368,8 @@ advance_frontier(FaceScan *scan)
 	for (Size i = 0; i < scan->ndistances; i++)
 		note_nearest(scan, scan->distances[i]);
 	set_limit(scan, waiting_bound(scan, scan->goal * 2));
-	while (scan->counters.refined < scan->goal * SEEDS_PER_ROW && anything_left(scan))
+	seeds = Min(scan->goal * SEEDS_PER_ROW, (uint64) (scan->counters.sketches * SEED_SHARE) + 1);
+	while (scan->counters.refined < seeds && anything_left(scan))
 		refine_seeds(scan);
 	while (isinf(goal_distance(scan)) ||
 		   (!pairingheap_is_empty(scan->refined) && heap_top(scan->refined)->estimate < goal_distance(scan)))
