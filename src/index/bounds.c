@@ -231,7 +231,8 @@ FaceQuery *
 face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbedding *probe,
 				  FaceMetric metric, double miss_probability)
 {
-	FaceQuery  *q = palloc(sizeof(FaceQuery));
+	Size		tables = (Size) codec->groups * TABLE_ENTRIES;
+	FaceQuery  *q = palloc(sizeof(FaceQuery) + sizeof(int16) * codec->padded + tables);
 	float	   *direction = palloc(sizeof(float) * codec->padded);
 	double		share = miss_probability / 2;	/* one for the sketch, one for the refinement */
 
@@ -239,8 +240,8 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	q->centre = centre;
 	q->metric = metric;
 	q->probe_norm = probe->norm;
-	q->tables = palloc((Size) codec->groups * TABLE_ENTRIES);
-	q->refine_query = palloc(sizeof(int16) * codec->padded);
+	q->refine_query = (int16 *) (q + 1);
+	q->tables = (uint8 *) (q->refine_query + codec->padded);
 
 	/* the complement of the template's residual has one dimension less */
 	q->width = face_sphere_quantile(codec->padded - 1, share);

@@ -81,7 +81,7 @@ typedef struct FaceQuery FaceQuery;
 
 /*
  * All functions palloc in the current memory context.  A query keeps pointers
- * to its codec and centre.
+ * to its codec and centre; query and codes are one chunk each, for pfree.
  */
 extern FaceCodec *face_codec_create(int dims, uint64 seed);
 extern void face_codec_rotate(const FaceCodec *codec, const FaceEmbedding *e, bool unit, float *out);	/* out: padded */

@@ -3,13 +3,17 @@
  * rotation.c
  *	  A seeded random rotation in n log n additions.
  *
- * Each round flips random signs and applies a Hadamard transform.  Where the
- * size is no power of two, the transform takes the leading and the trailing
- * largest power of two in turn, and every round ends by mixing the two halves
- * of the vector.  Every step is orthogonal, so lengths and angles are kept;
- * the additions have one fixed order, so the result has the same bits on
- * every CPU.  docs/exactness.md tests how near this comes to a rotation drawn
- * uniformly.
+ * Each round flips random signs, applies a Hadamard transform, and turns every
+ * pair of elements half a vector apart through a random angle.  Where the size
+ * is no power of two, signs and transform are applied twice, to the leading and
+ * then to the trailing largest power of two, so that every round spreads every
+ * element.  Every step is orthogonal, so lengths and angles are
+ * kept; all arithmetic is correctly rounded and in one order, so the result
+ * has the same bits on every CPU.
+ *
+ * Without the angles, a template of few components would land on a lattice, as
+ * everything would be a sum of +1 and -1: its code could be exact, and the
+ * error of the templates beside it no longer random (docs/exactness.md).
  *
  *-------------------------------------------------------------------------
  */
@@ -19,17 +23,20 @@
 
 #include "index/vec4.h"
 
-/* measured in docs/exactness.md: errors of sparse inputs are as of a uniform rotation */
-#define ROUNDS_POWER_OF_TWO 3
-#define ROUNDS_OTHER		4
+/* With two, sparse templates are not yet spread as by a uniform rotation (test/unit/test_rotation.c). */
+#define ROUNDS				3
+
+#define TWO_TO_63			9223372036854775808.0
 
 struct FaceRotation
 {
 	int			padded;
 	int			block;			/* largest power of two <= padded */
-	int			rounds;
+	int			transforms;		/* in a round: one, or leading and trailing block */
 	float		block_scale;	/* makes the transform of one block orthogonal */
-	int32		signs[FLEXIBLE_ARRAY_MEMBER];	/* rounds * padded, sign bits */
+	int32	   *signs;			/* ROUNDS * transforms * padded, sign bits */
+	float	   *cosines;		/* ROUNDS * padded / 2 */
+	float	   *sines;
 };
 
 int
@@ -49,31 +56,60 @@ next_random(uint64 *state)
 	return z ^ (z >> 31);
 }
 
+static void
+draw_signs(int n, int32 *signs, uint64 *state)
+{
+	for (int i = 0; i < n; i += 64)
+	{
+		uint64		bits = next_random(state);
+
+		for (int j = 0; j < 64; j++)
+			signs[i + j] = ((bits >> j) & 1) ? PG_INT32_MIN : 0;
+	}
+}
+
+/*
+ * Angles up to 90 degrees either way, through the tangent of their half: the
+ * C library's sine may differ in its last bit between machines.
+ */
+static void
+draw_angles(int n, float *cosines, float *sines, uint64 *state)
+{
+	for (int i = 0; i < n; i++)
+	{
+		double		tangent = (double) (int64) next_random(state) / TWO_TO_63;
+		double		scale = 1.0 / (1.0 + tangent * tangent);
+
+		cosines[i] = (float) ((1.0 - tangent * tangent) * scale);
+		sines[i] = (float) (2.0 * tangent * scale);
+	}
+}
+
 FaceRotation *
 face_rotation_create(int dims, uint64 seed)
 {
 	int			padded = face_rotation_padded(dims);
 	int			block = FACE_ROTATION_UNIT;
-	int			rounds;
+	int			nsigns;
+	int			nangles;
 	FaceRotation *rotation;
 	uint64		state = seed;
 
 	while (block * 2 <= padded)
 		block *= 2;
-	rounds = (block == padded) ? ROUNDS_POWER_OF_TWO : ROUNDS_OTHER;
+	nsigns = ROUNDS * (block == padded ? 1 : 2) * padded;
+	nangles = ROUNDS * padded / 2;
 
-	rotation = palloc(offsetof(FaceRotation, signs) + sizeof(int32) * rounds * padded);
+	rotation = palloc(sizeof(FaceRotation) + sizeof(int32) * nsigns + 2 * sizeof(float) * nangles);
 	rotation->padded = padded;
 	rotation->block = block;
-	rotation->rounds = rounds;
+	rotation->transforms = block == padded ? 1 : 2;
 	rotation->block_scale = (float) (1.0 / sqrt(block));
-	for (int i = 0; i < rounds * padded; i += 64)
-	{
-		uint64		bits = next_random(&state);
-
-		for (int j = 0; j < 64; j++)
-			rotation->signs[i + j] = ((bits >> j) & 1) ? PG_INT32_MIN : 0;
-	}
+	rotation->signs = (int32 *) (rotation + 1);
+	rotation->cosines = (float *) (rotation->signs + nsigns);
+	rotation->sines = rotation->cosines + nangles;
+	draw_signs(nsigns, rotation->signs, &state);
+	draw_angles(nangles, rotation->cosines, rotation->sines, &state);
 	return rotation;
 }
 
@@ -119,9 +155,9 @@ hadamard_two_steps(float *x, int n, int h)
 	}
 }
 
-/* (a, b) -> (a + b, a - b) * scale over the two halves of x[0 .. n - 1] */
+/* The transform's last step alone, where their number is odd. */
 static void
-mix_halves(float *x, int n, float scale)
+hadamard_last_step(float *x, int n)
 {
 	int			h = n / 2;
 
@@ -130,8 +166,26 @@ mix_halves(float *x, int n, float scale)
 		Vec4		a = vec4_load(x + i);
 		Vec4		b = vec4_load(x + i + h);
 
-		vec4_store(x + i, (a + b) * scale);
-		vec4_store(x + i + h, (a - b) * scale);
+		vec4_store(x + i, a + b);
+		vec4_store(x + i + h, a - b);
+	}
+}
+
+/* Turn each pair (x[i], x[i + n / 2]) through its angle. */
+static void
+turn_pairs(float *x, int n, const float *cosines, const float *sines)
+{
+	int			h = n / 2;
+
+	for (int i = 0; i < h; i += VEC4_WIDTH)
+	{
+		Vec4		a = vec4_load(x + i);
+		Vec4		b = vec4_load(x + i + h);
+		Vec4		c = vec4_load(cosines + i);
+		Vec4		s = vec4_load(sines + i);
+
+		vec4_store(x + i, a * c - b * s);
+		vec4_store(x + i + h, a * s + b * c);
 	}
 }
 
@@ -145,7 +199,7 @@ hadamard(float *x, int n)
 	for (; h * 4 <= n; h *= 4)
 		hadamard_two_steps(x, n, h);
 	if (h < n)
-		mix_halves(x, n, 1.0f);
+		hadamard_last_step(x, n);
 }
 
 static void
@@ -160,23 +214,34 @@ flip_signs(float *x, int n, const int32 *signs, float scale)
 	}
 }
 
+/* The transform of the block at offset, all signs before it. */
+static void
+transform(const FaceRotation *rotation, float *x, int offset, const int32 *signs)
+{
+	int			end = offset + rotation->block;
+
+	/* the block's scale is applied to it together with the signs */
+	flip_signs(x, offset, signs, 1.0f);
+	flip_signs(x + offset, rotation->block, signs + offset, rotation->block_scale);
+	flip_signs(x + end, rotation->padded - end, signs + end, 1.0f);
+	hadamard(x + offset, rotation->block);
+}
+
 void
 face_rotation_apply(const FaceRotation *rotation, float *x)
 {
 	int			n = rotation->padded;
-	int			rest = n - rotation->block;
+	const int32 *signs = rotation->signs;
 
-	for (int round = 0; round < rotation->rounds; round++)
+	for (int round = 0; round < ROUNDS; round++)
 	{
-		int			offset = (round % 2 == 0) ? 0 : rest;
-		const int32 *signs = rotation->signs + (Size) round * n;
+		Size		first_pair = (Size) round * n / 2;
 
-		/* the block's scale is applied to it together with the signs */
-		flip_signs(x, offset, signs, 1.0f);
-		flip_signs(x + offset, rotation->block, signs + offset, rotation->block_scale);
-		flip_signs(x + offset + rotation->block, rest - offset, signs + offset + rotation->block, 1.0f);
-		hadamard(x + offset, rotation->block);
-		if (rest > 0)
-			mix_halves(x, n, (float) M_SQRT1_2);
+		for (int i = 0; i < rotation->transforms; i++)
+		{
+			transform(rotation, x, i == 0 ? 0 : n - rotation->block, signs);
+			signs += n;
+		}
+		turn_pairs(x, n, rotation->cosines + first_pair, rotation->sines + first_pair);
 	}
 }

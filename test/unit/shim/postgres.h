@@ -18,6 +18,7 @@
 typedef int64_t int64;
 typedef float float4;
 
+#define PG_VERSION_NUM	150000	/* what compat.h takes for the oldest: needs nothing else */
 #define FLEXIBLE_ARRAY_MEMBER
 #define BITS_PER_BYTE	8
 #define PG_INT16_MAX	INT16_MAX
