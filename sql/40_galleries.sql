@@ -140,7 +140,7 @@ CREATE TABLE facematch.reference (
 	source			text NOT NULL,
 	quality			smallint,
 	enrolled_at		timestamptz NOT NULL DEFAULT now(),
-	purge_after		timestamptz,
+	purge_after		timestamptz NOT NULL,
 	CONSTRAINT reference_pkey PRIMARY KEY (reference_id),
 	CONSTRAINT reference_is_whole CHECK
 		(facematch.reference_fault(gallery_id, subject_id, retention_class, embedding, source, quality, enrolled_at) IS NULL),
@@ -158,10 +158,12 @@ COMMENT ON COLUMN facematch.reference.dims IS 'dimensions of the template, compu
 COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, earlier encounter…';
 COMMENT ON COLUMN facematch.reference.quality IS 'quality of the photograph, 0 to 100, in the manner of ISO/IEC 29794-5; NULL if it was not assessed';
 COMMENT ON COLUMN facematch.reference.enrolled_at IS 'when the template was enrolled';
-COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the reference is no candidate, whether or not it has been purged; NULL if no deadline applies';
+COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the reference is no candidate, whether or not it has been purged; infinity if no deadline applies. Computed from the retention rules; it can be brought nearer, never pushed away';
 
 CREATE INDEX reference_gallery_id_idx ON facematch.reference (gallery_id);
 CREATE INDEX reference_subject_id_idx ON facematch.reference (subject_id);
+-- What will be due, in the order of a purge.
+CREATE INDEX reference_purge_after_idx ON facematch.reference (purge_after) WHERE purge_after < 'infinity';
 
 CREATE FUNCTION facematch.refuse_reference() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -69,7 +69,7 @@ BEGIN
 		  FROM facematch.reference r
 		  WHERE r.gallery_id = searched.gallery_id
 			AND @extschema@.face_match(r.embedding, probe, threshold)
-			AND (r.purge_after IS NULL OR r.purge_after > moment)
+			AND r.purge_after > moment
 		  ORDER BY r.embedding OPERATOR(@extschema@.<=>) probe
 		  FETCH FIRST max_candidates ROWS WITH TIES) c
 	ORDER BY c.distance, c.reference_id
@@ -88,7 +88,7 @@ DECLARE
 	compared facematch.gallery;
 BEGIN
 	SELECT r.* INTO reference FROM facematch.reference r
-	WHERE r.reference_id = verify.reference_id AND (r.purge_after IS NULL OR r.purge_after > clock_timestamp());
+	WHERE r.reference_id = verify.reference_id AND r.purge_after > clock_timestamp();
 	IF NOT FOUND THEN
 		IF probe IS NULL THEN
 			PERFORM facematch.check_comparison(probe, NULL, NULL);

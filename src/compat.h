@@ -52,4 +52,13 @@
 #define face_relation_file(relation)	((relation)->rd_node)
 #endif
 
+/* 18 counts an index's searches; needs access/genam.h */
+#if PG_VERSION_NUM >= 180000
+#define face_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
+#else
+#define face_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, nkeys, norderbys)
+#endif
+
 #endif							/* FACEMATCH_COMPAT_H */

@@ -11,6 +11,8 @@
 #include "fmgr.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
+#include "retention/facts.h"
+#include "retention/skip.h"
 #include "simd/simd.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -88,6 +90,9 @@ _PG_init(void)
 							 NULL,
 							 NULL,
 							 NULL);
+
+	face_facts_init();
+	face_skip_init();
 
 	MarkGUCPrefixReserved("facematch");
 }

@@ -41,22 +41,22 @@ INSERT INTO hostile (expected, statement) VALUES
 ('23503', $$UPDATE facematch.gallery SET model_tag = 8 WHERE name = 'XX1'$$),
 ('23503', $$UPDATE facematch.gallery SET dims = 4 WHERE name = 'XX1'$$),
 -- references
-('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'c', '8:[1,2,3]', 's')$$),
-('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'c', '8:[1,2,3,4]', 's')$$),
-('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'c', '7:[1,2]', 's')$$),
-('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'c', '[1,2,3,4]', 's')$$),
-('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (99, gen_random_uuid(), 'c', '7:[1,2,3]', 's')$$),
-('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (99, gen_random_uuid(), 'c', '[1,2,3]', 's')$$),
-('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (NULL, gen_random_uuid(), 'c', '7:[1,2,3]', 's')$$),
-('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'c', NULL, 's')$$),
-('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, NULL, 'c', '7:[1,2,3]', 's')$$),
+('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'watchlist', '8:[1,2,3]', 's')$$),
+('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'watchlist', '8:[1,2,3,4]', 's')$$),
+('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'watchlist', '7:[1,2]', 's')$$),
+('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'watchlist', '[1,2,3,4]', 's')$$),
+('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (99, gen_random_uuid(), 'watchlist', '7:[1,2,3]', 's')$$),
+('23503', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (99, gen_random_uuid(), 'watchlist', '[1,2,3]', 's')$$),
+('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (NULL, gen_random_uuid(), 'watchlist', '7:[1,2,3]', 's')$$),
+('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'watchlist', NULL, 's')$$),
+('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, NULL, 'watchlist', '7:[1,2,3]', 's')$$),
 ('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), NULL, '7:[1,2,3]', 's')$$),
 ('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), '', '7:[1,2,3]', 's')$$),
-('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'c', '7:[1,2,3]', '')$$),
-('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, quality) VALUES (1, gen_random_uuid(), 'c', '7:[1,2,3]', 's', 101)$$),
-('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, quality) VALUES (1, gen_random_uuid(), 'c', '7:[1,2,3]', 's', -1)$$),
-('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at) VALUES (1, gen_random_uuid(), 'c', '7:[1,2,3]', 's', 'infinity')$$),
-('428C9', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, model_tag) VALUES (1, gen_random_uuid(), 'c', '7:[1,2,3]', 's', 7)$$),
+('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'watchlist', '7:[1,2,3]', '')$$),
+('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, quality) VALUES (1, gen_random_uuid(), 'watchlist', '7:[1,2,3]', 's', 101)$$),
+('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, quality) VALUES (1, gen_random_uuid(), 'watchlist', '7:[1,2,3]', 's', -1)$$),
+('23514', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at) VALUES (1, gen_random_uuid(), 'watchlist', '7:[1,2,3]', 's', 'infinity')$$),
+('428C9', $$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, model_tag) VALUES (1, gen_random_uuid(), 'watchlist', '7:[1,2,3]', 's', 7)$$),
 -- what exists and is used cannot become something else
 ('23503', $$UPDATE facematch.gallery SET model = 'four' WHERE name = 'held'$$),
 ('23503', $$UPDATE facematch.model SET tag = 9 WHERE name = 'three'$$),
@@ -69,7 +69,7 @@ INSERT INTO hostile (expected, statement) VALUES
 
 INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('held', 'watchlist', 'three', 0.5);
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
-SELECT gallery_id, gen_random_uuid(), 'c', e::face_embedding, 's' FROM facematch.gallery, unnest(ARRAY['[1,2,3]', '7:[3,2,1]']) e WHERE name = 'held';
+SELECT gallery_id, gen_random_uuid(), 'watchlist', e::face_embedding, 's' FROM facematch.gallery, unnest(ARRAY['[1,2,3]', '7:[3,2,1]']) e WHERE name = 'held';
 SELECT embedding, model_tag, dims FROM facematch.reference ORDER BY reference_id;
 
 DO $$
@@ -109,10 +109,10 @@ SELECT name, kind, model, model_tag, dims, min_similarity FROM facematch.gallery
 
 -- COPY goes the same way.
 COPY facematch.reference (gallery_id, subject_id, retention_class, embedding, source) FROM STDIN;
-1	00000000-0000-8000-8000-000000000001	c	[0,0,1]	s
+1	00000000-0000-8000-8000-000000000001	watchlist	[0,0,1]	s
 \.
 COPY facematch.reference (gallery_id, subject_id, retention_class, embedding, source) FROM STDIN;
-1	00000000-0000-8000-8000-000000000001	c	9:[0,0,1]	s
+1	00000000-0000-8000-8000-000000000001	watchlist	9:[0,0,1]	s
 \.
 SELECT embedding FROM facematch.reference WHERE gallery_id = 1;
 

@@ -4,9 +4,9 @@ INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 7, 2);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('G', 'flight', 'two', 0.5), ('H', 'flight', 'two', 0.5), ('empty', 'flight', 'two', 0.5);
 -- On a circle: reference n of G stands at 10n degrees; H has ten at the same place, in two magnitudes, and two more.
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
-SELECT 1, lpad(n::text, 32, '0')::uuid, 'c', ARRAY[cosd(10 * n), sind(10 * n)]::face_embedding, 's' FROM generate_series(0, 17) n;
+SELECT 1, lpad(n::text, 32, '0')::uuid, 'watchlist', ARRAY[cosd(10 * n), sind(10 * n)]::face_embedding, 's' FROM generate_series(0, 17) n;
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
-SELECT 2, gen_random_uuid(), 'c', e::face_embedding, 's'
+SELECT 2, gen_random_uuid(), 'watchlist', e::face_embedding, 's'
 FROM (VALUES (1, '[0,4]'), (2, '[1,1]')) v(o, e), generate_series(1, 5) n ORDER BY n, o;
 
 SELECT rank, reference_id, right(subject_id::text, 2) AS subject, round(similarity::numeric, 3) AS similarity

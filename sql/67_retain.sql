@@ -1,0 +1,155 @@
+/*
+ * The same retention on a user's own table.
+ */
+
+-- A trigger, policy or column name of the user's is quoted wherever it goes into a statement.
+CREATE FUNCTION facematch.only_column(table_name regclass, of_type regtype) RETURNS name
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	names name[] := ARRAY(SELECT a.attname FROM pg_attribute a
+						  WHERE a.attrelid = only_column.table_name AND a.atttypid = of_type AND a.attnum > 0 AND NOT a.attisdropped);
+BEGIN
+	RETURN CASE WHEN cardinality(names) = 1 THEN names[1] END;
+END
+$$;
+COMMENT ON FUNCTION facematch.only_column(regclass, regtype) IS 'the column of a type, if the table has exactly one; else NULL';
+
+CREATE FUNCTION facematch.check_column(table_name regclass, column_name name, of_types regtype[], purpose text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found regtype := (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = check_column.table_name AND a.attname = column_name
+					  AND a.attnum > 0 AND NOT a.attisdropped);
+BEGIN
+	IF found IS NULL THEN
+		RAISE undefined_column USING
+			MESSAGE = format('table %s has no column %I for the %s', table_name, column_name, purpose),
+			HINT = 'Name the column in the call of facematch.retain().';
+	ELSIF found <> ALL (of_types) THEN
+		RAISE datatype_mismatch USING
+			MESSAGE = format('column %I of table %s is of type %s', column_name, table_name, found),
+			HINT = format('The %s needs one of: %s.', purpose, array_to_string(of_types, ', '));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch.check_column(regclass, name, regtype[], text) IS 'refuses a column that is missing (42703) or of another type (42804)';
+
+CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id', class_column name DEFAULT 'retention_class',
+								 recorded_column name DEFAULT 'recorded_at', subject_column name DEFAULT 'subject_id',
+								 template_column name DEFAULT NULL, gallery_column name DEFAULT NULL,
+								 verified_column name DEFAULT NULL, anchor_column name DEFAULT NULL) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	relation pg_class;
+	arguments text;
+BEGIN
+	SELECT c.* INTO STRICT relation FROM pg_class c WHERE c.oid = table_name;
+	IF relation.relkind NOT IN ('r', 'p') OR relation.relispartition OR relation.relnamespace = 'facematch'::regnamespace THEN
+		RAISE wrong_object_type USING
+			MESSAGE = format('%s cannot be put under retention', table_name),
+			HINT = 'Attach an ordinary or a partitioned table of your own; of a partition, the table it is part of.';
+	ELSIF EXISTS (SELECT FROM facematch.retained r WHERE r.table_name = retain.table_name) THEN
+		RAISE duplicate_object USING
+			MESSAGE = format('table %s is under retention already', table_name),
+			HINT = 'facematch.release() detaches it.';
+	END IF;
+	template_column := coalesce(template_column, facematch.only_column(table_name, '@extschema@.face_embedding'::regtype));
+	PERFORM facematch.check_column(table_name, key_column, '{int2,int4,int8,text,varchar,uuid}', 'key');
+	PERFORM facematch.check_column(table_name, class_column, '{text}', 'retention class');
+	PERFORM facematch.check_column(table_name, recorded_column, '{timestamptz}', 'time of recording');
+	PERFORM facematch.check_column(table_name, subject_column, '{uuid}', 'pseudonym') WHERE subject_column IS NOT NULL;
+	PERFORM facematch.check_column(table_name, gallery_column, '{int8}', 'gallery') WHERE gallery_column IS NOT NULL;
+	PERFORM facematch.check_column(table_name, verified_column, '{timestamptz}', 'time of verification') WHERE verified_column IS NOT NULL;
+	PERFORM facematch.check_column(table_name, anchor_column, '{timestamptz}', 'anchor') WHERE anchor_column IS NOT NULL;
+	IF template_column IS NULL THEN
+		RAISE undefined_column USING
+			MESSAGE = format('table %s does not have exactly one column of type face_embedding', table_name),
+			HINT = 'Name it: template_column => ''…''.';
+	END IF;
+	PERFORM facematch.check_column(table_name, template_column, ARRAY['@extschema@.face_embedding'::regtype], 'template');
+
+	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', table_name);
+	EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS purge_after timestamptz', table_name);
+	PERFORM facematch.check_column(table_name, 'purge_after', '{timestamptz}', 'deadline');
+	INSERT INTO facematch.retained (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
+									gallery_column, verified_column, anchor_column, row_security)
+	VALUES (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
+			gallery_column, verified_column, anchor_column, NOT relation.relrowsecurity);
+
+	SELECT string_agg(quote_literal(name || '=' || value), ', ') INTO arguments
+	FROM (VALUES ('what', what), ('key', key_column::text), ('class', class_column::text), ('recorded', recorded_column::text),
+				 ('purge', 'purge_after'), ('subject', subject_column::text), ('template', template_column::text), ('gallery', gallery_column::text),
+				 ('verified', verified_column::text), ('anchor', anchor_column::text)) a (name, value)
+	WHERE value IS NOT NULL;
+	EXECUTE format('CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
+				   ' FOR EACH ROW EXECUTE FUNCTION facematch.guard(%s)', table_name, arguments);
+	EXECUTE format('CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %s'
+				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch.report_skipped()', table_name);
+	EXECUTE format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
+				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch.refuse_change()', table_name);
+	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate', table_name);
+	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go.
+	EXECUTE format('UPDATE %s SET purge_after = purge_after', table_name);
+	IF subject_column IS NOT NULL THEN
+		EXECUTE format('DELETE FROM %s t WHERE EXISTS (SELECT FROM facematch.opt_out o WHERE o.subject_id = t.%I AND o.revoked_at IS NULL'
+					   ' AND (o.until IS NULL OR o.until > clock_timestamp()) AND (o.gallery_id IS NULL OR o.gallery_id = %s))',
+					   table_name, subject_column, CASE WHEN gallery_column IS NULL THEN 'NULL' ELSE format('t.%I', gallery_column) END);
+	END IF;
+	EXECUTE format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL', table_name);
+	EXECUTE format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name);
+
+	IF NOT relation.relrowsecurity THEN
+		EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', table_name);
+		EXECUTE format('CREATE POLICY facematch_open ON %s USING (true) WITH CHECK (true)', table_name);
+	END IF;
+	EXECUTE format('CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true)', table_name);
+END
+$$;
+COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) IS
+	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), and computes the deadlines of the rows that are there. Partitioned tables too. Run it as the table''s owner who may write facematch.retained. Missing column: 42703; of another type: 42804; a class without a rule: 23503; attached already: 42710';
+REVOKE ALL ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) FROM PUBLIC;
+
+CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t facematch.retained;
+BEGIN
+	DELETE FROM facematch.retained r WHERE r.table_name = release.table_name AND NOT r.shipped RETURNING * INTO t;
+	IF NOT FOUND THEN
+		RAISE undefined_object USING
+			MESSAGE = format('table %s was not attached', table_name),
+			HINT = 'facematch.attached lists the tables that can be released.';
+	END IF;
+	EXECUTE format('DROP TRIGGER IF EXISTS facematch_20_guard ON %s', table_name);
+	EXECUTE format('DROP TRIGGER IF EXISTS facematch_30_skipped ON %s', table_name);
+	EXECUTE format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s', table_name);
+	EXECUTE format('DROP POLICY IF EXISTS facematch_due ON %s', table_name);
+	IF t.row_security THEN
+		EXECUTE format('DROP POLICY IF EXISTS facematch_open ON %s', table_name);
+		EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name);
+	END IF;
+	EXECUTE format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL', table_name);
+	PERFORM facematch.write_audit('table_released', jsonb_build_object('table', table_name::text, 'what', t.what));
+END
+$$;
+COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: triggers and policies go, rows and their purge_after stay. Logged. Not attached: 42704';
+REVOKE ALL ON FUNCTION facematch.release(regclass) FROM PUBLIC;
+
+CREATE VIEW facematch.attached AS
+	SELECT r.table_name, r.what, r.key_column, r.class_column, r.recorded_column, r.subject_column, r.template_column, r.gallery_column,
+		   r.verified_column, r.anchor_column
+	FROM facematch.retained r JOIN pg_catalog.pg_class c ON c.oid = r.table_name WHERE NOT r.shipped;
+COMMENT ON VIEW facematch.attached IS 'tables of users under retention';
+COMMENT ON COLUMN facematch.attached.table_name IS 'the table';
+COMMENT ON COLUMN facematch.attached.what IS 'what its rows are to the rules';
+COMMENT ON COLUMN facematch.attached.key_column IS 'the column that holds name rows by';
+COMMENT ON COLUMN facematch.attached.class_column IS 'the retention class';
+COMMENT ON COLUMN facematch.attached.recorded_column IS 'when the row was recorded';
+COMMENT ON COLUMN facematch.attached.subject_column IS 'the pseudonym; NULL: none';
+COMMENT ON COLUMN facematch.attached.template_column IS 'the template';
+COMMENT ON COLUMN facematch.attached.gallery_column IS 'the gallery; NULL: none';
+COMMENT ON COLUMN facematch.attached.verified_column IS 'when identity was verified; NULL: none';
+COMMENT ON COLUMN facematch.attached.anchor_column IS 'what stands in for a gallery''s anchor; NULL: none';

@@ -1,0 +1,128 @@
+/*
+ * What weakens the guarantees in this database.
+ */
+
+-- Triggers that must be there and fire in every session, replicas included.
+CREATE FUNCTION facematch.expected_triggers() RETURNS TABLE (table_name regclass, trigger_name name)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT t.tgrelid::regclass, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+	WHERE c.relnamespace = 'facematch'::regnamespace AND NOT t.tgisinternal AND t.tgname !~ '_skipped$|^(gallery|reference)_10_model$'
+	UNION
+	SELECT e.table_name, e.trigger_name FROM (VALUES
+		('facematch.gallery'::regclass, 'gallery_20_guard'::name), ('facematch.gallery', 'gallery_30_moved'),
+		('facematch.gallery', 'gallery_40_truncate'), ('facematch.reference', 'reference_20_guard'),
+		('facematch.reference', 'reference_40_truncate'), ('facematch.encounter', 'encounter_10_override'),
+		('facematch.encounter', 'encounter_20_guard'), ('facematch.encounter', 'encounter_40_truncate'),
+		('facematch.opt_out', 'opt_out_10_keep'), ('facematch.opt_out', 'opt_out_20_remove'), ('facematch.opt_out', 'opt_out_30_truncate'),
+		('facematch.hold', 'hold_10_keep'), ('facematch.hold', 'hold_30_truncate'),
+		('facematch.retention_rule', 'retention_rule_10_check'), ('facematch.retention_rule', 'retention_rule_20_changed'),
+		('facematch.retention_rule', 'retention_rule_30_truncate'), ('facematch.subject_event', 'subject_event_20_happened'),
+		('facematch.audit_event', 'audit_event_10_is_a_record'), ('facematch.audit_event', 'audit_event_20_is_a_record')) e (table_name, trigger_name)
+	UNION
+	SELECT p.relid, e.trigger_name FROM facematch.attached a, pg_partition_tree(a.table_name) p, (VALUES ('facematch_20_guard'::name)) e (trigger_name)
+	UNION
+	SELECT a.table_name, e.trigger_name FROM facematch.attached a, (VALUES ('facematch_20_guard'::name), ('facematch_40_truncate')) e (trigger_name)
+$$;
+COMMENT ON FUNCTION facematch.expected_triggers() IS 'the triggers that the guarantees rest on';
+
+CREATE FUNCTION facematch.check_policies() RETURNS TABLE (severity text, object text, finding text, remedy text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t facematch.retained;
+	overdue bigint;
+	longest interval;
+	templates bigint;
+BEGIN
+	RETURN QUERY
+	SELECT 'error', format('%s on %s', e.trigger_name, e.table_name),
+		   CASE WHEN g.oid IS NULL THEN 'the trigger is missing' ELSE 'the trigger is disabled' END,
+		   CASE WHEN g.oid IS NULL THEN 'detach and attach the table, or restore the trigger from the extension''s script'
+				ELSE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.table_name, e.trigger_name) END
+	FROM facematch.expected_triggers() e LEFT JOIN pg_trigger g ON g.tgrelid = e.table_name AND g.tgname = e.trigger_name
+	WHERE g.oid IS NULL OR g.tgenabled = 'D' ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'warning', format('%s on %s', e.trigger_name, e.table_name),
+		   CASE g.tgenabled WHEN 'R' THEN 'the trigger fires in replica sessions only' ELSE 'the trigger does not fire where session_replication_role is replica' END,
+		   format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.table_name, e.trigger_name)
+	FROM facematch.expected_triggers() e JOIN pg_trigger g ON g.tgrelid = e.table_name AND g.tgname = e.trigger_name
+	WHERE g.tgenabled IN ('R', 'O') AND g.tgname NOT LIKE '%_20_place' ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'error', r.table_name::text, 'row security does not hide due rows',
+		   format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY; the policy is facematch_due', r.table_name)
+	FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name
+	WHERE r.what <> 'gallery'
+	  AND (NOT c.relrowsecurity OR NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'facematch_due' AND NOT p.polpermissive))
+	ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'warning', format('role %I', o.rolname), 'sees due rows: it ' || CASE WHEN o.rolbypassrls THEN 'bypasses row security' ELSE 'owns tables under retention' END,
+		   'let applications connect as another role'
+	FROM pg_roles o
+	WHERE o.rolcanlogin AND NOT o.rolsuper
+	  AND (o.rolbypassrls OR EXISTS (SELECT FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name WHERE pg_has_role(o.oid, c.relowner, 'MEMBER')))
+	ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'error', CASE WHEN s.setrole = 0 THEN 'all roles' ELSE format('role %I', s.setrole::regrole) END,
+		   'session_replication_role is set to replica', 'ALTER ROLE or ALTER DATABASE … RESET session_replication_role'
+	FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE c LIKE 'session\_replication\_role=replica' ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'error', format('class %s', c.name), 'has no rule in force for references and encounters: nothing can be recorded in it',
+		   'INSERT INTO facematch.retention_rule'
+	FROM facematch.retention_class c
+	WHERE NOT EXISTS (SELECT FROM facematch.retention_rule r WHERE r.retention_class = c.name AND r.valid_from <= now() AND now() < r.valid_to) ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'warning', format('rule %s', r.name), 'gives no deadline while its anchor has not come', 'give the rule a fallback'
+	FROM facematch.retention_rule r
+	WHERE r.valid_to > now() AND r.fallback_anchor IS NULL AND r.what <> 'gallery' AND NOT 'recorded' = ANY (r.anchors) ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'warning', 'opt-outs', 'references of subjects who have opted out are there', 'delete them, or revoke the opt-out'
+	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r USING (subject_id)
+				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
+					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp());
+
+	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
+		EXECUTE format('SELECT count(*), clock_timestamp() - min(d.purge_after) FROM %s d WHERE d.purge_after <= clock_timestamp()'
+					   ' AND NOT EXISTS (SELECT FROM facematch.held h WHERE h.table_name = $1 AND h.row_id = d.%I::text%s)',
+					   t.table_name, t.key_column, CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR h.subject_id = d.%I', t.subject_column) END)
+			INTO overdue, longest USING t.table_name;
+		IF overdue > 0 THEN
+			severity := CASE WHEN longest > interval '1 hour' THEN 'error' ELSE 'notice' END;
+			object := t.table_name;
+			finding := format('%s rows are due and not purged, the oldest for %s', overdue, date_trunc('second', longest));
+			remedy := 'CALL facematch.purge()';
+			RETURN NEXT;
+		END IF;
+		IF t.template_column IS NOT NULL THEN
+			SELECT count(*) INTO templates FROM pg_statistic s
+			WHERE s.starelid = t.table_name AND s.staattnum = (SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = t.table_name AND a.attname = t.template_column)
+			  AND (s.stavalues1 IS NOT NULL OR s.stavalues2 IS NOT NULL OR s.stavalues3 IS NOT NULL OR s.stavalues4 IS NOT NULL OR s.stavalues5 IS NOT NULL);
+			IF templates > 0 THEN
+				severity := 'error';
+				object := t.table_name;
+				finding := 'ANALYZE has left templates in pg_statistic';
+				remedy := 'DELETE FROM pg_statistic for the column, as superuser, and ANALYZE';
+				RETURN NEXT;
+			END IF;
+		END IF;
+	END LOOP;
+
+	IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+		RETURN QUERY SELECT 'notice', 'purge', 'pg_cron is not installed in this database: nothing here calls the purge',
+			'let another scheduler CALL facematch.purge(); due rows match nobody either way';
+	ELSE
+		RETURN QUERY EXECUTE 'SELECT ''warning'', ''purge'', ''no active job calls facematch.purge()'', ''SELECT facematch.schedule()'''
+			' WHERE NOT EXISTS (SELECT FROM cron.job j WHERE j.active AND j.database = current_database() AND j.command ILIKE ''%facematch.purge%'')';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch.check_policies() IS
+	'what weakens the guarantees in this database: triggers missing or disabled, row security off, roles that pass it by, replica sessions, classes without a rule, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
+REVOKE ALL ON FUNCTION facematch.check_policies() FROM PUBLIC;

@@ -1,0 +1,87 @@
+/*
+ * Reports: counts, never rows.
+ */
+
+CREATE FUNCTION facematch.count_retained()
+	RETURNS TABLE (table_name regclass, retention_class text, rows_kept bigint, rows_due bigint, rows_held bigint,
+				   next_due timestamptz, longest_overdue interval)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t facematch.retained;
+	moment timestamptz := clock_timestamp();
+BEGIN
+	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
+		RETURN QUERY EXECUTE format(
+			'SELECT $1, d.%1$I, count(*) FILTER (WHERE d.purge_after > $2), count(*) FILTER (WHERE d.purge_after <= $2),'
+			' count(*) FILTER (WHERE EXISTS (SELECT FROM facematch.held h WHERE h.table_name = $1 AND h.row_id = d.%2$I::text)%3$s),'
+			' min(d.purge_after) FILTER (WHERE d.purge_after > $2), $2 - min(d.purge_after) FILTER (WHERE d.purge_after <= $2)'
+			' FROM %4$s d GROUP BY 2 ORDER BY 2', t.class_column, t.key_column,
+			CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR d.%I IN (SELECT h.subject_id FROM facematch.held h)', t.subject_column) END,
+			t.table_name) USING t.table_name, moment;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION facematch.count_retained() IS 'what is kept in each table under retention, by class';
+REVOKE ALL ON FUNCTION facematch.count_retained() FROM PUBLIC;
+
+CREATE VIEW facematch.report_retention AS
+	SELECT c.table_name::text, c.retention_class, c.rows_kept, c.rows_due, c.rows_held, c.next_due, c.longest_overdue,
+		   p.rows_purged, p.last_purge, p.worst_lateness
+	FROM facematch.count_retained() c
+	LEFT JOIN (SELECT pg_catalog.to_regclass(r.table_name) AS table_name, r.retention_class, sum(r.rows_purged)::bigint AS rows_purged,
+					  max(r.purged_at) AS last_purge, max(r.lateness) AS worst_lateness
+			   FROM facematch.purge_receipt r WHERE r.cause = 'retention' GROUP BY 1, 2) p USING (table_name, retention_class);
+COMMENT ON VIEW facematch.report_retention IS 'what is kept, due, held and purged, by table and retention class';
+COMMENT ON COLUMN facematch.report_retention.table_name IS 'the table under retention';
+COMMENT ON COLUMN facematch.report_retention.retention_class IS 'the class';
+COMMENT ON COLUMN facematch.report_retention.rows_kept IS 'rows that are not due';
+COMMENT ON COLUMN facematch.report_retention.rows_due IS 'rows that are due and not purged yet: no candidates any more';
+COMMENT ON COLUMN facematch.report_retention.rows_held IS 'rows that a hold names, or whose subject it names';
+COMMENT ON COLUMN facematch.report_retention.next_due IS 'when the next row will be due';
+COMMENT ON COLUMN facematch.report_retention.longest_overdue IS 'for how long the oldest due row has been due';
+COMMENT ON COLUMN facematch.report_retention.rows_purged IS 'rows purged because they were due, as receipts have it';
+COMMENT ON COLUMN facematch.report_retention.last_purge IS 'when the last of them were';
+COMMENT ON COLUMN facematch.report_retention.worst_lateness IS 'the longest that one was due before it was purged';
+
+CREATE VIEW facematch.report_matching AS
+	SELECT (e.occurred_at AT TIME ZONE 'UTC')::date AS day_utc, e.port, e.gallery, e.model, e.threshold, count(*) AS encounters,
+		   count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL) AS matches,
+		   count(*) FILTER (WHERE e.outcome = 'no_match') AS no_matches,
+		   count(*) FILTER (WHERE e.outcome = 'manual_inspection') AS manual_inspections,
+		   count(*) FILTER (WHERE e.override_reason IS NOT NULL) AS overrides,
+		   count(*) FILTER (WHERE e.posting_id IS NULL) AS without_notice,
+		   min(e.similarity) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL) AS least_similarity
+	FROM facematch.encounter e
+	WHERE e.purge_after > clock_timestamp()
+	GROUP BY 1, 2, 3, 4, 5;
+COMMENT ON VIEW facematch.report_matching IS 'outcomes at the gates, over the encounters that are not due';
+COMMENT ON COLUMN facematch.report_matching.day_utc IS 'day, in UTC';
+COMMENT ON COLUMN facematch.report_matching.port IS 'port';
+COMMENT ON COLUMN facematch.report_matching.gallery IS 'name of the gallery';
+COMMENT ON COLUMN facematch.report_matching.model IS 'model in use';
+COMMENT ON COLUMN facematch.report_matching.threshold IS 'threshold in use';
+COMMENT ON COLUMN facematch.report_matching.encounters IS 'how many encounters';
+COMMENT ON COLUMN facematch.report_matching.matches IS 'of them, matches by comparison';
+COMMENT ON COLUMN facematch.report_matching.no_matches IS 'of them, travelers referred because nothing matched';
+COMMENT ON COLUMN facematch.report_matching.manual_inspections IS 'of them, travelers whose document was looked at instead';
+COMMENT ON COLUMN facematch.report_matching.overrides IS 'of them, matches that an officer decided';
+COMMENT ON COLUMN facematch.report_matching.without_notice IS 'of them, at places where no posted notice was on record';
+COMMENT ON COLUMN facematch.report_matching.least_similarity IS 'the lowest similarity of a match';
+
+CREATE VIEW facematch.report_opt_out AS
+	SELECT o.scope, o.alternative, count(*) AS opt_outs,
+		   count(*) FILTER (WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())) AS standing,
+		   count(*) FILTER (WHERE o.revoked_at IS NOT NULL) AS revoked,
+		   count(*) FILTER (WHERE o.revoked_at IS NULL AND o.until <= clock_timestamp()) AS ended,
+		   min(o.noticed_at) AS first_noticed, max(o.noticed_at) AS last_noticed
+	FROM facematch.opt_out o GROUP BY 1, 2;
+COMMENT ON VIEW facematch.report_opt_out IS 'who declined, in numbers';
+COMMENT ON COLUMN facematch.report_opt_out.scope IS 'standing, until or encounter';
+COMMENT ON COLUMN facematch.report_opt_out.alternative IS 'what is done instead';
+COMMENT ON COLUMN facematch.report_opt_out.opt_outs IS 'how many were filed';
+COMMENT ON COLUMN facematch.report_opt_out.standing IS 'how many stand';
+COMMENT ON COLUMN facematch.report_opt_out.revoked IS 'how many were revoked';
+COMMENT ON COLUMN facematch.report_opt_out.ended IS 'how many have ended by their date';
+COMMENT ON COLUMN facematch.report_opt_out.first_noticed IS 'the first notice';
+COMMENT ON COLUMN facematch.report_opt_out.last_noticed IS 'the last notice';

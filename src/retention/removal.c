@@ -1,0 +1,330 @@
+/*-------------------------------------------------------------------------
+ *
+ * removal.c
+ *	  Rows that go: at an opt-out, and when they are due.
+ *
+ * Each statement runs as the owner of the table it empties, so a trigger there
+ * has that owner's rights and no more.  Held rows stay: an opt-out makes them
+ * due, which takes them from every search, and the purge passes over them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "retention/facts.h"
+#include "retention/retained.h"
+#include "retention/run.h"
+
+PG_FUNCTION_INFO_V1(facematch_opted_out);
+PG_FUNCTION_INFO_V1(facematch_purge);
+
+/* What holds keep in a table: text[] of row ids, uuid[] of subjects. */
+typedef struct Kept
+{
+	Datum		rows;
+	Datum		subjects;
+} Kept;
+
+/* Copies an SPI result's only row's array out of SPI. */
+static Datum
+result_array(int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+
+	Assert(!isnull);
+	return SPI_datumTransfer(value, false, -1);
+}
+
+static Kept
+kept_by_holds(Oid relid)
+{
+	Oid			type = OIDOID;
+	Datum		value = ObjectIdGetDatum(relid);
+	Kept		kept;
+
+	SPI_connect();
+	face_run("SELECT COALESCE(pg_catalog.array_agg(h.row_id) FILTER (WHERE h.table_name OPERATOR(pg_catalog.=) $1), '{}'),"
+			 " COALESCE(pg_catalog.array_agg(h.subject_id) FILTER (WHERE h.subject_id IS NOT NULL), '{}')"
+			 " FROM facematch.hold h WHERE h.released_at IS NULL"
+			 " AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
+			 1, &type, &value, face_owner(face_table("hold")));
+	kept.rows = result_array(1);
+	kept.subjects = result_array(2);
+	SPI_finish();
+	return kept;
+}
+
+/* The condition that no hold names the row, with parameters numbered from "first". */
+static char *
+not_held(const FaceRetained *table, int first)
+{
+	char	   *by_row = psprintf("t.%s::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ($%d)",
+								  face_column(table->relid, table->key), first);
+
+	if (table->subject == NULL)
+		return psprintf("%s AND $%d IS NOT NULL", by_row, first + 1);
+	return psprintf("%s AND (t.%s IS NULL OR t.%s OPERATOR(pg_catalog.<>) ALL ($%d))", by_row,
+					face_column(table->relid, table->subject), face_column(table->relid, table->subject), first + 1);
+}
+
+/*--------------------------------------------------------- opt-outs */
+
+typedef struct OptOut
+{
+	Datum		subject;
+	bool		one_gallery;
+	Datum		gallery_id;
+} OptOut;
+
+/* The rows that an opt-out concerns: parameters $1 subject, $2 gallery, which is never NULL but may not matter. */
+static char *
+of_subject(const FaceRetained *table, const OptOut *opt_out)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "t.%s OPERATOR(pg_catalog.=) $1", face_column(table->relid, table->subject));
+	if (opt_out->one_gallery)
+		appendStringInfo(&sql, " AND t.%s OPERATOR(pg_catalog.=) $2", face_column(table->relid, table->gallery));
+	else
+		appendStringInfoString(&sql, " AND $2 IS NOT NULL");
+	if (table->template != NULL)
+		appendStringInfo(&sql, " AND t.%s IS NOT NULL", face_column(table->relid, table->template));
+	return sql.data;
+}
+
+static void
+remove_from(const FaceRetained *table, const OptOut *opt_out)
+{
+	Kept		kept = kept_by_holds(table->relid);
+	Oid			types[4] = {UUIDOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID};
+	Datum		values[4] = {opt_out->subject, opt_out->gallery_id, kept.rows, kept.subjects};
+	char	   *name = face_qualified_name(table->relid);
+	char	   *rows = of_subject(table, opt_out);
+	char	   *free_rows = psprintf("%s AND %s", rows, not_held(table, 3));
+	Oid			owner = face_owner(table->relid);
+	uint64		removed;
+	uint64		held;
+	char	   *sql;
+
+	if (table->keeps_row)
+		sql = psprintf("UPDATE %s t SET %s = NULL WHERE %s", name, face_column(table->relid, table->template), free_rows);
+	else
+		sql = psprintf("DELETE FROM %s t WHERE %s", name, free_rows);
+	SPI_connect();
+	removed = face_run(sql, lengthof(types), types, values, owner);
+	held = face_run(psprintf("UPDATE %s t SET purge_after = pg_catalog.clock_timestamp() WHERE %s"
+							 " AND t.purge_after OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() AND NOT (%s)",
+							 name, rows, not_held(table, 3)), lengthof(types), types, values, owner);
+	SPI_finish();
+	if (removed + held > 0)
+		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN);
+}
+
+static Datum
+opt_out_column(Relation rel, HeapTuple row, const char *column, bool *isnull)
+{
+	return SPI_getbinval(row, RelationGetDescr(rel), SPI_fnumber(RelationGetDescr(rel), column), isnull);
+}
+
+/* Whether the row says anything today: a dump has opt-outs that were revoked long ago. */
+static bool
+stands(Relation rel, HeapTuple row)
+{
+	bool		isnull;
+	Datum		until;
+
+	opt_out_column(rel, row, "revoked_at", &isnull);
+	if (!isnull)
+		return false;
+	until = opt_out_column(rel, row, "until", &isnull);
+	return isnull || DatumGetTimestampTz(until) > GetCurrentTimestamp();
+}
+
+/* Trigger after each opt-out: the templates of the subject go in the same transaction. */
+Datum
+facematch_opted_out(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	OptOut		opt_out;
+	Relation	rel;
+	ListCell   *cell;
+	bool		isnull;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("facematch.remove_opted_out must be fired after each inserted row")));
+	rel = trigger->tg_relation;
+	if (!stands(rel, trigger->tg_trigtuple))
+		return PointerGetDatum(NULL);
+	opt_out.subject = opt_out_column(rel, trigger->tg_trigtuple, "subject_id", &isnull);
+	opt_out.gallery_id = opt_out_column(rel, trigger->tg_trigtuple, "gallery_id", &isnull);
+	opt_out.one_gallery = !isnull;
+
+	face_own_subject(RelationGetRelid(rel), DatumGetUUIDP(opt_out.subject));
+	foreach(cell, face_retained_tables())
+	{
+		const FaceRetained *table = lfirst(cell);
+
+		if (table->subject != NULL && table->template != NULL && (table->gallery != NULL || !opt_out.one_gallery))
+			remove_from(table, &opt_out);
+	}
+	return PointerGetDatum(NULL);
+}
+
+/*--------------------------------------------------------- the purge */
+
+/* A gallery goes when its last reference has gone, held ones included. */
+static const char *
+only_when_empty(const FaceRetained *table)
+{
+	if (strcmp(table->what, "gallery") != 0)
+		return "";
+	return " AND NOT EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) t.gallery_id)";
+}
+
+static void
+write_receipts(const FaceRetained *table, uint64 groups)
+{
+	SPITupleTable *result = SPI_tuptable;
+
+	for (uint64 i = 0; i < groups; i++)
+	{
+		HeapTuple	row = result->vals[i];
+		bool		isnull;
+		char	   *class = SPI_getvalue(row, result->tupdesc, 1);
+		uint64		rows = (uint64) DatumGetInt64(SPI_getbinval(row, result->tupdesc, 2, &isnull));
+		TimestampTz earliest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 3, &isnull));
+		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 4, &isnull));
+
+		face_write_receipt("retention", table->relid, class, rows, 0, earliest, latest);
+	}
+}
+
+/*
+ * Deletes up to "batch" due rows of one table that is no partitioned one, the
+ * longest due first; rows that another purge is at are left to it.  Returns how
+ * many went.
+ */
+static uint64
+purge_some(const FaceRetained *table, Oid leaf, int32 batch)
+{
+	Oid			types[4] = {INT4OID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID};
+	Datum		values[4];
+	char	   *name = face_qualified_name(leaf);
+	Kept		kept;
+	uint64		groups;
+	uint64		rows = 0;
+	char	   *sql;
+
+	/* Nobody can hold a row between this look at the holds and the end of the transaction. */
+	LockRelationOid(face_table("hold"), ShareLock);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	kept = kept_by_holds(table->relid);
+	values[0] = Int32GetDatum(batch);
+	values[1] = kept.rows;
+	values[2] = kept.subjects;
+	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
+	sql = psprintf("WITH gone AS (DELETE FROM ONLY %s d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+				   "SELECT t.ctid FROM ONLY %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s"
+				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))"
+				   " RETURNING d.%s AS class, d.purge_after)"
+				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
+				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
+				   name, name, not_held(table, 2), only_when_empty(table), face_column(leaf, table->class));
+	SPI_connect();
+	groups = face_run(sql, lengthof(types), types, values, face_owner(leaf));
+	for (uint64 i = 0; i < groups; i++)
+	{
+		bool		isnull;
+
+		rows += (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	write_receipts(table, groups);
+	SPI_finish();
+	PopActiveSnapshot();
+	return rows;
+}
+
+static bool
+is_gallery(const FaceRetained *table)
+{
+	return strcmp(table->what, "gallery") == 0;
+}
+
+/* Galleries last: they wait for their references. */
+static int
+galleries_last(const ListCell *a, const ListCell *b)
+{
+	return (int) is_gallery(lfirst(a)) - (int) is_gallery(lfirst(b));
+}
+
+/* facematch.purge(batch) */
+Datum
+facematch_purge(PG_FUNCTION_ARGS)
+{
+	int32		batch = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
+	bool		commits = fcinfo->context != NULL && IsA(fcinfo->context, CallContext) && !castNode(CallContext, fcinfo->context)->atomic;
+	MemoryContext memory = AllocSetContextCreate(commits ? PortalContext : CurrentMemoryContext, "facematch purge",
+												 ALLOCSET_SMALL_SIZES);
+	MemoryContext working = AllocSetContextCreate(memory, "facematch purge batch", ALLOCSET_DEFAULT_SIZES);
+	List	   *tables;
+	ListCell   *cell;
+
+	if (batch < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a batch must be at least 1 row")));
+	SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0);
+	MemoryContextSwitchTo(memory);
+	tables = face_retained_tables();
+	list_sort(tables, galleries_last);
+	foreach(cell, tables)
+	{
+		const FaceRetained *table = lfirst(cell);
+		List	   *parts;
+		ListCell   *part;
+
+		MemoryContextSwitchTo(memory);
+		parts = find_all_inheritors(table->relid, NoLock, NULL);
+		foreach(part, parts)
+		{
+			uint64		rows = 1;
+
+			while (rows > 0 && get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
+			{
+				CHECK_FOR_INTERRUPTS();
+				MemoryContextSwitchTo(working);
+				rows = purge_some(table, lfirst_oid(part), batch);
+				MemoryContextReset(working);
+				if (commits)
+					SPI_commit();
+			}
+		}
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ *
+ * retained.c
+ *	  The tables under retention, deadlines computed anew, and what is written
+ *	  about rows that go.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "retention/retained.h"
+#include "retention/run.h"
+
+static FaceRecompute *recomputing = NULL;
+
+static char *
+text_column(HeapTuple row, int column, MemoryContext memory)
+{
+	char	   *value = SPI_getvalue(row, SPI_tuptable->tupdesc, column);
+
+	return value == NULL ? NULL : MemoryContextStrdup(memory, value);
+}
+
+/* In order of their names, so that transactions that go through all of them do it in one order. */
+List *
+face_retained_tables(void)
+{
+	static FacePlan read = {
+		"SELECT t.table_name::pg_catalog.oid, t.what, t.key_column, t.class_column, t.subject_column, t.template_column,"
+		" t.gallery_column, t.keeps_row FROM facematch.retained t"
+		" WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) t.table_name)"
+		" ORDER BY t.table_name::pg_catalog.oid", 0, {0}, NULL
+	};
+	MemoryContext memory = CurrentMemoryContext;
+	List	   *tables = NIL;
+
+	SPI_connect();
+	face_run_plan(&read, NULL, face_owner(face_table("retained")));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		MemoryContext spi_memory = MemoryContextSwitchTo(memory);
+		FaceRetained *table = palloc0(sizeof(FaceRetained));
+		bool		isnull;
+
+		table->relid = DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+		table->what = text_column(row, 2, memory);
+		table->key = text_column(row, 3, memory);
+		table->class = text_column(row, 4, memory);
+		table->subject = text_column(row, 5, memory);
+		table->template = text_column(row, 6, memory);
+		table->gallery = text_column(row, 7, memory);
+		table->keeps_row = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 8, &isnull));
+		tables = lappend(tables, table);
+		MemoryContextSwitchTo(spi_memory);
+	}
+	SPI_finish();
+	return tables;
+}
+
+/*
+ * Lets the guard compute the deadlines of a table's rows anew, those with a
+ * value in a column.  The guard changes what the reason given allows, and
+ * leaves rows alone whose deadline stays.
+ */
+void
+face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *column, Oid type, Datum value)
+{
+	char	   *sql = psprintf("UPDATE %s SET purge_after = purge_after WHERE %s OPERATOR(pg_catalog.=) $1",
+							   face_qualified_name(table->relid), face_column(table->relid, column));
+	FaceRecompute *outer = recomputing;
+
+	why->relid = table->relid;
+	recomputing = why;
+	PG_TRY();
+	{
+		SPI_connect();
+		face_run(sql, 1, &type, &value, face_owner(table->relid));
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		recomputing = outer;
+	}
+	PG_END_TRY();
+}
+
+/* Why deadlines of this table are being computed anew, or NULL. */
+const FaceRecompute *
+face_recomputing(Oid relid, List *ancestors)
+{
+	if (recomputing == NULL)
+		return NULL;
+	if (recomputing->relid == relid || list_member_oid(ancestors, recomputing->relid))
+		return recomputing;
+	return NULL;
+}
+
+void
+face_count_recomputed(bool farther)
+{
+	if (farther)
+		recomputing->farther++;
+	else
+		recomputing->nearer++;
+}
+
+void
+face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows, uint64 held,
+				   TimestampTz earliest, TimestampTz latest)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[] = {
+		CStringGetTextDatum(cause), CStringGetTextDatum(face_qualified_name(relid)), CStringGetTextDatum(class == NULL ? "" : class),
+		Int64GetDatum((int64) rows), Int64GetDatum((int64) held), TimestampTzGetDatum(earliest), TimestampTzGetDatum(latest)
+	};
+
+	SPI_connect();
+	face_run("SELECT facematch.write_receipt($1, $2, $3, $4, $5, $6, $7)", lengthof(types), types, values,
+			 face_owner(face_table("purge_receipt")));
+	SPI_finish();
+}
+
+/* One event of the audit log; detail is a JSON object. */
+void
+face_write_audit(const char *action, char *detail)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(action), CStringGetTextDatum(detail)};
+
+	SPI_connect();
+	face_run("SELECT facematch.write_audit($1, $2::pg_catalog.jsonb)", lengthof(types), types, values,
+			 face_owner(face_table("audit_event")));
+	SPI_finish();
+}

@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * retained.h
+ *	  The tables under retention, and what becomes of their rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_RETENTION_RETAINED_H
+#define FACEMATCH_RETENTION_RETAINED_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "utils/uuid.h"
+
+/* A row of facematch.retained.  Columns that the table has not are NULL. */
+typedef struct FaceRetained
+{
+	Oid			relid;
+	char	   *what;
+	char	   *key;
+	char	   *class;
+	char	   *subject;
+	char	   *template;
+	char	   *gallery;
+	bool		keeps_row;		/* an opt-out clears the template, the rest of the row is a record */
+} FaceRetained;
+
+/* A reason to compute deadlines anew that may move them away. */
+typedef struct FaceRecompute
+{
+	Oid			relid;			/* the table under recomputation */
+	bool		rules;			/* rules changed; else an anchor did */
+	bool		gallery;		/* the anchor is the gallery's: as it was */
+	TimestampTz anchor;
+	TimestampTz ceiling;
+	const char *event;			/* or a subject's event: as it was */
+	TimestampTz event_at;
+	uint64		nearer;			/* counted by the guard */
+	uint64		farther;
+} FaceRecompute;
+
+extern List *face_retained_tables(void);
+extern void face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *column, Oid type, Datum value);
+extern const FaceRecompute *face_recomputing(Oid relid, List *ancestors);
+extern void face_count_recomputed(bool farther);
+
+extern void face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows, uint64 held,
+							   TimestampTz earliest, TimestampTz latest);
+extern void face_write_audit(const char *action, char *detail);
+
+#endif							/* FACEMATCH_RETENTION_RETAINED_H */

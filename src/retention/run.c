@@ -1,0 +1,184 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.c
+ *	  SQL run by the retention triggers, and look-ups through an index.
+ *
+ * Statements run as the owner of the table they touch, as those of foreign
+ * keys do: whoever fires a trigger needs no right of his own to what it reads,
+ * and a trigger on a user's table never runs with more than that user's rights.
+ * They see the newest committed rows.  In a transaction with one snapshot, a
+ * row to change that this snapshot does not show is a serialization failure:
+ * otherwise an opt-out could leave the template that was staged beside it.
+ *
+ * No name is looked up through a search path: callers qualify tables, operators
+ * and functions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "retention/run.h"
+
+#define FACE_SCHEMA "facematch"
+
+/* A table of the extension, by name. */
+Oid
+face_table(const char *name)
+{
+	Oid			relid = get_relname_relid(name, get_namespace_oid(FACE_SCHEMA, false));
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s.%s is missing", FACE_SCHEMA, name),
+				 errhint("Drop extension facematch and create it again.")));
+	return relid;
+}
+
+Oid
+face_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* schema.table, quoted where it must be */
+char *
+face_qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+}
+
+/* A column's name, quoted; an error if the table has lost it. */
+const char *
+face_column(Oid relid, const char *column)
+{
+	if (get_attnum(relid, column) == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\", which facematch.retained names", get_rel_name(relid), column),
+				 errhint("Detach the table with facematch.release() and attach it again with facematch.retain().")));
+	return quote_identifier(column);
+}
+
+static uint64
+execute_as(SPIPlanPtr plan, Datum *values, Oid run_as)
+{
+	bool		one_snapshot = IsolationUsesXactSnapshot();
+	Oid			user;
+	int			context;
+	int			status;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(run_as, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	CommandCounterIncrement();
+	status = SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
+								  one_snapshot ? GetTransactionSnapshot() : InvalidSnapshot, false, false, 0);
+	SetUserIdAndSecContext(user, context);
+	if (status < 0)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(status));
+	return SPI_processed;
+}
+
+/* Within SPI_connect.  An error leaves the user as it finds it: the (sub)transaction's end restores it. */
+void
+face_run_plan(FacePlan *plan, Datum *values, Oid run_as)
+{
+	if (plan->plan == NULL)
+	{
+		SPIPlanPtr	prepared = SPI_prepare(plan->sql, plan->nargs, plan->types);
+
+		if (prepared == NULL || SPI_keepplan(prepared) != 0)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		plan->plan = prepared;
+	}
+	execute_as(plan->plan, values, run_as);
+}
+
+/* The same for a statement that is not worth a plan. */
+uint64
+face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as)
+{
+	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	return execute_as(plan, values, run_as);
+}
+
+/* Whether a row in the index, as newest committed, passes the test.  For what is too hot for SPI. */
+bool
+face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, void *state)
+{
+	Relation	heap = table_open(table, AccessShareLock);
+	Relation	by = index_open(index, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	IndexScanDesc scan;
+	bool		found = false;
+
+	scan = face_index_beginscan(heap, by, snapshot, nkeys, 0);
+	index_rescan(scan, keys, nkeys, NULL, 0);
+	while (!found && index_getnext_slot(scan, ForwardScanDirection, slot))
+		found = test(slot, state);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	index_close(by, AccessShareLock);
+	table_close(heap, AccessShareLock);
+	return found;
+}
+
+/* The valid btree index of a table that begins with these columns. */
+Oid
+face_index_on(Oid table, int nkeys, const char *const *columns)
+{
+	Relation	heap = table_open(table, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(heap);
+	Oid			found = InvalidOid;
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(cell)));
+		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+		bool		fits = index->indisvalid && index->indnkeyatts >= nkeys &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+
+		for (int i = 0; fits && i < nkeys; i++)
+			fits = index->indkey.values[i] == get_attnum(table, columns[i]);
+		if (fits)
+			found = index->indexrelid;
+		ReleaseSysCache(tuple);
+	}
+	table_close(heap, AccessShareLock);
+	if (!OidIsValid(found))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" has lost its index on \"%s\"", get_rel_name(table), columns[0]),
+				 errhint("Create the index again: opt-outs and holds are looked up through it for every row.")));
+	return found;
+}

@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.h
+ *	  SQL run by the retention triggers, and look-ups through an index.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_RETENTION_RUN_H
+#define FACEMATCH_RETENTION_RUN_H
+
+#include "postgres.h"
+
+#include "access/skey.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+
+/* A plan made once in a backend's life. */
+typedef struct FacePlan
+{
+	const char *sql;
+	int			nargs;
+	Oid			types[4];
+	SPIPlanPtr	plan;
+} FacePlan;
+
+/* Whether a row that an index look-up found answers the question. */
+typedef bool (*FaceRowTest) (TupleTableSlot *row, void *state);
+
+extern Oid	face_table(const char *name);
+extern Oid	face_owner(Oid relid);
+extern char *face_qualified_name(Oid relid);
+extern const char *face_column(Oid relid, const char *column);
+
+extern void face_run_plan(FacePlan *plan, Datum *values, Oid run_as);
+extern uint64 face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as);
+extern bool face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, void *state);
+extern Oid	face_index_on(Oid table, int nkeys, const char *const *columns);
+
+#endif							/* FACEMATCH_RETENTION_RUN_H */
