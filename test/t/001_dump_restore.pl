@@ -18,9 +18,13 @@ $node->safe_psql('old', q{
 	INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 7, 2), ('three', 32767, 3);
 	INSERT INTO facematch.gallery_kind (name, description) VALUES ('stadium', 'season ticket holders');
 	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES
-		('gone', 'flight', 'two', 0.1, NULL), ('flight', 'flight', 'two', 0.25, '2026-11-23 12:00+00'), ('north', 'stadium', 'three', -1, NULL);
+		('gone', 'flight', 'two', 0.1, NULL), ('flight', 'flight', 'two', 0.25, '2099-11-23 12:00+00'), ('north', 'stadium', 'three', -1, NULL);
+	-- A class and a rule of the site's own, without which its rows could not come back.
+	INSERT INTO facematch.retention_class (name, description) VALUES ('member', 'season ticket holders');
+	INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation)
+		VALUES ('club', 'member', 'reference', '{recorded}', '{100 years}', 'statutes');
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, quality, purge_after)
-		SELECT 2, facematch.subject_id('UTO', 'passport', 'P' || n), 'us_citizen', ARRAY[cosd(n), sind(n)]::face_embedding, 'passport', n % 101, '2100-01-01'
+		SELECT 2, facematch.subject_id('UTO', 'passport', 'P' || n), 'member', ARRAY[cosd(n), sind(n)]::face_embedding, 'passport', n % 101, '2100-01-01'
 		FROM generate_series(1, 200) n;
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 		SELECT 3, facematch.subject_id('UTO', 'passport', 'P' || n), 'member', ARRAY[n, 1, 6e-8]::face_embedding, 'own' FROM generate_series(1, 100) n;
@@ -36,6 +40,7 @@ my $everything = q{
 	SELECT 'model', m::text FROM facematch.model m
 	UNION ALL SELECT 'kind', k::text FROM facematch.gallery_kind k
 	UNION ALL SELECT 'gallery', g::text FROM facematch.gallery g
+	UNION ALL SELECT 'rule', u::text FROM facematch.retention_rule u
 	UNION ALL SELECT 'reference', r::text || face_embedding_send(r.embedding)::text FROM facematch.reference r
 	UNION ALL SELECT 'mine', m::text FROM mine m
 	UNION ALL SELECT 'column', format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'mine'::regclass AND attnum > 0
@@ -66,7 +71,7 @@ for my $format ('plain', 'custom')
 	is( $node->safe_psql($new, q{
 		INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('next', 'flight', 'two', 0.5);
 		INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
-		VALUES (2, gen_random_uuid(), 'c', '[1,1]', 's') RETURNING gallery_id, reference_id, (SELECT gallery_id FROM facematch.gallery WHERE name = 'next')}),
+		VALUES (2, gen_random_uuid(), 'member', '[1,1]', 's') RETURNING gallery_id, reference_id, (SELECT gallery_id FROM facematch.gallery WHERE name = 'next')}),
 		'2|301|4', "$format: identities go on from where they were");
 
 	# The restored database dumps to the same.
