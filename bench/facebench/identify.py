@@ -15,7 +15,7 @@ def load(conn, args):
     conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity) "
                  "SELECT 'gallery ' || n, 'flight', %s, %s FROM generate_series(1, %s) n", [MODEL, threshold, args.galleries])
     seconds = db.timed(conn, "INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) "
-                             "SELECT g.gallery_id, md5(s.id::text)::uuid, 'in_scope_non_citizen', face_with_model(s.embedding, 1), 'document' "
+                             "SELECT g.gallery_id, md5(s.id::text)::uuid, 'noncitizen', face_with_model(s.embedding, 1), 'document' "
                              "FROM staging s JOIN facematch.gallery g ON g.name = 'gallery ' || s.gallery_id")
     db.log(f'staged {args.rows / seconds:,.0f} references a second')
     conn.execute('VACUUM (FREEZE, ANALYZE) facematch.reference')
