@@ -59,11 +59,25 @@ report_phase(int phase)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, phase);
 }
 
+/* Encode and sort in this process alone; the sort is not yet performed. */
+static Tuplesortstate *
+encode_serially(Relation heap, Relation index, IndexInfo *info, FaceBuildCounts *counts)
+{
+	FaceSpool  *spool = face_spool_create(index, face_sort_begin(maintenance_work_mem, NULL));
+
+	counts->heap_tuples = face_spool_scan(spool, heap, info, NULL, true);
+	counts->index_tuples = spool->ntuples;
+	counts->broken_hot_chain = info->ii_BrokenHotChain;
+	return spool->sort;
+}
+
 IndexBuildResult *
 face_build(Relation heap, Relation index, IndexInfo *info)
 {
 	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
-	FaceSpool  *spool;
+	FaceBuildCounts counts = {0};
+	FaceParallelBuild *parallel;
+	Tuplesortstate *sort;
 
 	if (RelationGetNumberOfBlocks(index) != 0)
 		elog(ERROR, "index \"%s\" already contains data", RelationGetRelationName(index));
@@ -74,20 +88,26 @@ face_build(Relation heap, Relation index, IndexInfo *info)
 	face_sample_epochs(heap, index, info);
 
 	report_phase(FACE_PHASE_ENCODE);
-	spool = face_spool_create(index, face_sort_begin(maintenance_work_mem, NULL));
-	result->heap_tuples = face_spool_scan(spool, heap, info, NULL, true);
-	result->index_tuples = spool->ntuples;
+	parallel = face_parallel_begin(heap, index, info, face_parallel_workers(heap, index, info));
+	sort = parallel != NULL ?
+		face_parallel_encode(parallel, heap, index, info, &counts) :
+		encode_serially(heap, index, info, &counts);
 
 	report_phase(FACE_PHASE_SORT);
-	tuplesort_performsort(spool->sort);
+	tuplesort_performsort(sort);
 
 	report_phase(FACE_PHASE_LOAD);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) spool->ntuples);
-	face_load(spool->writer, spool->sort);
-	tuplesort_end(spool->sort);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) counts.index_tuples);
+	face_load(index, sort);
+	tuplesort_end(sort);
+	if (parallel != NULL)
+		face_parallel_end(parallel);
 
 	if (RelationNeedsWAL(index))
 		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
+	info->ii_BrokenHotChain = counts.broken_hot_chain;
+	result->heap_tuples = counts.heap_tuples;
+	result->index_tuples = counts.index_tuples;
 	return result;
 }
 

@@ -51,12 +51,33 @@ typedef struct FaceSpool
 	double		ntuples;
 } FaceSpool;
 
+/* What a build, or a share of it, has seen. */
+typedef struct FaceBuildCounts
+{
+	double		heap_tuples;
+	double		index_tuples;
+	bool		broken_hot_chain;
+} FaceBuildCounts;
+
+/* Columns of the sort: a hash of the list, another with the place in the heap, the payload. */
+#define FACE_SORT_KEYS		2
+#define FACE_SORT_PAYLOAD	3
+
 extern TupleDesc face_sort_descriptor(void);
 extern Tuplesortstate *face_sort_begin(int memory, SortCoordinate coordinate);
 extern FaceSpool *face_spool_create(Relation index, Tuplesortstate *sort);
 extern double face_spool_scan(FaceSpool *spool, Relation heap, IndexInfo *info, TableScanDesc scan, bool progress);
 
+/* parallel.c: the same by several processes */
+typedef struct FaceParallelBuild FaceParallelBuild;
+
+extern int	face_parallel_workers(Relation heap, Relation index, IndexInfo *info);
+extern FaceParallelBuild *face_parallel_begin(Relation heap, Relation index, IndexInfo *info, int nworkers);
+extern Tuplesortstate *face_parallel_encode(FaceParallelBuild *build, Relation heap, Relation index, IndexInfo *info,
+											FaceBuildCounts *counts);
+extern void face_parallel_end(FaceParallelBuild *build);
+
 /* load.c: write posting lists from the sorted templates */
-extern void face_load(FaceWriter *writer, Tuplesortstate *sort);
+extern void face_load(Relation index, Tuplesortstate *sort);
 
 #endif							/* FACEMATCH_BUILD_H */

@@ -3,8 +3,13 @@
  * load.c
  *	  The second half of a build: posting lists written from the sort.
  *
- * Nobody else sees the index yet.  Sketch and refinement pages are written
- * without WAL; the build logs the finished relation at its end.
+ * Nobody else sees the index yet.  Pages are filled in private memory, so that
+ * no lock keeps the build from being cancelled, and written without WAL; the
+ * build logs the finished relation at its end.
+ *
+ * The sketch pages of a list are gathered and written one behind the other,
+ * after the refinement pages that belong to them: a scan that finds them on
+ * disk reads long runs instead of every fifth page.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,6 +23,9 @@
 #include "compat.h"
 #include "index/build.h"
 
+/* Half a megabyte: reading that much takes longer than finding its place. */
+#define RUN_PAGES 64
+
 /* The posting list being written. */
 typedef struct ListLoader
 {
@@ -25,61 +33,86 @@ typedef struct ListLoader
 	Size		key_size;
 	FaceListEntry *entry;		/* NULL before the first list */
 	const FaceEpochState *state;
-	Buffer		sketch;			/* last page, exclusively locked */
-	Buffer		refine;			/* its refinement page in use, likewise */
-	int			slot;			/* next on the sketch page */
+	int			epoch;
+	int			npages;			/* in the run, of which the last is being filled */
+	int			slot;			/* next on that page */
+	PGAlignedBlock refine;		/* refinement page of that slot */
+	PGAlignedBlock run[RUN_PAGES];
 } ListLoader;
 
-static void
-release_page(Buffer *buffer)
+/* The sketch page being filled. */
+static Page
+current_sketch(ListLoader *loader)
 {
-	if (!BufferIsValid(*buffer))
-		return;
-	MarkBufferDirty(*buffer);
-	UnlockReleaseBuffer(*buffer);
-	*buffer = InvalidBuffer;
+	return loader->run[loader->npages - 1].data;
 }
 
-/* Begin a sketch page behind the current one. */
-static void
-next_sketch_page(ListLoader *loader, int epoch)
+static BlockNumber
+write_page(Relation index, const PGAlignedBlock *page)
 {
-	Buffer		buffer = face_take_page(loader->writer->index);
-	uint64		stamp = face_random_stamp();
+	Buffer		buffer = face_take_page(index);
+	BlockNumber blkno = BufferGetBlockNumber(buffer);
+
+	memcpy(BufferGetPage(buffer), page->data, BLCKSZ);
+	MarkBufferDirty(buffer);
+	UnlockReleaseBuffer(buffer);
+	return blkno;
+}
+
+/* Append a written sketch page to the list. */
+static void
+link_sketch_page(ListLoader *loader, BlockNumber blkno, uint64 stamp)
+{
 	FaceListEntry *entry = loader->entry;
 
-	release_page(&loader->refine);
-	if (BufferIsValid(loader->sketch))
+	if (BlockNumberIsValid(entry->tail))
 	{
-		FaceSketchHeader *header = FacePageGetSketchHeader(BufferGetPage(loader->sketch));
+		Buffer		buffer = face_read_page(loader->writer->index, entry->tail, BUFFER_LOCK_EXCLUSIVE);
+		FaceSketchHeader *header = FacePageGetSketchHeader(BufferGetPage(buffer));
 
-		header->next = BufferGetBlockNumber(buffer);
+		header->next = blkno;
 		header->next_stamp = stamp;
-		release_page(&loader->sketch);
+		MarkBufferDirty(buffer);
+		UnlockReleaseBuffer(buffer);
 	}
 	else
 	{
-		entry->head = BufferGetBlockNumber(buffer);
+		entry->head = blkno;
 		entry->head_stamp = stamp;
 	}
-	entry->tail = entry->insert_page = BufferGetBlockNumber(buffer);
-	loader->state = face_writer_epoch(loader->writer, epoch);
-	face_sketch_init(BufferGetPage(buffer), &loader->state->layout, epoch, entry->list_id, stamp);
-	loader->sketch = buffer;
-	loader->slot = 0;
+	entry->tail = entry->insert_page = blkno;
+}
+
+/* Write the refinement page in use, if any. */
+static void
+finish_refine_page(ListLoader *loader)
+{
+	const FaceLayout *layout = &loader->state->layout;
+
+	if (loader->slot == 0)
+		return;
+	FaceSketchRefineBlocks(current_sketch(loader), layout)[(loader->slot - 1) / layout->refine_slots] =
+		write_page(loader->writer->index, &loader->refine);
 }
 
 static void
-next_refine_page(ListLoader *loader)
+finish_run(ListLoader *loader)
 {
-	const FaceLayout *layout = &loader->state->layout;
-	Page		sketch = BufferGetPage(loader->sketch);
+	for (int i = 0; i < loader->npages; i++)
+		link_sketch_page(loader, write_page(loader->writer->index, &loader->run[i]),
+						 FacePageGetOpaque(loader->run[i].data)->stamp);
+	loader->npages = 0;
+}
 
-	release_page(&loader->refine);
-	loader->refine = face_take_page(loader->writer->index);
-	face_refine_init(BufferGetPage(loader->refine), loader->entry->list_id, FacePageGetOpaque(sketch)->stamp);
-	FaceSketchRefineBlocks(sketch, layout)[loader->slot / layout->refine_slots] =
-		BufferGetBlockNumber(loader->refine);
+static void
+next_sketch_page(ListLoader *loader)
+{
+	if (loader->npages == RUN_PAGES)
+		finish_run(loader);
+	loader->npages++;
+	loader->slot = 0;
+	face_sketch_init(current_sketch(loader), &loader->state->layout, loader->epoch,
+					 loader->entry->list_id, face_random_stamp());
 }
 
 /* Enter the finished list into the directory. */
@@ -91,8 +124,8 @@ finish_list(ListLoader *loader)
 
 	if (loader->entry == NULL)
 		return;
-	release_page(&loader->refine);
-	release_page(&loader->sketch);
+	finish_refine_page(loader);
+	finish_run(loader);
 	for (;;)
 	{
 		GenericXLogState *xlog;
@@ -115,54 +148,73 @@ finish_list(ListLoader *loader)
 	loader->entry = NULL;
 }
 
+static void
+begin_list(ListLoader *loader, const char *key, int epoch)
+{
+	const int	nkeys = loader->writer->meta.nkeys;
+
+	loader->entry = palloc0(FACE_LIST_ENTRY_SIZE(nkeys));
+	loader->entry->list_id = face_random_stamp();
+	loader->entry->tail = InvalidBlockNumber;
+	memcpy(&loader->entry->key, key, FACE_LIST_KEY_SIZE(nkeys));
+	loader->epoch = epoch;
+	loader->state = face_writer_epoch(loader->writer, epoch);
+	next_sketch_page(loader);
+}
+
 /* Put one sorted template behind the last one. */
 static void
 load_template(ListLoader *loader, const char *payload)
 {
 	FaceSortHeader header;
 	const char *key = payload + sizeof(FaceSortHeader);
+	const FaceLayout *layout;
 	FaceCodes	codes;
 
 	memcpy(&header, payload, sizeof(header));
 	if (loader->entry == NULL || memcmp(&loader->entry->key, key, loader->key_size) != 0)
 	{
 		finish_list(loader);
-		loader->entry = palloc0(FACE_LIST_ENTRY_SIZE(loader->writer->meta.nkeys));
-		loader->entry->list_id = face_random_stamp();
-		memcpy(&loader->entry->key, key, loader->key_size);
-		next_sketch_page(loader, header.epoch);
+		begin_list(loader, key, header.epoch);
 	}
-	else if (loader->slot == loader->state->layout.slots)
-		next_sketch_page(loader, header.epoch);
-	if (loader->slot % loader->state->layout.refine_slots == 0)
-		next_refine_page(loader);
+	if (header.epoch != loader->epoch)
+		elog(ERROR, "templates of one kind were encoded in two epochs");
+	layout = &loader->state->layout;
+	if (loader->slot % layout->refine_slots == 0 || loader->slot == layout->slots)
+	{
+		finish_refine_page(loader);
+		if (loader->slot == layout->slots)
+			next_sketch_page(loader);
+		face_refine_init(loader->refine.data, loader->entry->list_id,
+						 FacePageGetOpaque(current_sketch(loader))->stamp);
+	}
 
 	codes.sketch_scalars = header.sketch_scalars;
 	codes.refine_scalars = header.refine_scalars;
 	codes.sketch = (uint8 *) key + loader->key_size;
 	codes.refine = codes.sketch + loader->state->codec->groups / 2;
-	face_slot_fill(loader->state, BufferGetPage(loader->sketch), BufferGetPage(loader->refine),
-				   loader->slot++, &codes, &header.tid);
+	face_slot_fill(loader->state, current_sketch(loader), loader->refine.data, loader->slot++, &codes, &header.tid);
 }
 
 void
-face_load(FaceWriter *writer, Tuplesortstate *sort)
+face_load(Relation index, Tuplesortstate *sort)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(face_sort_descriptor(), &TTSOpsMinimalTuple);
-	ListLoader	loader = {0};
+	ListLoader *loader = palloc0(sizeof(ListLoader));
 	int64		done = 0;
 
-	loader.writer = writer;
-	loader.key_size = FACE_LIST_KEY_SIZE(writer->meta.nkeys);
+	loader->writer = face_writer_create(index);
+	loader->key_size = FACE_LIST_KEY_SIZE(loader->writer->meta.nkeys);
 	while (tuplesort_gettupleslot(sort, true, false, slot, NULL))
 	{
 		bool		isnull;
-		bytea	   *payload = DatumGetByteaPP(slot_getattr(slot, 3, &isnull));
+		bytea	   *payload = DatumGetByteaPP(slot_getattr(slot, FACE_SORT_PAYLOAD, &isnull));
 
 		CHECK_FOR_INTERRUPTS();
-		load_template(&loader, VARDATA_ANY(payload));
+		load_template(loader, VARDATA_ANY(payload));
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++done);
 	}
-	finish_list(&loader);
+	finish_list(loader);
+	pfree(loader);
 	ExecDropSingleTupleTableSlot(slot);
 }

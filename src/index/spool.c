@@ -4,7 +4,9 @@
  *	  The first half of a build: every row encoded, sorted by posting list.
  *
  * The sort is PostgreSQL's: it keeps to maintenance_work_mem, spills to disk
- * and merges what parallel workers have sorted.
+ * and merges what parallel workers have sorted.  Within a list it keeps the
+ * order of the heap, whoever encoded a row: what was enrolled together lies
+ * together, and is purged together.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,30 +24,26 @@
 #include "index/build.h"
 #include "index/keys.h"
 
-/* Sort columns: two independent hashes of the list, then the payload. */
-#define SORT_COLUMNS 2
-#define PAYLOAD_COLUMN 3
-
 TupleDesc
 face_sort_descriptor(void)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(PAYLOAD_COLUMN);
+	TupleDesc	desc = CreateTemplateTupleDesc(FACE_SORT_PAYLOAD);
 
 	TupleDescInitEntry(desc, 1, "hash1", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "hash2", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, PAYLOAD_COLUMN, "payload", BYTEAOID, -1, 0);
+	TupleDescInitEntry(desc, 2, "hash2_place", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, FACE_SORT_PAYLOAD, "payload", BYTEAOID, -1, 0);
 	return desc;
 }
 
 Tuplesortstate *
 face_sort_begin(int memory, SortCoordinate coordinate)
 {
-	AttrNumber	columns[SORT_COLUMNS] = {1, 2};
-	Oid			operators[SORT_COLUMNS] = {Int8LessOperator, Int8LessOperator};
-	Oid			collations[SORT_COLUMNS] = {InvalidOid, InvalidOid};
-	bool		nulls_first[SORT_COLUMNS] = {false, false};
+	AttrNumber	columns[FACE_SORT_KEYS] = {1, 2};
+	Oid			operators[FACE_SORT_KEYS] = {Int8LessOperator, Int8LessOperator};
+	Oid			collations[FACE_SORT_KEYS] = {InvalidOid, InvalidOid};
+	bool		nulls_first[FACE_SORT_KEYS] = {false, false};
 
-	return tuplesort_begin_heap(face_sort_descriptor(), SORT_COLUMNS, columns, operators, collations,
+	return tuplesort_begin_heap(face_sort_descriptor(), FACE_SORT_KEYS, columns, operators, collations,
 								nulls_first, memory, coordinate, TUPLESORT_NONE);
 }
 
@@ -62,10 +60,21 @@ face_spool_create(Relation index, Tuplesortstate *sort)
 	return spool;
 }
 
+/*
+ * The second sort key: the place in the heap, below bits of another hash.
+ * With the first key's 64 these keep lists apart in any database; if they ever
+ * did not, the load would raise an error.
+ */
 static int64
+hash_and_place(uint64 hash, const ItemPointerData *tid)
+{
+	return (int64) (hash << 48 | (uint64) ItemPointerGetBlockNumber(tid) << 16 | ItemPointerGetOffsetNumber(tid));
+}
+
+static uint64
 hash_list(const FaceListKey *key, Size size, uint64 seed)
 {
-	return (int64) hash_bytes_extended((const unsigned char *) key, (int) size, seed);
+	return hash_bytes_extended((const unsigned char *) key, (int) size, seed);
 }
 
 static bytea *
@@ -105,10 +114,10 @@ spool_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	TupleTableSlot *slot = spool->slot;
 
 	ExecClearTuple(slot);
-	slot->tts_values[0] = Int64GetDatum(hash_list(key, key_size, 0));
-	slot->tts_values[1] = Int64GetDatum(hash_list(key, key_size, 1));
+	slot->tts_values[0] = Int64GetDatum((int64) hash_list(key, key_size, 0));
+	slot->tts_values[1] = Int64GetDatum(hash_and_place(hash_list(key, key_size, 1), tid));
 	slot->tts_values[2] = PointerGetDatum(make_payload(spool, key, key_size, epoch, codes, tid));
-	memset(slot->tts_isnull, false, sizeof(bool) * PAYLOAD_COLUMN);
+	memset(slot->tts_isnull, false, sizeof(bool) * FACE_SORT_PAYLOAD);
 	ExecStoreVirtualTuple(slot);
 	tuplesort_puttupleslot(spool->sort, slot);
 	ExecClearTuple(slot);
