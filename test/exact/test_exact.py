@@ -35,10 +35,10 @@ class Failure(Exception):
     pass
 
 
-def insert(conn, table, x, ids):
+def insert(conn, table, texts, ids):
     with conn.cursor().copy(f'COPY {table} FROM STDIN') as copy:
         for i in ids:
-            copy.write_row((int(i), int(gallery(i)), None if i >= len(x) else datasets.text(x[i])))
+            copy.write_row((int(i), int(gallery(i)), None if i >= len(texts) else texts[i]))
 
 
 def gallery(i):
@@ -49,19 +49,20 @@ def gallery(i):
 def fill(conn, phase, x, rng):
     everyone = np.arange(len(x) + NULLS)
     some = rng.random(len(everyone)) < 0.5
+    texts = [datasets.text(row) for row in x]
     for table, columns in (('plain', 'e'), ('keyed', 'g, e')):
         conn.execute(f'DROP TABLE IF EXISTS {table}')
         conn.execute(f'CREATE TABLE {table} (id int, g int, e face_embedding)')
         if phase == 'inserted':
             conn.execute(f'CREATE INDEX {table}_index ON {table} USING facematch ({columns})')
-            insert(conn, table, x, everyone)
+            insert(conn, table, texts, everyone)
         else:
-            insert(conn, table, x, everyone)
+            insert(conn, table, texts, everyone)
             conn.execute(f'CREATE INDEX {table}_index ON {table} USING facematch ({columns})')
         if phase == 'churned':
             conn.execute(f'DELETE FROM {table} WHERE id = ANY (%s)', (everyone[some].tolist(),))
             conn.execute(f'VACUUM {table}')
-            insert(conn, table, x, everyone[some])
+            insert(conn, table, texts, everyone[some])
         conn.execute(f'ANALYZE {table}')
 
 
@@ -164,7 +165,7 @@ class Driver:
         while done < share:
             p = datasets.probe(x, self.rng)
             truth = sequential(self.conn, datasets.text(p))
-            for i in self.rng.permutation(len(every))[:min(90, share - done)]:
+            for i in self.rng.permutation(len(every))[:min(100, share - done)]:
                 self.one(what, x, truth, p, every[i])
                 done += 1
 
@@ -175,8 +176,8 @@ def has_miss_probability(conn):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--searches', type=int, default=5000, help='in all (default 5000)')
-    parser.add_argument('--rows', type=int, default=1200, help='of a set (default 1200)')
+    parser.add_argument('--searches', type=int, default=3000, help='in all (default 3000)')
+    parser.add_argument('--rows', type=int, default=800, help='of a set (default 800)')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--only', help='sets whose name contains this')
     a = parser.parse_args()
