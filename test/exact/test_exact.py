@@ -186,6 +186,7 @@ def main():
     share = max(1, a.searches // (len(names) * len(PHASES)))
     with psycopg.connect(autocommit=True) as conn:
         conn.execute('SET enable_sort = off')
+        conn.execute('SET jit = off')
         driver = Driver(conn, np.random.default_rng(a.seed))
         for name in names:
             make, hard = datasets.DATASETS[name]

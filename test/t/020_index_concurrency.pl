@@ -10,7 +10,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nmax_connections = 40\ndeadlock_timeout = 200ms\nlog_statement = none");
+$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\nmax_connections = 40\ndeadlock_timeout = 200ms\nlog_statement = none");
 $node->start;
 set_up($node, 3000);
 my $scripts = write_scripts($node->basedir);

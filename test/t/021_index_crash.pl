@@ -11,7 +11,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nmax_connections = 40\nrestart_after_crash = off\n"
+$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\nmax_connections = 40\nrestart_after_crash = off\n"
 	. "checkpoint_timeout = 30s\nwal_writer_delay = 10ms");
 $node->start;
 set_up($node, 2000);

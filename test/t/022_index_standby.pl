@@ -12,7 +12,7 @@ use Test::More;
 my $seconds = long_run() ? 300 : 8;
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nmax_connections = 40\nwal_consistency_checking = 'all'\nmax_wal_size = 4GB");
+$primary->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\nmax_connections = 40\nwal_consistency_checking = 'all'\nmax_wal_size = 4GB");
 $primary->start;
 set_up($primary, 2000);
 my $scripts = write_scripts($primary->basedir);

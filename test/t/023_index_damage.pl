@@ -150,7 +150,7 @@ sub run
 	my @bad;
 
 	$node->init(extra => $checksums ? ['--data-checksums'] : []);
-	$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nrestart_after_crash = off\nlog_statement = none\nlog_min_messages = panic\nstatement_timeout = 30s");
+	$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\nrestart_after_crash = off\nlog_statement = none\nlog_min_messages = panic\nstatement_timeout = 30s");
 	$node->start;
 	$node->safe_psql('postgres', $set_up);
 	$has_check = $node->safe_psql('postgres', "SELECT to_regproc('facematch.index_check') IS NOT NULL") eq 't';
