@@ -45,6 +45,13 @@
 #define face_array_length(root, array)	estimate_array_length(array)
 #endif
 
+/* 17 runs maintenance with a safe search_path; needs utils/guc.h */
+#if PG_VERSION_NUM >= 170000
+#define face_restrict_search_path()	RestrictSearchPath()
+#else
+#define face_restrict_search_path()	((void) 0)
+#endif
+
 /* 16 renamed the relation's file */
 #if PG_VERSION_NUM >= 160000
 #define face_relation_file(relation)	((relation)->rd_locator)

@@ -48,8 +48,8 @@ face_directory_init_bucket(Page page, int depth)
 }
 
 /* Which slot of the root these keys belong to. */
-static uint32
-root_slot(const FaceMetaData *meta, const uint64 *keys)
+uint32
+face_directory_slot(const FaceMetaData *meta, const uint64 *keys)
 {
 	return (uint32) hash_bytes_extended((const unsigned char *) keys, (int) (sizeof(uint64) * meta->nkeys), 0) &
 		(FACE_MAX_BUCKETS - 1);
@@ -115,7 +115,7 @@ next_in_bucket(Relation index, Buffer buffer, Buffer keep, int lockmode, FaceCha
 bool
 face_directory_lookup(Relation index, const FaceMetaData *meta, const FaceListKey *key, FaceListEntry *entry)
 {
-	Buffer		buffer = lock_bucket(index, meta, root_slot(meta, key->keys), BUFFER_LOCK_SHARE);
+	Buffer		buffer = lock_bucket(index, meta, face_directory_slot(meta, key->keys), BUFFER_LOCK_SHARE);
 	FaceChainWalk walk = {0};
 
 	while (BufferIsValid(buffer))
@@ -182,7 +182,7 @@ face_directory_find(Relation index, const FaceMetaData *meta, const uint64 *keys
 	for (int i = 0; i < meta->nkeys; i++)
 		all_given = all_given && given[i];
 	if (all_given)
-		return collect_bucket(index, meta, lock_bucket(index, meta, root_slot(meta, keys), BUFFER_LOCK_SHARE),
+		return collect_bucket(index, meta, lock_bucket(index, meta, face_directory_slot(meta, keys), BUFFER_LOCK_SHARE),
 							  keys, given, NIL);
 
 	/* Every bucket, with the root locked: a split would show entries twice. */
@@ -214,7 +214,7 @@ face_directory_lock(Relation index, const FaceMetaData *meta, const FaceListKey 
 	FaceChainWalk walk = {0};
 	Buffer		buffer;
 
-	lock->primary = lock_bucket(index, meta, root_slot(meta, key->keys), BUFFER_LOCK_EXCLUSIVE);
+	lock->primary = lock_bucket(index, meta, face_directory_slot(meta, key->keys), BUFFER_LOCK_EXCLUSIVE);
 	lock->position = -1;
 	buffer = lock->primary;
 	for (;;)
@@ -292,7 +292,7 @@ split_bucket(Relation index, const FaceMetaData *meta, uint32 slot, Buffer root,
 	{
 		FaceListEntry *entry = FaceBucketEntry(old, meta->nkeys, i);
 
-		if (root_slot(meta, entry->key.keys) & bit)
+		if (face_directory_slot(meta, entry->key.keys) & bit)
 		{
 			face_bucket_append(meta, new_page, entry);
 			face_bucket_remove(meta, old_page, i);
@@ -333,7 +333,7 @@ add_overflow(Relation index, const FaceMetaData *meta, Buffer primary)
 void
 face_directory_make_room(Relation index, const FaceMetaData *meta, const uint64 *keys)
 {
-	uint32		slot = root_slot(meta, keys);
+	uint32		slot = face_directory_slot(meta, keys);
 	Buffer		root = face_read_page(index, meta->root, BUFFER_LOCK_EXCLUSIVE);
 	Buffer		buffer;
 

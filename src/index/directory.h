@@ -23,6 +23,9 @@ typedef struct FaceEntryLock
 extern void face_directory_init_root(Page page, BlockNumber bucket);
 extern void face_directory_init_bucket(Page page, int depth);
 
+/* Which slot of the root these keys belong to. */
+extern uint32 face_directory_slot(const FaceMetaData *meta, const uint64 *keys);
+
 /* Copy the entry of one list; false if there is none. */
 extern bool face_directory_lookup(Relation index, const FaceMetaData *meta, const FaceListKey *key,
 								  FaceListEntry *entry);

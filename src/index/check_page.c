@@ -1,0 +1,377 @@
+/*-------------------------------------------------------------------------
+ *
+ * check_page.c
+ *	  facematch.index_check(), first pass: what every page says of itself, and
+ *	  sketch pages together with their refinement pages.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+
+#include "compat.h"
+#include "index/check.h"
+#include "simd/half.h"
+
+/*
+ * How often a sketch page may change between two looks at it before the check
+ * gives up; a look takes microseconds.
+ */
+#define MAX_LOOKS 1000
+
+/* Lengths and products of unit templates and centres, with room for rounding. */
+#define UNIT_LIMIT 1.001
+
+/* Copies of a sketch page and of those refinement pages that are what they should be. */
+typedef struct PostingPage
+{
+	BlockNumber blkno;
+	const FaceEpochState *state;
+	PGAlignedBlock sketch;
+	PGAlignedBlock refine[FACE_MAX_REFINE_PAGES];
+	bool		given[FACE_MAX_REFINE_PAGES];	/* named and in the index */
+	bool		sound[FACE_MAX_REFINE_PAGES];
+} PostingPage;
+
+static bool
+all_zero(const void *data, Size size)
+{
+	const char *p = data;
+
+	for (Size i = 0; i < size; i++)
+		if (p[i] != 0)
+			return false;
+	return true;
+}
+
+/* -------------------------------------------------------------------------
+ * Epochs
+ * ------------------------------------------------------------------------- */
+
+/* The pages of a centre hold as many finite numbers as it has, and no more. */
+static bool
+centre_is_sound(FaceCheck *check, const FaceEpoch *epoch, int padded)
+{
+	BlockNumber blkno = epoch->centre;
+	double		norm_squared = 0;
+	int			found = 0;
+	PGAlignedBlock block;
+	Page		page = (Page) block.data;
+
+	while (BlockNumberIsValid(blkno) && found <= padded)
+	{
+		const float *values = (const float *) PageGetContents(page);
+		int			here;
+
+		if (!face_check_copy(check, blkno, page) || !face_page_is(page, FACE_PAGE_CENTRE))
+			return false;
+		face_check_reach(check, blkno, FacePageGetOpaque(page)->stamp, InvalidBlockNumber);
+		here = (((PageHeader) page)->pd_lower - (PageGetContents(page) - (char *) page)) / (int) sizeof(float);
+		if (here <= 0 || here > FACE_PAGE_DATA_SIZE / sizeof(float))
+			return false;
+		for (int i = 0; i < here; i++)
+			norm_squared += (double) values[i] * values[i];
+		found += here;
+		blkno = FacePageGetOpaque(page)->next;
+	}
+	return found == padded && norm_squared <= UNIT_LIMIT;	/* false for NaN */
+}
+
+static bool
+epoch_is_sound(FaceCheck *check, int number)
+{
+	const FaceEpoch *epoch = &check->writer->meta.epochs[number];
+	FaceCodec  *codec;
+
+	if (epoch->dims == 0)
+		return !BlockNumberIsValid(epoch->centre);
+	if (epoch->dims > FACE_INDEX_MAX_DIMS || epoch->model < FACE_NO_MODEL)
+		return false;
+	codec = face_codec_create(epoch->dims, epoch->seed);
+	return codec->sketch_bits == epoch->sketch_bits && codec->refine_bits == epoch->refine_bits &&
+		(!BlockNumberIsValid(epoch->centre) || centre_is_sound(check, epoch, codec->padded));
+}
+
+/* The epoch that page blkno names, ready for work; NULL when it is not fit for that. */
+const FaceEpochState *
+face_check_epoch(FaceCheck *check, BlockNumber blkno, int number)
+{
+	if (number >= check->writer->meta.nepochs)
+		face_meta_read(check->index, &check->writer->meta);
+	if (number < 0 || number >= check->writer->meta.nepochs)
+	{
+		face_check_report(check, blkno, "refers to unknown epoch %d", number);
+		return NULL;
+	}
+	if (check->verdicts[number] == FACE_EPOCH_UNKNOWN)
+	{
+		check->verdicts[number] = epoch_is_sound(check, number) ? FACE_EPOCH_SOUND : FACE_EPOCH_DAMAGED;
+		if (check->verdicts[number] == FACE_EPOCH_DAMAGED)
+			face_check_report(check, FACE_META_BLOCK, "epoch %d or its centre is damaged", number);
+	}
+	return check->verdicts[number] == FACE_EPOCH_SOUND ? face_writer_epoch(check->writer, number) : NULL;
+}
+
+/* -------------------------------------------------------------------------
+ * Sketch pages and their refinement pages
+ * ------------------------------------------------------------------------- */
+
+/* Copy what a sketch page and its refinement pages are at one moment; false if it is a sketch page no more. */
+static bool
+copy_posting_page(FaceCheck *check, PostingPage *copy)
+{
+	Page		sketch = (Page) copy->sketch.data;
+	PGAlignedBlock again;
+
+	for (int looks = 0; looks < MAX_LOOKS; looks++)
+	{
+		const FaceLayout *layout;
+
+		if (!face_check_copy(check, copy->blkno, sketch) || !face_page_is(sketch, FACE_PAGE_SKETCH))
+			return false;
+		copy->state = face_check_epoch(check, copy->blkno, FacePageGetSketchHeader(sketch)->epoch);
+		if (copy->state == NULL)
+			return false;
+		layout = &copy->state->layout;
+		for (int i = 0; i < layout->refine_pages; i++)
+		{
+			copy->given[i] = face_check_copy(check, FaceSketchRefineBlocks(sketch, layout)[i],
+											 (Page) copy->refine[i].data);
+			if (!copy->given[i])
+				memset(copy->refine[i].data, 0, BLCKSZ);
+		}
+
+		/* Whoever changes a refinement page changes its sketch page in the same record. */
+		if (check->quiet || (face_check_copy(check, copy->blkno, (Page) again.data) &&
+							 memcmp(sketch, again.data, BLCKSZ) == 0))
+			return true;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("block %u of index \"%s\" changed too often to be checked", copy->blkno,
+					RelationGetRelationName(check->index)),
+			 errhint("Retry the check.")));
+	return false;				/* keep compiler quiet */
+}
+
+static void
+check_sketch_header(FaceCheck *check, const PostingPage *copy)
+{
+	Page		page = (Page) copy->sketch.data;
+	const FaceLayout *layout = &copy->state->layout;
+	const FaceSketchHeader *header = FacePageGetSketchHeader(page);
+	const uint8 *bitmap = FaceSketchBitmap(page, layout);
+	const Size	lower = ((PageHeader) page)->pd_lower;
+	const int	marked = (int) pg_popcount((const char *) bitmap, (layout->slots + 7) / 8);
+
+	if (header->used != marked)
+		face_check_report(check, copy->blkno, "counts %d templates, its bitmap %d", header->used, marked);
+	if (BlockNumberIsValid(header->next) != (header->next_stamp != 0))
+		face_check_report(check, copy->blkno, "names a next page without a stamp, or a stamp without a page");
+	if (lower < layout->blocks_offset || (lower - layout->blocks_offset) % layout->block_stride != 0 ||
+		(lower - layout->blocks_offset) / layout->block_stride > layout->slots / FACE_BLOCK_SLOTS)
+		face_check_report(check, copy->blkno, "ends in the middle of a block of sketches");
+}
+
+/* Which of the refinement pages are ones of this sketch page. */
+static void
+check_refine_links(FaceCheck *check, PostingPage *copy)
+{
+	const FaceLayout *layout = &copy->state->layout;
+	const FacePageOpaque opaque = FacePageGetOpaque(copy->sketch.data);
+	const BlockNumber *blocks = FaceSketchRefineBlocks(copy->sketch.data, layout);
+
+	for (int i = 0; i < layout->refine_pages; i++)
+	{
+		Page		refine = (Page) copy->refine[i].data;
+
+		copy->sound[i] = copy->given[i] && face_page_is(refine, FACE_PAGE_REFINE) &&
+			FacePageGetOpaque(refine)->stamp == opaque->stamp &&
+			FacePageGetOpaque(refine)->list_id == opaque->list_id;
+		for (int j = 0; j < i; j++)
+			if (copy->given[i] && blocks[i] == blocks[j])
+				copy->sound[i] = false;
+		if (BlockNumberIsValid(blocks[i]) && !copy->sound[i])
+			face_check_report(check, copy->blkno, "names block %u, which is no refinement page of its own", blocks[i]);
+	}
+}
+
+/* Numbers beside the codes of a template; those of a null embedding are all zero. */
+static bool
+scalars_are_sound(const FaceEpochState *state, const FaceSketchScalars *sketch, const FaceRefineScalars *refine)
+{
+	const float inverse = half_to_float(sketch->inverse);
+	const float tangent = half_to_float(sketch->tangent);
+
+	if (state->epoch.dims == 0)
+		return all_zero(sketch, sizeof(*sketch)) && all_zero(refine, sizeof(*refine));
+	return isfinite(inverse) && inverse > 0 && isfinite(tangent) && tangent >= 0 &&
+		isfinite(refine->inverse) && refine->inverse > 0 &&
+		isfinite(refine->tangent) && refine->tangent >= 0 &&
+		fabsf(refine->centre_product) <= UNIT_LIMIT &&
+		isfinite(refine->norm) && refine->norm > 0;
+}
+
+/* Take the codes of a slot from its pages. */
+static void
+read_codes(const PostingPage *copy, int slot, const FaceRefineEntry *entry, FaceCodes *codes)
+{
+	const FaceLayout *layout = &copy->state->layout;
+	const FaceCodec *codec = copy->state->codec;
+	const uint8 *block = FaceSketchBlock(copy->sketch.data, layout, slot / FACE_BLOCK_SLOTS);
+	const FaceBlockScalars *scalars = FaceSketchScalarsOf(copy->sketch.data, layout, slot / FACE_BLOCK_SLOTS);
+	const int	place = slot % FACE_BLOCK_SLOTS;
+
+	for (int row = 0; row < codec->groups / 2; row++)
+		codes->sketch[row] = block[row * FACE_BLOCK_SLOTS + place];
+	codes->sketch_scalars.inverse = scalars->inverse[place];
+	codes->sketch_scalars.tangent = scalars->tangent[place];
+	codes->sketch_scalars.centre_product = scalars->centre_product[place];
+	codes->sketch_scalars.norm = scalars->norm[place];
+	codes->refine_scalars = entry->scalars;
+	memcpy(codes->refine, entry->code, codec->refine_bytes);
+}
+
+static void
+check_used_slot(FaceCheck *check, PostingPage *copy, int slot, FaceRefineEntry *entry, FaceCodes *codes)
+{
+	const FaceEpochState *state = copy->state;
+	const char *end = (const char *) entry + state->layout.refine_entry_size;
+	const char *code_end = (const char *) entry->code + state->codec->refine_bytes;
+	const Size	sketch_end = FaceSketchBlock(copy->sketch.data, &state->layout, slot / FACE_BLOCK_SLOTS + 1) -
+		(uint8 *) copy->sketch.data;
+	const char *refine = copy->refine[slot / state->layout.refine_slots].data;
+
+	if (sketch_end > ((PageHeader) copy->sketch.data)->pd_lower || end - refine > ((PageHeader) refine)->pd_lower)
+		face_check_report(check, copy->blkno, "slot %d lies behind the end of its page's data", slot);
+	if (!ItemPointerIsValid(&entry->tid) || !BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&entry->tid)))
+	{
+		face_check_report(check, copy->blkno, "slot %d is in use but names no row", slot);
+		return;
+	}
+	read_codes(copy, slot, entry, codes);
+	if (!scalars_are_sound(state, &codes->sketch_scalars, &entry->scalars))
+		face_check_report(check, copy->blkno, "slot %d has numbers beside its codes that no template has", slot);
+	if (entry->unused != 0 || !all_zero(code_end, end - code_end))
+		face_check_report(check, copy->blkno, "slot %d has something in its padding", slot);
+	if (check->heap_check != NULL)
+		face_heap_check_add(check->heap_check, &entry->tid, copy->blkno, slot,
+							FacePageGetSketchHeader(copy->sketch.data)->epoch,
+							FacePageGetOpaque(copy->sketch.data)->list_id, state->codec, codes);
+}
+
+/* Nothing of a template that was there may be left; the entry is zero where there is no refinement page. */
+static void
+check_free_slot(FaceCheck *check, PostingPage *copy, int slot, FaceRefineEntry *entry, FaceCodes *codes)
+{
+	read_codes(copy, slot, entry, codes);
+	if (!all_zero(codes->sketch, copy->state->codec->groups / 2) ||
+		!all_zero(&codes->sketch_scalars, sizeof(codes->sketch_scalars)) ||
+		!all_zero(entry, copy->state->layout.refine_entry_size))
+		face_check_report(check, copy->blkno, "slot %d is free but not empty", slot);
+}
+
+static void
+check_slots(FaceCheck *check, PostingPage *copy, FaceCodes *codes)
+{
+	const FaceLayout *layout = &copy->state->layout;
+	const uint8 *bitmap = FaceSketchBitmap(copy->sketch.data, layout);
+
+	for (int slot = 0; slot < layout->slots; slot++)
+	{
+		const int	which = slot / layout->refine_slots;
+		const bool	missing = !BlockNumberIsValid(FaceSketchRefineBlocks(copy->sketch.data, layout)[which]);
+		FaceRefineEntry *entry = FaceRefineEntryOf(copy->refine[which].data, layout, slot % layout->refine_slots);
+
+		if (!copy->sound[which] && !missing)
+			continue;			/* reported */
+		if (!face_slot_used(bitmap, slot))
+			check_free_slot(check, copy, slot, entry, codes);
+		else if (missing)
+			face_check_report(check, copy->blkno, "slot %d is in use but has no refinement page", slot);
+		else
+			check_used_slot(check, copy, slot, entry, codes);
+	}
+}
+
+static void
+check_posting_page(FaceCheck *check, PostingPage *copy)
+{
+	FaceCodes  *codes;
+
+	if (!copy_posting_page(check, copy))
+		return;
+	check_sketch_header(check, copy);
+	check_refine_links(check, copy);
+	codes = face_codes_create(copy->state->codec);
+	check_slots(check, copy, codes);
+	pfree(codes);
+}
+
+/* -------------------------------------------------------------------------
+ * Every page
+ * ------------------------------------------------------------------------- */
+
+/* What must hold of a page whatever it is; false when it is not one of ours. */
+static bool
+check_any_page(FaceCheck *check, BlockNumber blkno, Page page)
+{
+	const FacePageOpaque opaque = FacePageGetOpaque(page);
+	const PageHeader header = (PageHeader) page;
+	const bool	posting = opaque->kind == FACE_PAGE_SKETCH || opaque->kind == FACE_PAGE_REFINE;
+	const bool	chained = opaque->kind == FACE_PAGE_BUCKET || opaque->kind == FACE_PAGE_CENTRE;
+
+	if (opaque->kind < FACE_PAGE_FREE || opaque->kind > FACE_PAGE_REFINE || !face_page_is(page, opaque->kind))
+	{
+		face_check_report(check, blkno, "is no page of a facematch index");
+		return false;
+	}
+	if ((opaque->kind == FACE_PAGE_META) != (blkno == FACE_META_BLOCK) ||
+		(opaque->kind == FACE_PAGE_ROOT) != (blkno == check->writer->meta.root))
+		face_check_report(check, blkno, "is a meta or root page in the wrong place, or none in the right one");
+	if (opaque->stamp == 0 || posting != (opaque->list_id != 0) || (!chained && BlockNumberIsValid(opaque->next)))
+		face_check_report(check, blkno, "has a stamp, list or successor that does not suit its kind");
+	if (header->pd_lower < PageGetContents(page) - (char *) page || header->pd_lower > header->pd_upper ||
+		header->pd_upper != header->pd_special ||
+		(opaque->kind == FACE_PAGE_FREE && header->pd_lower != PageGetContents(page) - (char *) page))
+		face_check_report(check, blkno, "has data that ends in an impossible place");
+	else if (!all_zero(page + header->pd_lower, header->pd_upper - header->pd_lower))
+		face_check_report(check, blkno, "has something behind its data");
+	return true;
+}
+
+void
+face_check_pages(FaceCheck *check)
+{
+	PostingPage *copy = palloc(sizeof(PostingPage));
+	PGAlignedBlock block;
+	Page		page = (Page) block.data;
+
+	for (int epoch = 0; epoch < check->writer->meta.nepochs; epoch++)
+		(void) face_check_epoch(check, FACE_META_BLOCK, epoch);
+
+	for (BlockNumber blkno = 0; blkno < check->nblocks; blkno++)
+	{
+		if (!face_check_copy(check, blkno, page) || PageIsNew(page))
+			continue;			/* taken by someone who then failed: as good as free */
+		if (PageGetSpecialSize(page) != MAXALIGN(sizeof(FacePageOpaqueData)))
+		{
+			face_check_report(check, blkno, "is no page of a facematch index");
+			continue;
+		}
+		if (!check_any_page(check, blkno, page))
+			continue;
+		check->blocks[blkno].kind = FacePageGetOpaque(page)->kind;
+		check->blocks[blkno].stamp = FacePageGetOpaque(page)->stamp;
+		if (face_page_is(page, FACE_PAGE_SKETCH))
+		{
+			copy->blkno = blkno;
+			check_posting_page(check, copy);
+		}
+	}
+	pfree(copy);
+}
