@@ -170,10 +170,6 @@ class Driver:
                 done += 1
 
 
-def has_miss_probability(conn):
-    return conn.execute("SELECT count(*) FROM pg_settings WHERE name = 'facematch.miss_probability'").fetchone()[0] > 0
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--searches', type=int, default=3000, help='in all (default 3000)')
@@ -187,6 +183,7 @@ def main():
     with psycopg.connect(autocommit=True) as conn:
         conn.execute('SET enable_sort = off')
         conn.execute('SET jit = off')
+        conn.execute("LOAD 'facematch'")
         driver = Driver(conn, np.random.default_rng(a.seed))
         for name in names:
             make, hard = datasets.DATASETS[name]
@@ -196,7 +193,7 @@ def main():
                 print(f'SKIP {name}: the real faces are not here (FACES_DIR)')
                 continue
             x = datasets.usable(x)
-            conn.execute(f'SET facematch.miss_probability = {0 if hard else "default"}' if has_miss_probability(conn) else 'SELECT')
+            conn.execute(f'SET facematch.miss_probability = {0 if hard else "default"}')
             for phase in PHASES:
                 plans.clear()
                 fill(conn, phase, x, rng)
