@@ -44,6 +44,7 @@ add_rows(Sums16 *sums, const uint8 *rows, __m256i even_tables, __m256i odd_table
 	__m256i		low = _mm256_shuffle_epi8(even_tables, _mm256_and_si256(codes, nibble));
 	__m256i		high = _mm256_shuffle_epi8(odd_tables, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
 
+	__builtin_prefetch(rows + FACE_PREFETCH_BYTES);
 	sums->mixed = _mm256_add_epi16(sums->mixed, _mm256_add_epi16(low, high));
 	sums->odd = _mm256_add_epi16(sums->odd, _mm256_add_epi16(_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)));
 }

@@ -50,6 +50,7 @@ add_rows(Sums16 sums, const uint8 *rows, const uint8 *even_tables, const uint8 *
 	__m512i		high = _mm512_shuffle_epi8(_mm512_loadu_si512(odd_tables),
 										   _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
 
+	__builtin_prefetch(rows + FACE_PREFETCH_BYTES);
 	sums.mixed = _mm512_add_epi16(sums.mixed, _mm512_add_epi16(low, high));
 	sums.odd = _mm512_add_epi16(sums.odd, _mm512_add_epi16(_mm512_srli_epi16(low, 8), _mm512_srli_epi16(high, 8)));
 	return sums;

@@ -18,6 +18,14 @@
 /* Entries of a look-up table: the values of a nibble. */
 #define FACE_SKETCH_TABLE	16
 
+/*
+ * Sketches are fetched so far ahead of their use; past the end of an array the
+ * fetch is idle, it cannot fault.  The processor's own prefetching left a scan
+ * from memory at 2.3 times a plain read of its bytes; 2 kB ahead it takes 1.2
+ * to 1.3 times, 1 kB and 3 kB 1.4 (AMD Zen 3, 512 dimensions).
+ */
+#define FACE_PREFETCH_BYTES 2048
+
 /* Element i is added to lane i mod 8, as one AVX register does. */
 #define FACE_QUANTIZE_LANES 8
 

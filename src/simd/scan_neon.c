@@ -37,6 +37,7 @@ add_row(Sums16 sums, const uint8 *row, const uint8 *even_table, const uint8 *odd
 	uint8x16_t	even = vqtbl1q_u8(vld1q_u8(even_table), vandq_u8(codes, vdupq_n_u8(0x0F)));
 	uint8x16_t	odd = vqtbl1q_u8(vld1q_u8(odd_table), vshrq_n_u8(codes, 4));
 
+	__builtin_prefetch(row + FACE_PREFETCH_BYTES);
 	sums.low = vaddq_u16(sums.low, vaddl_u8(vget_low_u8(even), vget_low_u8(odd)));
 	sums.high = vaddq_u16(sums.high, vaddl_high_u8(even, odd));
 	return sums;

@@ -23,6 +23,9 @@
 /* Deviations of a binomial count that a correct bound may show: once in 1e9 tests. */
 #define DEVIATIONS	6.0
 
+/* Expected misses from which their number says something. */
+#define ENOUGH_MISSES	50
+
 /* An index to search: one codec, its codes of a set of templates. */
 typedef struct Gallery
 {
@@ -229,7 +232,7 @@ judge_totals(const Outcome *o)
 		   (double) o->sketch_misses / o->comparisons, (double) o->refine_misses / o->comparisons,
 		   (double) o->misses / o->comparisons, o->comparisons,
 		   3 * o->sketch_gap / o->comparisons, 3 * o->refine_gap / o->comparisons);
-	if (o->probability >= 1e-3)
+	if (o->probability * o->comparisons >= ENOUGH_MISSES)
 		check(o->misses * 20.0 >= o->probability * o->comparisons, "misses at %g are absurdly few", o->probability);
 }
 
