@@ -60,8 +60,11 @@ DECLARE
 	best facematch.candidate;
 BEGIN
 	IF idempotency_key IS NOT NULL THEN
+		-- A record that is due answers nobody.
+		UPDATE facematch.encounter t SET idempotency_key = NULL
+		WHERE t.idempotency_key = record_encounter.idempotency_key AND t.purge_after <= clock_timestamp();
 		told := facematch.recorded_decision(idempotency_key, gallery);
-		IF told IS NOT NULL OR told.encounter_id IS NOT NULL THEN
+		IF told.encounter_id IS NOT NULL THEN
 			RETURN NEXT told;
 			RETURN;
 		END IF;

@@ -319,6 +319,8 @@ rule_due(const FaceRule *rule, const FaceFacts *facts)
 	{
 		TimestampTz anchor_at = anchor_time(&rule->fallback, facts);
 
+		if (TIMESTAMP_IS_NOEND(anchor_at))
+			return (FaceDue) {.due = DT_NOEND, .rule = rule};
 		take_term(&due, &rule->fallback, anchor_at, add_interval(anchor_at, &rule->fallback.keep));
 	}
 	return due;

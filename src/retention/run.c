@@ -96,7 +96,7 @@ execute_as(SPIPlanPtr plan, Datum *values, Oid run_as)
 	SetUserIdAndSecContext(run_as, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 	CommandCounterIncrement();
 	status = SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
-								  one_snapshot ? GetTransactionSnapshot() : InvalidSnapshot, false, false, 0);
+								  one_snapshot ? GetTransactionSnapshot() : InvalidSnapshot, false, true, 0);
 	SetUserIdAndSecContext(user, context);
 	if (status < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(status));

@@ -1,0 +1,88 @@
+-- The same retention on a user's own table: attached, partitioned, detached.
+\set SHOW_CONTEXT never
+CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT lpad(n::text, 32, '0')::uuid $$;
+CREATE SCHEMA "odd Schema";
+CREATE TABLE "odd Schema"."odd'Table" (id int PRIMARY KEY, "the Class" text, "when" timestamptz DEFAULT now(), who uuid, "tem plate" face_embedding(2));
+INSERT INTO "odd Schema"."odd'Table" SELECT n, 'us_citizen', now() - n * interval '1 day', subject(n), '[1,0]' FROM generate_series(0, 20) n;
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
+VALUES ('sightings', 'us_citizen', 'sighting', '{recorded}', '{10 days}', 'site rule', '-infinity');
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(2));
+SELECT facematch.retain('"odd Schema"."odd''Table"', 'sighting');
+SELECT facematch.retain('"odd Schema"."odd''Table"', 'sighting', class_column => 'the Class', recorded_column => 'id', subject_column => 'who');
+SELECT facematch.retain('"odd Schema"."odd''Table"', 'other', class_column => 'the Class', recorded_column => 'when', subject_column => 'who');
+SELECT facematch.retain('"odd Schema"."odd''Table"', 'sighting', class_column => 'the Class', recorded_column => 'when', subject_column => 'who');
+SELECT facematch.retain('"odd Schema"."odd''Table"', 'sighting', class_column => 'the Class', recorded_column => 'when', subject_column => 'who');
+SELECT facematch.retain('facematch.reference', 'reference');
+SELECT * FROM facematch.attached;
+SELECT count(*), count(*) FILTER (WHERE purge_after <= now()) AS due, bool_and(purge_after = "when" + interval '10 days') AS by_rule FROM "odd Schema"."odd'Table";
+-- What holds on references holds here.
+INSERT INTO "odd Schema"."odd'Table" VALUES (100, 'us_citizen', now(), subject(2), '[1,0]');
+INSERT INTO "odd Schema"."odd'Table" VALUES (100, 'nobody', now(), subject(3), '[1,0]');
+UPDATE "odd Schema"."odd'Table" SET purge_after = 'infinity';
+TRUNCATE "odd Schema"."odd'Table";
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(3));
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('"odd Schema"."odd''Table"', '15', 'inquiry', 'court');
+DELETE FROM "odd Schema"."odd'Table" WHERE id = 15;
+CREATE ROLE facematch_test_reader;
+GRANT USAGE ON SCHEMA "odd Schema" TO facematch_test_reader;
+GRANT SELECT ON "odd Schema"."odd'Table" TO facematch_test_reader;
+SET ROLE facematch_test_reader;
+SELECT count(*) FROM "odd Schema"."odd'Table";
+RESET ROLE;
+CALL facematch.purge();
+SELECT string_agg(id::text, ' ' ORDER BY id) FROM "odd Schema"."odd'Table";
+SELECT cause, table_name, retention_class, rule, rows_purged FROM facematch.purge_receipt ORDER BY receipt_id;
+SELECT rule, keep, held FROM facematch.explain_retention('"odd Schema"."odd''Table"', 15);
+SELECT table_name, retention_class, rows_kept, rows_due, rows_held, rows_purged FROM facematch.report_retention;
+-- A rule reaches it.
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation) VALUES ('sightings, shorter', 'us_citizen', 'sighting', '{recorded}', '{5 days}', 'site rule');
+SELECT string_agg(id::text, ' ' ORDER BY id) FROM "odd Schema"."odd'Table" WHERE purge_after > clock_timestamp();
+SELECT facematch.release('"odd Schema"."odd''Table"');
+SELECT facematch.release('"odd Schema"."odd''Table"');
+SELECT facematch.release('facematch.reference');
+SELECT count(*) FROM facematch.attached;
+SET ROLE facematch_test_reader;
+SELECT count(*) FROM "odd Schema"."odd'Table";
+RESET ROLE;
+TRUNCATE "odd Schema"."odd'Table";
+SELECT count(*) AS triggers FROM pg_trigger WHERE tgrelid = '"odd Schema"."odd''Table"'::regclass;
+
+-- Partitioned, with row security of its own, and a trigger that sees whose rights it has.
+CREATE TABLE part (id uuid DEFAULT gen_random_uuid(), retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding, departs timestamptz) PARTITION BY RANGE (recorded_at);
+CREATE TABLE part_old PARTITION OF part FOR VALUES FROM (MINVALUE) TO ('2026-01-01');
+CREATE TABLE part_new (e face_embedding, dropped int, subject_id uuid, departs timestamptz, recorded_at timestamptz, id uuid DEFAULT gen_random_uuid(), retention_class text);
+ALTER TABLE part_new DROP COLUMN dropped;
+ALTER TABLE part ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON part USING (subject_id <> '00000000-0000-0000-0000-000000000012');
+ALTER TABLE part OWNER TO facematch_test_reader;
+ALTER TABLE part_old OWNER TO facematch_test_reader;
+CREATE TABLE rights (who text, what text);
+GRANT INSERT ON rights TO facematch_test_reader;
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO rights VALUES (current_user, TG_OP); RETURN OLD; END $$;
+CREATE TRIGGER tell BEFORE DELETE ON part FOR EACH ROW EXECUTE FUNCTION tell();
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, fallback_anchor, fallback_keep, citation, valid_from)
+VALUES ('parts', 'noncitizen', 'part', '{gallery_anchor}', '{1 hour}', 'recorded', '10000 days', 'site rule', '-infinity');
+SELECT facematch.retain('part', 'part', anchor_column => 'departs');
+ALTER TABLE part_new ADD purge_after timestamptz NOT NULL;
+ALTER TABLE part ATTACH PARTITION part_new FOR VALUES FROM ('2026-01-01') TO (MAXVALUE);
+ALTER TABLE part_new OWNER TO facematch_test_reader;
+SELECT facematch.retain('part_old', 'part');
+INSERT INTO part (retention_class, recorded_at, subject_id, e, departs)
+SELECT 'noncitizen', d, subject(n), '[1,0]', CASE WHEN n % 2 = 0 THEN timestamptz '2026-02-01' END FROM generate_series(10, 15) n, unnest('{2025-06-01,2026-06-01}'::timestamptz[]) d;
+SELECT tableoid::regclass, count(*), count(*) FILTER (WHERE purge_after = departs + interval '1 hour') AS anchored FROM part GROUP BY 1 ORDER BY 1;
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) SELECT 'part_new', id, 'inquiry', 'court' FROM part_new WHERE subject_id = subject(14);
+SELECT DISTINCT table_name FROM facematch.held WHERE reason = 'inquiry' ORDER BY 1;
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(15));
+CALL facematch.purge(1);
+SELECT tableoid::regclass, subject_id FROM part ORDER BY 1, 2;
+SELECT who, what, count(*) FROM rights GROUP BY 1, 2;
+SELECT severity, object, finding FROM facematch.check_policies() WHERE object <> 'purge' AND object !~ '^role' AND finding !~ '^1 rows are due';
+ALTER TABLE part_new DISABLE TRIGGER facematch_20_guard;
+ALTER TABLE facematch.reference ENABLE TRIGGER reference_20_guard;
+ALTER TABLE facematch.encounter DISABLE ROW LEVEL SECURITY;
+SELECT severity, object, finding FROM facematch.check_policies() WHERE object <> 'purge' AND object !~ '^role' AND finding !~ '^1 rows are due';
+DROP TABLE part;
+SELECT * FROM facematch.attached;
+CALL facematch.purge();
+DROP OWNED BY facematch_test_reader;
+DROP ROLE facematch_test_reader;
