@@ -136,3 +136,9 @@ def probe(x, rng):
          'short': lambda: row / np.abs(row).max() * 1e-4}[kind]()
     p = usable(p.astype('f2')[None, :])
     return p[0] if len(p) else x[0]
+
+
+def probe_near(x, rng):
+    """A probe as a second capture of one of the templates would be."""
+    row = x[rng.integers(len(x))].astype('f8')
+    return (row + 0.5 * np.abs(row).mean() * rng.standard_normal(len(row))).astype('f2')
