@@ -7,7 +7,7 @@ CREATE FUNCTION facematch.expected_triggers() RETURNS TABLE (table_name regclass
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT t.tgrelid::regclass, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-	WHERE c.relnamespace = 'facematch'::regnamespace AND NOT t.tgisinternal AND t.tgname !~ '_skipped$|^(gallery|reference)_10_model$'
+	WHERE c.relnamespace = 'facematch'::regnamespace AND NOT t.tgisinternal AND t.tgname !~ '_skipped$|_10_model$|_00_whole$'
 	UNION
 	SELECT e.table_name, e.trigger_name FROM (VALUES
 		('facematch.gallery'::regclass, 'gallery_20_guard'::name), ('facematch.gallery', 'gallery_30_moved'),

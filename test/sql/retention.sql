@@ -91,8 +91,10 @@ DELETE FROM facematch.retention_rule WHERE name = 'first';
 UPDATE facematch.retention_rule SET valid_to = now() - interval '1 day' WHERE name = 'first';
 UPDATE facematch.retention_rule SET valid_to = 'infinity' WHERE name = 'cbp/us_citizen/reference';
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation) VALUES ('x', 'guest', 'reference', '{verifed}', '{1 day}', 'c');
+\set VERBOSITY terse
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation) VALUES ('x', 'guest', 'reference', '{recorded}', '{1 day,2 days}', 'c');
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation) VALUES ('x', 'guest', 'reference', '{recorded}', '{-1 day}', 'c');
+\set VERBOSITY default
 DELETE FROM facematch.retention_class WHERE name = 'guest';
 DELETE FROM facematch.retention_class WHERE name = 'us_citizen';
 UPDATE facematch.retention_class SET name = 'visitor' WHERE name = 'guest';

@@ -60,8 +60,10 @@ UPDATE facematch.opt_out SET revoked_at = now() WHERE subject_id = subject(1);
 UPDATE facematch.opt_out SET revoked_at = NULL WHERE subject_id = subject(1);
 SELECT stage('one', '{1}');
 DELETE FROM facematch.opt_out WHERE subject_id = subject(1);
+\set VERBOSITY terse
 INSERT INTO facematch.opt_out (subject_id, scope) VALUES (subject(1), 'encounter');
 INSERT INTO facematch.opt_out (subject_id, scope) VALUES (subject(1), 'until');
+\set VERBOSITY default
 SELECT scope, opt_outs, standing, revoked, ended FROM facematch.report_opt_out ORDER BY 1;
 
 -- Holds: what is held is not deleted, and still no candidate when it is due.
@@ -71,8 +73,10 @@ SELECT 'facematch.reference', reference_id, 'inquiry', 'court' FROM facematch.re
 INSERT INTO facematch.hold (subject_id, reason, authority, until) VALUES (subject(11), 'inquiry', 'court', now() + interval '1 day'),
 	(subject(12), 'inquiry', 'court', now() - interval '1 day');
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(5), 'inquiry', 'court');
+\set VERBOSITY terse
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(5), '', 'court');
 INSERT INTO facematch.hold (reason, authority) VALUES ('x', 'court');
+\set VERBOSITY default
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.reference', '999999', 'x', 'court');
 DELETE FROM facematch.reference WHERE subject_id = subject(10);
 DELETE FROM facematch.reference WHERE subject_id = subject(11);
