@@ -301,10 +301,10 @@ scan_page(FaceScan *scan, const FaceListEntry *entry, Buffer buffer, Buffer next
 
 /*
  * One pass over the chain of a list.  False when the chain was changed under
- * us: a page is not the one that its predecessor named.
+ * us: a page is not the one that its predecessor named, with the stamp *missing.
  */
 static bool
-scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_distance)
+scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_distance, uint64 *missing)
 {
 	uint64		stamp = entry->head_stamp;
 	FaceChainWalk walk = {0};
@@ -319,6 +319,7 @@ scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_di
 		if (!face_page_is(page, FACE_PAGE_SKETCH) || FacePageGetOpaque(page)->stamp != stamp)
 		{
 			UnlockReleaseBuffer(buffer);
+			*missing = stamp;
 			return false;
 		}
 		face_chain_step(scan->index, &walk);
@@ -351,6 +352,7 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 	const Size	nfirst = scan->nfirst;
 	const Size	nlast = scan->nlast;
 	const FaceScanCounters counters = scan->counters;
+	uint64		missing = 0;
 
 	/* face_match of a null embedding is null */
 	if (null_embedding && scan->nconditions > 0)
@@ -358,11 +360,20 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 
 	for (int tries = 0; tries < MAX_RESTARTS; tries++)
 	{
-		if (scan_chain(scan, entry, scored, null_distance))
+		const uint64 missed_before = missing;
+
+		if (scan_chain(scan, entry, scored, null_distance, &missing))
 		{
 			scan->counters.lists++;
 			return;
 		}
+
+		/* A page leaves its chain at the same instant as the link to it: who still finds the link finds damage. */
+		if (missing == missed_before)
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("index \"%s\" has lost a page of a posting list", RelationGetRelationName(scan->index)),
+					 errhint("Please REINDEX it.")));
 		scan->npages = npages;
 		scan->nlower = nlower;
 		scan->nfirst = nfirst;
@@ -374,7 +385,7 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("pages of index \"%s\" were recycled under the scan too often", RelationGetRelationName(scan->index)),
-			 errhint("Retry the query. If this persists, REINDEX the index.")));
+			 errhint("Retry the query.")));
 }
 
 /* Entries of the lists for one combination of keys, each list once. */
