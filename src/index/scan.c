@@ -16,6 +16,7 @@
 
 #include "access/genam.h"
 #include "catalog/pg_type.h"
+#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "nodes/tidbitmap.h"
 #include "pgstat.h"
@@ -74,6 +75,15 @@ end_scan(FaceScanOpaque *opaque)
 	MemoryContextReset(opaque->context);
 }
 
+static int
+compare_hashes(const void *a, const void *b)
+{
+	uint64		x = *(const uint64 *) a;
+	uint64		y = *(const uint64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
 /* The hashes of a key condition: one value, or those of an array. */
 static void
 read_key_condition(FaceScan *scan, const ScanKey key, FaceKeyChoice *choice)
@@ -106,18 +116,15 @@ read_key_condition(FaceScan *scan, const ScanKey key, FaceKeyChoice *choice)
 	choice->values = palloc(sizeof(uint64) * Max(nvalues, 1));
 	for (int i = 0; i < nvalues; i++)
 	{
-		uint64		hash;
-		int			j;
-
 		CHECK_FOR_INTERRUPTS();
-		if (nulls[i])
-			continue;
-		hash = face_hash_key(scan->index, key->sk_attno, key->sk_subtype, values[i], false);
-		for (j = 0; j < choice->nvalues && choice->values[j] != hash; j++)
-			;
-		if (j == choice->nvalues)
-			choice->values[choice->nvalues++] = hash;
+		if (!nulls[i])
+			choice->values[choice->nvalues++] =
+				face_hash_key(scan->index, key->sk_attno, key->sk_subtype, values[i], false);
 	}
+
+	/* each list once */
+	qsort(choice->values, choice->nvalues, sizeof(uint64), compare_hashes);
+	choice->nvalues = (int) qunique(choice->values, choice->nvalues, sizeof(uint64), compare_hashes);
 }
 
 static void
