@@ -144,7 +144,6 @@ sub run
 	my ($checksums) = @_;
 	my $name = $checksums ? 'with checksums' : 'without checksums';
 	my $node = PostgreSQL::Test::Cluster->new($checksums ? 'sums' : 'plain');
-	my $has_check;
 	my %files;
 	my %outcomes;
 	my @bad;
@@ -153,7 +152,6 @@ sub run
 	$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\nrestart_after_crash = off\nlog_statement = none\nlog_min_messages = panic\nstatement_timeout = 30s");
 	$node->start;
 	$node->safe_psql('postgres', $set_up);
-	$has_check = $node->safe_psql('postgres', "SELECT to_regproc('facematch.index_check') IS NOT NULL") eq 't';
 	for (split /\n/, $node->safe_psql('postgres', "SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^t\\d+(_face)?\$'"))
 	{
 		$files{$1} = $node->data_dir . "/$2" if /^(\w+)\|(.*)$/;
@@ -178,7 +176,7 @@ sub run
 			  . "INSERT INTO t$t SELECT i, i % 5, random_face($dims) FROM generate_series(2001, 2040) i;\n"
 			  . "DELETE FROM t$t WHERE id % 7 = 0;\nVACUUM (INDEX_CLEANUP ON) t$t;\n"
 			  . "INSERT INTO t$t SELECT 3000, 1, random_face($dims);\nSELECT * FROM search($t);\n";
-			$script .= "SELECT facematch.index_check('t${t}_face');\n" if $has_check;
+			$script .= "SELECT facematch.index_check('t${t}_face', true);\n";
 		}
 		$node->start;
 		my $status = $node->psql('postgres', $script, stdout => \$out, stderr => \$err, on_error_stop => 0, timeout => 600);
