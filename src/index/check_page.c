@@ -87,6 +87,8 @@ epoch_is_sound(FaceCheck *check, int number)
 	const FaceEpoch *epoch = &check->writer->meta.epochs[number];
 	FaceCodec  *codec;
 
+	if (epoch->unused != 0)
+		return false;
 	if (epoch->dims == 0)
 		return !BlockNumberIsValid(epoch->centre);
 	if (epoch->dims > FACE_INDEX_MAX_DIMS || epoch->model < FACE_NO_MODEL)
@@ -344,6 +346,17 @@ check_any_page(FaceCheck *check, BlockNumber blkno, Page page)
 	return true;
 }
 
+/* The meta page was read before anything else; what is left to check are the epochs it does not have yet. */
+static void
+check_meta_page(FaceCheck *check, Page page)
+{
+	const FaceMetaData *meta = FacePageGetMeta(page);
+
+	if (meta->nepochs > FACE_MAX_EPOCHS ||
+		!all_zero(&meta->epochs[meta->nepochs], sizeof(FaceEpoch) * (FACE_MAX_EPOCHS - meta->nepochs)))
+		face_check_report(check, FACE_META_BLOCK, "has something behind its last epoch");
+}
+
 void
 face_check_pages(FaceCheck *check)
 {
@@ -367,7 +380,9 @@ face_check_pages(FaceCheck *check)
 			continue;
 		check->blocks[blkno].kind = FacePageGetOpaque(page)->kind;
 		check->blocks[blkno].stamp = FacePageGetOpaque(page)->stamp;
-		if (face_page_is(page, FACE_PAGE_SKETCH))
+		if (blkno == FACE_META_BLOCK)
+			check_meta_page(check, page);
+		else if (face_page_is(page, FACE_PAGE_SKETCH))
 		{
 			copy->blkno = blkno;
 			check_posting_page(check, copy);

@@ -77,13 +77,14 @@ SELECT * FROM facematch.index_problems('many_galleries', true);
 
 -- A bucket that can be split no more goes on in overflow pages: galleries chosen by what the directory hashes, the hash of
 -- the key column in the server's byte order.
-CREATE FUNCTION directory_slot(gallery bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-	SELECT uuid_hash_extended(encode(
-		(SELECT string_agg(substr(int8send(hashint8extended(gallery, 0)), i, 1), '' ORDER BY i DESC) FROM generate_series(1, 8) i)
-		|| (SELECT string_agg(substr(int8send(hashint8extended(0, 0)), i, 1), '' ORDER BY i DESC) FROM generate_series(1, 8) i), 'hex')::uuid, 0) & 1023 $$;
+CREATE FUNCTION reversed(b bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$ SELECT substr(b, 8, 1) || substr(b, 7, 1)
+	|| substr(b, 6, 1) || substr(b, 5, 1) || substr(b, 4, 1) || substr(b, 3, 1) || substr(b, 2, 1) || substr(b, 1, 1) $$;
+CREATE FUNCTION directory_slot(gallery bigint, part bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+	SELECT uuid_hash_extended(encode(reversed(int8send(hashint8extended(gallery, 0))) || reversed(int8send(hashint8extended(part, 0))),
+		'hex')::uuid, 0) & 1023 $$;
 CREATE TABLE crowded (gallery bigint, part bigint, embedding face_embedding);
 CREATE INDEX one_bucket ON crowded USING facematch (gallery, part, embedding);
-INSERT INTO crowded SELECT i, 0, '[1,2]' FROM generate_series(1, 180000) i WHERE directory_slot(i) = 5;
+INSERT INTO crowded SELECT i, 0, '[1,2]' FROM generate_series(1, 180000) i WHERE directory_slot(i, 0) = 5;
 SELECT count(*) > 146 AS more_than_a_page FROM crowded;
 SELECT lists = (SELECT count(*) FROM crowded) AS lists, directory_pages FROM facematch.index_stats('one_bucket');
 SELECT * FROM facematch.index_problems('one_bucket', true);
