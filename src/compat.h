@@ -52,6 +52,20 @@
 #define face_restrict_search_path()	((void) 0)
 #endif
 
+/* 18 shows how often an index was searched, which index methods count; needs access/relscan.h */
+#if PG_VERSION_NUM >= 180000
+#define face_count_search(scan) \
+	do { \
+		if ((scan)->instrument != NULL) \
+			(scan)->instrument->nsearches++; \
+	} while (0)
+#else
+#define face_count_search(scan)	((void) 0)
+#endif
+
+/* 18 lets a module add to what EXPLAIN shows of a plan node */
+#define FACE_HAVE_EXPLAIN_HOOK	(PG_VERSION_NUM >= 180000)
+
 /* 16 renamed the relation's file */
 #if PG_VERSION_NUM >= 160000
 #define face_relation_file(relation)	((relation)->rd_locator)

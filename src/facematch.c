@@ -9,6 +9,7 @@
 
 #include "compat.h"
 #include "fmgr.h"
+#include "index/explain.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
 #include "retention/facts.h"
@@ -93,6 +94,7 @@ _PG_init(void)
 
 	face_facts_init();
 	face_skip_init();
+	face_explain_init();
 
 	MarkGUCPrefixReserved("facematch");
 }

@@ -43,6 +43,7 @@ typedef struct FaceScanOpaque
 {
 	MemoryContext context;		/* reset by every rescan */
 	FaceScan   *scan;
+	FaceScanCounters before;	/* of the scans before the last rescan */
 	Oid			orderby_types[INDEX_MAX_KEYS];
 } FaceScanOpaque;
 
@@ -65,12 +66,37 @@ face_beginscan(Relation index, int nkeys, int norderbys)
 	return desc;
 }
 
+static void
+add_counters(FaceScanCounters *sum, const FaceScanCounters *counters)
+{
+	sum->lists += counters->lists;
+	sum->pages += counters->pages;
+	sum->sketches += counters->sketches;
+	sum->refined += counters->refined;
+	sum->measured += counters->measured;
+	sum->returned += counters->returned;
+}
+
+/* What a scan and all its rescans did, for EXPLAIN. */
+FaceScanCounters
+face_scan_counters(IndexScanDesc desc)
+{
+	const FaceScanOpaque *opaque = desc->opaque;
+	FaceScanCounters sum = opaque->before;
+
+	if (opaque->scan != NULL)
+		add_counters(&sum, &opaque->scan->counters);
+	return sum;
+}
+
 /* Let go of a scan's pins and memory. */
 static void
 end_scan(FaceScanOpaque *opaque)
 {
 	if (opaque->scan != NULL && opaque->scan->reader != NULL)
 		face_heap_reader_free(opaque->scan->reader);
+	if (opaque->scan != NULL)
+		add_counters(&opaque->before, &opaque->scan->counters);
 	opaque->scan = NULL;
 	MemoryContextReset(opaque->context);
 }
@@ -247,6 +273,7 @@ static void
 start_scan(IndexScanDesc desc, FaceScan *scan)
 {
 	pgstat_count_index_scan(scan->index);
+	face_count_search(desc);
 	face_scan_pass(scan);
 	if (scan->orders && !scan->null_probe)
 	{

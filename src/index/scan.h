@@ -173,5 +173,6 @@ extern void face_rescan(IndexScanDesc desc, ScanKey keys, int nkeys, ScanKey ord
 extern bool face_gettuple(IndexScanDesc desc, ScanDirection dir);
 extern int64 face_getbitmap(IndexScanDesc desc, TIDBitmap *tbm);
 extern void face_endscan(IndexScanDesc desc);
+extern FaceScanCounters face_scan_counters(IndexScanDesc desc);
 
 #endif							/* FACEMATCH_INDEX_SCAN_H */
