@@ -72,6 +72,7 @@ typedef struct Estimate
 	double		low;
 	double		high;
 	double		tangent;
+	double		middle;
 } Estimate;
 
 /* What each bit of each nibble adds to the look-up: SKETCH_GROUP_BITS a group. */
@@ -361,23 +362,34 @@ estimate(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s)
 	double		error;
 	Estimate	result;
 
-	/* rounding of the probe times 1 / cos, by Cauchy-Schwarz */
-	error = q->refine_error * sqrt(1.0 + (double) s->tangent * s->tangent);
+	/* rounding of the probe times 1 / cos, by Cauchy-Schwarz; sqrt(1 + t^2) <= 1 + t^2 / 2 */
+	error = q->refine_error * (1.0 + 0.5 * (double) s->tangent * s->tangent);
+	result.middle = middle;
 	result.low = middle - error;
 	result.high = middle + error;
 	result.tangent = s->tangent;
 	return result;
 }
 
+bool
+face_query_refine_within(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, double limit,
+						 FaceBounds *out)
+{
+	Estimate	e = estimate(q, refine, s);
+	double		most = residual_upper(e.high, e.tangent * q->safe_width);
+
+	out->safe_lower = distance_lower(q, s->norm, cosine_upper(q, s, most));
+	out->estimate = distance_lower(q, s->norm, cosine_upper(q, s, e.middle));
+	if (out->safe_lower > limit)
+		return false;
+	out->lower = distance_lower(q, s->norm, cosine_upper(q, s, residual_upper(e.high, e.tangent * q->width)));
+	out->safe_upper = distance_upper(q, s->norm,
+									 cosine_lower(q, s, -residual_upper(-e.low, e.tangent * q->safe_width)));
+	return true;
+}
+
 void
 face_query_refine(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, FaceBounds *out)
 {
-	Estimate	e = estimate(q, refine, s);
-	double		likely = residual_upper(e.high, e.tangent * q->width);
-	double		most = residual_upper(e.high, e.tangent * q->safe_width);
-	double		least = -residual_upper(-e.low, e.tangent * q->safe_width);
-
-	out->lower = distance_lower(q, s->norm, cosine_upper(q, s, likely));
-	out->safe_lower = distance_lower(q, s->norm, cosine_upper(q, s, most));
-	out->safe_upper = distance_upper(q, s->norm, cosine_lower(q, s, least));
+	face_query_refine_within(q, refine, s, INFINITY, out);
 }

@@ -131,7 +131,14 @@ typedef struct FaceBounds
 	double		lower;
 	double		safe_lower;
 	double		safe_upper;
+	double		estimate;		/* of the distance: no bound, but where to look first */
 } FaceBounds;
+/*
+ * The same when only what may be within `limit` is of interest: false, with
+ * safe_lower and estimate alone filled in, when safe_lower is beyond it.
+ */
+extern bool face_query_refine_within(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, double limit,
+									 FaceBounds *out);
 extern void face_query_refine(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, FaceBounds *out);
 
 #endif							/* FACEMATCH_CODEC_H */

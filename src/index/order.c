@@ -12,8 +12,7 @@
  *
  * The consumer does not say how many rows it wants.  The frontier advances to
  * the goal-th smallest distance known, and the goal grows with the rows
- * returned: few sweeps over the bounds, each no farther than needed.  Goals
- * are 1, 3, 10, 33, 110, ...: the usual limits waste nothing.
+ * returned: few sweeps over the bounds, each little farther than needed.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,10 +36,16 @@
  * so many with the best sketches most of the rows wanted are found, and their
  * distances spare the sweep the rest.
  */
-#define SEEDS_PER_ROW 64
+#define SEEDS_PER_ROW 256
 
 /* But no more than this share of all: a small gallery is swept as quickly. */
 #define SEED_SHARE (1.0 / 32)
+
+/*
+ * Goals are 1, 12, 144, ...: who wants more than the nearest mostly wants ten,
+ * or one more to see ties.
+ */
+#define GOAL_STEP 12
 
 /* Bisections that find a rank among bounds closely enough. */
 #define RANK_STEPS 12
@@ -238,8 +243,10 @@ add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *e
 	FaceBounds	order_bounds;
 	FaceBounds	bounds;
 
-	face_query_refine(plan->order, entry->code, &entry->scalars, &order_bounds);
-	if (isnan(order_bounds.safe_lower) || isnan(order_bounds.safe_upper))
+	/* Without conditions, what is beyond the limit only has to wait. */
+	face_query_refine_within(plan->order, entry->code, &entry->scalars,
+							 scan->nconditions == 0 ? scan->limit : get_float8_infinity(), &order_bounds);
+	if (isnan(order_bounds.safe_lower))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has a damaged template near block %u",
@@ -254,8 +261,7 @@ add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *e
 		if (bounds.lower > scan->conditions[i].max_distance)
 			return;
 	}
-	add_refined(scan, order_bounds.safe_lower,
-				(order_bounds.safe_lower + order_bounds.safe_upper) / 2, &entry->tid);
+	add_refined(scan, order_bounds.safe_lower, order_bounds.estimate, &entry->tid);
 }
 
 /*
@@ -270,16 +276,17 @@ take_jobs(FaceScan *scan, int which, double limit, FaceRefineJob *jobs)
 	float		smallest = get_float4_infinity();
 	int			njobs = 0;
 
+	/* No branches: which slots pass is not to be predicted. */
 	for (int slot = 0; slot < page->slots; slot++)
 	{
-		if (lower[slot] <= limit && !isinf(lower[slot]))
-		{
-			jobs[njobs].page = which;
-			jobs[njobs++].slot = slot;
-			lower[slot] = get_float4_infinity();
-		}
-		else
-			smallest = Min(smallest, lower[slot]);
+		bool		within = lower[slot] <= limit && lower[slot] < get_float4_infinity();
+		float		beyond = within ? get_float4_infinity() : lower[slot];
+
+		jobs[njobs].page = which;
+		jobs[njobs].slot = slot;
+		njobs += within;
+		smallest = Min(beyond, smallest);
+		lower[slot] = beyond;
 	}
 	scan->page_lower[which] = smallest;
 	return njobs;
@@ -362,7 +369,7 @@ advance_frontier(FaceScan *scan)
 	uint64		seeds;
 
 	while (scan->emitted >= scan->goal)
-		scan->goal = scan->goal == 1 ? 3 : scan->goal * 10 / 3;
+		scan->goal *= GOAL_STEP;
 
 	scan->nearest = binaryheap_allocate((int) Min(scan->goal, INT_MAX), compare_distances, NULL);
 	for (Size i = 0; i < scan->ndistances; i++)

@@ -248,16 +248,15 @@ add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *entry
 static void
 refine_all(FaceScan *scan)
 {
-	FaceRefineJob jobs[BLCKSZ / sizeof(uint16)];
+	FaceRefineJob jobs[FACE_REFINE_BATCH + BLCKSZ / sizeof(uint16)];
+	int			njobs = 0;
 
 	for (int which = 0; which < scan->npages; which++)
 	{
 		const FaceScanPage *page = &scan->pages[which];
-		int			njobs = 0;
 
 		if (isinf(scan->page_lower[which]))
 			continue;
-		CHECK_FOR_INTERRUPTS();
 		for (int slot = 0; slot < page->slots; slot++)
 		{
 			if (isinf(scan->lower[page->base + slot]))
@@ -265,8 +264,13 @@ refine_all(FaceScan *scan)
 			jobs[njobs].page = which;
 			jobs[njobs++].slot = slot;
 		}
+		if (njobs < FACE_REFINE_BATCH)
+			continue;
+		CHECK_FOR_INTERRUPTS();
 		face_refine(scan, jobs, njobs, add_match);
+		njobs = 0;
 	}
+	face_refine(scan, jobs, njobs, add_match);
 }
 
 static void
