@@ -26,26 +26,30 @@
 #include "executor/spi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
+#include "retention/declined.h"
 #include "retention/facts.h"
 #include "retention/run.h"
 
 #define FACE_BUCKETS	64
 
-/* A bulk load goes through galleries one after the other, or mixes a few. */
-#define GALLERIES_REMEMBERED	64
-
-static FaceGallery galleries[GALLERIES_REMEMBERED];
-static int	ngalleries = 0;
+/* The galleries that this transaction has locked; NULL: none. */
+static HTAB *galleries = NULL;
+static FaceGallery *last_gallery = NULL;
 static uint64 shared_buckets = 0;
 
 /* Locks go with the transaction, and with the subtransaction that took them. */
 void
 face_forget_facts(void)
 {
-	ngalleries = 0;
+	if (galleries != NULL)
+		hash_destroy(galleries);
+	galleries = NULL;
+	last_gallery = NULL;
 	shared_buckets = 0;
+	face_forget_declined();
 }
 
 static void
@@ -100,28 +104,45 @@ read_gallery(FaceGallery *gallery, bool lock)
 	SPI_finish();
 }
 
+static FaceGallery *
+remember_gallery(const FaceGallery *gallery)
+{
+	FaceGallery *entry;
+
+	if (galleries == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(FaceGallery)};
+
+		galleries = hash_create("facematch galleries", 64, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	entry = hash_search(galleries, &gallery->gallery_id, HASH_ENTER, NULL);
+	*entry = *gallery;
+	return entry;
+}
+
 /* A gallery as it will stay until this transaction ends, if it is locked.  Good until the next call. */
 const FaceGallery *
 face_gallery(int64 gallery_id, bool lock)
 {
 	static FaceGallery unlocked;
-	FaceGallery gallery = {.gallery_id = gallery_id};
+	FaceGallery *known = last_gallery;
 
-	for (int i = ngalleries - 1; i >= 0; i--)
+	if (known != NULL && known->gallery_id == gallery_id)
+		return known;
+	if (galleries != NULL)
+		known = hash_search(galleries, &gallery_id, HASH_FIND, NULL);
+	else
+		known = NULL;
+	if (known == NULL)
 	{
-		if (galleries[i].gallery_id == gallery_id)
-			return &galleries[i];
+		unlocked = (FaceGallery) {.gallery_id = gallery_id};
+		read_gallery(&unlocked, lock);
+		if (!lock)
+			return &unlocked;
+		known = remember_gallery(&unlocked);
 	}
-	read_gallery(&gallery, lock);
-	if (!lock)
-	{
-		unlocked = gallery;
-		return &unlocked;
-	}
-	if (ngalleries == GALLERIES_REMEMBERED)
-		ngalleries = 0;
-	galleries[ngalleries] = gallery;
-	return &galleries[ngalleries++];
+	last_gallery = known;
+	return known;
 }
 
 /* When an event last happened to a subject; DT_NOEND: not yet. */
@@ -143,22 +164,33 @@ face_subject_event(const pg_uuid_t *subject, const char *event)
 	return at;
 }
 
-int
+static int
 face_bucket(const pg_uuid_t *subject)
 {
 	return (int) (hash_bytes(subject->data, UUID_LEN) % FACE_BUCKETS);
 }
 
 /* The locks are on numbered parts of a table, the lock class: no advisory lock of an application meets them. */
-void
-face_share_subject(Oid lock_class, const pg_uuid_t *subject)
+static void
+share_bucket(Oid lock_class, int bucket)
 {
-	int			bucket = face_bucket(subject);
-
 	if (shared_buckets & (UINT64CONST(1) << bucket))
 		return;
 	LockDatabaseObject(lock_class, (Oid) (bucket + 1), 0, ShareLock);
 	shared_buckets |= UINT64CONST(1) << bucket;
+}
+
+void
+face_share_subject(Oid lock_class, const pg_uuid_t *subject)
+{
+	share_bucket(lock_class, face_bucket(subject));
+}
+
+void
+face_share_all_subjects(Oid lock_class)
+{
+	for (int bucket = 0; bucket < FACE_BUCKETS; bucket++)
+		share_bucket(lock_class, bucket);
 }
 
 void

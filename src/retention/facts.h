@@ -25,8 +25,8 @@ typedef struct FaceGallery
 extern const FaceGallery *face_gallery(int64 gallery_id, bool lock);
 extern TimestampTz face_subject_event(const pg_uuid_t *subject, const char *event);
 
-extern int	face_bucket(const pg_uuid_t *subject);
 extern void face_share_subject(Oid lock_class, const pg_uuid_t *subject);
+extern void face_share_all_subjects(Oid lock_class);
 extern void face_own_subject(Oid lock_class, const pg_uuid_t *subject);
 extern void face_forget_facts(void);
 extern void face_facts_init(void);

@@ -34,6 +34,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "retention/declined.h"
 #include "retention/facts.h"
 #include "retention/policy.h"
 #include "retention/retained.h"
@@ -283,7 +284,8 @@ is_declined(const Guard *guard, Relation rel, HeapTuple row)
 
 	if (subject == NULL || is_null(row, desc, guard->template))
 		return false;
-	return face_opted_out(&guard->rights, subject, in_gallery, gallery_id);
+	return face_may_have_declined(guard->rights.opt_out, subject) &&
+		face_opted_out(&guard->rights, subject, in_gallery, gallery_id);
 }
 
 static void

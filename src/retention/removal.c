@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "retention/declined.h"
 #include "retention/facts.h"
 #include "retention/retained.h"
 #include "retention/run.h"
@@ -185,6 +186,7 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 	opt_out.one_gallery = !isnull;
 
 	face_own_subject(RelationGetRelid(rel), DatumGetUUIDP(opt_out.subject));
+	face_forget_declined();
 	foreach(cell, face_retained_tables())
 	{
 		const FaceRetained *table = lfirst(cell);

@@ -174,3 +174,24 @@ SELECT facematch.close_gallery('no such'), facematch.merge_references('one', sub
 SELECT * FROM facematch.restage_gallery('one', NULL);
 SELECT facematch.schedule();
 SELECT facematch.unschedule();
+-- Hundreds of rows at once, when opt-outs are read once and not looked up one by one; one's own opt-out is seen too.
+INSERT INTO facematch.opt_out (subject_id) SELECT subject(n) FROM generate_series(1000, 1099) n;
+INSERT INTO facematch.opt_out (subject_id, scope, gallery_id) SELECT subject(1100), 'encounter', gallery_id FROM facematch.gallery WHERE name = 'gone';
+INSERT INTO facematch.opt_out (subject_id, scope, until) VALUES (subject(1101), 'until', now() - interval '1 day');
+SELECT stage('other', ARRAY(SELECT generate_series(200, 1050)));
+SET facematch.on_opt_out = skip;
+SELECT stage('other', ARRAY(SELECT generate_series(200, 1200)));
+SELECT count(*), min(subject_id::text), max(subject_id::text) FROM facematch.skipped();
+SELECT stage('gone', ARRAY(SELECT generate_series(200, 1200)));
+SELECT count(*), min(subject_id::text), max(subject_id::text) FROM facematch.skipped();
+BEGIN;
+SELECT stage('other', ARRAY(SELECT generate_series(1200, 1400)));
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1500));
+SAVEPOINT a;
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1501));
+SELECT stage('other', ARRAY(SELECT generate_series(1401, 1600)));
+ROLLBACK TO a;
+SELECT stage('other', ARRAY(SELECT generate_series(1401, 1600)));
+COMMIT;
+SELECT count(*) FROM facematch.reference JOIN facematch.opt_out USING (subject_id) WHERE opt_out.scope = 'standing' AND revoked_at IS NULL AND purge_after > now();
+RESET facematch.on_opt_out;

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""what the retention triggers cost a row, how fast a purge is, and what searches notice of it"""
+import argparse
+import threading
+import time
+
+import psycopg
+
+COLUMNS = '(gallery_id, subject_id, retention_class, embedding, source, purge_after)'
+DIMS = 512
+GALLERY = 400
+
+
+def prepare(conn, rows, overdue):
+    """A staging table of random templates in galleries of 400, in order of the gallery as manifests come."""
+    conn.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, %s)", [DIMS])
+    conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) "
+                 "SELECT 'g' || n, 'flight', 'm', 0.5, now() + CASE WHEN n <= %s THEN interval '-1 day' ELSE interval '2 hours' END "
+                 'FROM generate_series(1, %s) n', [overdue // GALLERY, rows // GALLERY + 1])
+    conn.execute(f"CREATE UNLOGGED TABLE staging AS SELECT 1 + n / {GALLERY} AS gallery_id, gen_random_uuid() AS subject_id, "
+                 "'us_citizen'::text AS retention_class, (SELECT face_with_model(array_agg(random() - 0.5)::real[]::face_embedding, 1) "
+                 f"FROM generate_series(1, {DIMS} + 0 * n)) AS embedding, 'passport'::text AS source FROM generate_series(0, {rows - 1}) n")
+    conn.execute('VACUUM ANALYZE staging')
+
+
+def backend_cpu(pid):
+    """Seconds of CPU that a backend has used."""
+    with open(f'/proc/{pid}/schedstat', encoding='ascii') as f:
+        return int(f.read().split()[0]) / 1e9
+
+
+def triggers(conn, args):
+    """CPU of inserting, with one thing more each time; the least of several rounds."""
+    prepare(conn, args.rows, 0)
+    for name, keys in (('bare', ''), ('bare_keys', ', FOREIGN KEY (gallery_id, model_tag, dims) REFERENCES facematch.gallery (gallery_id, model_tag, dims)')):
+        conn.execute(f'CREATE TABLE {name} (LIKE facematch.reference INCLUDING ALL{keys})')
+    pid = conn.info.backend_pid
+    steps = (('bare table: columns, checks and the same indexes', 'bare', None),
+             ('with the gallery\'s foreign key', 'bare_keys', None),
+             ('facematch.reference without its guard', 'facematch.reference', 'DISABLE'),
+             ('facematch.reference', 'facematch.reference', 'ENABLE ALWAYS'),
+             (f'facematch.reference, {args.opt_outs:,} opt-outs', 'facematch.reference', 'ENABLE ALWAYS'))
+    least = [float('inf')] * len(steps)
+    for i, (label, table, guard) in enumerate(steps):
+        if guard:
+            conn.execute(f'ALTER TABLE facematch.reference {guard} TRIGGER reference_20_guard')
+        if 'opt-outs' in label:
+            conn.execute('INSERT INTO facematch.opt_out (subject_id) SELECT gen_random_uuid() FROM generate_series(1, %s)', [args.opt_outs])
+        for _ in range(args.rounds):
+            with conn.transaction(force_rollback=True):
+                before = backend_cpu(pid)
+                conn.execute(f"INSERT INTO {table} {COLUMNS} SELECT gallery_id, subject_id, retention_class, embedding, source, "
+                             "now() + interval '14 hours' FROM staging")
+                least[i] = min(least[i], backend_cpu(pid) - before)
+            conn.execute(f'VACUUM {table}')
+    for (label, _, _), seconds in zip(steps, least):
+        print(f'{label:50s} {seconds / args.rows * 1e6:6.2f} us of CPU a row')
+
+
+def search_until(stop, took):
+    """identify() in a loop, from a connection of its own."""
+    with psycopg.connect(autocommit=True) as conn:
+        probe = conn.execute('SELECT embedding FROM staging ORDER BY gallery_id DESC LIMIT 1').fetchone()[0]
+        gallery = conn.execute('SELECT g.name FROM facematch.gallery g WHERE gallery_id = (SELECT max(gallery_id) FROM staging)').fetchone()[0]
+        while not stop.is_set():
+            start = time.perf_counter()
+            conn.execute('SELECT * FROM facematch.identify(%s::face_embedding, %s)', [probe, gallery], prepare=True).fetchall()
+            took.append((time.perf_counter() - start) * 1e3)
+
+
+def searches(seconds, work=None):
+    """Search times in ms while a piece of work is done, or for some seconds."""
+    stop, took = threading.Event(), []
+    thread = threading.Thread(target=search_until, args=(stop, took))
+    thread.start()
+    work() if work else time.sleep(seconds)
+    stop.set()
+    thread.join()
+    took = sorted(took[3:])
+    return f'{len(took):6d} searches, median {took[len(took) // 2]:6.2f} ms, 99th percentile {took[len(took) * 99 // 100]:6.2f} ms'
+
+
+def purge(conn, args):
+    """Purges the overdue rows among the others, with the index, and searches meanwhile."""
+    prepare(conn, args.rows, args.due)
+    conn.execute('INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) '
+                 'SELECT gallery_id, subject_id, retention_class, embedding, source FROM staging')
+    conn.execute('CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding)')
+    conn.execute('VACUUM ANALYZE facematch.reference')
+    conn.execute('CHECKPOINT')
+    print('alone:            ', searches(5))
+    took = []
+
+    def call():
+        start = time.perf_counter()
+        conn.execute('CALL facematch.purge()')
+        took.append(time.perf_counter() - start)
+    print('while purging:    ', searches(0, call))
+    gone = conn.execute("SELECT sum(rows_purged) FROM facematch.purge_receipt WHERE cause = 'retention'").fetchone()[0]
+    print(f'{gone:,} of {args.rows:,} rows purged, {float(gone) / took[0]:,.0f} a second')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('what', choices=('triggers', 'purge'))
+    parser.add_argument('--rows', type=int, default=100000)
+    parser.add_argument('--due', type=int, default=10000, help='of the rows, for purge')
+    parser.add_argument('--opt-outs', type=int, default=20000)
+    parser.add_argument('--rounds', type=int, default=5)
+    args = parser.parse_args()
+    with psycopg.connect(autocommit=True) as conn:
+        {'triggers': triggers, 'purge': purge}[args.what](conn, args)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,90 @@
+/*-------------------------------------------------------------------------
+ *
+ * declined.c
+ *	  The subjects who have opted out, remembered for a bulk load.
+ *
+ * Looking one subject up in the index of opt-outs costs as much as storing the
+ * row.  A transaction that has looked up so many that reading all opt-outs would
+ * have been as cheap reads them, once: so it never spends more than twice what
+ * the better way would have cost.  Before it reads it takes the share locks on
+ * all subjects (facts.c), so that nobody can file another opt-out until it ends;
+ * one of its own, and losing a lock with a subtransaction, make it forget.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "retention/declined.h"
+#include "retention/facts.h"
+
+/* Look-ups between two estimates of what reading all would cost. */
+#define LOOKUPS_BETWEEN_ESTIMATES	64
+
+/* Rows that a sequential scan reads in the time of one look-up, and rows on a page: both measured, roughly. */
+#define ROWS_PER_LOOKUP				8
+#define OPT_OUTS_PER_PAGE			70
+
+static HTAB *declined = NULL;
+static uint64 lookups = 0;
+
+void
+face_forget_declined(void)
+{
+	if (declined != NULL)
+		hash_destroy(declined);
+	declined = NULL;
+	lookups = 0;
+}
+
+static void
+read_all(Relation rel)
+{
+	HASHCTL		control = {.keysize = sizeof(pg_uuid_t), .entrysize = sizeof(pg_uuid_t)};
+	HTAB	   *found = hash_create("facematch opt-outs", 1024, &control, HASH_ELEM | HASH_BLOBS);
+	AttrNumber	subject_column = get_attnum(RelationGetRelid(rel), "subject_id");
+	AttrNumber	revoked_column = get_attnum(RelationGetRelid(rel), "revoked_at");
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		slot_getattr(slot, revoked_column, &isnull);
+		if (isnull)
+			hash_search(found, DatumGetUUIDP(slot_getattr(slot, subject_column, &isnull)), HASH_ENTER, NULL);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	declined = found;
+}
+
+/* False: the subject, whose lock this transaction holds, has no opt-out that stands. */
+bool
+face_may_have_declined(Oid opt_out, const pg_uuid_t *subject)
+{
+	if (declined == NULL && ++lookups % LOOKUPS_BETWEEN_ESTIMATES == 0)
+	{
+		Relation	rel = table_open(opt_out, AccessShareLock);
+
+		if ((uint64) RelationGetNumberOfBlocks(rel) * OPT_OUTS_PER_PAGE <= lookups * ROWS_PER_LOOKUP)
+		{
+			face_share_all_subjects(opt_out);
+			read_all(rel);
+		}
+		table_close(rel, AccessShareLock);
+	}
+	return declined == NULL || hash_search(declined, subject, HASH_FIND, NULL) != NULL;
+}
