@@ -65,7 +65,7 @@ COMMENT ON COLUMN facematch.retention_rule.fallback_anchor IS 'what to count fro
 COMMENT ON COLUMN facematch.retention_rule.fallback_keep IS 'how long after the fallback anchor';
 COMMENT ON COLUMN facematch.retention_rule.notice_before IS 'how long before the deadline facematch.due_soon() lists the row, where the law demands advance notice';
 COMMENT ON COLUMN facematch.retention_rule.follows_anchor IS 'whether an anchor that moves away (a delayed departure) takes the deadline of rows that are not due along; logged';
-COMMENT ON COLUMN facematch.retention_rule.lengthens IS 'whether the rule applies to rows that exist even where it is longer; logged. Without it, only rows recorded from valid_from on are kept longer';
+COMMENT ON COLUMN facematch.retention_rule.lengthens IS 'whether the rule applies to rows that exist even where it is longer; logged. Of several such rules for the same rows, give each a statement of its own. Without it, only rows recorded from valid_from on are kept longer';
 COMMENT ON COLUMN facematch.retention_rule.citation IS 'the law or notice that says so';
 COMMENT ON COLUMN facematch.retention_rule.valid_from IS 'from when it applies; rows that exist then and would be kept longer come nearer at that moment';
 COMMENT ON COLUMN facematch.retention_rule.valid_to IS 'until when rows that are recorded fall under it';
@@ -120,6 +120,8 @@ INSERT INTO facematch.retention_rule
 	 'DHS 2024 report on face recognition: in-scope noncitizens up to 14 days in TVS, counted from the departure', '-infinity', true),
 	('cbp/watchlist/reference', 'watchlist', 'reference', '{recorded}', '{75 years}', NULL, NULL, false,
 	 'DHS IDENT/HART: biometrics of noncitizens up to 75 years', '-infinity', true),
+	('cbp/watchlist/encounter', 'watchlist', 'encounter', '{recorded}', '{12 hours}', NULL, NULL, false,
+	 'No published rule for a photograph that matched a watchlist: the shortest clock applies (CBP Biometrics Privacy Policy, 12 hours); an inquiry places a hold', '-infinity', true),
 	('cbp/gallery', 'gallery', 'gallery', '{gallery_anchor}', '{14 days}', NULL, NULL, true,
 	 'The longest clock of the templates in a flight''s gallery, 14 days after the departure (DHS/CBP/PIA-056)', '-infinity', true);
 

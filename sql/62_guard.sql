@@ -33,12 +33,14 @@ COMMENT ON COLUMN facematch.retained.anchor_column IS 'timestamptz column that s
 COMMENT ON COLUMN facematch.retained.keeps_row IS 'whether an opt-out clears the template and leaves the row';
 COMMENT ON COLUMN facematch.retained.row_security IS 'whether facematch.retain() turned row security on, so that facematch.release() turns it off';
 COMMENT ON COLUMN facematch.retained.shipped IS 'true for the extension''s own tables';
-SELECT pg_catalog.pg_extension_config_dump('facematch.retained', 'WHERE NOT shipped');
+-- A table that was dropped has left its number here, which may be another table's where the dump is restored.
+SELECT pg_catalog.pg_extension_config_dump('facematch.retained',
+	'WHERE NOT shipped AND table_name::pg_catalog.oid IN (SELECT c.oid FROM pg_catalog.pg_class c)');
 
 CREATE FUNCTION facematch.guard() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_guard';
 COMMENT ON FUNCTION facematch.guard() IS
-	'trigger before each row of a table under retention: computes purge_after, refuses to push it away (23000), to add a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is held (23000)';
+	'trigger before each row of a table under retention: computes purge_after, refuses to push it away (23000), to add a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is held or to change its key, subject or template (23000)';
 
 CREATE FUNCTION facematch.report_skipped() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_report_skipped';

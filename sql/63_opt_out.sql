@@ -165,12 +165,25 @@ CREATE INDEX hold_subject_id_idx ON facematch.hold (subject_id);
 SELECT pg_catalog.pg_extension_config_dump('facematch.hold', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.hold_hold_id_seq', '');
 
+-- The type of the column that holds name rows of a table by; NULL: the table is not under retention.
+CREATE FUNCTION facematch.key_type(table_name regclass) RETURNS regtype
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT a.atttypid FROM facematch.retained r JOIN pg_attribute a ON a.attrelid = r.table_name AND a.attname = r.key_column
+	WHERE r.table_name = $1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype)
+$$;
+COMMENT ON FUNCTION facematch.key_type(regclass) IS 'type of the key column of a table under retention; NULL for other tables';
+
 CREATE FUNCTION facematch.keep_hold() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF TG_OP = 'INSERT' THEN
 		NEW.table_name := coalesce(pg_partition_root(NEW.table_name), NEW.table_name);
+		-- Holds are looked up by the text of the key: however it was written, it becomes what the row's own key reads.
+		IF facematch.key_type(NEW.table_name) IS NOT NULL THEN
+			EXECUTE format('SELECT $1::%s::text', facematch.key_type(NEW.table_name)) INTO NEW.row_id USING NEW.row_id;
+		END IF;
 		RETURN NEW;
 	ELSIF TG_OP = 'DELETE' THEN
 		IF OLD.released_at IS NULL AND (OLD.until IS NULL OR OLD.until > clock_timestamp()) THEN
@@ -189,26 +202,26 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch.keep_hold() IS 'trigger: a hold can be released, not rewritten, and deleted when it stands no more (23000)';
+COMMENT ON FUNCTION facematch.keep_hold() IS 'trigger: writes the row''s key as the row has it; a hold can be released, not rewritten, and deleted when it stands no more (23000)';
 
 CREATE FUNCTION facematch.place_hold() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	t facematch.retained;
-	key_type regtype;
 	found_one int;
 BEGIN
 	SELECT r.* INTO t FROM facematch.retained r WHERE r.table_name = NEW.table_name;
-	-- A dump may load holds before the tables they are about.
+	-- A dump may load holds before the list of the tables they are about.
 	IF NOT FOUND THEN
+		IF NEW.table_name IS NOT NULL THEN
+			RAISE WARNING 'table % is not under retention: the hold keeps nothing until it is', NEW.table_name;
+		END IF;
 		RETURN NULL;
 	END IF;
-	SELECT a.atttypid INTO key_type FROM pg_attribute a
-	WHERE a.attrelid = NEW.table_name AND a.attname = t.key_column
-	  AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype);
 	-- Whoever is deleting the row is waited for; from now on the guard refuses.
-	EXECUTE format('SELECT 1 FROM %s WHERE %I = $1::%s FOR KEY SHARE', NEW.table_name, t.key_column, key_type)
+	EXECUTE format('SELECT 1 FROM %s WHERE %I = $1::%s FOR KEY SHARE', NEW.table_name, t.key_column,
+				   facematch.key_type(NEW.table_name))
 		INTO found_one USING NEW.row_id;
 	IF found_one IS NULL THEN
 		RAISE WARNING 'the row that the hold names is not in %', NEW.table_name;

@@ -78,6 +78,31 @@ BEGIN
 	WHERE NOT EXISTS (SELECT FROM facematch.retention_rule r WHERE r.retention_class = c.name AND r.valid_from <= now() AND now() < r.valid_to) ORDER BY 2;
 
 	RETURN QUERY
+	SELECT 'error', format('class %s', c.name), 'has a rule for references and none for encounters: a match at a gate would be an error',
+		   'INSERT INTO facematch.retention_rule'
+	FROM facematch.retention_class c
+	WHERE EXISTS (SELECT FROM facematch.retention_rule r WHERE r.retention_class = c.name AND r.what = 'reference'
+				  AND r.valid_from <= now() AND now() < r.valid_to)
+	  AND NOT EXISTS (SELECT FROM facematch.retention_rule r WHERE r.retention_class = c.name AND r.what = 'encounter'
+					  AND r.valid_from <= now() AND now() < r.valid_to) ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'warning', v.oid::regclass::text,
+		   CASE v.relkind WHEN 'm' THEN 'the materialized view copies rows under retention' ELSE 'the view shows its readers due rows, with its owner''s rights' END,
+		   CASE v.relkind WHEN 'm' THEN 'DROP it, or refresh it after each purge' ELSE format('ALTER VIEW %s SET (security_invoker = true)', v.oid::regclass) END
+	FROM pg_class v
+	WHERE v.relkind IN ('v', 'm') AND v.relnamespace <> 'facematch'::regnamespace
+	  AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions) o WHERE o.option_name = 'security_invoker' AND o.option_value::boolean)
+	  AND EXISTS (SELECT FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+				  JOIN facematch.retained r ON r.table_name = d.refobjid AND d.refclassid = 'pg_class'::regclass
+				  WHERE w.ev_class = v.oid AND r.what <> 'gallery') ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'error', format('hold %s', h.hold_id), format('names a row of %s, which is not under retention', h.table_name), 'facematch.retain() attaches the table'
+	FROM facematch.held h
+	WHERE h.table_name IS NOT NULL AND NOT EXISTS (SELECT FROM facematch.retained r WHERE r.table_name = h.table_name) ORDER BY h.hold_id;
+
+	RETURN QUERY
 	SELECT 'warning', format('rule %s', r.name), 'gives no deadline while its anchor has not come', 'give the rule a fallback'
 	FROM facematch.retention_rule r
 	WHERE r.valid_to > now() AND r.fallback_anchor IS NULL AND r.what <> 'gallery' AND NOT 'recorded' = ANY (r.anchors) ORDER BY 2;
@@ -124,5 +149,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.check_policies() IS
-	'what weakens the guarantees in this database: triggers missing or disabled, row security off, roles that pass it by, replica sessions, classes without a rule, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
+	'what weakens the guarantees in this database: triggers missing or disabled, row security off, roles and views that pass it by, replica sessions, classes without a rule, holds that keep nothing, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
 REVOKE ALL ON FUNCTION facematch.check_policies() FROM PUBLIC;

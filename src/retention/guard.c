@@ -9,7 +9,8 @@
  * who has opted out is refused, or left out.
  * Changed: purge_after comes nearer or stays; to push it away is refused.  Only
  * when facts outside the row changed, and a rule says so, does it move away
- * (recompute.c), and never for a row that is due.
+ * (recompute.c), and never for a row that is due.  A held row keeps what the
+ * hold is about.
  * Taken: not while a hold names the row or its subject.
  *
  * In a replica (logical replication, session_replication_role) the guard
@@ -29,6 +30,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -150,6 +152,13 @@ make_guard(FunctionCallInfo fcinfo, TriggerData *trigger)
 	return guard;
 }
 
+/* Where the guard corrects and does not refuse. */
+static bool
+is_replica(void)
+{
+	return SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
+}
+
 static TimestampTz
 time_of(HeapTuple row, TupleDesc desc, AttrNumber column)
 {
@@ -235,7 +244,7 @@ due_of(const Guard *guard, Relation rel, HeapTuple row)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	FaceFacts	facts = facts_of(guard, row, desc);
-	FaceDue		due = face_due(policy_of(guard, row, desc), &facts, true);
+	FaceDue		due = face_due(policy_of(guard, row, desc), &facts, NULL);
 
 	if (due.rule == NULL)
 		refuse_class(guard, rel, row);
@@ -367,7 +376,7 @@ guard_recompute(const Guard *guard, Relation rel, const FaceRecompute *why, Heap
 	TimestampTz old = time_of(row, desc, guard->purge_after);
 	const FacePolicy *policy = policy_of(guard, row, desc);
 	FaceFacts	facts = facts_of(guard, row, desc);
-	FaceDue		due = face_due(policy, &facts, true);
+	FaceDue		due = face_due(policy, &facts, NULL);
 	FaceFacts	were = facts;
 	TimestampTz before;
 	TimestampTz new;
@@ -381,8 +390,8 @@ guard_recompute(const Guard *guard, Relation rel, const FaceRecompute *why, Heap
 	}
 	were.event = why->event;
 	were.event_at = why->event_at;
-	before = face_due(policy, &were, !why->rules).due;
-	new = settle(old, before, &due, why->rules ? due.lengthened : due.rule->follows_anchor);
+	before = face_due(policy, &were, why->new_rule).due;
+	new = settle(old, before, &due, why->rules ? why->new_rule != NULL && due.lengthened : due.rule->follows_anchor);
 	if (new == old)
 		return NULL;
 	face_count_recomputed(new > old);
@@ -405,9 +414,46 @@ moved_deadline(const Guard *guard, Relation rel, HeapTuple was, TimestampTz old,
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	FaceFacts	facts = facts_of(guard, was, desc);
-	FaceDue		before = face_due(policy_of(guard, was, desc), &facts, true);
+	FaceDue		before = face_due(policy_of(guard, was, desc), &facts, NULL);
 
 	return settle(old, before.due, due, due->rule->follows_anchor);
+}
+
+static void
+refuse_held(Relation rel, const char *how)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
+			 errmsg("the row of \"%s\" is held and cannot be %s", RelationGetRelationName(rel), how),
+			 errhint("facematch.held says why and until when.")));
+}
+
+/* Whether a column changed; one that is written again with equal bytes did not. */
+static bool
+differs(HeapTuple was, HeapTuple row, TupleDesc desc, AttrNumber column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
+	bool		was_null;
+	bool		isnull;
+	Datum		old = heap_getattr(was, column, desc, &was_null);
+	Datum		new = heap_getattr(row, column, desc, &isnull);
+
+	if (was_null || isnull)
+		return was_null != isnull;
+	return !datumIsEqual(old, new, attribute->attbyval, attribute->attlen);
+}
+
+/* A hold names a row by its key or its subject, for what the template shows: none of them slips out under it. */
+static bool
+escapes_hold(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		other_template = guard->template != 0 && differs(was, row, desc, guard->template);
+	bool		other_name = differs(was, row, desc, guard->key) || (guard->subject != 0 && differs(was, row, desc, guard->subject));
+
+	if (!other_template && !other_name)
+		return false;
+	return is_held(guard, rel, was) && (other_template || !is_held(guard, rel, row));
 }
 
 static HeapTuple
@@ -421,22 +467,31 @@ guard_update(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
 	const pg_uuid_t *subject = subject_of(guard, row, desc);
 	bool		other_subject = subject != NULL && (old_subject == NULL || memcmp(subject, old_subject, UUID_LEN) != 0);
 	bool		new_template = is_null(was, desc, guard->template) && !is_null(row, desc, guard->template);
+	bool		moved = guard->gallery != 0 && !is_null(row, desc, guard->gallery) && differs(was, row, desc, guard->gallery);
+	bool		enters = other_subject || new_template || moved;
 	FaceDue		due;
 	TimestampTz new;
 
 	if (why != NULL)
 		return guard_recompute(guard, rel, why, row);
-	if (other_subject || new_template)
+	if (enters)
 		lock_subject(guard, subject);
-	if (given > old && SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
-		refuse_push(rel);
+	if (!is_replica())
+	{
+		if (given > old)
+			refuse_push(rel);
+		if (moved && guard->template != 0)
+			refuse_closed(guard, rel, row);
+		if (escapes_hold(guard, rel, was, row))
+			refuse_held(rel, "changed");
+	}
 	due = due_of(guard, rel, row);
 	new = Min(Min(due.due, given), old);
 	if (guard->anchor != 0 && given == old && due.due > old &&
 		time_of(was, desc, guard->anchor) != time_of(row, desc, guard->anchor))
 		new = moved_deadline(guard, rel, was, old, &due);
 
-	if ((other_subject || new_template) && is_declined(guard, rel, row))
+	if (enters && is_declined(guard, rel, row))
 	{
 		if (!face_skips_opted_out())
 			refuse_declined(rel);
@@ -451,10 +506,9 @@ guard_delete(const Guard *guard, Relation rel, HeapTuple row)
 {
 	if (!is_held(guard, rel, row))
 		return row;
-	ereport(ERROR,
-			(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
-			 errmsg("the row of \"%s\" is held and cannot be deleted", RelationGetRelationName(rel)),
-			 errhint("facematch.held says why and until when.")));
+	if (!is_replica())
+		refuse_held(rel, "deleted");
+	return NULL;
 }
 
 Datum

@@ -328,7 +328,7 @@ rule_due(const FaceRule *rule, const FaceFacts *facts)
 
 /* The rule in force when the row was recorded: of several the newest, and before all of them the first. */
 static int
-first_rule(const FacePolicy *policy, TimestampTz recorded)
+first_rule(const FacePolicy *policy, TimestampTz recorded, const char *without)
 {
 	int			found = -1;
 
@@ -336,6 +336,8 @@ first_rule(const FacePolicy *policy, TimestampTz recorded)
 	{
 		const FaceRule *rule = &policy->rules[i];
 
+		if (without != NULL && strcmp(rule->name, without) == 0)
+			continue;
 		if (rule->valid_from <= recorded && recorded < rule->valid_to)
 			found = i;
 		else if (rule->valid_from > recorded)
@@ -345,14 +347,14 @@ first_rule(const FacePolicy *policy, TimestampTz recorded)
 }
 
 /*
- * The deadline of a row.  Without a rule, due.rule is NULL.  "lengthen" false
- * leaves out what rules that apply even where they are longer would add.
+ * The deadline of a row; "without" names a rule to leave out, or is NULL.
+ * Where there is no rule, due.rule is NULL.
  */
 FaceDue
-face_due(const FacePolicy *policy, const FaceFacts *facts, bool lengthen)
+face_due(const FacePolicy *policy, const FaceFacts *facts, const char *without)
 {
 	FaceDue		due = {.due = DT_NOEND};
-	int			first = policy == NULL ? -1 : first_rule(policy, facts->recorded);
+	int			first = policy == NULL ? -1 : first_rule(policy, facts->recorded, without);
 
 	if (first < 0)
 		return due;
@@ -362,14 +364,14 @@ face_due(const FacePolicy *policy, const FaceFacts *facts, bool lengthen)
 		const FaceRule *rule = &policy->rules[i];
 		FaceDue		then;
 
-		if (rule->valid_from <= facts->recorded)
+		if (rule->valid_from <= facts->recorded || (without != NULL && strcmp(rule->name, without) == 0))
 			continue;
 		then = rule_due(rule, facts);
 		then.due = Max(then.due, rule->valid_from);
 		then.lengthened = due.lengthened;
 		if (then.due < due.due)
 			due = then;
-		else if (then.due > due.due && rule->lengthens && lengthen)
+		else if (then.due > due.due && rule->lengthens)
 		{
 			due = then;
 			due.lengthened = true;

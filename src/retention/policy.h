@@ -78,7 +78,7 @@ typedef struct FaceDue
 } FaceDue;
 
 extern const FacePolicy *face_policy(const char *what, const char *class);
-extern FaceDue face_due(const FacePolicy *policy, const FaceFacts *facts, bool lengthen);
+extern FaceDue face_due(const FacePolicy *policy, const FaceFacts *facts, const char *without);
 extern bool face_event_matters(const char *event);
 extern void face_forget_policies(void);
 

@@ -11,11 +11,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/rel.h"
@@ -107,22 +108,25 @@ facematch_gallery_moved(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* A rule that has taken force lengthens nothing any more, when it is ended: what was nearer by then stays. */
 static void
-apply_rule(Relation rel, HeapTuple row)
+apply_rule(Relation rel, HeapTuple row, bool takes_effect)
 {
 	bool		isnull;
 	Datum		class = column_value(rel, row, "retention_class", &isnull);
 	char	   *what = TextDatumGetCString(column_value(rel, row, "what", &isnull));
+	char	   *name = TextDatumGetCString(column_value(rel, row, "name", &isnull));
 	ListCell   *cell;
 
 	foreach(cell, face_retained_tables())
 	{
 		const FaceRetained *table = lfirst(cell);
-		FaceRecompute why = {.rules = true};
+		FaceRecompute why = {.rules = true, .new_rule = takes_effect ? name : NULL};
 
 		if (strcmp(table->what, what) != 0)
 			continue;
-		LockRelationOid(table->relid, ShareRowExclusiveLock);
+		/* Its partitions too: rows may be on their way into them directly. */
+		(void) find_all_inheritors(table->relid, ShareRowExclusiveLock, NULL);
 		face_recompute_rows(table, &why, table->class, TEXTOID, class);
 		log_lengthening(table, &why, "retention rule");
 	}
@@ -133,11 +137,12 @@ Datum
 facematch_rule_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = after_row(fcinfo);
+	Relation	rel = trigger->tg_relation;
 
 	face_forget_policies();
-	apply_rule(trigger->tg_relation, trigger->tg_trigtuple);
+	apply_rule(rel, trigger->tg_trigtuple, TRIGGER_FIRED_BY_INSERT(trigger->tg_event));
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		apply_rule(trigger->tg_relation, trigger->tg_newtuple);
+		apply_rule(rel, trigger->tg_newtuple, column_time(rel, trigger->tg_trigtuple, "valid_from") > GetCurrentTransactionStartTimestamp());
 	return PointerGetDatum(NULL);
 }
 

@@ -32,6 +32,7 @@ typedef struct FaceRecompute
 {
 	Oid			relid;			/* the table under recomputation */
 	bool		rules;			/* rules changed; else an anchor did */
+	const char *new_rule;		/* the one that may move deadlines away, or NULL */
 	bool		gallery;		/* the anchor is the gallery's: as it was */
 	TimestampTz anchor;
 	TimestampTz ceiling;
