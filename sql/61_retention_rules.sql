@@ -24,7 +24,7 @@ CREATE TABLE facematch.event_kind (
 	shipped		boolean NOT NULL DEFAULT false,
 	CONSTRAINT event_kind_pkey PRIMARY KEY (name)
 );
-COMMENT ON TABLE facematch.event_kind IS 'events that a deadline can count from; a site adds its own, and records them in facematch.subject_event';
+COMMENT ON TABLE facematch.event_kind IS 'events that a deadline can count from; a site adds its own, and records them in facematch.anchor_event';
 COMMENT ON COLUMN facematch.event_kind.name IS 'the word that rules use as an anchor';
 COMMENT ON COLUMN facematch.event_kind.description IS 'what has to happen';
 COMMENT ON COLUMN facematch.event_kind.shipped IS 'true for the rows that come with the extension, which a dump leaves to it';
@@ -72,20 +72,22 @@ COMMENT ON COLUMN facematch.retention_rule.valid_to IS 'until when rows that are
 COMMENT ON COLUMN facematch.retention_rule.shipped IS 'true for the rows that come with the extension, which a dump leaves to it';
 CREATE INDEX retention_rule_class_idx ON facematch.retention_rule (retention_class);
 
-CREATE TABLE facematch.subject_event (
+-- pg_dump loads an extension's tables in order of their names where no foreign key says otherwise: the events of subjects
+-- have to be there before the rows whose deadlines count from them.
+CREATE TABLE facematch.anchor_event (
 	event_id	bigint GENERATED ALWAYS AS IDENTITY,
 	subject_id	uuid NOT NULL,
 	event		text NOT NULL,
-	occurred_at	timestamptz NOT NULL DEFAULT clock_timestamp() CONSTRAINT subject_event_occurred_is_finite CHECK (isfinite(occurred_at)),
-	CONSTRAINT subject_event_pkey PRIMARY KEY (event_id),
-	CONSTRAINT subject_event_kind_exists FOREIGN KEY (event) REFERENCES facematch.event_kind ON UPDATE RESTRICT
+	occurred_at	timestamptz NOT NULL DEFAULT clock_timestamp() CONSTRAINT anchor_event_occurred_is_finite CHECK (isfinite(occurred_at)),
+	CONSTRAINT anchor_event_pkey PRIMARY KEY (event_id),
+	CONSTRAINT anchor_event_kind_exists FOREIGN KEY (event) REFERENCES facematch.event_kind ON UPDATE RESTRICT
 );
-COMMENT ON TABLE facematch.subject_event IS 'events in a subject''s life that deadlines count from, such as an exit; of several of a kind the latest counts';
-COMMENT ON COLUMN facematch.subject_event.event_id IS 'identifier, given by the database';
-COMMENT ON COLUMN facematch.subject_event.subject_id IS 'pseudonym of the person';
-COMMENT ON COLUMN facematch.subject_event.event IS 'what happened, a row of facematch.event_kind';
-COMMENT ON COLUMN facematch.subject_event.occurred_at IS 'when; may lie ahead, such as the end of an authorised stay';
-CREATE INDEX subject_event_subject_idx ON facematch.subject_event (subject_id, event, occurred_at);
+COMMENT ON TABLE facematch.anchor_event IS 'events in a subject''s life that deadlines count from, such as an exit; of several of a kind the latest counts';
+COMMENT ON COLUMN facematch.anchor_event.event_id IS 'identifier, given by the database';
+COMMENT ON COLUMN facematch.anchor_event.subject_id IS 'pseudonym of the person';
+COMMENT ON COLUMN facematch.anchor_event.event IS 'what happened, a row of facematch.event_kind';
+COMMENT ON COLUMN facematch.anchor_event.occurred_at IS 'when; may lie ahead, such as the end of an authorised stay';
+CREATE INDEX anchor_event_subject_idx ON facematch.anchor_event (subject_id, event, occurred_at);
 
 INSERT INTO facematch.event_kind (name, description, shipped) VALUES
 	('recorded', 'the photograph was taken, or the template enrolled', true),
@@ -181,15 +183,15 @@ CREATE FUNCTION facematch.event_happened() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_event_happened';
 COMMENT ON FUNCTION facematch.event_happened() IS 'trigger: computes the deadlines of the subject''s rows anew';
 
-CREATE TRIGGER subject_event_10_is_a_record BEFORE UPDATE ON facematch.subject_event
+CREATE TRIGGER anchor_event_10_is_a_record BEFORE UPDATE ON facematch.anchor_event
 	FOR EACH ROW EXECUTE FUNCTION facematch.refuse_change();
-CREATE TRIGGER subject_event_20_happened AFTER INSERT ON facematch.subject_event
+CREATE TRIGGER anchor_event_20_happened AFTER INSERT ON facematch.anchor_event
 	FOR EACH ROW EXECUTE FUNCTION facematch.event_happened();
-ALTER TABLE facematch.subject_event ENABLE ALWAYS TRIGGER subject_event_10_is_a_record,
-	ENABLE ALWAYS TRIGGER subject_event_20_happened;
+ALTER TABLE facematch.anchor_event ENABLE ALWAYS TRIGGER anchor_event_10_is_a_record,
+	ENABLE ALWAYS TRIGGER anchor_event_20_happened;
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.retention_class', 'WHERE NOT shipped');
 SELECT pg_catalog.pg_extension_config_dump('facematch.event_kind', 'WHERE NOT shipped');
 SELECT pg_catalog.pg_extension_config_dump('facematch.retention_rule', 'WHERE NOT shipped');
-SELECT pg_catalog.pg_extension_config_dump('facematch.subject_event', '');
-SELECT pg_catalog.pg_extension_config_dump('facematch.subject_event_event_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.anchor_event', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.anchor_event_event_id_seq', '');

@@ -109,8 +109,8 @@ BEGIN
 	WHERE o.subject_id IN (merge_subjects.kept, merge_subjects.merged) AND o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp());
 	INSERT INTO facematch.hold (subject_id, reason, authority, until)
 	SELECT merge_subjects.kept, h.reason, h.authority, h.until FROM facematch.held h WHERE h.subject_id = merge_subjects.merged;
-	INSERT INTO facematch.subject_event (subject_id, event, occurred_at)
-	SELECT merge_subjects.kept, e.event, e.occurred_at FROM facematch.subject_event e WHERE e.subject_id = merge_subjects.merged;
+	INSERT INTO facematch.anchor_event (subject_id, event, occurred_at)
+	SELECT merge_subjects.kept, e.event, e.occurred_at FROM facematch.anchor_event e WHERE e.subject_id = merge_subjects.merged;
 	UPDATE facematch.reference r SET subject_id = merge_subjects.kept WHERE r.subject_id = merge_subjects.merged;
 	GET DIAGNOSTICS moved = ROW_COUNT;
 	UPDATE facematch.encounter e SET subject_id = merge_subjects.kept WHERE e.subject_id = merge_subjects.merged;

@@ -17,7 +17,7 @@ AS $$
 		('facematch.opt_out', 'opt_out_10_keep'), ('facematch.opt_out', 'opt_out_20_remove'), ('facematch.opt_out', 'opt_out_30_truncate'),
 		('facematch.hold', 'hold_10_keep'), ('facematch.hold', 'hold_30_truncate'),
 		('facematch.retention_rule', 'retention_rule_10_check'), ('facematch.retention_rule', 'retention_rule_20_changed'),
-		('facematch.retention_rule', 'retention_rule_30_truncate'), ('facematch.subject_event', 'subject_event_20_happened'),
+		('facematch.retention_rule', 'retention_rule_30_truncate'), ('facematch.anchor_event', 'anchor_event_20_happened'),
 		('facematch.audit_event', 'audit_event_10_is_a_record'), ('facematch.audit_event', 'audit_event_20_is_a_record')) e (table_name, trigger_name)
 	UNION
 	SELECT p.relid, e.trigger_name FROM facematch.attached a, pg_partition_tree(a.table_name) p, (VALUES ('facematch_20_guard'::name)) e (trigger_name)

@@ -147,10 +147,10 @@ face_gallery(int64 gallery_id, bool lock)
 
 /* When an event last happened to a subject; DT_NOEND: not yet. */
 TimestampTz
-face_subject_event(const pg_uuid_t *subject, const char *event)
+face_anchor_event(const pg_uuid_t *subject, const char *event)
 {
 	static FacePlan look = {
-		"SELECT pg_catalog.max(e.occurred_at) FROM facematch.subject_event e"
+		"SELECT pg_catalog.max(e.occurred_at) FROM facematch.anchor_event e"
 		" WHERE e.subject_id OPERATOR(pg_catalog.=) $1 AND e.event OPERATOR(pg_catalog.=) $2",
 		2, {UUIDOID, TEXTOID}, NULL
 	};
@@ -158,7 +158,7 @@ face_subject_event(const pg_uuid_t *subject, const char *event)
 	TimestampTz at;
 
 	SPI_connect();
-	face_run_plan(&look, values, face_owner(face_table("subject_event")));
+	face_run_plan(&look, values, face_owner(face_table("anchor_event")));
 	at = result_time(1);
 	SPI_finish();
 	return at;

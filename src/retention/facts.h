@@ -23,7 +23,7 @@ typedef struct FaceGallery
 } FaceGallery;
 
 extern const FaceGallery *face_gallery(int64 gallery_id, bool lock);
-extern TimestampTz face_subject_event(const pg_uuid_t *subject, const char *event);
+extern TimestampTz face_anchor_event(const pg_uuid_t *subject, const char *event);
 
 extern void face_share_subject(Oid lock_class, const pg_uuid_t *subject);
 extern void face_share_all_subjects(Oid lock_class);

@@ -19,7 +19,7 @@ typedef enum FaceAnchorKind
 	FACE_ANCHOR_RECORDED,		/* the row's photograph was taken or enrolled */
 	FACE_ANCHOR_VERIFICATION,	/* the person's identity was verified */
 	FACE_ANCHOR_GALLERY,		/* the event its gallery is for: the departure */
-	FACE_ANCHOR_EVENT			/* a row of facematch.subject_event */
+	FACE_ANCHOR_EVENT			/* a row of facematch.anchor_event */
 } FaceAnchorKind;
 
 typedef struct FaceTerm

@@ -160,7 +160,7 @@ event_before(Relation rel, HeapTuple row)
 	Datum		value;
 
 	SPI_connect();
-	face_run("SELECT pg_catalog.max(e.occurred_at) FROM facematch.subject_event e"
+	face_run("SELECT pg_catalog.max(e.occurred_at) FROM facematch.anchor_event e"
 			 " WHERE e.subject_id OPERATOR(pg_catalog.=) $1 AND e.event OPERATOR(pg_catalog.=) $2"
 			 " AND e.event_id OPERATOR(pg_catalog.<>) $3", lengthof(types), types, values, rel->rd_rel->relowner);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);

@@ -256,7 +256,7 @@ class Run:
 
     def op_event(self, conn):
         subject, at, now = self.random.choice(SUBJECTS), self.moment(-200, 100), self.now()
-        conn.execute("INSERT INTO facematch.subject_event (subject_id, event, occurred_at) VALUES (%s, 'exit', %s)", [subject, at])
+        conn.execute("INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (%s, 'exit', %s)", [subject, at])
         self.model.happen(subject, 'exit', at, now)
 
     def op_nearer(self, conn):

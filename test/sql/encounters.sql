@@ -25,7 +25,7 @@ SELECT outcome, reason FROM facematch.record_encounter('F', face(7), port => 'JF
 SELECT encounter_id, gallery, port, lane, outcome, referred, reason, retention_class, probe IS NOT NULL AS probe, verified_at IS NOT NULL AS verified, posting_id, model,
 	   purge_after - occurred_at AS kept FROM facematch.encounter ORDER BY 1;
 SELECT encounter_id, rank, subject_id FROM facematch.candidate ORDER BY 1, 2;
-SELECT subject_id, event FROM facematch.subject_event;
+SELECT subject_id, event FROM facematch.anchor_event;
 
 -- A gate that retries.
 SELECT encounter_id AS first FROM facematch.record_encounter('F', face(9), port => 'JFK', idempotency_key => 'k1') \gset

@@ -106,12 +106,12 @@ VALUES ('ees/art34', 'ees', 'reference', '{exit}', '{3 years}', 'stay_expiry', '
 SELECT stage('list', 30, 'ees') AS e \gset
 SELECT left_of(:e);
 SELECT rule, anchor, anchor_at, due, explanation FROM facematch.explain_retention('facematch.reference', :e);
-INSERT INTO facematch.subject_event (subject_id, event, occurred_at) VALUES (subject(30), 'stay_expiry', '2027-01-01 00:00+00');
+INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (subject(30), 'stay_expiry', '2027-01-01 00:00+00');
 SELECT purge_after AT TIME ZONE 'UTC' FROM facematch.reference WHERE reference_id = :e;
-INSERT INTO facematch.subject_event (subject_id, event, occurred_at) VALUES (subject(30), 'exit', '2026-11-01 00:00+00'), (subject(31), 'exit', '2026-11-01 00:00+00');
+INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (subject(30), 'exit', '2026-11-01 00:00+00'), (subject(31), 'exit', '2026-11-01 00:00+00');
 SELECT purge_after AT TIME ZONE 'UTC' FROM facematch.reference WHERE reference_id = :e;
 -- Another visit: the last exit counts.
-INSERT INTO facematch.subject_event (subject_id, event, occurred_at) VALUES (subject(30), 'exit', '2026-11-10 00:00+00');
+INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (subject(30), 'exit', '2026-11-10 00:00+00');
 SELECT purge_after AT TIME ZONE 'UTC' FROM facematch.reference WHERE reference_id = :e;
 SELECT stage('list', 31, 'ees') AS other \gset
 SELECT purge_after AT TIME ZONE 'UTC' FROM facematch.reference WHERE reference_id = :other;
