@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random operations from several sessions against an independent model: visible, matchable and due rows are the model's.
 
-test_retention.py [SECONDS [SEED]]: 25 seconds by default; a failure prints the seed and the operations before it.
+test_retention.py [SECONDS [SEED]]: 35 seconds by default; a failure prints the seed and the operations before it.
 """
 import copy
 import os
@@ -380,7 +380,7 @@ class Run:
 
 
 def main():
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 25
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 35
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     run = Run(os.environ['PGDATABASE'], seed)
     began = datetime.now(timezone.utc)
