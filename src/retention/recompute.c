@@ -17,6 +17,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/rel.h"
@@ -125,6 +126,7 @@ apply_rule(Relation rel, HeapTuple row, bool takes_effect)
 
 		if (strcmp(table->what, what) != 0)
 			continue;
+		LockRelationOid(table->relid, ShareRowExclusiveLock);
 		/* Its partitions too: rows may be on their way into them directly. */
 		(void) find_all_inheritors(table->relid, ShareRowExclusiveLock, NULL);
 		face_recompute_rows(table, &why, table->class, TEXTOID, class);
