@@ -129,7 +129,7 @@ SELECT left_of(stage('today', 40, 'several')) AS both, left_of(stage('list', 40,
 
 -- In bulk.
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
-SELECT gallery_id, gen_random_uuid(), 'us_citizen', '[1,1]', 'bulk' FROM facematch.gallery, generate_series(1, 100000) WHERE name = 'today';
+SELECT gallery_id, gen_random_uuid(), 'us_citizen', '1:[1,1]', 'bulk' FROM facematch.gallery, generate_series(1, 20000) WHERE name = 'today';
 SELECT count(*), count(DISTINCT r.purge_after) AS deadlines, bool_and(r.purge_after = g.anchor_at + interval '12 hours') AS right FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id) WHERE source = 'bulk';
 UPDATE facematch.gallery SET anchor_at = anchor_at - interval '1 hour' WHERE name = 'today';
 SELECT bool_and(r.purge_after = anchor_at + interval '12 hours') FROM facematch.reference r JOIN facematch.gallery USING (gallery_id) WHERE source = 'bulk';
