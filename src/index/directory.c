@@ -6,8 +6,8 @@
  * The root page has FACE_MAX_BUCKETS slots, indexed by the low bits of the
  * keys' hash.  Slots that agree in their low `depth` bits share a bucket; a
  * full bucket is split in two with one WAL record, until its depth is that of
- * the root, from when on it grows by overflow pages.  So galleries come and go
- * without the directory ever being rebuilt.
+ * the root, from when on it grows by overflow pages, which VACUUM merges again.
+ * So galleries come and go without the directory ever being rebuilt.
  *
  * Locks: root, then the bucket's first page, then its overflow pages.  Entries
  * are changed under an exclusive lock on the bucket's first page.
@@ -16,15 +16,20 @@
  */
 #include "postgres.h"
 
+#include "commands/vacuum.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
+#include "storage/indexfsm.h"
 
 #include "compat.h"
 #include "index/directory.h"
 
 #define ROOT_DEPTH 10
 StaticAssertDecl((1 << ROOT_DEPTH) == FACE_MAX_BUCKETS, "the root's slots are indexed by ROOT_DEPTH bits");
+
+/* A merged page is left with one part in so many free, lest the next entry overflow again. */
+#define MERGED_BUCKET_FILL 4
 
 void
 face_directory_init_root(Page page, BlockNumber bucket)
@@ -351,4 +356,83 @@ face_directory_make_room(Relation index, const FaceMetaData *meta, const uint64 
 	}
 	UnlockReleaseBuffer(buffer);
 	UnlockReleaseBuffer(root);
+}
+
+/* Move the entries of an overflow page to the page before it, and free it. */
+static void
+merge_overflow(Relation index, const FaceMetaData *meta, Buffer previous, Buffer buffer)
+{
+	BlockNumber blkno = BufferGetBlockNumber(buffer);
+	GenericXLogState *xlog = GenericXLogStart(index);
+	Page		kept = GenericXLogRegisterBuffer(xlog, previous, 0);
+	Page		freed = GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE);
+	FaceBucketData *bucket = FacePageGetBucket(freed);
+
+	for (uint32 i = 0; i < bucket->count; i++)
+		face_bucket_append(meta, kept, FaceBucketEntry(bucket, meta->nkeys, i));
+	FacePageGetOpaque(kept)->next = FacePageGetOpaque(freed)->next;
+	face_page_init_free(freed);
+	GenericXLogFinish(xlog);
+	RecordFreeIndexPage(index, blkno);
+}
+
+/*
+ * Shorten a bucket's chain, under the exclusive lock on its first page, which
+ * is let go.  Readers lock the next page before they let go of theirs, so
+ * nobody is between two pages that are both locked here.
+ */
+static BlockNumber
+trim_bucket(Relation index, const FaceMetaData *meta, Buffer primary)
+{
+	uint32		enough = FACE_BUCKET_CAPACITY(meta->nkeys) / MERGED_BUCKET_FILL * (MERGED_BUCKET_FILL - 1);
+	BlockNumber freed = 0;
+	Buffer		previous = primary;
+	FaceChainWalk walk = {0};
+
+	for (;;)
+	{
+		Buffer		buffer = next_in_bucket(index, previous, previous, BUFFER_LOCK_EXCLUSIVE, &walk);
+
+		if (!BufferIsValid(buffer))
+			break;
+		if (checked_bucket(index, meta, buffer)->count + checked_bucket(index, meta, previous)->count <= enough)
+		{
+			merge_overflow(index, meta, previous, buffer);
+			UnlockReleaseBuffer(buffer);
+			freed++;
+			continue;
+		}
+		if (previous != primary)
+			UnlockReleaseBuffer(previous);
+		previous = buffer;
+	}
+	if (previous != primary)
+		UnlockReleaseBuffer(previous);
+	UnlockReleaseBuffer(primary);
+	return freed;
+}
+
+BlockNumber
+face_directory_trim(Relation index)
+{
+	FaceMetaData meta;
+	BlockNumber freed = 0;
+
+	face_meta_read(index, &meta);
+	for (uint32 slot = 0; slot < FACE_MAX_BUCKETS; slot++)
+	{
+		Buffer		primary;
+
+		face_vacuum_delay();
+		primary = lock_bucket(index, &meta, slot, BUFFER_LOCK_SHARE);
+		if (!BlockNumberIsValid(FacePageGetOpaque(BufferGetPage(primary))->next))
+		{
+			UnlockReleaseBuffer(primary);
+			continue;
+		}
+		UnlockReleaseBuffer(primary);
+		/* Only a bucket that cannot split has overflow pages, and is this slot's alone. */
+		freed += trim_bucket(index, &meta, lock_bucket(index, &meta, slot, BUFFER_LOCK_EXCLUSIVE));
+	}
+	return freed;
 }

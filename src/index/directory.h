@@ -44,6 +44,9 @@ extern void face_directory_unlock(FaceEntryLock *lock);
 /* Make room for one more entry in the bucket of `keys`. */
 extern void face_directory_make_room(Relation index, const FaceMetaData *meta, const uint64 *keys);
 
+/* Give back overflow pages whose entries fit on the page before; returns how many.  For VACUUM. */
+extern BlockNumber face_directory_trim(Relation index);
+
 /* On a page registered for change: append and remove entries. */
 extern bool face_bucket_has_room(const FaceMetaData *meta, Page page);
 extern void face_bucket_append(const FaceMetaData *meta, Page page, const FaceListEntry *entry);

@@ -47,6 +47,14 @@ face_page_init(Page page, FacePageKind kind, uint64 list_id, uint64 stamp)
 	opaque->page_id = FACE_PAGE_ID;
 }
 
+/* Turn a page into a free one, in the caller's WAL record. */
+void
+face_page_init_free(Page page)
+{
+	face_page_init(page, FACE_PAGE_FREE, 0, face_random_stamp());
+	face_page_set_lower(page, PageGetContents(page) - (char *) page);
+}
+
 /*
  * Say where the page's data ends: GenericXLog zeroes what lies between
  * pd_lower and pd_upper.

@@ -238,6 +238,7 @@ typedef struct FaceChainWalk
 
 /* page.c */
 extern void face_page_init(Page page, FacePageKind kind, uint64 list_id, uint64 stamp);
+extern void face_page_init_free(Page page);
 extern void face_page_set_lower(Page page, Size end_offset);
 extern void face_page_raise_lower(Page page, Size end_offset);
 extern Buffer face_read_page(Relation index, BlockNumber blkno, int lockmode);

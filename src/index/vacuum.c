@@ -134,14 +134,6 @@ vacuum_pages(FaceVacuum *vacuum)
  * Phase two: pages and lists that became empty
  * ------------------------------------------------------------------------- */
 
-/* Turn a page into a free one, in the caller's WAL record. */
-static void
-free_page(Page page)
-{
-	face_page_init(page, FACE_PAGE_FREE, 0, face_random_stamp());
-	face_page_set_lower(page, PageGetContents(page) - (char *) page);
-}
-
 /* Free the refinement pages of a locked, empty sketch page, one WAL record each. */
 static void
 free_refine_pages(FaceVacuum *vacuum, const FaceLayout *layout, Buffer buffer)
@@ -160,7 +152,7 @@ free_refine_pages(FaceVacuum *vacuum, const FaceLayout *layout, Buffer buffer)
 		face_check_refine_page(vacuum->index, refine, stamp);
 		xlog = GenericXLogStart(vacuum->index);
 		FaceSketchRefineBlocks(GenericXLogRegisterBuffer(xlog, buffer, 0), layout)[i] = InvalidBlockNumber;
-		free_page(GenericXLogRegisterBuffer(xlog, refine, GENERIC_XLOG_FULL_IMAGE));
+		face_page_init_free(GenericXLogRegisterBuffer(xlog, refine, GENERIC_XLOG_FULL_IMAGE));
 		GenericXLogFinish(xlog);
 		UnlockReleaseBuffer(refine);
 		RecordFreeIndexPage(vacuum->index, refine_block);
@@ -200,7 +192,7 @@ unlink_page(FaceVacuum *vacuum, FaceEntryLock *lock, Buffer previous, Buffer buf
 	}
 	else
 		face_bucket_remove(meta, bucket, lock->position);
-	free_page(GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE));
+	face_page_init_free(GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE));
 	GenericXLogFinish(xlog);
 	RecordFreeIndexPage(vacuum->index, blkno);
 	vacuum->stats->pages_newly_deleted++;
@@ -362,7 +354,7 @@ learn_in_private_memory(Relation index)
 	MemoryContextDelete(context);
 }
 
-/* Put every free page into the free space map, count, and learn centres. */
+/* Shorten the directory, put every free page into the free space map, count, and learn centres. */
 IndexBulkDeleteResult *
 face_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
@@ -374,6 +366,7 @@ face_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	if (stats == NULL)
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 
+	stats->pages_newly_deleted += face_directory_trim(info->index);
 	stats->pages_free = 0;
 	nblocks = RelationGetNumberOfBlocks(info->index);
 	for (BlockNumber blkno = FACE_META_BLOCK + 1; blkno < nblocks; blkno++)

@@ -89,6 +89,18 @@ SELECT count(*) > 146 AS more_than_a_page FROM crowded;
 SELECT lists = (SELECT count(*) FROM crowded) AS lists, directory_pages FROM facematch.index_stats('one_bucket');
 SELECT * FROM facematch.index_problems('one_bucket', true);
 SELECT * FROM facematch.index_problems('one_bucket');
+-- VACUUM merges overflow pages, and what is left is found.
+DELETE FROM crowded WHERE gallery % 7 <> 0;
+VACUUM crowded;
+SELECT lists = (SELECT count(*) FROM crowded) AS lists, directory_pages FROM facematch.index_stats('one_bucket');
+SELECT * FROM facematch.index_problems('one_bucket', true);
+SET enable_seqscan = off;
+SELECT count(*) AS galleries, count(found.gallery) AS found FROM (SELECT * FROM crowded WHERE gallery % 7 = 0) c
+LEFT JOIN LATERAL (SELECT gallery FROM crowded r WHERE r.gallery = c.gallery AND r.part = 0 ORDER BY r.embedding <=> '[1,2]' LIMIT 1) found ON true;
+RESET enable_seqscan;
+INSERT INTO crowded SELECT i, 0, '[1,2]' FROM generate_series(1, 180000) i WHERE directory_slot(i, 0) = 5 AND i % 7 <> 0;
+SELECT lists = (SELECT count(*) FROM crowded) AS lists, directory_pages FROM facematch.index_stats('one_bucket');
+SELECT * FROM facematch.index_problems('one_bucket', true);
 
 -- Unlogged and temporary indexes, snapshots older than the index's rows.
 CREATE UNLOGGED TABLE fleeting AS SELECT * FROM faces;
