@@ -7,7 +7,10 @@ SOURCES = $(sort $(wildcard src/*.c src/*/*.c))
 OBJS = $(SOURCES:.c=.o)
 ALL_HEADERS = $(sort $(wildcard src/*.h src/*/*.h))
 
-DATA_built = facematch--$(EXTVERSION).sql
+# The script of this version and the way to it from the versions before; those are frozen in sql/releases.
+UPGRADES = $(notdir $(wildcard sql/upgrades/facematch--*.sql))
+DATA = $(wildcard sql/releases/facematch--*.sql)
+DATA_built = facematch--$(EXTVERSION).sql $(UPGRADES)
 SQL_PARTS = $(sort $(wildcard sql/*.sql))
 
 # Results must not depend on the compiler's taste for fused multiply-add: every kernel sums in the same order with the
@@ -16,7 +19,7 @@ PG_CPPFLAGS = -I$(srcdir)/src -DFACEMATCH_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -ffp-contract=off $(FACEMATCH_CFLAGS)
 SHLIB_LINK = -lm $(FACEMATCH_LDFLAGS)
 
-EXTRA_CLEAN = facematch--$(EXTVERSION).sql
+EXTRA_CLEAN = $(DATA_built)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -28,3 +31,9 @@ $(OBJS) $(OBJS:.o=.bc): $(ALL_HEADERS)
 # The extension script, joined from its parts in reading order.
 facematch--$(EXTVERSION).sql: $(SQL_PARTS)
 	cat $^ > $@
+
+# An upgrade script: what differs between the frozen script and the parts, and what was written by hand.
+.SECONDEXPANSION:
+$(UPGRADES): facematch--%.sql: sql/upgrades/facematch--%.sql sql/upgrades/join.pl sql/releases/facematch--$$(firstword $$(subst --, ,$$*)).sql $(SQL_PARTS)
+	perl sql/upgrades/join.pl sql/releases/facematch--$(firstword $(subst --, ,$*)).sql $< $(SQL_PARTS) > $@.new
+	mv $@.new $@
