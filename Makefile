@@ -3,7 +3,10 @@ EXTENSION = facematch
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" facematch.control)
 
 MODULE_big = facematch
-SOURCES = $(sort $(wildcard src/*.c src/*/*.c))
+# src/batch is a module of its own: it opens OpenBLAS, which a backend that only searches must not.
+BATCH_SOURCES = $(sort $(wildcard src/batch/*.c))
+BATCH_OBJS = $(BATCH_SOURCES:.c=.o)
+SOURCES = $(filter-out $(BATCH_SOURCES),$(sort $(wildcard src/*.c src/*/*.c)))
 OBJS = $(SOURCES:.c=.o)
 ALL_HEADERS = $(sort $(wildcard src/*.h src/*/*.h))
 
@@ -17,16 +20,36 @@ SQL_PARTS = $(sort $(wildcard sql/*.sql))
 # same roundings (src/simd/README.md).  No -march here: instruction sets are chosen per function and at run time.
 PG_CPPFLAGS = -I$(srcdir)/src -DFACEMATCH_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -ffp-contract=off $(FACEMATCH_CFLAGS)
+# FACEMATCH_OPENBLAS=PATH: the serial OpenBLAS, where it is not in Debian's place (src/batch/openblas.c).
+ifdef FACEMATCH_OPENBLAS
+PG_CPPFLAGS += -DFACEMATCH_OPENBLAS='"$(FACEMATCH_OPENBLAS)"'
+endif
 SHLIB_LINK = -lm $(FACEMATCH_LDFLAGS)
 
-EXTRA_CLEAN = $(DATA_built)
+EXTRA_CLEAN = $(DATA_built) facematch_batch.so $(BATCH_OBJS)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # PGXS does not track headers: rebuild on any change of one.
-$(OBJS) $(OBJS:.o=.bc): $(ALL_HEADERS)
+$(OBJS) $(OBJS:.o=.bc) $(BATCH_OBJS): $(ALL_HEADERS)
+
+# PGXS builds one module of many files; this is the second, without bitcode: there is nothing in it to inline.
+all: facematch_batch.so
+
+facematch_batch.so: $(BATCH_OBJS)
+	$(CC) $(CFLAGS) $(BATCH_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(SHLIB_LINK)
+
+install: install-batch
+install-batch: facematch_batch.so installdirs
+	$(INSTALL_SHLIB) facematch_batch.so '$(DESTDIR)$(pkglibdir)/facematch_batch.so'
+
+uninstall: uninstall-batch
+uninstall-batch:
+	rm -f '$(DESTDIR)$(pkglibdir)/facematch_batch.so'
+
+.PHONY: install-batch uninstall-batch
 
 # The extension script, joined from its parts in reading order.
 facematch--$(EXTVERSION).sql: $(SQL_PARTS)

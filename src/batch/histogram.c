@@ -1,0 +1,168 @@
+/*-------------------------------------------------------------------------
+ *
+ * histogram.c
+ *	  How many mated and non-mated comparisons score between given edges.
+ *
+ * The range of scores is cut into narrow cells.  A cell that no edge comes
+ * near lies in one bin whatever the rounding; a score in any other cell is
+ * computed again by the type's own kernel.  So counting a score is one look at
+ * a table, and yet exact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "batch/compare.h"
+
+PG_FUNCTION_INFO_V1(facematch_count_scores);
+
+/* Cells for scores from -1 to 1, and some beyond for rounding. */
+#define CELLS_PER_UNIT	32768
+#define CELL_OFFSET		(CELLS_PER_UNIT + 64)
+#define CELLS			(2 * CELL_OFFSET)
+
+/* The cell of a score is found in float32: its own rounding, in units of score. */
+#define CELL_ROUNDING	(4.0 / (1 << 24))
+
+/* Bins are what int16 numbers, and one number means "look closer". */
+#define MOST_EDGES		32000
+#define AMBIGUOUS		(-1)
+
+typedef struct Histogram
+{
+	FaceConsumer consumer;
+	int			nedges;
+	double	   *edges;
+	int16	   *bin_of_cell;	/* NULL until the dimensions, and so the margin, are known */
+	int64	   *counts[2];		/* non-mated, mated; nedges + 1 bins */
+} Histogram;
+
+/* How many edges are not above a score: the bin it belongs to. */
+static int
+bin_of(const Histogram *h, double score)
+{
+	int			low = 0;
+	int			high = h->nedges;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+
+		if (h->edges[middle] <= score)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void
+make_cells(Histogram *h, double margin)
+{
+	double		reach = margin + CELL_ROUNDING;
+
+	h->bin_of_cell = palloc(CELLS * sizeof(int16));
+	for (int cell = 0; cell < CELLS; cell++)
+	{
+		int			least = bin_of(h, (double) (cell - CELL_OFFSET) / CELLS_PER_UNIT - reach);
+		int			most = bin_of(h, (double) (cell + 1 - CELL_OFFSET) / CELLS_PER_UNIT + reach);
+
+		h->bin_of_cell[cell] = least == most ? least : AMBIGUOUS;
+	}
+}
+
+static void
+count_row(Histogram *h, const FaceTile *tile, int row)
+{
+	const float *scores = tile->scores + (Size) row * tile->columns;
+	const FaceLabel *labels = tile->enrolled->labels + tile->first_column;
+	FaceLabel	label = tile->probes->labels[tile->first_row + row];
+
+	for (int j = face_tile_start(tile, row); j < tile->columns; j++)
+	{
+		bool		mated = face_same_subject(&label, &labels[j]);
+		int			cell = (int) (scores[j] * CELLS_PER_UNIT + CELL_OFFSET);
+		int			bin = h->bin_of_cell[cell];
+
+		if (bin == AMBIGUOUS)
+			bin = bin_of(h, face_exact(tile, row, j));
+		h->counts[mated][bin]++;
+	}
+}
+
+static void
+visit(FaceConsumer *self, const FaceTile *tile)
+{
+	Histogram  *h = (Histogram *) self;
+
+	if (h->bin_of_cell == NULL)
+		make_cells(h, tile->margin);
+	for (int row = 0; row < tile->rows; row++)
+		count_row(h, tile, row);
+}
+
+static void
+read_edges(Histogram *h, ArrayType *array)
+{
+	Datum	   *values;
+	bool	   *nulls;
+
+	deconstruct_array(array, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values, &nulls, &h->nedges);
+	if (h->nedges > MOST_EDGES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%d edges are too many", h->nedges),
+				 errhint("A histogram has at most %d.", MOST_EDGES)));
+	h->edges = palloc(Max(h->nedges, 1) * sizeof(double));
+	for (int i = 0; i < h->nedges; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("an edge is NULL")));
+		h->edges[i] = DatumGetFloat8(values[i]);
+		if (isnan(h->edges[i]) || (i > 0 && h->edges[i] <= h->edges[i - 1]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("edges of a histogram must ascend"),
+					 errhint("Give each threshold once, in order.")));
+	}
+}
+
+/* count_scores(probes text, enrolled text, edges float8[]) returns setof (low, high, non_mated, mated) */
+Datum
+facematch_count_scores(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Histogram	h = {.consumer = {.visit = visit}};
+	char	   *probes = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *enrolled = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	read_edges(&h, PG_GETARG_ARRAYTYPE_P(2));
+	for (int mated = 0; mated < 2; mated++)
+		h.counts[mated] = palloc0((h.nedges + 1) * sizeof(int64));
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	face_compare_sets(probes, enrolled, &h.consumer);
+	SPI_finish();
+
+	for (int bin = 0; bin <= h.nedges; bin++)
+	{
+		Datum		values[4] = {
+			Float8GetDatum(bin == 0 ? 0 : h.edges[bin - 1]), Float8GetDatum(bin == h.nedges ? 0 : h.edges[bin]),
+			Int64GetDatum(h.counts[false][bin]), Int64GetDatum(h.counts[true][bin])
+		};
+		bool		nulls[4] = {bin == 0, bin == h.nedges, false, false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * openblas.h
+ *	  Matrix multiplication by the serial OpenBLAS.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_BATCH_OPENBLAS_H
+#define FACEMATCH_BATCH_OPENBLAS_H
+
+/*
+ * scores[m][n] = a[m][k] * transpose of b[n][k], all rows contiguous.  Loads
+ * OpenBLAS at the first call; 58P01 or 0A000 if it cannot be had serial.
+ */
+extern void face_sgemm(int m, int n, int k, const float *a, const float *b, float *scores);
+
+#endif							/* FACEMATCH_BATCH_OPENBLAS_H */
