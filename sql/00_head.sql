@@ -8,7 +8,8 @@
  *   4x      models, galleries and references
  *   5x      pseudonyms and matching
  *   6x      retention, opt-outs, encounters and purges
- *   9x      accuracy and reports
+ *   8x      roles and their rights, partners, disclosures
+ *   9x      accuracy and reports; last, what closes every object to PUBLIC
  */
 
 CREATE SCHEMA facematch;

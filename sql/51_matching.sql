@@ -5,6 +5,10 @@
  * is pinned, so nobody's settings change what a search compares.  The time that
  * decides whether a reference is due is the clock's, not the transaction's
  * start: a gate that keeps a transaction open gains nothing by it.
+ *
+ * Both run with the owner's rights, so that whoever may search needs no right to
+ * read a template.  Scores of enough probes would tell one all the same: below
+ * the gallery's threshold nothing is said to a session's user who may not.
  */
 
 -- What is wrong with a probe or a threshold is said before anything is compared, so that an empty gallery says it too.
@@ -35,10 +39,31 @@ $$;
 COMMENT ON FUNCTION facematch.check_comparison(@extschema@.face_embedding, facematch.gallery, double precision) IS
 	'refuses what cannot be compared: no probe (22004), another model or other dimensions than the gallery''s (22023), a threshold outside -1 to 1 (22003)';
 
+-- Of whoever is connected: the functions that ask run with the owner's rights.
+CREATE FUNCTION facematch.reads_templates() RETURNS boolean
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT has_column_privilege(session_user, 'facematch.reference'::regclass, 'embedding', 'SELECT')
+$$;
+COMMENT ON FUNCTION facematch.reads_templates() IS 'whether the session''s user could read the templates that a search compares with';
+
+CREATE FUNCTION facematch.check_low_threshold(gallery facematch.gallery) RETURNS void
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT facematch.reads_templates() THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('min_similarity is below the threshold of gallery %L, %s', gallery.name, gallery.min_similarity),
+			HINT = 'Scores of enough probes tell a template: only who may read facematch.reference.embedding gets those of everybody.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch.check_low_threshold(facematch.gallery) IS 'refuses (42501) a session''s user who may not read templates a threshold below the gallery''s';
+
 CREATE FUNCTION facematch.identify(probe @extschema@.face_embedding, gallery text, max_candidates integer DEFAULT 10,
 								   min_similarity double precision DEFAULT NULL)
 	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 10
 	SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
@@ -58,6 +83,9 @@ BEGIN
 	END IF;
 	threshold := coalesce(identify.min_similarity, searched.min_similarity);
 	PERFORM facematch.check_comparison(probe, searched, threshold);
+	IF threshold < searched.min_similarity THEN
+		PERFORM facematch.check_low_threshold(searched);
+	END IF;
 
 	-- Planned once a session: planning it for each search would cost more than searching a flight.
 	-- The inner query is what an index can answer.  WITH TIES keeps all that are equally far at the end of the list, and the
@@ -77,11 +105,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer, double precision) IS
-	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (the gallery''s, unless given). Exact; ties in order of reference_id; a due reference is no candidate. No row: no candidate. No such gallery: P0002; another model''s probe or max_candidates below 1: 22023; threshold outside -1 to 1: 22003; NULL probe: 22004';
+	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (the gallery''s, unless given). Exact; ties in order of reference_id; a due reference is no candidate. No row: no candidate. No such gallery: P0002; another model''s probe or max_candidates below 1: 22023; threshold outside -1 to 1: 22003; below the gallery''s, for who may not read templates: 42501; NULL probe: 22004';
+REVOKE ALL ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer, double precision) FROM PUBLIC;
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id bigint, min_similarity double precision DEFAULT NULL)
 	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, subject_id uuid)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	reference facematch.reference;
@@ -100,11 +129,18 @@ BEGIN
 	SELECT g.* INTO STRICT compared FROM facematch.gallery g WHERE g.gallery_id = reference.gallery_id;
 	threshold := coalesce(verify.min_similarity, compared.min_similarity);
 	PERFORM facematch.check_comparison(probe, compared, threshold);
+	IF threshold < compared.min_similarity THEN
+		PERFORM facematch.check_low_threshold(compared);
+	END IF;
 	similarity := @extschema@.face_similarity(reference.embedding, probe);
 	match := similarity >= threshold;
 	subject_id := reference.subject_id;
+	IF NOT match AND NOT facematch.reads_templates() THEN
+		similarity := NULL;
+	END IF;
 	RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision) IS
-	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the rest NULL. Errors as identify()';
+	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the rest NULL. Without a match the similarity is NULL for who may not read templates. Errors as identify()';
+REVOKE ALL ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision) FROM PUBLIC;

@@ -139,6 +139,8 @@ BEGIN
 		END IF;
 	END LOOP;
 
+	RETURN QUERY SELECT * FROM facematch.access_findings();
+
 	IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
 		RETURN QUERY SELECT 'notice', 'purge', 'pg_cron is not installed in this database: nothing here calls the purge',
 			'let another scheduler CALL facematch.purge(); due rows match nobody either way';
@@ -149,5 +151,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.check_policies() IS
-	'what weakens the guarantees in this database: triggers missing or disabled, row security off, roles and views that pass it by, replica sessions, classes without a rule, holds that keep nothing, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
+	'what weakens the guarantees in this database: triggers missing or disabled, row security off, roles and views that pass it by, grants beyond what facematch.access_right gives, replica sessions, classes without a rule, holds that keep nothing, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
 REVOKE ALL ON FUNCTION facematch.check_policies() FROM PUBLIC;

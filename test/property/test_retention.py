@@ -81,7 +81,7 @@ def set_up(conn):
     conn.execute('GRANT USAGE ON SCHEMA facematch TO retention_app')
     conn.execute('GRANT SELECT ON facematch.gallery, facematch.reference, facematch.encounter, facematch.candidate TO retention_app')
     conn.execute('GRANT INSERT ON facematch.reference TO retention_app')
-    conn.execute('GRANT EXECUTE ON FUNCTION facematch.record_encounter TO retention_app')
+    conn.execute('GRANT EXECUTE ON FUNCTION facematch.record_encounter, facematch.identify TO retention_app')
 
 
 def insert_rule(conn, rule):

@@ -1,0 +1,199 @@
+/*-------------------------------------------------------------------------
+ *
+ * accounted.c
+ *	  Procedures whose use is on disk before its answer is given: a partner's
+ *	  question, and the announcement that templates will be read.
+ *
+ * Whoever may roll back what was accounted has not been accounted, and neither a
+ * function nor a procedure with the owner's rights can commit.  So these are
+ * procedures with the caller's rights; each of their steps is an SQL function
+ * that runs as the owner of the extension's tables, and is committed.  They
+ * refuse to start where they could not commit: in a transaction block, a
+ * function or an exception block.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "retention/run.h"
+
+PG_FUNCTION_INFO_V1(facematch_ask);
+PG_FUNCTION_INFO_V1(facematch_announce_template_reading);
+
+/* What a partner is told. */
+typedef struct Answer
+{
+	bool		match;
+	bool		has_token;
+	pg_uuid_t	token;
+} Answer;
+
+static void
+require_own_transactions(FunctionCallInfo fcinfo, const char *name)
+{
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) || castNode(CallContext, fcinfo->context)->atomic ||
+		IsSubTransaction())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s cannot run inside a transaction block", name),
+				 errdetail("It commits what it accounts for before it answers."),
+				 errhint("CALL it by itself, with autocommit on.")));
+}
+
+static void
+require_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s is NULL", name),
+				 errhint("Give it a value.")));
+}
+
+/* One step, as the owner of the tables.  Within SPI_connect; its rows stay until the next step. */
+static uint64
+step(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	uint64		rows;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	rows = face_run(sql, nargs, types, values, face_owner(face_table("access_grant")));
+	PopActiveSnapshot();
+	return rows;
+}
+
+/* What a step wrote is on disk when this returns, whatever synchronous_commit says. */
+static void
+commit(void)
+{
+	ForceSyncCommit();
+	SPI_commit();
+}
+
+static Datum
+column(int number, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, isnull);
+}
+
+/* Charges the use to the session's partner, whose name is returned. */
+static Datum
+charge_use(void)
+{
+	bool		isnull;
+	Datum		partner;
+	Interval   *wait;
+
+	if (step("SELECT c.partner, c.wait FROM facematch.charge_partner() c", 0, NULL, NULL) != 1)
+		elog(ERROR, "facematch.charge_partner returned no row");
+	partner = datumCopy(column(1, &isnull), false, -1);
+	wait = DatumGetIntervalP(column(2, &isnull));
+	if (!isnull)
+	{
+		long		seconds = (long) (wait->time / USECS_PER_SEC) + 1;
+
+		commit();
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("the partner has asked as often as it may"),
+				 errhint("Ask again in %ld seconds.", seconds)));
+	}
+	commit();
+	return partner;
+}
+
+static Answer
+answer(Datum partner, Datum gallery, Datum probe, Oid probe_type)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, probe_type};
+	Datum		values[] = {partner, gallery, probe};
+	Answer		told = {false, false};
+	bool		isnull;
+	bool		refused;
+	Datum		token;
+
+	if (step("SELECT a.refused, a.match, a.token FROM facematch.answer_partner($1, $2, $3) a", lengthof(types), types, values) != 1)
+		elog(ERROR, "facematch.answer_partner returned no row");
+	refused = DatumGetBool(column(1, &isnull));
+	told.match = DatumGetBool(column(2, &isnull)) && !isnull;
+	token = column(3, &isnull);
+	told.has_token = !isnull;
+	if (told.has_token)
+		told.token = *DatumGetUUIDP(token);
+	commit();
+	/* One message, whether it is another's flight, over, or none at all. */
+	if (refused)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the gallery is not one that the partner may ask about now"),
+				 errhint("facematch.partner_flights() lists those that it may.")));
+	return told;
+}
+
+/* facematch.ask(gallery text, probe face_embedding, INOUT match boolean, INOUT token uuid) */
+Datum
+facematch_ask(PG_FUNCTION_ARGS)
+{
+	Oid			probe_type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	TupleDesc	desc;
+	Datum		gallery;
+	Datum		probe;
+	Datum		partner;
+	Answer		told;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	require_own_transactions(fcinfo, "facematch.ask");
+	require_argument(fcinfo, 0, "the gallery");
+	require_argument(fcinfo, 1, "the probe");
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	/* SPI's own memory outlives the commits; what the arguments point to may not. */
+	gallery = PointerGetDatum(PG_GETARG_TEXT_P_COPY(0));
+	probe = PointerGetDatum(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(1)));
+	partner = charge_use();
+	told = answer(partner, gallery, probe, probe_type);
+	SPI_finish();
+
+	values[0] = BoolGetDatum(told.match);
+	values[1] = UUIDPGetDatum(&told.token);
+	nulls[1] = !told.has_token;
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/* facematch.announce_template_reading(gallery text, purpose text) */
+Datum
+facematch_announce_template_reading(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+
+	require_own_transactions(fcinfo, "facematch.announce_template_reading");
+	require_argument(fcinfo, 0, "the gallery");
+	require_argument(fcinfo, 1, "the purpose");
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] = PG_GETARG_DATUM(1);
+	step("SELECT facematch.note_template_reading($1, $2)", lengthof(types), types, values);
+	commit();
+	SPI_finish();
+	PG_RETURN_VOID();
+}
