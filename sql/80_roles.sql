@@ -25,7 +25,7 @@ COMMENT ON COLUMN facematch.access_kind.name IS 'the word that facematch.access_
 COMMENT ON COLUMN facematch.access_kind.description IS 'what such a role is for';
 
 INSERT INTO facematch.access_kind (name, description) VALUES
-	('everyone', 'functions that tests on values need and that read no table'),
+	('everyone', 'functions that checks on rows need, and that tell nothing of anybody'),
 	('operator', 'matches travelers, stages manifests, files opt-outs; chooses no deadline, rule or threshold, and reads no template'),
 	('partner', 'a carrier or another outsider: asks whether a probe matches somebody on its own flights'),
 	('auditor', 'reads reports, rules, receipts, disclosures and the log; nobody''s template'),
@@ -52,11 +52,12 @@ COMMENT ON COLUMN facematch.access_right.shipped IS 'true for the rows that come
 SELECT pg_catalog.pg_extension_config_dump('facematch.access_right', 'WHERE NOT shipped');
 
 INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
-	-- checks on tables call these, as whoever inserts
+	-- checks, triggers and policies of tables call these, as whoever inserts
 	('everyone', 'function', 'is_name', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'reference_fault', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'encounter_fault', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'key_type', 'EXECUTE', NULL, true),
+	('everyone', 'function', 'may_stage', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'simd_level', 'EXECUTE', NULL, true),
 
 	-- the operator: matching

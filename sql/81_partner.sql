@@ -153,7 +153,7 @@ CREATE FUNCTION facematch.partner_token(partner_id uuid, gallery_id bigint, subj
 AS $$
 DECLARE
 	-- A document never begins with a zero byte: no token is anybody's pseudonym.
-	hash bytea := substring(facematch.keyed_hash('\x00'::bytea || convert_to('partner token', 'UTF8') || uuid_send(partner_id) || int8send(gallery_id) || uuid_send(subject_id)) FROM 1 FOR 16);
+	hash bytea := substring(facematch.keyed_hash(decode('00', 'hex') || convert_to('partner token', 'UTF8') || uuid_send(partner_id) || int8send(gallery_id) || uuid_send(subject_id)) FROM 1 FOR 16);
 BEGIN
 	hash := set_byte(hash, 6, get_byte(hash, 6) & 15 | 128);	-- version 8
 	hash := set_byte(hash, 8, get_byte(hash, 8) & 63 | 128);	-- the variant of RFC 9562

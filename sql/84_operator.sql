@@ -33,3 +33,16 @@ END
 $$;
 COMMENT ON FUNCTION facematch.stage_gallery(text, text, timestamptz) IS
 	'makes a gallery for a departure with the kind, model, threshold and retention class of another one; returns its gallery_id. No such gallery: P0002; one without an anchor, or an anchor more than 60 days ahead or 14 days ago: 22023; a name that is taken: 23505';
+
+-- A watchlist keeps its templates for decades, an enrolment gallery without an end: who may only stage puts nothing there.
+CREATE FUNCTION facematch.may_stage(gallery_id bigint) RETURNS boolean
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT has_table_privilege(session_user, 'facematch.reference'::regclass, 'INSERT')
+		OR EXISTS (SELECT FROM facematch.gallery g WHERE g.gallery_id = $1 AND g.anchor_at IS NOT NULL)
+$$;
+COMMENT ON FUNCTION facematch.may_stage(bigint) IS
+	'whether the session''s user may put references into a gallery: into one with an anchor, or with INSERT on all of facematch.reference into any';
+
+CREATE POLICY facematch_staging ON facematch.reference AS RESTRICTIVE FOR INSERT WITH CHECK (facematch.may_stage(gallery_id));
+COMMENT ON POLICY facematch_staging ON facematch.reference IS 'an operator stages only galleries for an event that passes';

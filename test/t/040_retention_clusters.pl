@@ -149,10 +149,10 @@ my $version = $primary->safe_psql('restored', q{SELECT extversion FROM pg_extens
 my $share = `pg_config --sharedir`;
 chomp $share;
 my $script = slurp_file("$share/extension/facematch--$version.sql");
-# As if the reports had come with this version.
-(my $older = $script) =~ s/^CREATE VIEW facematch\.report_opt_out.*\z//ms;
+# As if a report had come with this version.
+(my $older = $script) =~ s/^(CREATE VIEW facematch\.report_opt_out .*?;\n(?:COMMENT ON (?:VIEW|COLUMN) facematch\.report_opt_out\b[^\n]*\n)+)//ms;
+my $step = $1;
 isnt($older, $script, 'there is something for the upgrade to add');
-(my $step = $script) =~ s/\A.*^(?=CREATE VIEW facematch\.report_opt_out)//ms;
 append_to_file("$share/extension/facematch--0.0.1.sql", $older);
 append_to_file("$share/extension/facematch--0.0.1--$version.sql", $step);
 $primary->safe_psql('postgres', 'CREATE DATABASE older');
