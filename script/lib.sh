@@ -83,6 +83,8 @@ clean_up()
 	local status=$? name
 
 	trap '' INT TERM HUP
+	# What runs in a root ends with this process of it (script/roots.sh).
+	[ -z "${in_root:-}" ] || kill -KILL "$in_root" 2>/dev/null
 	for name in ${servers[@]+"${servers[@]}"}; do
 		stop_server "$name"
 	done
@@ -132,6 +134,21 @@ build()
 	as_server cp -a "$scratch/src" "$tree" &&
 		as_server make -s -C "$tree" -j"$(nproc)" PG_CONFIG="$(prefix_bin "$prefix")/pg_config" "$@" all &&
 		as_server make -s -C "$tree" PG_CONFIG="$(prefix_bin "$prefix")/pg_config" "$@" install
+}
+
+# The sources of earlier versions, one directory each, in FACEMATCH_RELEASES: there already, or from git's history, which a
+# copy of the tree has not.
+find_releases()
+{
+	local version commit rest
+
+	[ -z "${FACEMATCH_RELEASES:-}" ] || return 0
+	export FACEMATCH_RELEASES=$scratch/releases
+	while read -r version commit rest; do
+		as_server mkdir -p "$FACEMATCH_RELEASES/$version"
+		git -c safe.directory='*' -C "$root" archive "$commit" 2>/dev/null | as_server tar -xf - -C "$FACEMATCH_RELEASES/$version" 2>/dev/null ||
+			as_server rm -rf "${FACEMATCH_RELEASES:?}/$version"
+	done < <(grep -v '^#' "$root/sql/releases/COMMITS")
 }
 
 # start_server NAME PREFIX [LINE-OF-CONFIGURATION...]: a new cluster on a unix socket in the scratch directory.

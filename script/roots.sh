@@ -1,0 +1,153 @@
+# roots.sh: Debian roots, in which other versions of PostgreSQL and the packages are tested.  Sourced after lib.sh, by root.
+#
+# A root is made once by debootstrap and kept in the cache (FACEMATCH_CACHE, else facematch in XDG_CACHE_HOME or ~/.cache);
+# remove that directory to have them made anew.  A command runs in a root in mount, process and IPC namespaces of its own:
+# when it ends, however it ends, the kernel undoes its mounts and ends what it left running.
+
+cache=${FACEMATCH_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/facematch}
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+in_root=
+
+# The Debian release that has a major version of PostgreSQL.
+suite_of()
+{
+	case $1 in
+		15) echo bookworm ;;
+		17) echo trixie ;;
+		18) echo forky ;;
+		*) die "no Debian release has PostgreSQL $1" ;;
+	esac
+}
+
+can_make_roots()
+{
+	[ "$(id -u)" = 0 ] && unshare --mount --pid --ipc --fork mount --bind / /mnt 2>/dev/null
+}
+
+# run_in_root [OPTION...] ROOT COMMAND...: -b FROM:TO binds a directory of this machine into the root, -r makes the rest of
+# it read-only.
+run_in_root()
+{
+	local binds='' read_only='' root_dir status
+
+	while :; do
+		case $1 in
+			-b) binds+="$2"$'\n'; shift 2 ;;
+			-r) read_only=yes; shift ;;
+			*) break ;;
+		esac
+	done
+	root_dir=$1
+	shift
+	binds=$binds read_only=$read_only root_dir=$root_dir setpriv --pdeathsig KILL -- \
+		unshare --mount --pid --ipc --fork --kill-child --propagation private bash -c '
+			set -eu
+			mount --bind "$root_dir" "$root_dir"
+			if [ -n "$read_only" ]; then
+				mount -o remount,bind,ro "$root_dir"
+			fi
+			mount -t proc proc "$root_dir/proc"
+			mount --rbind /dev "$root_dir/dev"
+			mount -t tmpfs tmpfs "$root_dir/dev/shm"
+			mount --bind /etc/resolv.conf "$root_dir/etc/resolv.conf"
+			while IFS=: read -r from to; do
+				[ -z "$from" ] || mount --bind "$from" "$root_dir$to"
+			done <<<"$binds"
+			exec chroot "$root_dir" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+				HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"' bash "$@" </dev/null &
+	in_root=$!
+	wait $in_root
+	status=$?
+	in_root=
+	return $status
+}
+
+# A root of the cache is made by one process at a time, and not made anew while another uses it.
+# with_cache READY MAKE: succeeds with the cache shared, when READY does or MAKE has made it so.
+with_cache()
+{
+	mkdir -p "$cache" && exec 7>"$cache/lock" && flock -s 7 || return 1
+	$1 || { flock 7 && { $1 || $2; } && flock -s 7; }
+}
+
+# bare_root SUITE: Debian's smallest root, $cache/bare-SUITE.
+bare_root()
+{
+	local dir=$cache/bare-$1 script=
+
+	[ ! -e "$dir/etc/facematch-root" ] || return 0
+	command -v debootstrap >/dev/null || { echo "debootstrap is not installed"; return 1; }
+	[ -e "/usr/share/debootstrap/scripts/$1" ] || script=/usr/share/debootstrap/scripts/sid
+	rm -rf "$dir" "$dir.new"
+	debootstrap --variant=minbase "$1" "$dir.new" "$mirror" $script || return 1
+	# It can be thrown away: nothing has to be on disk before dpkg goes on.  A snapshot of the archive will do, which is
+	# signed like any other and is not refused for its age.
+	echo force-unsafe-io >"$dir.new/etc/dpkg/dpkg.cfg.d/unsafe-io" &&
+		echo 'Acquire::Check-Valid-Until "false";' >"$dir.new/etc/apt/apt.conf.d/snapshot" &&
+		touch "$dir.new/etc/resolv.conf" "$dir.new/etc/facematch-root" &&
+		rm -rf "$dir.new"/var/cache/apt/archives/*.deb &&
+		mv "$dir.new" "$dir"
+}
+
+# copy_root FROM DIR: a root to write into, with places to bind to.
+copy_root()
+{
+	rm -rf "$2" && cp -a --reflink=auto "$cache/$1" "$2" && mkdir -p "$2/facematch" "$2/shared" "$2/releases"
+}
+
+# What a root of the cache was made by; when that changes, it is made again.
+recipe()
+{
+	cat "$root/script/roots.sh" "$@" | sha256sum
+}
+
+# made_root NAME RECIPE: whether the cache has it so.
+made_root()
+{
+	[ "$(cat "$cache/$1/etc/facematch-root" 2>/dev/null)" = "$2" ]
+}
+
+# finish_root NAME RECIPE: takes the root NAME.new into use.
+finish_root()
+{
+	local dir=$cache/$1
+
+	rm -rf "$dir.new"/var/cache/apt/archives/*.deb "$dir.new"/var/lib/apt/lists/* &&
+		printf '%s\n' "$2" >"$dir.new/etc/facematch-root" && rm -rf "$dir" && mv "$dir.new" "$dir"
+}
+
+# test_root MAJOR: a root in which script/test runs with that PostgreSQL, $cache/pgMAJOR.
+test_root()
+{
+	local major=$1
+
+	with_cache test_root_ready make_test_root
+}
+
+test_root_ready()
+{
+	made_root "pg$major" "$(recipe "$root/script/bootstrap")"
+}
+
+make_test_root()
+{
+	local suite
+
+	suite=$(suite_of "$major")
+	bare_root "$suite" && copy_root "bare-$suite" "$cache/pg$major.new" &&
+		run_in_root -b "$root:/facematch" "$cache/pg$major.new" env PG_MAJOR="$major" /facematch/script/bootstrap server &&
+		{ [ -z "${older_major[$major]:-}" ] || run_in_root "$cache/pg$major.new" bash -euc "$add_older" bash "${older_major[$major]}" "$mirror" "$(suite_of "${older_major[$major]}")"; } &&
+		finish_root "pg$major" "$(recipe "$root/script/bootstrap")"
+}
+
+# The version that pg_upgrade comes from, as Debian's own upgrade leaves it beside the new one: its server, and the headers
+# without the compiler that their package would bring.
+declare -A older_major=([17]=15)
+add_older='
+	echo "deb $2 $3 main" >/etc/apt/sources.list.d/older.list
+	echo "create_main_cluster = false" >>/etc/postgresql-common/createcluster.conf
+	apt-get update
+	apt-get install -y --no-install-recommends postgresql-$1
+	cd /var/cache/apt/archives
+	apt-get download postgresql-server-dev-$1
+	dpkg -x postgresql-server-dev-${1}_*.deb /'
