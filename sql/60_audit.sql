@@ -1,9 +1,12 @@
 /*
- * The log: events in a hash chain, and receipts for rows that went.
+ * The log: events in hash chains, and receipts for rows that went.
  *
- * Each event's hash covers the event and the hash before it, so that a change
- * in the middle shows, and a second row after the same predecessor is refused.
- * Numbers have no gaps.  Neither table holds a template or a document number.
+ * An event's hash covers the event, the hash of the event before it in its
+ * chain, and that of the newest event of all chains when it was written (its
+ * witness).  A transaction writes to a chain that no other transaction is
+ * writing to, so nobody waits for another's commit (src/retention/audit.c).
+ * docs/audit.md says what follows from that, and what does not.
+ * Neither table holds a template, a photograph or a document number.
  */
 
 CREATE TABLE facematch.audit_event (
@@ -14,57 +17,161 @@ CREATE TABLE facematch.audit_event (
 	detail		jsonb NOT NULL,
 	previous	bytea NOT NULL,
 	hash		bytea NOT NULL,
+	chain		integer NOT NULL DEFAULT 0,
+	seq			bigint,
+	witness		bytea,
 	CONSTRAINT audit_event_pkey PRIMARY KEY (event_id),
-	CONSTRAINT audit_event_follows_one UNIQUE (previous)
+	CONSTRAINT audit_event_follows_one UNIQUE (chain, seq)
 );
-COMMENT ON TABLE facematch.audit_event IS 'what was done to deadlines, opt-outs and holds beyond what their own rows say; a hash chain, rows are never changed';
-COMMENT ON COLUMN facematch.audit_event.event_id IS 'number, from 1, without gaps';
+COMMENT ON TABLE facematch.audit_event IS 'what was done to rules, deadlines, opt-outs, holds, classes, overrides and rows that went; hash chains, rows are never changed';
+COMMENT ON COLUMN facematch.audit_event.event_id IS 'number, in about the order of writing; a transaction that failed leaves a gap, which means nothing';
 COMMENT ON COLUMN facematch.audit_event.at IS 'when it happened';
 COMMENT ON COLUMN facematch.audit_event.actor IS 'the session''s user';
 COMMENT ON COLUMN facematch.audit_event.action IS 'what happened, such as deadline_lengthened';
-COMMENT ON COLUMN facematch.audit_event.detail IS 'particulars; never a template';
-COMMENT ON COLUMN facematch.audit_event.previous IS 'hash of the event before; of the first, 32 zero bytes';
+COMMENT ON COLUMN facematch.audit_event.detail IS 'particulars; never a template, nor free text that was typed in';
+COMMENT ON COLUMN facematch.audit_event.previous IS 'hash of the event before in the chain; of the first, 32 zero bytes';
 COMMENT ON COLUMN facematch.audit_event.hash IS 'SHA-256 of facematch.audit_content() of the row';
+COMMENT ON COLUMN facematch.audit_event.chain IS 'the chain, from 1; 0 is the one chain that version 0.1.0 wrote';
+COMMENT ON COLUMN facematch.audit_event.seq IS 'place in the chain, from 1 without gaps; NULL in chain 0, where event_id is that';
+COMMENT ON COLUMN facematch.audit_event.witness IS 'hash of the newest event of all chains when this one was written; 32 zero bytes: there was none; NULL in chain 0';
+-- What the log says of a thing, newest first.
+CREATE INDEX audit_event_about_idx ON facematch.audit_event ((detail ->> 'about'), event_id) WHERE detail ? 'about';
+CREATE SEQUENCE facematch.audit_event_id_seq;
 
 CREATE FUNCTION facematch.audit_content(event facematch.audit_event) RETURNS bytea
-	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT event.previous || convert_to(jsonb_build_array(event.event_id, extract(epoch FROM event.at)::text, event.actor, event.action,
-														  event.detail)::text, 'UTF8')
-$$;
-COMMENT ON FUNCTION facematch.audit_content(facematch.audit_event) IS 'the bytes that an event''s hash is of: the hash before it, then number, seconds since 1970, actor, action and detail as JSON in UTF-8';
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN CASE
+		WHEN event.chain = 0 THEN event.previous
+			|| convert_to(jsonb_build_array(event.event_id, extract(epoch FROM event.at)::text, event.actor, event.action, event.detail)::text, 'UTF8')
+		ELSE event.previous || event.witness
+			|| convert_to(jsonb_build_array(event.chain, event.seq, event.event_id, extract(epoch FROM event.at)::text, event.actor, event.action,
+											event.detail)::text, 'UTF8')
+	END;
+COMMENT ON FUNCTION facematch.audit_content(facematch.audit_event) IS
+	'the bytes that an event''s hash is of: the hash before it, the witness, then chain, place, number, seconds since 1970, actor, action and detail as a JSON array in UTF-8. In chain 0: the hash before it, then number, seconds, actor, action and detail';
+
+CREATE FUNCTION facematch.append_event(action text, detail jsonb) RETURNS bytea
+	LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'facematch_append_event';
+COMMENT ON FUNCTION facematch.append_event(text, jsonb) IS 'appends an event to the log and returns its hash; for the extension''s own functions';
+REVOKE ALL ON FUNCTION facematch.append_event(text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION facematch.write_audit(action text, detail jsonb) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	event facematch.audit_event;
-BEGIN
-	-- One writer at a time, until it commits: the next event needs this one's hash.
-	LOCK TABLE facematch.audit_event IN SHARE ROW EXCLUSIVE MODE;
-	SELECT * INTO event FROM facematch.audit_event e ORDER BY e.event_id DESC LIMIT 1;
-	event := ROW(coalesce(event.event_id, 0) + 1, clock_timestamp(), session_user, write_audit.action, write_audit.detail,
-				 coalesce(event.hash, decode(repeat('00', 32), 'hex')), NULL);
-	event.hash := sha256(facematch.audit_content(event));
-	INSERT INTO facematch.audit_event SELECT event.*;
-END
-$$;
+	LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'facematch_write_audit';
 COMMENT ON FUNCTION facematch.write_audit(text, jsonb) IS 'appends an event to the log; for the extension''s own functions';
 REVOKE ALL ON FUNCTION facematch.write_audit(text, jsonb) FROM PUBLIC;
 
-CREATE FUNCTION facematch.verify_audit() RETURNS TABLE (intact boolean, events bigint, first_broken bigint)
+---------------------------------------------------------------- anchors
+
+CREATE FUNCTION facematch.audit_heads() RETURNS TABLE (chain integer, place bigint, hash bytea)
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT count(broken) = 0, count(*), min(broken)
-	FROM (SELECT CASE WHEN e.event_id = row_number() OVER w
-						   AND e.previous = lag(e.hash, 1, decode(repeat('00', 32), 'hex')) OVER w
-						   AND e.hash = sha256(facematch.audit_content(e))
-					  THEN NULL ELSE e.event_id END AS broken
-		  FROM facematch.audit_event e WINDOW w AS (ORDER BY e.event_id)) checked
+	-- From chain to chain by the index: a log is long, its chains are few.
+	WITH RECURSIVE chains AS (
+		SELECT min(e.chain) AS chain FROM facematch.audit_event e
+		UNION ALL
+		SELECT (SELECT min(e.chain) FROM facematch.audit_event e WHERE e.chain > c.chain) FROM chains c WHERE c.chain IS NOT NULL)
+	SELECT c.chain, coalesce(h.seq, h.event_id), h.hash
+	FROM chains c
+	CROSS JOIN LATERAL (SELECT e.seq, e.event_id, e.hash FROM facematch.audit_event e
+						WHERE e.chain = c.chain ORDER BY e.seq DESC NULLS LAST, e.event_id DESC LIMIT 1) h
+	WHERE c.chain IS NOT NULL
 $$;
-COMMENT ON FUNCTION facematch.verify_audit() IS
-	'whether the log is whole: every event hashes to what it says and follows the one before. Always one row; first_broken is the number of the first event that does not. Events cut off at the end do not show: keep the last hash elsewhere';
-REVOKE ALL ON FUNCTION facematch.verify_audit() FROM PUBLIC;
+COMMENT ON FUNCTION facematch.audit_heads() IS 'the last event of each chain: its place and its hash';
+REVOKE ALL ON FUNCTION facematch.audit_heads() FROM PUBLIC;
+
+CREATE FUNCTION facematch.audit_anchor() RETURNS text
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT encode(facematch.append_event('anchored', jsonb_build_object('heads',
+		coalesce((SELECT jsonb_agg(jsonb_build_array(h.chain, h.place, encode(h.hash, 'hex')) ORDER BY h.chain) FROM facematch.audit_heads() h), '[]'))), 'hex')
+$$;
+COMMENT ON FUNCTION facematch.audit_anchor() IS
+	'writes an event that names the head of every chain, and returns its hash, 64 hexadecimal digits, to publish or to sign once the transaction has committed: facematch.verify_audit(anchor) finds whatever is changed or missing of all that came before';
+REVOKE ALL ON FUNCTION facematch.audit_anchor() FROM PUBLIC;
+
+---------------------------------------------------------------- verification
+
+-- One finding for each thing that is wrong with an event; a whole log gives none.
+CREATE FUNCTION facematch.audit_findings(anchor text) RETURNS TABLE (chain integer, event_id bigint, finding text)
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = 'postgres'
+AS $$
+	WITH event AS MATERIALIZED (
+		SELECT e.chain, e.event_id, e.action, e.detail, e.hash, e.previous, e.witness, sha256(facematch.audit_content(e)) AS computed,
+			   CASE WHEN e.chain = 0 THEN e.event_id ELSE e.seq END AS place,
+			   row_number() OVER w AS expected, lag(e.hash, 1, decode(repeat('00', 32), 'hex')) OVER w AS before
+		FROM facematch.audit_event e
+		WINDOW w AS (PARTITION BY e.chain ORDER BY CASE WHEN e.chain = 0 THEN e.event_id ELSE e.seq END, e.event_id)
+	), anchored AS (
+		SELECT e.chain, e.event_id, (h.head ->> 0)::integer AS head_chain, (h.head ->> 1)::bigint AS head_place, h.head ->> 2 AS head_hash
+		FROM event e CROSS JOIN LATERAL jsonb_array_elements(
+			CASE WHEN jsonb_typeof(e.detail -> 'heads') = 'array' THEN e.detail -> 'heads' ELSE '[]' END) h (head)
+		WHERE e.action = 'anchored'
+	), receipt AS (
+		SELECT e.chain, e.event_id, e.detail ->> 'about' AS about, e.detail -> 'row' AS row FROM event e WHERE e.action = 'receipt_written'
+	)
+	SELECT e.chain, e.event_id, 'the event is not the one that was written: its hash is of another' FROM event e
+	WHERE e.computed IS DISTINCT FROM e.hash
+	UNION ALL
+	SELECT e.chain, e.event_id, format('place %s of the chain, where %s is expected: events are missing, doubled or moved', e.place, e.expected) FROM event e
+	WHERE e.place IS DISTINCT FROM e.expected
+	UNION ALL
+	SELECT e.chain, e.event_id, 'it does not follow the event before it in the chain' FROM event e
+	WHERE e.previous IS DISTINCT FROM e.before
+	UNION ALL
+	SELECT e.chain, e.event_id, 'the newest event when it was written is missing or changed' FROM event e
+	WHERE e.chain <> 0 AND e.witness IS DISTINCT FROM decode(repeat('00', 32), 'hex')
+	  AND NOT EXISTS (SELECT FROM event w WHERE w.hash = e.witness AND w.event_id < e.event_id)
+	UNION ALL
+	SELECT a.head_chain, a.event_id, format('it anchors an event at place %s of chain %s that is missing or changed', a.head_place, a.head_chain) FROM anchored a
+	WHERE NOT EXISTS (SELECT FROM event e WHERE e.chain = a.head_chain AND e.place = a.head_place AND encode(e.hash, 'hex') = a.head_hash)
+	UNION ALL
+	SELECT r.chain, r.event_id, format('%s is missing or changed in facematch.purge_receipt', r.about) FROM receipt r
+	WHERE NOT EXISTS (SELECT FROM facematch.purge_receipt p WHERE 'receipt:' || p.receipt_id = r.about AND to_jsonb(p) @> jsonb_strip_nulls(r.row))
+	UNION ALL
+	SELECT NULL, NULL, format('receipt:%s of facematch.purge_receipt was never written to the log', p.receipt_id) FROM facematch.purge_receipt p
+	WHERE p.receipt_id > (SELECT min(split_part(r.about, ':', 2)::bigint) FROM receipt r)
+	  AND NOT EXISTS (SELECT FROM receipt r WHERE r.about = 'receipt:' || p.receipt_id)
+	UNION ALL
+	SELECT NULL, NULL, 'the anchor is not in the log: what it covers was cut off or rewritten'
+	WHERE audit_findings.anchor IS NOT NULL
+	  AND NOT EXISTS (SELECT FROM event e WHERE e.action = 'anchored' AND encode(e.hash, 'hex') = lower(audit_findings.anchor))
+$$;
+COMMENT ON FUNCTION facematch.audit_findings(text) IS 'what is wrong with the log, one row for each finding; for facematch.verify_audit()';
+REVOKE ALL ON FUNCTION facematch.audit_findings(text) FROM PUBLIC;
+
+CREATE FUNCTION facematch.verify_audit(anchor text DEFAULT NULL)
+	RETURNS TABLE (intact boolean, events bigint, since_anchor bigint, chain integer, first_broken bigint, finding text)
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF anchor !~* '^[0-9a-f]{64}$' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'an anchor is 64 hexadecimal digits',
+			HINT = 'facematch.audit_anchor() returned it.';
+	END IF;
+	events := (SELECT count(*) FROM facematch.audit_event);
+	-- Places have no gaps: the heads' places are how many events an anchor covers, besides its own.
+	since_anchor := events - 1 - (SELECT coalesce(sum((h.head ->> 1)::bigint), 0)
+								  FROM facematch.audit_event e LEFT JOIN LATERAL jsonb_array_elements(e.detail -> 'heads') h (head) ON true
+								  WHERE e.action = 'anchored' AND e.hash = decode(verify_audit.anchor, 'hex')
+								  HAVING count(*) > 0);
+	intact := false;
+	FOR chain, first_broken, finding IN
+		SELECT f.chain, f.event_id, f.finding FROM facematch.audit_findings(verify_audit.anchor) f ORDER BY f.event_id, f.finding COLLATE "C"
+	LOOP
+		RETURN NEXT;
+	END LOOP;
+	IF NOT FOUND THEN
+		intact := true;
+		RETURN NEXT;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch.verify_audit(text) IS
+	'whether the log is whole: one row with intact if it is, else a row for each finding, in order of events: the chain, the event (first_broken) and what is wrong there. With an anchor that facematch.audit_anchor() returned, also whether anything it covers was cut off or rewritten; since_anchor counts the events it does not cover. Events cut off at the end of a chain that no later event has seen show by an anchor only. Not 64 hexadecimal digits: 22023';
+REVOKE ALL ON FUNCTION facematch.verify_audit(text) FROM PUBLIC;
 
 CREATE TABLE facematch.purge_receipt (
 	receipt_id		bigint GENERATED ALWAYS AS IDENTITY,
@@ -119,5 +226,6 @@ ALTER TABLE facematch.audit_event ENABLE ALWAYS TRIGGER audit_event_10_is_a_reco
 ALTER TABLE facematch.purge_receipt ENABLE ALWAYS TRIGGER purge_receipt_10_is_a_record, ENABLE ALWAYS TRIGGER purge_receipt_20_is_a_record;
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.audit_event', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.audit_event_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.purge_receipt', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.purge_receipt_receipt_id_seq', '');

@@ -132,7 +132,6 @@ BEGIN
 		EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name);
 	END IF;
 	EXECUTE format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL', table_name);
-	PERFORM facematch.write_audit('table_released', jsonb_build_object('table', table_name::text, 'what', t.what));
 END
 $$;
 COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: triggers and policies go, rows and their purge_after stay. Logged. Not attached: 42704';

@@ -24,11 +24,12 @@ BEGIN
 	PERFORM facematch.check_cron();
 	EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
 		USING 'facematch purge in ' || current_database(), schedule.purge, 'CALL facematch.purge()';
+	PERFORM facematch.write_audit('purge_scheduled', jsonb_build_object('job', job, 'schedule', schedule.purge));
 	RETURN job;
 END
 $$;
 COMMENT ON FUNCTION facematch.schedule(text) IS
-	'makes pg_cron call facematch.purge(), by default every minute; a new schedule replaces the old one. pg_cron 1.5 and later also take ''10 seconds''. Returns the job''s number. No pg_cron: 55000';
+	'makes pg_cron call facematch.purge(), by default every minute; a new schedule replaces the old one. pg_cron 1.5 and later also take ''10 seconds''. Returns the job''s number. Logged. No pg_cron: 55000';
 REVOKE ALL ON FUNCTION facematch.schedule(text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.unschedule() RETURNS boolean
@@ -40,8 +41,11 @@ BEGIN
 	PERFORM facematch.check_cron();
 	EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j WHERE j.jobname = $1' INTO jobs
 		USING 'facematch purge in ' || current_database();
+	IF jobs > 0 THEN
+		PERFORM facematch.write_audit('purge_unscheduled', jsonb_build_object('jobs', jobs));
+	END IF;
 	RETURN jobs > 0;
 END
 $$;
-COMMENT ON FUNCTION facematch.unschedule() IS 'takes the job away; whether there was one. No pg_cron: 55000';
+COMMENT ON FUNCTION facematch.unschedule() IS 'takes the job away; whether there was one. Logged. No pg_cron: 55000';
 REVOKE ALL ON FUNCTION facematch.unschedule() FROM PUBLIC;

@@ -18,7 +18,12 @@ AS $$
 		('facematch.hold', 'hold_10_keep'), ('facematch.hold', 'hold_30_truncate'),
 		('facematch.retention_rule', 'retention_rule_10_check'), ('facematch.retention_rule', 'retention_rule_20_changed'),
 		('facematch.retention_rule', 'retention_rule_30_truncate'), ('facematch.anchor_event', 'anchor_event_20_happened'),
-		('facematch.audit_event', 'audit_event_10_is_a_record'), ('facematch.audit_event', 'audit_event_20_is_a_record')) e (table_name, trigger_name)
+		('facematch.audit_event', 'audit_event_10_is_a_record'), ('facematch.audit_event', 'audit_event_20_is_a_record'),
+		('facematch.purge_receipt', 'purge_receipt_30_log'), ('facematch.opt_out', 'opt_out_40_log'), ('facematch.hold', 'hold_40_log'),
+		('facematch.retention_rule', 'retention_rule_40_log'), ('facematch.retention_class', 'retention_class_20_log'),
+		('facematch.exemption', 'exemption_10_log'), ('facematch.exempt_subject', 'exempt_subject_10_log'), ('facematch.model', 'model_10_log'),
+		('facematch.retained', 'retained_10_log'), ('facematch.gallery', 'gallery_50_log'),
+		('facematch.encounter', 'encounter_50_log_override'), ('facematch.encounter', 'encounter_60_log_override')) e (table_name, trigger_name)
 	UNION
 	SELECT p.relid, e.trigger_name FROM facematch.attached a, pg_partition_tree(a.table_name) p, (VALUES ('facematch_20_guard'::name)) e (trigger_name)
 	UNION
@@ -48,7 +53,7 @@ BEGIN
 		   CASE g.tgenabled WHEN 'R' THEN 'the trigger fires in replica sessions only' ELSE 'the trigger does not fire where session_replication_role is replica' END,
 		   format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.table_name, e.trigger_name)
 	FROM facematch.expected_triggers() e JOIN pg_trigger g ON g.tgrelid = e.table_name AND g.tgname = e.trigger_name
-	WHERE g.tgenabled IN ('R', 'O') AND g.tgname NOT LIKE '%_20_place' ORDER BY 2;
+	WHERE g.tgenabled IN ('R', 'O') AND g.tgname NOT LIKE '%\_20\_place' AND g.tgname !~ '_log(_override)?$' ORDER BY 2;
 
 	RETURN QUERY
 	SELECT 'error', r.table_name::text, 'row security does not hide due rows',

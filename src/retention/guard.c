@@ -31,6 +31,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -41,6 +42,7 @@
 #include "retention/policy.h"
 #include "retention/retained.h"
 #include "retention/rights.h"
+#include "retention/run.h"
 #include "retention/skip.h"
 
 PG_FUNCTION_INFO_V1(facematch_guard);
@@ -456,6 +458,33 @@ escapes_hold(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
 	return is_held(guard, rel, was) && (other_template || !is_held(guard, rel, row));
 }
 
+/* Another class is another law: who changed it stands in the log. */
+static void
+log_class(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	struct
+	{
+		const char *name;
+		char	   *value;
+	}			said[] = {
+		{"{\"table\": ", face_qualified_name(linitial_oid(guard->relids))},
+		{", \"row\": ", SPI_getvalue(row, desc, guard->key)},
+		{", \"from\": ", SPI_getvalue(was, desc, guard->class)},
+		{", \"to\": ", SPI_getvalue(row, desc, guard->class)}
+	};
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	for (int i = 0; i < lengthof(said); i++)
+	{
+		appendStringInfoString(&detail, said[i].name);
+		escape_json(&detail, said[i].value == NULL ? "" : said[i].value);
+	}
+	appendStringInfoChar(&detail, '}');
+	face_write_audit("class_changed", detail.data);
+}
+
 static HeapTuple
 guard_update(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
 {
@@ -498,6 +527,8 @@ guard_update(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
 		skip_declined(guard, rel, row);
 		return NULL;
 	}
+	if (!is_replica() && differs(was, row, desc, guard->class))
+		log_class(guard, rel, was, row);
 	return with_deadline(guard, rel, row, new, due.rule);
 }
 

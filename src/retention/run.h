@@ -19,7 +19,7 @@ typedef struct FacePlan
 {
 	const char *sql;
 	int			nargs;
-	Oid			types[4];
+	Oid			types[9];
 	SPIPlanPtr	plan;
 } FacePlan;
 

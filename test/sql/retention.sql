@@ -53,8 +53,8 @@ UPDATE facematch.gallery SET anchor_at = anchor_at + interval '5 hours' WHERE na
 SELECT left_of(:plain) AS plain, left_of(:near) AS near, left_of(:due) AS due, left_of(:noncitizen) AS noncitizen;
 UPDATE facematch.gallery SET anchor_at = anchor_at - interval '10 hours' WHERE name = 'late';
 SELECT left_of(:plain) AS plain, left_of(:near) AS near, left_of(:due) AS due, left_of(:noncitizen) AS noncitizen;
-SELECT action, detail FROM facematch.audit_event ORDER BY event_id;
-SELECT intact, events, first_broken FROM facematch.verify_audit();
+SELECT action, detail FROM facematch.audit_event WHERE action = 'deadline_lengthened' ORDER BY event_id;
+SELECT intact, events > 0 AS events, first_broken FROM facematch.verify_audit();
 UPDATE facematch.gallery SET purge_after = now() WHERE name = 'late';
 SELECT count(*) FROM facematch.reference JOIN facematch.gallery g USING (gallery_id) WHERE g.name = 'late' AND reference.purge_after > now();
 UPDATE facematch.gallery SET anchor_at = now() + interval '1 day' WHERE name = 'late';
@@ -84,7 +84,7 @@ SELECT stage('list', 21, 'lodger', '-1 day') AS plain, stage('list', 22, 'lodger
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, lengthens, citation, valid_from)
 VALUES ('longer for all', 'lodger', 'reference', '{recorded}', '{30 days}', true, 'c', now());
 SELECT left_of(:plain) AS plain, left_of(:near) AS near, left_of(:due) AS due, left_of(stage('list', 24, 'lodger', '-1 day')) AS late_comer;
-SELECT action, detail FROM facematch.audit_event ORDER BY event_id DESC LIMIT 1;
+SELECT action, detail FROM facematch.audit_event WHERE action = 'deadline_lengthened' ORDER BY event_id DESC LIMIT 1;
 -- In force, a rule can only be ended.
 UPDATE facematch.retention_rule SET keep = '{1 day}' WHERE name = 'first';
 DELETE FROM facematch.retention_rule WHERE name = 'first';

@@ -1,0 +1,83 @@
+"""The log, verified without any code of the extension: hashlib and json over the rows of facematch.audit_event.
+
+What is looked for, and how the bytes under a hash are put together, is docs/audit.md put into other words.
+"""
+import hashlib
+import json
+
+NOTHING = bytes(32)
+COLUMNS = ('event_id, extract(epoch FROM at)::text, actor, action, detail::text, previous, hash, chain, seq, witness')
+
+
+def read(conn):
+    """The events, as tuples in the order of COLUMNS."""
+    return conn.execute(f'SELECT {COLUMNS} FROM facematch.audit_event').fetchall()
+
+
+def read_receipts(conn):
+    """facematch.purge_receipt, each row as the log writes it."""
+    with conn.transaction():
+        conn.execute("SET LOCAL timezone = 'UTC'")
+        return [row for row, in conn.execute('SELECT to_jsonb(p) FROM facematch.purge_receipt p').fetchall()]
+
+
+def content(event):
+    """The bytes that an event's hash is of."""
+    number, at, actor, action, detail, previous, _, chain, seq, witness = event
+    # detail is JSON already, as PostgreSQL writes it.
+    said = ', '.join([str(number), json.dumps(at), json.dumps(actor, ensure_ascii=False), json.dumps(action, ensure_ascii=False), detail])
+    if chain == 0:
+        return previous + f'[{said}]'.encode()
+    return previous + witness + f'[{chain}, {seq}, {said}]'.encode()
+
+
+def heads(event):
+    """What an anchor names: (chain, place, hash)."""
+    return [(chain, place, bytes.fromhex(value)) for chain, place, value in json.loads(event[4]).get('heads', [])]
+
+
+def receipt_findings(events, receipts):
+    """Receipts that the log has otherwise, or one of the two has not at all."""
+    written = {e['row']['receipt_id']: e['row'] for e in (json.loads(e[4]) for e in events if e[3] == 'receipt_written')}
+    there = {row['receipt_id']: row for row in receipts}
+    found = [f'receipt {number}: the log says otherwise' for number, row in written.items()
+             if any(there.get(number, {}).get(name) != value for name, value in row.items() if value is not None)]
+    return found + [f'receipt {number}: not in the log' for number in there if written and number > min(written) and number not in written]
+
+
+def findings(events, receipts, anchor=None):
+    """What is wrong, as texts; nothing if the log is whole."""
+    found = []
+    chains, number_of = {}, {}
+    for event in events:
+        chains.setdefault(event[7], []).append(event)
+        number_of.setdefault(event[6], event[0])
+    at_place = {}
+    for chain, members in chains.items():
+        place_of = (lambda e: e[0]) if chain == 0 else (lambda e: e[8])
+        members.sort(key=lambda e: (place_of(e) is None, place_of(e), e[0]))
+        before = NOTHING
+        for expected, event in enumerate(members, 1):
+            try:
+                computed = hashlib.sha256(content(event)).digest()
+            except TypeError:       # something is NULL
+                computed = None
+            if computed != event[6]:
+                found.append(f'{event[0]}: hash')
+            if place_of(event) != expected:
+                found.append(f'{event[0]}: place')
+            if event[5] != before:
+                found.append(f'{event[0]}: previous')
+            if chain != 0 and event[9] != NOTHING and not number_of.get(event[9], event[0]) < event[0]:
+                found.append(f'{event[0]}: witness')
+            before = event[6]
+            at_place[chain, place_of(event)] = event[6]
+    anchors = [e for e in events if e[3] == 'anchored']
+    for event in anchors:
+        for chain, place, value in heads(event):
+            if at_place.get((chain, place)) != value:
+                found.append(f'{event[0]}: anchored head of chain {chain}')
+    found += receipt_findings(events, receipts)
+    if anchor is not None and bytes.fromhex(anchor) not in [e[6] for e in anchors]:
+        found.append('the anchor is gone')
+    return found

@@ -1,0 +1,257 @@
+#!/usr/bin/python3
+"""A thousand random tamperings with the log, as a superuser with triggers off: every one is found, and by a verifier
+that shares no code with the extension too.
+
+    test_audit.py [TAMPERINGS [SEED]]
+
+What only an anchor can show (the end of the log cut off or rewritten, hashes and all) is looked for with the anchor that was
+taken before.  The log has several chains, and an old one of version 0.1.0 at its beginning.
+"""
+import hashlib
+import random
+import sys
+
+import psycopg
+import psycopg.types.json
+
+import audit_log
+
+TAMPERINGS = 1000
+SESSIONS = 5
+OLD_EVENTS = 12
+FIELDS = ('event_id', 'at', 'actor', 'action', 'detail', 'previous', 'hash', 'chain', 'seq', 'witness')
+
+
+def write_old_events(conn):
+    """Chain 0, as version 0.1.0 wrote it: its formula, not this version's functions."""
+    previous = audit_log.NOTHING
+    for number in range(1, OLD_EVENTS + 1):
+        said = conn.execute("SELECT jsonb_build_array(%s::bigint, extract(epoch FROM '2026-11-01 00:00+00'::timestamptz + %s * interval '1 minute')::text, "
+                            "'op'::text, 'deadline_lengthened'::text, jsonb_build_object('rows', %s::int))::text", [number] * 3).fetchone()[0]
+        value = hashlib.sha256(previous + said.encode()).digest()
+        conn.execute("INSERT INTO facematch.audit_event (event_id, at, actor, action, detail, previous, hash) VALUES (%s, "
+                     "'2026-11-01 00:00+00'::timestamptz + %s * interval '1 minute', 'op', 'deadline_lengthened', jsonb_build_object('rows', %s::int), %s, %s)",
+                     [number, number, number, previous, value])
+        previous = value
+
+
+def write_events(rng):
+    """Several sessions with transactions that overlap, some of which fail."""
+    conns = [psycopg.connect() for _ in range(SESSIONS)]
+    for number in range(40):
+        conn = rng.choice(conns)
+        conn.execute('SELECT facematch.write_audit(%s, %s)', [rng.choice(['tried', 'drawn "up"', 'größer']),
+                                                              psycopg.types.json.Jsonb({'n': number, 'ratio': rng.random(), 'name': 'ä\\"\n\t', 'deep': [1, {'x': None}]})])
+        if rng.random() < 0.5:
+            conn.rollback() if rng.random() < 0.3 else conn.commit()
+    for conn in conns:
+        conn.commit()
+        conn.close()
+
+
+def write_policy():
+    """Through the tables: what the extension logs by itself, receipts among it."""
+    with psycopg.connect(autocommit=True) as conn:
+        conn.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, 2)")
+        conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('g', 'flight', 'm', 0.5, now() - interval '30 hours')")
+        conn.execute("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) "
+                     "SELECT 1, gen_random_uuid(), 'us_citizen', '[1,0]', 's' FROM generate_series(1, 5)")
+        conn.execute('INSERT INTO facematch.opt_out (subject_id) SELECT subject_id FROM facematch.reference LIMIT 1')
+        conn.execute('CALL facematch.purge()')
+
+
+def rehash(conn, chain, place):
+    """Makes a chain whole again from a place on, as somebody would who knows how it is made."""
+    members = conn.execute(f'SELECT {audit_log.COLUMNS} FROM facematch.audit_event WHERE chain = %s '
+                           'AND CASE WHEN chain = 0 THEN event_id ELSE seq END >= %s - 1 ORDER BY seq, event_id', [chain, place]).fetchall()
+    before = audit_log.NOTHING if place == 1 else members[0][6]
+    for event in members if place == 1 else members[1:]:
+        event = event[:5] + (before,) + event[6:]
+        before = hashlib.sha256(audit_log.content(event)).digest()
+        conn.execute('UPDATE facematch.audit_event SET previous = %s, hash = %s WHERE event_id = %s', [event[5], before, event[0]])
+
+
+class Tampering:
+    """The ways to tamper: each changes the log in an open transaction, and says what it did."""
+
+    def __init__(self, conn, rng):
+        self.conn, self.rng = conn, rng
+        self.events = conn.execute(f'SELECT {audit_log.COLUMNS} FROM facematch.audit_event ORDER BY event_id').fetchall()
+
+    def place(self, event):
+        return event[0] if event[7] == 0 else event[8]
+
+    def last_of(self, chain):
+        return max((e for e in self.events if e[7] == chain), key=self.place)
+
+    def some_field(self, event):
+        """Changes a field; returns its name."""
+        field = self.rng.choice([f for f in FIELDS if event[7] != 0 or f not in ('seq', 'witness')])
+        new = {
+            'event_id': "event_id + 100000", 'at': "at + interval '1 microsecond' * (1 + %s::int)", 'actor': "actor || 'x'", 'action': "action || ' '",
+            'detail': "detail || jsonb_build_object('n', %s::int)", 'chain': 'chain + 1000', 'seq': 'seq + 100000',
+            'previous': 'set_byte(previous, %s::int %% 32, get_byte(previous, %s::int %% 32) # 1)',
+            'hash': 'set_byte(hash, %s::int %% 32, get_byte(hash, %s::int %% 32) # 16)',
+            'witness': 'set_byte(witness, %s::int %% 32, get_byte(witness, %s::int %% 32) # 128)'}[field]
+        arguments = [self.rng.randrange(10 ** 6)] * new.count('%s')
+        self.conn.execute(f'UPDATE facematch.audit_event SET {field} = {new} WHERE event_id = %s', arguments + [event[0]])
+        return field
+
+    def change(self):
+        event = self.rng.choice(self.events)
+        return f'changed {self.some_field(event)} of {event[0]}'
+
+    def delete(self):
+        event = self.rng.choice([self.events[0], self.events[-1], self.rng.choice(self.events), self.rng.choice(self.events)])
+        self.conn.execute('DELETE FROM facematch.audit_event WHERE event_id = %s', [event[0]])
+        return f'deleted {event[0]}'
+
+    def delete_and_close_up(self):
+        event = self.rng.choice(self.events)
+        if event[7] == 0:
+            return self.delete()
+        self.conn.execute('DELETE FROM facematch.audit_event WHERE event_id = %s', [event[0]])
+        self.conn.execute('UPDATE facematch.audit_event SET seq = -seq WHERE chain = %s AND seq > %s', [event[7], event[8]])
+        self.conn.execute('UPDATE facematch.audit_event SET seq = -seq - 1 WHERE chain = %s AND seq < 0', [event[7]])
+        rehash(self.conn, event[7], event[8])
+        return f'deleted {event[0]} and closed the gap'
+
+    def cut_off(self):
+        """The end of a chain, or of the whole log."""
+        first = self.rng.choice(self.events)
+        if self.rng.random() < 0.5:
+            self.conn.execute('DELETE FROM facematch.audit_event WHERE event_id >= %s', [first[0]])
+            return f'cut off from {first[0]}'
+        self.conn.execute('DELETE FROM facematch.audit_event WHERE chain = %s AND CASE WHEN chain = 0 THEN event_id ELSE seq END >= %s',
+                          [first[7], self.place(first)])
+        return f'cut off chain {first[7]} from {first[0]}'
+
+    def insert(self):
+        """A copy of an event, in a chain's end, in the middle or in a new chain; with a right hash or the copied one."""
+        copied, at = self.rng.choice(self.events), self.rng.choice(self.events)
+        chain = at[7] if at[7] != 0 else 777
+        where = self.rng.choice(('middle', 'end'))
+        if at[7] == 0:
+            seq, previous = 1, audit_log.NOTHING
+        elif where == 'end':
+            last = self.last_of(chain)
+            seq, previous = last[8] + 1, last[6]
+        else:
+            self.conn.execute('UPDATE facematch.audit_event SET seq = -seq WHERE chain = %s AND seq >= %s', [chain, at[8]])
+            self.conn.execute('UPDATE facematch.audit_event SET seq = -seq + 1 WHERE chain = %s AND seq < 0', [chain])
+            seq, previous = at[8], at[5]
+        number = self.conn.execute('SELECT max(event_id) + 1 FROM facematch.audit_event').fetchone()[0]
+        self.conn.execute('INSERT INTO facematch.audit_event SELECT %s, at, actor, action, detail, %s, hash, %s, %s, %s FROM facematch.audit_event '
+                          'WHERE event_id = %s', [number, previous, chain, seq, self.events[-1][6], copied[0]])
+        if self.rng.random() < 0.5 and where == 'middle' and at[7] != 0:
+            rehash(self.conn, chain, seq)
+        return f'inserted a copy of {copied[0]} at place {seq} of chain {chain}'
+
+    def swap(self):
+        """Two events change places, or only what they say."""
+        a, b = self.rng.sample(self.events, 2)
+        columns = self.rng.choice(('event_id', 'at, actor, action, detail', 'hash', 'previous, hash', 'chain, seq', 'actor, action, detail, at, previous, hash, witness, chain, seq'))
+        if columns == 'chain, seq' and a[7] == b[7] == 0:
+            columns = 'previous, hash'      # neither has a place of its own
+        if columns == 'event_id':
+            for number, other in ((a[0], -1), (b[0], a[0]), (-1, b[0])):
+                self.conn.execute('UPDATE facematch.audit_event SET event_id = %s WHERE event_id = %s', [other, number])
+        else:
+            self.conn.execute('ALTER TABLE facematch.audit_event DROP CONSTRAINT audit_event_follows_one')
+            self.conn.execute(f'UPDATE facematch.audit_event e SET ({columns}) = (SELECT {columns} FROM facematch.audit_event o '
+                              'WHERE o.event_id = %s + %s - e.event_id) WHERE e.event_id IN (%s, %s)', [a[0], b[0], a[0], b[0]])
+        return f'swapped {columns} of {a[0]} and {b[0]}'
+
+    def reorder(self):
+        """The places of a stretch of a chain are dealt anew, sometimes with hashes to fit."""
+        chain = self.rng.choice([e[7] for e in self.events if e[7] != 0])
+        places = sorted(e[8] for e in self.events if e[7] == chain)
+        if len(places) < 2:
+            return self.swap()
+        dealt = self.rng.sample(places, len(places))
+        if dealt == places:
+            dealt.reverse()
+        self.conn.execute('UPDATE facematch.audit_event SET seq = -seq WHERE chain = %s', [chain])
+        for old, new in zip(places, dealt):
+            self.conn.execute('UPDATE facematch.audit_event SET seq = %s WHERE chain = %s AND seq = %s', [new, chain, -old])
+        if self.rng.random() < 0.5:
+            rehash(self.conn, chain, 1)
+        return f'reordered chain {chain}'
+
+    def rewrite(self):
+        """An event says something else, and all of its chain after it is hashed anew."""
+        event = self.rng.choice(self.events)
+        self.conn.execute("UPDATE facematch.audit_event SET detail = detail || '{\"forged\": true}' WHERE event_id = %s", [event[0]])
+        rehash(self.conn, event[7], self.place(event))
+        return f'rewrote {event[0]} and hashed anew'
+
+    def rewrite_all(self):
+        """The same, and all witnesses and anchors are made to fit: nothing in the log itself contradicts it."""
+        event = self.rng.choice(self.events)
+        self.conn.execute("UPDATE facematch.audit_event SET actor = 'nobody' WHERE event_id = %s", [event[0]])
+        renamed, before = {}, {}
+        for e in self.conn.execute(f'SELECT {audit_log.COLUMNS} FROM facematch.audit_event ORDER BY event_id').fetchall():
+            detail = e[4]
+            for old, new in renamed.items():
+                detail = detail.replace(old.hex(), new.hex())
+            e = e[:4] + (detail, before.get(e[7], audit_log.NOTHING)) + e[6:9] + (renamed.get(e[9], e[9]),)
+            value = hashlib.sha256(audit_log.content(e)).digest()
+            if value != e[6]:
+                renamed[e[6]] = value
+                self.conn.execute('UPDATE facematch.audit_event SET detail = %s, previous = %s, witness = %s, hash = %s WHERE event_id = %s',
+                                  [detail, e[5], e[9], value, e[0]])
+            before[e[7]] = value
+        return f'rewrote {event[0]} and everything after it'
+
+    def receipt(self):
+        """The receipts that the log speaks of."""
+        what = self.rng.choice(('DELETE FROM facematch.purge_receipt WHERE receipt_id = 1',
+                                'UPDATE facematch.purge_receipt SET rows_purged = rows_purged + 1 WHERE receipt_id = 2',
+                                "INSERT INTO facematch.purge_receipt (cause, table_name, rows_purged) VALUES ('retention', 't', 4)"))
+        self.conn.execute(what)
+        return what
+
+
+def main():
+    tamperings = int(sys.argv[1]) if len(sys.argv) > 1 else TAMPERINGS
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    rng = random.Random(seed)
+    with psycopg.connect(autocommit=True) as conn:
+        write_old_events(conn)
+    write_events(rng)
+    write_policy()
+    with psycopg.connect() as conn:
+        anchor = conn.execute('SELECT facematch.audit_anchor()').fetchone()[0]
+        conn.commit()
+        whole = conn.execute('SELECT intact, events, since_anchor FROM facematch.verify_audit(%s)', [anchor]).fetchall()
+        events = audit_log.read(conn)
+        assert whole == [(True, len(events), 0)], whole
+        assert audit_log.findings(events, audit_log.read_receipts(conn), anchor) == []
+        assert len({e[7] for e in events}) >= 3 and sum(e[3] == 'receipt_written' for e in events) >= 2, events
+        kinds, by_anchor_only, missed = {}, 0, []
+        for number in range(tamperings):
+            conn.rollback()
+            conn.execute('ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL')
+            conn.execute('ALTER TABLE facematch.purge_receipt DISABLE TRIGGER ALL')
+            tampering = Tampering(conn, rng)
+            kind = rng.choice([k for k in vars(Tampering) if not k.startswith('_') and k not in ('place', 'last_of', 'some_field')])
+            did = getattr(tampering, kind)()
+            kinds[kind] = kinds.get(kind, 0) + 1
+            intact, since = conn.execute('SELECT bool_and(intact), max(since_anchor) FROM facematch.verify_audit(%s)', [anchor]).fetchone()
+            alone = conn.execute('SELECT bool_and(intact) FROM facematch.verify_audit()').fetchone()[0]
+            read, receipts = audit_log.read(conn), audit_log.read_receipts(conn)
+            # An event that continues a chain as it should is no tampering with what was: it is one event more.
+            found = not intact or since != 0
+            agrees = bool(audit_log.findings(read, receipts, anchor)) or since != 0
+            agrees_alone = (audit_log.findings(read, receipts) == []) == alone
+            by_anchor_only += found and alone
+            if not (found and agrees and agrees_alone):
+                missed.append(f'{number}: {did}: found {found}, by the independent verifier {agrees}, alike without the anchor {agrees_alone}')
+        conn.rollback()
+    print(f'seed {seed}: {tamperings} tamperings, {by_anchor_only} of them shown by the anchor only:', dict(sorted(kinds.items())))
+    assert not missed, '\n'.join(missed)
+    assert by_anchor_only > 0, 'nothing needed the anchor: the test does not try hard enough'
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,95 @@
+-- What goes to the log, and how it is verified.  Tamperings by the thousand are in test/oracle/test_audit.py.
+\set SHOW_CONTEXT never
+CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT lpad(n::text, 32, '0')::uuid $$;
+CREATE VIEW log AS SELECT action, detail FROM facematch.audit_event ORDER BY event_id;
+SELECT intact, events, since_anchor, chain, first_broken, finding FROM facematch.verify_audit();
+
+-- Models, thresholds, galleries.
+INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2), ('wide', 2, 3);
+DELETE FROM facematch.model WHERE name = 'wide';
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES
+	('one', 'flight', 'two', 0.99, now() + interval '2 hours'), ('gone', 'flight', 'two', 0.99, now() - interval '30 hours');
+UPDATE facematch.gallery SET min_similarity = 0.5 WHERE name = 'one';
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT g.gallery_id, subject(n), 'us_citizen', ARRAY[cosd(n * 10), sind(n * 10)]::face_embedding, 's' FROM facematch.gallery g, generate_series(1, 5) n;
+-- Opt-outs, holds, exemptions; free text stays out.
+INSERT INTO facematch.opt_out (subject_id, alternative) VALUES (subject(1), 'asked for L898902C3');
+UPDATE facematch.opt_out SET revoked_at = '2026-11-23 00:00+00';
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.reference', '9', 'passport L898902C3', 'court');
+UPDATE facematch.hold SET released_at = '2026-11-23 00:00+00';
+INSERT INTO facematch.exemption (name, description, citation, valid_from) VALUES ('crew', 'crew L898902C3', 'site rule', '-infinity');
+INSERT INTO facematch.exempt_subject (subject_id, exemption, noted_at) VALUES (subject(9), 'crew', '2026-11-23 00:00+00');
+DELETE FROM facematch.exempt_subject;
+-- Rules and classes; a row of another class.
+INSERT INTO facematch.retention_class (name, description) VALUES ('member', 'L898902C3');
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
+VALUES ('club', 'member', 'reference', '{recorded}', '{1 hour}', 'statutes L898902C3', '2026-01-01');
+UPDATE facematch.retention_rule SET valid_to = '2126-01-01 00:00+00' WHERE name = 'club';
+UPDATE facematch.reference SET retention_class = 'noncitizen' WHERE reference_id = 3;
+-- A table of one's own.
+CREATE TABLE visit (id bigint PRIMARY KEY, subject_id uuid, retention_class text, recorded_at timestamptz, e face_embedding);
+SELECT facematch.retain('visit', 'encounter');
+SELECT facematch.release('visit');
+SELECT facematch.retain('visit', 'encounter');
+-- An officer's decision, and the doors.
+SELECT outcome FROM facematch.record_encounter('one', '[-1,0]', port => 'JFK');
+SELECT outcome FROM facematch.resolve_encounter(1, subject(4), 'us_citizen', 'saw passport L898902C3');
+SELECT facematch.close_gallery('one') IS NOT NULL AS closed;
+CALL facematch.purge();
+SELECT action, detail -> 'about' AS about, detail - 'about' - 'changed' - 'row' AS other FROM log;
+SELECT action, (SELECT string_agg(k, ' ' ORDER BY k COLLATE "C") FROM jsonb_object_keys(coalesce(detail -> 'changed', detail -> 'row')) k) AS said
+FROM facematch.audit_event WHERE detail ? 'about' ORDER BY event_id;
+SELECT action, detail -> 'changed' AS changed FROM log WHERE action IN ('gallery_changed', 'rule_changed', 'hold_released') AND NOT detail -> 'changed' ? 'closed_at';
+
+-- No template, and nothing that somebody typed.
+SELECT count(*) AS leaks FROM facematch.audit_event e
+WHERE e::text LIKE '%L898902C3%'
+   OR EXISTS (SELECT FROM facematch.reference r WHERE position(trim('[]' FROM split_part(r.embedding::text, ':', 2)) IN replace(e::text, ', ', ',')) > 0);
+
+-- A row that the log knows comes from a dump; one it does not know is news.
+BEGIN;
+CREATE TEMP TABLE dumped AS SELECT * FROM facematch.hold;
+ALTER TABLE facematch.hold DISABLE TRIGGER hold_40_log;
+DELETE FROM facematch.hold;
+ALTER TABLE facematch.hold ENABLE TRIGGER hold_40_log;
+INSERT INTO facematch.hold OVERRIDING SYSTEM VALUE SELECT * FROM dumped;
+SELECT action FROM log WHERE detail ->> 'about' = 'hold:1';
+DELETE FROM facematch.hold;
+INSERT INTO facematch.hold OVERRIDING SYSTEM VALUE SELECT * FROM dumped;
+SELECT action FROM log WHERE detail ->> 'about' = 'hold:1';
+ROLLBACK;
+
+-- Anchors.
+SELECT facematch.audit_anchor() AS anchor \gset
+SELECT length(:'anchor'), intact, since_anchor FROM facematch.verify_audit(:'anchor');
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(5));
+SELECT intact, since_anchor, events = (SELECT count(*) FROM facematch.audit_event) AS all_events FROM facematch.verify_audit(upper(:'anchor'));
+SELECT * FROM facematch.verify_audit('x');
+SELECT intact, first_broken, finding FROM facematch.verify_audit(repeat('00', 32));
+-- The end of the log, cut off with nobody having seen it.
+BEGIN;
+SELECT facematch.write_audit('tried', '{}');
+ALTER TABLE facematch.audit_event DISABLE TRIGGER audit_event_10_is_a_record;
+DELETE FROM facematch.audit_event WHERE event_id = (SELECT max(event_id) FROM facematch.audit_event);
+SELECT intact FROM facematch.verify_audit();
+DELETE FROM facematch.audit_event WHERE action = 'anchored';
+SELECT DISTINCT intact, finding FROM facematch.verify_audit(:'anchor') ORDER BY 2;
+ROLLBACK;
+-- Receipts are part of it.
+BEGIN;
+ALTER TABLE facematch.purge_receipt DISABLE TRIGGER purge_receipt_10_is_a_record;
+UPDATE facematch.purge_receipt SET rows_purged = 0 WHERE receipt_id = 1;
+SELECT intact, finding FROM facematch.verify_audit();
+ROLLBACK;
+
+-- Nobody else writes it, and nobody changes it.
+SELECT has_function_privilege('pg_monitor', p.oid, 'EXECUTE') AS granted, p.proname FROM pg_proc p
+WHERE p.pronamespace = 'facematch'::regnamespace AND p.proname ~ 'audit|append_event|log_row' ORDER BY 2;
+UPDATE facematch.audit_event SET actor = 'nobody';
+BEGIN READ ONLY;
+SELECT facematch.audit_anchor();
+ROLLBACK;
+-- A sequence that is behind, as after a dump of version 0.1.0: numbers go on all the same.
+SELECT setval('facematch.audit_event_id_seq', 1) AS behind;
+SELECT facematch.write_audit('tried', '{}'), facematch.write_audit('tried', '{}');
+SELECT intact FROM facematch.verify_audit(:'anchor');
