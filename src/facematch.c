@@ -13,6 +13,7 @@
 #include "index/settings.h"
 #include "lib/stringinfo.h"
 #include "retention/facts.h"
+#include "retention/redact.h"
 #include "retention/skip.h"
 #include "simd/simd.h"
 #include "utils/builtins.h"
@@ -95,6 +96,7 @@ _PG_init(void)
 	face_facts_init();
 	face_skip_init();
 	face_explain_init();
+	face_redact_init();
 
 	MarkGUCPrefixReserved("facematch");
 }

@@ -1,0 +1,186 @@
+/*-------------------------------------------------------------------------
+ *
+ * redact.c
+ *	  No template and no image in the server's log.
+ *
+ * Whatever is about to be written there, by a failing statement, log_statement,
+ * log_min_duration_statement, auto_explain or a function that raises it, goes
+ * through emit_log_hook, whatever the format of the log.  Stretches that read
+ * as a template or an image (stretch.c) are replaced in its message, detail,
+ * hint, context and internal query, and in the statement that is logged beside
+ * it.  A client that is sent the same message reads the same text.
+ *
+ * Utility statements (CREATE TABLE AS, EXPLAIN, DECLARE CURSOR, CALL, DO) are
+ * stored by pg_stat_statements as they were written, where it takes the
+ * constants out of others.  So their text is replaced before it is stored, as
+ * long as it was, for the places in it that others have noted.  And what
+ * pg_stat_activity shows of a running statement is replaced when it has been
+ * parsed.
+ *
+ * This needs the library to be loaded before the statement: by
+ * shared_preload_libraries or session_preload_libraries, behind
+ * pg_stat_statements, whose hook it then comes before.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "parser/analyze.h"
+#include "pgstat.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/backend_status.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "retention/redact.h"
+
+PG_FUNCTION_INFO_V1(facematch_redacted);
+
+static bool redact_log = true;
+static emit_log_hook_type next_emit_log = NULL;
+static post_parse_analyze_hook_type next_post_parse_analyze = NULL;
+static ProcessUtility_hook_type next_process_utility = NULL;
+
+/*
+ * A copy of a text without templates, or NULL if there is none to take out.
+ * Within error handling nothing may fail: without memory, what could have been
+ * a template is not repeated at all.
+ */
+static char *
+redacted(const char *text, MemoryContext memory)
+{
+	FaceStretch found;
+	char	   *copy;
+
+	if (text == NULL || !face_find_stretch(text, &found))
+		return NULL;
+	copy = MemoryContextAllocExtended(memory, strlen(text) + 1, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+	if (copy == NULL)
+		return "<redacted: out of memory>";
+	face_redact(text, copy);
+	return copy;
+}
+
+static void
+redact_field(char **field)
+{
+	char	   *copy = redacted(*field, CurrentMemoryContext);
+
+	if (copy != NULL)
+		*field = copy;
+}
+
+static void
+redact_error(ErrorData *edata)
+{
+	char	   *internal = edata->internalquery;
+
+	if (redact_log)
+	{
+		redact_field(&edata->message);
+		redact_field(&edata->detail);
+		redact_field(&edata->detail_log);
+		redact_field(&edata->hint);
+		redact_field(&edata->context);
+		redact_field(&edata->internalquery);
+		if (edata->internalquery != internal)
+			edata->internalpos = 0; /* a place in the text as it was */
+		if (!edata->hide_stmt && debug_query_string != NULL)
+		{
+			/* It lives as long as the statement it stands for. */
+			char	   *copy = MessageContext == NULL ? NULL : redacted(debug_query_string, MessageContext);
+			FaceStretch found;
+
+			if (copy != NULL)
+				debug_query_string = copy;
+			else if (MessageContext == NULL && face_find_stretch(debug_query_string, &found))
+				edata->hide_stmt = true;
+		}
+	}
+	if (next_emit_log != NULL)
+		next_emit_log(edata);
+}
+
+/* The same text with blanks where the stretches were longer than what stands for them. */
+static const char *
+redacted_in_place(const char *text)
+{
+	FaceStretch found;
+	size_t		length;
+	char	   *copy;
+
+	if (!redact_log || text == NULL || !face_find_stretch(text, &found))
+		return text;
+	length = strlen(text);
+	copy = palloc_extended(length + 1, MCXT_ALLOC_HUGE);
+	memcpy(copy, text, length + 1);
+	for (const char *at = text; face_find_stretch(at, &found); at = found.to)
+	{
+		char	   *into = copy + (found.from - text);
+
+		memset(into, ' ', found.to - found.from);
+		memset(into, '.', Min(3, found.to - found.from));
+	}
+	return copy;
+}
+
+static void
+hide_activity(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	if (next_post_parse_analyze != NULL)
+		next_post_parse_analyze(pstate, query, jstate);
+	/* Only what the client sent: a function's statements do not show there. */
+	if (redact_log && pstate->p_sourcetext != NULL && pstate->p_sourcetext == debug_query_string)
+	{
+		const char *shown = redacted_in_place(pstate->p_sourcetext);
+
+		if (shown != pstate->p_sourcetext)
+			pgstat_report_activity(STATE_RUNNING, shown);
+	}
+}
+
+static void
+hide_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree, ProcessUtilityContext context,
+			 ParamListInfo params, QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	const char *shown = redacted_in_place(queryString);
+
+	if (next_process_utility != NULL)
+		next_process_utility(pstmt, shown, readOnlyTree, context, params, queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, shown, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
+void
+face_redact_init(void)
+{
+	DefineCustomBoolVariable("facematch.redact_log",
+							 "Takes templates and images out of what is written to the server's log.",
+							 "Also out of the statements that pg_stat_statements and pg_stat_activity show.",
+							 &redact_log,
+							 true,
+							 PGC_SUSET,
+							 0,
+							 NULL,
+							 NULL,
+							 NULL);
+	next_emit_log = emit_log_hook;
+	emit_log_hook = redact_error;
+	next_post_parse_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = hide_activity;
+	next_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = hide_utility;
+}
+
+/* facematch.redacted(text): what would stand in the log */
+Datum
+facematch_redacted(PG_FUNCTION_ARGS)
+{
+	char	   *value = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *copy = redacted(value, CurrentMemoryContext);
+
+	PG_RETURN_TEXT_P(cstring_to_text(copy == NULL ? value : copy));
+}
