@@ -133,6 +133,7 @@ INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, c
 	('auditor', 'table', 'retained', 'SELECT', NULL, true),
 	('auditor', 'table', 'attached', 'SELECT', NULL, true),
 	('auditor', 'function', 'verify_audit', 'EXECUTE', NULL, true),
+	('auditor', 'function', 'audit_anchor', 'EXECUTE', NULL, true),
 	('auditor', 'function', 'audit_content', 'EXECUTE', NULL, true),
 	('auditor', 'function', 'verify_erased', 'EXECUTE', NULL, true),
 	('auditor', 'function', 'check_policies', 'EXECUTE', NULL, true),
