@@ -161,8 +161,9 @@ CREATE FUNCTION facematch.attribute_override() RETURNS trigger
 AS $$
 DECLARE
 	compared boolean := NEW.reference_id IS NOT NULL AND coalesce(NEW.similarity >= NEW.threshold, false);
-	fault text := facematch.encounter_fault(NEW.gallery, NEW.occurred_at, NEW.port, NEW.lane, NEW.direction, NEW.mode, NEW.outcome,
-											NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason);
+	fault text := coalesce(facematch.encounter_fault(NEW.gallery, NEW.occurred_at, NEW.port, NEW.lane, NEW.direction, NEW.mode, NEW.outcome,
+													 NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason),
+						   facematch.statistics_fault(NEW.runner_up, NEW.latency_ms, NEW.groups));
 BEGIN
 	IF fault IS NOT NULL THEN
 		RAISE check_violation USING
@@ -171,7 +172,8 @@ BEGIN
 			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'encounter_is_whole';
 	END IF;
 	IF TG_OP = 'UPDATE' THEN
-		IF (NEW.similarity, NEW.threshold, NEW.reference_id, NEW.model) IS DISTINCT FROM (OLD.similarity, OLD.threshold, OLD.reference_id, OLD.model)
+		IF (NEW.similarity, NEW.threshold, NEW.reference_id, NEW.model, NEW.kind, NEW.runner_up, NEW.latency_ms)
+			IS DISTINCT FROM (OLD.similarity, OLD.threshold, OLD.reference_id, OLD.model, OLD.kind, OLD.runner_up, OLD.latency_ms)
 			OR OLD.override_reason IS NOT NULL AND (NEW.override_reason, NEW.overridden_by, NEW.overridden_at)
 												   IS DISTINCT FROM (OLD.override_reason, OLD.overridden_by, OLD.overridden_at) THEN
 			RAISE integrity_constraint_violation USING
@@ -196,6 +198,9 @@ BEGIN
 		OR TG_OP = 'INSERT' AND (NEW.overridden_by IS NULL OR NEW.overridden_at IS NULL OR NEW.purge_after IS NULL) THEN
 		NEW.overridden_by := session_user;
 		NEW.overridden_at := clock_timestamp();
+	END IF;
+	IF TG_OP = 'INSERT' AND NEW.kind IS NULL THEN
+		NEW.kind := (SELECT g.kind FROM facematch.gallery g WHERE g.gallery_id = NEW.gallery_id);
 	END IF;
 	IF NEW.outcome = 'match' AND NEW.verified_at IS NULL THEN
 		NEW.verified_at := CASE WHEN compared THEN NEW.occurred_at ELSE clock_timestamp() END;

@@ -58,6 +58,7 @@ DECLARE
 	told facematch.decision;
 	candidates facematch.candidate[] := '{}';
 	best facematch.candidate;
+	called_at timestamptz := clock_timestamp();
 BEGIN
 	IF idempotency_key IS NOT NULL THEN
 		-- A record that is due answers nobody.
@@ -95,7 +96,11 @@ BEGIN
 			e.reference_id := best.reference_id;
 		END IF;
 		e.similarity := best.similarity;
+		e.runner_up := (SELECT max(c.similarity) FROM unnest(candidates) c WHERE c.subject_id <> best.subject_id);
 	END IF;
+
+	-- A clock that is set back gives no time.
+	e.latency_ms := greatest(extract(epoch FROM clock_timestamp() - called_at) * 1000, 0);
 
 	e.occurred_at := least(coalesce(record_encounter.occurred_at, clock_timestamp()), clock_timestamp());
 	e.verified_at := CASE e.outcome WHEN 'match' THEN e.occurred_at END;
@@ -110,10 +115,12 @@ BEGIN
 	END IF;
 
 	INSERT INTO facematch.encounter (idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode, outcome, reason, subject_id,
-									 reference_id, similarity, threshold, model, posting_id, probe, retention_class, verified_at)
+									 reference_id, similarity, threshold, model, posting_id, probe, retention_class, verified_at,
+									 kind, runner_up, latency_ms)
 	VALUES (record_encounter.idempotency_key, searched.gallery_id, searched.name, e.occurred_at, record_encounter.port, record_encounter.lane,
 			record_encounter.direction, record_encounter.mode, e.outcome, e.reason, e.subject_id, e.reference_id, e.similarity,
-			searched.min_similarity, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class, e.verified_at)
+			searched.min_similarity, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class, e.verified_at,
+			searched.kind, e.runner_up, e.latency_ms)
 	ON CONFLICT ON CONSTRAINT encounter_idempotency_key_key DO NOTHING
 	RETURNING encounter.encounter_id, encounter.purge_after INTO e.encounter_id, e.purge_after;
 	IF e.encounter_id IS NULL THEN
@@ -159,3 +166,20 @@ $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
 	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000';
 REVOKE ALL ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) FROM PUBLIC;
+
+CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE facematch.encounter e SET groups = note_groups.groups
+	WHERE e.encounter_id = note_groups.encounter_id AND e.purge_after > clock_timestamp();
+	IF NOT FOUND THEN
+		RAISE no_data_found USING
+			MESSAGE = format('encounter %s is not there to note groups of', encounter_id),
+			HINT = 'Groups are noted while the encounter is not due.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch.note_groups(bigint, jsonb) IS
+	'notes the groups that a site records a traveler in, such as {"age": "60-69", "sex": "F"}, so that differences between groups can be seen; NULL takes them away. They go with the encounter. Due or gone: P0002; no such object: 23514';
+REVOKE ALL ON FUNCTION facematch.note_groups(bigint, jsonb) FROM PUBLIC;

@@ -1,0 +1,67 @@
+/*
+ * Sections of the HTML report: scores at the gates, and what the log says.
+ */
+
+CREATE FUNCTION facematch.report_score_chart(model text, threshold double precision, scores facematch.encounter_score[]) RETURNS text
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH wide AS (
+		SELECT floor(s.bin / 5.0)::integer AS step, coalesce(sum(s.n) FILTER (WHERE s.score = 'match'), 0) AS matches,
+			   coalesce(sum(s.n) FILTER (WHERE s.score = 'runner_up'), 0) AS runners_up
+		FROM unnest($3) s WHERE s.model = $1 AND s.threshold = $2 GROUP BY 1),
+	-- From a step below the threshold on: below it no score is on record.
+	steps AS (
+		SELECT g.step, coalesce(w.matches, 0) AS matches, coalesce(w.runners_up, 0) AS runners_up, row_number() OVER (ORDER BY g.step) AS i,
+			   facematch.html_score(g.step / 20.0) || '&ndash;' || facematch.html_score((g.step + 1) / 20.0) AS label
+		FROM (SELECT generate_series(least(floor($2 * 20)::integer, min(w.step)) - 1, 19) FROM wide w) g (step) LEFT JOIN wide w USING (step)),
+	scale AS (SELECT facematch.svg_ticks(max(greatest(s.matches, s.runners_up))::double precision) AS ticks, count(*) AS n, min(s.step) AS first FROM steps s),
+	-- Each step twice, at its beginning and its end: a histogram's outline.
+	outline AS (
+		SELECT row_number() OVER (ORDER BY s.step, e.at) AS i, (s.step - k.first + e.at) / k.n::double precision AS x,
+			   s.matches / k.ticks[cardinality(k.ticks)] AS matches, s.runners_up / k.ticks[cardinality(k.ticks)] AS runners_up
+		FROM steps s, scale k, (VALUES (0), (1)) e (at))
+	SELECT facematch.html_figure('scores-' || md5($1 || $2), 'Comparison scores at the gates: ' || facematch.html_text($1) || ', threshold ' || facematch.html_score($2),
+		'Of the references that matched, and of the most similar other person where one was above the threshold too. The farther apart the two, the safer the decision.',
+		(SELECT facematch.svg_lines('scores-' || md5($1 || $2) || '-svg', 'Histogram of comparison scores', 'Outlines of two histograms over the similarity, with the threshold as a vertical line.',
+			array_agg(o.x ORDER BY o.i), ARRAY[array_agg(o.runners_up ORDER BY o.i), array_agg(o.matches ORDER BY o.i)], ARRAY['most similar other person', 'the match'],
+			(SELECT facematch.svg_axes(ARRAY(SELECT (s.step - k.first) / k.n::double precision FROM steps s ORDER BY s.i),
+				facematch.svg_thin(ARRAY(SELECT facematch.html_score(s.step / 20.0) FROM steps s ORDER BY s.i)), ARRAY(SELECT t / k.ticks[cardinality(k.ticks)] FROM unnest(k.ticks) t),
+				ARRAY(SELECT facematch.html_number(t::numeric) FROM unnest(k.ticks) t), 'similarity') FROM scale k),
+			(SELECT facematch.svg_mark(($2 * 20 - k.first) / k.n, 'threshold') FROM scale k)) FROM outline o HAVING count(*) > 0),
+		facematch.html_table('Comparison scores', ARRAY['Similarity', '#Matches', '#Most similar other person'],
+			(SELECT string_agg(facematch.html_row(s.label, facematch.html_number(s.matches), facematch.html_number(s.runners_up)), '' ORDER BY s.i) FROM steps s)))
+$$;
+COMMENT ON FUNCTION facematch.report_score_chart(text, double precision, facematch.encounter_score[]) IS 'part of the HTML report: the scores of one model and threshold';
+REVOKE ALL ON FUNCTION facematch.report_score_chart(text, double precision, facematch.encounter_score[]) FROM PUBLIC;
+
+CREATE FUNCTION facematch.report_controls() RETURNS text
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '<section id="controls"><h2>Controls</h2><h3>Holds</h3>'
+		|| coalesce(nullif(facematch.html_table('Holds that stand', ARRAY['Authority', '#Holds', '#Of a person', '#Of a record', 'Oldest since', 'Last one ends'],
+			(SELECT string_agg(facematch.html_row(facematch.html_text(h.authority), facematch.html_number(h.n), facematch.html_number(h.subjects), facematch.html_number(h.n - h.subjects),
+				facematch.html_day((h.first AT TIME ZONE 'UTC')::date), CASE WHEN h.open THEN 'open' ELSE facematch.html_day((h.last AT TIME ZONE 'UTC')::date) END), '' ORDER BY h.authority COLLATE "C")
+			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first, max(d.until) AS last, bool_or(d.until IS NULL) AS open
+				   FROM facematch.held d GROUP BY 1) h)), ''), '<p>No hold stands.</p>')
+		|| '<h3>The log</h3><p>' || (SELECT CASE WHEN v.intact THEN 'The log of exceptions is whole: ' || facematch.html_number(v.events) || ' events, each sealed with the one before it.'
+			ELSE '<strong class="alert">&#9650; The log of exceptions is broken at event ' || v.first_broken || '.</strong>' END FROM facematch.verify_audit() v) || '</p>'
+		|| '<h3>What weakens the guarantees here</h3><p>' || (SELECT 'The database examined itself when this was written: '
+			|| CASE WHEN count(*) FILTER (WHERE p.severity = 'error') > 0 THEN '<strong class="alert">&#9650; ' || count(*) FILTER (WHERE p.severity = 'error') || ' errors</strong>' ELSE 'no errors' END
+			|| ', ' || count(*) FILTER (WHERE p.severity = 'warning') || ' warnings, ' || count(*) FILTER (WHERE p.severity = 'notice') || ' notices. <code>SELECT * FROM facematch.check_policies()</code> lists them.'
+			FROM facematch.check_policies() p) || '</p>'
+		|| E'</section>\n'
+$$;
+COMMENT ON FUNCTION facematch.report_controls() IS 'section of the HTML report: holds, the log, and what weakens the guarantees';
+REVOKE ALL ON FUNCTION facematch.report_controls() FROM PUBLIC;
+
+CREATE FUNCTION facematch.report_accuracy(scores facematch.encounter_score[]) RETURNS text
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '<section id="accuracy"><h2>How sure the decisions are</h2>'
+		|| coalesce((SELECT string_agg(facematch.report_score_chart(u.model, u.threshold, $1), '' ORDER BY u.n DESC, u.model COLLATE "C", u.threshold)
+					 FROM (SELECT s.model, s.threshold, sum(s.n) AS n FROM unnest($1) s GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 4) u),
+					'<p>No comparison matched in this period.</p>')
+		|| E'</section>\n'
+$$;
+COMMENT ON FUNCTION facematch.report_accuracy(facematch.encounter_score[]) IS 'section of the HTML report: scores';
+REVOKE ALL ON FUNCTION facematch.report_accuracy(facematch.encounter_score[]) FROM PUBLIC;

@@ -1,0 +1,147 @@
+-- Statistics that outlive encounters, the report views, small cells, and the page.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT lpad(n::text, 32, '0')::uuid $$;
+CREATE FUNCTION face(n int) RETURNS face_embedding LANGUAGE sql IMMUTABLE AS $$ SELECT ARRAY[cosd(n * 4), sind(n * 4)]::face_embedding $$;
+INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('F', 'flight', 'two', 0.99, now() + interval '2 hours'),
+	('C', 'cruise', 'two', 0.999, now() + interval '2 hours');
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT gallery_id, subject(n), 'us_citizen', face(n), 's' FROM facematch.gallery, generate_series(1, 40) n;
+
+-- record_encounter() measures: how long it took, who came second, and what kind of gallery it was.
+SELECT outcome FROM facematch.record_encounter('F', face(3), 'JFK', mode => 'air', direction => 'exit', idempotency_key => 'a');
+SELECT outcome FROM facematch.record_encounter('C', face(3), 'MIA', mode => 'sea', idempotency_key => 'b');
+SELECT outcome FROM facematch.record_encounter('F', face(60), 'JFK', mode => 'air', idempotency_key => 'c');
+SELECT idempotency_key, kind, round(similarity::numeric, 3) AS similarity, round(runner_up::numeric, 3) AS runner_up,
+	   latency_ms > 0 AND latency_ms < 60000 AS measured FROM facematch.encounter ORDER BY 1;
+-- What it measured is a record.
+UPDATE facematch.encounter SET latency_ms = 1;
+UPDATE facematch.encounter SET runner_up = NULL WHERE idempotency_key = 'a';
+-- What cannot be, said without the row.
+INSERT INTO facematch.encounter (gallery, port, outcome, threshold, model, retention_class, latency_ms, probe) VALUES ('F', 'JFK', 'no_match', 0.5, 'two', 'unmatched', -1, '[0.25,0.125]');
+INSERT INTO facematch.encounter (gallery, port, outcome, threshold, model, retention_class, runner_up, probe) VALUES ('F', 'JFK', 'no_match', 0.5, 'two', 'unmatched', 1.5, '[0.25,0.125]');
+SELECT facematch.note_groups(1, '["a"]');
+SELECT facematch.note_groups(1, '{"age": 7}');
+SELECT facematch.note_groups(1, '{"": "x"}');
+SELECT facematch.note_groups(1, jsonb_build_object('a', repeat('x', 101)));
+SELECT facematch.note_groups(1, (SELECT jsonb_object_agg(n::text, 'x') FROM generate_series(1, 17) n));
+SELECT facematch.note_groups(99, '{"age": "60-69"}');
+SELECT facematch.note_groups(1, '{"age": "60-69", "sex": "F"}');
+SELECT groups FROM facematch.encounter WHERE encounter_id = 1;
+
+-- Many, on three days of a month that is over, and their counts by hand.
+DELETE FROM facematch.encounter;
+DELETE FROM facematch.encounter_count;
+DELETE FROM facematch.encounter_score;
+DELETE FROM facematch.encounter_latency;
+DELETE FROM facematch.encounter_group;
+CREATE TABLE plan AS
+SELECT n, date '2025-03-01' + n % 3 AS day, (ARRAY['JFK', 'LAX'])[1 + n % 2] AS port, CASE WHEN n % 10 = 0 THEN NULL ELSE 'air' END AS mode,
+	   CASE WHEN n % 20 = 1 THEN 'manual_inspection' WHEN n % 20 IN (2, 3) THEN 'no_match' ELSE 'match' END AS outcome,
+	   CASE WHEN n % 40 = 1 THEN 'opted_out' WHEN n % 40 = 21 THEN 'no_probe' END AS reason, 0.5 + n % 50 / 100.0 AS similarity, 1 + n % 100 AS ms,
+	   (ARRAY['north', 'north', 'north', 'south', 'south'])[1 + n / 20 % 5] AS region
+FROM generate_series(0, 1999) n;
+INSERT INTO facematch.encounter (gallery_id, gallery, occurred_at, port, mode, outcome, reason, subject_id, reference_id, similarity, threshold, model,
+								 retention_class, runner_up, latency_ms, groups)
+SELECT 1, 'F', day + interval '1 hour', port, mode, outcome, reason, CASE outcome WHEN 'match' THEN subject(1) END, CASE outcome WHEN 'match' THEN 1 END,
+	   CASE outcome WHEN 'match' THEN similarity END, 0.5, 'two', 'us_citizen', CASE WHEN n % 100 = 4 THEN 0.5 END,
+	   CASE WHEN outcome <> 'manual_inspection' THEN ms END, jsonb_build_object('region', region) FROM plan;
+-- An officer lets half of the referred pass.
+UPDATE facematch.encounter e SET outcome = 'match', subject_id = subject(2), override_reason = 'document' FROM plan p
+WHERE e.outcome = 'no_match' AND p.n = e.encounter_id - (SELECT min(encounter_id) FROM facematch.encounter) AND p.n % 20 = 2;
+
+CREATE VIEW daily AS SELECT day_utc, port, mode, encounters, searches, matches, round(match_rate::numeric, 3) AS rate, round(match_rate_low::numeric, 3) AS low,
+	round(match_rate_high::numeric, 3) AS high, no_matches, manual_inspections, overrides, referrals, opted_out, no_probe, ambiguous, without_notice,
+	round(latency_p50_ms::numeric) AS p50, round(latency_p99_ms::numeric) AS p99 FROM facematch.report_daily;
+SELECT * FROM daily ORDER BY 1, 2, 3;
+-- Beside the plan's own counts: none differs.
+SELECT p.day, p.port, p.mode, count(*), count(*) FILTER (WHERE p.reason IS NULL) AS searches, count(*) FILTER (WHERE p.outcome = 'match') AS matches
+FROM plan p GROUP BY 1, 2, 3
+EXCEPT SELECT day_utc, port, mode, encounters, searches, matches FROM facematch.report_daily;
+-- Percentiles from histograms are never below the exact ones, and at most a quarter power of two above.
+SELECT p.day, p.port, percentile_disc(0.5) WITHIN GROUP (ORDER BY p.ms) AS exact, round(d.latency_p50_ms::numeric, 1) AS reported,
+	   d.latency_p50_ms BETWEEN percentile_disc(0.5) WITHIN GROUP (ORDER BY p.ms) AND percentile_disc(0.5) WITHIN GROUP (ORDER BY p.ms) * 1.19 AS bounded
+FROM plan p JOIN facematch.report_daily d ON d.day_utc = p.day AND d.port = p.port AND d.mode = p.mode WHERE p.outcome <> 'manual_inspection'
+GROUP BY 1, 2, d.latency_p50_ms ORDER BY 1, 2;
+
+-- A purge changes no total, nor does a deletion in pieces.
+CREATE TABLE before AS SELECT * FROM facematch.report_daily;
+CREATE TABLE scores_before AS SELECT * FROM facematch.report_scores;
+CREATE TABLE groups_before AS SELECT * FROM facematch.report_differential;
+DELETE FROM facematch.encounter WHERE encounter_id % 7 = 0;
+DELETE FROM facematch.encounter WHERE encounter_id % 7 = 1;
+CALL facematch.purge(300);
+SELECT count(*) AS encounters_left FROM facematch.encounter;
+SELECT count(*) FROM ((TABLE before EXCEPT SELECT * FROM facematch.report_daily) UNION ALL (SELECT * FROM facematch.report_daily EXCEPT TABLE before)) d;
+SELECT count(*) FROM ((TABLE scores_before EXCEPT SELECT * FROM facematch.report_scores) UNION ALL (SELECT * FROM facematch.report_scores EXCEPT TABLE scores_before)) d;
+SELECT count(*) FROM ((TABLE groups_before EXCEPT SELECT * FROM facematch.report_differential) UNION ALL (SELECT * FROM facematch.report_differential EXCEPT TABLE groups_before)) d;
+SELECT score, min(similarity_from), max(similarity_to), sum(encounters) FROM facematch.report_scores GROUP BY 1 ORDER BY 1;
+SELECT month_utc, value, searches, matches, round(match_rate::numeric, 4) AS rate, missed, round(miss_rate::numeric, 4) AS miss_rate, round(miss_rate_low::numeric, 4) AS low, suppressed
+FROM facematch.report_differential ORDER BY 1, 2;
+
+-- Small cells: alone one could be computed from the sum, and two that are small together too.
+SELECT counts, facematch.hidden_cells(counts, 10) FROM (VALUES ('{100,200,300}'::bigint[]), ('{3,200,300}'), ('{3,4,300,50}'), ('{9,9,300}'), ('{0,0,50}'), ('{0,3,50}'), ('{4}'), ('{}'), ('{1,1,1,30,40}')) v (counts);
+SELECT facematch.hidden_cells('{50,60,70}', 10, '{t,f,f}');
+-- Whatever the counts: what is hidden cannot be told from the sum, what is shown is not small.
+SELECT count(*) AS tables, count(*) FILTER (WHERE hidden_n = 1 AND shown > 0 OR hidden_sum BETWEEN 1 AND 9 AND shown > 0 OR small_shown > 0) AS telling
+FROM (SELECT t, count(*) FILTER (WHERE h.hide) AS hidden_n, sum(h.n) FILTER (WHERE h.hide) AS hidden_sum, count(*) FILTER (WHERE NOT h.hide AND h.n > 0) AS shown,
+			 count(*) FILTER (WHERE NOT h.hide AND h.n BETWEEN 1 AND 9) AS small_shown
+	  FROM (SELECT t, (SELECT array_agg(CASE WHEN random() < 0.3 THEN (random() * 12)::bigint ELSE (random() * 100)::bigint END) FROM generate_series(1, 1 + t % 6)) AS counts
+			FROM generate_series(1, 2000) t) c, LATERAL unnest(c.counts, facematch.hidden_cells(c.counts, 10)) h (n, hide) GROUP BY 1) s;
+INSERT INTO facematch.encounter_group VALUES ('2025-02-01', 'region', 'north', 300, 280, 12), ('2025-02-01', 'region', 'south', 200, 185, 2), ('2025-02-01', 'region', 'east', 40, 20, 15),
+	('2025-02-01', 'region', 'west', 4, 4, 0), (date_trunc('month', now() AT TIME ZONE 'UTC')::date, 'region', 'north', 500, 400, 50);
+SELECT month_utc, value, searches, matches, round(match_rate::numeric, 3) AS rate, missed, round(miss_rate::numeric, 3) AS miss_rate, suppressed FROM facematch.report_differential WHERE month_utc <> '2025-03-01' ORDER BY 1, 2;
+INSERT INTO facematch.report_policy (least_cell) VALUES (3);
+SELECT value, searches, matches, missed, suppressed FROM facematch.report_differential WHERE month_utc = '2025-02-01' ORDER BY 1;
+INSERT INTO facematch.report_policy (least_cell) VALUES (4);
+UPDATE facematch.report_policy SET least_cell = 2;
+
+-- Lateness, each batch's rows as late as its first.
+INSERT INTO facematch.purge_receipt (purged_at, cause, table_name, retention_class, rows_purged, earliest_due, latest_due)
+SELECT timestamptz '2025-03-05 12:00+00' + n * interval '1 second', 'retention', 't', 'c', 10 * n, timestamptz '2025-03-05 12:00+00', timestamptz '2025-03-05 12:00+00' FROM generate_series(1, 10) n;
+SELECT day_utc, cause, table_name, batches, rows_purged, lateness_p50, lateness_p90, lateness_p99, worst_lateness FROM facematch.report_purge WHERE table_name = 't';
+
+-- Notices: posted, out of date, taken down, never there.
+INSERT INTO facematch.notice (title, language, body, valid_from, valid_to) VALUES ('new', 'en', 'x', '2020-01-01', 'infinity'), ('old', 'es', 'x', '2020-01-01', '2024-01-01');
+INSERT INTO facematch.notice_posting (notice_id, port, posted_at, removed_at) VALUES (1, 'JFK', '2024-01-01', NULL), (2, 'JFK', '2023-01-01', NULL), (2, 'LAX', '2023-01-01', NULL),
+	(1, 'SFO', '2023-01-01', '2024-01-01');
+SELECT * FROM facematch.report_notice ORDER BY 1;
+
+-- HTML: what comes from rows is text.
+SELECT facematch.html_text('<script>alert("1")</script> & ''x''');
+SELECT facematch.html_text(E'a\u202Eb\u0001\u200Fc'), facematch.html_text(E'\u05D0') = E'<bdi>\u05D0</bdi>' AS isolated, facematch.html_text(''), facematch.html_text(NULL);
+SELECT facematch.html_number(1234567), facematch.html_number(NULL), facematch.html_percent(0.98765), facematch.html_percent(0.00123), facematch.html_percent(0.0000123), facematch.html_percent(0), facematch.html_percent(NULL);
+SELECT facematch.html_duration(i) FROM (VALUES (interval '3 ms'), ('12 s'), ('5 min'), ('26 h'), ('14 days'), ('75 years'), (NULL)) v (i);
+SELECT facematch.svg_ticks(t) FROM (VALUES (0::float8), (1), (3), (7), (99), (100), (101), (1234), (0.02), (NULL)) v (t);
+SELECT min(starts), max(ends), count(*), min(label COLLATE "C") FROM facematch.report_buckets('2025-01-15', '2025-02-14');
+SELECT min(starts), max(ends), count(*) FROM facematch.report_buckets('2025-01-15', '2025-03-31');
+SELECT min(starts), max(ends), count(*) FROM facematch.report_buckets('2024-01-15', '2025-03-31');
+
+-- The page.
+SELECT page LIKE '<!DOCTYPE html>%</html>_' AS whole, page ~* 'https?:|src=|<script|<link|@import|url\(' AS fetches, page ~ '<title>A &lt;b&gt; &amp; c</title>' AS title,
+	   (SELECT count(*) FROM regexp_matches(page, '<figure class="chart"', 'g')) AS charts, (SELECT count(*) FROM regexp_matches(page, '<svg viewBox="0 0 560 300"', 'g')) AS drawn
+FROM facematch.report_html('2025-03-01', '2025-03-31', 'A <b> & c') page;
+SELECT facematch.report_html('2030-01-01', '2030-01-01') LIKE '%Nobody was compared in this period%' AS empty_period;
+SELECT facematch.report_html('2025-03-31', '2025-03-01');
+SELECT facematch.report_html(NULL, '2025-03-01');
+SELECT facematch.report_html('-infinity', 'infinity');
+
+-- An auditor sees the reports, and none of the exact groups.
+CREATE ROLE regress_facematch_auditor;
+SELECT facematch.grant_auditor('regress_facematch_auditor');
+SET ROLE regress_facematch_auditor;
+SELECT count(*) > 0 AS daily FROM facematch.report_daily;
+SELECT count(*) > 0 AS latency FROM facematch.report_latency;
+SELECT count(*) > 0 AS scores FROM facematch.report_scores;
+SELECT count(*) > 0 AS purge FROM facematch.report_purge;
+SELECT count(*) > 0 AS notice FROM facematch.report_notice;
+SELECT count(*) > 0 AS differential FROM facematch.report_differential;
+SELECT length(facematch.report_html('2025-03-01', '2025-03-31')) > 10000 AS page;
+SELECT * FROM facematch.encounter_group;
+SELECT * FROM facematch.count_groups();
+UPDATE facematch.report_policy SET least_cell = 3;
+SELECT probe FROM facematch.encounter;
+RESET ROLE;
+SELECT facematch.revoke_access('regress_facematch_auditor');
+DROP ROLE regress_facematch_auditor;
