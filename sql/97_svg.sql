@@ -1,7 +1,7 @@
 /*
  * Charts of the HTML report, as inline SVG.
  *
- * Every chart has the same frame: 560 by 300 units, the plot from (62, 14) to
+ * Every chart has the same frame: 560 by 306 units, the plot from (76, 14) to
  * (548, 246).  Series are told apart by lightness, by dashes and by hatching,
  * never by hue alone, so that they survive greyscale print.
  */
@@ -28,23 +28,29 @@ CREATE FUNCTION facematch.svg_xy(x double precision, y double precision) RETURNS
 	RETURN round(x::numeric, 1) || ',' || round(y::numeric, 1);
 COMMENT ON FUNCTION facematch.svg_xy(double precision, double precision) IS 'a point';
 
+CREATE FUNCTION facematch.svg_count(value double precision) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN value >= 1e6 THEN rtrim(to_char(value / 1e6, 'FM999,990.99'), '.') || 'M' WHEN value >= 1e5 THEN rtrim(to_char(value / 1e3, 'FM990.9'), '.') || 'k'
+				ELSE to_char(value, 'FM99,990') END;
+COMMENT ON FUNCTION facematch.svg_count(double precision) IS 'a count as an axis has room for it: 20,000, 250k, 1.5M';
+
 -- The axes: where their labels stand, 0 to 1 along each, and what they say.
 CREATE FUNCTION facematch.svg_axes(x_at double precision[], x_labels text[], y_at double precision[], y_labels text[], x_title text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT (SELECT string_agg(format('<line class="grid" x1="62" x2="548" y1="%1$s" y2="%1$s"/><text x="56" y="%2$s" text-anchor="end">%3$s</text>',
+	SELECT (SELECT string_agg(format('<line class="grid" x1="76" x2="548" y1="%1$s" y2="%1$s"/><text x="70" y="%2$s" text-anchor="end">%3$s</text>',
 									 round((246 - 232 * at)::numeric, 1), round((250.5 - 232 * at)::numeric, 1), label), '')
 			FROM unnest($3, $4) y (at, label))
-		|| (SELECT string_agg(format('<text x="%s" y="265" text-anchor="middle">%s</text>', round((62 + 486 * at)::numeric, 1), label), '')
+		|| (SELECT string_agg(format('<text x="%s" y="272" text-anchor="middle">%s</text>', round((76 + 472 * at)::numeric, 1), label), '')
 			FROM unnest($1, $2) x (at, label) WHERE label <> '')
-		|| '<line class="axis" x1="62" x2="548" y1="246" y2="246"/><text class="title" x="305" y="291" text-anchor="middle">' || $5 || '</text>'
+		|| '<line class="axis" x1="76" x2="548" y1="246" y2="246"/><text class="title" x="312" y="298" text-anchor="middle">' || $5 || '</text>'
 $$;
 COMMENT ON FUNCTION facematch.svg_axes(double precision[], text[], double precision[], text[], text) IS 'grid lines, axes and their labels, which are HTML';
 
 CREATE FUNCTION facematch.svg_chart(id text, title text, description text, body text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('<svg viewBox="0 0 560 300" role="img" aria-labelledby="%1$s-t %1$s-d"><title id="%1$s-t">%2$s</title><desc id="%1$s-d">%3$s</desc>%4$s</svg>',
+	SELECT format('<svg viewBox="0 0 560 306" role="img" aria-labelledby="%1$s-t %1$s-d"><title id="%1$s-t">%2$s</title><desc id="%1$s-d">%3$s</desc>%4$s</svg>',
 				  $1, $2, $3, $4)
 $$;
 COMMENT ON FUNCTION facematch.svg_chart(text, text, text, text) IS 'an SVG element that screen readers name and describe';
@@ -68,6 +74,11 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch.svg_thin(text[], integer) IS 'every second or third… of the labels, the others empty';
 
+CREATE FUNCTION facematch.svg_label(value text, most integer) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN facematch.html_text(CASE WHEN length(value) > most THEN left(value, most - 1) ELSE value END) || CASE WHEN length(value) > most THEN '&hellip;' ELSE '' END;
+COMMENT ON FUNCTION facematch.svg_label(text, integer) IS 'a name as a label of a chart, cut to so many characters; the table beside the chart has it whole';
+
 -- Stacked columns: one row of values for each series.
 CREATE FUNCTION facematch.svg_columns(id text, title text, description text, labels text[], names text[], counts double precision[], x_title text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -75,7 +86,7 @@ AS $$
 DECLARE
 	columns integer := cardinality(labels);
 	series integer := cardinality(names);
-	width double precision := 486.0 / greatest(columns, 1);
+	width double precision := 472.0 / greatest(columns, 1);
 	drawn double precision := least(width * 0.72, 90);
 	body text := '';
 	ticks double precision[];
@@ -89,13 +100,13 @@ BEGIN
 													  GROUP BY c) t));
 	top := ticks[cardinality(ticks)];
 	body := facematch.svg_axes(ARRAY(SELECT (c - 0.5) / columns FROM generate_series(1, columns) c), facematch.svg_thin(labels),
-							   ARRAY(SELECT t / top FROM unnest(ticks) t), ARRAY(SELECT facematch.html_number(t::numeric) FROM unnest(ticks) t), x_title);
+							   ARRAY(SELECT t / top FROM unnest(ticks) t), ARRAY(SELECT facematch.svg_count(t) FROM unnest(ticks) t), x_title);
 	FOR c IN 1 .. columns LOOP
 		upto := 0;
 		FOR s IN 1 .. series LOOP
 			CONTINUE WHEN counts[s][c] IS NULL OR counts[s][c] <= 0;
 			body := body || format('<rect class="s%s" x="%s" y="%s" width="%s" height="%s"/>', s,
-				round((62 + width * (c - 1) + (width - drawn) / 2)::numeric, 1), round((246 - 232 * (upto + counts[s][c]) / top)::numeric, 1),
+				round((76 + width * (c - 1) + (width - drawn) / 2)::numeric, 1), round((246 - 232 * (upto + counts[s][c]) / top)::numeric, 1),
 				round(drawn::numeric, 1), round((232 * counts[s][c] / top)::numeric, 1));
 			upto := upto + counts[s][c];
 		END LOOP;
@@ -119,7 +130,7 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	FOR s IN 1 .. cardinality(names) LOOP
-		SELECT string_agg(facematch.svg_xy(62 + 486 * x[i], 246 - 232 * y[s][i]), ' ' ORDER BY i) INTO points
+		SELECT string_agg(facematch.svg_xy(76 + 472 * x[i], 246 - 232 * y[s][i]), ' ' ORDER BY i) INTO points
 		FROM generate_subscripts(x, 1) i WHERE x[i] IS NOT NULL AND y[s][i] IS NOT NULL;
 		CONTINUE WHEN points IS NULL;
 		body := body || format('<polyline class="l%s" points="%s"/>', s, points);
@@ -137,6 +148,6 @@ COMMENT ON FUNCTION facematch.svg_lines(text, text, text, double precision[], do
 CREATE FUNCTION facematch.svg_mark(x double precision, label text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN format('<line class="mark" x1="%1$s" x2="%1$s" y1="14" y2="246"/><text class="mark" x="%2$s" y="28" text-anchor="%3$s">%4$s</text>',
-				  round((62 + 486 * x)::numeric, 1), round((62 + 486 * x + CASE WHEN x > 0.6 THEN -7 ELSE 7 END)::numeric, 1),
+				  round((76 + 472 * x)::numeric, 1), round((76 + 472 * x + CASE WHEN x > 0.6 THEN -7 ELSE 7 END)::numeric, 1),
 				  CASE WHEN x > 0.6 THEN 'end' ELSE 'start' END, label);
 COMMENT ON FUNCTION facematch.svg_mark(double precision, text) IS 'a vertical line at x, 0 to 1, with a label, which is HTML';

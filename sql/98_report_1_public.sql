@@ -134,7 +134,7 @@ AS $$
 		|| facematch.html_figure('kept-now', 'Records that are kept now', 'Templates on file and records of encounters. Each belongs to a class of persons, and the law says for how long a class is kept. '
 			'A record that is due but not yet deleted is compared with nobody.',
 			(SELECT facematch.svg_columns('kept-now-svg', 'Records kept now, by class', 'Columns, one for each class of persons: records within their time, and records that are due and not yet deleted.',
-				array_agg(facematch.html_text(replace(c.retention_class, '_', ' ')) ORDER BY c.retention_class COLLATE "C"), ARRAY['within their time', 'due, not yet deleted'],
+				array_agg(facematch.svg_label(replace(c.retention_class, '_', ' '), 12) ORDER BY c.retention_class COLLATE "C"), ARRAY['within their time', 'due, not yet deleted'],
 				ARRAY[array_agg(c.kept::double precision ORDER BY c.retention_class COLLATE "C"), array_agg(c.due::double precision ORDER BY c.retention_class COLLATE "C")],
 				'class of persons') FROM classes c HAVING count(*) > 0),
 			facematch.html_table('Records kept now', ARRAY['Class', '#Within their time', '#Due', '#Held', 'Next deadline (UTC)'],
@@ -199,7 +199,7 @@ AS $$
 				ARRAY[array_agg(s.due / k.ticks[cardinality(k.ticks)] ORDER BY s.i), array_agg(s.purged / k.ticks[cardinality(k.ticks)] ORDER BY s.i)],
 				ARRAY['due', 'purged'],
 				facematch.svg_axes(array_agg((s.i - 0.5) / s.all_steps ORDER BY s.i), facematch.svg_thin(array_agg(s.label ORDER BY s.i)),
-					ARRAY(SELECT t / k.ticks[cardinality(k.ticks)] FROM unnest(k.ticks) t), ARRAY(SELECT facematch.html_number(t::numeric) FROM unnest(k.ticks) t), 'deadline, or time of the purge (UTC)')) END,
+					ARRAY(SELECT t / k.ticks[cardinality(k.ticks)] FROM unnest(k.ticks) t), ARRAY(SELECT facematch.svg_count(t) FROM unnest(k.ticks) t), 'deadline, or time of the purge (UTC)')) END,
 			facematch.html_table('Records due and purged, added up', ARRAY['Until', '#Due', '#Purged', '#Overdue then'],
 				string_agg(facematch.html_row(s.label, facematch.html_number(s.due), facematch.html_number(s.purged), facematch.html_number(greatest(s.due - s.purged, 0))), '' ORDER BY s.i)))
 			FROM steps s, scale k GROUP BY k.ticks)

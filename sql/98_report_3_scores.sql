@@ -26,7 +26,7 @@ AS $$
 			array_agg(o.x ORDER BY o.i), ARRAY[array_agg(o.runners_up ORDER BY o.i), array_agg(o.matches ORDER BY o.i)], ARRAY['most similar other person', 'the match'],
 			(SELECT facematch.svg_axes(ARRAY(SELECT (s.step - k.first) / k.n::double precision FROM steps s ORDER BY s.i),
 				facematch.svg_thin(ARRAY(SELECT facematch.html_score(s.step / 20.0) FROM steps s ORDER BY s.i)), ARRAY(SELECT t / k.ticks[cardinality(k.ticks)] FROM unnest(k.ticks) t),
-				ARRAY(SELECT facematch.html_number(t::numeric) FROM unnest(k.ticks) t), 'similarity') FROM scale k),
+				ARRAY(SELECT facematch.svg_count(t) FROM unnest(k.ticks) t), 'similarity') FROM scale k),
 			(SELECT facematch.svg_mark(($2 * 20 - k.first) / k.n, 'threshold') FROM scale k)) FROM outline o HAVING count(*) > 0),
 		facematch.html_table('Comparison scores', ARRAY['Similarity', '#Matches', '#Most similar other person'],
 			(SELECT string_agg(facematch.html_row(s.label, facematch.html_number(s.matches), facematch.html_number(s.runners_up)), '' ORDER BY s.i) FROM steps s)))

@@ -56,15 +56,15 @@ svg .l3{stroke:#4a5764;stroke-width:2.2;stroke-dasharray:7 4}
 svg .l4{stroke:#16202b;stroke-width:2.4;stroke-dasharray:2 3}
 svg .p1{fill:#9dbbd9}
 svg .p2,svg .p3,svg .p4{fill:#16202b}
-.legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:4px 0 0;padding:0 0 0 62px;font-size:14px;color:var(--soft)}
+.legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:4px 0 0;padding:0 0 0 76px;font-size:14px;color:var(--soft)}
 .legend li{display:flex;align-items:center;gap:8px}
 .legend svg{width:26px;height:14px}
 .data{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14.5px;line-height:1.4;font-variant-numeric:tabular-nums}
 caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 thead th{position:sticky;top:0;background:#fff;text-align:left;vertical-align:bottom;font-weight:700;border-bottom:2px solid var(--ink);padding:6px 14px 6px 0}
-tbody th{font-weight:400;text-align:left;vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere;min-width:17ch}
-.pair tbody th{min-width:8ch}
+tbody th{font-weight:400;text-align:left;vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line);overflow-wrap:break-word;min-width:12ch}
+.pair tbody th{min-width:9ch}
 td{vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line);overflow-wrap:break-word}
 td.n,th.n{text-align:right!important;padding-left:8px}
 td.n{white-space:nowrap}
@@ -78,7 +78,7 @@ td.n{white-space:nowrap}
 .fine{color:var(--soft);font-size:15px}
 small{font-size:13px;color:var(--soft)}
 footer{padding-top:22px;padding-bottom:60px;color:var(--soft);font-size:15px}
-@media (max-width:820px){
+@media screen and (max-width:820px){
 body{font-size:16px}
 header,main,footer{padding-left:18px;padding-right:18px}
 header{padding-top:30px}
@@ -93,7 +93,7 @@ h2{font-size:23px}
 .answers dd{border-top:0;padding-top:4px}
 .pair{grid-template-columns:minmax(0,1fr)}
 .pair .data{max-height:260px}
-svg text{font-size:19px}
+svg text{font-size:18px}
 .legend{padding-left:0}
 }
 @media print{
@@ -107,7 +107,20 @@ h2,h3{break-after:avoid}
 figure,.tile,.answers dt,.answers dd,tr,.nothing{break-inside:avoid}
 .pair .data,.data{max-height:none;overflow:visible}
 thead th{position:static}
-table{font-size:8.5pt}
+table{font-size:8pt;line-height:1.25}
+th,td{padding-top:2.5pt!important;padding-bottom:2.5pt!important}
+small,.note,.nothing p,footer,.legend,.tile p,header p,header .period{font-size:8pt}
+.tiles{gap:8pt}
+.tile .big{font-size:17pt}
+.tile{padding:8pt}
+h1{font-size:22pt}
+h2{font-size:15pt}
+h3{font-size:11.5pt;margin-top:12pt}
+#rules th,#rules td{min-width:0!important}
+section{padding-top:4pt}
+.legend{padding-left:40pt}
+tbody th,td{overflow-wrap:anywhere}
+.data table{min-width:0}
 .tile{border:1px solid var(--ink);border-left-width:5px;background:#fff}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 }

@@ -31,7 +31,7 @@ SELECT g.gallery_id, g.name, e.at, e.port, 'B22', 'exit', e.mode, e.outcome, e.r
 	   CASE WHEN e.outcome = 'match' THEN 'us_citizen' ELSE 'unmatched' END, g.kind,
 	   CASE WHEN e.outcome = 'match' AND random() < 0.012 THEN 0.42 + random() * 0.05 END,
 	   CASE WHEN e.outcome <> 'manual_inspection' THEN exp(0.4 + 1.1 * (random() + random() + random() - 1.5)) END,
-	   CASE WHEN e.n % 3 > 0 THEN jsonb_build_object('age', CASE WHEN random() < 0.004 THEN '<script>alert("group")</script>' ELSE (ARRAY['under 30', '30 to 59', '60 and over'])[1 + e.n % 3] END) END, now()
+	   CASE WHEN e.n % 5 > 0 THEN jsonb_build_object('age', CASE WHEN random() < 0.004 THEN '<script>alert("group")</script>' ELSE (ARRAY['under 30', '30 to 59', '60 and over'])[1 + e.n % 7 % 3] END) END, now()
 FROM (SELECT p.name AS port, p.mode, date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - d * interval '1 day' + interval '1 minute' + random() * interval '23 hours' AS at, n,
 			 CASE WHEN random() < 0.012 THEN 'manual_inspection' WHEN random() < 0.03 + 0.02 * (n % 3 = 2)::int THEN 'no_match' ELSE 'match' END AS outcome
 	  FROM port p, generate_series(1, 45) d, LATERAL generate_series(1, (p.weight * (0.7 + 0.4 * sin(d / 3.5) + 0.2 * random()))::int) n) x (port, mode, at, n, outcome),

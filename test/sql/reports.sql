@@ -114,13 +114,14 @@ SELECT facematch.html_text(E'a\u202Eb\u0001\u200Fc'), facematch.html_text(E'\u05
 SELECT facematch.html_number(1234567), facematch.html_number(NULL), facematch.html_percent(0.98765), facematch.html_percent(0.00123), facematch.html_percent(0.0000123), facematch.html_percent(0), facematch.html_percent(NULL);
 SELECT facematch.html_duration(i) FROM (VALUES (interval '3 ms'), ('12 s'), ('5 min'), ('26 h'), ('14 days'), ('75 years'), (NULL)) v (i);
 SELECT facematch.svg_ticks(t) FROM (VALUES (0::float8), (1), (3), (7), (99), (100), (101), (1234), (0.02), (NULL)) v (t);
+SELECT facematch.svg_count(n) FROM (VALUES (0::float8), (25), (20000), (99999), (100000), (250000), (1e6), (1.5e6), (2.5e9)) v (n);
 SELECT min(starts), max(ends), count(*), min(label COLLATE "C") FROM facematch.report_buckets('2025-01-15', '2025-02-14');
 SELECT min(starts), max(ends), count(*) FROM facematch.report_buckets('2025-01-15', '2025-03-31');
 SELECT min(starts), max(ends), count(*) FROM facematch.report_buckets('2024-01-15', '2025-03-31');
 
 -- The page.
 SELECT page LIKE '<!DOCTYPE html>%</html>_' AS whole, page ~* 'https?:|src=|<script|<link|@import|url\(' AS fetches, page ~ '<title>A &lt;b&gt; &amp; c</title>' AS title,
-	   (SELECT count(*) FROM regexp_matches(page, '<figure class="chart"', 'g')) AS charts, (SELECT count(*) FROM regexp_matches(page, '<svg viewBox="0 0 560 300"', 'g')) AS drawn
+	   (SELECT count(*) FROM regexp_matches(page, '<figure class="chart"', 'g')) AS charts, (SELECT count(*) FROM regexp_matches(page, '<svg viewBox="0 0 560 306"', 'g')) AS drawn
 FROM facematch.report_html('2025-03-01', '2025-03-31', 'A <b> & c') page;
 SELECT facematch.report_html('2030-01-01', '2030-01-01') LIKE '%Nobody was compared in this period%' AS empty_period;
 SELECT facematch.report_html('2025-03-31', '2025-03-01');
