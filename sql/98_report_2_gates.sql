@@ -106,10 +106,11 @@ AS $$
 			(SELECT string_agg(facematch.html_row(CASE o.scope WHEN 'standing' THEN 'everywhere, until revoked' WHEN 'until' THEN 'everywhere, until a date' ELSE 'one flight or crossing' END,
 				facematch.html_text(o.alternative), facematch.html_number(o.filed), facematch.html_number(o.opt_outs), facematch.html_number(o.standing), facematch.html_number(o.revoked), facematch.html_number(o.ended)), ''
 				ORDER BY o.scope DESC, o.alternative COLLATE "C")
-			 FROM (SELECT r.scope, r.alternative, r.opt_outs, r.standing, r.revoked, r.ended,
-						  (SELECT count(*) FROM facematch.opt_out o WHERE o.scope = r.scope AND o.alternative = r.alternative
-						   AND (o.noticed_at AT TIME ZONE 'UTC')::date BETWEEN $2 AND $3) AS filed
-				   FROM facematch.report_opt_out r) o)), ''), '<p>Nobody has declined.</p>')
+			 FROM (SELECT d.scope, d.alternative, count(*) AS opt_outs, count(*) FILTER (WHERE d.revoked_at IS NOT NULL) AS revoked,
+						  count(*) FILTER (WHERE d.revoked_at IS NULL AND (d.until IS NULL OR d.until > now())) AS standing,
+						  count(*) FILTER (WHERE d.revoked_at IS NULL AND d.until <= now()) AS ended,
+						  count(*) FILTER (WHERE (d.noticed_at AT TIME ZONE 'UTC')::date BETWEEN $2 AND $3) AS filed
+				   FROM facematch.opt_out d GROUP BY 1, 2) o)), ''), '<p>Nobody has declined.</p>')
 		|| '<h3>Privacy notices</h3>'
 		|| coalesce(nullif(facematch.html_table('Privacy notices by port', ARRAY['Port', 'State now', 'Languages', '#Encounters in the period', '#Without a notice on record'],
 			(SELECT string_agg(facematch.html_row(facematch.html_text(coalesce(n.port, c.port)),
