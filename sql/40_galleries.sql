@@ -6,7 +6,9 @@
  * a foreign key demands that they are the gallery's, whose own foreign key
  * demands that they are the model's.  So it holds for COPY, for concurrent
  * sessions at every isolation level, and after a restore; and a model or a
- * gallery cannot be turned into another one under its references.
+ * gallery cannot be turned into another one under its references.  Of that key,
+ * PostgreSQL's own triggers guard the gallery's side; for the reference that
+ * comes in, the guard looks, once a gallery and transaction (62_guard.sql).
  */
 
 CREATE FUNCTION facematch.is_name(value text) RETURNS boolean
@@ -111,21 +113,11 @@ COMMENT ON TRIGGER gallery_10_model ON facematch.gallery IS 'fills in model_tag 
 
 ---------------------------------------------------------------- references
 
--- For a row that breaks a constraint PostgreSQL prints the row, and here that would print a template.  So a trigger looks
--- first, and says what is wrong without it; the constraint is for who gets round triggers.  Both ask this function, which
--- the planner inlines; its body is bound to pg_catalog's functions when it is created, whatever the caller's search_path.
+-- For a row that breaks a constraint PostgreSQL prints the row, and here that would print a template.  So the guard looks
+-- first (62_guard.sql), and says what is wrong without it; the constraint is for who gets round triggers.
 CREATE FUNCTION facematch.reference_fault(gallery_id bigint, subject_id uuid, retention_class text, embedding @extschema@.face_embedding,
 										  source text, quality smallint, enrolled_at timestamptz) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN CASE
-		WHEN gallery_id IS NULL THEN 'gallery_id is NULL'
-		WHEN subject_id IS NULL THEN 'subject_id is NULL'
-		WHEN embedding IS NULL THEN 'embedding is NULL'
-		WHEN retention_class IS NULL OR retention_class = '' OR retention_class <> btrim(retention_class) THEN 'retention_class is not a name'
-		WHEN source IS NULL OR source = '' OR source <> btrim(source) THEN 'source is not a name'
-		WHEN quality NOT BETWEEN 0 AND 100 THEN 'quality is outside 0 to 100'
-		WHEN enrolled_at IS NULL OR NOT isfinite(enrolled_at) THEN 'enrolled_at is not a moment'
-	END;
+	LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_reference_fault';
 COMMENT ON FUNCTION facematch.reference_fault(bigint, uuid, text, @extschema@.face_embedding, text, smallint, timestamptz) IS
 	'what makes a row of facematch.reference impossible; NULL if nothing does';
 
@@ -164,45 +156,6 @@ CREATE INDEX reference_gallery_id_idx ON facematch.reference (gallery_id);
 CREATE INDEX reference_subject_id_idx ON facematch.reference (subject_id);
 -- What will be due, in the order of a purge.
 CREATE INDEX reference_purge_after_idx ON facematch.reference (purge_after) WHERE purge_after < 'infinity';
-
-CREATE FUNCTION facematch.refuse_reference() RETURNS trigger
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RAISE check_violation USING
-		MESSAGE = 'the row is no reference: ' || facematch.reference_fault(NEW.gallery_id, NEW.subject_id, NEW.retention_class,
-			NEW.embedding, NEW.source, NEW.quality, NEW.enrolled_at),
-		HINT = 'The comments on the columns of facematch.reference say what each holds.',
-		SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'reference_is_whole';
-END
-$$;
-COMMENT ON FUNCTION facematch.refuse_reference() IS 'trigger: refuses an impossible row without printing it';
-
-CREATE TRIGGER reference_00_whole BEFORE INSERT OR UPDATE ON facematch.reference
-	FOR EACH ROW WHEN (facematch.reference_fault(NEW.gallery_id, NEW.subject_id, NEW.retention_class,
-			NEW.embedding, NEW.source, NEW.quality, NEW.enrolled_at) IS NOT NULL)
-	EXECUTE FUNCTION facematch.refuse_reference();
-COMMENT ON TRIGGER reference_00_whole ON facematch.reference IS 'refuses impossible rows without printing them';
-
-CREATE FUNCTION facematch.stamp_reference_model() RETURNS trigger
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	tag smallint := (SELECT g.model_tag FROM facematch.gallery g WHERE g.gallery_id = NEW.gallery_id);
-BEGIN
-	-- Without a gallery the foreign key refuses the row, and says it better.
-	IF tag IS NOT NULL THEN
-		NEW.embedding := @extschema@.face_with_model(NEW.embedding, tag);
-	END IF;
-	RETURN NEW;
-END
-$$;
-COMMENT ON FUNCTION facematch.stamp_reference_model() IS 'trigger: gives an untagged template the tag of its gallery''s model';
-
-CREATE TRIGGER reference_10_model BEFORE INSERT OR UPDATE OF gallery_id, embedding ON facematch.reference
-	FOR EACH ROW WHEN (@extschema@.face_model(NEW.embedding) = 0)
-	EXECUTE FUNCTION facematch.stamp_reference_model();
-COMMENT ON TRIGGER reference_10_model ON facematch.reference IS 'stamps untagged templates';
 
 ---------------------------------------------------------------- dumps
 

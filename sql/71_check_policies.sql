@@ -7,7 +7,7 @@ CREATE FUNCTION facematch.expected_triggers() RETURNS TABLE (table_name regclass
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT t.tgrelid::regclass, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-	WHERE c.relnamespace = 'facematch'::regnamespace AND NOT t.tgisinternal AND t.tgname !~ '_skipped$|_10_model$|_00_whole$'
+	WHERE c.relnamespace = 'facematch'::regnamespace AND NOT t.tgisinternal AND t.tgname !~ '_skipped$|_10_model$'
 	UNION
 	SELECT e.table_name, e.trigger_name FROM (VALUES
 		('facematch.gallery'::regclass, 'gallery_20_guard'::name), ('facematch.gallery', 'gallery_30_moved'),
@@ -54,6 +54,28 @@ BEGIN
 		   format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.table_name, e.trigger_name)
 	FROM facematch.expected_triggers() e JOIN pg_trigger g ON g.tgrelid = e.table_name AND g.tgname = e.trigger_name
 	WHERE g.tgenabled IN ('R', 'O') AND g.tgname NOT LIKE '%\_20\_place' AND g.tgname !~ '_log(_override)?$' ORDER BY 2;
+
+	-- The key of references is the guard's to check on their side, and PostgreSQL's on the galleries'.
+	RETURN QUERY
+	SELECT 'error', format('%s on %s', c.conname, g.tgrelid::regclass), 'the foreign key''s trigger is disabled',
+		   format('ALTER TABLE %s ENABLE TRIGGER %I', g.tgrelid::regclass, g.tgname)
+	FROM pg_trigger g JOIN pg_constraint c ON c.oid = g.tgconstraint JOIN pg_class r ON r.oid = g.tgrelid
+	WHERE r.relnamespace = 'facematch'::regnamespace AND g.tgisinternal AND g.tgenabled = 'D'
+	  AND NOT (c.conname = 'reference_is_of_its_gallerys_model' AND g.tgrelid = c.conrelid) ORDER BY g.tgrelid::regclass::text, g.tgname;
+
+	RETURN QUERY
+	SELECT 'notice', format('%s on %s', c.conname, g.tgrelid::regclass), 'the foreign key is checked a second time for each row, which costs as much as storing it',
+		   format('as superuser: ALTER TABLE %s DISABLE TRIGGER %I', g.tgrelid::regclass, g.tgname)
+	FROM pg_trigger g JOIN pg_constraint c ON c.oid = g.tgconstraint
+	WHERE c.conrelid = 'facematch.reference'::regclass AND c.conname = 'reference_is_of_its_gallerys_model'
+	  AND g.tgrelid = c.conrelid AND g.tgenabled <> 'D' ORDER BY g.tgname;
+
+	RETURN QUERY
+	SELECT 'error', 'facematch.reference', format('%s references are not of a gallery, or not of its model', count(*)),
+		   'delete them'
+	FROM facematch.reference r
+	WHERE NOT EXISTS (SELECT FROM facematch.gallery g WHERE (g.gallery_id, g.model_tag, g.dims) = (r.gallery_id, r.model_tag, r.dims))
+	HAVING count(*) > 0;
 
 	RETURN QUERY
 	SELECT 'error', r.table_name::text, 'row security does not hide due rows',
@@ -156,5 +178,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.check_policies() IS
-	'what weakens the guarantees in this database: triggers missing or disabled, row security off, roles and views that pass it by, grants beyond what facematch.access_right gives, replica sessions, classes without a rule, holds that keep nothing, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
+	'what weakens the guarantees in this database: triggers missing or disabled, references without their gallery, row security off, roles and views that pass it by, grants beyond what facematch.access_right gives, replica sessions, classes without a rule, holds that keep nothing, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
 REVOKE ALL ON FUNCTION facematch.check_policies() FROM PUBLIC;

@@ -12,4 +12,14 @@ ALTER TABLE facematch.audit_event
 	ADD CONSTRAINT audit_event_follows_one UNIQUE (chain, seq);
 --@ drop: FUNCTION facematch.verify_audit()
 
+-- The guard checks and stamps references, and stands in for the foreign key's triggers on their side.
+DROP TRIGGER reference_00_whole ON facematch.reference;
+DROP TRIGGER reference_10_model ON facematch.reference;
+DROP FUNCTION facematch.refuse_reference();
+DROP FUNCTION facematch.stamp_reference_model();
+
 --@ statements
+
+-- A trigger that is replaced fires in ordinary sessions only, until it is told otherwise.
+ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_30_moved;
+ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard;

@@ -58,7 +58,7 @@ facematch_retention_due(PG_FUNCTION_ARGS)
 		facts.ceiling = gallery->purge_after;
 	}
 	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
-		due = face_due(face_policy(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1))), &facts, NULL);
+		due = face_due(face_policy(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_TEXT_PP(1)), &facts, NULL);
 
 	memset(nulls, true, sizeof(nulls));
 	if (due.rule != NULL)

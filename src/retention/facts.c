@@ -6,8 +6,9 @@
  *
  * Galleries: the first row that a transaction puts into a gallery locks the
  * gallery's row FOR SHARE.  A new departure time waits for that transaction,
- * then finds its rows and moves their deadlines.  Holding the lock, the
- * transaction may remember the gallery.
+ * then finds its rows and moves their deadlines; so does who would give the
+ * gallery another model, or delete it.  Holding the lock, the transaction may
+ * remember the gallery, until it changes or deletes it itself.
  *
  * Subjects: whoever adds a template holds a share lock on the subject's bucket
  * until the transaction ends, whoever files an opt-out an exclusive one.  So of
@@ -81,15 +82,23 @@ result_time(int column)
 	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
 }
 
+static int16
+result_int2(int column)
+{
+	bool		isnull;
+
+	return DatumGetInt16(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull));
+}
+
 static void
 read_gallery(FaceGallery *gallery, bool lock)
 {
 	static FacePlan look = {
-		"SELECT g.anchor_at, g.purge_after, g.closed_at FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1",
+		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1",
 		1, {INT8OID}, NULL
 	};
 	static FacePlan hold = {
-		"SELECT g.anchor_at, g.purge_after, g.closed_at FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1"
+		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1"
 		" FOR SHARE",
 		1, {INT8OID}, NULL
 	};
@@ -101,6 +110,8 @@ read_gallery(FaceGallery *gallery, bool lock)
 	gallery->anchor = gallery->exists ? result_time(1) : DT_NOEND;
 	gallery->purge_after = gallery->exists ? result_time(2) : DT_NOEND;
 	gallery->closed = gallery->exists && !TIMESTAMP_IS_NOEND(result_time(3));
+	gallery->model_tag = gallery->exists ? result_int2(4) : 0;
+	gallery->dims = gallery->exists ? result_int2(5) : 0;
 	SPI_finish();
 }
 
@@ -120,7 +131,10 @@ remember_gallery(const FaceGallery *gallery)
 	return entry;
 }
 
-/* A gallery as it will stay until this transaction ends, if it is locked.  Good until the next call. */
+/*
+ * A gallery as it will stay until this transaction ends, if it is locked.  One
+ * that is not there cannot be locked, and may come.  Good until the next call.
+ */
 const FaceGallery *
 face_gallery(int64 gallery_id, bool lock)
 {
@@ -137,7 +151,7 @@ face_gallery(int64 gallery_id, bool lock)
 	{
 		unlocked = (FaceGallery) {.gallery_id = gallery_id};
 		read_gallery(&unlocked, lock);
-		if (!lock)
+		if (!lock || !unlocked.exists)
 			return &unlocked;
 		known = remember_gallery(&unlocked);
 	}

@@ -18,6 +18,8 @@ typedef struct FaceGallery
 	int64		gallery_id;
 	bool		exists;
 	bool		closed;
+	int16		model_tag;
+	int16		dims;
 	TimestampTz anchor;			/* DT_NOEND: none */
 	TimestampTz purge_after;
 } FaceGallery;

@@ -6,7 +6,8 @@
  *
  * Into: purge_after is computed from the row's facts; a value that came with the
  * row (a dump's, a publisher's) stays if it is nearer.  A template of a subject
- * who has opted out is refused, or left out.
+ * who has opted out is refused, or left out.  A reference must be whole, and of
+ * its gallery's model (enrol.c).
  * Changed: purge_after comes nearer or stays; to push it away is refused.  Only
  * when facts outside the row changed, and a rule says so, does it move away
  * (recompute.c), and never for a row that is due.  A held row keeps what the
@@ -18,7 +19,8 @@
  *
  * The trigger's arguments are name=column pairs: what, key, class, recorded,
  * purge (purge_after), and where the table has them subject, template, gallery,
- * verified, anchor, rule.  They are read once a statement.
+ * verified, anchor, rule; source and quality make its rows references.  They are
+ * read once a statement.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,7 +32,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -38,10 +39,12 @@
 
 #include "compat.h"
 #include "retention/declined.h"
+#include "retention/enrol.h"
 #include "retention/facts.h"
 #include "retention/policy.h"
 #include "retention/retained.h"
 #include "retention/rights.h"
+#include "retention/row.h"
 #include "retention/run.h"
 #include "retention/skip.h"
 
@@ -61,6 +64,12 @@ typedef struct Guard
 	AttrNumber	verified;
 	AttrNumber	anchor;
 	AttrNumber	rule;
+	AttrNumber	source;
+	AttrNumber	quality;
+	bool		enrols;			/* rows are references */
+	FaceEnrolment enrolment;
+	FaceRow		row;			/* the one that comes */
+	FaceRow		was;			/* and the one that it replaces */
 	FmgrInfo	key_output;
 	List	   *relids;			/* the table, then what it is a partition of */
 	FaceRights	rights;
@@ -103,7 +112,9 @@ read_argument(Guard *guard, Relation rel, const char *argument)
 		{"gallery", &guard->gallery, INT8OID},
 		{"verified", &guard->verified, TIMESTAMPTZOID},
 		{"anchor", &guard->anchor, TIMESTAMPTZOID},
-		{"rule", &guard->rule, TEXTOID}
+		{"rule", &guard->rule, TEXTOID},
+		{"source", &guard->source, TEXTOID},
+		{"quality", &guard->quality, INT2OID}
 	};
 	const char *equals = strchr(argument, '=');
 	size_t		length = equals == NULL ? 0 : equals - argument;
@@ -138,11 +149,18 @@ make_guard(FunctionCallInfo fcinfo, TriggerData *trigger)
 
 	for (int i = 0; i < trigger->tg_trigger->tgnargs; i++)
 		read_argument(guard, rel, trigger->tg_trigger->tgargs[i]);
-	if (guard->what == NULL || guard->key == 0 || guard->class == 0 || guard->recorded == 0 || guard->purge_after == 0)
+	if (guard->what == NULL || guard->key == 0 || guard->class == 0 || guard->recorded == 0 || guard->purge_after == 0 ||
+		(guard->source != 0 && (guard->gallery == 0 || guard->template == 0)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the retention trigger of \"%s\" lacks an argument", RelationGetRelationName(rel)),
 				 errhint("facematch.retain() makes the triggers.")));
+	guard->enrols = guard->source != 0;
+	guard->enrolment = (FaceEnrolment) {
+		guard->gallery, guard->subject, guard->class, guard->template, guard->source, guard->quality, guard->recorded
+	};
+	face_row_room(&guard->row, rel);
+	face_row_room(&guard->was, rel);
 	getTypeOutputInfo(SPI_gettypeid(RelationGetDescr(rel), guard->key), &output, &varlena);
 	fmgr_info_cxt(output, &guard->key_output, fcinfo->flinfo->fn_mcxt);
 	if (rel->rd_rel->relispartition)
@@ -161,58 +179,42 @@ is_replica(void)
 	return SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
 }
 
-static TimestampTz
-time_of(HeapTuple row, TupleDesc desc, AttrNumber column)
-{
-	bool		isnull = true;
-	Datum		value = column == 0 ? (Datum) 0 : heap_getattr(row, column, desc, &isnull);
-
-	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
-}
-
-static bool
-is_null(HeapTuple row, TupleDesc desc, AttrNumber column)
-{
-	return column == 0 || heap_attisnull(row, column, desc);
-}
-
-static bool
-gallery_of(const Guard *guard, HeapTuple row, TupleDesc desc, int64 *gallery_id)
-{
-	bool		isnull = true;
-	Datum		value = guard->gallery == 0 ? (Datum) 0 : heap_getattr(row, guard->gallery, desc, &isnull);
-
-	*gallery_id = isnull ? 0 : DatumGetInt64(value);
-	return !isnull;
-}
-
 static const pg_uuid_t *
-subject_of(const Guard *guard, HeapTuple row, TupleDesc desc)
+subject_of(const Guard *guard, const FaceRow *row)
 {
-	bool		isnull = true;
-	Datum		value = guard->subject == 0 ? (Datum) 0 : heap_getattr(row, guard->subject, desc, &isnull);
+	return face_row_uuid(row, guard->subject);
+}
 
-	return isnull ? NULL : DatumGetUUIDP(value);
+static bool
+in_gallery(const Guard *guard, const FaceRow *row)
+{
+	return !face_row_null(row, guard->gallery);
+}
+
+/* The gallery that an opt-out or a skipped row names; 0: none. */
+static int64
+gallery_of(const Guard *guard, const FaceRow *row)
+{
+	return face_row_number(row, guard->gallery);
 }
 
 /* What the row itself says; a time in the future would be a deadline of one's own choice. */
 static FaceFacts
-facts_of(const Guard *guard, HeapTuple row, TupleDesc desc)
+facts_of(const Guard *guard, const FaceRow *row)
 {
 	FaceFacts	facts = {.anchor = DT_NOEND, .ceiling = DT_NOEND};
 	TimestampTz now = GetCurrentTimestamp();
-	int64		gallery_id;
 
-	facts.recorded = Min(time_of(row, desc, guard->recorded), now);
-	facts.verified = time_of(row, desc, guard->verified);
+	facts.recorded = Min(face_row_time(row, guard->recorded), now);
+	facts.verified = face_row_time(row, guard->verified);
 	if (!TIMESTAMP_IS_NOEND(facts.verified))
 		facts.verified = Min(facts.verified, now);
-	facts.subject = subject_of(guard, row, desc);
+	facts.subject = subject_of(guard, row);
 	if (guard->anchor != 0)
-		facts.anchor = time_of(row, desc, guard->anchor);
-	else if (gallery_of(guard, row, desc, &gallery_id))
+		facts.anchor = face_row_time(row, guard->anchor);
+	else if (in_gallery(guard, row))
 	{
-		const FaceGallery *gallery = face_gallery(gallery_id, true);
+		const FaceGallery *gallery = face_gallery(gallery_of(guard, row), true);
 
 		facts.anchor = gallery->anchor;
 		facts.ceiling = gallery->purge_after;
@@ -221,59 +223,53 @@ facts_of(const Guard *guard, HeapTuple row, TupleDesc desc)
 }
 
 static const FacePolicy *
-policy_of(const Guard *guard, HeapTuple row, TupleDesc desc)
+policy_of(const Guard *guard, const FaceRow *row)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(row, guard->class, desc, &isnull);
-
-	return isnull ? NULL : face_policy(guard->what, TextDatumGetCString(value));
+	if (face_row_null(row, guard->class))
+		return NULL;
+	return face_policy(guard->what, DatumGetTextPP(row->values[guard->class - 1]));
 }
 
 static void
-refuse_class(const Guard *guard, Relation rel, HeapTuple row)
+refuse_class(const Guard *guard, const FaceRow *row)
 {
-	char	   *class = SPI_getvalue(row, RelationGetDescr(rel), guard->class);
+	bool		unnamed = face_row_null(row, guard->class);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-			 errmsg("no retention rule is in force for class \"%s\" and %s", class == NULL ? "NULL" : class, guard->what),
-			 errdetail("Nothing is kept in \"%s\" without a deadline.", RelationGetRelationName(rel)),
+			 errmsg("no retention rule is in force for class \"%s\" and %s",
+					unnamed ? "NULL" : TextDatumGetCString(row->values[guard->class - 1]), guard->what),
+			 errdetail("Nothing is kept in \"%s\" without a deadline.", RelationGetRelationName(row->rel)),
 			 errhint("facematch.retention_rule has the rules; a site adds its own classes and rules there.")));
 }
 
 static FaceDue
-due_of(const Guard *guard, Relation rel, HeapTuple row)
+due_of(const Guard *guard, const FaceRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	FaceFacts	facts = facts_of(guard, row, desc);
-	FaceDue		due = face_due(policy_of(guard, row, desc), &facts, NULL);
+	FaceFacts	facts = facts_of(guard, row);
+	FaceDue		due = face_due(policy_of(guard, row), &facts, NULL);
 
 	if (due.rule == NULL)
-		refuse_class(guard, rel, row);
+		refuse_class(guard, row);
 	return due;
 }
 
 static HeapTuple
-with_deadline(const Guard *guard, Relation rel, HeapTuple row, TimestampTz due, const FaceRule *rule)
+with_deadline(const Guard *guard, FaceRow *row, TimestampTz due, const FaceRule *rule)
 {
-	int			columns[2] = {guard->purge_after, guard->rule};
-	Datum		values[2] = {TimestampTzGetDatum(due), (Datum) 0};
-	bool		nulls[2] = {false, false};
-
-	if (guard->rule != 0 && rule != NULL)
-		values[1] = CStringGetTextDatum(rule->name);
-	return heap_modify_tuple_by_cols(row, RelationGetDescr(rel), guard->rule != 0 && rule != NULL ? 2 : 1, columns, values, nulls);
+	face_row_set(row, guard->purge_after, TimestampTzGetDatum(due));
+	if (guard->rule != 0)
+		face_row_set(row, guard->rule, CStringGetTextDatum(rule->name));
+	return face_row_tuple(row);
 }
 
 static bool
-is_held(const Guard *guard, Relation rel, HeapTuple row)
+is_held(Guard *guard, const FaceRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	bool		isnull;
-	Datum		key = heap_getattr(row, guard->key, desc, &isnull);
-	char	   *row_id = isnull ? "" : OutputFunctionCall((FmgrInfo *) &guard->key_output, key);
+	bool		unnamed = face_row_null(row, guard->key);
+	char	   *row_id = unnamed ? "" : OutputFunctionCall(&guard->key_output, row->values[guard->key - 1]);
 
-	return face_held(&guard->rights, guard->relids, row_id, subject_of(guard, row, desc));
+	return face_held(&guard->rights, guard->relids, row_id, subject_of(guard, row));
 }
 
 /* Whoever files an opt-out or an event of the row's subject meanwhile waits for this transaction, or it for them. */
@@ -286,76 +282,72 @@ lock_subject(const Guard *guard, const pg_uuid_t *subject)
 
 /* Whether an opt-out forbids the row's template; the subject is locked. */
 static bool
-is_declined(const Guard *guard, Relation rel, HeapTuple row)
+is_declined(const Guard *guard, const FaceRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	const pg_uuid_t *subject = subject_of(guard, row, desc);
-	int64		gallery_id;
-	bool		in_gallery = gallery_of(guard, row, desc, &gallery_id);
+	const pg_uuid_t *subject = subject_of(guard, row);
 
-	if (subject == NULL || is_null(row, desc, guard->template))
+	if (subject == NULL || face_row_null(row, guard->template))
 		return false;
 	return face_may_have_declined(guard->rights.opt_out, subject) &&
-		face_opted_out(&guard->rights, subject, in_gallery, gallery_id);
+		face_opted_out(&guard->rights, subject, in_gallery(guard, row), gallery_of(guard, row));
+}
+
+/* The row of who has opted out is left out, where that is wanted. */
+static HeapTuple
+refuse_declined(const Guard *guard, const FaceRow *row)
+{
+	if (!face_skips_opted_out())
+		ereport(ERROR,
+				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
+				 errmsg("the subject has opted out: no template of theirs can be put into \"%s\"", RelationGetRelationName(row->rel)),
+				 errhint("Use the alternative that facematch.opt_out names. To stage the others of a manifest, SET facematch.on_opt_out = skip.")));
+	face_skip(RelationGetRelid(row->rel), subject_of(guard, row), in_gallery(guard, row), gallery_of(guard, row));
+	return NULL;
 }
 
 static void
-refuse_declined(Relation rel)
+refuse_closed(const Guard *guard, const FaceRow *row)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
-			 errmsg("the subject has opted out: no template of theirs can be put into \"%s\"", RelationGetRelationName(rel)),
-			 errhint("Use the alternative that facematch.opt_out names. To stage the others of a manifest, SET facematch.on_opt_out = skip.")));
-}
-
-static void
-skip_declined(const Guard *guard, Relation rel, HeapTuple row)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	int64		gallery_id;
-	bool		in_gallery = gallery_of(guard, row, desc, &gallery_id);
-
-	face_skip(RelationGetRelid(rel), subject_of(guard, row, desc), in_gallery, gallery_id);
-}
-
-static void
-refuse_closed(const Guard *guard, Relation rel, HeapTuple row)
-{
-	int64		gallery_id;
-
-	if (gallery_of(guard, row, RelationGetDescr(rel), &gallery_id) && face_gallery(gallery_id, true)->closed)
+	if (in_gallery(guard, row) && face_gallery(gallery_of(guard, row), true)->closed)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("gallery %lld is closed", (long long) gallery_id),
+				 errmsg("gallery %lld is closed", (long long) gallery_of(guard, row)),
 				 errhint("Stage the template in another gallery.")));
 }
 
-static HeapTuple
-guard_insert(const Guard *guard, Relation rel, HeapTuple row)
+/* A replica takes what its publisher has; check_policies() lists references without their gallery. */
+static void
+enrol(const Guard *guard, FaceRow *row)
 {
-	bool		dated = !is_null(row, RelationGetDescr(rel), guard->purge_after);
-	TimestampTz given = time_of(row, RelationGetDescr(rel), guard->purge_after);
+	if (!guard->enrols)
+		return;
+	face_stamp(&guard->enrolment, row);
+	if (!is_replica())
+		face_check_member(&guard->enrolment, row);
+}
+
+static HeapTuple
+guard_insert(Guard *guard, FaceRow *row)
+{
+	bool		dated = !face_row_null(row, guard->purge_after);
+	TimestampTz given = face_row_time(row, guard->purge_after);
 	FaceDue		due;
 
-	lock_subject(guard, subject_of(guard, row, RelationGetDescr(rel)));
-	due = due_of(guard, rel, row);
+	if (guard->enrols)
+		face_check_whole(&guard->enrolment, row);
+	lock_subject(guard, subject_of(guard, row));
+	enrol(guard, row);
+	due = due_of(guard, row);
 
 	/* A row that brings its deadline comes from a dump or a publisher, and the gallery may have been closed since. */
 	if (!dated && guard->template != 0)
-		refuse_closed(guard, rel, row);
+		refuse_closed(guard, row);
 	due.due = Min(due.due, given);
-	if (is_declined(guard, rel, row))
-	{
-		/* What a hold kept of an opted-out subject is due for ever, and comes back from a dump as that. */
-		if (due.due > GetCurrentTimestamp() || !is_held(guard, rel, row))
-		{
-			if (!face_skips_opted_out())
-				refuse_declined(rel);
-			skip_declined(guard, rel, row);
-			return NULL;
-		}
-	}
-	return with_deadline(guard, rel, row, due.due, due.rule);
+
+	/* What a hold kept of an opted-out subject is due for ever, and comes back from a dump as that. */
+	if (is_declined(guard, row) && (due.due > GetCurrentTimestamp() || !is_held(guard, row)))
+		return refuse_declined(guard, row);
+	return with_deadline(guard, row, due.due, due.rule);
 }
 
 /*
@@ -372,12 +364,11 @@ settle(TimestampTz old, TimestampTz before, const FaceDue *due, bool may_lengthe
 
 /* Deadlines computed anew: NULL leaves the row alone. */
 static HeapTuple
-guard_recompute(const Guard *guard, Relation rel, const FaceRecompute *why, HeapTuple row)
+guard_recompute(const Guard *guard, const FaceRecompute *why, FaceRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	TimestampTz old = time_of(row, desc, guard->purge_after);
-	const FacePolicy *policy = policy_of(guard, row, desc);
-	FaceFacts	facts = facts_of(guard, row, desc);
+	TimestampTz old = face_row_time(row, guard->purge_after);
+	const FacePolicy *policy = policy_of(guard, row);
+	FaceFacts	facts = facts_of(guard, row);
 	FaceDue		due = face_due(policy, &facts, NULL);
 	FaceFacts	were = facts;
 	TimestampTz before;
@@ -392,12 +383,12 @@ guard_recompute(const Guard *guard, Relation rel, const FaceRecompute *why, Heap
 	}
 	were.event = why->event;
 	were.event_at = why->event_at;
-	before = face_due(policy, &were, why->new_rule).due;
-	new = settle(old, before, &due, why->rules ? why->new_rule != NULL && due.lengthened : due.rule->follows_anchor);
+	before = face_due(policy, &were, why->new_rules).due;
+	new = settle(old, before, &due, why->rules ? why->new_rules != NULL && due.lengthened : due.rule->follows_anchor);
 	if (new == old)
 		return NULL;
 	face_count_recomputed(new > old);
-	return with_deadline(guard, rel, row, new, due.rule);
+	return with_deadline(guard, row, new, due.rule);
 }
 
 static void
@@ -412,11 +403,10 @@ refuse_push(Relation rel)
 
 /* An own anchor (a gallery's departure) that moves away takes the deadline along where the rule says so. */
 static TimestampTz
-moved_deadline(const Guard *guard, Relation rel, HeapTuple was, TimestampTz old, const FaceDue *due)
+moved_deadline(const Guard *guard, const FaceRow *was, TimestampTz old, const FaceDue *due)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	FaceFacts	facts = facts_of(guard, was, desc);
-	FaceDue		before = face_due(policy_of(guard, was, desc), &facts, NULL);
+	FaceFacts	facts = facts_of(guard, was);
+	FaceDue		before = face_due(policy_of(guard, was), &facts, NULL);
 
 	return settle(old, before.due, due, due->rule->follows_anchor);
 }
@@ -430,48 +420,50 @@ refuse_held(Relation rel, const char *how)
 			 errhint("facematch.held says why and until when.")));
 }
 
-/* Whether a column changed; one that is written again with equal bytes did not. */
 static bool
-differs(HeapTuple was, HeapTuple row, TupleDesc desc, AttrNumber column)
+changes(const FaceRow *was, const FaceRow *row, AttrNumber column)
 {
-	Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
-	bool		was_null;
-	bool		isnull;
-	Datum		old = heap_getattr(was, column, desc, &was_null);
-	Datum		new = heap_getattr(row, column, desc, &isnull);
-
-	if (was_null || isnull)
-		return was_null != isnull;
-	return !datumIsEqual(old, new, attribute->attbyval, attribute->attlen);
+	return column != 0 && face_row_differs(was, row, column);
 }
 
 /* A hold names a row by its key or its subject, for what the template shows: none of them slips out under it. */
 static bool
-escapes_hold(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
+escapes_hold(Guard *guard, const FaceRow *was, const FaceRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	bool		other_template = guard->template != 0 && differs(was, row, desc, guard->template);
-	bool		other_name = differs(was, row, desc, guard->key) || (guard->subject != 0 && differs(was, row, desc, guard->subject));
+	bool		other_template = changes(was, row, guard->template);
+	bool		other_name = changes(was, row, guard->key) || changes(was, row, guard->subject);
 
 	if (!other_template && !other_name)
 		return false;
-	return is_held(guard, rel, was) && (other_template || !is_held(guard, rel, row));
+	return is_held(guard, was) && (other_template || !is_held(guard, row));
+}
+
+/* What an update may not do; a replica puts it right where it can. */
+static void
+check_update(Guard *guard, const FaceRow *was, const FaceRow *row, bool moved)
+{
+	if (face_row_time(row, guard->purge_after) > face_row_time(was, guard->purge_after))
+		refuse_push(row->rel);
+	if (moved && guard->template != 0)
+		refuse_closed(guard, row);
+	if (escapes_hold(guard, was, row))
+		refuse_held(row->rel, "changed");
 }
 
 /* Another class is another law: who changed it stands in the log. */
 static void
-log_class(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
+log_class(const Guard *guard, const FaceRow *was, const FaceRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
+	TupleDesc	desc = RelationGetDescr(row->rel);
 	struct
 	{
 		const char *name;
 		char	   *value;
 	}			said[] = {
 		{"{\"table\": ", face_qualified_name(linitial_oid(guard->relids))},
-		{", \"row\": ", SPI_getvalue(row, desc, guard->key)},
-		{", \"from\": ", SPI_getvalue(was, desc, guard->class)},
-		{", \"to\": ", SPI_getvalue(row, desc, guard->class)}
+		{", \"row\": ", SPI_getvalue(row->tuple, desc, guard->key)},
+		{", \"from\": ", SPI_getvalue(was->tuple, desc, guard->class)},
+		{", \"to\": ", SPI_getvalue(row->tuple, desc, guard->class)}
 	};
 	StringInfoData detail;
 
@@ -486,59 +478,47 @@ log_class(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
 }
 
 static HeapTuple
-guard_update(const Guard *guard, Relation rel, HeapTuple was, HeapTuple row)
+guard_update(Guard *guard, const FaceRow *was, FaceRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	const FaceRecompute *why = face_recomputing(RelationGetRelid(rel), guard->relids);
-	TimestampTz old = time_of(was, desc, guard->purge_after);
-	TimestampTz given = time_of(row, desc, guard->purge_after);
-	const pg_uuid_t *old_subject = subject_of(guard, was, desc);
-	const pg_uuid_t *subject = subject_of(guard, row, desc);
-	bool		other_subject = subject != NULL && (old_subject == NULL || memcmp(subject, old_subject, UUID_LEN) != 0);
-	bool		new_template = is_null(was, desc, guard->template) && !is_null(row, desc, guard->template);
-	bool		moved = guard->gallery != 0 && !is_null(row, desc, guard->gallery) && differs(was, row, desc, guard->gallery);
+	const FaceRecompute *why = face_recomputing(RelationGetRelid(row->rel), guard->relids);
+	TimestampTz old = face_row_time(was, guard->purge_after);
+	TimestampTz given = face_row_time(row, guard->purge_after);
+	bool		other_subject = !face_row_null(row, guard->subject) && changes(was, row, guard->subject);
+	bool		new_template = face_row_null(was, guard->template) && !face_row_null(row, guard->template);
+	bool		moved = in_gallery(guard, row) && changes(was, row, guard->gallery);
 	bool		enters = other_subject || new_template || moved;
 	FaceDue		due;
 	TimestampTz new;
 
 	if (why != NULL)
-		return guard_recompute(guard, rel, why, row);
+		return guard_recompute(guard, why, row);
+	if (guard->enrols)
+		face_check_whole(&guard->enrolment, row);
 	if (enters)
-		lock_subject(guard, subject);
+		lock_subject(guard, subject_of(guard, row));
 	if (!is_replica())
-	{
-		if (given > old)
-			refuse_push(rel);
-		if (moved && guard->template != 0)
-			refuse_closed(guard, rel, row);
-		if (escapes_hold(guard, rel, was, row))
-			refuse_held(rel, "changed");
-	}
-	due = due_of(guard, rel, row);
+		check_update(guard, was, row, moved);
+	if (moved || changes(was, row, guard->template))
+		enrol(guard, row);
+	due = due_of(guard, row);
 	new = Min(Min(due.due, given), old);
-	if (guard->anchor != 0 && given == old && due.due > old &&
-		time_of(was, desc, guard->anchor) != time_of(row, desc, guard->anchor))
-		new = moved_deadline(guard, rel, was, old, &due);
+	if (guard->anchor != 0 && given == old && due.due > old && changes(was, row, guard->anchor))
+		new = moved_deadline(guard, was, old, &due);
 
-	if (enters && is_declined(guard, rel, row))
-	{
-		if (!face_skips_opted_out())
-			refuse_declined(rel);
-		skip_declined(guard, rel, row);
-		return NULL;
-	}
-	if (!is_replica() && differs(was, row, desc, guard->class))
-		log_class(guard, rel, was, row);
-	return with_deadline(guard, rel, row, new, due.rule);
+	if (enters && is_declined(guard, row))
+		return refuse_declined(guard, row);
+	if (!is_replica() && changes(was, row, guard->class))
+		log_class(guard, was, row);
+	return with_deadline(guard, row, new, due.rule);
 }
 
 static HeapTuple
-guard_delete(const Guard *guard, Relation rel, HeapTuple row)
+guard_delete(Guard *guard, const FaceRow *row)
 {
-	if (!is_held(guard, rel, row))
-		return row;
+	if (!is_held(guard, row))
+		return row->tuple;
 	if (!is_replica())
-		refuse_held(rel, "deleted");
+		refuse_held(row->rel, "deleted");
 	return NULL;
 }
 
@@ -547,22 +527,25 @@ facematch_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Guard	   *guard = fcinfo->flinfo->fn_extra;
-	Relation	rel;
 	HeapTuple	result;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("facematch.guard must be fired before each row")));
-	rel = trigger->tg_relation;
 	if (guard == NULL)
 		guard = make_guard(fcinfo, trigger);
 
-	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		result = guard_insert(guard, rel, trigger->tg_trigtuple);
-	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		result = guard_update(guard, rel, trigger->tg_trigtuple, trigger->tg_newtuple);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		face_row_read(&guard->was, trigger->tg_relation, trigger->tg_trigtuple);
+		face_row_read(&guard->row, trigger->tg_relation, trigger->tg_newtuple);
+		result = guard_update(guard, &guard->was, &guard->row);
+	}
 	else
-		result = guard_delete(guard, rel, trigger->tg_trigtuple);
+	{
+		face_row_read(&guard->row, trigger->tg_relation, trigger->tg_trigtuple);
+		result = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? guard_insert(guard, &guard->row) : guard_delete(guard, &guard->row);
+	}
 	return PointerGetDatum(result);
 }

@@ -19,6 +19,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -51,7 +52,9 @@ enum
 	RULE_VALID_FROM,
 	RULE_VALID_TO,
 	RULE_FOLLOWS,
-	RULE_LENGTHENS
+	RULE_LENGTHENS,
+	RULE_XMIN,
+	RULE_CMIN
 };
 
 static void
@@ -149,6 +152,8 @@ read_rule(FaceRule *rule, HeapTuple row)
 	rule->latest = flag_field(row, RULE_LATEST);
 	rule->follows_anchor = flag_field(row, RULE_FOLLOWS);
 	rule->lengthens = flag_field(row, RULE_LENGTHENS);
+	rule->written_by.xid = DatumGetTransactionId(field(row, RULE_XMIN, &isnull));
+	rule->written_by.cid = DatumGetCommandId(field(row, RULE_CMIN, &isnull));
 	rule->has_fallback = anchor != NULL;
 	if (anchor != NULL)
 		set_term(&rule->fallback, anchor, DatumGetIntervalP(field(row, RULE_FALLBACK_KEEP, &isnull)));
@@ -182,7 +187,7 @@ load_policies(void)
 {
 	static FacePlan read = {
 		"SELECT r.name, r.retention_class, r.what, r.anchors, r.keep, r.take OPERATOR(pg_catalog.=) 'latest',"
-		" r.fallback_anchor, r.fallback_keep, r.valid_from, r.valid_to, r.follows_anchor, r.lengthens"
+		" r.fallback_anchor, r.fallback_keep, r.valid_from, r.valid_to, r.follows_anchor, r.lengthens, r.xmin, r.cmin"
 		" FROM facematch.retention_rule r"
 		" ORDER BY r.what COLLATE pg_catalog.\"C\", r.retention_class COLLATE pg_catalog.\"C\", r.valid_from,"
 		" r.name COLLATE pg_catalog.\"C\"", 0, {0}, NULL
@@ -219,15 +224,23 @@ load_policies(void)
 	PG_END_TRY();
 }
 
+static bool
+is_text(const char *name, const text *value)
+{
+	size_t		length = VARSIZE_ANY_EXHDR(value);
+
+	return strlen(name) == length && memcmp(name, VARDATA_ANY(value), length) == 0;
+}
+
 /* The rules of a class for a kind of row, or NULL.  Good until the next statement. */
 const FacePolicy *
-face_policy(const char *what, const char *class)
+face_policy(const char *what, const text *class)
 {
 	if (!policies_valid)
 		load_policies();
 	for (int i = 0; i < npolicies; i++)
 	{
-		if (strcmp(policies[i].class, class) == 0 && strcmp(policies[i].what, what) == 0)
+		if (is_text(policies[i].class, class) && strcmp(policies[i].what, what) == 0)
 			return &policies[i];
 	}
 	return NULL;
@@ -282,8 +295,14 @@ anchor_time(const FaceTerm *term, const FaceFacts *facts)
 static TimestampTz
 add_interval(TimestampTz start, const Interval *keep)
 {
+	TimestampTz sum;
+
 	if (TIMESTAMP_NOT_FINITE(start))
 		return start;
+	/* Without months no calendar is needed; what leaves the range is PostgreSQL's to say. */
+	if (keep->month == 0 && !pg_add_s64_overflow(start, keep->time, &sum) &&
+		!pg_add_s64_overflow(sum, keep->day * USECS_PER_DAY, &sum) && IS_VALID_TIMESTAMP(sum))
+		return sum;
 	return DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(start), IntervalPGetDatum(keep)));
 }
 
@@ -326,9 +345,16 @@ rule_due(const FaceRule *rule, const FaceFacts *facts)
 	return due;
 }
 
+/* Whether a rule is to be left out. */
+static bool
+is_without(const FaceRule *rule, const FaceCommand *without)
+{
+	return without != NULL && rule->written_by.xid == without->xid && rule->written_by.cid == without->cid;
+}
+
 /* The rule in force when the row was recorded: of several the newest, and before all of them the first. */
 static int
-first_rule(const FacePolicy *policy, TimestampTz recorded, const char *without)
+first_rule(const FacePolicy *policy, TimestampTz recorded, const FaceCommand *without)
 {
 	int			found = -1;
 
@@ -336,7 +362,7 @@ first_rule(const FacePolicy *policy, TimestampTz recorded, const char *without)
 	{
 		const FaceRule *rule = &policy->rules[i];
 
-		if (without != NULL && strcmp(rule->name, without) == 0)
+		if (is_without(rule, without))
 			continue;
 		if (rule->valid_from <= recorded && recorded < rule->valid_to)
 			found = i;
@@ -347,11 +373,11 @@ first_rule(const FacePolicy *policy, TimestampTz recorded, const char *without)
 }
 
 /*
- * The deadline of a row; "without" names a rule to leave out, or is NULL.
- * Where there is no rule, due.rule is NULL.
+ * The deadline of a row; "without" is a command whose rules are left out, or
+ * NULL.  Where there is no rule, due.rule is NULL.
  */
 FaceDue
-face_due(const FacePolicy *policy, const FaceFacts *facts, const char *without)
+face_due(const FacePolicy *policy, const FaceFacts *facts, const FaceCommand *without)
 {
 	FaceDue		due = {.due = DT_NOEND};
 	int			first = policy == NULL ? -1 : first_rule(policy, facts->recorded, without);
@@ -364,7 +390,7 @@ face_due(const FacePolicy *policy, const FaceFacts *facts, const char *without)
 		const FaceRule *rule = &policy->rules[i];
 		FaceDue		then;
 
-		if (rule->valid_from <= facts->recorded || (without != NULL && strcmp(rule->name, without) == 0))
+		if (rule->valid_from <= facts->recorded || is_without(rule, without))
 			continue;
 		then = rule_due(rule, facts);
 		then.due = Max(then.due, rule->valid_from);

@@ -29,9 +29,17 @@ typedef struct FaceTerm
 	Interval	keep;
 } FaceTerm;
 
+/* The command that inserted a rule or changed it. */
+typedef struct FaceCommand
+{
+	TransactionId xid;
+	CommandId	cid;
+} FaceCommand;
+
 typedef struct FaceRule
 {
 	char	   *name;
+	FaceCommand written_by;
 	char	   *class;
 	char	   *what;
 	TimestampTz valid_from;
@@ -77,8 +85,8 @@ typedef struct FaceDue
 	bool		capped;			/* the gallery goes first */
 } FaceDue;
 
-extern const FacePolicy *face_policy(const char *what, const char *class);
-extern FaceDue face_due(const FacePolicy *policy, const FaceFacts *facts, const char *without);
+extern const FacePolicy *face_policy(const char *what, const text *class);
+extern FaceDue face_due(const FacePolicy *policy, const FaceFacts *facts, const FaceCommand *without);
 extern bool face_event_matters(const char *event);
 extern void face_forget_policies(void);
 

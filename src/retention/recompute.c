@@ -80,17 +80,20 @@ log_lengthening(const FaceRetained *table, const FaceRecompute *why, const char 
 	face_write_audit("deadline_lengthened", detail.data);
 }
 
-/* After a gallery's anchor or deadline has changed. */
+/* After a gallery has changed or gone: nothing that this transaction remembers of it holds any more. */
 Datum
 facematch_gallery_moved(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = after_row(fcinfo);
 	Relation	rel = trigger->tg_relation;
 	bool		isnull;
-	Datum		gallery_id = column_value(rel, trigger->tg_newtuple, "gallery_id", &isnull);
+	Datum		gallery_id;
 	ListCell   *cell;
 
 	face_forget_facts();
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		return PointerGetDatum(NULL);
+	gallery_id = column_value(rel, trigger->tg_newtuple, "gallery_id", &isnull);
 	if (column_time(rel, trigger->tg_trigtuple, "anchor_at") == column_time(rel, trigger->tg_newtuple, "anchor_at") &&
 		column_time(rel, trigger->tg_trigtuple, "purge_after") == column_time(rel, trigger->tg_newtuple, "purge_after"))
 		return PointerGetDatum(NULL);
@@ -116,13 +119,14 @@ apply_rule(Relation rel, HeapTuple row, bool takes_effect)
 	bool		isnull;
 	Datum		class = column_value(rel, row, "retention_class", &isnull);
 	char	   *what = TextDatumGetCString(column_value(rel, row, "what", &isnull));
-	char	   *name = TextDatumGetCString(column_value(rel, row, "name", &isnull));
+	/* Rules that come in one statement take force together. */
+	FaceCommand command = {HeapTupleHeaderGetXmin(row->t_data), HeapTupleHeaderGetRawCommandId(row->t_data)};
 	ListCell   *cell;
 
 	foreach(cell, face_retained_tables())
 	{
 		const FaceRetained *table = lfirst(cell);
-		FaceRecompute why = {.rules = true, .new_rule = takes_effect ? name : NULL};
+		FaceRecompute why = {.rules = true, .new_rules = takes_effect ? &command : NULL};
 
 		if (strcmp(table->what, what) != 0)
 			continue;

@@ -14,6 +14,8 @@
 #include "nodes/pg_list.h"
 #include "utils/uuid.h"
 
+#include "retention/policy.h"
+
 /* A row of facematch.retained.  Columns that the table has not are NULL. */
 typedef struct FaceRetained
 {
@@ -32,7 +34,7 @@ typedef struct FaceRecompute
 {
 	Oid			relid;			/* the table under recomputation */
 	bool		rules;			/* rules changed; else an anchor did */
-	const char *new_rule;		/* the one that may move deadlines away, or NULL */
+	const FaceCommand *new_rules;	/* whose rules may move deadlines away, or NULL */
 	bool		gallery;		/* the anchor is the gallery's: as it was */
 	TimestampTz anchor;
 	TimestampTz ceiling;
