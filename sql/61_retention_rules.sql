@@ -65,7 +65,7 @@ COMMENT ON COLUMN facematch.retention_rule.fallback_anchor IS 'what to count fro
 COMMENT ON COLUMN facematch.retention_rule.fallback_keep IS 'how long after the fallback anchor';
 COMMENT ON COLUMN facematch.retention_rule.notice_before IS 'how long before the deadline facematch.due_soon() lists the row, where the law demands advance notice';
 COMMENT ON COLUMN facematch.retention_rule.follows_anchor IS 'whether an anchor that moves away (a delayed departure) takes the deadline of rows that are not due along; logged';
-COMMENT ON COLUMN facematch.retention_rule.lengthens IS 'whether the rule applies to rows that exist even where it is longer; logged. Of several such rules for the same rows, give each a statement of its own. Without it, only rows recorded from valid_from on are kept longer';
+COMMENT ON COLUMN facematch.retention_rule.lengthens IS 'whether the rule applies to rows that exist even where it is longer; logged. Rules that come in one statement take force together. Without it, only rows recorded from valid_from on are kept longer';
 COMMENT ON COLUMN facematch.retention_rule.citation IS 'the law or notice that says so';
 COMMENT ON COLUMN facematch.retention_rule.valid_from IS 'from when it applies; rows that exist then and would be kept longer come nearer at that moment';
 COMMENT ON COLUMN facematch.retention_rule.valid_to IS 'until when rows that are recorded fall under it';

@@ -3,6 +3,7 @@
 A row is what the database must have: its deadline, whether its template is there, what holds it.  The functions take the
 same events as the database; `visible`, `matchable` and `kept` are what it must then show.
 """
+import copy
 from datetime import datetime, timedelta, timezone
 
 NEVER = datetime.max.replace(tzinfo=timezone.utc)
@@ -42,23 +43,35 @@ class Row:
 
 class Model:
     def __init__(self, rules):
-        self.rules = list(rules)
+        self.rules, self.sorted = list(rules), {}
         self.galleries, self.references, self.encounters = {}, {}, {}
         self.opt_outs, self.holds, self.events = {}, {}, {}
         self.anchors = {}
 
+    def copy(self):
+        """The model as it is, to come back to after a rollback."""
+        other = copy.copy(self)
+        other.rules, other.sorted, other.anchors = [copy.copy(r) for r in self.rules], {}, dict(self.anchors)
+        for name in ('galleries', 'references', 'encounters', 'opt_outs', 'holds', 'events'):
+            setattr(other, name, {k: copy.copy(v) for k, v in getattr(self, name).items()})
+        return other
+
     # ------------------------------------------------------------ deadlines
+
+    def rules_of(self, cls, what):
+        """The rules of a class and kind of row, in order of their dates."""
+        if (cls, what) not in self.sorted:
+            self.sorted[cls, what] = sorted((r for r in self.rules if (r.cls, r.what) == (cls, what)), key=lambda r: (r.since, r.name))
+        return self.sorted[cls, what]
 
     def facts(self, row):
         facts = {'recorded': row.recorded, 'verification': row.verified, 'gallery_anchor': self.anchors.get(row.gallery)}
         facts.update(self.events.get(row.subject, {}))
         return facts
 
-    def by_rules(self, row, facts=None, ceiling=None, rules=None):
+    def by_rules(self, row):
         """(deadline, the rule that gives it, whether a later rule made it longer)"""
-        facts = facts or self.facts(row)
-        rules = sorted((r for r in (self.rules if rules is None else rules) if (r.cls, r.what) == (row.cls, row.what)),
-                       key=lambda r: (r.since, r.name))
+        facts, rules = self.facts(row), self.rules_of(row.cls, row.what)
         at_recording = [r for r in rules if r.since <= row.recorded < r.until]
         first = at_recording[-1] if at_recording else next((r for r in rules if r.since > row.recorded), None)
         if first is None:
@@ -73,14 +86,13 @@ class Model:
                 due, rule = then, later
             elif then > due and later.lengthens:
                 due, rule, longer = then, later, True
-        if ceiling is None and row.what != 'gallery' and row.gallery in self.galleries:
-            ceiling = self.galleries[row.gallery].due
-        return min(due, ceiling or NEVER), rule, longer
+        ceiling = self.galleries[row.gallery].due if row.what != 'gallery' and row.gallery in self.galleries else NEVER
+        return min(due, ceiling), rule, longer
 
-    def settle(self, row, before, now, may_lengthen=None):
-        """Nearer always; farther only where that is allowed, the row is not due, and nothing else had brought it nearer."""
+    def settle(self, row, before, now, cause='event'):
+        """Nearer always; farther only where the cause allows it, the row is not due, and nothing else had brought it nearer."""
         due, rule, longer = self.by_rules(row)
-        allowed = rule.follows if may_lengthen is None else longer
+        allowed = {'event': rule.follows, 'new rule': longer, 'rule ended': False}[cause]
         if due < row.due or (allowed and row.due >= before and row.due > now):
             row.due = due
 
@@ -126,16 +138,29 @@ class Model:
 
     def happen(self, subject, event, at, now):
         mine = [(r, self.by_rules(r)[0]) for r in self.rows() if r.subject == subject]
-        events = self.events.setdefault(subject, {})
-        events[event] = max(at, events.get(event, LONG_AGO))
+        events = self.events.get(subject, {})
+        self.events[subject] = {**events, event: max(at, events.get(event, LONG_AGO))}
         for row, was in mine:
             self.settle(row, was, now)
 
-    def add_rule(self, rule, now):
-        concerned = [(r, self.by_rules(r)[0]) for r in self.rows() if (r.cls, r.what) == (rule.cls, rule.what)]
-        self.rules.append(rule)
-        for row, was in concerned:
-            self.settle(row, was, now, may_lengthen=True)
+    def change_rules(self, change, concerned, now, cause):
+        """Rules of the classes and kinds of row concerned come, or go, together."""
+        rows = [(r, self.by_rules(r)[0]) for r in self.rows() if (r.cls, r.what) in concerned]
+        change()
+        self.sorted = {}
+        for row, was in rows:
+            self.settle(row, was, now, cause)
+
+    def add_rules(self, rules, now):
+        self.change_rules(lambda: self.rules.extend(rules), {(r.cls, r.what) for r in rules}, now, 'new rule')
+
+    def end_rule(self, rule, now):
+        """Rows recorded from now on fall under another one; what is there keeps its deadline, or comes nearer."""
+        self.change_rules(lambda: setattr(rule, 'until', now), {(rule.cls, rule.what)}, now, 'rule ended')
+
+    def withdraw_rule(self, rule, now):
+        """A rule that was to come does not: what it had brought nearer stays there."""
+        self.change_rules(lambda: self.rules.remove(rule), {(rule.cls, rule.what)}, now, 'rule ended')
 
     def encounter(self, gallery, probe, named, now):
         """(outcome, reference): what record_encounter() must decide; templates of different subjects never match."""
