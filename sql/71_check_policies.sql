@@ -19,6 +19,8 @@ AS $$
 		('facematch.retention_rule', 'retention_rule_10_check'), ('facematch.retention_rule', 'retention_rule_20_changed'),
 		('facematch.retention_rule', 'retention_rule_30_truncate'), ('facematch.anchor_event', 'anchor_event_20_happened'),
 		('facematch.audit_event', 'audit_event_10_is_a_record'), ('facematch.audit_event', 'audit_event_20_is_a_record'),
+		('facematch.photograph', 'photograph_10_guard'), ('facematch.photograph', 'photograph_20_doom'), ('facematch.photograph', 'photograph_30_truncate'),
+		('facematch.encounter', 'encounter_70_photographs'), ('facematch.reference', 'reference_70_photographs'),
 		('facematch.purge_receipt', 'purge_receipt_30_log'), ('facematch.opt_out', 'opt_out_40_log'), ('facematch.hold', 'hold_40_log'),
 		('facematch.retention_rule', 'retention_rule_40_log'), ('facematch.retention_class', 'retention_class_20_log'),
 		('facematch.exemption', 'exemption_10_log'), ('facematch.exempt_subject', 'exempt_subject_10_log'), ('facematch.model', 'model_10_log'),
@@ -167,6 +169,23 @@ BEGIN
 	END LOOP;
 
 	RETURN QUERY SELECT * FROM facematch.access_findings();
+
+	RETURN QUERY
+	SELECT 'warning', 'server log', CASE WHEN current_setting('facematch.redact_log', true) = 'off' THEN 'facematch.redact_log is off: templates in statements reach the log'
+										 ELSE 'the library is loaded by the first statement that needs it: templates in what comes before reach the log' END,
+		   CASE WHEN current_setting('facematch.redact_log', true) = 'off' THEN 'set it on'
+				ELSE 'put facematch last in shared_preload_libraries, or in session_preload_libraries' END
+	WHERE current_setting('facematch.redact_log', true) = 'off'
+	   OR NOT 'facematch' = ANY (string_to_array(translate(current_setting('shared_preload_libraries') || ',' || current_setting('session_preload_libraries'), ' "', ''), ','));
+
+	RETURN QUERY
+	SELECT 'warning', 'shared_preload_libraries', 'pg_stat_statements comes after facematch: it stores utility statements with the templates in them', 'put facematch last'
+	WHERE translate(current_setting('shared_preload_libraries'), ' "', '') ~ '(^|,)facematch,(.*,)?pg_stat_statements(,|$)';
+
+	RETURN QUERY
+	SELECT 'error', 'photographs', format('%s keys wait to be destroyed, the oldest for %s', count(*), date_trunc('second', clock_timestamp() - min(d.doomed_at))),
+		   'CALL facematch.purge(), with facematch.key_directory set'
+	FROM facematch.doomed_key d HAVING min(d.doomed_at) < clock_timestamp() - interval '1 hour';
 
 	IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
 		RETURN QUERY SELECT 'notice', 'purge', 'pg_cron is not installed in this database: nothing here calls the purge',

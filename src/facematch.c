@@ -13,6 +13,7 @@
 #include "index/settings.h"
 #include "lib/stringinfo.h"
 #include "retention/facts.h"
+#include "retention/keystore.h"
 #include "retention/redact.h"
 #include "retention/skip.h"
 #include "simd/simd.h"
@@ -97,6 +98,7 @@ _PG_init(void)
 	face_skip_init();
 	face_explain_init();
 	face_redact_init();
+	face_keystore_init();
 
 	MarkGUCPrefixReserved("facematch");
 }

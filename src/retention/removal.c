@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -284,6 +285,23 @@ galleries_last(const ListCell *a, const ListCell *b)
 	return (int) is_gallery(lfirst(a)) - (int) is_gallery(lfirst(b));
 }
 
+/* The keys of the photographs that went: once that is committed, for a key does not come back. */
+static void
+destroy_keys(void)
+{
+	Oid			photograph = get_relname_relid("photograph", get_namespace_oid("facematch", false));
+
+	/* Version 0.1.0's tables know none. */
+	if (!OidIsValid(photograph))
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT facematch.destroy_keys()", 0, NULL, NULL, face_owner(photograph));
+	SPI_finish();
+	PopActiveSnapshot();
+	SPI_commit();
+}
+
 /* facematch.purge(batch) */
 Datum
 facematch_purge(PG_FUNCTION_ARGS)
@@ -327,6 +345,8 @@ facematch_purge(PG_FUNCTION_ARGS)
 			}
 		}
 	}
+	if (commits)
+		destroy_keys();
 	SPI_finish();
 	PG_RETURN_VOID();
 }
