@@ -1,0 +1,154 @@
+# No template in the server's log, in any of its formats, nor in what the statistics keep: after a day's story with
+# everything logged and errors provoked, all files of log and statistics are searched for every template.
+use strict;
+use warnings;
+
+use Bytes;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $dims = 512;
+my $faces = $ENV{FACES_DIR} // '';
+my $real = -r "$faces/mobilefacenet_512.f16";
+note $real ? 'with the real faces' : 'SKIP of the real faces: they are not here (FACES_DIR), random templates instead';
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+my $pgss = -e `pg_config --pkglibdir` =~ s/\n//r . '/pg_stat_statements.so';
+my $libraries = $pgss ? 'pg_stat_statements, auto_explain, facematch' : 'auto_explain, facematch';
+$node->append_conf('postgresql.conf', qq{
+fsync = off
+shared_preload_libraries = '$libraries'
+logging_collector = on
+log_directory = 'log'
+log_destination = 'stderr,csvlog,jsonlog'
+log_statement = all
+log_min_duration_statement = 0
+log_rotation_size = 0
+log_min_error_statement = notice
+log_parameter_max_length = -1
+log_parameter_max_length_on_error = -1
+log_error_verbosity = verbose
+auto_explain.log_min_duration = 0
+auto_explain.log_verbose = on
+});
+$node->start;
+
+sub sql { return $node->safe_psql('postgres', @_); }
+
+# Runs what may fail, with all that psql can do.
+sub try { my ($ret, $out, $err) = $node->psql('postgres', $_[0]); return $err; }
+
+sql('CREATE EXTENSION facematch CASCADE');
+sql('CREATE EXTENSION pg_stat_statements') if $pgss;
+if ($real)
+{
+	my $copy = $node->basedir . '/faces.copy';
+	system("/usr/bin/python3 '$faces/to_copy.py' mobilefacenet_512 >'$copy'") == 0 or die;
+	sql('CREATE TABLE faces (row_id int, subject int, ordinal int, embedding face_embedding(512,1))');
+	$node->command_ok([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "\\copy faces FROM '$copy'" ], 'the faces');
+	unlink $copy;
+}
+else
+{
+	sql("CREATE TABLE faces AS SELECT n AS row_id, n / 2 AS subject, n % 2 AS ordinal,
+		(SELECT face_with_model(array_agg(random() - 0.5)::real[]::face_embedding, 1) FROM generate_series(1, $dims + 0 * n)) AS embedding FROM generate_series(0, 399) n");
+}
+
+# The story of a day, as it stands.
+my @story = map { "$faces/../acceptance/$_.sql" } qw(gate_day_1_matching gate_day_2_rights);
+SKIP:
+{
+	skip 'SKIP: no stories beside the faces', 1 unless $real && -r $story[0] && -r $story[1];
+	$node->command_ok([ 'psql', '-Xq', '-d', $node->connstr('postgres'), map { ('-f', $_) } @story ], 'the story of a day');
+}
+sql(q{INSERT INTO facematch.model (name, tag, dims) VALUES ('mobilefacenet', 1, 512) ON CONFLICT DO NOTHING;
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('late', 'flight', 'mobilefacenet', 0.42, now() + interval '1 hour')});
+
+# Templates as literals, in every way to write them, some with errors; each template is used once.
+my @used = split /\n/, sql('SELECT embedding::text FROM faces ORDER BY row_id LIMIT 24');
+my $next = 0;
+sub face { return $used[ $next++ % @used ]; }
+sub numbers { my ($list) = face() =~ /\[(.*)\]/; return $list; }
+my $subject = "'00000000-0000-0000-0000-000000000001'";
+my $columns = '(gallery_id, subject_id, retention_class, embedding, source)';
+my $gallery = "(SELECT gallery_id FROM facematch.gallery WHERE name = 'late')";
+sql("INSERT INTO facematch.reference $columns VALUES ($gallery, $subject, 'us_citizen', '" . face() . "', 's')");
+sql("SET auto_explain.log_nested_statements = on; SELECT count(*) FROM facematch.identify('" . face() . "', 'late')");
+sql('SELECT count(*) FROM facematch.identify(ARRAY[' . numbers() . "]::face_embedding, 'late')");
+sql("SELECT count(*) FROM facematch.identify('{" . numbers() . "}'::real[]::face_embedding, 'late')");
+sql("EXPLAIN (ANALYZE, FORMAT $_) SELECT * FROM faces ORDER BY embedding <=> '" . face() . "' LIMIT 1") foreach qw(text json xml yaml);
+sql("SET auto_explain.log_format = $_; SELECT count(*) FROM faces WHERE face_match(embedding, '" . face() . "', 0.9)") foreach qw(json xml yaml);
+sql("PREPARE p AS SELECT count(*) FROM faces WHERE embedding = \$1; EXECUTE p('" . face() . "')");
+sql("CREATE TABLE copied AS SELECT '" . face() . "'::face_embedding AS e; DROP TABLE copied");
+sql("DO \$x\$ BEGIN PERFORM '" . face() . "'::face_embedding; END \$x\$");
+sql("BEGIN; DECLARE c CURSOR FOR SELECT * FROM faces ORDER BY embedding <-> '" . face() . "'; FETCH 1 FROM c; COMMIT");
+sql("CREATE VIEW seen AS SELECT face_similarity(embedding, '" . face() . "') FROM faces; DROP VIEW seen");
+sql("SELECT encode(face_send('" . face() . "'::face_embedding), 'hex') IS NULL") if sql("SELECT to_regproc('face_send') IS NOT NULL") eq 't';
+my @errors = (
+	"INSERT INTO facematch.reference $columns VALUES ($gallery, $subject, 'nobody', '" . face() . "', 's')",
+	"INSERT INTO facematch.reference $columns VALUES ($gallery, $subject, NULL, '" . face() . "', 's')",
+	"SELECT '" . face() . "x'::face_embedding", "SELECT '" . face() . "'::face_embedding(3)", "SELECT '" . face() . "'::integer", "SELECT ARRAY[" . numbers() . "]::text::json",
+	"SELECT 1/0, '" . face() . "'::face_embedding", "SELECT '" . face() . "'::face_embedding <=> '[1,2]'", "SELEC '" . face() . "'",
+	"DO \$x\$ BEGIN RAISE WARNING 'seen %', '" . face() . "'; END \$x\$", "DO \$x\$ BEGIN EXECUTE 'SELECT ''" . face() . "''::face_embedding / 0'; END \$x\$",
+	"CREATE TEMP TABLE odd (e face_embedding CHECK (face_dims(e) < 5)); INSERT INTO odd VALUES ('" . face() . "')",
+	"CREATE TEMP TABLE odd (e face_embedding(512,1), n int); COPY odd FROM stdin;\n" . face() . "\tx\n\\.\n",
+	"CREATE TEMP TABLE odd (e face_embedding(2)); COPY odd FROM stdin;\n" . face() . "\n\\.\n",
+	"CREATE TEMP TABLE odd (e real[], UNIQUE (e)); INSERT INTO odd SELECT ARRAY[" . numbers() . "] FROM generate_series(1, 2)");
+isnt(try($_), '', 'an error: ' . facts($_)) foreach @errors;
+sub facts { return substr($_[0], 0, 40) =~ s/\n/ /gr; }
+
+# Bind parameters, logged with the statement and with its error.
+$node->command_ok([ 'pgbench', '-n', '-M', 'prepared', '-t', '1', '-d', $node->connstr('postgres'), '-D', 'e=' . face(), '-f', bench("SELECT :e::face_embedding <=> :e::face_embedding") ], 'parameters');
+$node->command_fails([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-d', $node->connstr('postgres'), '-D', 'e=' . face(), '-f', bench("SELECT :e::face_embedding(3)") ], 'parameters with an error');
+sub bench { my $file = $node->basedir . '/bench.sql'; append_to_file($file, "$_[0];\n"); my $copy = "$file." . ++$next; rename $file, $copy; return $copy; }
+
+# What a neighbour sees of a running statement.
+my $running = face();
+my $session = $node->background_psql('postgres', on_error_stop => 0);
+$session->query("SELECT count(*) FROM faces WHERE embedding <=> '$running' > 3");
+my $activity = sql("SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) FROM faces WHERE embedding <=>%'");
+like($activity, qr/<=> '/, 'pg_stat_activity shows the statement');
+unlike($activity, qr/\d\.\d+,/, 'without the template');
+$session->quit;
+
+sql('ANALYZE');
+my @templates = split /\n/, sql('SELECT embedding::text FROM faces WHERE row_id % 5 = 0 OR row_id < 50');
+my $kept = $pgss ? sql('SELECT string_agg(query, chr(10)) FROM pg_stat_statements') : '';
+my $statistics = sql('SELECT string_agg(s::text, chr(10)) FROM pg_statistic s');
+$node->stop;
+
+# A template is known by any eight numbers in a row: of its text, which other formats may space, quote or cut off.
+my %pieces;
+foreach my $template (@templates)
+{
+	my @numbers = $template =~ /-?\d+(?:\.\d+)?(?:e[-+]?\d+)?/gi;
+	shift @numbers if $template =~ /^\d+:/;
+	$pieces{ join ',', @numbers[ $_ .. $_ + 3 ] } = 1 foreach map { $_ * 4 } 0 .. $#numbers / 4 - 1;
+}
+# All runs of four numbers in a text, whatever is between them.
+sub leaks
+{
+	my ($text) = @_;
+	my @numbers = $text =~ /(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)/gi;
+	return scalar grep { $pieces{ join ',', @numbers[ $_ .. $_ + 3 ] } } 0 .. $#numbers - 3;
+}
+ok(leaks("as $templates[0] says") > 100 && leaks($templates[-1] =~ s/,/' , '/gr) > 100, 'the search finds templates where there are some');
+my @logs = grep { -s $_ } glob $node->data_dir . '/log/*';
+is(scalar(grep { /\.(log|csv|json)$/ } @logs), 3, 'a log in three formats') or diag("@logs");
+foreach my $file (@logs, glob($node->data_dir . '/pg_stat/*'), glob($node->data_dir . '/pg_stat_tmp/*'))
+{
+	my $text = slurp_file($file);
+	my ($name) = $file =~ m{([^/]*)$};
+	is(leaks($text), 0, "no template in $name");
+	if ($file =~ m{/log/})
+	{
+		cmp_ok(() = $text =~ /<\d+ numbers>/g, '>', 40, "but where they were, in $name");
+		like($text, qr/Query Text/, "auto_explain's plans, too");
+		like($text, qr/division by zero/, 'and the errors');
+	}
+}
+is(leaks($kept), 0, 'no template in pg_stat_statements');
+is(leaks($statistics), 0, 'none in pg_statistic');
+done_testing();
