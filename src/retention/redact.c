@@ -10,7 +10,7 @@
  * hint, context and internal query, and in the statement that is logged beside
  * it.  A client that is sent the same message reads the same text.
  *
- * Utility statements (CREATE TABLE AS, EXPLAIN, DECLARE CURSOR, CALL, DO) are
+ * Utility statements of clients (CREATE TABLE AS, EXPLAIN, DECLARE CURSOR, DO) are
  * stored by pg_stat_statements as they were written, where it takes the
  * constants out of others.  So their text is replaced before it is stored, as
  * long as it was, for the places in it that others have noted.  And what
@@ -44,11 +44,7 @@ static emit_log_hook_type next_emit_log = NULL;
 static post_parse_analyze_hook_type next_post_parse_analyze = NULL;
 static ProcessUtility_hook_type next_process_utility = NULL;
 
-/*
- * A copy of a text without templates, or NULL if there is none to take out.
- * Within error handling nothing may fail: without memory, what could have been
- * a template is not repeated at all.
- */
+/* A copy of a text without templates; NULL: there is none to take out, or no memory for it. */
 static char *
 redacted(const char *text, MemoryContext memory)
 {
@@ -58,19 +54,22 @@ redacted(const char *text, MemoryContext memory)
 	if (text == NULL || !face_find_stretch(text, &found))
 		return NULL;
 	copy = MemoryContextAllocExtended(memory, strlen(text) + 1, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
-	if (copy == NULL)
-		return "<redacted: out of memory>";
-	face_redact(text, copy);
+	if (copy != NULL)
+		face_redact(text, copy);
 	return copy;
 }
 
+/* Within error handling nothing may fail: without memory, the text ends where the template begins. */
 static void
 redact_field(char **field)
 {
 	char	   *copy = redacted(*field, CurrentMemoryContext);
+	FaceStretch found;
 
 	if (copy != NULL)
 		*field = copy;
+	else if (*field != NULL && face_find_stretch(*field, &found))
+		(*field)[found.from - *field] = '\0';
 }
 
 static void
@@ -96,7 +95,7 @@ redact_error(ErrorData *edata)
 
 			if (copy != NULL)
 				debug_query_string = copy;
-			else if (MessageContext == NULL && face_find_stretch(debug_query_string, &found))
+			else if (face_find_stretch(debug_query_string, &found))
 				edata->hide_stmt = true;
 		}
 	}
@@ -104,18 +103,48 @@ redact_error(ErrorData *edata)
 		next_emit_log(edata);
 }
 
+static void
+hide_activity(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	if (next_post_parse_analyze != NULL)
+		next_post_parse_analyze(pstate, query, jstate);
+	/* Only what the client sent, which is what shows there, and as much of it. */
+	if (redact_log && pstate->p_sourcetext != NULL && pstate->p_sourcetext == debug_query_string)
+	{
+		char	   *begin = pnstrdup(pstate->p_sourcetext, pgstat_track_activity_query_size);
+		char	   *shown = redacted(begin, CurrentMemoryContext);
+
+		if (shown != NULL)
+		{
+			pgstat_report_activity(STATE_RUNNING, shown);
+			pfree(shown);
+		}
+		pfree(begin);
+	}
+}
+
+/* Whether a statement within a text, which may be of many, has something to take out. */
+static bool
+to_be_redacted(const char *text, const PlannedStmt *statement)
+{
+	const char *begin = text + Max(statement->stmt_location, 0);
+	char	   *alone = statement->stmt_len > 0 ? pnstrdup(begin, statement->stmt_len) : NULL;
+	FaceStretch found;
+	bool		any = face_find_stretch(alone == NULL ? begin : alone, &found);
+
+	if (alone != NULL)
+		pfree(alone);
+	return any;
+}
+
 /* The same text with blanks where the stretches were longer than what stands for them. */
 static const char *
 redacted_in_place(const char *text)
 {
+	size_t		length = strlen(text);
+	char	   *copy = palloc_extended(length + 1, MCXT_ALLOC_HUGE);
 	FaceStretch found;
-	size_t		length;
-	char	   *copy;
 
-	if (!redact_log || text == NULL || !face_find_stretch(text, &found))
-		return text;
-	length = strlen(text);
-	copy = palloc_extended(length + 1, MCXT_ALLOC_HUGE);
 	memcpy(copy, text, length + 1);
 	for (const char *at = text; face_find_stretch(at, &found); at = found.to)
 	{
@@ -128,30 +157,16 @@ redacted_in_place(const char *text)
 }
 
 static void
-hide_activity(ParseState *pstate, Query *query, JumbleState *jstate)
-{
-	if (next_post_parse_analyze != NULL)
-		next_post_parse_analyze(pstate, query, jstate);
-	/* Only what the client sent: a function's statements do not show there. */
-	if (redact_log && pstate->p_sourcetext != NULL && pstate->p_sourcetext == debug_query_string)
-	{
-		const char *shown = redacted_in_place(pstate->p_sourcetext);
-
-		if (shown != pstate->p_sourcetext)
-			pgstat_report_activity(STATE_RUNNING, shown);
-	}
-}
-
-static void
 hide_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree, ProcessUtilityContext context,
 			 ParamListInfo params, QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
 {
-	const char *shown = redacted_in_place(queryString);
-
+	/* What a client sent: an extension's script has a thousand statements, and no template. */
+	if (redact_log && context == PROCESS_UTILITY_TOPLEVEL && to_be_redacted(queryString, pstmt))
+		queryString = redacted_in_place(queryString);
 	if (next_process_utility != NULL)
-		next_process_utility(pstmt, shown, readOnlyTree, context, params, queryEnv, dest, qc);
+		next_process_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	else
-		standard_ProcessUtility(pstmt, shown, readOnlyTree, context, params, queryEnv, dest, qc);
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 }
 
 void
