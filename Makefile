@@ -19,14 +19,15 @@ SQL_PARTS = $(sort $(wildcard sql/*.sql))
 # Results must not depend on the compiler's taste for fused multiply-add: every kernel sums in the same order with the
 # same roundings (src/simd/README.md).  No -march here: instruction sets are chosen per function and at run time.
 PG_CPPFLAGS = -I$(srcdir)/src -DFACEMATCH_VERSION='"$(EXTVERSION)"'
-PG_CFLAGS = -std=gnu11 -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -ffp-contract=off $(FACEMATCH_CFLAGS)
+# -ffile-prefix-map: the same bytes wherever the sources lie.
+PG_CFLAGS = -ffile-prefix-map=$(CURDIR)=. -std=gnu11 -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -ffp-contract=off $(FACEMATCH_CFLAGS)
 # FACEMATCH_OPENBLAS=PATH: the serial OpenBLAS, where it is not in Debian's place (src/batch/openblas.c).
 ifdef FACEMATCH_OPENBLAS
 PG_CPPFLAGS += -DFACEMATCH_OPENBLAS='"$(FACEMATCH_OPENBLAS)"'
 endif
 SHLIB_LINK = -lm $(FACEMATCH_LDFLAGS)
 
-EXTRA_CLEAN = $(DATA_built) facematch_batch.so $(BATCH_OBJS)
+EXTRA_CLEAN = $(DATA_built) facematch_batch.so $(BATCH_OBJS) results
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -60,3 +61,30 @@ facematch--$(EXTVERSION).sql: $(SQL_PARTS)
 $(UPGRADES): facematch--%.sql: sql/upgrades/facematch--%.sql sql/upgrades/join.pl sql/releases/facematch--$$(firstword $$(subst --, ,$$*)).sql $(SQL_PARTS)
 	perl sql/upgrades/join.pl sql/releases/facematch--$(firstword $(subst --, ,$*)).sql $< $(SQL_PARTS) > $@.new
 	mv $@.new $@
+
+# The tests of test/sql against an installed facematch, each in a database of its own, as script/test runs them.
+REGRESSION_TESTS = $(basename $(notdir $(sort $(wildcard test/sql/*.sql))))
+
+installcheck: $(addprefix installcheck-,$(REGRESSION_TESTS))
+installcheck-%:
+	mkdir -p results/$*
+	$(pg_regress_installcheck) --inputdir=test --outputdir=results/$* --dbname=facematch_$* --encoding=UTF8 \
+		--load-extension=pgcrypto --load-extension=facematch $*
+
+# The demonstration for an installed facematch, and the synthetic faces it makes where there are no real ones.
+install-demo: installdirs
+	$(MAKE) -C bench synthfaces
+	$(MKDIR_P) '$(DESTDIR)$(datadir)/facematch'
+	$(INSTALL_SCRIPT) script/demo '$(DESTDIR)$(datadir)/facematch/demo'
+	$(INSTALL_DATA) script/lib.sh '$(DESTDIR)$(datadir)/facematch/lib.sh'
+	$(INSTALL_PROGRAM) bench/synthfaces '$(DESTDIR)$(pkglibdir)/facematch-synthfaces'
+
+clean-demo:
+	$(MAKE) -C bench clean
+
+# A release: what git has, under the name that PGXN and Debian expect.
+dist:
+	git archive --format=zip --prefix=facematch-$(EXTVERSION)/ -o facematch-$(EXTVERSION).zip HEAD
+	git archive --format=tar.gz --prefix=facematch-$(EXTVERSION)/ -o facematch-$(EXTVERSION).tar.gz HEAD
+
+.PHONY: installcheck install-demo clean-demo dist

@@ -13,6 +13,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=
 servers=()
 
+# Whether this is the copy that a package installs, beside the extension; PostgreSQL's version is then its directory's.
+installed()
+{
+	[ -e "$root/extension/facematch.control" ]
+}
+
 die()
 {
 	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
@@ -60,7 +66,7 @@ make_scratch()
 	trap 'exit 143' TERM HUP
 	chmod 755 "$scratch"
 	mkdir "$scratch/src" "$scratch/log" "$scratch/s"
-	copy_tree "$scratch/src"
+	installed || copy_tree "$scratch/src"
 	[ "$(id -u)" != 0 ] || chown -R $server_user: "$scratch"
 	cd "$scratch" || die "no scratch directory"
 }
@@ -213,6 +219,13 @@ load_faces()
 # Like the real ones: some people with two pictures, more with one.
 synthetic_faces()
 {
+	local program=$scratch/src/bench/synthfaces
+
+	if installed; then
+		program=/usr/lib/postgresql/$pg_major/lib/facematch-synthfaces
+	else
+		make -s -C "$scratch/src/bench" synthfaces || die "the generator of synthetic faces does not compile"
+	fi
 	fill_faces sh -c '"$0" --set low-rank --subjects 1100 --captures 2 --seed 1 && "$0" --set low-rank --first 1100 --subjects 2700 --seed 1' \
-		"$scratch/src/bench/synthfaces"
+		"$program"
 }

@@ -95,10 +95,10 @@ copy_root()
 	rm -rf "$2" && cp -a --reflink=auto "$cache/$1" "$2" && mkdir -p "$2/facematch" "$2/shared" "$2/releases"
 }
 
-# What a root of the cache was made by; when that changes, it is made again.
+# recipe FUNCTION [FILE...]: what a root of the cache is made by; when that changes, it is made again.
 recipe()
 {
-	cat "$root/script/roots.sh" "$@" | sha256sum
+	{ declare -f bare_root "$1" && shift && printf '%s\n' "$add_older" && cat -- "$@" /dev/null; } | sha256sum
 }
 
 # made_root NAME RECIPE: whether the cache has it so.
@@ -126,7 +126,7 @@ test_root()
 
 test_root_ready()
 {
-	made_root "pg$major" "$(recipe "$root/script/bootstrap")"
+	made_root "pg$major" "$(recipe make_test_root "$root/script/bootstrap")"
 }
 
 make_test_root()
@@ -137,7 +137,7 @@ make_test_root()
 	bare_root "$suite" && copy_root "bare-$suite" "$cache/pg$major.new" &&
 		run_in_root -b "$root:/facematch" "$cache/pg$major.new" env PG_MAJOR="$major" /facematch/script/bootstrap server &&
 		{ [ -z "${older_major[$major]:-}" ] || run_in_root "$cache/pg$major.new" bash -euc "$add_older" bash "${older_major[$major]}" "$mirror" "$(suite_of "${older_major[$major]}")"; } &&
-		finish_root "pg$major" "$(recipe "$root/script/bootstrap")"
+		finish_root "pg$major" "$(recipe make_test_root "$root/script/bootstrap")"
 }
 
 # The version that pg_upgrade comes from, as Debian's own upgrade leaves it beside the new one: its server, and the headers
@@ -151,3 +151,25 @@ add_older='
 	cd /var/cache/apt/archives
 	apt-get download postgresql-server-dev-$1
 	dpkg -x postgresql-server-dev-${1}_*.deb /'
+
+# build_root SUITE: a root in which packages are built and tested, $cache/build-SUITE.
+build_root()
+{
+	local suite=$1
+
+	with_cache build_root_ready make_build_root
+}
+
+build_root_ready()
+{
+	made_root "build-$suite" "$(recipe make_build_root)"
+}
+
+make_build_root()
+{
+	bare_root "$suite" && copy_root "bare-$suite" "$cache/build-$suite.new" &&
+		run_in_root "$cache/build-$suite.new" bash -euc "apt-get update
+			apt-get install -y --no-install-recommends autopkgtest build-essential debhelper fakeroot git libopenblas0-serial lintian postgresql-server-dev-all
+			useradd --create-home builder" &&
+		finish_root "build-$suite" "$(recipe make_build_root)"
+}

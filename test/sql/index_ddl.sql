@@ -43,7 +43,9 @@ CREATE INDEX ON t USING facematch (g) INCLUDE (e);
 CREATE INDEX ON t USING facematch (g, e) WITH (lists = 100);
 CREATE INDEX ON t USING facematch (g, e DESC);
 CREATE INDEX ON t USING facematch (g, e NULLS FIRST);
+\set VERBOSITY sqlstate
 CREATE TABLE excluding (g int, e face_embedding, EXCLUDE USING facematch (g WITH =, e WITH <=>));
+\set VERBOSITY default
 CREATE TABLE points (p point, e face_embedding);
 CREATE INDEX ON points USING facematch (p, e);
 ALTER TABLE t CLUSTER ON t_none;

@@ -41,7 +41,8 @@ DEALLOCATE q;
 PREPARE q(face_embedding) AS SELECT id FROM t WHERE (face_match(e, $1, 0.99) AND g = 4) OR label = 'none';
 EXPLAIN (COSTS OFF) EXECUTE q(NULL);
 DEALLOCATE q;
-EXPLAIN (COSTS OFF) SELECT p.n, s.id FROM probe p, LATERAL (SELECT id FROM t WHERE g = p.n % 10 ORDER BY t.e <#> p.e LIMIT 2) s;
+EXPLAIN (COSTS OFF) SELECT p.n, s.id FROM unnest(ARRAY[face(1), face(2)]) WITH ORDINALITY p (e, n),
+	LATERAL (SELECT id FROM t WHERE g = p.n::int % 10 ORDER BY t.e <#> p.e LIMIT 2) s;
 RESET enable_seqscan;
 
 -- what cannot be: an order by another function, a descending one
