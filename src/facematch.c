@@ -9,6 +9,7 @@
 
 #include "compat.h"
 #include "fmgr.h"
+#include "index/activity.h"
 #include "index/explain.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
@@ -97,6 +98,7 @@ _PG_init(void)
 	face_facts_init();
 	face_skip_init();
 	face_explain_init();
+	face_activity_init();
 	face_redact_init();
 	face_keystore_init();
 

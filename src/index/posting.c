@@ -42,7 +42,11 @@ const FaceEpochState *
 face_writer_epoch(FaceWriter *writer, int epoch)
 {
 	if (epoch < 0 || epoch >= FACE_MAX_EPOCHS)
-		elog(ERROR, "epoch %d out of range", epoch);
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a page of an epoch that cannot be: %d",
+						RelationGetRelationName(writer->index), epoch),
+				 errhint("Please REINDEX it.")));
 	if (writer->states[epoch] == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(writer->context);

@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "index/activity.h"
 #include "index/keys.h"
 #include "index/scan.h"
 #include "index/settings.h"
@@ -44,6 +45,7 @@ typedef struct FaceScanOpaque
 	MemoryContext context;		/* reset by every rescan */
 	FaceScan   *scan;
 	FaceScanCounters before;	/* of the scans before the last rescan */
+	instr_time	spent;			/* in the access method, on the present scan */
 	Oid			orderby_types[INDEX_MAX_KEYS];
 } FaceScanOpaque;
 
@@ -89,6 +91,16 @@ face_scan_counters(IndexScanDesc desc)
 	return sum;
 }
 
+/* Add the time since `start` to what the present scan took. */
+static void
+count_time(FaceScanOpaque *opaque, instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_ACCUM_DIFF(opaque->spent, now, start);
+}
+
 /* Let go of a scan's pins and memory. */
 static void
 end_scan(FaceScanOpaque *opaque)
@@ -97,6 +109,9 @@ end_scan(FaceScanOpaque *opaque)
 		face_heap_reader_free(opaque->scan->reader);
 	if (opaque->scan != NULL)
 		add_counters(&opaque->before, &opaque->scan->counters);
+	if (opaque->scan != NULL && opaque->scan->started)
+		face_activity_add(&opaque->scan->counters, opaque->spent);
+	INSTR_TIME_SET_ZERO(opaque->spent);
 	opaque->scan = NULL;
 	MemoryContextReset(opaque->context);
 }
@@ -320,9 +335,11 @@ face_gettuple(IndexScanDesc desc, ScanDirection dir)
 	FaceScan   *scan = opaque->scan;
 	MemoryContext old = MemoryContextSwitchTo(opaque->context);
 	IndexOrderByDistance distances[INDEX_MAX_KEYS];
+	instr_time	start;
 	bool		found;
 
 	Assert(ScanDirectionIsForward(dir));
+	INSTR_TIME_SET_CURRENT(start);
 
 	/*
 	 * The rows a scan finds are its snapshot's because slots are reused only
@@ -355,6 +372,7 @@ face_gettuple(IndexScanDesc desc, ScanDirection dir)
 													 desc->numberOfOrderBys > 1 && !isinf(distances[0].value));
 	}
 	face_last_scan = scan->counters;
+	count_time(opaque, start);
 	MemoryContextSwitchTo(old);
 	return found;
 }
@@ -365,13 +383,16 @@ face_getbitmap(IndexScanDesc desc, TIDBitmap *tbm)
 	FaceScanOpaque *opaque = desc->opaque;
 	FaceScan   *scan = opaque->scan;
 	MemoryContext old = MemoryContextSwitchTo(opaque->context);
+	instr_time	start;
 
+	INSTR_TIME_SET_CURRENT(start);
 	if (!scan->started)
 		start_scan(desc, scan);
 	for (Size i = 0; i < scan->nfirst; i++)
 		tbm_add_tuples(tbm, &scan->first[i], 1, true);
 	scan->counters.returned = scan->nfirst;
 	face_last_scan = scan->counters;
+	count_time(opaque, start);
 	MemoryContextSwitchTo(old);
 	return (int64) scan->nfirst;
 }

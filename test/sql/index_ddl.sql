@@ -175,7 +175,9 @@ SELECT type, try_key(type, one, other) FROM (VALUES
 	('timestamp', '2026-01-01', '2026-01-02'), ('timestamptz', '2026-01-01', '2026-01-02'), ('interval', '1 day', '1 hour'),
 	('inet', '10.0.0.1', '::1'), ('cidr', '10.0.0.0/8', '::/0'), ('macaddr', '00:00:00:00:00:01', '00:00:00:00:00:02'),
 	('macaddr8', '00:00:00:00:00:00:00:01', '00:00:00:00:00:00:00:02'), ('pg_lsn', '0/1', '0/2'), ('jsonb', '{"a": 1}', '[]'),
-	('colour', 'red', 'blue'), ('int[]', '{1}', '{1,2}'), ('pair', '(1,x)', '(2,)'), ('int4range', '[1,3)', 'empty'), ('gate', '1', '2')) v(type, one, other);
+	('colour', 'red', 'blue'), ('int[]', '{1}', '{1,2}'), ('pair', '(1,x)', '(2,)'), ('int4range', '[1,3)', 'empty'), ('gate', '1', '2'),
+	('int4multirange', '{[1,3),[5,7)}', '{}'), ('xid8', '7', '8'), ('xid', '7', '8'), ('cid', '7', '8'), ('tid', '(1,2)', '(1,3)'),
+	('oidvector', '1 2', '2 1')) v(type, one, other);
 -- a type without a hash function has no class
 CREATE TEMP TABLE keyed (k box, e face_embedding);
 CREATE INDEX ON keyed USING facematch (k, e);
