@@ -1,22 +1,333 @@
 /*
- * What deleted rows have left behind.
+ * What removed rows have left behind: making it zero, and proving that nothing is left.
  */
 
 CREATE FUNCTION facematch.leftovers(table_name regclass)
 	RETURNS TABLE (relation regclass, pages bigint, dead_tuples bigint, fading_tuples bigint, stray_bytes bigint, clean boolean)
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_leftovers';
 COMMENT ON FUNCTION facematch.leftovers(regclass) IS
-	'looks at every page of a table and of its TOAST table: deleted rows whose bytes are whole (dead_tuples), deleted rows that an old snapshot may see (fading_tuples), and other bytes outside rows that are not zero. Reads only';
+	'looks at every page of a table and of its TOAST table: deleted rows whose bytes are whole (dead_tuples), deleted rows that an old snapshot may see (fading_tuples), and other bytes outside rows that are not zero. Reads only; verify_erased() looks at indexes and beyond, too';
 REVOKE ALL ON FUNCTION facematch.leftovers(regclass) FROM PUBLIC;
 
-CREATE FUNCTION facematch.verify_erased(table_name regclass)
-	RETURNS TABLE (relation regclass, pages bigint, dead_tuples bigint, fading_tuples bigint, stray_bytes bigint, clean boolean)
+---------------------------------------------------------------- pages
+
+CREATE FUNCTION facematch.erase_pages(table_name regclass)
+	RETURNS TABLE (relation regclass, pages bigint, pages_cleared bigint, removed bigint, fading_tuples bigint, busy_pages bigint, left_to_vacuum boolean)
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_erase';
+COMMENT ON FUNCTION facematch.erase_pages(regclass) IS 'what facematch.erase() does to a table''s own pages, and nothing to its statistics';
+REVOKE ALL ON FUNCTION facematch.erase_pages(regclass) FROM PUBLIC;
+
+CREATE FUNCTION facematch.verify_pages(table_name regclass)
+	RETURNS TABLE (relation regclass, part text, pages bigint, dead_tuples bigint, fading_tuples bigint, stray_bytes bigint, padding_bytes bigint,
+				   kept_keys bigint, unwritten_pages bigint, clean boolean, note text)
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_verify_pages';
+COMMENT ON FUNCTION facematch.verify_pages(regclass) IS 'what facematch.verify_erased() says of a table''s own pages, and nothing beyond them';
+REVOKE ALL ON FUNCTION facematch.verify_pages(regclass) FROM PUBLIC;
+
+---------------------------------------------------------------- statistics
+
+-- A template may also be in an array of numbers, in bytes, or in a vector of another extension.
+CREATE FUNCTION facematch.template_columns(table_name regclass) RETURNS TABLE (relation regclass, attnum smallint)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE member AS (SELECT $1::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN member m ON m.oid = i.inhparent),
+	holder AS (SELECT m.oid FROM member m UNION ALL SELECT x.indexrelid FROM pg_index x JOIN member m ON m.oid = x.indrelid)
+	SELECT a.attrelid::regclass, a.attnum
+	FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped
+	JOIN pg_type t ON t.oid = a.atttypid
+	LEFT JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typcategory = 'A' THEN t.typelem END
+	WHERE '@extschema@.face_embedding'::regtype IN (t.oid, b.oid)
+	   OR 'bytea'::regtype IN (t.oid, b.oid) OR 'real[]'::regtype IN (t.oid, b.oid) OR 'double precision[]'::regtype IN (t.oid, b.oid)
+	   OR coalesce(b.typname, t.typname) IN ('vector', 'halfvec', 'sparsevec')
+$$;
+COMMENT ON FUNCTION facematch.template_columns(regclass) IS
+	'columns of a table, its partitions and their indexes that may hold templates: face_embedding, real[], double precision[], bytea, vectors of pgvector, and domains and arrays of these';
+REVOKE ALL ON FUNCTION facematch.template_columns(regclass) FROM PUBLIC;
+
+CREATE FUNCTION facematch.forget_statistics(table_name regclass) RETURNS bigint
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	forgotten bigint;
+	more bigint;
+BEGIN
+	DELETE FROM pg_statistic s USING facematch.template_columns(table_name) c
+	WHERE s.starelid = c.relation AND s.staattnum = c.attnum
+	  AND num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4, s.stavalues5) > 0;
+	GET DIAGNOSTICS forgotten = ROW_COUNT;
+	DELETE FROM pg_statistic_ext_data d USING pg_statistic_ext e, facematch.template_columns(table_name) c
+	WHERE d.stxoid = e.oid AND e.stxrelid = c.relation AND num_nonnulls(d.stxdmcv, d.stxdexpr) > 0
+	  AND (c.attnum = ANY (e.stxkeys) OR d.stxdexpr IS NOT NULL);
+	GET DIAGNOSTICS more = ROW_COUNT;
+	RETURN forgotten + more;
+END
+$$;
+COMMENT ON FUNCTION facematch.forget_statistics(regclass) IS
+	'deletes the planner''s statistics of columns that may hold templates, where they hold values; returns how many rows. ANALYZE gathers them anew: SET STATISTICS 0 on such a column prevents that (face_embedding keeps no values by itself)';
+REVOKE ALL ON FUNCTION facematch.forget_statistics(regclass) FROM PUBLIC;
+
+---------------------------------------------------------------- erase
+
+CREATE FUNCTION facematch.erase(table_name regclass)
+	RETURNS TABLE (relation regclass, pages bigint, pages_cleared bigint, removed bigint, fading_tuples bigint, busy_pages bigint, left_to_vacuum boolean)
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT * FROM facematch.erase_pages(table_name);
+	PERFORM facematch.forget_statistics(table_name);
+	RETURN QUERY SELECT * FROM facematch.erase_pages('pg_statistic');
+	RETURN QUERY SELECT * FROM facematch.erase_pages('pg_statistic_ext_data');
+END
+$$;
+COMMENT ON FUNCTION facematch.erase(regclass) IS
+	'makes removed rows zero bytes in a table, its partitions, their TOAST tables and indexes, on standbys through WAL, and takes values that may be templates out of the planner''s statistics. One row for each relation: pages looked at and changed, rows or index entries removed, deleted rows that a transaction may still see (fading_tuples; call again once it has ended), pages that somebody looks at (busy_pages; call again), and whether VACUUM must take entries of removed rows out of an index (left_to_vacuum). Readers and writers go on; throttled by vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and called again. A view or foreign table: 42809; a damaged page: XX001, with its block';
+REVOKE ALL ON FUNCTION facematch.erase(regclass) FROM PUBLIC;
+
+-- 64206 is how facematch.erase() marks its lines among those of VACUUM.
+CREATE VIEW facematch.erase_progress AS
+	SELECT p.pid, d.datname, p.relid::regclass AS relation, CASE p.param1 WHEN 2 THEN 'indexes' ELSE 'table' END AS phase,
+		   p.param2 AS pages_total, p.param3 AS pages_done
+	FROM pg_catalog.pg_stat_get_progress_info('VACUUM') p JOIN pg_catalog.pg_database d ON d.oid = p.datid
+	WHERE p.param20 = 64206;
+COMMENT ON VIEW facematch.erase_progress IS 'calls of facematch.erase() and erasing purges at work, as pg_stat_progress_vacuum shows them among VACUUMs';
+COMMENT ON COLUMN facematch.erase_progress.pid IS 'process id of the backend';
+COMMENT ON COLUMN facematch.erase_progress.datname IS 'its database';
+COMMENT ON COLUMN facematch.erase_progress.relation IS 'the table or TOAST table it is at; a number if it is in another database';
+COMMENT ON COLUMN facematch.erase_progress.phase IS 'table, or indexes (of that table)';
+COMMENT ON COLUMN facematch.erase_progress.pages_total IS 'pages of the table';
+COMMENT ON COLUMN facematch.erase_progress.pages_done IS 'pages of the table behind it';
+
+---------------------------------------------------------------- beyond the tables
+
+CREATE FUNCTION facematch.wal_files() RETURNS TABLE (oldest_lsn pg_lsn, current_lsn pg_lsn, files bigint, recycled_files bigint, unknown_files bigint)
+	LANGUAGE C VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_wal_files';
+COMMENT ON FUNCTION facematch.wal_files() IS 'what the files in pg_wal hold, page by page; for facematch.wal_horizon()';
+REVOKE ALL ON FUNCTION facematch.wal_files() FROM PUBLIC;
+
+CREATE FUNCTION facematch.wal_horizon()
+	RETURNS TABLE (oldest_lsn pg_lsn, current_lsn pg_lsn, redo_lsn pg_lsn, files bigint, recycled_files bigint, unknown_files bigint,
+				   oldest_slot name, slot_lsn pg_lsn, wal_recycle boolean, wal_keep_size text, archiving boolean, unarchived_files bigint)
+	LANGUAGE sql VOLATILE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT f.oldest_lsn, f.current_lsn, c.redo_lsn, f.files, f.recycled_files, f.unknown_files, s.slot_name, s.restart_lsn,
+		   current_setting('wal_recycle')::boolean, current_setting('wal_keep_size'), current_setting('archive_mode') <> 'off',
+		   (SELECT count(*) FROM pg_ls_archive_statusdir() a WHERE a.name LIKE '%.ready')
+	FROM facematch.wal_files() f CROSS JOIN pg_control_checkpoint() c
+	LEFT JOIN (SELECT r.slot_name, r.restart_lsn FROM pg_replication_slots r WHERE r.restart_lsn IS NOT NULL ORDER BY r.restart_lsn LIMIT 1) s ON true
+$$;
+COMMENT ON FUNCTION facematch.wal_horizon() IS
+	'one row: the oldest WAL that any page of any file in pg_wal holds (oldest_lsn; recycled files hold old pages under new names, recycled_files counts them), where WAL is now, where a recovery would begin (redo_lsn: changes before it are in the data files), and what keeps files: the slot that is farthest behind, wal_keep_size, files not archived yet. What was erased at erasure.wal_lsn is gone from this server''s WAL once oldest_lsn is not below it and unknown_files is 0';
+REVOKE ALL ON FUNCTION facematch.wal_horizon() FROM PUBLIC;
+
+CREATE FUNCTION facematch.out_of_reach(erased_lsn pg_lsn DEFAULT NULL) RETURNS TABLE (part text, clean boolean, note text)
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT l.* FROM (SELECT p.relid FROM pg_partition_tree($1) p WHERE p.isleaf
-					 UNION SELECT c.oid FROM pg_class c WHERE c.oid = $1 AND c.relkind = 'r') leaf
-	CROSS JOIN LATERAL facematch.leftovers(leaf.relid) l
+	SELECT 'replication slot', false, format('%s keeps WAL from %s on', s.slot_name, s.restart_lsn)
+	FROM pg_replication_slots s WHERE s.restart_lsn IS NOT NULL AND ($1 IS NULL OR s.restart_lsn < $1)
+	UNION ALL
+	SELECT 'standby', CASE WHEN r.replay_lsn < $1 THEN false END,
+		   format('%s has replayed to %s; its pages are zero from there, its WAL is its own', coalesce(nullif(r.application_name, ''), host(r.client_addr), 'unnamed'), r.replay_lsn)
+	FROM pg_stat_replication r
+	UNION ALL
+	SELECT 'archive', NULL, 'WAL in the archive holds every row there was, until its retention deletes it'
+	WHERE current_setting('archive_mode') <> 'off'
+	UNION ALL
+	SELECT 'backups', NULL, 'base backups, dumps and copies that were made before are not known to the server'
+	UNION ALL
+	SELECT 'replaced files', NULL, 'files that a rewrite, REINDEX, TRUNCATE or a cut-off tail gave back to the file system keep their bytes until it uses the space again'
+	UNION ALL
+	SELECT 'server log', NULL, 'statements with literals may stand in it'
+	UNION ALL
+	SELECT 'prepared transaction', false, format('%s keeps deleted rows from being removed', p.gid)
+	FROM pg_prepared_xacts p WHERE p.database = current_database()
 $$;
-COMMENT ON FUNCTION facematch.verify_erased(regclass) IS
-	'whether deleted rows of a table are gone from its pages: one row for each table and TOAST table, clean when nothing is left. Indexes, WAL, backups and standbys are not looked at';
-REVOKE ALL ON FUNCTION facematch.verify_erased(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION facematch.out_of_reach(pg_lsn) IS
+	'copies of removed rows that erasing cannot reach: clean is false where one is known to be, NULL where nobody here can tell. With the WAL position of an erasure, what is past it is left out';
+REVOKE ALL ON FUNCTION facematch.out_of_reach(pg_lsn) FROM PUBLIC;
+
+---------------------------------------------------------------- erasures of purges
+
+CREATE TABLE facematch.erasure (
+	erasure_id		bigint GENERATED ALWAYS AS IDENTITY,
+	erased_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	table_name		text NOT NULL,
+	whole_table		boolean NOT NULL,
+	pages			bigint NOT NULL,
+	pages_cleared	bigint NOT NULL,
+	rows_erased		bigint NOT NULL,
+	entries_erased	bigint NOT NULL,
+	fading_tuples	bigint NOT NULL,
+	busy_pages		bigint NOT NULL,
+	complete		boolean NOT NULL,
+	verified		boolean NOT NULL,
+	wal_lsn			pg_lsn NOT NULL,
+	unreachable		text[] NOT NULL,
+	actor			text NOT NULL DEFAULT session_user,
+	CONSTRAINT erasure_pkey PRIMARY KEY (erasure_id)
+);
+COMMENT ON TABLE facematch.erasure IS 'what became of the bytes of purged rows: one row for each table and purge that had something to erase; rows are never changed';
+COMMENT ON COLUMN facematch.erasure.erasure_id IS 'identifier, given by the database';
+COMMENT ON COLUMN facematch.erasure.erased_at IS 'when it was done';
+COMMENT ON COLUMN facematch.erasure.table_name IS 'the table under retention, with its partitions';
+COMMENT ON COLUMN facematch.erasure.whole_table IS 'every page of the table was looked at, since earlier receipts were open; else the pages from which this purge removed rows. Indexes and TOAST tables are always gone through';
+COMMENT ON COLUMN facematch.erasure.pages IS 'pages looked at, of the table, its TOAST table and their indexes';
+COMMENT ON COLUMN facematch.erasure.pages_cleared IS 'pages changed';
+COMMENT ON COLUMN facematch.erasure.rows_erased IS 'removed rows that became zero bytes, in table and TOAST table; queries may have done some of it before';
+COMMENT ON COLUMN facematch.erasure.entries_erased IS 'entries of removed rows that were taken out of indexes';
+COMMENT ON COLUMN facematch.erasure.fading_tuples IS 'removed rows that a transaction may still see: they are left to the next purge';
+COMMENT ON COLUMN facematch.erasure.busy_pages IS 'pages with removed rows that somebody had open: left to the next purge';
+COMMENT ON COLUMN facematch.erasure.complete IS 'nothing was left to another purge or VACUUM: the receipts are settled';
+COMMENT ON COLUMN facematch.erasure.verified IS 'complete, and each page was looked at again after it was changed, and no index is of a kind that cannot be vouched for';
+COMMENT ON COLUMN facematch.erasure.wal_lsn IS 'WAL before this position holds the rows: facematch.wal_horizon() tells when this server has none of it left';
+COMMENT ON COLUMN facematch.erasure.unreachable IS 'where copies of the rows may be that this could not reach';
+COMMENT ON COLUMN facematch.erasure.actor IS 'the session''s user';
+
+CREATE TABLE facematch.erased_receipt (
+	receipt_id		bigint NOT NULL,
+	erasure_id		bigint NOT NULL,
+	CONSTRAINT erased_receipt_pkey PRIMARY KEY (receipt_id),
+	CONSTRAINT erased_receipt_receipt_fkey FOREIGN KEY (receipt_id) REFERENCES facematch.purge_receipt (receipt_id),
+	CONSTRAINT erased_receipt_erasure_fkey FOREIGN KEY (erasure_id) REFERENCES facematch.erasure (erasure_id)
+);
+COMMENT ON TABLE facematch.erased_receipt IS 'receipts that are settled: nothing of their rows is left to erase; rows are never changed';
+COMMENT ON COLUMN facematch.erased_receipt.receipt_id IS 'the receipt';
+COMMENT ON COLUMN facematch.erased_receipt.erasure_id IS 'the erasure that settled it';
+
+CREATE TRIGGER erasure_10_is_a_record BEFORE UPDATE OR DELETE ON facematch.erasure
+	FOR EACH ROW EXECUTE FUNCTION facematch.refuse_change();
+CREATE TRIGGER erasure_20_is_a_record BEFORE TRUNCATE ON facematch.erasure
+	FOR EACH STATEMENT EXECUTE FUNCTION facematch.refuse_change();
+CREATE TRIGGER erased_receipt_10_is_a_record BEFORE UPDATE OR DELETE ON facematch.erased_receipt
+	FOR EACH ROW EXECUTE FUNCTION facematch.refuse_change();
+CREATE TRIGGER erased_receipt_20_is_a_record BEFORE TRUNCATE ON facematch.erased_receipt
+	FOR EACH STATEMENT EXECUTE FUNCTION facematch.refuse_change();
+ALTER TABLE facematch.erasure ENABLE ALWAYS TRIGGER erasure_10_is_a_record, ENABLE ALWAYS TRIGGER erasure_20_is_a_record;
+ALTER TABLE facematch.erased_receipt ENABLE ALWAYS TRIGGER erased_receipt_10_is_a_record, ENABLE ALWAYS TRIGGER erased_receipt_20_is_a_record;
+
+SELECT pg_catalog.pg_extension_config_dump('facematch.erasure', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.erasure_erasure_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.erased_receipt', '');
+
+CREATE FUNCTION facematch.write_erasure(table_name text, whole_table boolean, pages bigint, pages_cleared bigint, rows_erased bigint, entries_erased bigint,
+										fading_tuples bigint, busy_pages bigint, complete boolean, verified boolean, receipts bigint[], notes text[]) RETURNS void
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH written AS (
+		INSERT INTO facematch.erasure (table_name, whole_table, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages,
+									   complete, verified, wal_lsn, unreachable)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, here.lsn,
+			   $12 || format('WAL before %s, until facematch.wal_horizon() is past it', here.lsn) || 'data files, until the next checkpoint'::text
+				   || ARRAY(SELECT o.part || ': ' || o.note FROM facematch.out_of_reach(here.lsn) o)
+		FROM pg_current_wal_insert_lsn() here (lsn)
+		RETURNING erasure_id)
+	INSERT INTO facematch.erased_receipt (receipt_id, erasure_id)
+	SELECT r.receipt_id, w.erasure_id FROM written w CROSS JOIN unnest($11) r (receipt_id) WHERE $9
+	ON CONFLICT DO NOTHING
+$$;
+COMMENT ON FUNCTION facematch.write_erasure(text, boolean, bigint, bigint, bigint, bigint, bigint, bigint, boolean, boolean, bigint[], text[]) IS
+	'writes an erasure down; for the extension''s own functions';
+REVOKE ALL ON FUNCTION facematch.write_erasure(text, boolean, bigint, bigint, bigint, bigint, bigint, bigint, boolean, boolean, bigint[], text[]) FROM PUBLIC;
+
+CREATE VIEW facematch.report_erasure AS
+	SELECT r.receipt_id, r.purged_at, r.cause, r.table_name, r.retention_class, r.rows_purged, e.erased_at AS erased,
+		   coalesce(e.verified, false) AS verified, e.wal_lsn, e.unreachable
+	FROM facematch.purge_receipt r
+	LEFT JOIN facematch.erased_receipt s USING (receipt_id) LEFT JOIN facematch.erasure e USING (erasure_id);
+COMMENT ON VIEW facematch.report_erasure IS 'each receipt with what became of the bytes';
+COMMENT ON COLUMN facematch.report_erasure.receipt_id IS 'the receipt';
+COMMENT ON COLUMN facematch.report_erasure.purged_at IS 'when the rows were deleted';
+COMMENT ON COLUMN facematch.report_erasure.cause IS 'retention or opt_out';
+COMMENT ON COLUMN facematch.report_erasure.table_name IS 'the table they were in';
+COMMENT ON COLUMN facematch.report_erasure.retention_class IS 'their retention class';
+COMMENT ON COLUMN facematch.report_erasure.rows_purged IS 'how many rows were deleted, or had their template cleared';
+COMMENT ON COLUMN facematch.report_erasure.erased IS 'when the last of their bytes was zero in table, TOAST table and indexes; NULL: something is left to the next purge';
+COMMENT ON COLUMN facematch.report_erasure.verified IS 'whether the pages were looked at again, and every index is of a kind that can be vouched for';
+COMMENT ON COLUMN facematch.report_erasure.wal_lsn IS 'WAL before this position holds the rows';
+COMMENT ON COLUMN facematch.report_erasure.unreachable IS 'where copies of the rows may be that the purge could not reach';
+
+---------------------------------------------------------------- verify
+
+CREATE FUNCTION facematch.verify_erased(table_name regclass DEFAULT NULL, receipt bigint DEFAULT NULL)
+	RETURNS TABLE (relation regclass, part text, pages bigint, dead_tuples bigint, fading_tuples bigint, stray_bytes bigint, padding_bytes bigint,
+				   kept_keys bigint, unwritten_pages bigint, clean boolean, note text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	the_receipt record;
+	erased_lsn pg_lsn;
+	horizon record;
+	r record;
+	unwritten bigint := 0;
+BEGIN
+	IF num_nonnulls(verify_erased.table_name, receipt) <> 1 THEN
+		RAISE invalid_parameter_value USING MESSAGE = 'name a table or a receipt',
+			HINT = 'facematch.verify_erased(''facematch.reference''), or facematch.verify_erased(receipt => 17).';
+	END IF;
+	IF receipt IS NOT NULL THEN
+		SELECT e.* INTO the_receipt FROM facematch.report_erasure e WHERE e.receipt_id = receipt;
+		IF NOT FOUND THEN
+			RAISE no_data_found USING MESSAGE = format('there is no receipt %s', receipt), HINT = 'facematch.purge_receipt lists them.';
+		END IF;
+		erased_lsn := the_receipt.wal_lsn;
+		table_name := the_receipt.table_name::regclass;
+		part := 'receipt';
+		clean := the_receipt.erased IS NOT NULL AND the_receipt.verified;
+		note := CASE WHEN the_receipt.erased IS NULL THEN 'its rows are not erased yet; CALL facematch.purge() does it'
+					 WHEN NOT clean THEN 'an index of the table cannot be vouched for' END;
+		RETURN NEXT;
+	END IF;
+
+	FOR r IN SELECT * FROM facematch.verify_pages(verify_erased.table_name)
+			 UNION ALL SELECT * FROM facematch.verify_pages('pg_statistic')
+			 UNION ALL SELECT * FROM facematch.verify_pages('pg_statistic_ext_data') LOOP
+		relation := r.relation; part := r.part; pages := r.pages; dead_tuples := r.dead_tuples; fading_tuples := r.fading_tuples;
+		stray_bytes := r.stray_bytes; padding_bytes := r.padding_bytes; kept_keys := r.kept_keys; unwritten_pages := r.unwritten_pages;
+		clean := r.clean; note := r.note;
+		unwritten := unwritten + r.unwritten_pages;
+		RETURN NEXT;
+	END LOOP;
+
+	relation := NULL; pages := NULL; fading_tuples := NULL; stray_bytes := NULL; padding_bytes := NULL; kept_keys := NULL;
+	unwritten_pages := NULL;
+	FOR r IN SELECT c.relation, count(*) AS n FROM facematch.template_columns(verify_erased.table_name) c
+			 JOIN pg_statistic s ON s.starelid = c.relation AND s.staattnum = c.attnum
+			 WHERE num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4, s.stavalues5) > 0 GROUP BY 1
+			 UNION ALL
+			 SELECT e.stxrelid::regclass, count(*) FROM pg_statistic_ext e JOIN pg_statistic_ext_data d ON d.stxoid = e.oid
+			 WHERE num_nonnulls(d.stxdmcv, d.stxdexpr) > 0
+			   AND EXISTS (SELECT FROM facematch.template_columns(verify_erased.table_name) c
+						   WHERE c.relation = e.stxrelid AND (c.attnum = ANY (e.stxkeys) OR d.stxdexpr IS NOT NULL)) GROUP BY 1 LOOP
+		relation := r.relation; part := 'statistics'; dead_tuples := r.n; clean := false;
+		note := 'columns that may hold templates have values in the planner''s statistics; facematch.erase() takes them out';
+		RETURN NEXT;
+	END LOOP;
+	dead_tuples := NULL;
+	FOR r IN SELECT a.attrelid::regclass AS relation, count(*) AS n FROM pg_partition_tree(verify_erased.table_name) t
+			 RIGHT JOIN (SELECT verify_erased.table_name AS relid) self ON true JOIN pg_attribute a ON a.attrelid = coalesce(t.relid, self.relid)
+			 WHERE a.attnum > 0 AND a.attisdropped AND a.attlen NOT BETWEEN 0 AND 8 GROUP BY 1 LOOP
+		relation := r.relation; part := 'dropped columns'; clean := NULL;
+		note := format('rows that were there before still hold the values of %s dropped columns; VACUUM FULL writes them anew', r.n);
+		RETURN NEXT;
+	END LOOP;
+
+	relation := NULL;
+	part := 'data files'; clean := unwritten = 0;
+	note := CASE WHEN unwritten > 0 THEN format('%s pages are newer in memory than on disk; CHECKPOINT', unwritten) END;
+	RETURN NEXT;
+
+	SELECT * INTO horizon FROM facematch.wal_horizon();
+	part := 'wal';
+	clean := erased_lsn IS NOT NULL AND horizon.oldest_lsn >= erased_lsn AND horizon.unknown_files = 0;
+	note := format('%s files hold WAL from %s to %s%s%s', horizon.files, horizon.oldest_lsn, horizon.current_lsn,
+				   CASE WHEN horizon.recycled_files > 0 THEN format(', %s of them under a later name', horizon.recycled_files) END,
+				   CASE WHEN horizon.unknown_files > 0 THEN format('; %s files cannot be read', horizon.unknown_files) END);
+	RETURN NEXT;
+	FOR r IN SELECT * FROM facematch.out_of_reach(erased_lsn) LOOP
+		part := r.part; clean := r.clean; note := r.note;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION facematch.verify_erased(regclass, bigint) IS
+	'whether removed rows of a table, or of a purge by its receipt, are gone. One row for each relation and fork: pages read, deleted rows or index entries that are whole, rows that a transaction may still see, other bytes outside rows that are not zero, of these the bytes of alignment after rows, keys of removed rows in inner pages of a B-tree, and pages that are newer in memory than on disk; then rows for what lies beyond: statistics, data files, WAL, slots, standbys, archive, backups. clean: true, proven; false, something is left, and note says what helps; NULL, cannot be told from here. Reads only; works on a standby. Neither or both arguments: 22023; no such receipt: P0002';
+REVOKE ALL ON FUNCTION facematch.verify_erased(regclass, bigint) FROM PUBLIC;

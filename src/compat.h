@@ -91,4 +91,50 @@
 #define face_backend_number()	((int) MyBackendId - 1)
 #endif
 
+/* 16 gives a vacuum of an index its table; needs access/genam.h */
+#if PG_VERSION_NUM >= 160000
+#define face_set_vacuumed_table(info, table)	((void) ((info)->heaprel = (table)))
+#else
+#define face_set_vacuumed_table(info, table)	((void) 0)
+#endif
+
+/* 16 computes the cost-based delay anew when settings change; needs commands/vacuum.h and miscadmin.h */
+#if PG_VERSION_NUM >= 160000
+#define face_start_vacuum_delay()	VacuumUpdateCosts()
+#else
+#define face_start_vacuum_delay() \
+	do { \
+		VacuumCostActive = VacuumCostDelay > 0; \
+		VacuumCostBalance = 0; \
+	} while (0)
+#endif
+
+/*
+ * Pruning of a heap page; needs access/heapam.h.  17 joined it with freezing.
+ * 15.8 told it VACUUM's horizon as well as the one that moves, and changed the
+ * function's arguments in doing so.
+ */
+#if PG_VERSION_NUM >= 170000
+#define face_prune_page(rel, buffer, oldest, visible) \
+	do { \
+		PruneFreezeResult pruned; \
+		OffsetNumber pruned_line; \
+		heap_page_prune_and_freeze(rel, buffer, visible, 0, NULL, &pruned, PRUNE_VACUUM_SCAN, &pruned_line, NULL, NULL); \
+	} while (0)
+#elif PG_VERSION_NUM >= 150008
+#define FACE_PRUNING_SINCE	150008
+#define face_prune_page(rel, buffer, oldest, visible) \
+	do { \
+		int			newly_dead; \
+		(void) heap_page_prune(rel, buffer, oldest, visible, InvalidTransactionId, 0, &newly_dead, NULL); \
+	} while (0)
+#else
+#define FACE_PRUNING_UNTIL	150008
+#define face_prune_page(rel, buffer, oldest, visible) \
+	do { \
+		int			newly_dead; \
+		(void) heap_page_prune(rel, buffer, visible, InvalidTransactionId, 0, &newly_dead, NULL); \
+	} while (0)
+#endif
+
 #endif							/* FACEMATCH_COMPAT_H */

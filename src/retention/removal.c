@@ -33,6 +33,7 @@
 #include "utils/timestamp.h"
 
 #include "retention/declined.h"
+#include "retention/erase.h"
 #include "retention/facts.h"
 #include "retention/retained.h"
 #include "retention/run.h"
@@ -209,8 +210,9 @@ only_when_empty(const FaceRetained *table)
 	return " AND NOT EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) t.gallery_id)";
 }
 
+/* Receipts for what went, by class; what is to be erased is noted where it will be. */
 static void
-write_receipts(const FaceRetained *table, uint64 groups)
+write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasure)
 {
 	SPITupleTable *result = SPI_tuptable;
 
@@ -224,6 +226,10 @@ write_receipts(const FaceRetained *table, uint64 groups)
 		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 4, &isnull));
 
 		face_write_receipt("retention", table->relid, class, rows, 0, earliest, latest);
+		if (erasure == NULL)
+			continue;
+		face_note_receipt(erasure);
+		face_note_removed(erasure, SPI_getbinval(row, result->tupdesc, 5, &isnull));
 	}
 }
 
@@ -233,7 +239,7 @@ write_receipts(const FaceRetained *table, uint64 groups)
  * many went.
  */
 static uint64
-purge_some(const FaceRetained *table, Oid leaf, int32 batch)
+purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *erasure)
 {
 	Oid			types[4] = {INT4OID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID};
 	Datum		values[4];
@@ -254,8 +260,8 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch)
 	sql = psprintf("WITH gone AS (DELETE FROM ONLY %s d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 				   "SELECT t.ctid FROM ONLY %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s"
 				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))"
-				   " RETURNING d.%s AS class, d.purge_after)"
-				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
+				   " RETURNING d.%s AS class, d.purge_after, d.ctid AS row)"
+				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after), pg_catalog.array_agg(g.row)"
 				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
 				   name, name, not_held(table, 2), only_when_empty(table), face_column(leaf, table->class));
 	SPI_connect();
@@ -266,7 +272,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch)
 
 		rows += (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
 	}
-	write_receipts(table, groups);
+	write_receipts(table, groups, erasure);
 	SPI_finish();
 	PopActiveSnapshot();
 	return rows;
@@ -302,6 +308,30 @@ destroy_keys(void)
 	SPI_commit();
 }
 
+/* All that is due in one table that is no partitioned one; then, when deleting is committed, its bytes. */
+static void
+purge_part(const FaceRetained *table, Oid part, int32 batch, bool commits, FacePurgeErasure *erasure, MemoryContext working)
+{
+	uint64		rows = 1;
+
+	while (rows > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(working);
+		rows = purge_some(table, part, batch, erasure);
+		MemoryContextReset(working);
+		if (commits)
+			SPI_commit();
+	}
+	if (erasure != NULL)
+	{
+		MemoryContextSwitchTo(working);
+		face_erase_removed(erasure, part);
+		MemoryContextReset(working);
+		SPI_commit();
+	}
+}
+
 /* facematch.purge(batch) */
 Datum
 facematch_purge(PG_FUNCTION_ARGS)
@@ -325,24 +355,24 @@ facematch_purge(PG_FUNCTION_ARGS)
 	foreach(cell, tables)
 	{
 		const FaceRetained *table = lfirst(cell);
+		FacePurgeErasure *erasure;
 		List	   *parts;
 		ListCell   *part;
 
 		MemoryContextSwitchTo(memory);
+		erasure = commits ? face_purge_erasure(table->relid) : NULL;
 		parts = find_all_inheritors(table->relid, NoLock, NULL);
 		foreach(part, parts)
 		{
-			uint64		rows = 1;
-
-			while (rows > 0 && get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
-			{
-				CHECK_FOR_INTERRUPTS();
-				MemoryContextSwitchTo(working);
-				rows = purge_some(table, lfirst_oid(part), batch);
-				MemoryContextReset(working);
-				if (commits)
-					SPI_commit();
-			}
+			if (get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
+				purge_part(table, lfirst_oid(part), batch, commits, erasure, working);
+		}
+		if (erasure != NULL)
+		{
+			MemoryContextSwitchTo(working);
+			face_record_erasure(erasure);
+			MemoryContextReset(working);
+			SPI_commit();
 		}
 	}
 	if (commits)

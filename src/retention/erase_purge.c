@@ -1,0 +1,220 @@
+/*-------------------------------------------------------------------------
+ *
+ * erase_purge.c
+ *	  The purge erases what it removed, and writes down what became of it.
+ *
+ * Rows are erased in a transaction of their own after the one that deleted them
+ * has committed.  Of the table only the pages they were in are looked at; its
+ * indexes and TOAST table are gone through.  A receipt is settled once nothing
+ * is left to wait for.  If something is (an old snapshot, a cursor, VACUUM at
+ * work, a crash in between, an opt-out, which erases nothing by itself), the
+ * receipt stays open, and the next purge goes through the whole table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "retention/erase.h"
+#include "retention/run.h"
+
+struct FacePurgeErasure
+{
+	MemoryContext memory;		/* of all below: outlives transactions */
+	Oid			table;
+	char	   *name;
+	bool		whole;			/* something is open from before */
+	Datum	   *receipts;		/* numbers of receipts that this erasure may settle */
+	int			nreceipts;
+	int			receipts_room;
+	FaceBlocks	blocks;			/* of the part being purged, where rows were removed */
+	FaceErased	rows;			/* sums over tables and TOAST tables */
+	FaceErased	entries;		/* sums over indexes */
+	bool		skipped;		/* a part was locked by VACUUM or another purge */
+	bool		worked;
+	List	   *notes;			/* char *: what could not be erased here */
+};
+
+#define FIRST_RECEIPTS 16
+
+static void
+add_receipt(FacePurgeErasure *erasure, Datum receipt)
+{
+	MemoryContext old = MemoryContextSwitchTo(erasure->memory);
+
+	if (erasure->nreceipts == erasure->receipts_room)
+	{
+		erasure->receipts_room = Max(erasure->receipts_room * 2, FIRST_RECEIPTS);
+		erasure->receipts = erasure->receipts == NULL ? palloc(sizeof(Datum) * erasure->receipts_room) :
+			repalloc(erasure->receipts, sizeof(Datum) * erasure->receipts_room);
+	}
+	erasure->receipts[erasure->nreceipts++] = receipt;
+	MemoryContextSwitchTo(old);
+}
+
+/* Receipts of earlier purges and of opt-outs that are open. */
+static void
+find_open_receipts(FacePurgeErasure *erasure)
+{
+	Oid			type = TEXTOID;
+	Datum		name = CStringGetTextDatum(erasure->name);
+	bool		isnull;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT r.receipt_id FROM facematch.purge_receipt r WHERE r.table_name OPERATOR(pg_catalog.=) $1"
+			 " AND NOT EXISTS (SELECT FROM facematch.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)",
+			 1, &type, &name, face_owner(face_table("purge_receipt")));
+	for (uint64 i = 0; i < SPI_processed; i++)
+		add_receipt(erasure, SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	PopActiveSnapshot();
+}
+
+/* What a purge of this table will have to erase, in the current memory context; NULL where erasures are not recorded. */
+FacePurgeErasure *
+face_purge_erasure(Oid table)
+{
+	FacePurgeErasure *erasure;
+
+	/* Version 0.1.0's tables do not know of it. */
+	if (!OidIsValid(get_relname_relid("erasure", get_namespace_oid("facematch", false))))
+		return NULL;
+	erasure = palloc0(sizeof(FacePurgeErasure));
+	erasure->memory = CurrentMemoryContext;
+	erasure->table = table;
+	erasure->name = face_qualified_name(table);
+	find_open_receipts(erasure);
+	erasure->whole = erasure->nreceipts > 0;
+	return erasure;
+}
+
+/* The receipt that was just written is one of this erasure's. */
+void
+face_note_receipt(FacePurgeErasure *erasure)
+{
+	bool		isnull;
+
+	SPI_connect();
+	face_run("SELECT pg_catalog.currval('facematch.purge_receipt_receipt_id_seq'::pg_catalog.regclass)", 0, NULL, NULL,
+			 face_owner(face_table("purge_receipt")));
+	add_receipt(erasure, SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+}
+
+/* Where rows were removed: an array of tid. */
+void
+face_note_removed(FacePurgeErasure *erasure, Datum tids)
+{
+	MemoryContext old;
+	Datum	   *rows;
+	int			count;
+
+	if (erasure->whole)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(tids), TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT, &rows, NULL, &count);
+	old = MemoryContextSwitchTo(erasure->memory);
+	for (int i = 0; i < count; i++)
+		face_add_block(&erasure->blocks, ItemPointerGetBlockNumber((ItemPointer) DatumGetPointer(rows[i])));
+	MemoryContextSwitchTo(old);
+}
+
+static void
+note(FacePurgeErasure *erasure, Oid relid, const char *what)
+{
+	MemoryContext old = MemoryContextSwitchTo(erasure->memory);
+
+	erasure->notes = lappend(erasure->notes, psprintf("%s: %s", face_qualified_name(relid), what));
+	MemoryContextSwitchTo(old);
+}
+
+static void
+add_result(FacePurgeErasure *erasure, const FaceErased *done)
+{
+	FaceErased *sum = get_rel_relkind(done->relid) == RELKIND_INDEX ? &erasure->entries : &erasure->rows;
+
+	sum->pages += done->pages;
+	sum->cleared += done->cleared;
+	sum->removed += done->removed;
+	sum->fading += done->fading;
+	sum->busy += done->busy;
+	sum->left_to_vacuum |= done->left_to_vacuum;
+	sum->unproven |= done->unproven;
+	if (done->left_to_vacuum)
+		note(erasure, done->relid, "entries of removed rows stay until VACUUM");
+	if (done->unproven)
+		note(erasure, done->relid, "the access method may keep what removed rows had; REINDEX");
+}
+
+/* After the deletion of rows of one table, or partition, has committed. */
+void
+face_erase_removed(FacePurgeErasure *erasure, Oid part)
+{
+	ListCell   *cell;
+
+	if (!erasure->whole && erasure->blocks.count == 0)
+		return;
+	erasure->worked = true;
+	if (!ConditionalLockRelationOid(part, ShareUpdateExclusiveLock))
+	{
+		erasure->skipped = true;
+		note(erasure, part, "is being vacuumed, analyzed or erased by another session");
+	}
+	else
+	{
+		face_sort_blocks(&erasure->blocks);
+		foreach(cell, face_erase_table(part, erasure->whole ? NULL : &erasure->blocks))
+			add_result(erasure, lfirst(cell));
+	}
+	erasure->blocks.count = 0;
+}
+
+static ArrayType *
+notes_array(const FacePurgeErasure *erasure)
+{
+	Datum	   *texts = palloc(sizeof(Datum) * Max(list_length(erasure->notes), 1));
+	ListCell   *cell;
+	int			count = 0;
+
+	foreach(cell, erasure->notes)
+		texts[count++] = CStringGetTextDatum(lfirst(cell));
+	return construct_array(texts, count, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+/* Writes the erasure down, and settles the receipts if nothing is left to wait for. */
+void
+face_record_erasure(FacePurgeErasure *erasure)
+{
+	const FaceErased *rows = &erasure->rows;
+	const FaceErased *entries = &erasure->entries;
+	bool		complete = !erasure->skipped && rows->fading + rows->busy + entries->fading == 0 && !entries->left_to_vacuum;
+	Oid			types[] = {TEXTOID, BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID, BOOLOID, INT8ARRAYOID, TEXTARRAYOID};
+	Datum		values[lengthof(types)] = {
+		CStringGetTextDatum(erasure->name), BoolGetDatum(erasure->whole),
+		Int64GetDatum(rows->pages + entries->pages), Int64GetDatum(rows->cleared + entries->cleared),
+		Int64GetDatum(rows->removed), Int64GetDatum(entries->removed),
+		Int64GetDatum(rows->fading + entries->fading), Int64GetDatum(rows->busy), BoolGetDatum(complete),
+		BoolGetDatum(complete && !entries->unproven),
+		PointerGetDatum(construct_array(erasure->receipts, erasure->nreceipts, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		PointerGetDatum(notes_array(erasure))
+	};
+
+	if (!erasure->worked)
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT facematch.write_erasure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", lengthof(types), types, values,
+			 face_owner(face_table("erasure")));
+	SPI_finish();
+	PopActiveSnapshot();
+}
