@@ -151,7 +151,6 @@ CREATE TABLE facematch.erasure (
 	erasure_id		bigint GENERATED ALWAYS AS IDENTITY,
 	erased_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
 	table_name		text NOT NULL,
-	whole_table		boolean NOT NULL,
 	pages			bigint NOT NULL,
 	pages_cleared	bigint NOT NULL,
 	rows_erased		bigint NOT NULL,
@@ -169,7 +168,6 @@ COMMENT ON TABLE facematch.erasure IS 'what became of the bytes of purged rows: 
 COMMENT ON COLUMN facematch.erasure.erasure_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.erasure.erased_at IS 'when it was done';
 COMMENT ON COLUMN facematch.erasure.table_name IS 'the table under retention, with its partitions';
-COMMENT ON COLUMN facematch.erasure.whole_table IS 'every page of the table was looked at, since earlier receipts were open; else the pages from which this purge removed rows. Indexes and TOAST tables are always gone through';
 COMMENT ON COLUMN facematch.erasure.pages IS 'pages looked at, of the table, its TOAST table and their indexes';
 COMMENT ON COLUMN facematch.erasure.pages_cleared IS 'pages changed';
 COMMENT ON COLUMN facematch.erasure.rows_erased IS 'removed rows that became zero bytes, in table and TOAST table; queries may have done some of it before';
@@ -208,25 +206,25 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.erasure', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.erasure_erasure_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.erased_receipt', '');
 
-CREATE FUNCTION facematch.write_erasure(table_name text, whole_table boolean, pages bigint, pages_cleared bigint, rows_erased bigint, entries_erased bigint,
+CREATE FUNCTION facematch.write_erasure(table_name text, pages bigint, pages_cleared bigint, rows_erased bigint, entries_erased bigint,
 										fading_tuples bigint, busy_pages bigint, complete boolean, verified boolean, receipts bigint[], notes text[]) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH written AS (
-		INSERT INTO facematch.erasure (table_name, whole_table, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages,
+		INSERT INTO facematch.erasure (table_name, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages,
 									   complete, verified, wal_lsn, unreachable)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, here.lsn,
-			   $12 || format('WAL before %s, until facematch.wal_horizon() is past it', here.lsn) || 'data files, until the next checkpoint'::text
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, here.lsn,
+			   $11 || format('WAL before %s, until facematch.wal_horizon() is past it', here.lsn) || 'data files, until the next checkpoint'::text
 				   || ARRAY(SELECT o.part || ': ' || o.note FROM facematch.out_of_reach(here.lsn) o)
 		FROM pg_current_wal_insert_lsn() here (lsn)
 		RETURNING erasure_id)
 	INSERT INTO facematch.erased_receipt (receipt_id, erasure_id)
-	SELECT r.receipt_id, w.erasure_id FROM written w CROSS JOIN unnest($11) r (receipt_id) WHERE $9
+	SELECT r.receipt_id, w.erasure_id FROM written w CROSS JOIN unnest($10) r (receipt_id) WHERE $8
 	ON CONFLICT DO NOTHING
 $$;
-COMMENT ON FUNCTION facematch.write_erasure(text, boolean, bigint, bigint, bigint, bigint, bigint, bigint, boolean, boolean, bigint[], text[]) IS
+COMMENT ON FUNCTION facematch.write_erasure(text, bigint, bigint, bigint, bigint, bigint, bigint, boolean, boolean, bigint[], text[]) IS
 	'writes an erasure down; for the extension''s own functions';
-REVOKE ALL ON FUNCTION facematch.write_erasure(text, boolean, bigint, bigint, bigint, bigint, bigint, bigint, boolean, boolean, bigint[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION facematch.write_erasure(text, bigint, bigint, bigint, bigint, bigint, bigint, boolean, boolean, bigint[], text[]) FROM PUBLIC;
 
 CREATE VIEW facematch.report_erasure AS
 	SELECT r.receipt_id, r.purged_at, r.cause, r.table_name, r.retention_class, r.rows_purged, e.erased_at AS erased,

@@ -13,6 +13,7 @@
 #include "index/explain.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
+#include "retention/erase.h"
 #include "retention/facts.h"
 #include "retention/keystore.h"
 #include "retention/redact.h"
@@ -97,6 +98,7 @@ _PG_init(void)
 
 	face_facts_init();
 	face_skip_init();
+	face_erase_init();
 	face_explain_init();
 	face_activity_init();
 	face_redact_init();

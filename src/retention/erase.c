@@ -93,31 +93,22 @@ face_erasable_tables(Oid relid)
 
 /*--------------------------------------------------------- walking pages */
 
-/* Every page of a fork, or some; those ahead are asked for, so that a cold disk is read at its own speed. */
+/* Every page of a fork; those ahead are asked for, so that a cold disk is read at its own speed. */
 void
-face_each_page(Relation rel, ForkNumber fork, const FaceBlocks *only, FaceVisit visit, void *state)
+face_each_page(Relation rel, ForkNumber fork, FaceVisit visit, void *state)
 {
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	BlockNumber nblocks = RelationGetNumberOfBlocksInFork(rel, fork);
-	int64		count = only == NULL ? nblocks : only->count;
-	int64		ahead = get_tablespace_maintenance_io_concurrency(rel->rd_rel->reltablespace);
-	int64		asked = 0;
+	BlockNumber ahead = get_tablespace_maintenance_io_concurrency(rel->rd_rel->reltablespace);
+	BlockNumber asked = 0;
 
-	for (int64 i = 0; i < count; i++)
+	for (BlockNumber block = 0; block < nblocks; block++)
 	{
-		BlockNumber block = only == NULL ? (BlockNumber) i : only->blocks[i];
 		Buffer		buffer;
 
 		face_vacuum_delay();
-		for (; asked < Min(i + ahead, count); asked++)
-		{
-			BlockNumber next = only == NULL ? (BlockNumber) asked : only->blocks[asked];
-
-			if (next < nblocks)
-				PrefetchBuffer(rel, fork, next);
-		}
-		if (block >= nblocks)
-			break;				/* VACUUM has cut it off since */
+		for (; asked < nblocks && asked < block + ahead; asked++)
+			PrefetchBuffer(rel, fork, asked);
 		buffer = ReadBufferExtended(rel, fork, block, RBM_NORMAL, strategy);
 		visit(rel, buffer, state);
 		ReleaseBuffer(buffer);
@@ -176,7 +167,7 @@ visit_table_page(Relation table, Buffer buffer, void *state)
 
 /* A table or TOAST table that the caller has locked, and its indexes. */
 static List *
-erase_one(Relation table, const FaceBlocks *only)
+erase_one(Relation table)
 {
 	TableErasure erasure = {0};
 	ListCell   *cell;
@@ -197,7 +188,7 @@ erase_one(Relation table, const FaceBlocks *only)
 		(void) start_account(&erasure, index);
 	}
 
-	face_each_page(table, MAIN_FORKNUM, only, visit_table_page, &erasure);
+	face_each_page(table, MAIN_FORKNUM, visit_table_page, &erasure);
 	face_retry_heap_pages(table, erasure.heap);
 	erase_indexes(&erasure);
 
@@ -208,38 +199,37 @@ erase_one(Relation table, const FaceBlocks *only)
 }
 
 static List *
-erase_with_toast(Oid relid, const FaceBlocks *only)
+erase_with_toast(Oid relid)
 {
 	Relation	table = table_open(relid, ShareUpdateExclusiveLock);
 	Oid			toast = table->rd_rel->reltoastrelid;
 	List	   *done;
 
 	face_check_erasable(table);
-	done = erase_one(table, only);
+	done = erase_one(table);
 	table_close(table, NoLock);
 	if (OidIsValid(toast))
 	{
 		table = table_open(toast, ShareUpdateExclusiveLock);
-		done = list_concat(done, erase_one(table, NULL));
+		done = list_concat(done, erase_one(table));
 		table_close(table, NoLock);
 	}
 	return done;
 }
 
 /*
- * Erases what removed rows left in a table, its TOAST table and their indexes;
- * of the table itself only some blocks, if such are given.  Returns a list of
- * FaceErased.
+ * Erases what removed rows left in a table, its TOAST table and their indexes.
+ * Returns a list of FaceErased.
  */
 List *
-face_erase_table(Oid relid, const FaceBlocks *only)
+face_erase_table(Oid relid)
 {
 	List	   *done = NIL;
 
 	face_start_vacuum_delay();
 	PG_TRY();
 	{
-		done = erase_with_toast(relid, only);
+		done = erase_with_toast(relid);
 	}
 	PG_FINALLY();
 	{
@@ -275,7 +265,7 @@ facematch_erase(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(table, face_erasable_tables(PG_GETARG_OID(0)))
 	{
-		foreach(cell, face_erase_table(lfirst_oid(table), NULL))
+		foreach(cell, face_erase_table(lfirst_oid(table)))
 			report((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell));
 	}
 	return (Datum) 0;

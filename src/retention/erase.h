@@ -58,7 +58,7 @@ typedef struct FaceErased
 	bool		unproven;		/* an index whose pages do not tell what outlives rows there */
 } FaceErased;
 
-/* Some of a relation's blocks, in order; NULL means all. */
+/* Some of a relation's blocks. */
 typedef struct FaceBlocks
 {
 	BlockNumber *blocks;
@@ -93,9 +93,9 @@ typedef void (*FaceVisit) (Relation rel, Buffer buffer, void *state);
 
 /* erase.c */
 extern void face_check_erasable(Relation rel);
-extern List *face_erase_table(Oid relid, const FaceBlocks *only);
+extern List *face_erase_table(Oid relid);
 extern List *face_erasable_tables(Oid relid);
-extern void face_each_page(Relation rel, ForkNumber fork, const FaceBlocks *only, FaceVisit visit, void *state);
+extern void face_each_page(Relation rel, ForkNumber fork, FaceVisit visit, void *state);
 
 /* erase_page.c */
 extern void face_report_damage(Relation rel, Buffer buffer);
@@ -107,7 +107,6 @@ extern void face_dead_row(FaceDeadRows *dead, BlockNumber block, OffsetNumber li
 extern void face_sort_dead_rows(FaceDeadRows *dead);
 extern bool face_is_dead_row(const FaceDeadRows *dead, ItemPointer tid);
 extern void face_add_block(FaceBlocks *blocks, BlockNumber block);
-extern void face_sort_blocks(FaceBlocks *blocks);
 
 /* erase_heap.c */
 typedef struct FaceHeapErasure FaceHeapErasure;
@@ -133,8 +132,8 @@ typedef struct FacePurgeErasure FacePurgeErasure;
 
 extern FacePurgeErasure *face_purge_erasure(Oid table);
 extern void face_note_receipt(FacePurgeErasure *erasure);
-extern void face_note_removed(FacePurgeErasure *erasure, Datum tids);
 extern void face_erase_removed(FacePurgeErasure *erasure, Oid part);
 extern void face_record_erasure(FacePurgeErasure *erasure);
+extern void face_erase_init(void);
 
 #endif							/* FACEMATCH_RETENTION_ERASE_H */

@@ -266,9 +266,9 @@ face_btree_lost_keys(Relation index, const FaceDeadRows *dead)
 	control.hcxt = CurrentMemoryContext;
 	search.keys = hash_create("facematch B-tree keys", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	search.dead = dead;
-	face_each_page(index, MAIN_FORKNUM, NULL, visit_for_keys, &search);
+	face_each_page(index, MAIN_FORKNUM, visit_for_keys, &search);
 	if (hash_get_num_entries(search.keys) > 0)
-		face_each_page(index, MAIN_FORKNUM, NULL, visit_entries, &search);
+		face_each_page(index, MAIN_FORKNUM, visit_entries, &search);
 	lost = hash_get_num_entries(search.keys);
 	hash_destroy(search.keys);
 	return lost;

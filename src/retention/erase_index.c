@@ -253,7 +253,7 @@ face_erase_index(Relation table, Relation index, const FaceDeadRows *dead, FaceE
 				break;
 		}
 	}
-	face_each_page(index, MAIN_FORKNUM, NULL, visit_index_page, &erasure);
+	face_each_page(index, MAIN_FORKNUM, visit_index_page, &erasure);
 	if (erasure.kind == FACE_INDEX_BTREE && dead->count > 0 && has_wide_key(index))
 		done->unproven |= face_btree_lost_keys(index, dead) > 0;
 }

@@ -206,31 +206,6 @@ face_is_dead_row(const FaceDeadRows *dead, ItemPointer tid)
 void
 face_add_block(FaceBlocks *blocks, BlockNumber block)
 {
-	if (blocks->count > 0 && blocks->blocks[blocks->count - 1] == block)
-		return;
 	make_room((void **) &blocks->blocks, sizeof(BlockNumber), blocks->count, &blocks->room);
 	blocks->blocks[blocks->count++] = block;
-}
-
-static int
-compare_blocks(const void *a, const void *b)
-{
-	const BlockNumber x = *(const BlockNumber *) a;
-	const BlockNumber y = *(const BlockNumber *) b;
-
-	return (x > y) - (x < y);
-}
-
-/* In order, each once. */
-void
-face_sort_blocks(FaceBlocks *blocks)
-{
-	int64		kept = 0;
-
-	if (blocks->count > 1)
-		qsort(blocks->blocks, blocks->count, sizeof(BlockNumber), compare_blocks);
-	for (int64 i = 0; i < blocks->count; i++)
-		if (i == 0 || blocks->blocks[i] != blocks->blocks[kept - 1])
-			blocks->blocks[kept++] = blocks->blocks[i];
-	blocks->count = kept;
 }

@@ -4,11 +4,11 @@
  *	  The purge erases what it removed, and writes down what became of it.
  *
  * Rows are erased in a transaction of their own after the one that deleted them
- * has committed.  Of the table only the pages they were in are looked at; its
- * indexes and TOAST table are gone through.  A receipt is settled once nothing
- * is left to wait for.  If something is (an old snapshot, a cursor, VACUUM at
- * work, a crash in between, an opt-out, which erases nothing by itself), the
- * receipt stays open, and the next purge goes through the whole table.
+ * has committed, and all pages of the table are looked at: earlier versions of
+ * a row, which hold its template as well, may be anywhere.  A receipt is settled
+ * once nothing is left to wait for.  If something is (an old snapshot, a cursor,
+ * VACUUM at work, a crash in between, an opt-out, which erases nothing by
+ * itself), the receipt stays open, and the next purge tries again.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +21,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -28,16 +29,16 @@
 #include "retention/erase.h"
 #include "retention/run.h"
 
+static bool purge_erases = true;
+
 struct FacePurgeErasure
 {
 	MemoryContext memory;		/* of all below: outlives transactions */
 	Oid			table;
 	char	   *name;
-	bool		whole;			/* something is open from before */
 	Datum	   *receipts;		/* numbers of receipts that this erasure may settle */
 	int			nreceipts;
 	int			receipts_room;
-	FaceBlocks	blocks;			/* of the part being purged, where rows were removed */
 	FaceErased	rows;			/* sums over tables and TOAST tables */
 	FaceErased	entries;		/* sums over indexes */
 	bool		skipped;		/* a part was locked by VACUUM or another purge */
@@ -81,21 +82,20 @@ find_open_receipts(FacePurgeErasure *erasure)
 	PopActiveSnapshot();
 }
 
-/* What a purge of this table will have to erase, in the current memory context; NULL where erasures are not recorded. */
+/* What a purge of this table will have to erase, in the current memory context; NULL if it shall not. */
 FacePurgeErasure *
 face_purge_erasure(Oid table)
 {
 	FacePurgeErasure *erasure;
 
-	/* Version 0.1.0's tables do not know of it. */
-	if (!OidIsValid(get_relname_relid("erasure", get_namespace_oid("facematch", false))))
+	/* Version 0.1.0's tables do not know of erasures. */
+	if (!purge_erases || !OidIsValid(get_relname_relid("erasure", get_namespace_oid("facematch", false))))
 		return NULL;
 	erasure = palloc0(sizeof(FacePurgeErasure));
 	erasure->memory = CurrentMemoryContext;
 	erasure->table = table;
 	erasure->name = face_qualified_name(table);
 	find_open_receipts(erasure);
-	erasure->whole = erasure->nreceipts > 0;
 	return erasure;
 }
 
@@ -110,23 +110,6 @@ face_note_receipt(FacePurgeErasure *erasure)
 			 face_owner(face_table("purge_receipt")));
 	add_receipt(erasure, SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
-}
-
-/* Where rows were removed: an array of tid. */
-void
-face_note_removed(FacePurgeErasure *erasure, Datum tids)
-{
-	MemoryContext old;
-	Datum	   *rows;
-	int			count;
-
-	if (erasure->whole)
-		return;
-	deconstruct_array(DatumGetArrayTypeP(tids), TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT, &rows, NULL, &count);
-	old = MemoryContextSwitchTo(erasure->memory);
-	for (int i = 0; i < count; i++)
-		face_add_block(&erasure->blocks, ItemPointerGetBlockNumber((ItemPointer) DatumGetPointer(rows[i])));
-	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -162,7 +145,7 @@ face_erase_removed(FacePurgeErasure *erasure, Oid part)
 {
 	ListCell   *cell;
 
-	if (!erasure->whole && erasure->blocks.count == 0)
+	if (erasure->nreceipts == 0)
 		return;
 	erasure->worked = true;
 	if (!ConditionalLockRelationOid(part, ShareUpdateExclusiveLock))
@@ -172,11 +155,9 @@ face_erase_removed(FacePurgeErasure *erasure, Oid part)
 	}
 	else
 	{
-		face_sort_blocks(&erasure->blocks);
-		foreach(cell, face_erase_table(part, erasure->whole ? NULL : &erasure->blocks))
+		foreach(cell, face_erase_table(part))
 			add_result(erasure, lfirst(cell));
 	}
-	erasure->blocks.count = 0;
 }
 
 static ArrayType *
@@ -198,9 +179,9 @@ face_record_erasure(FacePurgeErasure *erasure)
 	const FaceErased *rows = &erasure->rows;
 	const FaceErased *entries = &erasure->entries;
 	bool		complete = !erasure->skipped && rows->fading + rows->busy + entries->fading == 0 && !entries->left_to_vacuum;
-	Oid			types[] = {TEXTOID, BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID, BOOLOID, INT8ARRAYOID, TEXTARRAYOID};
+	Oid			types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID, BOOLOID, INT8ARRAYOID, TEXTARRAYOID};
 	Datum		values[lengthof(types)] = {
-		CStringGetTextDatum(erasure->name), BoolGetDatum(erasure->whole),
+		CStringGetTextDatum(erasure->name),
 		Int64GetDatum(rows->pages + entries->pages), Int64GetDatum(rows->cleared + entries->cleared),
 		Int64GetDatum(rows->removed), Int64GetDatum(entries->removed),
 		Int64GetDatum(rows->fading + entries->fading), Int64GetDatum(rows->busy), BoolGetDatum(complete),
@@ -213,8 +194,23 @@ face_record_erasure(FacePurgeErasure *erasure)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run("SELECT facematch.write_erasure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", lengthof(types), types, values,
+	face_run("SELECT facematch.write_erasure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", lengthof(types), types, values,
 			 face_owner(face_table("erasure")));
 	SPI_finish();
 	PopActiveSnapshot();
+}
+
+void
+face_erase_init(void)
+{
+	DefineCustomBoolVariable("facematch.purge_erases",
+							 "Whether CALL facematch.purge() also makes the bytes of removed rows zero.",
+							 "Off leaves that, with open receipts, to a purge for which it is on.",
+							 &purge_erases,
+							 true,
+							 PGC_USERSET,
+							 0,
+							 NULL,
+							 NULL,
+							 NULL);
 }

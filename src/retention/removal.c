@@ -210,7 +210,7 @@ only_when_empty(const FaceRetained *table)
 	return " AND NOT EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) t.gallery_id)";
 }
 
-/* Receipts for what went, by class; what is to be erased is noted where it will be. */
+/* Receipts for what went, by class. */
 static void
 write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasure)
 {
@@ -226,10 +226,8 @@ write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasu
 		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 4, &isnull));
 
 		face_write_receipt("retention", table->relid, class, rows, 0, earliest, latest);
-		if (erasure == NULL)
-			continue;
-		face_note_receipt(erasure);
-		face_note_removed(erasure, SPI_getbinval(row, result->tupdesc, 5, &isnull));
+		if (erasure != NULL)
+			face_note_receipt(erasure);
 	}
 }
 
@@ -260,8 +258,8 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	sql = psprintf("WITH gone AS (DELETE FROM ONLY %s d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 				   "SELECT t.ctid FROM ONLY %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s"
 				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))"
-				   " RETURNING d.%s AS class, d.purge_after, d.ctid AS row)"
-				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after), pg_catalog.array_agg(g.row)"
+				   " RETURNING d.%s AS class, d.purge_after)"
+				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
 				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
 				   name, name, not_held(table, 2), only_when_empty(table), face_column(leaf, table->class));
 	SPI_connect();

@@ -149,14 +149,14 @@ check_maps(TableCheck *check, Relation rel)
 	check->blocks = RelationGetNumberOfBlocks(rel);
 	if (smgrexists(RelationGetSmgr(rel), VISIBILITYMAP_FORKNUM))
 	{
-		face_each_page(rel, VISIBILITYMAP_FORKNUM, NULL, visit_visibility_page, check);
+		face_each_page(rel, VISIBILITYMAP_FORKNUM, visit_visibility_page, check);
 		emit(check, rel, "visibility map", &found, nothing_found(&found) ? CLEAN : NOT_CLEAN,
 			 nothing_found(&found) ? NULL : "VACUUM (DISABLE_PAGE_SKIPPING) makes the map anew");
 		memset(&found, 0, sizeof(found));
 	}
 	if (smgrexists(RelationGetSmgr(rel), FSM_FORKNUM))
 	{
-		face_each_page(rel, FSM_FORKNUM, NULL, visit_other_page, check);
+		face_each_page(rel, FSM_FORKNUM, visit_other_page, check);
 		emit(check, rel, "free space map", &found, CANNOT_TELL, "a number for each page, which no page says to be right");
 	}
 }
@@ -239,7 +239,7 @@ check_index(TableCheck *check, Relation index)
 
 	check->found = &found;
 	check->kind = face_index_kind(index);
-	face_each_page(index, MAIN_FORKNUM, NULL, visit_index_page, check);
+	face_each_page(index, MAIN_FORKNUM, visit_index_page, check);
 	if (check->kind == FACE_INDEX_FACEMATCH && index->rd_index->indisready)
 		check_facematch(check, index);
 	if (check->kind == FACE_INDEX_BTREE)
@@ -251,7 +251,7 @@ check_index(TableCheck *check, Relation index)
 	{
 		memset(&found, 0, sizeof(found));
 		check->found = &found;
-		face_each_page(index, INIT_FORKNUM, NULL, visit_index_page, check);
+		face_each_page(index, INIT_FORKNUM, visit_index_page, check);
 		emit(check, index, "init fork", &found, nothing_found(&found) ? CLEAN : NOT_CLEAN, NULL);
 	}
 }
@@ -267,7 +267,7 @@ check_one(TableCheck *check, Relation rel, const char *part)
 	memset(&check->dead, 0, sizeof(check->dead));
 	check->found = &found;
 	check->oldest = GetOldestNonRemovableTransactionId(rel);
-	face_each_page(rel, MAIN_FORKNUM, NULL, visit_heap_page, check);
+	face_each_page(rel, MAIN_FORKNUM, visit_heap_page, check);
 	check->rows_left = found.dead + found.fading > 0;
 	emit(check, rel, part, &found, nothing_found(&found) ? CLEAN : NOT_CLEAN, why_not_clean(&found));
 	check_maps(check, rel);
@@ -332,7 +332,7 @@ report_leftovers(TableCheck *check, Relation rel)
 
 	check->found = &found;
 	check->oldest = GetOldestNonRemovableTransactionId(rel);
-	face_each_page(rel, MAIN_FORKNUM, NULL, visit_heap_page, check);
+	face_each_page(rel, MAIN_FORKNUM, visit_heap_page, check);
 	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
 	values[1] = Int64GetDatum(found.pages);
 	values[2] = Int64GetDatum(found.dead);
