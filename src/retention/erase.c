@@ -165,6 +165,14 @@ visit_table_page(Relation table, Buffer buffer, void *state)
 		erase_indexes(erasure);
 }
 
+/* A checkpoint passes over unlogged relations: their files would keep the bytes until the server stops. */
+static void
+write_unlogged(Relation rel)
+{
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
+		FlushRelationBuffers(rel);
+}
+
 /* A table or TOAST table that the caller has locked, and its indexes. */
 static List *
 erase_one(Relation table)
@@ -193,7 +201,11 @@ erase_one(Relation table)
 	erase_indexes(&erasure);
 
 	foreach(cell, erasure.indexes)
+	{
+		write_unlogged(lfirst(cell));
 		index_close(lfirst(cell), NoLock);
+	}
+	write_unlogged(table);
 	pgstat_progress_end_command();
 	return erasure.done;
 }

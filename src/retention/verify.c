@@ -51,6 +51,7 @@ typedef struct TableCheck
 	FaceRemains *found;
 	FaceIndexKind kind;
 	bool		rows_left;		/* the table has removed rows that are whole, and indexes may lead to them */
+	int64		hole_bytes;		/* of the strays in a facematch index, those in the free space of pages */
 	BlockNumber blocks;			/* of the table whose visibility map it is */
 } TableCheck;
 
@@ -185,6 +186,7 @@ check_facematch(TableCheck *check, Relation index)
 {
 	FaceIndexRemains remains = {0};
 
+	check->hole_bytes = check->found->stray;
 	face_index_remains(index, face_index_row_is_dead, &check->dead, &remains);
 	check->found->dead = remains.dead;
 	check->found->stray = remains.stray;
@@ -200,6 +202,8 @@ judge_index(const TableCheck *check, const char **note)
 	*note = why_not_clean(found);
 	if (found->keys > 0 && found->dead + found->stray + found->padding == 0)
 		*note = "keys that removed rows had still steer searches; REINDEX INDEX CONCURRENTLY makes an index without them";
+	if (check->kind == FACE_INDEX_FACEMATCH && found->stray > check->hole_bytes)
+		*note = "has bytes that belong to no template; REINDEX INDEX CONCURRENTLY makes an index without them";
 	if (!nothing_found(found))
 		return NOT_CLEAN;
 	if (check->rows_left)

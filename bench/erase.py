@@ -1,0 +1,93 @@
+#!/usr/bin/python3
+"""how fast removed rows become zero bytes, what readers notice, and what it costs when there is nothing to do"""
+import argparse
+import random
+import threading
+import time
+
+import psycopg
+
+PAGE_MB = 8192 / 2**20
+
+
+def prepare(conn, megabytes, dead):
+    """A table of templates of which some are deleted, on all pages; everything in the buffer pool."""
+    conn.execute('DROP TABLE IF EXISTS t')
+    conn.execute('CREATE TABLE t (id int, gallery int, e face_embedding) WITH (autovacuum_enabled = off)')
+    conn.execute('CREATE TEMP TABLE IF NOT EXISTS original AS SELECT k, array_agg(random() - 0.5)::real[]::face_embedding AS e '
+                 'FROM generate_series(0, 999) k, generate_series(1, 512) GROUP BY k')
+    rows = int(megabytes * 2**20 / 8192) * 7
+    conn.execute(f'INSERT INTO t SELECT n, n / 500, e FROM generate_series(0, {rows - 1}) n JOIN original ON k = n % 1000')
+    conn.execute('ALTER TABLE t ADD PRIMARY KEY (id)')
+    conn.execute('VACUUM ANALYZE t')
+    conn.execute('DELETE FROM t WHERE id %% %s = 0', [round(1 / dead)])
+    return rows
+
+
+def read_until(stop, rows, stamps, errors):
+    """Rows by their key, from a connection of its own; when each was there."""
+    with psycopg.connect(autocommit=True) as conn:
+        while not stop.is_set():
+            try:
+                conn.execute('SELECT e FROM t WHERE id = %s', [random.randrange(rows)], prepare=True).fetchall()
+            except psycopg.Error as e:
+                errors.append(e)
+            stamps.append(time.perf_counter())
+
+
+def timed(conn, statement):
+    start = time.perf_counter()
+    result = conn.execute(statement).fetchall()
+    return time.perf_counter() - start, result
+
+
+def erase(conn, what):
+    megabytes = conn.execute("SELECT pg_table_size('t') / 2.0^20").fetchone()[0]
+    before = conn.execute('SELECT pg_current_wal_insert_lsn()').fetchone()[0]
+    seconds, result = timed(conn, "SELECT relation::text, pages, pages_cleared, removed FROM facematch.erase_pages('t')")
+    wal = conn.execute('SELECT pg_current_wal_insert_lsn() - %s::pg_lsn', [before]).fetchone()[0] / 2**20
+    removed = {name: removed for name, _, _, removed in result}
+    print(f'{what:46s} {seconds:7.2f} s, {float(megabytes) / seconds:7.0f} MB/s of table, {removed["t"]:,} rows, {wal:,.0f} MB of WAL')
+    return seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--megabytes', type=int, default=1024)
+    parser.add_argument('--dead', type=float, default=0.1)
+    args = parser.parse_args()
+    with psycopg.connect(autocommit=True) as conn:
+        rows = prepare(conn, args.megabytes, args.dead)
+        erase(conn, 'erase')
+        conn.execute('SET max_parallel_workers_per_gather = 0')
+        print(f'{"reading it: SELECT count(*)":46s} {min(timed(conn, "SELECT count(*) FROM t")[0] for _ in range(3)):7.2f} s')
+        erase(conn, 'erase, nothing to do')
+        seconds, _ = timed(conn, "SELECT facematch.verify_pages('t')")
+        print(f'{"verify_pages":46s} {seconds:7.2f} s')
+
+        rows = prepare(conn, args.megabytes, args.dead)
+        conn.execute('CHECKPOINT')
+        erase(conn, 'erase, first change after a checkpoint')
+
+        rows = prepare(conn, args.megabytes, args.dead)
+        stop, stamps, errors = threading.Event(), [], []
+        reader = threading.Thread(target=read_until, args=(stop, rows, stamps, errors))
+        reader.start()
+        time.sleep(4)
+        start = time.perf_counter()
+        erase(conn, 'erase beside a reader')
+        end = time.perf_counter()
+        stop.set()
+        reader.join()
+        alone = sum(start - 3 <= s < start for s in stamps) / 3
+        beside = sum(start <= s < end for s in stamps) / (end - start)
+        print(f'reader: {alone:,.0f} rows a second alone, {beside:,.0f} beside it ({beside / alone:.0%}), {len(errors)} errors')
+
+        conn.execute('CREATE INDEX ON t USING facematch (gallery, e)')
+        conn.execute('VACUUM t')
+        conn.execute('DELETE FROM t WHERE id %% %s = 1', [round(1 / args.dead)])
+        erase(conn, 'erase, with a face index')
+
+
+if __name__ == '__main__':
+    main()
