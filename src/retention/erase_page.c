@@ -196,11 +196,31 @@ face_sort_dead_rows(FaceDeadRows *dead)
 		qsort(dead->tids, dead->count, sizeof(ItemPointerData), compare_tids);
 }
 
+/* Block and line as one number, in the order of the list. */
+static inline uint64
+row_number(const ItemPointerData *tid)
+{
+	return ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) | ItemPointerGetOffsetNumberNoCheck(tid);
+}
+
+/* A binary search of its own: this is asked for every entry of every index. */
 bool
 face_is_dead_row(const FaceDeadRows *dead, ItemPointer tid)
 {
-	return dead->count > 0 && ItemPointerCompare(tid, &dead->tids[0]) >= 0 &&
-		bsearch(tid, dead->tids, dead->count, sizeof(ItemPointerData), compare_tids) != NULL;
+	const uint64 wanted = row_number(tid);
+	int64		low = 0;
+	int64		high = dead->count;
+
+	while (low < high)
+	{
+		int64		middle = (low + high) / 2;
+
+		if (row_number(&dead->tids[middle]) < wanted)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < dead->count && row_number(&dead->tids[low]) == wanted;
 }
 
 void
