@@ -11,6 +11,7 @@ ALTER TABLE facematch.audit_event
 	DROP CONSTRAINT audit_event_follows_one,
 	ADD CONSTRAINT audit_event_follows_one UNIQUE (chain, seq);
 --@ drop: FUNCTION facematch.verify_audit()
+--@ drop: FUNCTION facematch.verify_erased(regclass)
 
 -- The guard checks and stamps references, and stands in for the foreign key's triggers on their side.
 DROP TRIGGER reference_00_whole ON facematch.reference;
