@@ -1,0 +1,104 @@
+-- facematch.erase() and verify_erased(): what they take and refuse, every kind of table, and the receipts of purges.
+CREATE FUNCTION remains(t regclass) RETURNS TABLE (relation text, part text, clean boolean) LANGUAGE sql AS
+	$$ SELECT regexp_replace(v.relation::text, '\d+', 'N'), v.part, v.clean FROM facematch.verify_pages(t) v WHERE v.clean IS NOT TRUE AND v.part NOT LIKE '%map' $$;
+
+-- What has no pages.
+CREATE VIEW a_view AS SELECT 1 AS one;
+CREATE FOREIGN DATA WRAPPER nowhere;
+CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
+CREATE FOREIGN TABLE far_away (id int) SERVER elsewhere;
+SELECT facematch.erase('a_view');
+SELECT facematch.erase('far_away');
+SELECT facematch.verify_erased('far_away');
+SELECT facematch.erase('no_table');
+SELECT facematch.verify_erased();
+SELECT facematch.verify_erased('a_view', 1);
+SELECT facematch.verify_erased(receipt => 4711);
+BEGIN READ ONLY;
+SELECT facematch.erase('facematch.reference');
+ROLLBACK;
+CREATE ROLE erase_nobody;
+SET ROLE erase_nobody;
+SELECT facematch.erase('facematch.reference');
+SELECT facematch.verify_erased('facematch.reference');
+RESET ROLE;
+DROP ROLE erase_nobody;
+
+-- Partitions, with their TOAST tables and indexes; HOT updates, updates that are not, aborted work, locks.
+CREATE TABLE parted (id int, g int, e face_embedding, photo text) PARTITION BY RANGE (id);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100) WITH (autovacuum_enabled = off, fillfactor = 60);
+CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (100) TO (200) WITH (autovacuum_enabled = off);
+ALTER TABLE parted ALTER photo SET STORAGE EXTERNAL;
+CREATE INDEX parted_id ON parted (id);
+CREATE INDEX parted_face ON parted USING facematch (g, e);
+INSERT INTO parted SELECT n, n % 2, ARRAY[n, 1, 2]::real[]::face_embedding, repeat('p', 3000) FROM generate_series(0, 199) n;
+UPDATE parted SET photo = repeat('q', 2500) WHERE id % 10 = 1;
+UPDATE parted SET e = '[1,2,3]' WHERE id % 10 = 2;
+DELETE FROM parted WHERE id % 10 = 3;
+BEGIN;
+INSERT INTO parted SELECT n, 9, '[3,2,1]', repeat('r', 3000) FROM generate_series(0, 199) n;
+SAVEPOINT s;
+DELETE FROM parted WHERE id % 10 = 4;
+ROLLBACK TO s;
+UPDATE parted SET g = 5 WHERE id % 10 = 5;
+ROLLBACK;
+SELECT count(*) FROM (SELECT FROM parted WHERE id % 10 = 6 FOR SHARE) locked;
+SELECT * FROM remains('parted') ORDER BY 1;
+SELECT sum(removed) > 0 AS removed, sum(fading_tuples) AS fading, sum(busy_pages) AS busy FROM facematch.erase('parted');
+SELECT * FROM remains('parted') ORDER BY 1;
+SELECT sum(removed) AS removed, sum(pages_cleared) AS cleared FROM facematch.erase_pages('parted');
+SELECT count(*), count(DISTINCT e), sum(length(photo)) FROM parted;
+SELECT facematch.index_check('parted_1_g_e_idx', true), facematch.index_check('parted_2_g_e_idx', true);
+VACUUM parted;
+SELECT count(*) FROM facematch.erase('parted');
+SELECT * FROM remains('parted') ORDER BY 1;
+
+-- Other kinds of tables.
+CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY, filler text);
+CREATE TEMP TABLE temporary (id int PRIMARY KEY, filler text);
+INSERT INTO unlogged SELECT n, repeat('u', 300) FROM generate_series(1, 100) n;
+INSERT INTO temporary SELECT n, repeat('t', 300) FROM generate_series(1, 100) n;
+DELETE FROM unlogged WHERE id % 2 = 0;
+DELETE FROM temporary WHERE id % 2 = 0;
+CREATE MATERIALIZED VIEW materialized AS SELECT * FROM unlogged;
+SELECT count(*) FROM facematch.erase('unlogged') UNION ALL SELECT count(*) FROM facematch.erase('temporary') UNION ALL SELECT count(*) FROM facematch.erase('materialized');
+SELECT * FROM remains('unlogged') UNION ALL SELECT * FROM remains('temporary') UNION ALL SELECT * FROM remains('materialized');
+
+-- A transaction's own deletions may be rolled back: they are not erased, but counted.
+BEGIN;
+DELETE FROM unlogged WHERE id < 10;
+SELECT fading_tuples FROM facematch.erase_pages('unlogged') WHERE relation = 'unlogged'::regclass;
+ROLLBACK;
+SELECT count(*) FROM unlogged;
+
+-- Receipts: a purge erases what it removed; one in a transaction block, and an opt-out, leave it to the next.
+INSERT INTO facematch.model (name, tag, dims) VALUES ('three', 3, 3);
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('G', 'flight', 'three', 0.5, now());
+CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after)
+	SELECT gallery_id, md5(n::text)::uuid, 'us_citizen', ARRAY[n, 1, 2]::real[]::face_embedding, 'passport', CASE WHEN n % 2 = 0 THEN now() END
+	FROM facematch.gallery, generate_series(1, 40) n WHERE name = 'G';
+SET facematch.purge_erases = off;
+CALL facematch.purge();
+SELECT receipt_id, rows_purged, erased IS NULL AS open, verified FROM facematch.report_erasure;
+RESET facematch.purge_erases;
+BEGIN;
+UPDATE facematch.reference SET purge_after = now() WHERE subject_id::text < '8';
+CALL facematch.purge();
+COMMIT;
+INSERT INTO facematch.opt_out (subject_id) SELECT max(subject_id::text)::uuid FROM facematch.reference;
+SELECT cause, count(*), count(erased) AS erased FROM facematch.report_erasure GROUP BY 1 ORDER BY 1;
+SELECT part, clean, note FROM facematch.verify_erased(receipt => (SELECT min(receipt_id) FROM facematch.purge_receipt)) WHERE part = 'receipt';
+CALL facematch.purge();
+SELECT cause, count(*), count(erased) AS erased, bool_and(verified) AS verified FROM facematch.report_erasure GROUP BY 1 ORDER BY 1;
+SELECT table_name, fading_tuples, busy_pages, complete, verified, wal_lsn <= pg_current_wal_insert_lsn() AS wal, cardinality(unreachable) > 2 AS unreachable FROM facematch.erasure;
+SELECT part, clean, note FROM facematch.verify_erased(receipt => (SELECT min(receipt_id) FROM facematch.purge_receipt)) WHERE part = 'receipt';
+SELECT * FROM remains('facematch.reference');
+CALL facematch.purge();
+SELECT count(*) FROM facematch.erasure;
+UPDATE facematch.erasure SET verified = false;
+DELETE FROM facematch.erased_receipt;
+TRUNCATE facematch.erased_receipt;
+
+-- How far back WAL reaches.
+SELECT oldest_lsn <= redo_lsn AS reaches_back, redo_lsn <= current_lsn AS in_order, files > 0 AS files, unknown_files FROM facematch.wal_horizon();
