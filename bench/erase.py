@@ -35,20 +35,27 @@ def read_until(stop, rows, stamps, errors):
             stamps.append(time.perf_counter())
 
 
+def backend_cpu(conn):
+    """Seconds of CPU that the connection's backend has used."""
+    with open(f'/proc/{conn.info.backend_pid}/schedstat', encoding='ascii') as f:
+        return int(f.read().split()[0]) / 1e9
+
+
 def timed(conn, statement):
-    start = time.perf_counter()
+    """Seconds, seconds of CPU, rows."""
+    start, cpu = time.perf_counter(), backend_cpu(conn)
     result = conn.execute(statement).fetchall()
-    return time.perf_counter() - start, result
+    return time.perf_counter() - start, backend_cpu(conn) - cpu, result
 
 
 def erase(conn, what):
     megabytes = conn.execute("SELECT pg_table_size('t') / 2.0^20").fetchone()[0]
     before = conn.execute('SELECT pg_current_wal_insert_lsn()').fetchone()[0]
-    seconds, result = timed(conn, "SELECT relation::text, pages, pages_cleared, removed FROM facematch.erase_pages('t')")
+    seconds, cpu, result = timed(conn, "SELECT relation::text, pages, pages_cleared, removed FROM facematch.erase_pages('t')")
     wal = conn.execute('SELECT pg_current_wal_insert_lsn() - %s::pg_lsn', [before]).fetchone()[0] / 2**20
     removed = {name: removed for name, _, _, removed in result}
-    print(f'{what:46s} {seconds:7.2f} s, {float(megabytes) / seconds:7.0f} MB/s of table, {removed["t"]:,} rows, {wal:,.0f} MB of WAL')
-    return seconds
+    print(f'{what:46s} {seconds:6.2f} s, {float(megabytes) / seconds:6.0f} MB/s; {cpu:6.2f} s of CPU, {float(megabytes) / cpu:6.0f} MB/s; '
+          f'{removed["t"]:,} rows, {wal:,.0f} MB of WAL')
 
 
 def main():
@@ -61,13 +68,14 @@ def main():
         erase(conn, 'erase')
         conn.execute('SET max_parallel_workers_per_gather = 0')
         conn.execute('SET enable_indexonlyscan = off')
-        print(f'{"reading it: SELECT count(*)":46s} {min(timed(conn, "SELECT count(*) FROM t")[0] for _ in range(3)):7.2f} s')
+        seconds, cpu, _ = min(timed(conn, 'SELECT count(*) FROM t') for _ in range(3))
+        print(f'{"reading it: SELECT count(*)":46s} {seconds:6.2f} s; {cpu:6.2f} s of CPU')
         erase(conn, 'erase, nothing to do')
         conn.execute('VACUUM t')
         erase(conn, 'erase after VACUUM')
         erase(conn, 'erase after VACUUM, nothing to do')
-        seconds, _ = timed(conn, "SELECT facematch.verify_pages('t')")
-        print(f'{"verify_pages":46s} {seconds:7.2f} s')
+        seconds, cpu, _ = timed(conn, "SELECT facematch.verify_pages('t')")
+        print(f'{"verify_pages":46s} {seconds:6.2f} s; {cpu:6.2f} s of CPU')
 
         rows = prepare(conn, args.megabytes, args.dead)
         conn.execute('CHECKPOINT')
