@@ -112,9 +112,11 @@
 /*
  * Pruning of a heap page; needs access/heapam.h.  17 joined it with freezing.
  * 15.8 told it VACUUM's horizon as well as the one that moves, and changed the
- * function's arguments in doing so.
+ * function's arguments in doing so: a library that was built for one of them
+ * must not call the other (face_pruning_fits, of a server's version number).
  */
 #if PG_VERSION_NUM >= 170000
+#define face_pruning_fits(version)	true
 #define face_prune_page(rel, buffer, oldest, visible) \
 	do { \
 		PruneFreezeResult pruned; \
@@ -122,14 +124,14 @@
 		heap_page_prune_and_freeze(rel, buffer, visible, 0, NULL, &pruned, PRUNE_VACUUM_SCAN, &pruned_line, NULL, NULL); \
 	} while (0)
 #elif PG_VERSION_NUM >= 150008
-#define FACE_PRUNING_SINCE	150008
+#define face_pruning_fits(version)	((version) >= 150008)
 #define face_prune_page(rel, buffer, oldest, visible) \
 	do { \
 		int			newly_dead; \
 		(void) heap_page_prune(rel, buffer, oldest, visible, InvalidTransactionId, 0, &newly_dead, NULL); \
 	} while (0)
 #else
-#define FACE_PRUNING_UNTIL	150008
+#define face_pruning_fits(version)	((version) < 150008)
 #define face_prune_page(rel, buffer, oldest, visible) \
 	do { \
 		int			newly_dead; \

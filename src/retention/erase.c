@@ -35,6 +35,7 @@
 #include "storage/bufmgr.h"
 #include "utils/backend_progress.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -210,6 +211,19 @@ erase_one(Relation table)
 	return erasure.done;
 }
 
+/* The function that prunes a page has other arguments in some minor releases than in others. */
+static void
+check_server(void)
+{
+	const char *version = GetConfigOption("server_version_num", false, false);
+
+	if (!face_pruning_fits(atoi(version)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("facematch was built for another minor release of PostgreSQL than %s", version),
+				 errhint("Build and install it for this one: the server's function that prunes pages is not the same.")));
+}
+
 static List *
 erase_with_toast(Oid relid)
 {
@@ -238,6 +252,7 @@ face_erase_table(Oid relid)
 {
 	List	   *done = NIL;
 
+	check_server();
 	face_start_vacuum_delay();
 	PG_TRY();
 	{
