@@ -82,12 +82,10 @@
 	index_beginscan(heap, index, snapshot, nkeys, norderbys)
 #endif
 
-/* 17 numbers processes from 0, before from 1 */
+/* 17 numbers processes from 0, before from 1; needs storage/lock.h */
 #if PG_VERSION_NUM >= 170000
-#include "storage/procnumber.h"
 #define face_backend_number()	((int) MyProcNumber)
 #else
-#include "storage/backendid.h"
 #define face_backend_number()	((int) MyBackendId - 1)
 #endif
 
