@@ -32,6 +32,7 @@
 #define IN_MEMORY		2097152 /* and in no cache */
 #define UNIFORM			20000	/* templates of "bits" */
 #define PROBES			100
+#define BLOCKS_AHEAD	7		/* about a page: what an index scan fetches ahead */
 #define ONE_IN			1e-5	/* false match rate of its cut */
 
 /* An index in memory over n templates. */
@@ -43,7 +44,6 @@ typedef struct Gallery
 	int			n;
 	int			nblocks;
 	uint8	   *blocks;
-	FaceBlockScalars *scalars;
 	uint8	   *refine;
 	FaceRefineScalars *refine_scalars;
 	float	   *lower;
@@ -146,17 +146,16 @@ encode(FaceCodec *codec, FaceEmbedding **templates, int n)
 
 	g.nblocks = (n + FACE_BLOCK_SLOTS - 1) / FACE_BLOCK_SLOTS;
 	g.centre = mean(codec, templates, n);
-	g.blocks = palloc0(g.nblocks * codec->block_bytes);
-	g.scalars = palloc0(g.nblocks * sizeof(FaceBlockScalars));
+	g.blocks = palloc0(g.nblocks * FACE_BLOCK_SIZE(codec));
 	g.refine = palloc0(n * codec->refine_bytes);
 	g.refine_scalars = palloc0(n * sizeof(FaceRefineScalars));
 	g.lower = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(float));
 	for (int i = 0; i < n; i++)
 	{
-		int			block = i / FACE_BLOCK_SLOTS;
+		uint8	   *block = g.blocks + i / FACE_BLOCK_SLOTS * FACE_BLOCK_SIZE(codec);
 
 		face_encode(codec, g.centre, templates[i], codes);
-		face_block_put(codec, g.blocks + block * codec->block_bytes, g.scalars + block, i % FACE_BLOCK_SLOTS, codes);
+		face_block_put(codec, block, (FaceBlockScalars *) (block + codec->block_bytes), i % FACE_BLOCK_SLOTS, codes);
 		memcpy(g.refine + i * codec->refine_bytes, codes->refine, codec->refine_bytes);
 		g.refine_scalars[i] = codes->refine_scalars;
 	}
@@ -169,7 +168,6 @@ discard(Gallery *g)
 {
 	pfree(g->centre);
 	pfree(g->blocks);
-	pfree(g->scalars);
 	pfree(g->refine);
 	pfree(g->refine_scalars);
 	pfree(g->lower);
@@ -204,9 +202,8 @@ speed(int dims)
 	float	   *rotated = palloc0(sizeof(float) * codec->padded);
 	FaceCodes  *codes = face_codes_create(codec);
 	int			nblocks = IN_MEMORY / FACE_BLOCK_SLOTS;
-	Size		bytes = nblocks * (codec->block_bytes + sizeof(FaceBlockScalars));
+	Size		size = FACE_BLOCK_SIZE(codec);
 	uint8	   *blocks;
-	FaceBlockScalars *scalars;
 	float	   *lower;
 	volatile uint64 sink;
 	FaceBounds	bounds;
@@ -224,32 +221,26 @@ speed(int dims)
 	printf(", prepare a probe %.0f\n", LEAST(CACHED, for (int i = 0; i < CACHED; i++)
 											 pfree(face_query_create(codec, g.centre, templates[i], FACE_COSINE, MISS))));
 
-	blocks = palloc0(nblocks * codec->block_bytes);
-	scalars = palloc0(nblocks * sizeof(FaceBlockScalars));
+	blocks = palloc0((nblocks + BLOCKS_AHEAD) * size);
 	lower = palloc0(IN_MEMORY * sizeof(float));
 	for (int i = 0; i < nblocks; i++)
-	{
-		memcpy(blocks + i * codec->block_bytes, g.blocks + i % g.nblocks * codec->block_bytes, codec->block_bytes);
-		scalars[i] = g.scalars[i % g.nblocks];
-	}
+		memcpy(blocks + i * size, g.blocks + i % g.nblocks * size, size);
 	for (int metric = 0; metric < 3; metric++)
 	{
 		FaceQuery  *q = face_query_create(codec, g.centre, templates[0], metric, MISS);
 
 		printf("  %s: sketch bound %.2f ns in cache,", metrics[metric],
-			   LEAST(CACHED, face_query_sketch_bounds(q, g.nblocks, g.blocks, g.scalars, g.lower)));
+			   LEAST(CACHED, face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower)));
 		printf(" %.2f in memory, refinement %.0f\n",
-			   LEAST(IN_MEMORY, face_query_sketch_bounds(q, nblocks, blocks, scalars, lower)),
+			   LEAST(IN_MEMORY, face_query_sketch_bounds(q, nblocks, blocks, blocks + BLOCKS_AHEAD * size, INFINITY, lower)),
 			   LEAST(CACHED, for (int i = 0; i < CACHED; i++)
 					 face_query_refine(q, g.refine + i * codec->refine_bytes, g.refine_scalars + i, &bounds)));
 		pfree(q);
 	}
-	printf("  plain read of the sketches' %.0f bytes in memory %.2f\n", (double) bytes / IN_MEMORY,
-		   LEAST(IN_MEMORY, sink = read_all(blocks, nblocks * codec->block_bytes) +
-				 read_all((uint8 *) scalars, nblocks * sizeof(FaceBlockScalars))));
+	printf("  plain read of the sketches' %.0f bytes in memory %.2f\n", (double) (nblocks * size) / IN_MEMORY,
+		   LEAST(IN_MEMORY, sink = read_all(blocks, nblocks * size)));
 	(void) sink;
 	pfree(blocks);
-	pfree(scalars);
 	pfree(lower);
 	discard(&g);
 }
@@ -277,7 +268,7 @@ survivors(Gallery *g, FaceMetric metric, double cut)
 		for (int i = 0; i < g->n; i++)
 			if (i != own)
 				cuts[1] = fmin(cuts[1], distance(metric, g->templates[i], g->templates[own]));
-		face_query_sketch_bounds(q, g->nblocks, g->blocks, g->scalars, g->lower);
+		face_query_sketch_bounds(q, g->nblocks, g->blocks, g->blocks, INFINITY, g->lower);
 		for (int i = 0; i < g->n; i++)
 		{
 			FaceBounds	b;
@@ -350,7 +341,7 @@ misses(FaceEmbedding **templates, int n, FaceMetric metric, double probability)
 		{
 			FaceQuery  *q = face_query_create(g.codec, g.centre, templates[p], metric, probability);
 
-			face_query_sketch_bounds(q, g.nblocks, g.blocks, g.scalars, g.lower);
+			face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower);
 			for (int i = 0; i < n; i++)
 			{
 				double		d = distance(metric, templates[i], templates[p]);

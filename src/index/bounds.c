@@ -256,27 +256,36 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	return q;
 }
 
-void
-face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks,
-						 const FaceBlockScalars *scalars, float *lower)
+float
+face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, const uint8 *ahead,
+						 float limit, float *lower)
 {
 	const FaceScanKernels *kernels = face_kernels->scan;
 	FaceBoundKernel bound =
 		q->metric == FACE_COSINE ? kernels->cosine_bounds :
 		q->metric == FACE_EUCLIDEAN ? kernels->euclidean_bounds : kernels->inner_product_bounds;
+	FaceBlocks	part = {
+		.groups = q->codec->groups,
+		.stride = FACE_BLOCK_SIZE(q->codec),
+		.first = blocks,
+		.ahead = ahead,
+	};
 	uint32		sums[BLOCKS_A_PASS * FACE_BLOCK_SLOTS];
+	float		smallest = INFINITY;
 
-	while (nblocks > 0)
+	for (; nblocks > 0; nblocks -= part.nblocks)
 	{
-		int			n = Min(nblocks, BLOCKS_A_PASS);
+		float		smallest_part;
 
-		kernels->sketch_sums(q->codec->groups, n, blocks, q->tables, sums);
-		bound(&q->terms, n, sums, scalars, lower);
-		nblocks -= n;
-		blocks += n * q->codec->block_bytes;
-		scalars += n;
-		lower += n * FACE_BLOCK_SLOTS;
+		part.nblocks = Min(nblocks, BLOCKS_A_PASS);
+		kernels->sketch_sums(&part, q->tables, sums);
+		smallest_part = bound(&q->terms, &part, sums, limit, lower);
+		smallest = Min(smallest_part, smallest);
+		part.first += part.nblocks * part.stride;
+		part.ahead += part.nblocks * part.stride;
+		lower += part.nblocks * FACE_BLOCK_SLOTS;
 	}
+	return smallest;
 }
 
 /* Upper bound of t: the larger root of (A - t)^2 = B^2 (1 - t^2); the kernels do the same. */
@@ -289,24 +298,21 @@ residual_upper(double a, double b)
 	return (a + b * sqrt(d - a * a)) / d;
 }
 
-/* Upper bound of the templates' cosine, from one of their residuals'. */
+/* By how much a cosine of residuals, given as a bound or an estimate, moves the templates' cosine. */
 static double
-cosine_upper(const FaceQuery *q, const FaceRefineScalars *s, double residual)
+residual_scale(const FaceQuery *q, const FaceRefineScalars *s, double residual)
 {
 	double		squares = 1.0 + q->centre->norm_squared - 2.0 * s->centre_product;
-	double		length;
 
 	squares += residual > 0 ? RESIDUAL_SLACK : -RESIDUAL_SLACK;
-	length = sqrt(Max(squares, 0.0));
-	return s->centre_product + q->centre_product + length * q->probe_residual * residual;
+	return sqrt(Max(squares, 0.0)) * q->probe_residual;
 }
 
+/* Lower bound of the templates' cosine, from one of their residuals' with its sign changed. */
 static double
-cosine_lower(const FaceQuery *q, const FaceRefineScalars *s, double residual)
+cosine_lower(const FaceQuery *q, const FaceRefineScalars *s, double negative)
 {
-	double		centres = s->centre_product + q->centre_product;
-
-	return centres - (cosine_upper(q, s, -residual) - centres);
+	return s->centre_product + q->centre_product - residual_scale(q, s, negative) * negative;
 }
 
 static double
@@ -351,13 +357,18 @@ distance_upper(const FaceQuery *q, double norm, double cosine)
 	return -norm * q->probe_norm * least;
 }
 
-static Estimate
-estimate(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s)
+int32
+face_query_refine_dot(const FaceQuery *q, const uint8 *refine)
 {
 	const FaceScanKernels *kernels = face_kernels->scan;
-	int			n = q->codec->padded;
-	int32		dot = q->codec->refine_bits == 8 ? kernels->dot8(n, refine, q->refine_query) :
-		kernels->dot4(n, refine, q->refine_query);
+
+	return q->codec->refine_bits == 8 ? kernels->dot8(q->codec->padded, refine, q->refine_query) :
+		kernels->dot4(q->codec->padded, refine, q->refine_query);
+}
+
+static Estimate
+estimate(const FaceQuery *q, int32 dot, const FaceRefineScalars *s)
+{
 	double		middle = (dot - q->refine_offset) * q->refine_scale * s->inverse;
 	double		error;
 	Estimate	result;
@@ -372,24 +383,25 @@ estimate(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s)
 }
 
 bool
-face_query_refine_within(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, double limit,
-						 FaceBounds *out)
+face_query_refine_within(const FaceQuery *q, int32 dot, const FaceRefineScalars *s, double limit, FaceBounds *out)
 {
-	Estimate	e = estimate(q, refine, s);
+	Estimate	e = estimate(q, dot, s);
 	double		most = residual_upper(e.high, e.tangent * q->safe_width);
+	double		centres = s->centre_product + q->centre_product;
+	double		scale = residual_scale(q, s, most);
 
-	out->safe_lower = distance_lower(q, s->norm, cosine_upper(q, s, most));
-	out->estimate = distance_lower(q, s->norm, cosine_upper(q, s, e.middle));
+	out->safe_lower = distance_lower(q, s->norm, centres + scale * most);
+	out->estimate = distance_lower(q, s->norm, centres + scale * e.middle);
 	if (out->safe_lower > limit)
 		return false;
-	out->lower = distance_lower(q, s->norm, cosine_upper(q, s, residual_upper(e.high, e.tangent * q->width)));
-	out->safe_upper = distance_upper(q, s->norm,
-									 cosine_lower(q, s, -residual_upper(-e.low, e.tangent * q->safe_width)));
+	most = residual_upper(e.high, e.tangent * q->width);
+	out->lower = distance_lower(q, s->norm, centres + residual_scale(q, s, most) * most);
+	out->safe_upper = distance_upper(q, s->norm, cosine_lower(q, s, residual_upper(-e.low, e.tangent * q->safe_width)));
 	return true;
 }
 
 void
 face_query_refine(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, FaceBounds *out)
 {
-	face_query_refine_within(q, refine, s, INFINITY, out);
+	face_query_refine_within(q, face_query_refine_dot(q, refine), s, INFINITY, out);
 }

@@ -47,6 +47,9 @@ typedef struct FaceCentre
 	float		values[FLEXIBLE_ARRAY_MEMBER];	/* codec->padded */
 } FaceCentre;
 
+/* A block of sketches with its scalars behind it. */
+#define FACE_BLOCK_SIZE(codec) ((codec)->block_bytes + sizeof(FaceBlockScalars))
+
 #define FACE_CENTRE_SIZE(codec) (offsetof(FaceCentre, values) + sizeof(float) * (codec)->padded)
 
 /* Per-template numbers beside the sketch, 8 bytes a template. */
@@ -111,12 +114,13 @@ extern FaceQuery *face_query_create(const FaceCodec *codec, const FaceCentre *ce
 
 /*
  * lower[i] <= distance of template i (but for the miss probability), for
- * nblocks consecutive blocks of codec->block_bytes; scalars has one element a
- * block, lower nblocks * FACE_BLOCK_SLOTS.
+ * nblocks consecutive blocks, each of codec->block_bytes and its scalars;
+ * infinity for bounds beyond the limit.  Returns the smallest.  Meanwhile as
+ * many bytes at "ahead" are fetched from memory.
  * Slots that hold no template get some value; the caller masks them.
  */
-extern void face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks,
-									 const FaceBlockScalars *scalars, float *lower);
+extern float face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, const uint8 *ahead,
+									  float limit, float *lower);
 
 /*
  * Bounds by the refinement code.  lower: may be exceeded with the miss
@@ -133,12 +137,16 @@ typedef struct FaceBounds
 	double		safe_upper;
 	double		estimate;		/* of the distance: no bound, but where to look first */
 } FaceBounds;
+
 /*
  * The same when only what may be within `limit` is of interest: false, with
  * safe_lower and estimate alone filled in, when safe_lower is beyond it.
  */
-extern bool face_query_refine_within(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, double limit,
+extern bool face_query_refine_within(const FaceQuery *q, int32 dot, const FaceRefineScalars *s, double limit,
 									 FaceBounds *out);
+
+/* What the bounds need of a refinement code. */
+extern int32 face_query_refine_dot(const FaceQuery *q, const uint8 *refine);
 extern void face_query_refine(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, FaceBounds *out);
 
 #endif							/* FACEMATCH_CODEC_H */

@@ -26,15 +26,10 @@
 #include "index/scan.h"
 
 /*
- * The first templates refined are the most promising ones of this many pages,
- * so that the first cut comes from distances and not from sketches.
- */
-#define SEED_PAGES 32
-
-/*
- * Templates refined, for each row of the goal, before the first sweep: among
- * so many with the best sketches most of the rows wanted are found, and their
- * distances spare the sweep the rest.
+ * Templates refined, for each row of the goal, before the first sweep, so that
+ * the first cut comes from distances and not from sketches: among so many with
+ * the best sketches most of the rows wanted are found, and their distances
+ * spare the sweep the rest.
  */
 #define SEEDS_PER_ROW 256
 
@@ -153,15 +148,6 @@ measure_best(FaceScan *scan)
  * From sketch to refined
  * ------------------------------------------------------------------------- */
 
-/* A float at or below x. */
-static float
-round_down(double x)
-{
-	float		rounded = (float) x;
-
-	return rounded > x ? nextafterf(rounded, -get_float4_infinity()) : rounded;
-}
-
 /* Keep a refined template: as a candidate, or aside if its bound is beyond the limit. */
 static void
 add_refined(FaceScan *scan, double bound, double estimate, const ItemPointerData *tid)
@@ -172,7 +158,7 @@ add_refined(FaceScan *scan, double bound, double estimate, const ItemPointerData
 
 		scan->waiting = face_grow(scan->waiting, scan->nwaiting, 1, &scan->max_waiting, sizeof(FaceWaiting));
 		waiting = &scan->waiting[scan->nwaiting++];
-		waiting->bound = round_down(bound);
+		waiting->bound = face_round_down(bound);
 		waiting->estimate = (float) estimate;
 		waiting->tid = *tid;
 	}
@@ -206,27 +192,37 @@ set_limit(FaceScan *scan, double limit)
 	scan->nwaiting = kept;
 }
 
-/* A bound that about `rank` of the waiting templates have or are below. */
-static double
-waiting_bound(const FaceScan *scan, Size rank)
+/*
+ * A number that about `rank` of n bounds, `stride` bytes apart, are or are
+ * below, and not fewer; infinite bounds do not count.
+ */
+static float
+bound_of_rank(const void *bounds, Size stride, Size n, Size rank)
 {
+	const char *const end = (const char *) bounds + n * stride;
 	float		low = get_float4_infinity();
 	float		high = -get_float4_infinity();
+	Size		finite = 0;
 
-	if (scan->nwaiting <= rank)
-		return get_float8_infinity();
-	for (Size i = 0; i < scan->nwaiting; i++)
+	for (const char *at = bounds; at < end; at += stride)
 	{
-		low = Min(low, scan->waiting[i].bound);
-		high = Max(high, scan->waiting[i].bound);
+		float		bound = *(const float *) at;
+
+		if (isinf(bound))
+			continue;
+		low = Min(low, bound);
+		high = Max(high, bound);
+		finite++;
 	}
+	if (finite <= rank)
+		return get_float4_infinity();
 	for (int step = 0; step < RANK_STEPS; step++)
 	{
 		float		middle = low + (high - low) / 2;
 		Size		count = 0;
 
-		for (Size i = 0; i < scan->nwaiting; i++)
-			count += scan->waiting[i].bound <= middle;
+		for (const char *at = bounds; at < end; at += stride)
+			count += *(const float *) at <= middle;
 		if (count < rank)
 			low = middle;
 		else
@@ -235,61 +231,64 @@ waiting_bound(const FaceScan *scan, Size rank)
 	return high;
 }
 
+/* A bound that about `rank` of the waiting templates have or are below. */
+static float
+waiting_bound(const FaceScan *scan, Size rank)
+{
+	if (scan->nwaiting == 0)
+		return get_float4_infinity();
+	return bound_of_rank(&scan->waiting[0].bound, sizeof(FaceWaiting), scan->nwaiting, rank);
+}
+
 /* FaceRefineCallback: a candidate, unless a condition rules it out. */
 static void
-add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *entry)
+add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined)
 {
 	const FaceEpochPlan *plan = scan->plans[page->epoch];
-	FaceBounds	order_bounds;
 	FaceBounds	bounds;
 
 	/* Without conditions, what is beyond the limit only has to wait. */
-	face_query_refine_within(plan->order, entry->code, &entry->scalars,
-							 scan->nconditions == 0 ? scan->limit : get_float8_infinity(), &order_bounds);
-	if (isnan(order_bounds.safe_lower))
+	face_query_refine_within(plan->order, refined->dot, &refined->scalars,
+							 scan->nconditions == 0 ? scan->limit : get_float8_infinity(), &bounds);
+	if (isnan(bounds.safe_lower))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has a damaged template near block %u",
 						RelationGetRelationName(scan->index), page->blkno),
 				 errhint("Please REINDEX it.")));
 	for (int i = 0; i < scan->nconditions; i++)
-	{
-		if (plan->conditions[i] == plan->order)
-			bounds = order_bounds;
-		else
-			face_query_refine(plan->conditions[i], entry->code, &entry->scalars, &bounds);
-		if (bounds.lower > scan->conditions[i].max_distance)
+		if (plan->conditions[i] == plan->order && bounds.lower > scan->conditions[i].max_distance)
 			return;
-	}
-	add_refined(scan, order_bounds.safe_lower, order_bounds.estimate, &entry->tid);
+	add_refined(scan, bounds.safe_lower, bounds.estimate, &refined->tid);
 }
 
-/*
- * Take the slots of a page with bounds up to the limit as jobs; they leave the
- * bounds.
- */
-static int
-take_jobs(FaceScan *scan, int which, double limit, FaceRefineJob *jobs)
+/* Measure the rows that are probably nearer than the goal: they move it. */
+static void
+measure_promising(FaceScan *scan)
 {
-	const FaceScanPage *page = &scan->pages[which];
-	float	   *lower = scan->lower + page->base;
-	float		smallest = get_float4_infinity();
+	while (!pairingheap_is_empty(scan->refined) && heap_top(scan->refined)->estimate < scan->limit)
+	{
+		measure_best(scan);
+		scan->limit = goal_distance(scan);
+	}
+}
+
+/* Refine all slots up to a bound. */
+static void
+refine_seeds(FaceScan *scan, float limit)
+{
+	FaceRefineJob jobs[FACE_MAX_JOBS];
 	int			njobs = 0;
 
-	/* No branches: which slots pass is not to be predicted. */
-	for (int slot = 0; slot < page->slots; slot++)
+	for (int which = 0; which < scan->npages; which++)
 	{
-		bool		within = lower[slot] <= limit && lower[slot] < get_float4_infinity();
-		float		beyond = within ? get_float4_infinity() : lower[slot];
-
-		jobs[njobs].page = which;
-		jobs[njobs].slot = slot;
-		njobs += within;
-		smallest = Min(beyond, smallest);
-		lower[slot] = beyond;
+		njobs += face_take_jobs(scan, which, limit, jobs + njobs);
+		if (njobs < FACE_REFINE_BATCH && which < scan->npages - 1)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		face_refine(scan, jobs, njobs, add_candidate);
+		njobs = 0;
 	}
-	scan->page_lower[which] = smallest;
-	return njobs;
 }
 
 /*
@@ -299,57 +298,28 @@ take_jobs(FaceScan *scan, int which, double limit, FaceRefineJob *jobs)
 static void
 sweep(FaceScan *scan)
 {
-	FaceRefineJob jobs[FACE_REFINE_BATCH + BLCKSZ / sizeof(uint16)];
+	FaceRefineJob jobs[FACE_MAX_JOBS];
 	int			njobs = 0;
 
 	set_limit(scan, goal_distance(scan));
 	for (int which = 0; which < scan->npages; which++)
 	{
-		bool		more = scan->page_lower[which] <= scan->limit && !isinf(scan->page_lower[which]);
-
-		if (more)
-			njobs += take_jobs(scan, which, scan->limit, jobs + njobs);
+		njobs += face_take_jobs(scan, which, face_round_up(scan->limit), jobs + njobs);
 		if (njobs < FACE_REFINE_BATCH && which < scan->npages - 1)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		face_refine(scan, jobs, njobs, add_candidate);
+		measure_promising(scan);
 		njobs = 0;
-
-		/* A row that is probably nearer than the goal moves the goal. */
-		while (!pairingheap_is_empty(scan->refined) && heap_top(scan->refined)->estimate < scan->limit)
-		{
-			measure_best(scan);
-			scan->limit = goal_distance(scan);
-		}
 	}
 	scan->frontier = scan->limit;
 }
 
-/* Refine the most promising template of each of the most promising pages. */
+/* Refine the most promising templates: those with bounds up to one that so many pages reach. */
 static void
-refine_seeds(FaceScan *scan)
+refine_most_promising(FaceScan *scan, uint64 pages)
 {
-	FaceRefineJob jobs[SEED_PAGES + BLCKSZ / sizeof(uint16)];
-	int			best[SEED_PAGES];
-	int			nbest = 0;
-
-	for (int which = 0; which < scan->npages; which++)
-	{
-		int			at = nbest;
-
-		if (isinf(scan->page_lower[which]) ||
-			(nbest == SEED_PAGES && scan->page_lower[which] >= scan->page_lower[best[nbest - 1]]))
-			continue;
-		if (nbest == SEED_PAGES)
-			at--;
-		else
-			nbest++;
-		for (; at > 0 && scan->page_lower[best[at - 1]] > scan->page_lower[which]; at--)
-			best[at] = best[at - 1];
-		best[at] = which;
-	}
-	for (int i = 0; i < nbest; i++)
-		face_refine(scan, jobs, take_jobs(scan, best[i], scan->page_lower[best[i]], jobs), add_candidate);
+	refine_seeds(scan, bound_of_rank(scan->page_lower, sizeof(float), scan->npages, pages));
 }
 
 /* Is there a slot that was not refined? */
@@ -377,7 +347,7 @@ advance_frontier(FaceScan *scan)
 	set_limit(scan, waiting_bound(scan, scan->goal * 2));
 	seeds = Min(scan->goal * SEEDS_PER_ROW, (uint64) (scan->counters.sketches * SEED_SHARE) + 1);
 	while (scan->counters.refined < seeds && anything_left(scan))
-		refine_seeds(scan);
+		refine_most_promising(scan, seeds - scan->counters.refined);
 	while (isinf(goal_distance(scan)) ||
 		   (!pairingheap_is_empty(scan->refined) && heap_top(scan->refined)->estimate < goal_distance(scan)))
 	{
@@ -387,7 +357,7 @@ advance_frontier(FaceScan *scan)
 			if (scan->nwaiting > 0)
 				set_limit(scan, waiting_bound(scan, scan->goal * 2));
 			else if (anything_left(scan))
-				refine_seeds(scan);
+				refine_most_promising(scan, scan->goal);
 			else
 				break;
 		}

@@ -194,6 +194,29 @@ pin_page(Relation index, BlockNumber blkno, BufferAccessStrategy strategy)
 }
 
 /*
+ * Where a page lies if it is still where it was last seen, else NULL; nobody
+ * pins it, so it is good for fetching bytes into the processor's cache only.
+ * With `prefetch` that is done for what reading and locking the page touches.
+ */
+Page
+face_expect_page(Relation index, BlockNumber blkno, bool prefetch)
+{
+	Buffer	   *hint = buffer_hint(index, blkno);
+	Page		page;
+
+	if (hint == NULL || !BufferIsValid(*hint))
+		return NULL;
+	page = (Page) BufferGetBlock(*hint);
+	if (prefetch)
+	{
+		__builtin_prefetch(GetBufferDescriptor(*hint - 1));
+		__builtin_prefetch(page);
+		__builtin_prefetch(page + BLCKSZ - sizeof(FacePageOpaqueData));
+	}
+	return page;
+}
+
+/*
  * Read a page that some other page names, and lock it unless lockmode is
  * BUFFER_LOCK_UNLOCK.  Only a damaged page names
  * no block or one whose lock this backend holds: waiting for oneself could not
@@ -277,7 +300,7 @@ face_layout_compute(const FaceCodec *codec, FaceLayout *layout)
 	layout->refine_slots = FACE_PAGE_DATA_SIZE / layout->refine_entry_size;
 	layout->bitmap_offset = start + MAXALIGN(sizeof(FaceSketchHeader));
 	layout->scalars_offset = codec->block_bytes;
-	layout->block_stride = codec->block_bytes + sizeof(FaceBlockScalars);
+	layout->block_stride = FACE_BLOCK_SIZE(codec);
 
 	/* As many blocks as fit; the bitmap and the page list grow with them. */
 	for (nblocks = FACE_PAGE_DATA_SIZE / codec->block_bytes; nblocks > 0; nblocks--)

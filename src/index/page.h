@@ -52,6 +52,9 @@ typedef struct FacePageOpaqueData
 
 typedef FacePageOpaqueData *FacePageOpaque;
 
+/* Bytes that one prefetch brings; PG_CACHE_LINE_SIZE is twice that, for alignment. */
+#define CPU_CACHE_LINE 64
+
 #define FacePageGetOpaque(page) ((FacePageOpaque) PageGetSpecialPointer(page))
 
 /* Bytes between page header and special space. */
@@ -243,6 +246,7 @@ extern void face_page_set_lower(Page page, Size end_offset);
 extern void face_page_raise_lower(Page page, Size end_offset);
 extern Buffer face_read_page(Relation index, BlockNumber blkno, int lockmode);
 extern Buffer face_read_page_extended(Relation index, BlockNumber blkno, int lockmode, BufferAccessStrategy strategy);
+extern Page face_expect_page(Relation index, BlockNumber blkno, bool prefetch);
 extern void face_check_page(Relation index, Buffer buffer, FacePageKind kind);
 extern void face_check_refine_page(Relation index, Buffer buffer, uint64 stamp);
 extern void face_chain_step(Relation index, FaceChainWalk *walk);

@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "miscadmin.h"
@@ -28,9 +27,6 @@
  * the pass over that list begins anew.
  */
 #define MAX_RESTARTS 100
-
-/* Bytes that one prefetch brings; PG_CACHE_LINE_SIZE is twice that, for alignment. */
-#define CPU_CACHE_LINE 64
 
 /* Make room for `more` elements behind `used` in a growing array. */
 void *
@@ -105,65 +101,63 @@ prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
 			plan->conditions[i] = face_query_create(state->codec, state->centre, probe, FACE_COSINE,
 													face_miss_probability);
 	}
+	plan->query = plan->order != NULL ? plan->order : plan->conditions[0];
 }
 
 /*
- * Bounds of all slots of a locked sketch page by one query, while the page
- * `next` (NULL for none) is fetched from memory: one call a block, and a share
- * of the next page before each.
+ * Bounds of all slots of a locked sketch page by one query, infinity beyond
+ * the limit, while the page `next` (NULL for none) is fetched from memory.
+ * Returns the smallest.
  */
-static void
-blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float *lower)
+static float
+blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float limit, float *lower)
 {
 	const FaceLayout *layout = &state->layout;
 	const int	nblocks = face_blocks_begun(page, layout);
-	const int	share = (BLCKSZ / Max(nblocks, 1) + PG_CACHE_LINE_SIZE - 1) & ~(PG_CACHE_LINE_SIZE - 1);
+	Page		ahead = next != NULL ? next : page;
 
-	for (int i = 0; i < nblocks; i++)
+	if (next != NULL)
 	{
-		if (next != NULL)
-			for (int offset = i * share; offset < Min((i + 1) * share, BLCKSZ); offset += CPU_CACHE_LINE)
-				__builtin_prefetch((char *) next + offset);
-		face_query_sketch_bounds(query, 1, FaceSketchBlock(page, layout, i), FaceSketchScalarsOf(page, layout, i),
-								 lower + i * FACE_BLOCK_SLOTS);
+		for (Size offset = 0; offset < layout->blocks_offset; offset += CPU_CACHE_LINE)
+			__builtin_prefetch((char *) next + offset);
+		__builtin_prefetch((char *) next + BLCKSZ - sizeof(FacePageOpaqueData));
 	}
-
-	/* A damaged page can give no number: let it be refined, which tells. */
-	for (int slot = 0; slot < nblocks * FACE_BLOCK_SLOTS; slot++)
-		lower[slot] = lower[slot] >= -FLT_MAX ? lower[slot] : -FLT_MAX;
 	for (int slot = nblocks * FACE_BLOCK_SLOTS; slot < layout->slots; slot++)
 		lower[slot] = get_float4_infinity();
+	return face_query_sketch_bounds(query, nblocks, FaceSketchBlock(page, layout, 0), FaceSketchBlock(ahead, layout, 0),
+									limit, lower);
 }
 
-/* Put infinity where a condition's bound is beyond its limit. */
-static void
-apply_condition(float *lower, const float *bounds, float limit, int slots)
-{
-	for (int slot = 0; slot < slots; slot++)
-		lower[slot] = bounds[slot] > limit ? get_float4_infinity() : lower[slot];
-}
-
-/* Put infinity into free slots. */
-static void
+/* Put infinity into free slots; returns the smallest bound of the others. */
+static float
 mask_free_slots(float *lower, const uint8 *bitmap, int slots)
 {
+	float		smallest = get_float4_infinity();
+
 	for (int slot = 0; slot < slots; slot++)
+	{
 		if (!face_slot_used(bitmap, slot))
 			lower[slot] = get_float4_infinity();
+		smallest = Min(lower[slot], smallest);
+	}
+	return smallest;
 }
 
+/* Rule out what another condition's query rules out; returns the smallest bound left. */
 static float
-smallest_bound(const float *lower, int slots)
+apply_condition(const FaceQuery *query, const FaceEpochState *state, Page page, float limit, float *lower)
 {
-	float		smallest[4];
+	float		bounds[BLCKSZ / sizeof(float)];
+	float		smallest = get_float4_infinity();
 
-	/* four at a time: one chain of comparisons would wait for itself */
-	for (int i = 0; i < lengthof(smallest); i++)
-		smallest[i] = get_float4_infinity();
-	for (int slot = 0; slot < slots; slot += lengthof(smallest))
-		for (int i = 0; i < lengthof(smallest); i++)
-			smallest[i] = Min(lower[slot + i], smallest[i]);
-	return Min(Min(smallest[0], smallest[1]), Min(smallest[2], smallest[3]));
+	blocks_bounds(query, state, page, NULL, limit, bounds);
+	for (int slot = 0; slot < state->layout.slots; slot++)
+	{
+		if (isinf(bounds[slot]))
+			lower[slot] = get_float4_infinity();
+		smallest = Min(lower[slot], smallest);
+	}
+	return smallest;
 }
 
 /*
@@ -174,24 +168,20 @@ static float
 page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, float *lower)
 {
 	const FaceLayout *layout = &plan->state->layout;
-	const FaceQuery *have = plan->order != NULL ? plan->order : plan->conditions[0];
-	float		condition_lower[BLCKSZ / sizeof(float)];
+	double		limit = get_float8_infinity();
+	float		smallest;
 
-	blocks_bounds(have, plan->state, page, next, lower);
 	for (int i = 0; i < scan->nconditions; i++)
-	{
-		float	   *bounds = lower;
-
-		if (plan->conditions[i] != have)
-		{
-			bounds = condition_lower;
-			blocks_bounds(plan->conditions[i], plan->state, page, NULL, bounds);
-		}
-		apply_condition(lower, bounds, (float) scan->conditions[i].max_distance, layout->slots);
-	}
+		if (plan->conditions[i] == plan->query)
+			limit = Min(scan->conditions[i].max_distance, limit);
+	smallest = blocks_bounds(plan->query, plan->state, page, next, face_round_up(limit), lower);
+	for (int i = 0; i < scan->nconditions; i++)
+		if (plan->conditions[i] != plan->query)
+			smallest = apply_condition(plan->conditions[i], plan->state, page,
+									   face_round_up(scan->conditions[i].max_distance), lower);
 	if (FacePageGetSketchHeader(page)->used != layout->slots)
-		mask_free_slots(lower, FaceSketchBitmap(page, layout), layout->slots);
-	return smallest_bound(lower, layout->slots);
+		smallest = mask_free_slots(lower, FaceSketchBitmap(page, layout), layout->slots);
+	return smallest;
 }
 
 /* Remember a locked sketch page and the bounds of its slots. */

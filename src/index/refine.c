@@ -7,11 +7,16 @@
  */
 #include "postgres.h"
 
+#include <float.h>
+
+#include "port/pg_bitutils.h"
+
 #include "compat.h"
 #include "index/scan.h"
+#include "simd/simd.h"
 
-/* Bytes that one prefetch brings. */
-#define CPU_CACHE_LINE 64
+/* So many jobs ahead entries are fetched from memory: a processor has buffers for a few dozen lines. */
+#define JOBS_AHEAD 24
 
 /*
  * A refinement page was not the one meant.  Either vacuum has freed it with its
@@ -35,79 +40,161 @@ check_recycled(FaceScan *scan, const FaceScanPage *page, int which)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* The page and entry of a job, pinned; jobs in a row on one page share the pin. */
-typedef struct PinnedJob
+/*
+ * Take the slots of a page with bounds up to the limit as jobs; they leave the
+ * bounds.
+ */
+int
+face_take_jobs(FaceScan *scan, int which, float limit, FaceRefineJob *jobs)
 {
-	Buffer		buffer;
-	FaceRefineEntry *entry;
-} PinnedJob;
+	const FaceScanPage *page = &scan->pages[which];
+	const int	nblocks = page->slots / FACE_BLOCK_SLOTS;
+	uint16		taken[BLCKSZ / FACE_BLOCK_SLOTS];
+	int			njobs = 0;
 
-static void
-pin_job(FaceScan *scan, const FaceRefineJob *job, const PinnedJob *previous, PinnedJob *pinned)
-{
-	const FaceScanPage *page = &scan->pages[job->page];
-	const FaceLayout *layout = &scan->plans[page->epoch]->state->layout;
-	BlockNumber blkno = page->refine_blocks[job->slot / layout->refine_slots];
-
-	if (previous != NULL && BufferGetBlockNumber(previous->buffer) == blkno)
-		pinned->buffer = previous->buffer;
-	else
+	/* infinity is no bound: the slot is free, ruled out or taken */
+	limit = Min(limit, FLT_MAX);
+	if (!(scan->page_lower[which] <= limit))
+		return 0;
+	scan->page_lower[which] = face_kernels->scan->take_slots(nblocks, limit, scan->lower + page->base, taken);
+	for (int block = 0; block < nblocks; block++)
 	{
-		Page		refine;
-
-		pinned->buffer = face_read_page(scan->index, blkno, BUFFER_LOCK_UNLOCK);
-		refine = BufferGetPage(pinned->buffer);
-		__builtin_prefetch(refine);
-		__builtin_prefetch((char *) refine + BLCKSZ - sizeof(FacePageOpaqueData));
+		for (unsigned bits = taken[block]; bits != 0; bits &= bits - 1)
+		{
+			jobs[njobs].page = which;
+			jobs[njobs++].slot = block * FACE_BLOCK_SLOTS + pg_rightmost_one_pos32(bits);
+		}
 	}
-	pinned->entry = FaceRefineEntryOf(BufferGetPage(pinned->buffer), layout, job->slot % layout->refine_slots);
-	for (Size offset = 0; offset < layout->refine_entry_size; offset += CPU_CACHE_LINE)
-		__builtin_prefetch((char *) pinned->entry + offset);
+	return njobs;
+}
+
+static BlockNumber
+refine_block(const FaceScanPage *page, const FaceLayout *layout, int slot)
+{
+	return page->refine_blocks[slot / layout->refine_slots];
 }
 
 /*
- * Call back with the refinement entries of up to FACE_REFINE_BATCH jobs.  A
- * page recycled since the pass held only templates that were dead to every
- * snapshot, or newer than ours: its slots are skipped.
+ * Have a job's entry on its way from memory, if the page is where it was last
+ * seen.  With each page also what pinning, locking and checking it will touch.
  */
 static void
-refine_batch(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefineCallback callback)
+prefetch_job(FaceScan *scan, const FaceRefineJob *job, BlockNumber *previous)
 {
-	PinnedJob	pinned[FACE_REFINE_BATCH];
-	bool		valid = false;
+	const FaceScanPage *page = &scan->pages[job->page];
+	const FaceLayout *layout = &scan->plans[page->epoch]->state->layout;
+	BlockNumber blkno = refine_block(page, layout, job->slot);
+	Page		refine = face_expect_page(scan->index, blkno, blkno != *previous);
+	const char *entry;
 
-	for (int i = 0; i < njobs; i++)
-		pin_job(scan, &jobs[i], i > 0 ? &pinned[i - 1] : NULL, &pinned[i]);
+	*previous = blkno;
+	if (refine == NULL)
+		return;
+	entry = (const char *) FaceRefineEntryOf(refine, layout, job->slot % layout->refine_slots);
+	for (Size offset = 0; offset < layout->refine_entry_size; offset += CPU_CACHE_LINE)
+		__builtin_prefetch(entry + offset);
+}
+
+/*
+ * Pin and lock the refinement page of a job.  False if it was recycled since
+ * the pass: then it held only templates that were dead to every snapshot, or
+ * newer than ours.
+ */
+static bool
+lock_job(FaceScan *scan, const FaceRefineJob *job, Buffer *buffer)
+{
+	const FaceScanPage *page = &scan->pages[job->page];
+	const FaceLayout *layout = &scan->plans[page->epoch]->state->layout;
+
+	*buffer = face_read_page(scan->index, refine_block(page, layout, job->slot), BUFFER_LOCK_SHARE);
+	if (face_page_is(BufferGetPage(*buffer), FACE_PAGE_REFINE) &&
+		FacePageGetOpaque(BufferGetPage(*buffer))->stamp == page->stamp)
+		return true;
+	LockBuffer(*buffer, BUFFER_LOCK_UNLOCK);
+	check_recycled(scan, page, job->slot / layout->refine_slots);
+	LockBuffer(*buffer, BUFFER_LOCK_SHARE);
+	return false;
+}
+
+/* Does any condition with a query of its own rule this template out? */
+static bool
+ruled_out(const FaceScan *scan, const FaceEpochPlan *plan, const FaceRefineEntry *entry)
+{
+	FaceBounds	bounds;
+
+	for (int i = 0; i < scan->nconditions; i++)
+	{
+		if (plan->conditions[i] == plan->query)
+			continue;
+		face_query_refine(plan->conditions[i], entry->code, &entry->scalars, &bounds);
+		if (bounds.lower > scan->conditions[i].max_distance)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Read up to FACE_REFINE_BATCH refinement entries; those in a row on one page
+ * share its lock.  Returns how many are still of interest.
+ */
+static int
+read_entries(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefined *refined)
+{
+	BlockNumber prefetched = InvalidBlockNumber;
+	BlockNumber locked = InvalidBlockNumber;
+	Buffer		buffer = InvalidBuffer;
+	bool		valid = false;
+	int			nrefined = 0;
+
+	for (int i = 0; i < Min(njobs, JOBS_AHEAD); i++)
+		prefetch_job(scan, &jobs[i], &prefetched);
 	for (int i = 0; i < njobs; i++)
 	{
 		const FaceScanPage *page = &scan->pages[jobs[i].page];
-		Buffer		buffer = pinned[i].buffer;
+		const FaceEpochPlan *plan = scan->plans[page->epoch];
+		const FaceLayout *layout = &plan->state->layout;
+		FaceRefineEntry *entry;
 
-		if (i == 0 || pinned[i - 1].buffer != buffer)
+		if (i + JOBS_AHEAD < njobs)
+			prefetch_job(scan, &jobs[i + JOBS_AHEAD], &prefetched);
+		if (refine_block(page, layout, jobs[i].slot) != locked)
 		{
-			LockBuffer(buffer, BUFFER_LOCK_SHARE);
-			valid = face_page_is(BufferGetPage(buffer), FACE_PAGE_REFINE) &&
-				FacePageGetOpaque(BufferGetPage(buffer))->stamp == page->stamp;
-			if (!valid)
-			{
-				LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-				check_recycled(scan, page, jobs[i].slot / scan->plans[page->epoch]->state->layout.refine_slots);
-				LockBuffer(buffer, BUFFER_LOCK_SHARE);
-			}
+			if (BufferIsValid(buffer))
+				UnlockReleaseBuffer(buffer);
+			valid = lock_job(scan, &jobs[i], &buffer);
+			locked = refine_block(page, layout, jobs[i].slot);
 		}
-		if (valid && ItemPointerIsValid(&pinned[i].entry->tid))
-		{
-			scan->counters.refined++;
-			callback(scan, page, pinned[i].entry);
-		}
-		if (i == njobs - 1 || pinned[i + 1].buffer != buffer)
-			UnlockReleaseBuffer(buffer);
+		entry = FaceRefineEntryOf(BufferGetPage(buffer), layout, jobs[i].slot % layout->refine_slots);
+		if (!valid || !ItemPointerIsValid(&entry->tid))
+			continue;
+		scan->counters.refined++;
+		if (ruled_out(scan, plan, entry))
+			continue;
+		refined[nrefined].scalars = entry->scalars;
+		refined[nrefined].dot = face_query_refine_dot(plan->query, entry->code);
+		refined[nrefined].page = jobs[i].page;
+		refined[nrefined++].tid = entry->tid;
 	}
+	if (BufferIsValid(buffer))
+		UnlockReleaseBuffer(buffer);
+	return nrefined;
 }
 
+/*
+ * Call back with what the jobs' refinement entries say.  First all are read,
+ * then judged: the processor does several roots and divisions at a time when
+ * nothing between them waits for memory.
+ */
 void
 face_refine(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefineCallback callback)
 {
+	FaceRefined refined[FACE_REFINE_BATCH];
+
 	for (int i = 0; i < njobs; i += FACE_REFINE_BATCH)
-		refine_batch(scan, jobs + i, Min(njobs - i, FACE_REFINE_BATCH), callback);
+	{
+		int			nrefined = read_entries(scan, jobs + i, Min(njobs - i, FACE_REFINE_BATCH), refined);
+
+		for (int j = 0; j < nrefined; j++)
+			callback(scan, &scan->pages[refined[j].page], &refined[j]);
+	}
 }

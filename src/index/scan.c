@@ -244,41 +244,26 @@ face_rescan(IndexScanDesc desc, ScanKey keys, int nkeys, ScanKey orderbys, int n
 
 /* FaceRefineCallback for scans that do not order: a row, unless a condition rules it out. */
 static void
-add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *entry)
+add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined)
 {
 	const FaceEpochPlan *plan = scan->plans[page->epoch];
+	FaceBounds	bounds;
 
-	for (int i = 0; i < scan->nconditions; i++)
-	{
-		FaceBounds	bounds;
-
-		face_query_refine(plan->conditions[i], entry->code, &entry->scalars, &bounds);
-		if (bounds.lower > scan->conditions[i].max_distance)
-			return;
-	}
-	face_scan_add_first(scan, &entry->tid);
+	if (face_query_refine_within(plan->query, refined->dot, &refined->scalars, scan->conditions[0].max_distance, &bounds) &&
+		!(bounds.lower > scan->conditions[0].max_distance))
+		face_scan_add_first(scan, &refined->tid);
 }
 
 /* Without an ordering, everything that passed the sketches is refined at once. */
 static void
 refine_all(FaceScan *scan)
 {
-	FaceRefineJob jobs[FACE_REFINE_BATCH + BLCKSZ / sizeof(uint16)];
+	FaceRefineJob jobs[FACE_MAX_JOBS];
 	int			njobs = 0;
 
 	for (int which = 0; which < scan->npages; which++)
 	{
-		const FaceScanPage *page = &scan->pages[which];
-
-		if (isinf(scan->page_lower[which]))
-			continue;
-		for (int slot = 0; slot < page->slots; slot++)
-		{
-			if (isinf(scan->lower[page->base + slot]))
-				continue;
-			jobs[njobs].page = which;
-			jobs[njobs++].slot = slot;
-		}
+		njobs += face_take_jobs(scan, which, get_float4_infinity(), jobs + njobs);
 		if (njobs < FACE_REFINE_BATCH)
 			continue;
 		CHECK_FOR_INTERRUPTS();

@@ -8,6 +8,9 @@
 #ifndef FACEMATCH_INDEX_SCAN_H
 #define FACEMATCH_INDEX_SCAN_H
 
+#include <float.h>
+#include <math.h>
+
 #include "access/genam.h"
 #include "access/relscan.h"
 #include "lib/binaryheap.h"
@@ -50,6 +53,7 @@ typedef struct FaceEpochPlan
 	const FaceEpochState *state;
 	FaceQuery  *order;			/* NULL when the scan does not order */
 	FaceQuery **conditions;		/* one each, may be the same as order */
+	FaceQuery  *query;			/* order, or the first condition */
 } FaceEpochPlan;
 
 /* A sketch page that was read, and where its lower bounds are. */
@@ -87,8 +91,18 @@ typedef struct FaceRefineJob
 	int			slot;
 } FaceRefineJob;
 
-/* Jobs done together, so that one waits for memory while others are fetched. */
-#define FACE_REFINE_BATCH 32
+/* What was read of a refinement code that no other query's condition rules out. */
+typedef struct FaceRefined
+{
+	FaceRefineScalars scalars;
+	int32		dot;			/* with the scan's query: the ordering's, or the first condition's */
+	int			page;			/* in FaceScan.pages */
+	ItemPointerData tid;
+} FaceRefined;
+
+/* Jobs done together, so that one waits for memory while others are fetched; a page may add all its slots. */
+#define FACE_REFINE_BATCH 256
+#define FACE_MAX_JOBS (FACE_REFINE_BATCH + BLCKSZ / sizeof(uint16))
 
 typedef struct FaceScan
 {
@@ -151,8 +165,24 @@ extern void face_scan_pass(FaceScan *scan);
 extern void face_scan_add_first(FaceScan *scan, const ItemPointerData *tid);
 extern void *face_grow(void *array, Size used, Size more, Size *max, Size element);
 
+/* A float near to x, or x itself, on the safe side. */
+static inline float
+face_round_down(double x)
+{
+	float		rounded = (float) x;
+
+	return rounded > x ? rounded - (fabsf(rounded) * FLT_EPSILON + FLT_MIN) : rounded;
+}
+
+static inline float
+face_round_up(double x)
+{
+	return -face_round_down(-x);
+}
+
 /* refine.c */
-typedef void (*FaceRefineCallback) (FaceScan *scan, const FaceScanPage *page, const FaceRefineEntry *entry);
+extern int	face_take_jobs(FaceScan *scan, int which, float limit, FaceRefineJob *jobs);
+typedef void (*FaceRefineCallback) (FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined);
 extern void face_refine(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefineCallback callback);
 
 /* heap.c */

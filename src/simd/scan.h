@@ -57,23 +57,52 @@ typedef struct FaceBoundTerms
 	float		distance_shrink;	/* Euclidean: factor just below 1 */
 } FaceBoundTerms;
 
-typedef void (*FaceBoundKernel) (const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-								 const FaceBlockScalars *scalars, float *lower);
+/*
+ * Blocks at equal distances.  Each is groups / 2 rows of FACE_BLOCK_SLOTS
+ * bytes, one byte a template: low nibble group 2 p, high nibble group 2 p + 1;
+ * then its FaceBlockScalars.  groups is a multiple of 16.
+ */
+typedef struct FaceBlocks
+{
+	int			nblocks;
+	int			groups;
+	size_t		stride;			/* bytes from one block to the next */
+	const uint8 *first;
+	const uint8 *ahead;			/* what is to be read next: fetched, as many bytes as the blocks take */
+} FaceBlocks;
+
+static inline const FaceBlockScalars *
+face_block_scalars(const FaceBlocks *blocks, int i)
+{
+	return (const FaceBlockScalars *) (blocks->first + i * blocks->stride + blocks->groups / 2 * FACE_BLOCK_SLOTS);
+}
+
+/*
+ * Lower bounds on the distance, infinity where they are beyond the limit, the
+ * lowest number where damage makes them none.  Returns the smallest.
+ */
+typedef float (*FaceBoundKernel) (const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums,
+								  float limit, float *lower);
 
 typedef struct FaceScanKernels
 {
 	/*
-	 * Sums of table entries, FACE_BLOCK_SLOTS a block.  A block has groups / 2
-	 * rows of FACE_BLOCK_SLOTS bytes, one byte a template: low nibble group
-	 * 2 p, high nibble group 2 p + 1.  tables: 16 entries for every even
-	 * group, then 16 for every odd one.  groups is a multiple of 16.
+	 * Sums of table entries, FACE_BLOCK_SLOTS a block.  tables: 16 entries for
+	 * every even group, then 16 for every odd one.
 	 */
-	void		(*sketch_sums) (int groups, int nblocks, const uint8 *blocks, const uint8 *tables, uint32 *sums);
+	void		(*sketch_sums) (const FaceBlocks *blocks, const uint8 *tables, uint32 *sums);
 
 	/* Lower bounds on the distance by metric, from those sums. */
 	FaceBoundKernel cosine_bounds;
 	FaceBoundKernel euclidean_bounds;
 	FaceBoundKernel inner_product_bounds;
+
+	/*
+	 * Take the slots with bounds up to the limit, which is finite: their bits
+	 * into taken, an element a block, and infinity into their bounds.  Returns
+	 * the smallest bound left.
+	 */
+	float		(*take_slots) (int nblocks, float limit, float *lower, uint16 *taken);
 
 	/*
 	 * Sum of code[i] * query[i]; n is a multiple of 64 (at most 4096) and of

@@ -23,6 +23,9 @@
 #define VECTOR_BYTES 32
 #define ROWS_A_VECTOR (VECTOR_BYTES / FACE_BLOCK_SLOTS)
 
+/* Blocks that sixteen registers can sum up together. */
+#define BLOCKS_AT_ONCE 4
+
 /* Vectors of 16-bit sums that cannot overflow: each adds at most two bytes. */
 #define VECTORS_A_FLUSH (UINT16_MAX / (2 * UINT8_MAX))
 
@@ -44,7 +47,6 @@ add_rows(Sums16 *sums, const uint8 *rows, __m256i even_tables, __m256i odd_table
 	__m256i		low = _mm256_shuffle_epi8(even_tables, _mm256_and_si256(codes, nibble));
 	__m256i		high = _mm256_shuffle_epi8(odd_tables, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
 
-	__builtin_prefetch(rows + FACE_PREFETCH_BYTES);
 	sums->mixed = _mm256_add_epi16(sums->mixed, _mm256_add_epi16(low, high));
 	sums->odd = _mm256_add_epi16(sums->odd, _mm256_add_epi16(_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)));
 }
@@ -71,47 +73,81 @@ flush(const Sums16 *part, uint32 *sums)
 	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x31)));
 }
 
-/* One or two blocks; two share the loads of the tables. */
+/* What one vector adds to the sums of block i of those that are summed up together. */
 INLINE void
-sum_blocks(int vectors, bool two, const uint8 *blocks, const uint8 *tables, uint32 *sums)
+add_block(Sums16 *sums, const FaceBlocks *blocks, int i, size_t offset, __m256i even_tables, __m256i odd_tables)
 {
-	const uint8 *odd_tables = tables + vectors * VECTOR_BYTES;
-	const uint8 *second = blocks + vectors * VECTOR_BYTES;
+	if (offset % FACE_CACHE_LINE == 0)
+		__builtin_prefetch(blocks->ahead + i * blocks->stride + offset);
+	add_rows(sums, blocks->first + i * blocks->stride + offset, even_tables, odd_tables);
+}
 
-	memset(sums, 0, (two ? 2 : 1) * FACE_BLOCK_SLOTS * sizeof(uint32));
+/*
+ * A few blocks, a constant number of them: they share the loads of the tables.
+ * Written out, for the sums to stay in registers.
+ */
+INLINE void
+sum_blocks(int n, const FaceBlocks *blocks, int first, const uint8 *tables, uint32 *sums)
+{
+	const int	vectors = blocks->groups / 2 / ROWS_A_VECTOR;
+	const uint8 *odd_tables = tables + vectors * VECTOR_BYTES;
+
+	memset(sums, 0, n * FACE_BLOCK_SLOTS * sizeof(uint32));
 	for (int start = 0; start < vectors; start += VECTORS_A_FLUSH)
 	{
+		const Sums16 nothing = {_mm256_setzero_si256(), _mm256_setzero_si256()};
 		int			end = vectors - start > VECTORS_A_FLUSH ? start + VECTORS_A_FLUSH : vectors;
-		Sums16		part[2] = {{_mm256_setzero_si256(), _mm256_setzero_si256()},
-		{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+		Sums16		part0 = nothing;
+		Sums16		part1 = nothing;
+		Sums16		part2 = nothing;
+		Sums16		part3 = nothing;
 
 		for (int v = start; v < end; v++)
 		{
-			__m256i		even = _mm256_loadu_si256((const __m256i *) (tables + v * VECTOR_BYTES));
-			__m256i		odd = _mm256_loadu_si256((const __m256i *) (odd_tables + v * VECTOR_BYTES));
+			size_t		offset = v * VECTOR_BYTES;
+			__m256i		even = _mm256_loadu_si256((const __m256i *) (tables + offset));
+			__m256i		odd = _mm256_loadu_si256((const __m256i *) (odd_tables + offset));
 
-			add_rows(&part[0], blocks + v * VECTOR_BYTES, even, odd);
-			if (two)
-				add_rows(&part[1], second + v * VECTOR_BYTES, even, odd);
+			add_block(&part0, blocks, first, offset, even, odd);
+			if (n > 1)
+				add_block(&part1, blocks, first + 1, offset, even, odd);
+			if (n > 2)
+				add_block(&part2, blocks, first + 2, offset, even, odd);
+			if (n > 3)
+				add_block(&part3, blocks, first + 3, offset, even, odd);
 		}
-		flush(&part[0], sums);
-		if (two)
-			flush(&part[1], sums + FACE_BLOCK_SLOTS);
+		flush(&part0, sums);
+		if (n > 1)
+			flush(&part1, sums + FACE_BLOCK_SLOTS);
+		if (n > 2)
+			flush(&part2, sums + 2 * FACE_BLOCK_SLOTS);
+		if (n > 3)
+			flush(&part3, sums + 3 * FACE_BLOCK_SLOTS);
 	}
+	for (int i = first; i < first + n; i++)
+		face_prefetch_scalars(blocks->ahead + i * blocks->stride + vectors * VECTOR_BYTES);
 }
 
 TARGET static void
-avx2_sketch_sums(int groups, int nblocks, const uint8 *blocks, const uint8 *tables, uint32 *sums)
+avx2_sketch_sums(const FaceBlocks *blocks, const uint8 *tables, uint32 *sums)
 {
-	int			vectors = groups / 2 / ROWS_A_VECTOR;
-	int			block;
+	int			block = 0;
 
-	for (block = 0; block + 2 <= nblocks; block += 2)
-		sum_blocks(vectors, true, blocks + (size_t) block * vectors * VECTOR_BYTES, tables,
-				   sums + block * FACE_BLOCK_SLOTS);
-	if (block < nblocks)
-		sum_blocks(vectors, false, blocks + (size_t) block * vectors * VECTOR_BYTES, tables,
-				   sums + block * FACE_BLOCK_SLOTS);
+	for (; block + BLOCKS_AT_ONCE <= blocks->nblocks; block += BLOCKS_AT_ONCE)
+		sum_blocks(BLOCKS_AT_ONCE, blocks, block, tables, sums + block * FACE_BLOCK_SLOTS);
+	sums += block * FACE_BLOCK_SLOTS;
+	switch (blocks->nblocks - block)
+	{
+		case 3:
+			sum_blocks(3, blocks, block, tables, sums);
+			break;
+		case 2:
+			sum_blocks(2, blocks, block, tables, sums);
+			break;
+		case 1:
+			sum_blocks(1, blocks, block, tables, sums);
+			break;
+	}
 }
 
 INLINE __m128i
@@ -199,43 +235,85 @@ inner_product_distance(const FaceBoundTerms *t, __m256 cosine, const FaceBlockSc
 
 typedef __m256 (*Distance) (const FaceBoundTerms *t, __m256 cosine, const FaceBlockScalars *s, int slot);
 
-INLINE void
-bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums, const FaceBlockScalars *scalars,
-	   float *lower, Distance distance)
+INLINE float
+smallest_lane(__m256 x)
 {
-	for (int block = 0; block < nblocks; block++)
+	__m128		four = _mm_min_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+	__m128		two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+
+	return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
+}
+
+INLINE float
+bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower,
+	   Distance distance)
+{
+	const __m256 infinity = _mm256_set1_ps(INFINITY);
+	__m256		smallest = infinity;
+
+	for (int block = 0; block < blocks->nblocks; block++)
 	{
+		const FaceBlockScalars *scalars = face_block_scalars(blocks, block);
+
 		for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot += WIDTH)
 		{
-			__m256		cosine = cosine_upper(terms, sums, scalars, slot);
+			__m256		bound = distance(terms, cosine_upper(terms, sums, scalars, slot), scalars, slot);
 
-			_mm256_storeu_ps(lower, distance(terms, cosine, scalars, slot));
+			/* of a number that is none, the second operand */
+			bound = _mm256_max_ps(bound, _mm256_set1_ps(-FLT_MAX));
+			bound = _mm256_blendv_ps(bound, infinity, _mm256_cmp_ps(bound, _mm256_set1_ps(limit), _CMP_GT_OQ));
+			smallest = _mm256_min_ps(smallest, bound);
+			_mm256_storeu_ps(lower, bound);
 			sums += WIDTH;
 			lower += WIDTH;
 		}
-		scalars++;
 	}
+	return smallest_lane(smallest);
 }
 
-TARGET static void
-avx2_cosine_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-				   const FaceBlockScalars *scalars, float *lower)
+TARGET static float
+avx2_cosine_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower)
 {
-	bounds(terms, nblocks, sums, scalars, lower, cosine_distance);
+	return bounds(terms, blocks, sums, limit, lower, cosine_distance);
 }
 
-TARGET static void
-avx2_euclidean_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-					  const FaceBlockScalars *scalars, float *lower)
+TARGET static float
+avx2_euclidean_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower)
 {
-	bounds(terms, nblocks, sums, scalars, lower, euclidean_distance);
+	return bounds(terms, blocks, sums, limit, lower, euclidean_distance);
 }
 
-TARGET static void
-avx2_inner_product_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-						  const FaceBlockScalars *scalars, float *lower)
+TARGET static float
+avx2_inner_product_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit,
+						  float *lower)
 {
-	bounds(terms, nblocks, sums, scalars, lower, inner_product_distance);
+	return bounds(terms, blocks, sums, limit, lower, inner_product_distance);
+}
+
+TARGET static float
+avx2_take_slots(int nblocks, float limit, float *lower, uint16 *taken)
+{
+	const __m256 infinity = _mm256_set1_ps(INFINITY);
+	__m256		smallest = infinity;
+
+	for (int block = 0; block < nblocks; block++)
+	{
+		int			bits = 0;
+
+		for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot += WIDTH)
+		{
+			__m256		bound = _mm256_loadu_ps(lower);
+			__m256		take = _mm256_cmp_ps(bound, _mm256_set1_ps(limit), _CMP_LE_OQ);
+
+			bits |= _mm256_movemask_ps(take) << slot;
+			bound = _mm256_blendv_ps(bound, infinity, take);
+			smallest = _mm256_min_ps(smallest, bound);
+			_mm256_storeu_ps(lower, bound);
+			lower += WIDTH;
+		}
+		taken[block] = bits;
+	}
+	return smallest_lane(smallest);
 }
 
 INLINE __m256i
@@ -327,6 +405,7 @@ const FaceScanKernels face_scan_avx2 = {
 	.cosine_bounds = avx2_cosine_bounds,
 	.euclidean_bounds = avx2_euclidean_bounds,
 	.inner_product_bounds = avx2_inner_product_bounds,
+	.take_slots = avx2_take_slots,
 	.dot4 = avx2_dot4,
 	.dot8 = avx2_dot8,
 	.quantize = avx2_quantize,

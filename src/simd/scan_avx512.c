@@ -50,7 +50,6 @@ add_rows(Sums16 sums, const uint8 *rows, const uint8 *even_tables, const uint8 *
 	__m512i		high = _mm512_shuffle_epi8(_mm512_loadu_si512(odd_tables),
 										   _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
 
-	__builtin_prefetch(rows + FACE_PREFETCH_BYTES);
 	sums.mixed = _mm512_add_epi16(sums.mixed, _mm512_add_epi16(low, high));
 	sums.odd = _mm512_add_epi16(sums.odd, _mm512_add_epi16(_mm512_srli_epi16(low, 8), _mm512_srli_epi16(high, 8)));
 	return sums;
@@ -81,25 +80,31 @@ flush(Sums16 part, uint32 *sums)
 }
 
 TARGET static void
-avx512_sketch_sums(int groups, int nblocks, const uint8 *blocks, const uint8 *tables, uint32 *sums)
+avx512_sketch_sums(const FaceBlocks *blocks, const uint8 *tables, uint32 *sums)
 {
-	int			vectors = groups / 2 / ROWS_A_VECTOR;
+	int			vectors = blocks->groups / 2 / ROWS_A_VECTOR;
 	const uint8 *odd_tables = tables + (size_t) vectors * VECTOR_BYTES;
 
-	memset(sums, 0, (size_t) nblocks * FACE_BLOCK_SLOTS * sizeof(uint32));
-	for (int block = 0; block < nblocks; block++)
+	memset(sums, 0, (size_t) blocks->nblocks * FACE_BLOCK_SLOTS * sizeof(uint32));
+	for (int block = 0; block < blocks->nblocks; block++)
 	{
+		const uint8 *codes = blocks->first + block * blocks->stride;
+		const uint8 *ahead = blocks->ahead + block * blocks->stride;
+
 		for (int start = 0; start < vectors; start += VECTORS_A_FLUSH)
 		{
 			int			end = vectors - start > VECTORS_A_FLUSH ? start + VECTORS_A_FLUSH : vectors;
 			Sums16		part = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 
 			for (int v = start; v < end; v++)
-				part = add_rows(part, blocks + v * VECTOR_BYTES, tables + v * VECTOR_BYTES,
+			{
+				__builtin_prefetch(ahead + v * VECTOR_BYTES);
+				part = add_rows(part, codes + v * VECTOR_BYTES, tables + v * VECTOR_BYTES,
 								odd_tables + v * VECTOR_BYTES);
+			}
 			flush(part, sums);
 		}
-		blocks += (size_t) vectors * VECTOR_BYTES;
+		face_prefetch_scalars(ahead + vectors * VECTOR_BYTES);
 		sums += FACE_BLOCK_SLOTS;
 	}
 }
@@ -160,58 +165,115 @@ norm_values(const FaceBlockScalars *s, int step)
 	return _mm512_castsi512_ps(_mm512_add_epi32(code, _mm512_set1_epi32(FACE_NORM_BASE)));
 }
 
-TARGET static void
-avx512_cosine_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-					 const FaceBlockScalars *scalars, float *lower)
+INLINE __m512
+cosine_distance(const FaceBoundTerms *t, __m512 cosine, const FaceBlockScalars *s)
 {
-	for (int block = 0; block < nblocks; block++)
-	{
-		__m512		cosine = cosine_upper(terms, sums + block * FACE_BLOCK_SLOTS, scalars + block);
-
-		_mm512_storeu_ps(lower + block * FACE_BLOCK_SLOTS, _mm512_sub_ps(_mm512_set1_ps(1.0f), cosine));
-	}
+	return _mm512_sub_ps(_mm512_set1_ps(1.0f), cosine);
 }
 
-TARGET static void
-avx512_euclidean_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-						const FaceBlockScalars *scalars, float *lower)
+INLINE __m512
+euclidean_distance(const FaceBoundTerms *t, __m512 cosine, const FaceBlockScalars *s)
 {
 	const __m512 one = _mm512_set1_ps(1.0f);
-	const __m512 probe_norm = _mm512_set1_ps(terms->probe_norm);
+	const __m512 probe_norm = _mm512_set1_ps(t->probe_norm);
+	__m512		along;
+	__m512		gap;
+	__m512		across;
 
-	for (int block = 0; block < nblocks; block++)
-	{
-		__m512		cosine = cosine_upper(terms, sums + block * FACE_BLOCK_SLOTS, scalars + block);
-		__m512		along;
-		__m512		gap;
-		__m512		across;
-
-		cosine = _mm512_max_ps(_mm512_min_ps(cosine, one), _mm512_set1_ps(-1.0f));
-		along = _mm512_mul_ps(probe_norm, cosine);
-		gap = _mm512_max_ps(_mm512_min_ps(along, norm_values(scalars + block, 1)), norm_values(scalars + block, 0));
-		gap = _mm512_sub_ps(gap, along);
-		across = _mm512_mul_ps(_mm512_sub_ps(one, cosine), _mm512_add_ps(one, cosine));
-		across = _mm512_mul_ps(_mm512_mul_ps(probe_norm, probe_norm), across);
-		across = _mm512_sqrt_ps(_mm512_add_ps(_mm512_mul_ps(gap, gap), across));
-		_mm512_storeu_ps(lower + block * FACE_BLOCK_SLOTS,
-						 _mm512_mul_ps(across, _mm512_set1_ps(terms->distance_shrink)));
-	}
+	cosine = _mm512_max_ps(_mm512_min_ps(cosine, one), _mm512_set1_ps(-1.0f));
+	along = _mm512_mul_ps(probe_norm, cosine);
+	gap = _mm512_max_ps(_mm512_min_ps(along, norm_values(s, 1)), norm_values(s, 0));
+	gap = _mm512_sub_ps(gap, along);
+	across = _mm512_mul_ps(_mm512_sub_ps(one, cosine), _mm512_add_ps(one, cosine));
+	across = _mm512_mul_ps(_mm512_mul_ps(probe_norm, probe_norm), across);
+	across = _mm512_sqrt_ps(_mm512_add_ps(_mm512_mul_ps(gap, gap), across));
+	return _mm512_mul_ps(across, _mm512_set1_ps(t->distance_shrink));
 }
 
-TARGET static void
-avx512_inner_product_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-							const FaceBlockScalars *scalars, float *lower)
+INLINE __m512
+inner_product_distance(const FaceBoundTerms *t, __m512 cosine, const FaceBlockScalars *s)
 {
+	__mmask16	positive = _mm512_cmp_ps_mask(cosine, _mm512_setzero_ps(), _CMP_GE_OQ);
+	__m512		norm = _mm512_mask_blend_ps(positive, norm_values(s, 0), norm_values(s, 1));
+	__m512		product = _mm512_mul_ps(_mm512_mul_ps(norm, _mm512_set1_ps(t->probe_norm)), cosine);
+
+	return _mm512_sub_ps(_mm512_setzero_ps(), product);
+}
+
+typedef __m512 (*Distance) (const FaceBoundTerms *t, __m512 cosine, const FaceBlockScalars *s);
+
+INLINE float
+smallest_lane(__m512 x)
+{
+	__m256		high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
+	__m256		eight = _mm256_min_ps(_mm512_castps512_ps256(x), high);
+	__m128		four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+	__m128		two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+
+	return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
+}
+
+INLINE float
+bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower,
+	   Distance distance)
+{
+	const __m512 infinity = _mm512_set1_ps(INFINITY);
+	__m512		smallest = infinity;
+
+	for (int block = 0; block < blocks->nblocks; block++)
+	{
+		const FaceBlockScalars *scalars = face_block_scalars(blocks, block);
+		__m512		bound = distance(terms, cosine_upper(terms, sums, scalars), scalars);
+
+		/* of a number that is none, the second operand */
+		bound = _mm512_max_ps(bound, _mm512_set1_ps(-FLT_MAX));
+		bound = _mm512_mask_blend_ps(_mm512_cmp_ps_mask(bound, _mm512_set1_ps(limit), _CMP_GT_OQ), bound, infinity);
+		smallest = _mm512_min_ps(smallest, bound);
+		_mm512_storeu_ps(lower, bound);
+		sums += FACE_BLOCK_SLOTS;
+		lower += FACE_BLOCK_SLOTS;
+	}
+	return smallest_lane(smallest);
+}
+
+TARGET static float
+avx512_cosine_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower)
+{
+	return bounds(terms, blocks, sums, limit, lower, cosine_distance);
+}
+
+TARGET static float
+avx512_euclidean_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit,
+						float *lower)
+{
+	return bounds(terms, blocks, sums, limit, lower, euclidean_distance);
+}
+
+TARGET static float
+avx512_inner_product_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit,
+							float *lower)
+{
+	return bounds(terms, blocks, sums, limit, lower, inner_product_distance);
+}
+
+TARGET static float
+avx512_take_slots(int nblocks, float limit, float *lower, uint16 *taken)
+{
+	const __m512 infinity = _mm512_set1_ps(INFINITY);
+	__m512		smallest = infinity;
+
 	for (int block = 0; block < nblocks; block++)
 	{
-		__m512		cosine = cosine_upper(terms, sums + block * FACE_BLOCK_SLOTS, scalars + block);
-		__mmask16	positive = _mm512_cmp_ps_mask(cosine, _mm512_setzero_ps(), _CMP_GE_OQ);
-		__m512		norm = _mm512_mask_blend_ps(positive, norm_values(scalars + block, 0),
-												norm_values(scalars + block, 1));
-		__m512		product = _mm512_mul_ps(_mm512_mul_ps(norm, _mm512_set1_ps(terms->probe_norm)), cosine);
+		__m512		bound = _mm512_loadu_ps(lower);
+		__mmask16	take = _mm512_cmp_ps_mask(bound, _mm512_set1_ps(limit), _CMP_LE_OQ);
 
-		_mm512_storeu_ps(lower + block * FACE_BLOCK_SLOTS, _mm512_sub_ps(_mm512_setzero_ps(), product));
+		taken[block] = take;
+		bound = _mm512_mask_blend_ps(take, bound, infinity);
+		smallest = _mm512_min_ps(smallest, bound);
+		_mm512_storeu_ps(lower, bound);
+		lower += FACE_BLOCK_SLOTS;
 	}
+	return smallest_lane(smallest);
 }
 
 INLINE int32
@@ -288,6 +350,7 @@ const FaceScanKernels face_scan_avx512 = {
 	.cosine_bounds = avx512_cosine_bounds,
 	.euclidean_bounds = avx512_euclidean_bounds,
 	.inner_product_bounds = avx512_inner_product_bounds,
+	.take_slots = avx512_take_slots,
 	.dot4 = avx512_dot4,
 	.dot8 = avx512_dot8,
 	.quantize = avx512_quantize,

@@ -10,6 +10,8 @@
 #ifndef FACEMATCH_SCAN_COMMON_H
 #define FACEMATCH_SCAN_COMMON_H
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "simd/half.h"
@@ -18,13 +20,21 @@
 /* Entries of a look-up table: the values of a nibble. */
 #define FACE_SKETCH_TABLE	16
 
+/* Bytes that one prefetch brings. */
+#define FACE_CACHE_LINE		64
+
 /*
- * Sketches are fetched so far ahead of their use; past the end of an array the
- * fetch is idle, it cannot fault.  The processor's own prefetching left a scan
- * from memory at 2.3 times a plain read of its bytes; 2 kB ahead it takes 1.2
- * to 1.3 times, 1 kB and 3 kB 1.4 (AMD Zen 3, 512 dimensions).
+ * Fetch what comes after a block's sketches: its numbers.  The kernels fetch
+ * the sketches, a line at a time between their look-ups: all at once they would
+ * wait for the processor's few buffers.  Left to itself the processor, whose
+ * own prefetching ends with each page of memory, took twice as long.
  */
-#define FACE_PREFETCH_BYTES 2048
+static inline void
+face_prefetch_scalars(const uint8 *scalars)
+{
+	for (size_t offset = 0; offset <= sizeof(FaceBlockScalars); offset += FACE_CACHE_LINE)
+		__builtin_prefetch(scalars + offset);
+}
 
 /* Element i is added to lane i mod 8, as one AVX register does. */
 #define FACE_QUANTIZE_LANES 8

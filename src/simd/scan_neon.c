@@ -37,7 +37,6 @@ add_row(Sums16 sums, const uint8 *row, const uint8 *even_table, const uint8 *odd
 	uint8x16_t	even = vqtbl1q_u8(vld1q_u8(even_table), vandq_u8(codes, vdupq_n_u8(0x0F)));
 	uint8x16_t	odd = vqtbl1q_u8(vld1q_u8(odd_table), vshrq_n_u8(codes, 4));
 
-	__builtin_prefetch(row + FACE_PREFETCH_BYTES);
 	sums.low = vaddq_u16(sums.low, vaddl_u8(vget_low_u8(even), vget_low_u8(odd)));
 	sums.high = vaddq_u16(sums.high, vaddl_high_u8(even, odd));
 	return sums;
@@ -51,26 +50,33 @@ add_widened(uint32 *sums, uint16x8_t part)
 }
 
 static void
-neon_sketch_sums(int groups, int nblocks, const uint8 *blocks, const uint8 *tables, uint32 *sums)
+neon_sketch_sums(const FaceBlocks *blocks, const uint8 *tables, uint32 *sums)
 {
-	int			rows = groups / 2;
+	int			rows = blocks->groups / 2;
 	const uint8 *odd_tables = tables + (size_t) rows * FACE_SKETCH_TABLE;
 
-	memset(sums, 0, (size_t) nblocks * FACE_BLOCK_SLOTS * sizeof(uint32));
-	for (int block = 0; block < nblocks; block++)
+	memset(sums, 0, (size_t) blocks->nblocks * FACE_BLOCK_SLOTS * sizeof(uint32));
+	for (int block = 0; block < blocks->nblocks; block++)
 	{
+		const uint8 *codes = blocks->first + block * blocks->stride;
+		const uint8 *ahead = blocks->ahead + block * blocks->stride;
+
 		for (int start = 0; start < rows; start += ROWS_A_FLUSH)
 		{
 			int			end = rows - start > ROWS_A_FLUSH ? start + ROWS_A_FLUSH : rows;
 			Sums16		part = {vdupq_n_u16(0), vdupq_n_u16(0)};
 
 			for (int row = start; row < end; row++)
-				part = add_row(part, blocks + row * FACE_BLOCK_SLOTS, tables + row * FACE_SKETCH_TABLE,
+			{
+				if (row % (FACE_CACHE_LINE / FACE_BLOCK_SLOTS) == 0)
+					__builtin_prefetch(ahead + row * FACE_BLOCK_SLOTS);
+				part = add_row(part, codes + row * FACE_BLOCK_SLOTS, tables + row * FACE_SKETCH_TABLE,
 							   odd_tables + row * FACE_SKETCH_TABLE);
+			}
 			add_widened(sums, part.low);
 			add_widened(sums + FACE_BLOCK_SLOTS / 2, part.high);
 		}
-		blocks += (size_t) rows * FACE_BLOCK_SLOTS;
+		face_prefetch_scalars(ahead + rows * FACE_BLOCK_SLOTS);
 		sums += FACE_BLOCK_SLOTS;
 	}
 }
@@ -157,43 +163,77 @@ inner_product_distance(const FaceBoundTerms *t, float32x4_t cosine, const FaceBl
 
 typedef float32x4_t (*Distance) (const FaceBoundTerms *t, float32x4_t cosine, const FaceBlockScalars *s, int slot);
 
-INLINE void
-bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums, const FaceBlockScalars *scalars,
-	   float *lower, Distance distance)
+INLINE float
+bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower,
+	   Distance distance)
 {
-	for (int block = 0; block < nblocks; block++)
+	const float32x4_t infinity = vdupq_n_f32(INFINITY);
+	const float32x4_t lowest = vdupq_n_f32(-FLT_MAX);
+	float32x4_t smallest = infinity;
+
+	for (int block = 0; block < blocks->nblocks; block++)
 	{
+		const FaceBlockScalars *scalars = face_block_scalars(blocks, block);
+
 		for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot += WIDTH)
 		{
-			float32x4_t cosine = cosine_upper(terms, sums, scalars, slot);
+			float32x4_t bound = distance(terms, cosine_upper(terms, sums, scalars, slot), scalars, slot);
 
-			vst1q_f32(lower, distance(terms, cosine, scalars, slot));
+			bound = vbslq_f32(vcgtq_f32(bound, lowest), bound, lowest);
+			bound = vbslq_f32(vcgtq_f32(bound, vdupq_n_f32(limit)), infinity, bound);
+			smallest = vminq_f32(smallest, bound);
+			vst1q_f32(lower, bound);
 			sums += WIDTH;
 			lower += WIDTH;
 		}
-		scalars++;
 	}
+	return vminvq_f32(smallest);
 }
 
-static void
-neon_cosine_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-				   const FaceBlockScalars *scalars, float *lower)
+static float
+neon_cosine_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower)
 {
-	bounds(terms, nblocks, sums, scalars, lower, cosine_distance);
+	return bounds(terms, blocks, sums, limit, lower, cosine_distance);
 }
 
-static void
-neon_euclidean_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-					  const FaceBlockScalars *scalars, float *lower)
+static float
+neon_euclidean_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower)
 {
-	bounds(terms, nblocks, sums, scalars, lower, euclidean_distance);
+	return bounds(terms, blocks, sums, limit, lower, euclidean_distance);
 }
 
-static void
-neon_inner_product_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-						  const FaceBlockScalars *scalars, float *lower)
+static float
+neon_inner_product_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit,
+						  float *lower)
 {
-	bounds(terms, nblocks, sums, scalars, lower, inner_product_distance);
+	return bounds(terms, blocks, sums, limit, lower, inner_product_distance);
+}
+
+static float
+neon_take_slots(int nblocks, float limit, float *lower, uint16 *taken)
+{
+	const float32x4_t infinity = vdupq_n_f32(INFINITY);
+	const uint32x4_t bit = {1, 2, 4, 8};
+	float32x4_t smallest = infinity;
+
+	for (int block = 0; block < nblocks; block++)
+	{
+		int			bits = 0;
+
+		for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot += WIDTH)
+		{
+			float32x4_t bound = vld1q_f32(lower);
+			uint32x4_t	take = vcleq_f32(bound, vdupq_n_f32(limit));
+
+			bits |= vaddvq_u32(vandq_u32(take, bit)) << slot;
+			bound = vbslq_f32(take, infinity, bound);
+			smallest = vminq_f32(smallest, bound);
+			vst1q_f32(lower, bound);
+			lower += WIDTH;
+		}
+		taken[block] = bits;
+	}
+	return vminvq_f32(smallest);
 }
 
 /* sum + codes . query, eight of each */
@@ -293,6 +333,7 @@ const FaceScanKernels face_scan_neon = {
 	.cosine_bounds = neon_cosine_bounds,
 	.euclidean_bounds = neon_euclidean_bounds,
 	.inner_product_bounds = neon_inner_product_bounds,
+	.take_slots = neon_take_slots,
 	.dot4 = neon_dot4,
 	.dot8 = neon_dot8,
 	.quantize = neon_quantize,

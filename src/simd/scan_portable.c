@@ -10,18 +10,18 @@
  */
 #include "c.h"
 
-#include <math.h>
-
 #include "simd/scan_common.h"
 
 static void
-portable_sketch_sums(int groups, int nblocks, const uint8 *blocks, const uint8 *tables, uint32 *sums)
+portable_sketch_sums(const FaceBlocks *blocks, const uint8 *tables, uint32 *sums)
 {
-	int			rows = groups / 2;
+	int			rows = blocks->groups / 2;
 	const uint8 *odd_tables = tables + (Size) rows * FACE_SKETCH_TABLE;
 
-	for (int block = 0; block < nblocks; block++)
+	for (int block = 0; block < blocks->nblocks; block++)
 	{
+		const uint8 *codes = blocks->first + block * blocks->stride;
+		const uint8 *ahead = blocks->ahead + block * blocks->stride;
 		uint32		acc[FACE_BLOCK_SLOTS] = {0};
 
 		for (int row = 0; row < rows; row++)
@@ -29,10 +29,13 @@ portable_sketch_sums(int groups, int nblocks, const uint8 *blocks, const uint8 *
 			const uint8 *even = tables + row * FACE_SKETCH_TABLE;
 			const uint8 *odd = odd_tables + row * FACE_SKETCH_TABLE;
 
+			if (row % (FACE_CACHE_LINE / FACE_BLOCK_SLOTS) == 0)
+				__builtin_prefetch(ahead + row * FACE_BLOCK_SLOTS);
 			for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot++)
-				acc[slot] += even[blocks[slot] & 0x0F] + odd[blocks[slot] >> 4];
-			blocks += FACE_BLOCK_SLOTS;
+				acc[slot] += even[codes[slot] & 0x0F] + odd[codes[slot] >> 4];
+			codes += FACE_BLOCK_SLOTS;
 		}
+		face_prefetch_scalars(ahead + rows * FACE_BLOCK_SLOTS);
 		memcpy(sums, acc, sizeof(acc));
 		sums += FACE_BLOCK_SLOTS;
 	}
@@ -77,46 +80,99 @@ norm_value(uint16 code, int step)
 	return bits.f;
 }
 
-static void
-portable_cosine_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-					   const FaceBlockScalars *scalars, float *lower)
+static inline float
+cosine_distance(const FaceBoundTerms *t, float cosine, uint16 norm)
 {
-	for (int i = 0; i < nblocks * FACE_BLOCK_SLOTS; i++)
-		lower[i] = 1.0f - cosine_upper(terms, sums[i], scalars + i / FACE_BLOCK_SLOTS, i % FACE_BLOCK_SLOTS);
+	return 1.0f - cosine;
 }
 
 /* Of all lengths that the stored norm may mean, the one that comes nearest to the probe. */
-static void
-portable_euclidean_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-						  const FaceBlockScalars *scalars, float *lower)
+static inline float
+euclidean_distance(const FaceBoundTerms *t, float cosine, uint16 norm)
 {
-	for (int i = 0; i < nblocks * FACE_BLOCK_SLOTS; i++)
-	{
-		const FaceBlockScalars *s = scalars + i / FACE_BLOCK_SLOTS;
-		int			slot = i % FACE_BLOCK_SLOTS;
-		float		cosine = greater(lesser(cosine_upper(terms, sums[i], s, slot), 1.0f), -1.0f);
-		float		along = terms->probe_norm * cosine;
-		float		nearest = greater(lesser(along, norm_value(s->norm[slot], 1)), norm_value(s->norm[slot], 0));
-		float		gap = nearest - along;
-		float		across = terms->probe_norm * terms->probe_norm * ((1.0f - cosine) * (1.0f + cosine));
+	float		along;
+	float		gap;
+	float		across;
 
-		lower[i] = sqrtf(gap * gap + across) * terms->distance_shrink;
-	}
+	cosine = greater(lesser(cosine, 1.0f), -1.0f);
+	along = t->probe_norm * cosine;
+	gap = greater(lesser(along, norm_value(norm, 1)), norm_value(norm, 0)) - along;
+	across = t->probe_norm * t->probe_norm * ((1.0f - cosine) * (1.0f + cosine));
+	return sqrtf(gap * gap + across) * t->distance_shrink;
 }
 
-static void
-portable_inner_product_bounds(const FaceBoundTerms *terms, int nblocks, const uint32 *sums,
-							  const FaceBlockScalars *scalars, float *lower)
+static inline float
+inner_product_distance(const FaceBoundTerms *t, float cosine, uint16 norm)
 {
-	for (int i = 0; i < nblocks * FACE_BLOCK_SLOTS; i++)
-	{
-		const FaceBlockScalars *s = scalars + i / FACE_BLOCK_SLOTS;
-		int			slot = i % FACE_BLOCK_SLOTS;
-		float		cosine = cosine_upper(terms, sums[i], s, slot);
-		float		norm = norm_value(s->norm[slot], cosine >= 0.0f ? 1 : 0);
+	return 0.0f - norm_value(norm, cosine >= 0.0f ? 1 : 0) * t->probe_norm * cosine;
+}
 
-		lower[i] = 0.0f - norm * terms->probe_norm * cosine;
+typedef float (*Distance) (const FaceBoundTerms *t, float cosine, uint16 norm);
+
+static pg_attribute_always_inline float
+bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower,
+	   Distance distance)
+{
+	float		smallest = INFINITY;
+
+	for (int block = 0; block < blocks->nblocks; block++)
+	{
+		const FaceBlockScalars *s = face_block_scalars(blocks, block);
+
+		for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot++)
+		{
+			float		bound = distance(terms, cosine_upper(terms, *sums++, s, slot), s->norm[slot]);
+
+			bound = greater(bound, -FLT_MAX);
+			bound = bound > limit ? INFINITY : bound;
+			smallest = lesser(bound, smallest);
+			*lower++ = bound;
+		}
 	}
+	return smallest;
+}
+
+static float
+portable_cosine_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower)
+{
+	return bounds(terms, blocks, sums, limit, lower, cosine_distance);
+}
+
+static float
+portable_euclidean_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit,
+						  float *lower)
+{
+	return bounds(terms, blocks, sums, limit, lower, euclidean_distance);
+}
+
+static float
+portable_inner_product_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit,
+							  float *lower)
+{
+	return bounds(terms, blocks, sums, limit, lower, inner_product_distance);
+}
+
+static float
+portable_take_slots(int nblocks, float limit, float *lower, uint16 *taken)
+{
+	float		smallest = INFINITY;
+
+	for (int block = 0; block < nblocks; block++)
+	{
+		int			bits = 0;
+
+		for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot++)
+		{
+			bool		take = lower[slot] <= limit;
+
+			bits |= take << slot;
+			lower[slot] = take ? INFINITY : lower[slot];
+			smallest = lesser(lower[slot], smallest);
+		}
+		taken[block] = bits;
+		lower += FACE_BLOCK_SLOTS;
+	}
+	return smallest;
 }
 
 static int32
@@ -188,6 +244,7 @@ const FaceScanKernels face_scan_portable = {
 	.cosine_bounds = portable_cosine_bounds,
 	.euclidean_bounds = portable_euclidean_bounds,
 	.inner_product_bounds = portable_inner_product_bounds,
+	.take_slots = portable_take_slots,
 	.dot4 = portable_dot4,
 	.dot8 = portable_dot8,
 	.quantize = portable_quantize,

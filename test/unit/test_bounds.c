@@ -33,7 +33,6 @@ typedef struct Gallery
 	FaceCentre *centre;
 	FaceEmbedding **templates;
 	uint8	   *blocks;
-	FaceBlockScalars scalars[BLOCKS];
 	uint8	   *refine;
 	FaceRefineScalars refine_scalars[TEMPLATES];
 } Gallery;
@@ -60,16 +59,15 @@ make_gallery(TemplateKind kind, int dims, uint64 *state)
 	g->codec = face_codec_create(dims, random_bits(state));
 	g->templates = make_templates(kind, dims, TEMPLATES, state);
 	g->centre = make_centre(kind, g->codec, g->templates, TEMPLATES);
-	g->blocks = palloc0(g->codec->block_bytes * BLOCKS);
+	g->blocks = palloc0(FACE_BLOCK_SIZE(g->codec) * BLOCKS);
 	g->refine = palloc(g->codec->refine_bytes * TEMPLATES);
 	codes = face_codes_create(g->codec);
 	for (int i = 0; i < TEMPLATES; i++)
 	{
-		int			block = i / FACE_BLOCK_SLOTS;
+		uint8	   *block = g->blocks + i / FACE_BLOCK_SLOTS * FACE_BLOCK_SIZE(g->codec);
 
 		face_encode(g->codec, g->centre, g->templates[i], codes);
-		face_block_put(g->codec, g->blocks + block * g->codec->block_bytes, g->scalars + block,
-					   i % FACE_BLOCK_SLOTS, codes);
+		face_block_put(g->codec, block, (FaceBlockScalars *) (block + g->codec->block_bytes), i % FACE_BLOCK_SLOTS, codes);
 		memcpy(g->refine + i * g->codec->refine_bytes, codes->refine, g->codec->refine_bytes);
 		g->refine_scalars[i] = codes->refine_scalars;
 	}
@@ -130,7 +128,7 @@ compare(const Gallery *g, const FaceEmbedding *probe, FaceMetric metric, Outcome
 	FaceQuery  *q = face_query_create(g->codec, g->centre, probe, metric, o->probability);
 	float		sketch[TEMPLATES];
 
-	face_query_sketch_bounds(q, BLOCKS, g->blocks, g->scalars, sketch);
+	face_query_sketch_bounds(q, BLOCKS, g->blocks, g->blocks, INFINITY, sketch);
 	for (int i = 0; i < TEMPLATES; i++)
 	{
 		double		exact = distance_in_double(metric, g->templates[i], probe);

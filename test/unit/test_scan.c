@@ -8,6 +8,8 @@
  */
 #include "test_simd.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,12 +42,15 @@ static void
 test_sums(const FaceScanKernels *kernels, const GuardedArea *area, int groups, int nblocks, int round)
 {
 	static uint8 tables[MAX_GROUPS * 16];
-	uint8	   *blocks = area->end - (size_t) groups / 2 * 16 * nblocks;
+	size_t		size = (size_t) groups / 2 * 16;
+	size_t		gap = round % 3 * sizeof(FaceBlockScalars);
+	uint8	   *first = area->end - size * nblocks - gap * (nblocks - 1);
+	FaceBlocks	blocks = {.nblocks = nblocks, .groups = groups, .stride = size + gap, .first = first, .ahead = first};
 	uint32		sums[MAX_BLOCKS * FACE_BLOCK_SLOTS];
 
-	fill_bytes(blocks, (size_t) groups / 2 * 16 * nblocks, round);
+	fill_bytes(first, area->end - first, round);
 	fill_bytes(tables, (size_t) groups * 16, round);
-	kernels->sketch_sums(groups, nblocks, blocks, tables, sums);
+	kernels->sketch_sums(&blocks, tables, sums);
 
 	for (int i = 0; i < nblocks * FACE_BLOCK_SLOTS; i++)
 	{
@@ -54,7 +59,7 @@ test_sums(const FaceScanKernels *kernels, const GuardedArea *area, int groups, i
 		for (int group = 0; group < groups; group++)
 		{
 			int			plane = (group % 2) * groups / 2 + group / 2;
-			int			byte = blocks[((size_t) (i / 16) * groups / 2 + group / 2) * 16 + i % 16];
+			int			byte = first[i / 16 * blocks.stride + group / 2 * 16 + i % 16];
 
 			sum += tables[plane * 16 + (group % 2 ? byte / 16 : byte % 16)];
 		}
@@ -116,23 +121,84 @@ fill_scalars(FaceBlockScalars *s)
 	}
 }
 
+#define SLOTS (MAX_BLOCKS * FACE_BLOCK_SLOTS)
+
+static int
+by_value(const void *a, const void *b)
+{
+	float		x = *(const float *) a;
+	float		y = *(const float *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Every limit that some bounds pass: the middle one, none, all. */
 static void
 same_bounds(FaceBoundKernel kernel, FaceBoundKernel reference, const FaceBoundTerms *terms,
-			const uint32 *sums, const FaceBlockScalars *scalars, const char *metric)
+			const uint32 *sums, const FaceBlocks *blocks, const char *metric)
 {
-	float		result[MAX_BLOCKS * FACE_BLOCK_SLOTS];
-	float		expected[MAX_BLOCKS * FACE_BLOCK_SLOTS];
+	float		all[SLOTS];
+	float		sorted[SLOTS];
+	float		limits[4] = {0, -FLT_MAX, INFINITY, 0};
+	float		result[SLOTS];
+	float		smallest;
+	int			wrong = 0;
 
-	kernel(terms, MAX_BLOCKS, sums, scalars, result);
-	reference(terms, MAX_BLOCKS, sums, scalars, expected);
-	check(memcmp(result, expected, sizeof(result)) == 0, "%s bounds have the portable bits", metric);
+	smallest = reference(terms, blocks, sums, INFINITY, all);
+	memcpy(sorted, all, sizeof(all));
+	qsort(sorted, SLOTS, sizeof(float), by_value);
+	check(smallest == sorted[0], "the smallest %s bound is the least of them", metric);
+	limits[0] = sorted[SLOTS / 2];
+	limits[3] = nextafterf(sorted[0], -INFINITY);
+	for (int i = 0; i < 4; i++)
+	{
+		smallest = kernel(terms, blocks, sums, limits[i], result);
+		check(smallest == (sorted[0] <= limits[i] ? sorted[0] : INFINITY), "the smallest %s bound within a limit", metric);
+		for (int slot = 0; slot < SLOTS; slot++)
+		{
+			float		expected = all[slot] <= limits[i] ? all[slot] : INFINITY;
+
+			wrong += memcmp(&result[slot], &expected, sizeof(float)) != 0;
+		}
+	}
+	check(wrong == 0, "%s bounds have the portable bits, infinity beyond the limit: %d have not", metric, wrong);
+}
+
+/* Against arithmetic written here: who is taken, what is left. */
+static void
+test_take(const FaceScanKernels *kernels, int round)
+{
+	float		lower[SLOTS];
+	float		left[SLOTS];
+	uint16		taken[MAX_BLOCKS] = {0};
+	float		limit = round == 0 ? FLT_MAX : round == 1 ? -FLT_MAX : random_float(-1, 1);
+	float		smallest = INFINITY;
+	float		result;
+	int			wrong = 0;
+
+	for (int i = 0; i < SLOTS; i++)
+		left[i] = lower[i] = i % 5 == 0 ? INFINITY : i % 7 == 0 ? limit : random_float(-1, 1);
+	result = kernels->take_slots(MAX_BLOCKS, limit, left, taken);
+	for (int i = 0; i < SLOTS; i++)
+	{
+		bool		take = lower[i] <= limit;
+		bool		bit = taken[i / FACE_BLOCK_SLOTS] >> (i % FACE_BLOCK_SLOTS) & 1;
+
+		wrong += bit != take || left[i] != (take ? INFINITY : lower[i]);
+		if (!take)
+			smallest = fminf(smallest, lower[i]);
+	}
+	check(wrong == 0, "%d slots wrongly taken or left", wrong);
+	check(result == smallest, "the smallest bound left");
 }
 
 static void
 test_bounds(const FaceScanKernels *kernels)
 {
-	FaceBlockScalars scalars[MAX_BLOCKS];
-	uint32		sums[MAX_BLOCKS * FACE_BLOCK_SLOTS];
+	/* blocks of 16 groups, which nothing reads here, and their scalars */
+	uint8		bytes[MAX_BLOCKS * (128 + sizeof(FaceBlockScalars))] = {0};
+	FaceBlocks	blocks = {.nblocks = MAX_BLOCKS, .groups = 16, .stride = sizeof(bytes) / MAX_BLOCKS, .first = bytes, .ahead = bytes};
+	uint32		sums[SLOTS];
 	FaceBoundTerms terms = {
 		.sum_scale = random_float(1e-5, 1e-3),
 		.sum_offset = random_float(-1, 1),
@@ -151,11 +217,20 @@ test_bounds(const FaceScanKernels *kernels)
 	for (int i = 0; i < MAX_BLOCKS * FACE_BLOCK_SLOTS; i++)
 		sums[i] = random_bits(&state) >> 51;
 	for (int i = 0; i < MAX_BLOCKS; i++)
-		fill_scalars(scalars + i);
-	same_bounds(kernels->cosine_bounds, face_scan_portable.cosine_bounds, &terms, sums, scalars, "cosine");
-	same_bounds(kernels->euclidean_bounds, face_scan_portable.euclidean_bounds, &terms, sums, scalars, "euclidean");
-	same_bounds(kernels->inner_product_bounds, face_scan_portable.inner_product_bounds, &terms, sums, scalars,
+		fill_scalars((FaceBlockScalars *) face_block_scalars(&blocks, i));
+	same_bounds(kernels->cosine_bounds, face_scan_portable.cosine_bounds, &terms, sums, &blocks, "cosine");
+	same_bounds(kernels->euclidean_bounds, face_scan_portable.euclidean_bounds, &terms, sums, &blocks, "euclidean");
+	same_bounds(kernels->inner_product_bounds, face_scan_portable.inner_product_bounds, &terms, sums, &blocks,
 				"inner product");
+
+	/* what damage makes no number is not ruled out */
+	((FaceBlockScalars *) face_block_scalars(&blocks, 0))->tangent[3] = 0x7E00;
+	{
+		float		lower[SLOTS];
+
+		check(kernels->cosine_bounds(&terms, &blocks, sums, 0.0f, lower) < 0 && lower[3] < 0,
+			  "a bound that is no number passes");
+	}
 }
 
 static void
@@ -206,5 +281,6 @@ test_scan(const FaceKernels *table)
 			test_quantize(kernels, dims[i], 1 << round % 4);
 		}
 		test_bounds(kernels);
+		test_take(kernels, round);
 	}
 }
