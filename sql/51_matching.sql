@@ -53,7 +53,7 @@ AS $$
 BEGIN
 	IF NOT facematch.reads_templates() THEN
 		RAISE insufficient_privilege USING
-			MESSAGE = format('min_similarity is below the threshold of gallery %L, %s', gallery.name, gallery.min_similarity),
+			MESSAGE = format('min_similarity is below the threshold of gallery %L, %s', gallery.name, facematch.gallery_threshold(gallery)),
 			HINT = 'Scores of enough probes tell a template: only who may read facematch.reference.embedding gets those of everybody.';
 	END IF;
 END
@@ -68,6 +68,7 @@ CREATE FUNCTION facematch.identify(probe @extschema@.face_embedding, gallery tex
 AS $$
 DECLARE
 	searched facematch.gallery;
+	own double precision;
 	threshold double precision;
 	moment timestamptz := clock_timestamp();
 BEGIN
@@ -81,9 +82,10 @@ BEGIN
 			MESSAGE = format('max_candidates is %s', coalesce(max_candidates::text, 'NULL')),
 			HINT = 'Ask for at least one candidate.';
 	END IF;
-	threshold := coalesce(identify.min_similarity, searched.min_similarity);
+	own := CASE WHEN searched.target_fpir IS NULL THEN searched.min_similarity ELSE facematch.gallery_threshold(searched) END;
+	threshold := coalesce(identify.min_similarity, own);
 	PERFORM facematch.check_comparison(probe, searched, threshold);
-	IF threshold < searched.min_similarity THEN
+	IF threshold < own THEN
 		PERFORM facematch.check_low_threshold(searched);
 	END IF;
 
@@ -105,7 +107,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer, double precision) IS
-	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (the gallery''s, unless given). Exact; ties in order of reference_id; a due reference is no candidate. No row: no candidate. No such gallery: P0002; another model''s probe or max_candidates below 1: 22023; threshold outside -1 to 1: 22003; below the gallery''s, for who may not read templates: 42501; NULL probe: 22004';
+	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (the gallery''s threshold, unless given). Exact; ties in order of reference_id; a due reference is no candidate. No row: no candidate. No such gallery: P0002; another model''s probe or max_candidates below 1: 22023; threshold outside -1 to 1: 22003; below the gallery''s, for who may not read templates: 42501; NULL probe: 22004; a target FPIR without a calibration: 55000';
 REVOKE ALL ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer, double precision) FROM PUBLIC;
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id bigint, min_similarity double precision DEFAULT NULL)
@@ -115,6 +117,7 @@ AS $$
 DECLARE
 	reference facematch.reference;
 	compared facematch.gallery;
+	own double precision;
 BEGIN
 	SELECT r.* INTO reference FROM facematch.reference r
 	WHERE r.reference_id = verify.reference_id AND r.purge_after > clock_timestamp();
@@ -127,9 +130,10 @@ BEGIN
 		RETURN;
 	END IF;
 	SELECT g.* INTO STRICT compared FROM facematch.gallery g WHERE g.gallery_id = reference.gallery_id;
-	threshold := coalesce(verify.min_similarity, compared.min_similarity);
+	own := CASE WHEN compared.target_fpir IS NULL THEN compared.min_similarity ELSE facematch.gallery_threshold(compared) END;
+	threshold := coalesce(verify.min_similarity, own);
 	PERFORM facematch.check_comparison(probe, compared, threshold);
-	IF threshold < compared.min_similarity THEN
+	IF threshold < own THEN
 		PERFORM facematch.check_low_threshold(compared);
 	END IF;
 	similarity := @extschema@.face_similarity(reference.embedding, probe);

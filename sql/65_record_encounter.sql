@@ -59,6 +59,7 @@ DECLARE
 	candidates facematch.candidate[] := '{}';
 	best facematch.candidate;
 	called_at timestamptz := clock_timestamp();
+	threshold double precision;
 BEGIN
 	IF idempotency_key IS NOT NULL THEN
 		-- A record that is due answers nobody.
@@ -77,6 +78,8 @@ BEGIN
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	END IF;
 
+	threshold := facematch.gallery_threshold(searched);
+
 	-- Who has declined or is exempt is not compared, and a photograph that was taken all the same is not kept.
 	e.reason := CASE WHEN facematch.is_opted_out(record_encounter.subject_id, searched.gallery_id) THEN 'opted_out'
 					 WHEN facematch.is_exempt(record_encounter.subject_id) THEN 'exempt'
@@ -85,7 +88,7 @@ BEGIN
 	e.subject_id := record_encounter.subject_id;
 	IF e.reason IS NULL THEN
 		SELECT coalesce(array_agg(ROW(NULL, i.rank, i.reference_id, i.subject_id, i.similarity)::facematch.candidate ORDER BY i.rank), '{}')
-		INTO candidates FROM facematch.identify(probe, gallery, max_candidates) i;
+		INTO candidates FROM facematch.identify(probe, gallery, max_candidates, threshold) i;
 		best := candidates[1];
 		e.outcome := CASE WHEN best.rank IS NULL THEN 'no_match' ELSE 'match' END;
 		-- A document that names another person than the best candidate is for an officer to look at.
@@ -119,7 +122,7 @@ BEGIN
 									 kind, runner_up, latency_ms)
 	VALUES (record_encounter.idempotency_key, searched.gallery_id, searched.name, e.occurred_at, record_encounter.port, record_encounter.lane,
 			record_encounter.direction, record_encounter.mode, e.outcome, e.reason, e.subject_id, e.reference_id, e.similarity,
-			searched.min_similarity, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class, e.verified_at,
+			threshold, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class, e.verified_at,
 			searched.kind, e.runner_up, e.latency_ms)
 	ON CONFLICT ON CONSTRAINT encounter_idempotency_key_key DO NOTHING
 	RETURNING encounter.encounter_id, encounter.purge_after INTO e.encounter_id, e.purge_after;
@@ -136,7 +139,7 @@ BEGIN
 	END IF;
 	INSERT INTO facematch.candidate (encounter_id, rank, reference_id, subject_id, similarity)
 	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, c.similarity FROM unnest(candidates) c;
-	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, searched.min_similarity, e.reason, e.purge_after)::facematch.decision;
+	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, threshold, e.reason, e.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) IS

@@ -195,6 +195,7 @@ DECLARE
 	moment timestamptz := clock_timestamp();
 	best uuid;
 	nearest double precision;
+	threshold double precision;
 BEGIN
 	SELECT p.* INTO STRICT asking FROM facematch.partner p WHERE p.name = answer_partner.partner;
 	SELECT g.* INTO searched FROM facematch.gallery g
@@ -206,13 +207,14 @@ BEGIN
 		PERFORM facematch.account_use(asking, answer_partner.gallery, 'refused', NULL, NULL);
 		RETURN;
 	END IF;
-	PERFORM facematch.check_comparison(probe, searched, searched.min_similarity);
+	threshold := facematch.gallery_threshold(searched);
+	PERFORM facematch.check_comparison(probe, searched, threshold);
 	-- No condition on the similarity and no order that an index has: every reference is compared.
 	SELECT c.subject_id, c.similarity INTO best, nearest
 	FROM (SELECT r.subject_id, r.reference_id, @extschema@.face_similarity(r.embedding, probe) AS similarity
 		  FROM facematch.reference r WHERE r.gallery_id = searched.gallery_id AND r.purge_after > moment) c
 	ORDER BY c.similarity DESC, c.reference_id LIMIT 1;
-	match := coalesce(nearest >= searched.min_similarity, false);
+	match := coalesce(nearest >= threshold, false);
 	token := facematch.partner_token(asking.partner_id, searched.gallery_id, coalesce(best, asking.partner_id));
 	IF NOT match THEN
 		best := NULL;

@@ -25,8 +25,8 @@ BEGIN
 			MESSAGE = 'the anchor of a gallery is at most 60 days ahead, and 14 days ago',
 			HINT = 'Give the time of the departure.';
 	END IF;
-	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, retention_class)
-	VALUES (stage_gallery.name, pattern.kind, pattern.model, pattern.min_similarity, stage_gallery.anchor_at, pattern.retention_class)
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, target_fpir, anchor_at, retention_class)
+	VALUES (stage_gallery.name, pattern.kind, pattern.model, pattern.min_similarity, pattern.target_fpir, stage_gallery.anchor_at, pattern.retention_class)
 	RETURNING gallery_id INTO id;
 	RETURN id;
 END
