@@ -5,7 +5,7 @@
  * loads OpenBLAS.
  *
  * A set is a query, which runs with the caller's rights and under the caller's
- * snapshot.  Its three columns are an identifier (an integer, unique within the
+ * snapshot.  Its first three columns are an identifier (an integer, unique within the
  * set), the subject (any type: equal text is the same person) and the template.
  * Row security applies to whoever it applies to; facematch.gallery_query() and
  * facematch.enrolled_query() name only references that are not due.

@@ -172,19 +172,19 @@ COMMENT ON FUNCTION facematch.cmc(text, text, integer, double precision) IS
 
 ---------------------------------------------------------------- a fixed list of pairs
 
-CREATE FUNCTION facematch.verification_accuracy(fold integer[], mated boolean[], score double precision[])
+CREATE FUNCTION facematch.verification_accuracy(folds integer[], mated boolean[], scores double precision[])
 	RETURNS TABLE (fold integer, threshold double precision, pairs bigint, correct bigint, accuracy double precision)
 	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF cardinality(fold) <> cardinality(mated) OR cardinality(fold) <> cardinality(score)
-		OR array_position(fold, NULL) IS NOT NULL OR array_position(mated, NULL) IS NOT NULL OR array_position(score, NULL) IS NOT NULL THEN
+	IF cardinality(folds) <> cardinality(mated) OR cardinality(folds) <> cardinality(scores)
+		OR array_position(folds, NULL) IS NOT NULL OR array_position(mated, NULL) IS NOT NULL OR array_position(scores, NULL) IS NOT NULL THEN
 		RAISE invalid_parameter_value USING
-			MESSAGE = 'fold, mated and score are not of the same pairs',
+			MESSAGE = 'folds, mated and scores are not of the same pairs',
 			HINT = 'Aggregate the three over the same rows, without NULL.';
 	END IF;
 	RETURN QUERY
-	WITH pair AS (SELECT * FROM unnest(verification_accuracy.fold, verification_accuracy.mated, verification_accuracy.score) u (fold, mated, score)),
+	WITH pair AS (SELECT * FROM unnest(folds, verification_accuracy.mated, scores) u (fold, mated, score)),
 	tested AS (SELECT DISTINCT p.fold FROM pair p),
 	training AS (
 		SELECT t.fold, p.score, count(*) FILTER (WHERE p.mated) AS mated, count(*) FILTER (WHERE NOT p.mated) AS non_mated

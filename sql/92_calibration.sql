@@ -110,9 +110,11 @@ DECLARE
 	a facematch.calibration_point;
 	b facematch.calibration_point;
 BEGIN
-	IF fmr IS NULL OR NOT (fmr > 0 AND fmr < 1) THEN
+	IF fmr IS NULL THEN
+		RETURN;
+	ELSIF NOT (fmr > 0 AND fmr < 1) THEN
 		RAISE numeric_value_out_of_range USING
-			MESSAGE = format('a false match rate of %s', coalesce(fmr::text, 'NULL')),
+			MESSAGE = format('a false match rate of %s', fmr),
 			HINT = 'It is between 0 and 1, such as 0.0001.';
 	END IF;
 	-- Above 1 is nothing: when templates of different people are equal, no threshold tells them apart.
@@ -134,7 +136,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.threshold_at_fmr(facematch.calibration, double precision) IS
-	'the least threshold, in steps of 0.001, at which a calibration had that false match rate or a lower one; basis as in calibrated_threshold. fmr between 0 and 1 (22003)';
+	'the least threshold, in steps of 0.001, at which a calibration had that false match rate or a lower one; basis as in calibrated_threshold. NULL for NULL; fmr between 0 and 1 (22003)';
 
 ---------------------------------------------------------------- calibrate()
 

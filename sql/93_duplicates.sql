@@ -29,14 +29,20 @@ BEGIN
 			HINT = 'Scores of different models mean nothing.';
 	END IF;
 	threshold := coalesce(duplicates.min_similarity, facematch.gallery_threshold(one));
+	IF threshold NOT BETWEEN -1 AND 1 THEN
+		RAISE numeric_value_out_of_range USING
+			MESSAGE = format('min_similarity is %s', threshold),
+			HINT = 'A threshold is a cosine similarity, -1 to 1.';
+	END IF;
 	RETURN QUERY
 	SELECT a.reference_id, a.subject_id, b.reference_id, b.subject_id, @extschema@.face_similarity(b.embedding, a.embedding), a.subject_id = b.subject_id
 	FROM facematch.reference a
-	-- for each reference a search of the other gallery; within one, each pair from its younger member
+	-- For each reference a search of the other gallery; within one, each pair once.  IS TRUE keeps the planner from taking the
+	-- order of the identifiers for a way to find them: the primary key has half of all references after each.
 	CROSS JOIN LATERAL (SELECT r.reference_id, r.subject_id, r.embedding FROM facematch.reference r
 						WHERE r.gallery_id = two.gallery_id AND r.purge_after > moment
 						  AND @extschema@.face_match(r.embedding, a.embedding, threshold)
-						  AND (one.gallery_id <> two.gallery_id OR r.reference_id > a.reference_id)) b
+						  AND (one.gallery_id <> two.gallery_id OR r.reference_id > a.reference_id) IS TRUE) b
 	WHERE a.gallery_id = one.gallery_id AND a.purge_after > moment
 	ORDER BY 5 DESC, 1, 3;
 END

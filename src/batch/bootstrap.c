@@ -338,18 +338,16 @@ resample(const Bootstrap *b, int replicates, double confidence, uint64 seed, int
 Datum
 facematch_bootstrap_rates(PG_FUNCTION_ARGS)
 {
+	static const char *const names[] = {"probes", NULL, "threshold", "replicates", "confidence", "seed"};
 	Bootstrap	b;
 	Datum		values[11] = {0};
 	bool		nulls[11] = {false};
 	TupleDesc	description;
 	int		   *weights;
 
-	for (int i = 0; i < PG_NARGS(); i++)
-		if (PG_ARGISNULL(i) && i != 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("an argument of bootstrap_rates is NULL"),
-					 errhint("Only enrolled may be: all pairs within probes.")));
+	for (int i = 0; i < lengthof(names); i++)
+		if (names[i] != NULL)
+			face_require_argument(fcinfo, i, names[i]);
 	check_arguments(PG_GETARG_FLOAT8(2), PG_GETARG_INT32(3), PG_GETARG_FLOAT8(4));
 	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "bootstrap_rates does not return a row");

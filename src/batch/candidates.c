@@ -61,9 +61,13 @@ facematch_compare_sets(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Candidates	c = {.consumer = {.visit = visit}};
-	char	   *probes = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *enrolled = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *probes;
+	char	   *enrolled;
 
+	face_require_argument(fcinfo, 0, "probes");
+	face_require_argument(fcinfo, 2, "min_similarity");
+	probes = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	enrolled = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	c.min_similarity = PG_GETARG_FLOAT8(2);
 	if (!(c.min_similarity >= -1.0 && c.min_similarity <= 1.0))
 		ereport(ERROR,

@@ -72,6 +72,16 @@ face_exact(const FaceTile *tile, int row, int column)
 								 tile->probes->templates[tile->first_row + row]);
 }
 
+void
+face_require_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument %s is NULL", name),
+				 errhint("Only \"enrolled\" may be: each pair within the probes.")));
+}
+
 /* How many of a block's identifiers, which are sorted, are not above one. */
 static int
 count_not_above(const FaceBlock *block, int64 id)

@@ -55,6 +55,9 @@ typedef struct FaceExtent
  */
 extern FaceExtent face_compare_sets(const char *probes, const char *enrolled, FaceConsumer *consumer);
 
+/* An argument of an SQL function that has to be there: 22004 if it is NULL. */
+extern void face_require_argument(FunctionCallInfo fcinfo, int number, const char *name);
+
 /* The first column of a tile that counts for a row. */
 extern int	face_tile_start(const FaceTile *tile, int row);
 

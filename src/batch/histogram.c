@@ -143,9 +143,13 @@ facematch_count_scores(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Histogram	h = {.consumer = {.visit = visit}};
-	char	   *probes = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *enrolled = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *probes;
+	char	   *enrolled;
 
+	face_require_argument(fcinfo, 0, "probes");
+	face_require_argument(fcinfo, 2, "edges");
+	probes = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	enrolled = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	read_edges(&h, PG_GETARG_ARRAYTYPE_P(2));
 	for (int mated = 0; mated < 2; mated++)
 		h.counts[mated] = palloc0((h.nedges + 1) * sizeof(int64));

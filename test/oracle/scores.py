@@ -72,34 +72,28 @@ def strips(a, b, within=False, rows=500):
     """All comparisons, in strips of probes: row numbers, scores in double precision, which are counted, which are mated."""
     for first in range(0, len(a), rows):
         i = np.arange(first, min(first + rows, len(a)))
+        if within and (a.ids[i][:, None] >= b.ids[None, :]).all():
+            continue
         counted = np.ones((len(i), len(b)), bool)
         if within:
             counted = a.ids[i][:, None] < b.ids[None, :]
         yield i, np.clip(a.unit[i] @ b.unit.T, -1, 1), counted, a.subjects[i][:, None] == b.subjects[None, :]
 
 
-def nearest_edge(score, edges):
-    place = np.searchsorted(edges, score)
-    below = np.abs(score - edges[np.maximum(place - 1, 0)])
-    above = np.abs(score - edges[np.minimum(place, len(edges) - 1)])
-    return np.minimum(below, above)
-
-
 def histogram(a, b, edges, within=False):
-    """Counts of non-mated and mated comparisons between edges, as score_histogram() has them; and all mated scores' number."""
-    edges = np.asarray(edges, 'f8')
-    counts = np.zeros((2, len(edges) + 1), 'i8')
+    """Counts of non-mated and mated comparisons between edges, as score_histogram() has them."""
+    edges = np.concatenate([[-np.inf], np.asarray(edges, 'f8'), [np.inf]])
+    counts = np.zeros((2, len(edges) - 1), 'i8')
     for i, score, counted, mated in strips(a, b, within):
         rows, columns = np.nonzero(counted)
         flat, is_mated = score[rows, columns], mated[rows, columns]
-        near = np.nonzero(nearest_edge(flat, edges) < NEAR)[0]
-        if len(near):
-            better = exact(a, i[rows[near]], b, columns[near])
-            assert np.abs(better - flat[near]).max() < NEAR / 2, 'the double-precision scores are not near enough'
-            flat[near] = better
-        bins = np.searchsorted(edges, flat, side='right')
+        bins = np.searchsorted(edges, flat, side='right') - 1
+        near = np.nonzero((flat - edges[bins] < NEAR) | (edges[bins + 1] - flat < NEAR))[0]
+        better = exact(a, i[rows[near]], b, columns[near])
+        assert not len(near) or np.abs(better - flat[near]).max() < NEAR / 2, 'the double-precision scores are not near enough'
+        bins[near] = np.searchsorted(edges, better, side='right') - 1
         for kind in (0, 1):
-            counts[kind] += np.bincount(bins[is_mated == kind], minlength=len(edges) + 1)
+            counts[kind] += np.bincount(bins[is_mated == kind], minlength=len(edges) - 1)
     return counts
 
 

@@ -35,7 +35,7 @@ INSERT INTO hostile (expected, statement) VALUES
 ('23514', $$INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('XX3', 'flight', 'three', -1.001)$$),
 ('23514', $$INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('XX3', 'flight', 'three', 'NaN')$$),
 ('23514', $$INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('XX3', 'flight', 'three', 'infinity')$$),
-('23502', $$INSERT INTO facematch.gallery (name, kind, model) VALUES ('XX3', 'flight', 'three')$$),
+('23514', $$INSERT INTO facematch.gallery (name, kind, model) VALUES ('XX3', 'flight', 'three')$$),
 ('23514', $$INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('XX3', 'flight', 'three', 0.5, 'infinity')$$),
 ('428C9', $$INSERT INTO facematch.gallery (gallery_id, name, kind, model, min_similarity) VALUES (99, 'XX3', 'flight', 'three', 0.5)$$),
 ('23503', $$UPDATE facematch.gallery SET model_tag = 8 WHERE name = 'XX1'$$),

@@ -1,0 +1,183 @@
+-- Accuracy functions, calibration, targets and duplicates on data small enough to count by hand; and what they refuse.
+SET client_min_messages = warning;
+CREATE TABLE face (id int, subject text, e face_embedding);
+INSERT INTO face VALUES (1, 'a', '[1,0]'), (2, 'a', '[0.8,0.6]'), (3, 'b', '[0,1]'), (4, 'b', '[0.6,0.8]'), (5, 'c', '[-1,0]');
+
+-- Ten pairs: mated 0.8 and 0.8, the others 0, 0.6, 0.6, 0.96, -1, -0.8, 0, -0.6.
+SELECT * FROM facematch.score_histogram('SELECT id, subject, e FROM face', edges => '{-0.9,0,0.5,0.7,0.9}');
+SELECT threshold, non_mated, false_matches, fmr, mated, false_non_matches, fnmr
+FROM facematch.det('SELECT id, subject, e FROM face', thresholds => '{-1,0.5,0.9,1}');
+SELECT * FROM facematch.compare_sets('SELECT id, subject, e FROM face', NULL, 0.7) ORDER BY 1, 2;
+SELECT * FROM facematch.search_set('SELECT id, subject, e FROM face WHERE id <> 3', 'SELECT id, subject, e FROM face WHERE id = 3') ORDER BY 1;
+SELECT threshold, non_mated_searches, false_positives, mated_searches, misses
+FROM facematch.identification_rates('TABLE face -- a comment', 'SELECT id, subject, e FROM face WHERE id IN (1, 3)', '{0.5,0.7,0.9}', 1);
+SELECT subjects, non_mated, false_matches, mated, false_non_matches FROM facematch.bootstrap_rates('TABLE face', NULL, 0.9);
+SELECT a = b AS repeatable FROM facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) a, facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) b;
+SELECT facematch.score_grid(0.5);
+SELECT * FROM facematch.verification_accuracy('{1,1,1,2,2,2}', '{t,f,t,t,f,f}', '{0.9,0.3,0.6,0.7,0.5,0.65}');
+
+-- The caller's search_path, rights and snapshot are the query's.
+CREATE SCHEMA elsewhere;
+CREATE TABLE elsewhere.face AS SELECT id, subject, e FROM face WHERE id < 3;
+SET search_path = elsewhere, public;
+SELECT false_matches, mated FROM facematch.det('TABLE face', thresholds => '{0.5}');
+RESET search_path;
+CREATE ROLE regress_analyst;
+GRANT USAGE ON SCHEMA facematch TO regress_analyst;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA facematch TO regress_analyst;
+SET ROLE regress_analyst;
+SELECT * FROM facematch.score_histogram('SELECT reference_id, subject_id, embedding FROM facematch.reference', edges => '{0}');
+RESET ROLE;
+
+-- Refused, each for its own reason, and no template in any message.
+CREATE TABLE hostile (state text, statement text);
+INSERT INTO hostile VALUES
+	('42601', $$SELECT * FROM facematch.score_histogram('SELECT id, subject, e FROM')$$),
+	('42601', $$SELECT * FROM facematch.score_histogram('DELETE FROM face RETURNING id, subject, e')$$),
+	('0A000', $$SELECT * FROM facematch.score_histogram('WITH d AS (DELETE FROM face RETURNING *) SELECT * FROM d')$$),
+	('42P10', $$SELECT * FROM facematch.score_histogram('SELECT id, subject FROM face')$$),
+	('42846', $$SELECT * FROM facematch.score_histogram('SELECT e, subject, id FROM face')$$),
+	('22004', $$SELECT * FROM facematch.score_histogram('SELECT id, NULL, e FROM face')$$),
+	('22004', $$SELECT * FROM facematch.score_histogram('SELECT id, subject, NULL::face_embedding FROM face')$$),
+	('22004', $$SELECT * FROM facematch.compare_sets('SELECT NULL::int, subject, e FROM face', NULL, 0.5)$$),
+	('22023', $$SELECT * FROM facematch.score_histogram('SELECT 1, subject, e FROM face')$$),
+	('22000', $$SELECT * FROM facematch.score_histogram('TABLE face UNION ALL SELECT 9, ''d'', ''[1,2,3]''::face_embedding')$$),
+	('22023', $$SELECT * FROM facematch.score_histogram('SELECT id, subject, face_with_model(e, id) FROM face')$$),
+	('22000', $$SELECT * FROM facematch.compare_sets('TABLE face', 'SELECT 1, 1, ''[1,2,3]''::face_embedding', 0.5)$$),
+	('22023', $$SELECT * FROM facematch.compare_sets('SELECT id, subject, face_with_model(e, 1) FROM face', 'SELECT id, subject, face_with_model(e, 2) FROM face', 0.5)$$),
+	('22003', $$SELECT * FROM facematch.compare_sets('TABLE face', NULL, 1.5)$$),
+	('22003', $$SELECT * FROM facematch.compare_sets('TABLE face', NULL, 'NaN')$$),
+	('22023', $$SELECT * FROM facematch.score_histogram('TABLE face', edges => '{0.5,0.5}')$$),
+	('22023', $$SELECT * FROM facematch.score_histogram('TABLE face', edges => '{0.5,NaN}')$$),
+	('22004', $$SELECT * FROM facematch.score_histogram('TABLE face', edges => '{0.5,NULL}')$$),
+	('54000', $$SELECT * FROM facematch.score_histogram('TABLE face', edges => (SELECT array_agg(i::float8) FROM generate_series(1, 40000) i))$$),
+	('22004', $$SELECT * FROM facematch.score_histogram(NULL)$$),
+	('22004', $$SELECT * FROM facematch.score_histogram('TABLE face', edges => NULL)$$),
+	('22004', $$SELECT * FROM facematch.compare_sets(NULL, NULL, 0.5)$$),
+	('22004', $$SELECT * FROM facematch.compare_sets('TABLE face', NULL, NULL)$$),
+	('22003', $$SELECT facematch.score_grid(0)$$),
+	('22003', $$SELECT facematch.score_grid('NaN')$$),
+	('22003', $$SELECT facematch.normal_quantile(1)$$),
+	('22003', $$SELECT facematch.normal_quantile('NaN')$$),
+	('22003', $$SELECT facematch.wilson_interval(3, 2)$$),
+	('22003', $$SELECT facematch.wilson_interval(1, 2, 1)$$),
+	('22003', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, 2)$$),
+	('22003', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, 0.5, 0)$$),
+	('22003', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, 0.5, 10, 1)$$),
+	('22004', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, NULL)$$),
+	('22023', $$SELECT facematch.verification_accuracy('{1,2}', '{t}', '{0.5,0.6}')$$),
+	('23503', $$SELECT facematch.calibrate('nobody''s', 'TABLE face')$$),
+	('55000', $$SELECT facematch.calibrate('two', 'TABLE face')$$),
+	('22000', $$SELECT facematch.calibrate('three', 'TABLE face')$$),
+	('22023', $$SELECT facematch.calibrate('two', 'SELECT id, subject, face_with_model(e, 7) FROM face')$$),
+	('P0002', $$SELECT facematch.gallery_query('not there')$$),
+	('P0002', $$SELECT facematch.duplicates('not there')$$),
+	('P0002', $$SELECT facematch.duplicates('target', 0.5, 'not there')$$),
+	('22023', $$SELECT facematch.duplicates('target', 0.5, 'of three')$$),
+	('22003', $$SELECT facematch.duplicates('target', 1.5)$$),
+	('55000', $$SELECT facematch.identify('[1,0]', 'target')$$),
+	('55000', $$SELECT facematch.record_encounter('target', '[1,0]', port => 'JFK')$$),
+	('23514', $$UPDATE facematch.gallery SET target_fpir = NULL WHERE name = 'target'$$),
+	('23514', $$UPDATE facematch.gallery SET target_fpir = 1 WHERE name = 'target'$$),
+	('23514', $$UPDATE facematch.gallery SET target_fpir = 0 WHERE name = 'target'$$),
+	('23514', $$UPDATE facematch.gallery SET target_fpir = 'NaN' WHERE name = 'target'$$);
+INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2), ('three', 2, 3);
+INSERT INTO facematch.gallery (name, kind, model, target_fpir) VALUES ('target', 'watchlist', 'two', 0.5);
+INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('of three', 'watchlist', 'three', 0.5);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT g.gallery_id, gen_random_uuid(), 'watchlist', '[1,0]', 'test' FROM facematch.gallery g WHERE g.name = 'target';
+DO $$
+DECLARE
+	h hostile;
+	said text;
+BEGIN
+	FOR h IN SELECT * FROM hostile LOOP
+		BEGIN
+			EXECUTE h.statement;
+			RAISE WARNING 'went through: %', h.statement;
+		EXCEPTION WHEN OTHERS THEN
+			IF SQLSTATE <> h.state THEN
+				RAISE WARNING '% instead of %: % (%)', SQLSTATE, h.state, h.statement, SQLERRM;
+			END IF;
+			GET STACKED DIAGNOSTICS said = PG_EXCEPTION_DETAIL;
+			IF SQLERRM || coalesce(said, '') ~ '0\.[68]' THEN
+				RAISE WARNING 'a template in %', SQLERRM;
+			END IF;
+		END;
+	END LOOP;
+	RAISE NOTICE '% statements', (SELECT count(*) FROM hostile);
+END $$;
+SELECT count(*) AS faces FROM face;
+
+-- Calibration: 200 subjects on a circle with two pictures each, so that every rate can be told beforehand.
+CREATE TABLE circle AS
+SELECT s * 2 + k AS id, s AS subject, ARRAY[cos(radians(s * 1.8 + k * 0.3)), sin(radians(s * 1.8 + k * 0.3))]::real[]::face_embedding AS e
+FROM generate_series(0, 199) s, generate_series(0, 1) k;
+SELECT fmr, threshold, basis, false_matches, false_non_matches FROM facematch.calibrate('two', 'TABLE circle', fmr => '{0.3,0.1,0.01,0.00001}', note => 'a circle');
+SELECT model, non_mated, mated, note FROM facematch.calibration;
+SELECT action, detail FROM facematch.audit_event WHERE action = 'model_calibrated';
+-- What is stored is the DET.
+SELECT count(*) AS differ FROM facematch.det('TABLE circle') d
+LEFT JOIN LATERAL (SELECT * FROM facematch.calibration_point p WHERE p.threshold <= d.threshold ORDER BY p.threshold DESC LIMIT 1) p ON true
+WHERE (d.false_matches, d.false_non_matches) IS DISTINCT FROM (p.false_matches, p.false_non_matches);
+SELECT count(*) AS not_the_least FROM facematch.calibrated_threshold t JOIN facematch.calibration c USING (calibration_id)
+WHERE basis <> 'extrapolated' AND t.threshold <> (SELECT min(d.threshold) FROM facematch.det('TABLE circle') d WHERE d.false_matches <= floor(t.fmr * c.non_mated));
+
+-- A target follows the gallery's size, in both directions, and what is due does not count.
+CREATE FUNCTION pg_temp.target() RETURNS TABLE (live_references bigint, fmr numeric, threshold double precision, basis text, decided double precision)
+LANGUAGE sql AS $$
+	SELECT o.live_references, o.fmr::numeric(9,7), o.threshold, o.basis, e.threshold
+	FROM facematch.report_operating_point o, facematch.record_encounter('target', '[1,0]', port => 'JFK') e WHERE o.gallery = 'target'
+$$;
+SELECT * FROM pg_temp.target();
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT g.gallery_id, md5(c.subject::text)::uuid, 'watchlist', c.e, 'test' FROM facematch.gallery g, circle c WHERE g.name = 'target' AND c.subject % 10 = 0;
+SELECT * FROM pg_temp.target();
+UPDATE facematch.reference SET purge_after = clock_timestamp() WHERE reference_id % 2 = 0;
+SELECT * FROM pg_temp.target();
+DELETE FROM facematch.reference;
+SELECT * FROM pg_temp.target();
+-- min_similarity is a floor.
+UPDATE facematch.gallery SET min_similarity = 0.9999 WHERE name = 'target';
+SELECT threshold FROM pg_temp.target();
+UPDATE facematch.gallery SET min_similarity = NULL WHERE name = 'target';
+SELECT match, threshold FROM facematch.verify('[1,0]', 0);
+
+-- Duplicates: a is enrolled twice, under one name and under another; the other gallery has one of them; a due one never shows.
+INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('other', 'watchlist', 'two', 0.9);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, quality)
+SELECT g.gallery_id, md5(v.subject)::uuid, 'watchlist', v.e, 'test', v.n
+FROM facematch.gallery g, (VALUES (1, 'a', '[1,0]'::face_embedding), (2, 'a', '[1,0.1]'), (3, 'alias', '[1,0.2]'), (4, 'b', '[0,1]'), (5, 'due', '[1,0]'),
+	(6, 'chain', '[1,0.6]')) v (n, subject, e)
+WHERE g.name = 'target';
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, quality)
+SELECT g.gallery_id, md5('a')::uuid, 'watchlist', '[1,0.05]', 'test', 7 FROM facematch.gallery g WHERE g.name = 'other';
+UPDATE facematch.reference SET purge_after = clock_timestamp() WHERE quality = 5;
+CREATE VIEW number AS SELECT reference_id, quality AS n FROM facematch.reference;
+SELECT a.n, b.n, d.similarity::numeric(6,4), d.same_subject FROM facematch.duplicates('target', 0.9) d
+JOIN number a ON a.reference_id = d.reference_a JOIN number b ON b.reference_id = d.reference_b ORDER BY d.similarity DESC, 1, 2;
+SELECT a.n, b.n, d.similarity::numeric(6,4), d.same_subject FROM facematch.duplicates('other', other => 'target') d
+JOIN number a ON a.reference_id = d.reference_a JOIN number b ON b.reference_id = d.reference_b ORDER BY d.similarity DESC, 1, 2;
+SELECT a.n, b.n, l.pairs, l.similarity::numeric(6,4) FROM facematch.look_alikes('target', 0.9) l
+JOIN number a ON a.reference_id = l.reference_a JOIN number b ON b.reference_id = l.reference_b ORDER BY l.similarity DESC;
+SELECT c.n AS cluster, m.n, p.cluster_references, p.cluster_subjects FROM facematch.person_clusters('target', 0.9) p
+JOIN number c ON c.reference_id = p.cluster JOIN number m ON m.reference_id = p.reference_id ORDER BY 1, 2;
+SELECT count(*) FROM facematch.person_clusters('target', 1);
+-- The index gives the same, and is used.
+CREATE INDEX reference_embedding ON facematch.reference USING facematch (gallery_id, embedding);
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SELECT a.n, b.n, d.similarity::numeric(6,4) FROM facematch.duplicates('target', 0.9) d
+JOIN number a ON a.reference_id = d.reference_a JOIN number b ON b.reference_id = d.reference_b ORDER BY d.similarity DESC, 1, 2;
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT g.gallery_id, md5(c.subject::text)::uuid, 'watchlist', c.e, 'test' FROM facematch.gallery g, circle c WHERE g.name = 'other';
+ANALYZE facematch.reference;
+BEGIN;
+SELECT (SELECT count(*) FROM facematch.duplicates('other', 0.999)) = (SELECT count(*) FROM facematch.reference a JOIN facematch.reference b
+	ON a.gallery_id = b.gallery_id AND a.reference_id < b.reference_id AND face_similarity(a.embedding, b.embedding) >= 0.999
+	JOIN facematch.gallery g ON g.gallery_id = a.gallery_id WHERE g.name = 'other') AS all_found;
+SELECT pg_stat_get_xact_numscans('facematch.reference_embedding'::regclass) AS searches;
+COMMIT;
+SELECT (SELECT count(*) FROM facematch.duplicates('other', 0.999)) = count(*) AS as_in_a_batch FROM facematch.compare_sets(facematch.gallery_query('other'), NULL, 0.999);
+DROP OWNED BY regress_analyst;
+DROP ROLE regress_analyst;
