@@ -231,6 +231,10 @@ COMMENT ON COLUMN facematch.gallery.target_fpir IS
 COMMENT ON COLUMN facematch.gallery.min_similarity IS
 	'threshold: the least cosine similarity of a candidate, -1 to 1; choose it for a false match rate of the model in use. With target_fpir: the threshold is never below it; NULL: no such floor';
 
+CREATE TRIGGER gallery_60_target_logged AFTER UPDATE ON facematch.gallery
+	FOR EACH ROW WHEN (OLD.target_fpir IS DISTINCT FROM NEW.target_fpir)
+	EXECUTE FUNCTION facematch.log_row('gallery', 'gallery_id', 'target_fpir', 'changed');
+
 CREATE FUNCTION facematch.gallery_size(gallery_id bigint) RETURNS bigint
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_gallery_size';
 COMMENT ON FUNCTION facematch.gallery_size(bigint) IS
