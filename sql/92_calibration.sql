@@ -233,7 +233,8 @@ COMMENT ON COLUMN facematch.gallery.min_similarity IS
 
 CREATE TRIGGER gallery_60_target_logged AFTER UPDATE ON facematch.gallery
 	FOR EACH ROW WHEN (OLD.target_fpir IS DISTINCT FROM NEW.target_fpir)
-	EXECUTE FUNCTION facematch.log_row('gallery', 'gallery_id', 'target_fpir', 'changed');
+	EXECUTE FUNCTION facematch.log_row('gallery', 'gallery_id', 'target_fpir', 'added,changed,deleted');
+ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_60_target_logged;
 
 CREATE FUNCTION facematch.gallery_size(gallery_id bigint) RETURNS bigint
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_gallery_size';

@@ -141,6 +141,9 @@ SELECT * FROM pg_temp.target();
 UPDATE facematch.gallery SET min_similarity = 0.9999 WHERE name = 'target';
 SELECT threshold FROM pg_temp.target();
 UPDATE facematch.gallery SET min_similarity = NULL WHERE name = 'target';
+-- The target is the threshold, and a change of it is on record.
+UPDATE facematch.gallery SET target_fpir = 0.4 WHERE name = 'target';
+SELECT action, detail -> 'changed' AS changed FROM facematch.audit_event WHERE detail -> 'changed' ? 'target_fpir';
 SELECT match, threshold FROM facematch.verify('[1,0]', 0);
 
 -- Duplicates: a is enrolled twice, under one name and under another; the other gallery has one of them; a due one never shows.

@@ -61,6 +61,8 @@ for my $round (1 .. 3)
 {
 	$batcher->query(q{SELECT count(*) FROM facematch.score_histogram('SELECT row_number() OVER (), f.subject, f.e FROM face f, generate_series(1, 100)')});
 }
+like($batcher->{stderr}, qr/(canceling.*){3}/s, 'again and again');
+$batcher->{stderr} = '';
 $batcher->query_safe(q{RESET statement_timeout});
 like($batcher->query_safe(q{SELECT count(*) FROM facematch.compare_sets('SELECT id, subject, e FROM face', NULL, 0.5)}), qr/^[1-9]/, 'and works again afterwards');
 my $held = $batcher->query_safe(q{SELECT sum(total_bytes) < 30000000 FROM pg_backend_memory_contexts});
