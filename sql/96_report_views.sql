@@ -193,3 +193,21 @@ COMMENT ON COLUMN facematch.report_differential.miss_rate IS 'of the travelers w
 COMMENT ON COLUMN facematch.report_differential.miss_rate_low IS 'lower end of its interval';
 COMMENT ON COLUMN facematch.report_differential.miss_rate_high IS 'upper end of its interval';
 COMMENT ON COLUMN facematch.report_differential.suppressed IS 'whether something of the row is hidden';
+
+---------------------------------------------------------------- disclosures
+
+CREATE VIEW facematch.report_disclosure AS
+	SELECT (d.disclosed_at AT TIME ZONE 'UTC')::date AS day_utc, d.partner, d.nature, d.purpose, count(*) AS disclosures,
+		   count(*) FILTER (WHERE d.answer = 'match') AS matches, count(*) FILTER (WHERE d.answer = 'no_match') AS no_matches,
+		   count(*) FILTER (WHERE d.answer = 'refused') AS refusals, count(DISTINCT d.subject_id) AS subjects
+	FROM facematch.disclosure d GROUP BY 1, 2, 3, 4;
+COMMENT ON VIEW facematch.report_disclosure IS 'what was told to whom outside, counted by day, partner, nature and purpose, from the accounting of disclosures';
+COMMENT ON COLUMN facematch.report_disclosure.day_utc IS 'day, in UTC';
+COMMENT ON COLUMN facematch.report_disclosure.partner IS 'the recipient';
+COMMENT ON COLUMN facematch.report_disclosure.nature IS 'what was told';
+COMMENT ON COLUMN facematch.report_disclosure.purpose IS 'what for';
+COMMENT ON COLUMN facematch.report_disclosure.disclosures IS 'how many';
+COMMENT ON COLUMN facematch.report_disclosure.matches IS 'of them, answers that said a probe matched';
+COMMENT ON COLUMN facematch.report_disclosure.no_matches IS 'of them, answers that said it did not';
+COMMENT ON COLUMN facematch.report_disclosure.refusals IS 'of them, questions about a flight that was not the partner''s: nothing was told';
+COMMENT ON COLUMN facematch.report_disclosure.subjects IS 'how many different persons they told of';

@@ -38,6 +38,7 @@ DECLARE
 	purges record;
 	declined record;
 	now_kept record;
+	told record;
 	holds bigint := (SELECT count(*) FROM facematch.held);
 BEGIN
 	SELECT coalesce(sum(c.encounters), 0) AS encounters, coalesce(sum(c.searches), 0) AS searches, coalesce(sum(c.matches), 0) AS matches,
@@ -50,6 +51,7 @@ BEGIN
 	FROM facematch.opt_out o;
 	SELECT coalesce(sum(k.rows_kept), 0) AS n, coalesce(sum(k.rows_due), 0) AS due, max(k.longest_overdue) AS longest INTO now_kept
 	FROM unnest(kept) k WHERE k.table_name <> 'facematch.gallery';
+	SELECT coalesce(sum(d.disclosures - d.refusals), 0) AS n INTO told FROM facematch.report_disclosure d WHERE d.day_utc BETWEEN first_day AND last_day;
 	RETURN '<section id="brief"><h2>In brief</h2><div class="tiles">'
 		|| facematch.report_tile(facematch.html_number(sums.encounters), 'travelers came to a gate; ' || facematch.html_number(sums.searches) || ' of them were compared with photographs on file')
 		|| facematch.report_tile(facematch.html_percent(facematch.share(sums.matches::bigint, sums.searches::bigint)), 'of the comparisons recognised the traveler; in the others an officer looked at the document')
@@ -84,6 +86,9 @@ BEGIN
 		|| facematch.report_answer('Is anything kept longer?',
 			CASE holds WHEN 0 THEN 'No: no hold stands.' ELSE facematch.html_number(holds) || CASE holds WHEN 1 THEN ' hold stands' ELSE ' holds stand' END
 				|| ', each with a reason and the authority that ordered it. What is held is kept but compared with nobody after its deadline.' END)
+		|| facematch.report_answer('Was anything told to others?',
+			CASE WHEN told.n = 0 THEN 'Nothing was disclosed to anybody outside in this period.'
+				 ELSE facematch.html_number(told.n) || ' times a partner, such as an airline, was told something, in most cases whether a traveler matched; each is on record. No partner gets a template or a picture.' END)
 		|| facematch.report_answer('Were people told?',
 			CASE WHEN sums.encounters = 0 THEN 'There was nobody to tell.'
 				 WHEN sums.without_notice = 0 THEN 'A privacy notice was on record at the place of every encounter.'

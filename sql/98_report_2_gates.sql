@@ -58,10 +58,10 @@ $$;
 COMMENT ON FUNCTION facematch.report_gates(facematch.encounter_count[], date, date) IS 'section of the HTML report: outcomes by day, port and kind';
 REVOKE ALL ON FUNCTION facematch.report_gates(facematch.encounter_count[], date, date) FROM PUBLIC;
 
-CREATE FUNCTION facematch.report_speed(first_day date, last_day date) RETURNS text
+CREATE FUNCTION facematch.report_speed(latencies facematch.encounter_latency[]) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH bins AS (SELECT l.bin, sum(l.n) AS n FROM facematch.count_latencies() l WHERE l.day_utc BETWEEN $1 AND $2 GROUP BY 1),
+	WITH bins AS (SELECT l.bin, sum(l.n) AS n FROM unnest($1) l GROUP BY 1),
 	-- Two bins in one column: it ends at the next power of the square root of 2.
 	wide AS (SELECT ceil(b.bin / 2.0)::integer AS step, sum(b.n) AS n FROM bins b GROUP BY 1),
 	steps AS (SELECT g.step, coalesce(w.n, 0) AS n, facematch.latency_of_bin(2 * g.step) AS ms
@@ -77,8 +77,8 @@ AS $$
 				(SELECT string_agg(facematch.html_row(l.label, facematch.html_number(l.n), facematch.html_percent(l.upto::double precision)), '' ORDER BY l.step) FROM labelled l)))
 		|| E'</section>\n'
 $$;
-COMMENT ON FUNCTION facematch.report_speed(date, date) IS 'section of the HTML report: response times';
-REVOKE ALL ON FUNCTION facematch.report_speed(date, date) FROM PUBLIC;
+COMMENT ON FUNCTION facematch.report_speed(facematch.encounter_latency[]) IS 'section of the HTML report: response times';
+REVOKE ALL ON FUNCTION facematch.report_speed(facematch.encounter_latency[]) FROM PUBLIC;
 
 CREATE FUNCTION facematch.report_groups(first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -101,7 +101,7 @@ REVOKE ALL ON FUNCTION facematch.report_groups(date, date) FROM PUBLIC;
 CREATE FUNCTION facematch.report_rights(counts facematch.encounter_count[], first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT '<section id="rights"><h2>Choices and notices</h2><h3>Who declined</h3>'
+	SELECT '<section id="rights"><h2>Choices, disclosures and notices</h2><h3>Who declined</h3>'
 		|| coalesce(nullif(facematch.html_table('Wishes not to be photographed', ARRAY['Scope', 'Instead', '#In this period', '#Since the beginning', '#Standing', '#Revoked', '#Ended'],
 			(SELECT string_agg(facematch.html_row(CASE o.scope WHEN 'standing' THEN 'everywhere, until revoked' WHEN 'until' THEN 'everywhere, until a date' ELSE 'one flight or crossing' END,
 				facematch.html_text(o.alternative), facematch.html_number(o.filed), facematch.html_number(o.opt_outs), facematch.html_number(o.standing), facematch.html_number(o.revoked), facematch.html_number(o.ended)), ''
@@ -111,6 +111,12 @@ AS $$
 						  count(*) FILTER (WHERE d.revoked_at IS NULL AND d.until <= now()) AS ended,
 						  count(*) FILTER (WHERE (d.noticed_at AT TIME ZONE 'UTC')::date BETWEEN $2 AND $3) AS filed
 				   FROM facematch.opt_out d GROUP BY 1, 2) o)), ''), '<p>Nobody has declined.</p>')
+		|| '<h3>Who else was told</h3>'
+		|| coalesce(nullif(facematch.html_table('Disclosures by recipient', ARRAY['Recipient', 'What', 'Why', '#In this period', '#Matches', '#No matches', '#Refused'],
+			(SELECT string_agg(facematch.html_row(facematch.html_text(d.partner), facematch.html_text(d.nature), facematch.html_text(d.purpose), facematch.html_number(d.n), facematch.html_number(d.matches),
+				facematch.html_number(d.no_matches), facematch.html_number(d.refusals)), '' ORDER BY d.partner COLLATE "C", d.nature COLLATE "C", d.purpose COLLATE "C")
+			 FROM (SELECT r.partner, r.nature, r.purpose, sum(r.disclosures) AS n, sum(r.matches) AS matches, sum(r.no_matches) AS no_matches, sum(r.refusals) AS refusals
+				   FROM facematch.report_disclosure r WHERE r.day_utc BETWEEN $2 AND $3 GROUP BY 1, 2, 3) d)), ''), '<p>Nothing was disclosed to anybody outside in this period.</p>')
 		|| '<h3>Privacy notices</h3>'
 		|| coalesce(nullif(facematch.html_table('Privacy notices by port', ARRAY['Port', 'State now', 'Languages', '#Encounters in the period', '#Without a notice on record'],
 			(SELECT string_agg(facematch.html_row(facematch.html_text(coalesce(n.port, c.port)),
@@ -121,5 +127,5 @@ AS $$
 			 FULL JOIN (SELECT e.port, sum(e.encounters) AS encounters, sum(e.without_notice) AS without_notice FROM unnest($1) e GROUP BY 1) c USING (port))), ''), '<p>There are no ports yet.</p>')
 		|| E'</section>\n'
 $$;
-COMMENT ON FUNCTION facematch.report_rights(facematch.encounter_count[], date, date) IS 'section of the HTML report: opt-outs and privacy notices';
+COMMENT ON FUNCTION facematch.report_rights(facematch.encounter_count[], date, date) IS 'section of the HTML report: opt-outs, disclosures and privacy notices';
 REVOKE ALL ON FUNCTION facematch.report_rights(facematch.encounter_count[], date, date) FROM PUBLIC;

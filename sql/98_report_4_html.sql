@@ -145,8 +145,13 @@ AS $$
 DECLARE
 	first_day date := (since AT TIME ZONE 'UTC')::date;
 	last_day date := (until AT TIME ZONE 'UTC')::date;
+	-- All of them, for drift, and those of the period.
+	all_counts facematch.encounter_count[] := ARRAY(SELECT c FROM facematch.count_encounters() c);
+	all_scores facematch.encounter_score[] := ARRAY(SELECT s FROM facematch.count_scores() s);
+	all_latencies facematch.encounter_latency[] := ARRAY(SELECT l FROM facematch.count_latencies() l);
 	counts facematch.encounter_count[];
 	scores facematch.encounter_score[];
+	latencies facematch.encounter_latency[];
 	kept facematch.report_retention[];
 	page text;
 BEGIN
@@ -155,8 +160,9 @@ BEGIN
 			MESSAGE = 'a report needs a period, from a day to the same day or a later one, of at most a hundred years',
 			HINT = 'SELECT facematch.report_html(''2026-11-01'', ''2026-11-30'') is of November.';
 	END IF;
-	counts := ARRAY(SELECT c FROM facematch.count_encounters() c WHERE c.day_utc BETWEEN first_day AND last_day);
-	scores := ARRAY(SELECT s FROM facematch.count_scores() s WHERE s.day_utc BETWEEN first_day AND last_day);
+	counts := ARRAY(SELECT c FROM unnest(all_counts) c WHERE c.day_utc BETWEEN first_day AND last_day);
+	scores := ARRAY(SELECT s FROM unnest(all_scores) s WHERE s.day_utc BETWEEN first_day AND last_day);
+	latencies := ARRAY(SELECT l FROM unnest(all_latencies) l WHERE l.day_utc BETWEEN first_day AND last_day);
 	kept := ARRAY(SELECT r FROM facematch.report_retention r);
 	page := E'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
 		|| '<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;">'
@@ -164,15 +170,16 @@ BEGIN
 		|| facematch.report_style() || E'</style></head>\n<body><header><h1>' || facematch.html_text(title) || '</h1><p class="period">'
 		|| facematch.html_day(first_day) || CASE WHEN first_day < last_day THEN ' to ' || facematch.html_day(last_day) ELSE '' END || '</p>'
 		|| '<nav aria-label="Contents"><ul><li><a href="#brief">In brief</a></li><li><a href="#kept">What is kept</a></li><li><a href="#purged">What was purged</a></li>'
-		|| '<li><a href="#gates">At the gates</a></li><li><a href="#speed">Speed</a></li><li><a href="#accuracy">Accuracy</a></li><li><a href="#groups">Groups</a></li>'
-		|| '<li><a href="#rights">Choices and notices</a></li><li><a href="#controls">Controls</a></li><li><a href="#words">Words</a></li></ul></nav>'
+		|| '<li><a href="#gates">At the gates</a></li><li><a href="#speed">Speed</a></li><li><a href="#accuracy">Accuracy</a></li><li><a href="#drift">Drift</a></li><li><a href="#groups">Groups</a></li>'
+		|| '<li><a href="#rights">Choices and disclosures</a></li><li><a href="#controls">Controls</a></li><li><a href="#words">Words</a></li></ul></nav>'
 		|| E'</header>\n<main>\n'
 		|| facematch.report_summary(counts, kept, first_day, last_day)
 		|| facematch.report_kept(kept)
 		|| facematch.report_purged(first_day, last_day)
 		|| facematch.report_gates(counts, first_day, last_day)
-		|| facematch.report_speed(first_day, last_day)
+		|| facematch.report_speed(latencies)
 		|| facematch.report_accuracy(scores)
+		|| facematch.report_drifting(all_counts, all_scores, all_latencies, first_day, last_day)
 		|| facematch.report_groups(first_day, last_day)
 		|| facematch.report_rights(counts, first_day, last_day)
 		|| facematch.report_controls()

@@ -57,9 +57,16 @@ REVOKE ALL ON FUNCTION facematch.report_controls() FROM PUBLIC;
 CREATE FUNCTION facematch.report_accuracy(scores facematch.encounter_score[]) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+	-- The models in use come first; of each, the calibration in use, with the threshold that most encounters had.
+	WITH used AS (SELECT s.model, s.threshold, sum(s.n) AS n FROM unnest($1) s GROUP BY 1, 2),
+	calibrated AS (
+		SELECT DISTINCT ON (c.model) c.model, c AS calibration, (SELECT u.threshold FROM used u WHERE u.model = c.model ORDER BY u.n DESC, u.threshold LIMIT 1) AS threshold
+		FROM facematch.calibration c ORDER BY c.model, c.calibrated_at DESC, c.calibration_id DESC)
 	SELECT '<section id="accuracy"><h2>How sure the decisions are</h2>'
+		|| coalesce((SELECT string_agg(facematch.report_det(d.calibration) || facematch.report_calibration_scores(d.calibration, d.threshold), '' ORDER BY d.threshold IS NULL, d.model COLLATE "C")
+					 FROM calibrated d), '<p>No model is calibrated here: there is no measured error to show. <code>facematch.calibrate()</code> measures it.</p>')
 		|| coalesce((SELECT string_agg(facematch.report_score_chart(u.model, u.threshold, $1), '' ORDER BY u.n DESC, u.model COLLATE "C", u.threshold)
-					 FROM (SELECT s.model, s.threshold, sum(s.n) AS n FROM unnest($1) s GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 4) u),
+					 FROM (SELECT k.* FROM used k ORDER BY k.n DESC, k.model COLLATE "C", k.threshold LIMIT 4) u),
 					'<p>No comparison matched in this period.</p>')
 		|| E'</section>\n'
 $$;
