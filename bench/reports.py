@@ -67,13 +67,15 @@ def main():
     parser.add_argument('--encounters', type=int, default=1000000)
     parser.add_argument('--candidates', type=int, default=5000000)
     parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--loaded', action='store_true', help='the database is loaded from an earlier run')
     parser.add_argument('--purge', action='store_true', help='then purge them all, and report again')
     args = parser.parse_args()
     with psycopg.connect(autocommit=True) as conn:
         start = time.perf_counter()
-        load(conn, args)
+        if not args.loaded:
+            load(conn, args)
         size = conn.execute("SELECT pg_size_pretty(pg_table_size('facematch.encounter')), pg_size_pretty(pg_table_size('facematch.candidate'))").fetchone()
-        print(f'{args.encounters:,} encounters ({size[0]}), {args.candidates:,} candidates ({size[1]}), loaded in {time.perf_counter() - start:.0f} s')
+        print(f'{args.encounters:,} encounters ({size[0]}), {args.candidates:,} candidates ({size[1]}), ready after {time.perf_counter() - start:.0f} s')
         report(conn, args.rounds, 'While the encounters are there')
         if args.purge:
             conn.execute('ALTER TABLE facematch.encounter DISABLE TRIGGER encounter_20_guard')

@@ -49,7 +49,7 @@ AS $$
 	beside AS (
 		SELECT w.*, facematch.share(w.matches, w.searches) AS match_rate, r.lower AS low, r.upper AS high,
 			   facematch.share(w.missed, w.matches + w.missed) AS miss_rate, x.lower AS miss_low, x.upper AS miss_high, s.mean, s.n AS scored, s.spread, l.p99,
-			   facematch.share((sum(w.matches) OVER before)::bigint, (sum(w.searches) OVER before)::bigint) AS rate_before, c.fnmr, c.fnmr_low, c.fnmr_high, c.mean_similarity
+			   (sum(w.matches) OVER before)::bigint AS matches_before, (sum(w.searches) OVER before)::bigint AS searches_before, c.fnmr, c.fnmr_low, c.fnmr_high, c.mean_similarity
 		FROM week w
 		CROSS JOIN LATERAL facematch.wilson_interval(w.matches, w.searches, 0.999) r
 		CROSS JOIN LATERAL facematch.wilson_interval(w.missed, w.matches + w.missed, 0.999) x
@@ -58,18 +58,18 @@ AS $$
 		LEFT JOIN LATERAL facematch.calibrated_at(w.model, w.threshold) c ON true
 		WINDOW before AS (PARTITION BY w.kind, w.model, w.threshold ORDER BY w.week_utc
 						  RANGE BETWEEN interval '28 days' PRECEDING AND interval '7 days' PRECEDING))
-	SELECT b.week_utc, b.kind, b.model, b.threshold, b.searches, b.matches, b.match_rate, b.low, b.high, b.rate_before,
+	SELECT b.week_utc, b.kind, b.model, b.threshold, b.searches, b.matches, b.match_rate, b.low, b.high, facematch.share(b.matches_before, b.searches_before),
 		   b.missed, b.miss_rate, b.miss_low, b.miss_high, b.fnmr, b.mean, b.mean_similarity, b.p99,
 		   array_remove(ARRAY[
 			   CASE WHEN b.miss_low > b.fnmr_high THEN 'more misses than calibrated' END,
 			   CASE WHEN b.missed > 0 AND b.miss_high < b.fnmr_low THEN 'fewer misses than calibrated' END,
-			   CASE WHEN b.rate_before > b.high THEN 'fewer matches than in the weeks before' WHEN b.rate_before < b.low THEN 'more matches than in the weeks before' END,
+			   CASE WHEN e.lower > b.high THEN 'fewer matches than in the weeks before' WHEN e.upper < b.low THEN 'more matches than in the weeks before' END,
 			   CASE WHEN b.match_rate < p.least_match_rate THEN 'match rate below the goal' END,
 			   CASE WHEN b.p99 > p.most_latency_ms THEN 'slower than the goal' END,
 			   -- Bins are a hundredth wide: a shift of two is one.
 			   CASE WHEN abs(b.mean - b.mean_similarity) > greatest(0.02, 3.29 * b.spread / sqrt(b.scored))
 					THEN CASE WHEN b.mean < b.mean_similarity THEN 'scores lower than calibrated' ELSE 'scores higher than calibrated' END END], NULL)
-	FROM beside b LEFT JOIN facematch.report_policy p ON true
+	FROM beside b CROSS JOIN LATERAL facematch.wilson_interval(b.matches_before, b.searches_before, 0.999) e LEFT JOIN facematch.report_policy p ON true
 	ORDER BY 1, 2, 3, 4
 $$;
 COMMENT ON FUNCTION facematch.find_drift(facematch.encounter_count[], facematch.encounter_score[], facematch.encounter_latency[]) IS 'the rows of facematch.report_drift, from counts';
@@ -78,7 +78,7 @@ REVOKE ALL ON FUNCTION facematch.find_drift(facematch.encounter_count[], facemat
 CREATE VIEW facematch.report_drift AS
 	SELECT d.* FROM facematch.find_drift(ARRAY(SELECT c FROM facematch.count_encounters() c), ARRAY(SELECT s FROM facematch.count_scores() s),
 										 ARRAY(SELECT l FROM facematch.count_latencies() l)) d;
-COMMENT ON VIEW facematch.report_drift IS 'whether the gates still do what was measured: by week, kind of gallery, model and threshold, with alerts where a rate has left its 99.9 % interval';
+COMMENT ON VIEW facematch.report_drift IS 'whether the gates still do what was measured: by week, kind of gallery, model and threshold, with alerts where 99.9 % intervals do not meet';
 COMMENT ON COLUMN facematch.report_drift.week_utc IS 'Monday of the week, in UTC';
 COMMENT ON COLUMN facematch.report_drift.kind IS 'kind of the gallery; NULL: not recorded';
 COMMENT ON COLUMN facematch.report_drift.model IS 'model in use';

@@ -41,7 +41,7 @@ AS $$
 	SELECT (SELECT string_agg(format('<line class="grid" x1="76" x2="548" y1="%1$s" y2="%1$s"/><text x="70" y="%2$s" text-anchor="end">%3$s</text>',
 									 round((246 - 232 * at)::numeric, 1), round((250.5 - 232 * at)::numeric, 1), label), '')
 			FROM unnest($3, $4) y (at, label))
-		|| (SELECT string_agg(format('<text x="%s" y="272" text-anchor="middle">%s</text>', round((76 + 472 * at)::numeric, 1), label), '')
+		|| (SELECT string_agg(format('<text x="%s" y="272" text-anchor="%s">%s</text>', round((76 + 472 * at)::numeric, 1), CASE WHEN at > 0.97 THEN 'end' ELSE 'middle' END, label), '')
 			FROM unnest($1, $2) x (at, label) WHERE label <> '')
 		|| '<line class="axis" x1="76" x2="548" y1="246" y2="246"/><text class="title" x="312" y="298" text-anchor="middle">' || $5 || '</text>'
 $$;
@@ -61,7 +61,7 @@ AS $$
 	SELECT CASE WHEN count(*) < 2 THEN '' ELSE '<ul class="legend">' || string_agg(format('<li><svg viewBox="0 0 26 14" aria-hidden="true">%s</svg>%s</li>',
 		CASE $2 WHEN 'columns' THEN format('<rect class="s%s" x="1" y="1" width="24" height="12"/>', n)
 				ELSE format('<line class="l%s" x1="0" x2="26" y1="7" y2="7"/>', n) END, name), '' ORDER BY n) || '</ul>' END
-	FROM unnest($1) WITH ORDINALITY u (name, n)
+	FROM unnest($1) WITH ORDINALITY u (name, n) WHERE name <> ''
 $$;
 COMMENT ON FUNCTION facematch.svg_legend(text[], text) IS 'what the series of a chart are: names are HTML, marks columns or lines; of one series nothing';
 

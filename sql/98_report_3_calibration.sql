@@ -25,7 +25,7 @@ AS $$
 		SELECT (SELECT array_agg((d - f.x0)::double precision / (f.x1 - f.x0) ORDER BY d) FROM generate_series(f.x0, f.x1) d) AS x,
 			   (SELECT array_agg(CASE d WHEN 0 THEN '1' ELSE '1:' || facematch.svg_count(power(10::double precision, -d)) END ORDER BY d) FROM generate_series(f.x0, f.x1) d) AS x_labels,
 			   (SELECT array_agg((d - f.y0)::double precision / (f.y1 - f.y0) ORDER BY d) FROM generate_series(f.y0, f.y1) d) AS y,
-			   (SELECT array_agg(to_char(100 * power(10::double precision, d), 'FM990.####') ORDER BY d) FROM generate_series(f.y0, f.y1) d) AS y_labels, f.*
+			   (SELECT array_agg(trim_scale(100 * power(10::numeric, d))::text || '%' ORDER BY d) FROM generate_series(f.y0, f.y1) d) AS y_labels, f.*
 		FROM frame f)
 	SELECT facematch.html_figure('det-' || ($1).calibration_id, 'The price of a threshold: ' || facematch.html_text(($1).model),
 		'A detection error tradeoff curve, from ' || facematch.html_number(($1).mated) || ' comparisons of two pictures of one person and ' || facematch.html_number(($1).non_mated)
@@ -33,11 +33,11 @@ AS $$
 		|| '. Farther to the left, fewer strangers pass; farther down, fewer travelers are missed. Each step of the axes is a factor of ten.',
 		(SELECT facematch.svg_lines('det-' || ($1).calibration_id || '-svg', 'DET curve', 'False non-match rate over false match rate, both on logarithmic axes.',
 			array_agg((log(p.fmr) - d.x0) / (d.x1 - d.x0) ORDER BY p.i), ARRAY[array_agg(NULL::double precision), array_agg((log(p.fnmr) - d.y0) / (d.y1 - d.y0) ORDER BY p.i)],
-			ARRAY['', 'false non-matches'], facematch.svg_axes(d.x, d.x_labels, d.y, ARRAY(SELECT l || '%' FROM unnest(d.y_labels) WITH ORDINALITY u (l, n) ORDER BY n), 'false match rate'))
+			ARRAY['', 'false non-matches'], facematch.svg_axes(d.x, d.x_labels, d.y, d.y_labels, 'false match rate'))
 		 FROM points p, decades d GROUP BY d.x, d.x_labels, d.y, d.y_labels, d.x0, d.x1, d.y0, d.y1),
-		facematch.html_table('Errors by threshold', ARRAY['Threshold', '#False match rate', '#95&nbsp;% interval', '#False non-match rate', '#95&nbsp;% interval'],
-			(SELECT string_agg(facematch.html_row(to_char(p.threshold, 'FM0.000'), facematch.html_percent(p.fmr), facematch.html_interval(p.fmr_low, p.fmr_high),
-				facematch.html_percent(p.fnmr), facematch.html_interval(p.fnmr_low, p.fnmr_high)), '' ORDER BY p.i) FROM points p, frame)))
+		facematch.html_table('Errors by threshold', ARRAY['Threshold', 'False match rate, 95&nbsp;% interval', 'False non-match rate, 95&nbsp;% interval'],
+			(SELECT string_agg(facematch.html_row(to_char(p.threshold, 'FM0.000'), facematch.html_percent(p.fmr) || ' <small>' || facematch.html_interval(p.fmr_low, p.fmr_high) || '</small>',
+				facematch.html_percent(p.fnmr) || ' <small>' || facematch.html_interval(p.fnmr_low, p.fnmr_high) || '</small>'), '' ORDER BY p.i) FROM points p, frame)))
 $$;
 COMMENT ON FUNCTION facematch.report_det(facematch.calibration) IS 'part of the HTML report: the DET curve of a calibration';
 REVOKE ALL ON FUNCTION facematch.report_det(facematch.calibration) FROM PUBLIC;
@@ -60,7 +60,8 @@ AS $$
 		SELECT row_number() OVER (ORDER BY c.s) AS i, count(*) OVER () AS n, min(c.s) OVER () AS first, c.low, c.mated, c.non_mated, facematch.share(c.mated, ($1).mated) AS mated_share,
 			   facematch.share(c.non_mated, ($1).non_mated) AS non_mated_share
 		FROM counted c WHERE c.s < 20 AND c.s BETWEEN (SELECT min(k.s) FROM counted k WHERE k.mated + k.non_mated > 0) AND (SELECT max(k.s) FROM counted k WHERE k.mated + k.non_mated > 0)),
-	scale AS (SELECT ceil(max(greatest(b.mated_share, b.non_mated_share)) * 10) / 10 AS top, min(b.first) AS first, count(*) AS n FROM bin b),
+	scale AS (SELECT t.ticks, t.ticks[cardinality(t.ticks)] / 100 AS top, m.first, m.n
+			  FROM (SELECT max(greatest(b.mated_share, b.non_mated_share)) AS share, min(b.first) AS first, count(*) AS n FROM bin b) m, LATERAL facematch.svg_ticks(100 * m.share) t (ticks)),
 	outline AS (SELECT row_number() OVER (ORDER BY b.i, e.at) AS i, (b.i - 1 + e.at) / b.n::double precision AS x, b.mated_share / k.top AS mated, b.non_mated_share / k.top AS non_mated
 				FROM bin b, scale k, (VALUES (0), (1)) e (at))
 	SELECT facematch.html_figure('mated-' || ($1).calibration_id, 'Scores of one person and of two: ' || facematch.html_text(($1).model),
@@ -68,11 +69,11 @@ AS $$
 		(SELECT facematch.svg_lines('mated-' || ($1).calibration_id || '-svg', 'Histogram of mated and non-mated comparisons', 'Outlines of two histograms over the similarity, with the threshold as a vertical line.',
 			array_agg(o.x ORDER BY o.i), ARRAY[array_agg(o.non_mated ORDER BY o.i), array_agg(o.mated ORDER BY o.i)], ARRAY['different people', 'one person'],
 			(SELECT facematch.svg_axes(ARRAY(SELECT (b.i - 1) / b.n::double precision FROM bin b ORDER BY b.i),
-				facematch.svg_thin(ARRAY(SELECT facematch.html_score(b.low) FROM bin b ORDER BY b.i)), ARRAY(SELECT t / 4.0::double precision FROM generate_series(0, 4) t),
-				ARRAY(SELECT to_char(k.top * t * 25, 'FM990.##') || '%' FROM generate_series(0, 4) t), 'similarity') FROM scale k),
+				facematch.svg_thin(ARRAY(SELECT facematch.html_score(b.low) FROM bin b ORDER BY b.i)), ARRAY(SELECT t / 100 / k.top FROM unnest(k.ticks) t),
+				ARRAY(SELECT t || '%' FROM unnest(k.ticks) t), 'similarity') FROM scale k),
 			CASE WHEN $2 IS NULL THEN '' ELSE (SELECT facematch.svg_mark(($2 * 20 - k.first) / k.n, 'threshold') FROM scale k) END) FROM outline o HAVING count(*) > 0),
 		facematch.html_table('Scores in the calibration', ARRAY['Similarity', '#One person', '#Share', '#Different people', '#Share'],
-			(SELECT string_agg(facematch.html_row(facematch.html_score(b.low) || '&ndash;' || facematch.html_score(b.low + 0.05), facematch.html_number(b.mated), facematch.html_percent(b.mated_share),
+			(SELECT string_agg(facematch.html_row(facematch.html_score(b.low) || ' to ' || facematch.html_score(b.low + 0.05), facematch.html_number(b.mated), facematch.html_percent(b.mated_share),
 				facematch.html_number(b.non_mated), facematch.html_percent(b.non_mated_share)), '' ORDER BY b.i) FROM bin b)))
 $$;
 COMMENT ON FUNCTION facematch.report_calibration_scores(facematch.calibration, double precision) IS 'part of the HTML report: the score histograms of a calibration, with a threshold';
@@ -83,12 +84,12 @@ CREATE FUNCTION facematch.report_drifting(counts facematch.encounter_count[], sc
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT '<section id="drift"><h2>Is it still as it was measured?</h2><p>By week: the matches beside those of the four weeks before, and the misses beside what the model&#39;s calibration promised. '
-		'An alert stands where a rate has left its interval, which is of 99.9&nbsp;% here, or a goal of the site was not met.</p>'
-		|| coalesce(nullif(facematch.html_table('Drift by week', ARRAY['Week from', 'Gallery', 'Model, threshold', '#Compared', '#Recognised', '#99.9&nbsp;% interval', '#Before', '#Missed', '#Calibrated', '#Mean score', '#Calibrated', 'Alerts'],
-			(SELECT string_agg(facematch.html_row(to_char(d.week_utc, 'FMDD Mon YYYY'), facematch.html_text(coalesce(d.kind, 'not recorded')), facematch.html_text(d.model) || ', ' || facematch.html_score(d.threshold),
+		'An alert stands where intervals, of 99.9&nbsp;% here, do not meet, or a goal of the site was not met.</p>'
+		|| coalesce(nullif(facematch.html_table('Drift by week', ARRAY['Week from', 'Gallery, model, threshold', 'Alerts', '#Compared', '#Recognised', '#99.9&nbsp;% interval', '#Before', '#Missed', '#Calibrated', '#Mean score', '#Calibrated'],
+			(SELECT string_agg(facematch.html_row(to_char(d.week_utc, 'FMDD Mon YYYY'), facematch.html_text(coalesce(d.kind, 'not recorded')) || ', ' || facematch.html_text(d.model) || ', ' || facematch.html_score(d.threshold),
+				CASE WHEN cardinality(d.alerts) = 0 THEN 'none' ELSE '<strong class="alert">&#9650; ' || array_to_string(d.alerts, '; ') || '</strong>' END,
 				facematch.html_number(d.searches), facematch.html_percent(d.match_rate), facematch.html_interval(d.match_rate_low, d.match_rate_high), facematch.html_percent(d.match_rate_before),
-				facematch.html_percent(d.miss_rate), facematch.html_percent(d.calibrated_fnmr), facematch.html_score(d.mean_similarity), facematch.html_score(d.calibrated_mean),
-				CASE WHEN cardinality(d.alerts) = 0 THEN 'none' ELSE '<strong class="alert">&#9650; ' || array_to_string(d.alerts, '; ') || '</strong>' END), ''
+				facematch.html_percent(d.miss_rate), facematch.html_percent(d.calibrated_fnmr), facematch.html_score(d.mean_similarity), facematch.html_score(d.calibrated_mean)), ''
 				ORDER BY d.week_utc DESC, d.kind COLLATE "C", d.model COLLATE "C", d.threshold)
 			 FROM facematch.find_drift($1, $2, $3) d WHERE d.week_utc BETWEEN date_trunc('week', $4::timestamp)::date AND $5)), ''), '<p>Nobody was compared in this period.</p>')
 		|| E'</section>\n'

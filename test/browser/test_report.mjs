@@ -21,7 +21,7 @@ if (spawnSync(chromium, ['--version']).status !== 0) {
 const title = 'Gates of <script>alert("title")</script> "Utopia" & co';
 const hostile = [title, '<script>alert("class")</script>', '</style><script>alert("citation")</script> & "quoted"', '{{constructor}} ${x} <!-- --> ]]>',
 	'"><script>document.title="broken"</script>', '"><img src=x onerror=alert(1)>', 'model "one" & <b>two</b>', "visitor's <i>class</i>",
-	'officer\'s desk "A" <script>alert(2)</script>', 'court order <script>alert("hold")</script> 26-114', 'es<script>',
+	'pictures of "volunteers" <script>alert("note")</script>', 'Air <script>alert("partner")</script> Utopia', 'officer\'s desk "A" <script>alert(2)</script>', 'court order <script>alert("hold")</script> 26-114', 'es<script>',
 	'[U+202E]evil[U+202C] \u{1F6C2} O\'Hare & co', '\u05D0\u05D9\u05DC\u05EA', '\u0627\u0644\u0645\u064A\u0646\u0627\u0621', '[U+202E]desrever[U+202C]'];
 
 function psql(...args) {
