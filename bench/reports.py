@@ -15,7 +15,7 @@ def load(conn, args):
     """Encounters of the last two weeks at sixty ports, all of them in groups, with their candidates; past the triggers, to be quick."""
     conn.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, %s)", [DIMS])
     conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) "
-                 "SELECT 'g' || n, (ARRAY['flight', 'cruise', 'crossing'])[1 + n %% 3], 'm', 0.45, now() + interval '2 hours' FROM generate_series(1, 3000) n")
+                 "SELECT 'g' || n, (ARRAY['flight', 'cruise', 'crossing'])[1 + n % 3], 'm', 0.45, now() + interval '2 hours' FROM generate_series(1, 3000) n")
     conn.execute(f"CREATE TABLE pool AS SELECT n, (SELECT face_with_model(array_agg(random() - 0.5)::real[]::face_embedding, 1) "
                  f"FROM generate_series(1, {DIMS} + 0 * n)) AS probe FROM generate_series(0, 999) n")
     conn.execute('ALTER TABLE facematch.encounter DISABLE TRIGGER ALL')

@@ -138,6 +138,8 @@ SELECT count(*) > 0 AS scores FROM facematch.report_scores;
 SELECT count(*) > 0 AS purge FROM facematch.report_purge;
 SELECT count(*) > 0 AS notice FROM facematch.report_notice;
 SELECT count(*) > 0 AS differential FROM facematch.report_differential;
+SELECT count(*) >= 0 AS drift FROM facematch.report_drift;
+SELECT count(*) >= 0 AS disclosure FROM facematch.report_disclosure;
 SELECT length(facematch.report_html('2025-03-01', '2025-03-31')) > 10000 AS page;
 SELECT * FROM facematch.encounter_group;
 SELECT * FROM facematch.count_groups();
@@ -146,3 +148,32 @@ SELECT probe FROM facematch.encounter;
 RESET ROLE;
 SELECT facematch.revoke_access('regress_facematch_auditor');
 DROP ROLE regress_facematch_auditor;
+
+-- Drift: a model calibrated with an FNMR of 5 % at 0.5, three steady weeks, and one that is not.
+DELETE FROM facematch.encounter;
+DELETE FROM facematch.encounter_count;
+DELETE FROM facematch.encounter_score;
+DELETE FROM facematch.encounter_latency;
+INSERT INTO facematch.calibration (model, non_mated, mated, note) VALUES ('two', 100000, 10000, 'a set');
+INSERT INTO facematch.calibration_point (calibration_id, threshold, false_matches, false_non_matches)
+SELECT max(calibration_id), t, m, n FROM facematch.calibration, (VALUES (-1, 100000, 0), (0.3, 1000, 100), (0.5, 10, 500), (0.75, 0, 5500), (0.85, 0, 10000)) p (t, m, n) GROUP BY t, m, n;
+SELECT fnmr, round(fnmr_low::numeric, 4) AS low, round(fnmr_high::numeric, 4) AS high, round(mean_similarity::numeric, 4) AS mean FROM facematch.calibrated_at('two', 0.5);
+SELECT * FROM facematch.calibrated_at('no such model', 0.5);
+INSERT INTO facematch.encounter_count
+SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'exit', 'flight', 'two', 0.5, 1000, 1000, 1000 - x, x - x / 2, 0, x / 2, x / 2, 0, 0, 0, 0, 0 FROM (VALUES (0, 100), (1, 104), (2, 98), (3, 300)) v (w, x);
+INSERT INTO facematch.encounter_score SELECT date '2025-03-03' + 7 * w, 'flight', 'two', 0.5, 'match', b, 450 FROM generate_series(0, 3) w, unnest(CASE w WHEN 3 THEN '{55,65}' ELSE '{74,84}' END::int[]) b;
+INSERT INTO facematch.encounter_latency SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'flight', CASE w WHEN 3 THEN 40 ELSE 4 END, 1000 FROM generate_series(0, 3) w;
+DELETE FROM facematch.report_policy;
+CREATE VIEW drift AS SELECT week_utc, searches, round(match_rate::numeric, 3) AS rate, round(match_rate_before::numeric, 3) AS before, round(miss_rate::numeric, 3) AS missed,
+	calibrated_fnmr AS fnmr, round(mean_similarity::numeric, 3) AS mean, round(calibrated_mean::numeric, 3) AS mean_then, latency_p99_ms AS p99, alerts FROM facematch.report_drift;
+SELECT * FROM drift ORDER BY 1;
+INSERT INTO facematch.report_policy (least_match_rate, most_latency_ms) VALUES (0.85, 500);
+SELECT week_utc, alerts FROM drift ORDER BY 1;
+SELECT page ~ 'id="det-[0-9]+"' AS det, page ~ 'more misses than calibrated' AS alert, page ~ 'match rate below the goal' AS goal FROM facematch.report_html('2025-03-01', '2025-03-31') page;
+
+-- Disclosures, counted.
+INSERT INTO facematch.partner (name, purpose) VALUES ('carrier', 'boarding');
+INSERT INTO facematch.disclosure (disclosed_at, partner, nature, purpose, answer, subject_id, token)
+SELECT '2025-03-05', 'carrier', 'answer to a probe', 'boarding', a, CASE a WHEN 'match' THEN subject(n::int) END, CASE a WHEN 'match' THEN subject(n::int) END
+FROM unnest('{match,match,no_match,refused}'::text[]) WITH ORDINALITY u (a, n);
+SELECT * FROM facematch.report_disclosure;
