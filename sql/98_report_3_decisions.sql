@@ -43,8 +43,9 @@ AS $$
 				facematch.html_day((h.first AT TIME ZONE 'UTC')::date), CASE WHEN h.open THEN 'open' ELSE facematch.html_day((h.last AT TIME ZONE 'UTC')::date) END), '' ORDER BY h.authority COLLATE "C")
 			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first, max(d.until) AS last, bool_or(d.until IS NULL) AS open
 				   FROM facematch.held d GROUP BY 1) h)), ''), '<p>No hold stands.</p>')
-		|| '<h3>The log</h3><p>' || (SELECT CASE WHEN v.intact THEN 'The log of exceptions is whole: ' || facematch.html_number(v.events) || ' events, each sealed with the one before it.'
-			ELSE '<strong class="alert">&#9650; The log of exceptions is broken at event ' || v.first_broken || '.</strong>' END FROM facematch.verify_audit() v) || '</p>'
+		|| '<h3>The log</h3><p>' || (SELECT CASE WHEN bool_and(v.intact) THEN 'The log is whole: ' || facematch.html_number(max(v.events)) || ' events, each sealed with those before it.'
+			ELSE '<strong class="alert">&#9650; The log is not whole: ' || count(*) || ' findings, the first at event ' || coalesce(min(v.first_broken)::text, 'unknown') || '.</strong>' END
+			FROM facematch.verify_audit() v) || '</p>'
 		|| '<h3>What weakens the guarantees here</h3><p>' || (SELECT 'The database examined itself when this was written: '
 			|| CASE WHEN count(*) FILTER (WHERE p.severity = 'error') > 0 THEN '<strong class="alert">&#9650; ' || count(*) FILTER (WHERE p.severity = 'error') || ' errors</strong>' ELSE 'no errors' END
 			|| ', ' || count(*) FILTER (WHERE p.severity = 'warning') || ' warnings, ' || count(*) FILTER (WHERE p.severity = 'notice') || ' notices. <code>SELECT * FROM facematch.check_policies()</code> lists them.'

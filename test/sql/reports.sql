@@ -177,3 +177,9 @@ INSERT INTO facematch.disclosure (disclosed_at, partner, nature, purpose, answer
 SELECT '2025-03-05', 'carrier', 'answer to a probe', 'boarding', a, CASE a WHEN 'match' THEN subject(n::int) END, CASE a WHEN 'match' THEN subject(n::int) END
 FROM unnest('{match,match,no_match,refused}'::text[]) WITH ORDINALITY u (a, n);
 SELECT * FROM facematch.report_disclosure;
+
+-- A log that was tampered with is in the report, too.
+SELECT facematch.report_html() ~ 'The log is whole' AS whole;
+ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL;
+UPDATE facematch.audit_event SET actor = 'somebody else';
+SELECT facematch.report_html() ~ 'The log is not whole: [0-9]+ findings' AS tampering_shows;
