@@ -175,7 +175,7 @@ AS $$
 		SELECT r.kind, 'pg_proc'::regclass, p.oid, p.proname, r.privilege, NULL
 		FROM facematch.access_right r
 		JOIN pg_proc p ON p.pronamespace = 'facematch'::regnamespace
-		WHERE r.object_kind = 'function' AND (p.proname = r.object_name OR right(r.object_name, 1) = '*' AND starts_with(p.proname, rtrim(r.object_name, '*')))
+		WHERE r.object_kind = 'function' AND p.prorettype <> 'trigger'::regtype AND (p.proname = r.object_name OR right(r.object_name, 1) = '*' AND starts_with(p.proname, rtrim(r.object_name, '*')))
 	)
 	SELECT n.kind, n.object_class, n.object_id, c.name, n.privilege
 	FROM named n LEFT JOIN LATERAL unnest(n.columns) c (name) ON true
