@@ -423,7 +423,7 @@ AS $$
 	WHERE NOT EXISTS (SELECT FROM actual a WHERE a.role_id = e.role AND a.object_id = e.object_id AND a.object_class = e.object_class
 					  AND a.privilege = e.privilege AND (a.column_name IS NULL OR a.column_name = e.column_name))
 	UNION ALL
-	SELECT CASE WHEN a.role_id = 0 THEN 'error' ELSE 'warning' END, coalesce(format('role %I', r.rolname), 'PUBLIC'),
+	SELECT CASE WHEN a.role_id = 0 THEN 'error' ELSE 'warning' END, CASE WHEN a.role_id = 0 THEN 'PUBLIC' ELSE format('role %I', coalesce(r.rolname, a.role_id::text)) END,
 		   'has ' || facematch.access_clause(a.object_class, a.object_id, a.column_name, a.privilege) || ', which no record gives it',
 		   format('REVOKE %s FROM %s', facematch.access_clause(a.object_class, a.object_id, a.column_name, a.privilege), coalesce(quote_ident(r.rolname), 'PUBLIC'))
 	FROM actual a LEFT JOIN pg_roles r ON r.oid = a.role_id

@@ -55,7 +55,8 @@ def signed(data):
 def fragments(parts, shortest_text):
     """How a run of components shows: as text, as bytes in hexadecimal, as the decimal bytes of a printed plan."""
     found = set()
-    for i in range(0, DIMS - 4, 3):
+    # The beginning, which a print that is cut off has too, and two other places.
+    for i in (0, DIMS // 3, DIMS - 8):
         run = parts[i:i + 4]
         found.add(','.join(shortest_text(p) for p in run[:3]))
         for code in ('<e', '>e', '<f', '>f', '<d', '>d'):
@@ -181,7 +182,12 @@ class Attacker:
         try:
             cursor = self.connection.execute(sql, params)
             if cursor.description:
-                rows = cursor.fetchall()
+                try:
+                    rows = cursor.fetchall()
+                except NotImplementedError:
+                    # psycopg does not read dates of another DateStyle.
+                    result = cursor.pgresult
+                    rows = [tuple((result.get_value(r, c) or b'').decode() for c in range(result.nfields)) for r in range(result.ntuples)]
                 told.append(repr(rows))
                 told += [str(value) for row in rows for value in row]
                 told += [value.hex() for row in rows for value in row if isinstance(value, (bytes, bytearray))]

@@ -139,18 +139,20 @@ def attack_relation(site, attacker, held, oid, name, kind, every):
                     f'DO $$ DECLARE r record; BEGIN FOR r IN SELECT * FROM {table} LOOP RAISE NOTICE \'%\', r; END LOOP; END $$'):
             attacker.refused(sql)
             attacker.run('DROP VIEW IF EXISTS pg_temp.seen')
+    # A computed column, or a view that joins, is written by nobody.
+    unwritable = ('42501', '428C9', '55000')
     insertable = allowed_columns(held, 'INSERT', every)
     updatable = allowed_columns(held, 'UPDATE', every)
     for column in every:
         if column not in insertable:
-            attacker.refused(f'INSERT INTO {table} ({column}) VALUES (NULL)')
+            attacker.refused(f'INSERT INTO {table} ({column}) OVERRIDING SYSTEM VALUE VALUES (NULL)', states=unwritable)
         if column not in updatable:
-            attacker.refused(f'UPDATE {table} SET {column} = NULL')
+            attacker.refused(f'UPDATE {table} SET {column} = NULL', states=unwritable)
     # PostgreSQL takes any right to write for a right to lock.
     if not held & {'UPDATE', 'DELETE', 'TRUNCATE'}:
         attacker.refused(f'LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE', states=('42501', '25P01', '42809'))
     if 'DELETE' not in held:
-        attacker.refused(f'DELETE FROM {table}')
+        attacker.refused(f'DELETE FROM {table}', states=unwritable)
     # A view or a sequence is of the wrong kind before anybody asks for rights.
     for sql in (f'TRUNCATE {table}', f'CREATE TRIGGER t BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()',
                 f'CREATE RULE r AS ON SELECT TO {table} DO INSTEAD SELECT 1', f'CREATE RULE r AS ON INSERT TO {table} DO ALSO NOTIFY x',
