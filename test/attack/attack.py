@@ -52,13 +52,14 @@ def signed(data):
     return [b - 256 if b > 127 else b for b in data]
 
 
-def fragments(parts, shortest_text):
+def fragments(parts, texts):
     """How a run of components shows: as text, as bytes in hexadecimal, as the decimal bytes of a printed plan."""
     found = set()
     # The beginning, which a print that is cut off has too, and two other places.
     for i in (0, DIMS // 3, DIMS - 8):
         run = parts[i:i + 4]
-        found.add(','.join(shortest_text(p) for p in run[:3]))
+        for text in texts:
+            found.add(','.join(text[i:i + 3]))
         for code in ('<e', '>e', '<f', '>f', '<d', '>d'):
             data = b''.join(struct.pack(code, p) for p in run)
             found.add(data.hex())
@@ -136,12 +137,11 @@ class Site:
         """What no answer may contain."""
         shown = {}
         for name, parts in self.templates.items():
-            row = self.value('SELECT %s::face_embedding::text', text_of(parts))
-            pieces = row.strip('[]').split(',')
-            shown[name] = dict(zip(parts, pieces))
+            row = self.execute('SELECT e::text, e::real[]::text, e::float8[]::text FROM (SELECT %s::face_embedding) v (e)', text_of(parts)).fetchone()
+            shown[name] = [text.strip('[]{}').split(',') for text in row]
         self.leaks = set()
         for name, parts in self.templates.items():
-            self.leaks |= fragments(parts, shown[name].__getitem__)
+            self.leaks |= fragments(parts, shown[name])
         self.pseudonyms = set()
         for subject in self.subjects.values():
             data = subject.bytes
@@ -184,8 +184,8 @@ class Attacker:
             if cursor.description:
                 try:
                     rows = cursor.fetchall()
-                except NotImplementedError:
-                    # psycopg does not read dates of another DateStyle.
+                except (NotImplementedError, psycopg.DataError):
+                    # Dates of another DateStyle, or before year 1, which psycopg does not read.
                     result = cursor.pgresult
                     rows = [tuple((result.get_value(r, c) or b'').decode() for c in range(result.nfields)) for r in range(result.ntuples)]
                 told.append(repr(rows))

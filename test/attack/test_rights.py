@@ -26,7 +26,7 @@ def columns(site, oid):
 
 
 def routines(site):
-    return site.execute("SELECT p.oid, p.proname, p.prokind, p.oid::regprocedure::text, p.prorettype = 'trigger'::regtype,"
+    return site.execute("SELECT p.oid, p.proname, p.prokind, p.oid::regprocedure::text, p.prorettype = 'trigger'::regtype, p.provariadic <> 0,"
                         " coalesce((SELECT array_agg(format_type(t, NULL) ORDER BY i) FROM unnest(p.proargtypes) WITH ORDINALITY a (t, i)), '{}')"
                         " FROM pg_proc p WHERE p.pronamespace = 'facematch'::regnamespace ORDER BY 2, 4").fetchall()
 
@@ -51,7 +51,7 @@ def actual(site):
     found = {}
     for oid, name, kind in relations(site):
         found[f'{RELATION_KINDS[kind]} {name}'] = {k: held_on_relation(site, role, oid, kind) for k, role in roles.items()}
-    for oid, name, _, _, _, _ in routines(site):
+    for oid, name, _, _, _, _, _ in routines(site):
         entry = found.setdefault(f'function {name}', {k: set() for k in roles})
         for k, role in roles.items():
             if site.value("SELECT has_function_privilege(%s, %s::oid, 'EXECUTE')", role, oid):
@@ -189,7 +189,7 @@ def test_every_routine(site):
     for kind in KINDS:
         attacker = Attacker(site, kind)
         attacker.run('CREATE TEMP TABLE own (gallery_id bigint, subject_id uuid, revoked_at timestamptz)')
-        for _, name, prokind, signature, is_trigger, types in routines(site):
+        for _, name, prokind, signature, is_trigger, variadic, types in routines(site):
             entry = wanted.get(f'function {name}') or convention(f'function {name}')
             may = kind != 'stranger' and 'EXECUTE' in entry.get('partner' if kind == 'rival' else kind, set()) | entry['everyone']
             if is_trigger:
@@ -199,7 +199,7 @@ def test_every_routine(site):
             # Not as constants: of a strict function nothing would be left to execute.
             given = f" FROM (SELECT {', '.join(f'{a} AS a{i}' for i, a in enumerate(arguments))} OFFSET 0) v" if arguments else ''
             call = (f"CALL facematch.{name}({', '.join(arguments)})" if prokind == 'p' else
-                    f"SELECT facematch.{name}({', '.join(f'a{i}' for i in range(len(arguments)))}){given}")
+                    f"SELECT facematch.{name}({', '.join(('VARIADIC ' if variadic and i == len(arguments) - 1 else '') + f'a{i}' for i in range(len(arguments)))}){given}")
             if may:
                 _, state = attacker.run(call)
                 if state == '42501' and 'permission denied for function' in attacker.message:
