@@ -59,12 +59,12 @@ typedef struct FaceErased
 } FaceErased;
 
 /* Some of a relation's blocks. */
-typedef struct FaceBlocks
+typedef struct FaceBlockRange
 {
 	BlockNumber *blocks;
 	int64		count;
 	int64		room;
-} FaceBlocks;
+} FaceBlockRange;
 
 /* Access methods, by what can be said of their pages. */
 typedef enum FaceIndexKind
@@ -106,7 +106,7 @@ extern void face_clear_free(Relation rel, Buffer buffer, FacePageForm form);
 extern void face_dead_row(FaceDeadRows *dead, BlockNumber block, OffsetNumber line);
 extern void face_sort_dead_rows(FaceDeadRows *dead);
 extern bool face_is_dead_row(const FaceDeadRows *dead, ItemPointer tid);
-extern void face_add_block(FaceBlocks *blocks, BlockNumber block);
+extern void face_add_block(FaceBlockRange *blocks, BlockNumber block);
 
 /* erase_heap.c */
 typedef struct FaceHeapErasure FaceHeapErasure;

@@ -36,7 +36,7 @@ struct FaceHeapErasure
 	GlobalVisState *visible;
 	FaceDeadRows *dead;
 	FaceErased *done;
-	FaceBlocks	busy;			/* pages with dead rows that somebody had pinned */
+	FaceBlockRange	busy;			/* pages with dead rows that somebody had pinned */
 };
 
 /* What a page holds beside live rows, under the caller's lock. */
@@ -156,7 +156,7 @@ face_retry_heap_pages(Relation rel, FaceHeapErasure *erasure)
 {
 	for (int try = 0; try < RETRIES && erasure->busy.count > 0; try++)
 	{
-		FaceBlocks	still = {0};
+		FaceBlockRange	still = {0};
 
 		pg_usleep(RETRY_AFTER_US);
 		for (int64 i = 0; i < erasure->busy.count; i++)

@@ -224,7 +224,7 @@ face_is_dead_row(const FaceDeadRows *dead, ItemPointer tid)
 }
 
 void
-face_add_block(FaceBlocks *blocks, BlockNumber block)
+face_add_block(FaceBlockRange *blocks, BlockNumber block)
 {
 	make_room((void **) &blocks->blocks, sizeof(BlockNumber), blocks->count, &blocks->room);
 	blocks->blocks[blocks->count++] = block;
