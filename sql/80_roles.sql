@@ -83,7 +83,6 @@ INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, c
 	('operator', 'function', 'stage_gallery', 'EXECUTE', NULL, true),
 	('operator', 'function', 'restage_gallery', 'EXECUTE', NULL, true),
 	('operator', 'function', 'close_gallery', 'EXECUTE', NULL, true),
-	('operator', 'function', 'merge_references', 'EXECUTE', NULL, true),
 	('operator', 'function', 'skipped', 'EXECUTE', NULL, true),
 	('operator', 'function', 'explain_retention', 'EXECUTE', NULL, true),
 	-- opt-outs
@@ -136,6 +135,10 @@ INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, c
 	('auditor', 'function', 'audit_anchor', 'EXECUTE', NULL, true),
 	('auditor', 'function', 'audit_content', 'EXECUTE', NULL, true),
 	('auditor', 'function', 'verify_erased', 'EXECUTE', NULL, true),
+	('auditor', 'function', 'wal_horizon', 'EXECUTE', NULL, true),
+	('auditor', 'table', 'erasure', 'SELECT', NULL, true),
+	('auditor', 'table', 'erased_receipt', 'SELECT', NULL, true),
+	('auditor', 'table', 'erase_progress', 'SELECT', NULL, true),
 	('auditor', 'function', 'check_policies', 'EXECUTE', NULL, true),
 	('auditor', 'function', 'explain_retention', 'EXECUTE', NULL, true),
 

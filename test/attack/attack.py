@@ -15,7 +15,7 @@ import psycopg
 DIMS = 64
 THRESHOLD = 0.6
 PREFIX = 'fm_attack_'
-KINDS = ('stranger', 'visitor', 'operator', 'partner', 'rival', 'auditor', 'template_reader')
+KINDS = ('stranger', 'visitor', 'operator', 'partner', 'rival', 'auditor', 'template_reader', 'monitor')
 PASSWORD_OF_NOBODY = 'no role has one'
 
 
@@ -122,6 +122,7 @@ class Site:
         self.execute("SELECT facematch.grant_partner('%spartner', 'Acme Air', per_minute => 100000, per_day => 1000000)" % PREFIX)
         self.execute("SELECT facematch.grant_partner('%srival', 'Rival Air')" % PREFIX)
         self.execute("SELECT facematch.grant_auditor('%sauditor')" % PREFIX)
+        self.execute("SELECT facematch.grant_monitor('%smonitor')" % PREFIX)
         self.execute("SELECT facematch.grant_template_reader('%stemplate_reader')" % PREFIX)
         self.execute('GRANT USAGE ON SCHEMA facematch TO %svisitor' % PREFIX)
         self.execute("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until)"
@@ -168,7 +169,7 @@ class Attacker:
     def look(self, told, sql):
         known = self.site.leaks if self.kind != 'template_reader' else set()
         secrets = set(known) | self.site.secrets
-        if self.kind in ('stranger', 'visitor', 'partner', 'rival'):
+        if self.kind in ('stranger', 'visitor', 'partner', 'rival', 'monitor'):
             secrets |= self.site.pseudonyms
         for secret in secrets:
             if secret in told:

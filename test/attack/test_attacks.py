@@ -39,7 +39,6 @@ def granted_calls(site, kind):
             ("SELECT * FROM facematch.identify(%s::face_embedding, 'OWN1')", [probe]),
             ('SELECT * FROM facematch.verify(%s::face_embedding, %s)', [probe, site.first]),
             ("SELECT * FROM facematch.record_encounter('OWN1', %s::face_embedding, port => 'P')", [probe]),
-            ("SELECT facematch.merge_references('OTHERS', %s)", [site.subjects['OTHERS 2']]),
             ("SELECT * FROM facematch.restage_gallery('OTHERS', (SELECT array_agg(subject_id) FROM facematch.reference WHERE gallery_id ="
              " (SELECT gallery_id FROM facematch.gallery WHERE name = 'OTHERS')))", None),
             ("SELECT * FROM facematch.explain_retention('facematch.reference', %s)", [site.first]),
@@ -52,6 +51,7 @@ def granted_calls(site, kind):
                     ("SELECT * FROM facematch.verify_erased('facematch.reference')", None)] + [
             (f'SELECT * FROM facematch.{name}', None) for name, in site.execute(
                 "SELECT relname FROM pg_class WHERE relnamespace = 'facematch'::regnamespace AND relkind = 'v' AND relname LIKE 'report%%'").fetchall()],
+        'monitor': [('SELECT * FROM facematch.stats', None), ('SELECT * FROM facematch.search_latency', None)],
         'template_reader': [("CALL facematch.announce_template_reading('OTHERS', 'test')", None)],
     }.get(kind, [])
 
@@ -188,7 +188,7 @@ def test_hostile_names(site):
                         "CALL facematch.ask('{}', %s::face_embedding)"):
                 attacker.run(sql.format(name.replace("'", "''").replace('%', '%%')), [text_of(near(site, 'OWN1 1'))])
             for sql in ("SELECT * FROM facematch.restage_gallery(%s, '{}')", 'SELECT facematch.close_gallery(%s)', "SELECT facematch.stage_gallery(%s, 'OWN1', now())",
-                        "SELECT facematch.merge_references(%s, gen_random_uuid())", "SELECT * FROM facematch.explain_retention('facematch.reference', %s)",
+                        "SELECT * FROM facematch.explain_retention('facematch.reference', %s)",
                         "SELECT facematch.subject_id('UTO', 'passport', %s)", 'SELECT * FROM facematch.read_templates(%s)', "CALL facematch.announce_template_reading(%s, 'x')",
                         "CALL facematch.announce_template_reading('OWN1', %s)", 'SELECT facematch.reference_token(%s, 1)',
                         "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), %s, %s)"):
@@ -344,6 +344,10 @@ def test_operators_scores(site):
         expect(f'nor at the gate: {row}', row == ('no_match', None))
     expect('candidates have none either', operator.allowed('SELECT count(*) FROM facematch.candidate WHERE similarity < %s', [THRESHOLD])[0][0] == 0)
     expect('a mate has a score', operator.allowed("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1')", [text_of(near(site, 'OWN1 2'))])[0][0] > THRESHOLD)
+    # A mean with a template of one's own choice would have scores above the threshold that tell of the other's.
+    operator.refused("SELECT facematch.merge_references('OWN1', %s)", [site.subjects['OWN1 2']])
+    operator.refused("SELECT * FROM facematch.duplicates('OWN1', -1)")
+    operator.refused("SELECT * FROM facematch.look_alikes('OWN1', -1, 'OWN2')")
     # No gallery with a threshold of one's own.
     operator.refused("INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('LOW', 'flight', 'm', -1)")
     operator.refused('UPDATE facematch.gallery SET min_similarity = -1')

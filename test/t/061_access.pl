@@ -21,7 +21,7 @@ $node->safe_psql('postgres', q{
 	INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until) VALUES ('Acme Air', 1, now() + interval '1 day')});
 
 my $access = q{SELECT a.role_id::regrole, facematch.access_clause(a.object_class, a.object_id, a.column_name, a.privilege)
-	FROM facematch.actual_access() a WHERE a.role_id <> 0 AND a.role_id::regrole::text !~ '^pg_' ORDER BY 1, 2};
+	FROM facematch.actual_access() a WHERE a.role_id <> 0 AND a.role_id::regrole::text !~ '^pg_' ORDER BY a.role_id::regrole::text COLLATE "C", 2};
 my $findings = q{SELECT f.object, f.finding FROM facematch.access_findings() f};
 my $ask = q{CALL facematch.ask('F', '[1,0.1]')};
 my $before = $node->safe_psql('postgres', $access);
