@@ -154,7 +154,12 @@ class Attacker:
         self.site = site
         self.kind = kind
         self.heard = []
+        # What is printed must hide nothing by itself: with templates taken out of messages, no leak into one would show.
+        if hears_everything:
+            site.execute(f'ALTER ROLE {PREFIX}{kind} SET facematch.redact_log = off')
         self.connection = connect(PREFIX + kind)
+        if hears_everything:
+            site.execute(f'ALTER ROLE {PREFIX}{kind} RESET facematch.redact_log')
         self.connection.add_notice_handler(lambda d: self.heard.append(' '.join(
             str(f) for f in (d.message_primary, d.message_detail, d.message_hint, d.context, d.internal_query) if f)))
         if hears_everything:

@@ -218,7 +218,7 @@ def test_files_servers_and_other_extensions(site):
                     "SECURITY LABEL ON TABLE facematch.reference IS 'x'",
                     "SELECT pg_switch_wal()", "SELECT pg_backup_start('x')" if site.admin.info.server_version >= 150000 else 'CHECKPOINT', 'ALTER TYPE face_embedding SET (SEND = NONE)',
                     'CREATE OPERATOR CLASS c FOR TYPE face_embedding USING btree AS STORAGE face_embedding', 'SET session_replication_role = replica',
-                    'SET log_statement = none', "SET local_preload_libraries = 'x'", 'ALTER ROLE postgres LOGIN', f"ALTER ROLE {PREFIX}{kind} SUPERUSER"):
+                    'SET log_statement = none', "SET session_preload_libraries = 'x'", 'SET facematch.redact_log = off', 'ALTER ROLE postgres LOGIN', f"ALTER ROLE {PREFIX}{kind} SUPERUSER"):
             # An extension, language or label that is not there says so first.
             attacker.refused(sql, states=('42501', '42704', '22023', '55P02', '42P13', '58P01', '0A000'))
         attacker.run('DROP TABLE IF EXISTS pg_temp.f')
