@@ -3,6 +3,8 @@
 import argparse
 import ctypes
 import glob
+import pathlib
+import subprocess
 import time
 
 import numpy as np
@@ -30,6 +32,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rows', type=int, default=10_000)
     args = parser.parse_args()
+    subprocess.run(['make', '-s', '-C', pathlib.Path(__file__).parent, 'synthfaces'], check=True)
     with db.connect() as conn:
         conn.execute("SET maintenance_work_mem = '512MB'")
         for table, first in (('probe', 0), ('enrolled', args.rows)):
