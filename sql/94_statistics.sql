@@ -155,8 +155,8 @@ COMMENT ON COLUMN facematch.encounter_group.missed IS 'of them, those that did n
 
 CREATE FUNCTION facematch.score_bin(similarity double precision) RETURNS smallint
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN least(floor(similarity * 100), 99)::smallint;
-COMMENT ON FUNCTION facematch.score_bin(double precision) IS 'the histogram bin of a similarity, one for each hundredth';
+	RETURN CASE WHEN similarity IS NOT NULL THEN least(floor(similarity * 100), 99)::smallint END;
+COMMENT ON FUNCTION facematch.score_bin(double precision) IS 'the histogram bin of a similarity, one for each hundredth; NULL for NULL';
 
 CREATE FUNCTION facematch.whole_hundredth(value double precision) RETURNS double precision
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -173,7 +173,8 @@ CREATE FUNCTION facematch.latency_of_bin(bin double precision) RETURNS double pr
 	RETURN 2 ^ (bin / 4);
 COMMENT ON FUNCTION facematch.latency_of_bin(double precision) IS 'the longest time of a histogram bin, in milliseconds';
 
--- Rows in the order of their keys: two purges that add to the same cells wait for each other in the same order.
+-- Before the first ANALYZE the planner would sort all rows.  So whoever runs these queries turns sorting off, which leaves
+-- hash tables, and allows 64 MB for those that the planner imagines.
 CREATE FUNCTION facematch.statistics_query(statistic text, source text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN format(CASE statistic
@@ -190,43 +191,66 @@ CREATE FUNCTION facematch.statistics_query(statistic text, source text) RETURNS 
 				   count(*) FILTER (WHERE e.reason NOT IN ('opted_out', 'exempt')),
 				   count(e.runner_up),
 				   count(*) FILTER (WHERE e.posting_id IS NULL)
-			FROM %s e GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7 $query$
+			FROM %s e GROUP BY 1, 2, 3, 4, 5, 6, 7 $query$
 		WHEN 'score' THEN $query$
-			SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, e.kind, e.model, facematch.whole_hundredth(e.threshold), s.score, facematch.score_bin(s.similarity), count(*)
-			FROM %s e, LATERAL (VALUES ('match', CASE WHEN e.outcome = 'match' AND e.override_reason IS NULL THEN e.similarity END),
-									   ('runner_up', e.runner_up)) s (score, similarity)
-			WHERE s.similarity IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6 $query$
+			SELECT e.day_utc, e.kind, e.model, e.threshold, s.score, s.bin, sum(s.n)::bigint
+			FROM (SELECT (e.occurred_at AT TIME ZONE 'UTC')::date AS day_utc, e.kind, e.model, facematch.whole_hundredth(e.threshold) AS threshold,
+						 facematch.score_bin(e.similarity) AS match_bin, facematch.score_bin(e.runner_up) AS runner_up_bin, count(*) AS n,
+						 count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL) AS matches
+				  FROM %s e WHERE e.similarity IS NOT NULL OR e.runner_up IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6) e,
+				 LATERAL (VALUES ('match', e.match_bin, e.matches), ('runner_up', e.runner_up_bin, e.n)) s (score, bin, n)
+			WHERE s.bin IS NOT NULL AND s.n > 0 GROUP BY 1, 2, 3, 4, 5, 6 $query$
 		WHEN 'latency' THEN $query$
 			SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, e.port, e.mode, e.kind, facematch.latency_bin(e.latency_ms), count(*)
-			FROM %s e WHERE e.latency_ms IS NOT NULL GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 $query$
+			FROM %s e WHERE e.latency_ms IS NOT NULL GROUP BY 1, 2, 3, 4, 5 $query$
 		WHEN 'group' THEN $query$
-			SELECT date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date, g.key, g.value, count(*),
-				   count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL),
-				   count(*) FILTER (WHERE e.override_reason IS NOT NULL)
-			FROM %s e, LATERAL jsonb_each_text(e.groups) g
-			WHERE e.reason IS NULL AND e.groups IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 $query$
+			SELECT e.month_utc, g.key, g.value, sum(e.n)::bigint, sum(e.matches)::bigint, sum(e.missed)::bigint
+			FROM (SELECT date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date AS month_utc, e.groups, count(*) AS n,
+						 count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL) AS matches,
+						 count(*) FILTER (WHERE e.override_reason IS NOT NULL) AS missed
+				  FROM %s e WHERE e.reason IS NULL AND e.groups IS NOT NULL GROUP BY 1, 2) e, LATERAL jsonb_each_text(e.groups) g
+			GROUP BY 1, 2, 3 $query$
 	END, source);
 COMMENT ON FUNCTION facematch.statistics_query(text, text) IS
 	'the query that counts encounters of a source, a table''s name: count, score, latency or group, with the columns of facematch.encounter_count, encounter_score, encounter_latency or encounter_group';
 
+-- The planner takes every moment for a group of its own unless it is told how few days, scores and times there are; with
+-- these it counts in hash tables and with parallel workers.
+CREATE STATISTICS facematch.encounter_day ON ((occurred_at AT TIME ZONE 'UTC')::date) FROM facematch.encounter;
+COMMENT ON STATISTICS facematch.encounter_day IS 'how many days there are';
+CREATE STATISTICS facematch.encounter_month ON (date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date) FROM facematch.encounter;
+COMMENT ON STATISTICS facematch.encounter_month IS 'how many months there are';
+CREATE STATISTICS facematch.encounter_latency_bin ON (facematch.latency_bin(latency_ms)) FROM facematch.encounter;
+COMMENT ON STATISTICS facematch.encounter_latency_bin IS 'how many bins of response times there are';
+CREATE STATISTICS facematch.encounter_match_bin ON (facematch.score_bin(similarity)) FROM facematch.encounter;
+COMMENT ON STATISTICS facematch.encounter_match_bin IS 'how many bins of scores there are';
+CREATE STATISTICS facematch.encounter_runner_up_bin ON (facematch.score_bin(runner_up)) FROM facematch.encounter;
+COMMENT ON STATISTICS facematch.encounter_runner_up_bin IS 'how many bins of the best other persons'' scores there are';
+
 ---------------------------------------------------------------- what is deleted is added up
 
+-- Two purges that add to the same cells wait for each other in the same order.
+CREATE FUNCTION facematch.statistics_in_order(statistic text, source text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN format('SELECT q.* FROM (%s OFFSET 0) q ORDER BY q', facematch.statistics_query(statistic, source));
+COMMENT ON FUNCTION facematch.statistics_in_order(text, text) IS 'the query of statistics_query() with its rows in the order of their keys';
+
 CREATE FUNCTION facematch.keep_statistics() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
 AS $$
 BEGIN
-	EXECUTE 'INSERT INTO facematch.encounter_count AS c ' || facematch.statistics_query('count', 'gone') ||
+	EXECUTE 'INSERT INTO facematch.encounter_count AS c ' || facematch.statistics_in_order('count', 'gone') ||
 		' ON CONFLICT ON CONSTRAINT encounter_count_cell DO UPDATE SET encounters = c.encounters + EXCLUDED.encounters,'
 		' searches = c.searches + EXCLUDED.searches, matches = c.matches + EXCLUDED.matches, no_matches = c.no_matches + EXCLUDED.no_matches,'
 		' manual_inspections = c.manual_inspections + EXCLUDED.manual_inspections, overrides = c.overrides + EXCLUDED.overrides,'
 		' missed = c.missed + EXCLUDED.missed, opted_out = c.opted_out + EXCLUDED.opted_out, exempt = c.exempt + EXCLUDED.exempt,'
 		' no_probe = c.no_probe + EXCLUDED.no_probe, ambiguous = c.ambiguous + EXCLUDED.ambiguous,'
 		' without_notice = c.without_notice + EXCLUDED.without_notice';
-	EXECUTE 'INSERT INTO facematch.encounter_score AS c ' || facematch.statistics_query('score', 'gone') ||
+	EXECUTE 'INSERT INTO facematch.encounter_score AS c ' || facematch.statistics_in_order('score', 'gone') ||
 		' ON CONFLICT ON CONSTRAINT encounter_score_cell DO UPDATE SET n = c.n + EXCLUDED.n';
-	EXECUTE 'INSERT INTO facematch.encounter_latency AS c ' || facematch.statistics_query('latency', 'gone') ||
+	EXECUTE 'INSERT INTO facematch.encounter_latency AS c ' || facematch.statistics_in_order('latency', 'gone') ||
 		' ON CONFLICT ON CONSTRAINT encounter_latency_cell DO UPDATE SET n = c.n + EXCLUDED.n';
-	EXECUTE 'INSERT INTO facematch.encounter_group AS c ' || facematch.statistics_query('group', 'gone') ||
+	EXECUTE 'INSERT INTO facematch.encounter_group AS c ' || facematch.statistics_in_order('group', 'gone') ||
 		' ON CONFLICT ON CONSTRAINT encounter_group_cell DO UPDATE SET searches = c.searches + EXCLUDED.searches,'
 		' matches = c.matches + EXCLUDED.matches, missed = c.missed + EXCLUDED.missed';
 	RETURN NULL;
@@ -243,7 +267,7 @@ COMMENT ON TRIGGER encounter_50_statistics ON facematch.encounter IS 'keeps the 
 ---------------------------------------------------------------- the rows that are there, and those that were
 
 CREATE FUNCTION facematch.count_encounters() RETURNS SETOF facematch.encounter_count
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
 AS $$
 BEGIN
 	RETURN QUERY EXECUTE facematch.statistics_query('count', 'facematch.encounter');
@@ -254,7 +278,7 @@ COMMENT ON FUNCTION facematch.count_encounters() IS 'counts of the encounters th
 REVOKE ALL ON FUNCTION facematch.count_encounters() FROM PUBLIC;
 
 CREATE FUNCTION facematch.count_scores() RETURNS SETOF facematch.encounter_score
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
 AS $$
 BEGIN
 	RETURN QUERY EXECUTE facematch.statistics_query('score', 'facematch.encounter');
@@ -265,7 +289,7 @@ COMMENT ON FUNCTION facematch.count_scores() IS 'histograms of scores, likewise'
 REVOKE ALL ON FUNCTION facematch.count_scores() FROM PUBLIC;
 
 CREATE FUNCTION facematch.count_latencies() RETURNS SETOF facematch.encounter_latency
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
 AS $$
 BEGIN
 	RETURN QUERY EXECUTE facematch.statistics_query('latency', 'facematch.encounter');
@@ -276,14 +300,16 @@ COMMENT ON FUNCTION facematch.count_latencies() IS 'histograms of response times
 REVOKE ALL ON FUNCTION facematch.count_latencies() FROM PUBLIC;
 
 CREATE FUNCTION facematch.count_groups() RETURNS SETOF facematch.encounter_group
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
 AS $$
 BEGIN
-	RETURN QUERY EXECUTE facematch.statistics_query('group', 'facematch.encounter');
+	-- Of the month that runs nothing is shown, and few encounters are older.
+	RETURN QUERY EXECUTE facematch.statistics_query('group',
+		'(SELECT o.* FROM facematch.encounter o WHERE o.occurred_at < date_trunc(''month'', now() AT TIME ZONE ''UTC'') AT TIME ZONE ''UTC'')');
 	RETURN QUERY SELECT g.* FROM facematch.encounter_group g;
 END
 $$;
-COMMENT ON FUNCTION facematch.count_groups() IS 'searches by month and group, likewise; exact, so not for an auditor';
+COMMENT ON FUNCTION facematch.count_groups() IS 'searches by month and group, likewise, of encounters before this month and of deleted ones; exact, so not for an auditor';
 REVOKE ALL ON FUNCTION facematch.count_groups() FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.encounter_count', '');

@@ -170,7 +170,7 @@ DECLARE
 BEGIN
 	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
 		RETURN QUERY EXECUTE format('SELECT (d.purge_after AT TIME ZONE ''UTC'')::date, count(*) FROM %s d'
-									' WHERE d.purge_after <= now() AND d.purge_after > ''-infinity'' GROUP BY 1', t.table_name);
+									' WHERE d.purge_after <= now() AND d.purge_after < ''infinity'' AND d.purge_after > ''-infinity'' GROUP BY 1', t.table_name);
 	END LOOP;
 END
 $$;
