@@ -65,11 +65,13 @@ $(UPGRADES): facematch--%.sql: sql/upgrades/facematch--%.sql sql/upgrades/join.p
 # The tests of test/sql against an installed facematch, each in a database of its own, as script/test runs them.
 REGRESSION_TESTS = $(basename $(notdir $(sort $(wildcard test/sql/*.sql))))
 
-installcheck: $(addprefix installcheck-,$(REGRESSION_TESTS))
-installcheck-%:
-	mkdir -p results/$*
-	$(pg_regress_installcheck) --inputdir=test --outputdir=results/$* --dbname=facematch_$* --encoding=UTF8 \
-		--load-extension=pgcrypto --load-extension=facematch $*
+# One after the other, for one's open snapshot would show in another's VACUUM.
+installcheck:
+	@failed=; for t in $(REGRESSION_TESTS); do \
+		mkdir -p results/$$t; \
+		$(pg_regress_installcheck) --inputdir=test --outputdir=results/$$t --dbname=facematch_$$t --encoding=UTF8 \
+			--load-extension=pgcrypto --load-extension=facematch $$t || { cat results/$$t/regression.diffs; failed="$$failed $$t"; }; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # The demonstration for an installed facematch, and the synthetic faces it makes where there are no real ones.
 install-demo: installdirs

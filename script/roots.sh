@@ -63,15 +63,20 @@ run_in_root()
 }
 
 # A root of the cache is made by one process at a time, and not made anew while another uses it.
-# with_cache READY MAKE: succeeds with the cache shared, when READY does or MAKE has made it so.
-with_cache()
+# with_root NAME READY MAKE: succeeds with the root shared, when READY does or MAKE has made it so.
+with_root()
 {
-	mkdir -p "$cache" && exec 7>"$cache/lock" && flock -s 7 || return 1
-	$1 || { flock 7 && { $1 || $2; } && flock -s 7; }
+	mkdir -p "$cache" && exec 7>"$cache/$1.lock" && flock -s 7 || return 1
+	$2 || { flock 7 && { $2 || $3; } && flock -s 7; }
 }
 
 # bare_root SUITE: Debian's smallest root, $cache/bare-SUITE.
 bare_root()
+{
+	(flock 8 && make_bare_root "$1") 8>"$cache/bare-$1.lock"
+}
+
+make_bare_root()
 {
 	local dir=$cache/bare-$1 script=
 
@@ -98,7 +103,7 @@ copy_root()
 # recipe FUNCTION [FILE...]: what a root of the cache is made by; when that changes, it is made again.
 recipe()
 {
-	{ declare -f bare_root "$1" && shift && printf '%s\n' "$add_older" && cat -- "$@" /dev/null; } | sha256sum
+	{ declare -f make_bare_root "$1" && shift && printf '%s\n' "$add_older" && cat -- "$@" /dev/null; } | sha256sum
 }
 
 # made_root NAME RECIPE: whether the cache has it so.
@@ -121,7 +126,7 @@ test_root()
 {
 	local major=$1
 
-	with_cache test_root_ready make_test_root
+	with_root "pg$1" test_root_ready make_test_root
 }
 
 test_root_ready()
@@ -157,7 +162,7 @@ build_root()
 {
 	local suite=$1
 
-	with_cache build_root_ready make_build_root
+	with_root "build-$1" build_root_ready make_build_root
 }
 
 build_root_ready()
