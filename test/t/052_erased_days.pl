@@ -25,7 +25,7 @@ $primary->start;
 $primary->backup('copy');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'copy', has_streaming => 1);
-$standby->append_conf('postgresql.conf', 'wal_keep_size = 0');
+$standby->append_conf('postgresql.conf', "wal_keep_size = 0\nwal_receiver_status_interval = 1");
 $standby->start;
 
 # A subject's template follows from a number, so that what was staged in vain is known as well.
@@ -96,16 +96,24 @@ my $today = 'day ' . ($days - 1);
 $primary->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'});
 $primary->safe_psql('postgres', q{ALTER SYSTEM SET autovacuum = off; ALTER SYSTEM SET wal_keep_size = 0; SELECT pg_reload_conf()});
 $primary->safe_psql('postgres', 'CALL facematch.purge()');
-for (1 .. 20)
+# What an old snapshot may need waits, and the standby tells of its snapshots now and then only.
+for (1 .. $PostgreSQL::Test::Utils::timeout_default)
 {
 	last if $primary->safe_psql('postgres', 'SELECT count(*) FROM facematch.report_erasure WHERE erased IS NULL') eq '0';
+	sleep(1);
 	$primary->safe_psql('postgres', 'CALL facematch.purge()');
-	sleep(0.2);
 }
 is($primary->safe_psql('postgres', 'SELECT count(*) FROM facematch.report_erasure WHERE erased IS NULL OR NOT verified'), '0', 'every receipt is settled');
 cmp_ok($primary->safe_psql('postgres', 'SELECT sum(rows_purged) FROM facematch.purge_receipt'), '>', ($days - 1) * 100, 'rows were purged');
 # Transactions that failed or were killed left no receipt.
-$primary->safe_psql('postgres', "SELECT facematch.erase('facematch.$_')") for qw(reference encounter candidate);
+my $unclean = q{SELECT relation, part, note FROM facematch.verify_erased('facematch.reference')
+	WHERE NOT clean AND relation IS NOT NULL AND kept_keys IS NOT DISTINCT FROM 0};
+for (1 .. $PostgreSQL::Test::Utils::timeout_default)
+{
+	$primary->safe_psql('postgres', "SELECT facematch.erase('facematch.$_')") for qw(reference encounter candidate);
+	last if $primary->safe_psql('postgres', $unclean) eq '';
+	sleep(1);
+}
 
 my $total = $days * $daily;
 append_to_file("$dir/templates", $primary->safe_psql('postgres', "SELECT face_of(n) FROM generate_series(0, $total - 1) n
@@ -125,8 +133,7 @@ append_to_file("$dir/alive", $primary->safe_psql('postgres', 'SELECT DISTINCT em
 my ($alive) = find_bytes($primary, "$dir/alive");
 is($alive->{stored}[0], $alive->{stored}[1], 'templates that stay are found');
 cmp_ok($alive->{stored}[1], '>', 0, 'and there are some');
-is($primary->safe_psql('postgres', q{SELECT relation, part, note FROM facematch.verify_erased('facematch.reference')
-	WHERE NOT clean AND relation IS NOT NULL AND kept_keys IS NOT DISTINCT FROM 0}), '', 'the pages prove it');
+is($primary->safe_psql('postgres', $unclean), '', 'the pages prove it');
 is($primary->safe_psql('postgres', q{SELECT count(*) FROM pg_class c JOIN pg_am a ON a.oid = c.relam, facematch.index_problems(c.oid, true) WHERE amname = 'facematch'}),
 	'0', 'the face indexes are sound');
 $primary->command_ok([ 'pg_amcheck', '--heapallindexed', '--parent-check', '--rootdescend', 'postgres' ], 'so are tables and B-trees');
