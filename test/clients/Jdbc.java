@@ -139,6 +139,9 @@ public class Jdbc {
 		Properties p = new Properties();
 
 		p.setProperty("user", "postgres");
+		/* behind a pooler that gives every transaction another connection, nothing may be prepared on one */
+		if (System.getenv("POOLED") != null)
+			p.setProperty("prepareThreshold", "0");
 		try (Connection conn = DriverManager.getConnection("jdbc:postgresql://127.0.0.1:" + args[0] + "/" + args[1], p);
 			 Statement s = conn.createStatement()) {
 			s.execute("CREATE TABLE face (id bigint GENERATED ALWAYS AS IDENTITY, embedding face_embedding(" + VALUES.length + ", " + TAG + "))");

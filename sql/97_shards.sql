@@ -1,0 +1,249 @@
+/*
+ * Galleries on more than one server: which servers, and one search over all.
+ *
+ * A shard is a table of references on another server, seen through a foreign
+ * table of postgres_fdw.  The search asks every shard for its own best, with the
+ * threshold, the deadline and the limit in the query that is sent, all shards at
+ * once: an aggregate over UNION ALL wants no order, so PostgreSQL may take the
+ * branches as they come.  The best of the bests are the best of all.
+ *
+ * The probe goes as a parameter, by way of a lateral join: as a constant it would
+ * stand in the shard's query, and so in its log and in the text of its errors.
+ *
+ * Runs with the owner's rights and user mappings, as identify() does: a shard's
+ * role has to be one that may read templates, since it sorts by them, and those
+ * who search should not need such a role.
+ */
+
+CREATE TABLE facematch.shard (
+	name			text NOT NULL CONSTRAINT shard_name_is_a_name CHECK (facematch.is_name(name)),
+	reference_table	regclass NOT NULL,
+	gallery_table	regclass,
+	min_similarity	double precision NOT NULL CONSTRAINT shard_min_similarity_range CHECK (min_similarity BETWEEN -1 AND 1),
+	CONSTRAINT shard_pkey PRIMARY KEY (name),
+	CONSTRAINT shard_reference_table_key UNIQUE (reference_table)
+);
+COMMENT ON TABLE facematch.shard IS 'the servers that facematch.search_shards() asks, one row each';
+COMMENT ON COLUMN facematch.shard.name IS 'name of the shard';
+COMMENT ON COLUMN facematch.shard.reference_table IS 'its references: a foreign table (or a table here) with the columns reference_id bigint, gallery_id bigint, subject_id uuid, embedding face_embedding and purge_after timestamptz, such as IMPORT FOREIGN SCHEMA makes of facematch.reference';
+COMMENT ON COLUMN facematch.shard.gallery_table IS 'its galleries: likewise, with gallery_id bigint, name text and min_similarity double precision; NULL: galleries of this shard cannot be named';
+COMMENT ON COLUMN facematch.shard.min_similarity IS 'threshold of a search over all galleries: the least cosine similarity of a candidate, -1 to 1';
+SELECT pg_catalog.pg_extension_config_dump('facematch.shard', '');
+
+CREATE FUNCTION facematch.check_shard_table(shard text, relation regclass, columns text[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	missing text;
+	server record;
+BEGIN
+	SELECT string_agg(c, ', ') INTO missing FROM unnest(columns) c
+	WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+					  AND format('%s %s', a.attname, a.atttypid::regtype) IN (c, replace(c, 'face_embedding', '@extschema@.face_embedding')));
+	IF missing IS NOT NULL THEN
+		RAISE invalid_table_definition USING
+			MESSAGE = format('table %s of shard %L lacks: %s', relation, shard, missing),
+			HINT = 'IMPORT FOREIGN SCHEMA facematch LIMIT TO (reference, gallery) makes the tables of a shard; option column_name gives columns other names.';
+	END IF;
+	SELECT s.srvname, s.srvoptions, coalesce(t.ftoptions, '{}') || coalesce(s.srvoptions, '{}') AS options INTO server
+	FROM pg_foreign_table t JOIN pg_foreign_server s ON s.oid = t.ftserver WHERE t.ftrelid = relation;
+	IF NOT FOUND THEN
+		RETURN;
+	END IF;
+	IF NOT EXISTS (SELECT FROM unnest(server.srvoptions) o, regexp_split_to_table(substr(o, length('extensions=') + 1), '\s*,\s*') e
+				   WHERE starts_with(o, 'extensions=') AND btrim(e, ' "') = 'facematch') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('server %I of shard %L does not list facematch in its extensions', server.srvname, shard),
+			DETAIL = 'Every template of the shard would be fetched and compared here.',
+			HINT = format('ALTER SERVER %I OPTIONS (ADD extensions ''facematch'')', server.srvname);
+	ELSIF NOT EXISTS (SELECT FROM unnest(server.options) o WHERE lower(o) IN ('async_capable=true', 'async_capable=on', 'async_capable=1')) THEN
+		RAISE WARNING USING
+			MESSAGE = format('server %I of shard %L is not async_capable', server.srvname, shard),
+			DETAIL = 'It will be asked when those before it have answered.',
+			HINT = format('ALTER SERVER %I OPTIONS (ADD async_capable ''true'')', server.srvname);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch.check_shard_table(text, regclass, text[]) IS
+	'refuses a shard''s table that lacks columns ("name type", 42P16), or whose server would not compare templates itself (55000); warns of one that is not asynchronous';
+
+CREATE FUNCTION facematch.check_shard() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM facematch.check_shard_table(NEW.name, NEW.reference_table, ARRAY['reference_id bigint', 'gallery_id bigint', 'subject_id uuid',
+		'embedding face_embedding', 'purge_after timestamp with time zone']);
+	IF NEW.gallery_table IS NOT NULL THEN
+		PERFORM facematch.check_shard_table(NEW.name, NEW.gallery_table, ARRAY['gallery_id bigint', 'name text', 'min_similarity double precision']);
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION facematch.check_shard() IS 'trigger: a shard''s tables are what facematch.search_shards() needs';
+
+CREATE TRIGGER shard_10_check BEFORE INSERT OR UPDATE ON facematch.shard FOR EACH ROW EXECUTE FUNCTION facematch.check_shard();
+ALTER TABLE facematch.shard ENABLE ALWAYS TRIGGER shard_10_check;
+COMMENT ON TRIGGER shard_10_check ON facematch.shard IS 'its tables are what facematch.search_shards() needs';
+
+---------------------------------------------------------------- the search
+
+CREATE TYPE facematch.shard_candidate AS (shard text, gallery_id bigint, reference_id bigint, subject_id uuid,
+	similarity double precision, distance double precision);
+COMMENT ON TYPE facematch.shard_candidate IS 'one of a shard''s best: cosine similarity and distance to the probe';
+
+CREATE TYPE facematch.shard_part AS (shard text, relation regclass, gallery_id bigint, threshold double precision);
+COMMENT ON TYPE facematch.shard_part IS 'what is asked of a shard: its table, one gallery (NULL: all), the least similarity';
+
+-- The names in it are of catalogs, and quoted; what a caller gave is in the parameters.  "OR p.anyhow" is never true and the
+-- shard's planner knows it; the one here does not, and expects more rows than the limit, which it would not send otherwise.
+CREATE FUNCTION facematch.shards_query(parts facematch.shard_part[], most bigint) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'SELECT coalesce(array_agg(ROW(u.shard, u.gallery_id, u.reference_id, u.subject_id, u.similarity, u.distance)::facematch.shard_candidate '
+		|| 'ORDER BY u.distance, u.shard COLLATE "C", u.reference_id), ''{}'') FROM (SELECT $1 AS probe, false AS anyhow OFFSET 0) p, LATERAL ('
+		|| string_agg(format(
+			'(SELECT %L::text AS shard, r.gallery_id, r.reference_id, r.subject_id, '
+			'@extschema@.face_similarity(r.embedding, p.probe) AS similarity, r.embedding OPERATOR(@extschema@.<=>) p.probe AS distance '
+			'FROM %s r WHERE (@extschema@.face_match(r.embedding, p.probe, %L::double precision) AND r.purge_after > $2%s OR p.anyhow)%s)',
+			t.shard, t.relation, t.threshold, ' AND r.gallery_id = ' || t.gallery_id,
+			' ORDER BY r.embedding OPERATOR(@extschema@.<=>) p.probe LIMIT ' || most), ' UNION ALL ')
+		|| ') u'
+	FROM unnest(parts) t
+$$;
+COMMENT ON FUNCTION facematch.shards_query(facematch.shard_part[], bigint) IS
+	'the query over these parts, at most so many rows of each (NULL: all); its parameters are the probe and the moment';
+
+CREATE FUNCTION facematch.shard_answers(relation regclass) RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('SELECT FROM %s LIMIT 1', relation);
+	RETURN true;
+EXCEPTION WHEN connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now THEN
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION facematch.shard_answers(regclass) IS 'whether the server of a foreign table can be reached now; other errors are raised';
+
+-- Galleries of one name may be on several shards, and have other numbers on each.
+CREATE FUNCTION facematch.shard_parts(shards facematch.shard[], gallery text, min_similarity double precision) RETURNS facematch.shard_part[]
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	parts facematch.shard_part[];
+	place text;
+	least double precision;
+	query text;
+BEGIN
+	SELECT s.name INTO place FROM unnest(shards) s WHERE s.gallery_table IS NULL LIMIT 1;
+	IF gallery IS NULL THEN
+		SELECT array_agg(ROW(s.name, s.reference_table, NULL, coalesce(shard_parts.min_similarity, s.min_similarity))::facematch.shard_part),
+			max(s.min_similarity), string_agg(quote_literal(s.name), ', ')
+		INTO parts, least, place FROM unnest(shards) s;
+	ELSIF place IS NOT NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('shard %L has no gallery_table, so its galleries cannot be named', place),
+			HINT = 'UPDATE facematch.shard SET gallery_table = …, or search all galleries.';
+	ELSE
+		SELECT string_agg(format('SELECT %L::text AS shard, %s::regclass AS relation, g.gallery_id, g.min_similarity FROM %s g WHERE g.name = $1',
+			s.name, quote_literal(s.reference_table), s.gallery_table), ' UNION ALL ')
+		INTO query FROM unnest(shards) s;
+		EXECUTE format('SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, coalesce($2, u.min_similarity))::facematch.shard_part), max(u.min_similarity), '
+			'string_agg(quote_literal(u.shard), '', '') FROM (%s) u', query)
+		INTO parts, least, place USING gallery, min_similarity;
+	END IF;
+	IF min_similarity < least AND NOT facematch.reads_templates() THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('min_similarity is below the threshold, %s, of what is searched on %s', least, place),
+			HINT = 'Scores of enough probes tell a template: only who may read facematch.reference.embedding gets those of everybody.';
+	END IF;
+	RETURN parts;
+END
+$$;
+COMMENT ON FUNCTION facematch.shard_parts(facematch.shard[], text, double precision) IS
+	'what to ask of which shard, with which threshold (unless one is given): all of it, or the gallery of this name; NULL if there is none. A shard''s galleries cannot be named: 55000; below a threshold, for who may not read templates: 42501';
+
+CREATE FUNCTION facematch.search_shards(probe @extschema@.face_embedding, max_candidates integer DEFAULT 10, min_similarity double precision DEFAULT NULL,
+										gallery text DEFAULT NULL, partial boolean DEFAULT false)
+	RETURNS TABLE (rank integer, shard text, gallery_id bigint, reference_id bigint, subject_id uuid, similarity double precision, complete boolean)
+	LANGUAGE plpgsql SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
+	-- Where the planner expects few rows above the threshold, it would sort them here, and leave the limit here too.
+	SET enable_sort = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	alike facematch.gallery;
+	one facematch.shard;
+	answering facematch.shard[] := '{}';
+	silent text[] := '{}';
+	parts facematch.shard_part[];
+	candidates facematch.shard_candidate[] := '{}';
+	moment timestamptz := clock_timestamp();
+BEGIN
+	IF max_candidates < 1 OR max_candidates IS NULL THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('max_candidates is %s', coalesce(max_candidates::text, 'NULL')),
+			HINT = 'Ask for at least one candidate.';
+	END IF;
+	-- What the shards' galleries are of, they say themselves.
+	alike.model_tag := @extschema@.face_model(probe);
+	alike.dims := @extschema@.face_dims(probe);
+	PERFORM facematch.check_comparison(probe, alike, min_similarity);
+	FOR one IN SELECT s.* FROM facematch.shard s ORDER BY s.name COLLATE "C" LOOP
+		IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = one.reference_table) THEN
+			RAISE undefined_table USING
+				MESSAGE = format('the table of shard %L is gone', one.name),
+				HINT = 'DELETE the shard from facematch.shard, or UPDATE its reference_table.';
+		END IF;
+		IF partial AND NOT facematch.shard_answers(one.reference_table) THEN
+			silent := silent || one.name;
+		ELSE
+			answering := answering || one;
+		END IF;
+	END LOOP;
+	IF answering = '{}' AND silent = '{}' THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'there are no shards',
+			HINT = 'Add them to facematch.shard.';
+	ELSIF answering = '{}' THEN
+		RAISE connection_failure USING
+			MESSAGE = format('no shard answers: %s', array_to_string(silent, ', ')),
+			HINT = 'See the servers'' logs, and the options of their foreign servers.';
+	END IF;
+
+	parts := facematch.shard_parts(answering, gallery, min_similarity);
+	IF parts IS NULL AND silent = '{}' THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no gallery %L on any shard', gallery),
+			HINT = 'SELECT name FROM the shards'' gallery tables lists the galleries that are staged.';
+	ELSIF parts IS NOT NULL THEN
+		-- One more than wanted tells whether the end of the list cuts through candidates that are equally far.
+		EXECUTE facematch.shards_query(parts, max_candidates + 1::bigint) INTO candidates USING probe, moment;
+		IF candidates[max_candidates].distance = candidates[max_candidates + 1].distance THEN
+			-- Then all of those, and their order decides.
+			SELECT array_agg(ROW(p.shard, p.relation, p.gallery_id, greatest(p.threshold, least_similarity))::facematch.shard_part) INTO parts
+			FROM unnest(parts) p, (SELECT min(c.similarity) - 1e-6 AS least_similarity FROM unnest(candidates[:max_candidates]) c) l;
+			EXECUTE facematch.shards_query(parts, NULL) INTO candidates USING probe, moment;
+		END IF;
+	END IF;
+
+	RETURN QUERY SELECT c.rank::integer, c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, silent = '{}'
+	FROM unnest(candidates[:max_candidates]) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity, distance, rank)
+	UNION ALL
+	SELECT NULL, s, NULL, NULL, NULL, NULL, false FROM unnest(silent) s
+	ORDER BY 1, 2;
+	IF silent <> '{}' THEN
+		RAISE WARNING USING
+			MESSAGE = format('the answer is partial: %s did not answer', array_to_string(silent, ', ')),
+			HINT = 'Who is enrolled there is no candidate here: treat no match as no answer.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer, double precision, text, boolean) IS
+	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (unless given, its shard''s or the gallery''s). Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
+REVOKE ALL ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer, double precision, text, boolean) FROM PUBLIC;
+
+INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
+	('operator', 'function', 'search_shards', 'EXECUTE', true),
+	('operator', 'table', 'shard', 'SELECT', true),
+	('auditor', 'table', 'shard', 'SELECT', true);
