@@ -40,6 +40,9 @@
 /* Euclidean distances: relative error of the operator's own float32 sums. */
 #define DISTANCE_SLACK		1e-5
 
+/* Squared, the shortest length that residuals are assumed to have mostly; any positive number is safe. */
+#define SHORTEST_USUAL		1e-3
+
 /* Blocks whose sums are kept on the stack at a time. */
 #define BLOCKS_A_PASS		16
 
@@ -58,6 +61,8 @@ struct FaceQuery
 	double		centre_product; /* c.s */
 	double		width;			/* z of the miss probability */
 	double		safe_width;		/* z of FACE_SAFE_PROBABILITY */
+	double		usual_half;		/* half the length that most templates' residuals are near to */
+	double		usual_inverse;	/* half of one over that length */
 	double		refine_scale;	/* one unit of refine_query */
 	double		refine_error;	/* length of its rounding error */
 	double		refine_offset;	/* sum of refine_query * highest level */
@@ -248,6 +253,10 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	q->width = face_sphere_quantile(codec->padded - 1, share);
 	q->safe_width = face_sphere_quantile(codec->padded - 1, Min(share, FACE_SAFE_PROBABILITY));
 
+	/* around the mean c of unit vectors the mean square of their distances is 1 - |c|^2 */
+	q->usual_half = 0.5 * sqrt(Max(1.0 - centre->norm_squared, SHORTEST_USUAL));
+	q->usual_inverse = 0.25 / q->usual_half;
+
 	prepare_direction(q, probe, direction);
 	prepare_sketch(q, direction);
 	prepare_refine(q, direction);
@@ -382,14 +391,40 @@ estimate(const FaceQuery *q, int32 dot, const FaceRefineScalars *s)
 	return result;
 }
 
+/*
+ * A bound and an estimate that are nearly as good, without roots and divisions:
+ * most of what is refined turns out to be beyond the limit.  Of any x,
+ * sqrt(1 + x) <= 1 + x / 2 and, for l > 0, sqrt(x) <= (x / l + l) / 2.
+ */
+static void
+quick_bounds(const FaceQuery *q, const Estimate *e, const FaceRefineScalars *s, FaceBounds *out)
+{
+	double		a = Max(Min(e->high, 1.0), -1.0);
+	double		b = e->tangent * q->safe_width;
+	double		most = Max(a + b * (1.0 + 0.5 * (b * b - a * a)), 0.0);
+	double		centres = s->centre_product + q->centre_product;
+	double		squares = 1.0 + q->centre->norm_squared - 2.0 * s->centre_product + RESIDUAL_SLACK;
+	double		scale = (squares * q->usual_inverse + q->usual_half) * q->probe_residual;
+
+	out->safe_lower = distance_lower(q, s->norm, centres + scale * most);
+	out->estimate = distance_lower(q, s->norm, centres + scale * e->middle);
+}
+
 bool
 face_query_refine_within(const FaceQuery *q, int32 dot, const FaceRefineScalars *s, double limit, FaceBounds *out)
 {
 	Estimate	e = estimate(q, dot, s);
-	double		most = residual_upper(e.high, e.tangent * q->safe_width);
-	double		centres = s->centre_product + q->centre_product;
-	double		scale = residual_scale(q, s, most);
+	double		most;
+	double		centres;
+	double		scale;
 
+	quick_bounds(q, &e, s, out);
+	if (out->safe_lower > limit)
+		return false;
+
+	most = residual_upper(e.high, e.tangent * q->safe_width);
+	centres = s->centre_product + q->centre_product;
+	scale = residual_scale(q, s, most);
 	out->safe_lower = distance_lower(q, s->norm, centres + scale * most);
 	out->estimate = distance_lower(q, s->norm, centres + scale * e.middle);
 	if (out->safe_lower > limit)

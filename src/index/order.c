@@ -37,10 +37,10 @@
 #define SEED_SHARE (1.0 / 32)
 
 /*
- * Goals are 1, 12, 144, ...: who wants more than the nearest mostly wants ten,
- * or one more to see ties.
+ * Goals are 1, 10, 100, ...: the limits that queries mostly have.  One row
+ * more in a goal is 4 % more to refine.
  */
-#define GOAL_STEP 12
+#define GOAL_STEP 10
 
 /* Bisections that find a rank among bounds closely enough. */
 #define RANK_STEPS 12
@@ -357,7 +357,11 @@ advance_frontier(FaceScan *scan)
 			if (scan->nwaiting > 0)
 				set_limit(scan, waiting_bound(scan, scan->goal * 2));
 			else if (anything_left(scan))
-				refine_most_promising(scan, scan->goal);
+			{
+				/* Conditions may rule out whatever is refined: finding the next costs a look at all pages. */
+				seeds *= 2;
+				refine_most_promising(scan, seeds);
+			}
 			else
 				break;
 		}

@@ -48,8 +48,11 @@ int
 face_take_jobs(FaceScan *scan, int which, float limit, FaceRefineJob *jobs)
 {
 	const FaceScanPage *page = &scan->pages[which];
+	const int	refine_slots = scan->plans[page->epoch]->state->layout.refine_slots;
 	const int	nblocks = page->slots / FACE_BLOCK_SLOTS;
 	uint16		taken[BLCKSZ / FACE_BLOCK_SLOTS];
+	FaceRefineJob job = {.page = which};
+	int			first = 0;		/* slot of the refinement page */
 	int			njobs = 0;
 
 	/* infinity is no bound: the slot is free, ruled out or taken */
@@ -61,17 +64,24 @@ face_take_jobs(FaceScan *scan, int which, float limit, FaceRefineJob *jobs)
 	{
 		for (unsigned bits = taken[block]; bits != 0; bits &= bits - 1)
 		{
-			jobs[njobs].page = which;
-			jobs[njobs++].slot = block * FACE_BLOCK_SLOTS + pg_rightmost_one_pos32(bits);
+			const int	slot = block * FACE_BLOCK_SLOTS + pg_rightmost_one_pos32(bits);
+
+			while (slot >= first + refine_slots)
+			{
+				first += refine_slots;
+				job.which++;
+			}
+			job.entry = slot - first;
+			jobs[njobs++] = job;
 		}
 	}
 	return njobs;
 }
 
 static BlockNumber
-refine_block(const FaceScanPage *page, const FaceLayout *layout, int slot)
+refine_block(const FaceScan *scan, const FaceRefineJob *job)
 {
-	return page->refine_blocks[slot / layout->refine_slots];
+	return scan->pages[job->page].refine_blocks[job->which];
 }
 
 /*
@@ -83,14 +93,14 @@ prefetch_job(FaceScan *scan, const FaceRefineJob *job, BlockNumber *previous)
 {
 	const FaceScanPage *page = &scan->pages[job->page];
 	const FaceLayout *layout = &scan->plans[page->epoch]->state->layout;
-	BlockNumber blkno = refine_block(page, layout, job->slot);
+	BlockNumber blkno = refine_block(scan, job);
 	Page		refine = face_expect_page(scan->index, blkno, blkno != *previous);
 	const char *entry;
 
 	*previous = blkno;
 	if (refine == NULL)
 		return;
-	entry = (const char *) FaceRefineEntryOf(refine, layout, job->slot % layout->refine_slots);
+	entry = (const char *) FaceRefineEntryOf(refine, layout, job->entry);
 	for (Size offset = 0; offset < layout->refine_entry_size; offset += CPU_CACHE_LINE)
 		__builtin_prefetch(entry + offset);
 }
@@ -104,14 +114,13 @@ static bool
 lock_job(FaceScan *scan, const FaceRefineJob *job, Buffer *buffer)
 {
 	const FaceScanPage *page = &scan->pages[job->page];
-	const FaceLayout *layout = &scan->plans[page->epoch]->state->layout;
 
-	*buffer = face_read_page(scan->index, refine_block(page, layout, job->slot), BUFFER_LOCK_SHARE);
+	*buffer = face_read_page(scan->index, refine_block(scan, job), BUFFER_LOCK_SHARE);
 	if (face_page_is(BufferGetPage(*buffer), FACE_PAGE_REFINE) &&
 		FacePageGetOpaque(BufferGetPage(*buffer))->stamp == page->stamp)
 		return true;
 	LockBuffer(*buffer, BUFFER_LOCK_UNLOCK);
-	check_recycled(scan, page, job->slot / layout->refine_slots);
+	check_recycled(scan, page, job->which);
 	LockBuffer(*buffer, BUFFER_LOCK_SHARE);
 	return false;
 }
@@ -157,14 +166,14 @@ read_entries(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefined *
 
 		if (i + JOBS_AHEAD < njobs)
 			prefetch_job(scan, &jobs[i + JOBS_AHEAD], &prefetched);
-		if (refine_block(page, layout, jobs[i].slot) != locked)
+		if (refine_block(scan, &jobs[i]) != locked)
 		{
 			if (BufferIsValid(buffer))
 				UnlockReleaseBuffer(buffer);
 			valid = lock_job(scan, &jobs[i], &buffer);
-			locked = refine_block(page, layout, jobs[i].slot);
+			locked = refine_block(scan, &jobs[i]);
 		}
-		entry = FaceRefineEntryOf(BufferGetPage(buffer), layout, jobs[i].slot % layout->refine_slots);
+		entry = FaceRefineEntryOf(BufferGetPage(buffer), layout, jobs[i].entry);
 		if (!valid || !ItemPointerIsValid(&entry->tid))
 			continue;
 		scan->counters.refined++;

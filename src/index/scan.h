@@ -88,7 +88,8 @@ typedef struct FaceWaiting
 typedef struct FaceRefineJob
 {
 	int			page;			/* in FaceScan.pages */
-	int			slot;
+	uint16		which;			/* of the page's refinement pages */
+	uint16		entry;			/* on that */
 } FaceRefineJob;
 
 /* What was read of a refinement code that no other query's condition rules out. */
