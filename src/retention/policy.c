@@ -35,6 +35,7 @@
 static MemoryContext policy_memory = NULL;
 static FacePolicy *policies;
 static int	npolicies;
+static const FacePolicy *last_policy;	/* the one asked for last: rows of a class come together */
 static bool policies_valid = false;
 static Oid	rule_relid = InvalidOid;
 
@@ -202,6 +203,7 @@ load_policies(void)
 	}
 	MemoryContextReset(policy_memory);
 	npolicies = 0;
+	last_policy = NULL;
 
 	/* A message that arrives while the rules are read makes them stale again. */
 	policies_valid = true;
@@ -232,16 +234,24 @@ is_text(const char *name, const text *value)
 	return strlen(name) == length && memcmp(name, VARDATA_ANY(value), length) == 0;
 }
 
+static bool
+is_policy_of(const FacePolicy *policy, const char *what, const text *class)
+{
+	return is_text(policy->class, class) && strcmp(policy->what, what) == 0;
+}
+
 /* The rules of a class for a kind of row, or NULL.  Good until the next statement. */
 const FacePolicy *
 face_policy(const char *what, const text *class)
 {
 	if (!policies_valid)
 		load_policies();
+	if (last_policy != NULL && is_policy_of(last_policy, what, class))
+		return last_policy;
 	for (int i = 0; i < npolicies; i++)
 	{
-		if (is_text(policies[i].class, class) && strcmp(policies[i].what, what) == 0)
-			return &policies[i];
+		if (is_policy_of(&policies[i], what, class))
+			return last_policy = &policies[i];
 	}
 	return NULL;
 }

@@ -1,5 +1,5 @@
 # Retention where there is more than one cluster or version: a standby, a logical subscriber, a dump that is brought up to
-# date by later opt-outs, an upgrade of the extension, and a purge that pg_cron calls.
+# date by later opt-outs, and an upgrade of the extension.
 use strict;
 use warnings;
 
@@ -166,28 +166,5 @@ is($primary->safe_psql('older', q{SELECT sum(opt_outs) FROM facematch.report_opt
 command_ok([ 'pg_dump', '-d', $primary->connstr('older'), '-f', "$dir/upgraded.sql" ], 'upgraded: and dumps');
 unlink "$share/extension/facematch--0.0.1.sql", "$share/extension/facematch--0.0.1--$version.sql";
 
-### pg_cron calls the purge
-
-$primary->psql('postgres', 'SELECT facematch.schedule()', stderr => \$refused);
-like($refused, qr/pg_cron is not installed in this database/, 'without pg_cron: a clear error');
-$primary->psql('postgres', 'SELECT facematch.unschedule()', stderr => \$refused);
-like($refused, qr/pg_cron is not installed in this database/, 'without pg_cron: a clear error of unschedule()');
-SKIP:
-{
-	skip 'pg_cron is not installed', 7 unless -e "$share/extension/pg_cron.control";
-	my $host = $primary->host;
-	$primary->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'postgres'\ncron.host = '$host'");
-	$primary->restart;
-	$primary->safe_psql('postgres', 'CREATE EXTENSION pg_cron');
-	like($primary->safe_psql('postgres', q{SELECT finding FROM facematch.check_policies() WHERE object = 'purge'}), qr/no active job/, 'check_policies() misses the job');
-	$primary->safe_psql('postgres', stage(30, 34, 'now()'));
-	my $job = $primary->safe_psql('postgres', 'SELECT facematch.schedule()');
-	is($primary->safe_psql('postgres', 'SELECT facematch.schedule()'), $job, 'a new schedule replaces the old one');
-	is($primary->safe_psql('postgres', q{SELECT finding FROM facematch.check_policies() WHERE object = 'purge'}), '', 'check_policies() knows the job');
-	ok($primary->poll_query_until('postgres', q{SELECT count(*) = 0 FROM facematch.reference WHERE subject_id > } . subject(29)), 'the job purges what is due');
-	ok($primary->poll_query_until('postgres', q{SELECT count(*) > 0 FROM cron.job_run_details WHERE status = 'succeeded'}), 'and succeeds');
-	is($primary->safe_psql('postgres', 'SELECT facematch.unschedule()'), 't', 'unschedule() takes the job away');
-	is($primary->safe_psql('postgres', 'SELECT facematch.unschedule(), (SELECT count(*) FROM cron.job)'), 'f|0', 'and says when there is none');
-}
 $primary->stop;
 done_testing();
