@@ -78,6 +78,7 @@ install-demo: installdirs
 	$(MAKE) -C bench synthfaces
 	$(MKDIR_P) '$(DESTDIR)$(datadir)/facematch'
 	$(INSTALL_SCRIPT) script/demo '$(DESTDIR)$(datadir)/facematch/demo'
+	$(INSTALL_SCRIPT) script/report '$(DESTDIR)$(datadir)/facematch/report'
 	$(INSTALL_DATA) script/lib.sh '$(DESTDIR)$(datadir)/facematch/lib.sh'
 	$(INSTALL_PROGRAM) bench/synthfaces '$(DESTDIR)$(pkglibdir)/facematch-synthfaces'
 

@@ -47,7 +47,8 @@ BEGIN
 		RETURN NEXT regexp_replace(line, '(pages|refined|measured)=\d+', '\1=N', 'g');
 	END LOOP;
 END $$;
-SELECT line FROM text_form($$SELECT id FROM t WHERE g = 1 ORDER BY e <=> face(1) LIMIT 1$$) line WHERE line ~ 'Facematch';
+SELECT line ~ '^ +Facematch: lists=1 pages=N sketches=200 refined=N measured=N$' AS as_written
+FROM text_form($$SELECT id FROM t WHERE g = 1 ORDER BY e <=> face(1) LIMIT 1$$) line WHERE line ~ 'Facematch';
 \else
 SELECT 'not before 18' AS explain;
 \endif

@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use Checksums;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -65,7 +66,7 @@ $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
 # Checksums became the default in 18; pg_upgrade wants the old cluster's choice.
-$new->init(extra => [ '--encoding=UTF8', '--locale=C', ($new->pg_version >= 18 ? '--no-data-checksums' : ()) ]);
+$new->init(extra => [ '--encoding=UTF8', '--locale=C', @{ without_checksums($new) } ]);
 $new->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 chdir $PostgreSQL::Test::Utils::tmp_check;
 command_ok([ 'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir, '-b', "$old_home/bin", '-B', config_bindir(),

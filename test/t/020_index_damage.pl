@@ -2,6 +2,7 @@
 # never crashes.  One table has as many indexes as there are kinds of damage, so that few restarts are needed.
 use strict;
 use warnings;
+use Checksums;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,7 +18,7 @@ use constant {
 use constant { BITMAP => 40, REFINE_BLOCKS => 64, BLOCKS => 80, REFINE_ENTRY => 88 };
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(extra => without_checksums($node));
 $node->append_conf('postgresql.conf', "autovacuum = off\nrestart_after_crash = off");
 $node->start;
 $node->safe_psql('postgres', q{

@@ -9,6 +9,7 @@
 use strict;
 use warnings;
 
+use Checksums;
 use FaceIndex;
 use File::Copy;
 use PostgreSQL::Test::Cluster;
@@ -148,7 +149,7 @@ sub run
 	my %outcomes;
 	my @bad;
 
-	$node->init(extra => $checksums ? ['--data-checksums'] : []);
+	$node->init(extra => $checksums ? ['--data-checksums'] : without_checksums($node));
 	$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\nrestart_after_crash = off\nlog_statement = none\nlog_min_messages = panic\nstatement_timeout = 30s");
 	$node->start;
 	$node->safe_psql('postgres', $set_up);

@@ -3,13 +3,14 @@
 use strict;
 use warnings;
 
+use Checksums;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $page_size = 8192;
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(extra => without_checksums($node));
 $node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off");
 $node->start;
 $node->safe_psql('postgres', q{
