@@ -6,26 +6,28 @@
 CREATE FUNCTION facematch.expected_triggers() RETURNS TABLE (table_name regclass, trigger_name name)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT t.tgrelid::regclass, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-	WHERE c.relnamespace = 'facematch'::regnamespace AND NOT t.tgisinternal AND t.tgname !~ '_skipped$|_10_model$'
-	UNION
-	SELECT e.table_name, e.trigger_name FROM (VALUES
-		('facematch.gallery'::regclass, 'gallery_20_guard'::name), ('facematch.gallery', 'gallery_30_moved'),
-		('facematch.gallery', 'gallery_40_truncate'), ('facematch.reference', 'reference_20_guard'),
-		('facematch.reference', 'reference_40_truncate'), ('facematch.encounter', 'encounter_10_override'),
-		('facematch.encounter', 'encounter_20_guard'), ('facematch.encounter', 'encounter_40_truncate'),
-		('facematch.opt_out', 'opt_out_10_keep'), ('facematch.opt_out', 'opt_out_20_remove'), ('facematch.opt_out', 'opt_out_30_truncate'),
-		('facematch.hold', 'hold_10_keep'), ('facematch.hold', 'hold_30_truncate'),
-		('facematch.retention_rule', 'retention_rule_10_check'), ('facematch.retention_rule', 'retention_rule_20_changed'),
-		('facematch.retention_rule', 'retention_rule_30_truncate'), ('facematch.anchor_event', 'anchor_event_20_happened'),
-		('facematch.audit_event', 'audit_event_10_is_a_record'), ('facematch.audit_event', 'audit_event_20_is_a_record'),
-		('facematch.photograph', 'photograph_10_guard'), ('facematch.photograph', 'photograph_20_doom'), ('facematch.photograph', 'photograph_30_truncate'),
-		('facematch.encounter', 'encounter_70_photographs'), ('facematch.reference', 'reference_70_photographs'),
-		('facematch.purge_receipt', 'purge_receipt_30_log'), ('facematch.opt_out', 'opt_out_40_log'), ('facematch.hold', 'hold_40_log'),
-		('facematch.retention_rule', 'retention_rule_40_log'), ('facematch.retention_class', 'retention_class_20_log'),
-		('facematch.exemption', 'exemption_10_log'), ('facematch.exempt_subject', 'exempt_subject_10_log'), ('facematch.model', 'model_10_log'),
-		('facematch.retained', 'retained_10_log'), ('facematch.gallery', 'gallery_50_log'),
-		('facematch.encounter', 'encounter_50_log_override'), ('facematch.encounter', 'encounter_60_log_override')) e (table_name, trigger_name)
+	SELECT e.table_name, unnest(e.trigger_names) FROM (VALUES
+		('facematch.gallery'::regclass, '{gallery_20_guard,gallery_30_moved,gallery_40_truncate,gallery_50_log,gallery_60_target_logged}'::name[]),
+		('facematch.reference', '{reference_20_guard,reference_40_truncate,reference_70_photographs}'),
+		('facematch.encounter', '{encounter_10_override,encounter_20_guard,encounter_40_truncate,encounter_50_log_override,encounter_50_statistics,encounter_60_log_override,encounter_70_photographs}'),
+		('facematch.photograph', '{photograph_10_guard,photograph_20_doom,photograph_30_truncate}'),
+		('facematch.opt_out', '{opt_out_10_keep,opt_out_20_remove,opt_out_30_truncate,opt_out_40_log}'),
+		('facematch.hold', '{hold_10_keep,hold_20_place,hold_30_truncate,hold_40_log}'),
+		('facematch.exemption', '{exemption_10_log}'),
+		('facematch.exempt_subject', '{exempt_subject_10_log}'),
+		('facematch.retention_class', '{retention_class_10_in_use,retention_class_20_log}'),
+		('facematch.retention_rule', '{retention_rule_10_check,retention_rule_20_changed,retention_rule_30_truncate,retention_rule_40_log}'),
+		('facematch.anchor_event', '{anchor_event_10_is_a_record,anchor_event_20_happened}'),
+		('facematch.retained', '{retained_10_log}'),
+		('facematch.model', '{model_10_log}'),
+		('facematch.audit_event', '{audit_event_10_is_a_record,audit_event_20_is_a_record}'),
+		('facematch.purge_receipt', '{purge_receipt_10_is_a_record,purge_receipt_20_is_a_record,purge_receipt_30_log}'),
+		('facematch.erasure', '{erasure_10_is_a_record,erasure_20_is_a_record}'),
+		('facematch.erased_receipt', '{erased_receipt_10_is_a_record,erased_receipt_20_is_a_record}'),
+		('facematch.disclosure', '{disclosure_10_keep,disclosure_20_truncate}'),
+		('facematch.template_reading', '{template_reading_10_is_a_record,template_reading_20_is_a_record}'),
+		('facematch.access_grant', '{access_grant_10_recorded}'),
+		('facematch.shard', '{shard_10_check}')) e (table_name, trigger_names)
 	UNION
 	SELECT p.relid, e.trigger_name FROM facematch.attached a, pg_partition_tree(a.table_name) p, (VALUES ('facematch_20_guard'::name)) e (trigger_name)
 	UNION
@@ -51,11 +53,12 @@ BEGIN
 	WHERE g.oid IS NULL OR g.tgenabled = 'D' ORDER BY 2;
 
 	RETURN QUERY
-	SELECT 'warning', format('%s on %s', e.trigger_name, e.table_name),
+	SELECT CASE g.tgenabled WHEN 'R' THEN 'error' ELSE 'warning' END, format('%s on %s', e.trigger_name, e.table_name),
 		   CASE g.tgenabled WHEN 'R' THEN 'the trigger fires in replica sessions only' ELSE 'the trigger does not fire where session_replication_role is replica' END,
 		   format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.table_name, e.trigger_name)
 	FROM facematch.expected_triggers() e JOIN pg_trigger g ON g.tgrelid = e.table_name AND g.tgname = e.trigger_name
-	WHERE g.tgenabled IN ('R', 'O') AND g.tgname NOT LIKE '%\_20\_place' AND g.tgname !~ '_log(_override)?$' ORDER BY 2;
+	-- A replica is sent the rows that these write, or was asked before.
+	WHERE g.tgenabled = 'R' OR g.tgenabled = 'O' AND g.tgname NOT LIKE '%\_20\_place' AND g.tgname !~ '_log(_override)?$' ORDER BY 2;
 
 	-- The key of references is the guard's to check on their side, and PostgreSQL's on the galleries'.
 	RETURN QUERY

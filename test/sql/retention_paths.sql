@@ -32,6 +32,10 @@ ON CONFLICT (reference_id) DO UPDATE SET source = EXCLUDED.source RETURNING sour
 INSERT INTO facematch.reference (reference_id, gallery_id, subject_id, retention_class, embedding, source) OVERRIDING SYSTEM VALUE
 SELECT reference_id, :one, subject_id, 'us_citizen', '[1,0]', 'conflict' FROM facematch.reference WHERE subject_id = subject(2)
 ON CONFLICT (reference_id) DO UPDATE SET purge_after = EXCLUDED.purge_after;
+-- a replica takes the update and not the deadline
+SET session_replication_role = replica;
+UPDATE facematch.reference SET purge_after = 'infinity', source = 'publisher' WHERE subject_id = subject(2) RETURNING source, hours_left(purge_after);
+RESET session_replication_role;
 -- a class with a longer clock gives no more time, one with a shorter clock less
 UPDATE facematch.reference SET retention_class = 'noncitizen' WHERE subject_id = subject(1) RETURNING hours_left(purge_after);
 UPDATE facematch.reference SET retention_class = 'us_citizen' WHERE subject_id = subject(5) RETURNING hours_left(purge_after);
@@ -79,6 +83,18 @@ INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('watch
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT gallery_id, subject(15), 'watchlist', '[1,0]', 'bulletin' FROM facematch.gallery WHERE name = 'watchlist';
 SELECT outcome, hours_left(purge_after) FROM facematch.record_encounter('watchlist', '[1,0]', port => 'JFK');
+
+-- an encounter that says it is verified next week is verified now
+INSERT INTO facematch.encounter (gallery_id, gallery, port, outcome, subject_id, threshold, model, retention_class, verified_at, override_reason)
+SELECT gallery_id, name, 'JFK', 'match', subject(15), 0.5, 'two', 'us_citizen', now() + interval '7 days', 'passport seen' FROM facematch.gallery WHERE name = 'one'
+RETURNING hours_left(purge_after);
+-- a hold keeps what is there of who has declined, and lets nothing more in
+INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(14), 'inquiry', 'court');
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(14));
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (:one, subject(14), 'us_citizen', '[1,0]', 'insert');
+-- from a dump, what it keeps is due for ever
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after) VALUES (:one, subject(14), 'us_citizen', '[1,0]', 'dump', now() - interval '1 hour')
+RETURNING hours_left(purge_after);
 
 -- a rule that lengthens takes along what stood at the rules' own deadline, not what had come nearer before
 INSERT INTO facematch.retention_class (name, description) VALUES ('guest', 'guests of the airline');

@@ -6,7 +6,8 @@ INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('list', 'watchlist', 'two', 0.5);
 INSERT INTO facematch.retention_class (name, description) VALUES ('guest', 'x'), ('member', 'x');
 
--- Four rows of a class, recorded yesterday: at its rule's deadline, ten days; brought nearer by hand, to six; due; and held.
+-- Five rows of a class.  Recorded yesterday: at its rule's deadline, ten days; brought nearer by hand, to six; due by hand; and
+-- held.  And one that its rule made due.
 CREATE FUNCTION fresh(class text) RETURNS void LANGUAGE sql AS $$
 	ALTER TABLE facematch.retention_rule DISABLE TRIGGER retention_rule_10_check;
 	DELETE FROM facematch.retention_rule WHERE NOT shipped;
@@ -16,8 +17,8 @@ CREATE FUNCTION fresh(class text) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
 	SELECT 'first/' || c, c, 'reference', '{recorded}', '{10 days}', 'c', now() - interval '1 year' FROM unnest(ARRAY['guest', 'member']) c;
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at, purge_after)
-	SELECT gallery_id, gen_random_uuid(), class, '[1,0]', source, now() - interval '1 day', now() - interval '1 day' + days * interval '1 day'
-	FROM facematch.gallery, (VALUES ('plain', NULL), ('nearer', 6), ('due', 0.5), ('held', NULL)) v (source, days);
+	SELECT gallery_id, gen_random_uuid(), class, '[1,0]', source, now() - age * interval '1 day', now() + (days - age) * interval '1 day'
+	FROM facematch.gallery, (VALUES ('plain', 1, NULL), ('nearer', 1, 6), ('due', 1, 0.5), ('held', 1, NULL), ('over', 11, NULL)) v (source, age, days);
 	INSERT INTO facematch.hold (table_name, row_id, reason, authority)
 	SELECT 'facematch.reference', reference_id, 'x', 'x' FROM facematch.reference WHERE source = 'held' $$;
 CREATE FUNCTION rule(name text, days numeric, lengthens boolean, ahead interval DEFAULT '0', class text DEFAULT 'guest') RETURNS void LANGUAGE sql AS $$
@@ -33,114 +34,120 @@ SELECT fresh('guest');
 SELECT logged() AS before \gset
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, lengthens, citation, valid_from) VALUES
 	('a', 'guest', 'reference', '{recorded}', '{20 days}', true, 'c', now()), ('b', 'guest', 'reference', '{recorded}', '{30 days}', true, 'c', now());
-SELECT days(), 'plain 30.0, nearer 6.0, due 0.5, held 30.0' AS expected, logged() - :before AS logged;
+SELECT days(), 'plain 30.0, nearer 6.0, due 0.5, held 30.0, over 10.0' AS expected, logged() - :before AS logged;
 -- The other way round the last one is the shorter one.
 SELECT fresh('guest');
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, lengthens, citation, valid_from) VALUES
 	('a', 'guest', 'reference', '{recorded}', '{30 days}', true, 'c', now()), ('b', 'guest', 'reference', '{recorded}', '{20 days}', true, 'c', now());
-SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0' AS expected;
+SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0, over 10.0' AS expected;
 -- One that lengthens and one that does not, in one statement: only what the first allows.
 SELECT fresh('guest');
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, lengthens, citation, valid_from) VALUES
 	('a', 'guest', 'reference', '{recorded}', '{20 days}', true, 'c', now()), ('b', 'guest', 'reference', '{recorded}', '{30 days}', false, 'c', now());
-SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0' AS expected;
+SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0, over 10.0' AS expected;
 -- Longer now, shorter from the day after tomorrow, in one statement: the later rule decides, from its date at the earliest.
 SELECT fresh('guest');
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, lengthens, citation, valid_from) VALUES
 	('a', 'guest', 'reference', '{recorded}', '{20 days}', true, 'c', now()),
 	('b', 'guest', 'reference', '{recorded}', '{1 day}', false, 'c', now() + interval '2 days');
-SELECT days(), 'plain 3.0, nearer 3.0, due 0.5, held 3.0' AS expected;
+SELECT days(), 'plain 3.0, nearer 3.0, due 0.5, held 3.0, over 10.0' AS expected;
 -- Of two classes in one statement each gets its own.
 SELECT fresh('guest');
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
 SELECT gallery_id, gen_random_uuid(), 'member', '[1,0]', 'member', now() - interval '1 day' FROM facematch.gallery;
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, lengthens, citation, valid_from) VALUES
 	('a', 'guest', 'reference', '{recorded}', '{20 days}', true, 'c', now()), ('b', 'member', 'reference', '{recorded}', '{30 days}', true, 'c', now());
-SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0, member 30.0' AS expected;
+SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0, over 10.0, member 30.0' AS expected;
 
 -- Statements of one transaction, each over what the one before it left.
 SELECT fresh('guest');
 SELECT logged() AS before \gset
 BEGIN;
 SELECT rule('a', 20, true);
-SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0' AS expected;
+SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0, over 10.0' AS expected;
 SELECT rule('b', 30, true);
-SELECT days(), 'plain 30.0, nearer 6.0, due 0.5, held 30.0' AS expected;
+SELECT days(), 'plain 30.0, nearer 6.0, due 0.5, held 30.0, over 10.0' AS expected;
 SELECT rule('c', 8, false);
-SELECT days(), 'plain 8.0, nearer 6.0, due 0.5, held 8.0' AS expected;
+SELECT days(), 'plain 8.0, nearer 6.0, due 0.5, held 8.0, over 10.0' AS expected;
 -- What the rules themselves brought nearer, a rule may take along again; what was brought nearer by hand, never.
 SELECT rule('d', 12, true);
-SELECT days(), 'plain 12.0, nearer 6.0, due 0.5, held 12.0' AS expected;
+SELECT days(), 'plain 12.0, nearer 6.0, due 0.5, held 12.0, over 10.0' AS expected;
 SELECT rule('e', 5, false);
-SELECT days(), 'plain 5.0, nearer 5.0, due 0.5, held 5.0' AS expected;
+SELECT days(), 'plain 5.0, nearer 5.0, due 0.5, held 5.0, over 10.0' AS expected;
 SELECT rule('f', 40, false);
-SELECT days(), 'plain 5.0, nearer 5.0, due 0.5, held 5.0' AS expected;
+SELECT days(), 'plain 5.0, nearer 5.0, due 0.5, held 5.0, over 10.0' AS expected;
 COMMIT;
 SELECT days(), logged() - :before AS logged;
+-- Ending one that lengthened lets nothing go farther that had been brought nearer meanwhile.
+SELECT fresh('guest');
+SELECT rule('a', 20, true);
+UPDATE facematch.reference SET purge_after = enrolled_at + interval '15 days' WHERE source = 'plain';
+UPDATE facematch.retention_rule SET valid_to = now() + interval '1 hour' WHERE name = 'a';
+SELECT days(), 'plain 15.0, nearer 6.0, due 0.5, held 20.0, over 10.0' AS expected;
 -- A savepoint takes back what its rules did, and the rules that this session remembers.
 SELECT fresh('guest');
 BEGIN;
 SELECT rule('a', 20, true);
 SAVEPOINT s;
 SELECT rule('b', 4, false);
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0' AS expected;
 ROLLBACK TO s;
-SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0' AS expected;
+SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0, over 10.0' AS expected;
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT gallery_id, gen_random_uuid(), 'guest', '[1,0]', 'new' FROM facematch.gallery;
 COMMIT;
-SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0, new 20.0' AS expected;
+SELECT days(), 'plain 20.0, nearer 6.0, due 0.5, held 20.0, over 10.0, new 20.0' AS expected;
 
 -- Before its date: a rule that shortens counts already, and what it brought nearer stays when it is withdrawn.
 SELECT fresh('guest');
 SELECT rule('ahead', 3, false, '1 day');
-SELECT days(), 'plain 3.0, nearer 3.0, due 0.5, held 3.0' AS expected;
+SELECT days(), 'plain 3.0, nearer 3.0, due 0.5, held 3.0, over 10.0' AS expected;
 DELETE FROM facematch.retention_rule WHERE name = 'ahead';
-SELECT days(), 'plain 3.0, nearer 3.0, due 0.5, held 3.0' AS expected;
+SELECT days(), 'plain 3.0, nearer 3.0, due 0.5, held 3.0, over 10.0' AS expected;
 -- One recorded since then knows nothing of it.
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
 SELECT gallery_id, gen_random_uuid(), 'guest', '[1,0]', 'new', now() - interval '1 day' FROM facematch.gallery;
-SELECT days(), 'plain 3.0, nearer 3.0, due 0.5, held 3.0, new 10.0' AS expected;
+SELECT days(), 'plain 3.0, nearer 3.0, due 0.5, held 3.0, over 10.0, new 10.0' AS expected;
 -- A rule that lengthens before its date is logged; withdrawn, its deadlines come nearer again, each to what is right without it.
 SELECT fresh('guest');
 SELECT logged() AS before \gset
 SELECT rule('ahead', 30, true, '1 day');
-SELECT days(), 'plain 30.0, nearer 6.0, due 0.5, held 30.0' AS expected, logged() - :before AS logged;
+SELECT days(), 'plain 30.0, nearer 6.0, due 0.5, held 30.0, over 10.0' AS expected, logged() - :before AS logged;
 DELETE FROM facematch.retention_rule WHERE name = 'ahead';
-SELECT days(), 'plain 10.0, nearer 6.0, due 0.5, held 10.0' AS expected;
+SELECT days(), 'plain 10.0, nearer 6.0, due 0.5, held 10.0, over 10.0' AS expected;
 -- Two that shorten, withdrawn one after the other and together; the one that is left counts.
 SELECT fresh('guest');
 SELECT rule('ahead/1', 7, false, '1 day'), rule('ahead/2', 4, false, '1 day');
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0' AS expected;
 DELETE FROM facematch.retention_rule WHERE name = 'ahead/2';
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
 SELECT gallery_id, gen_random_uuid(), 'guest', '[1,0]', 'new', now() - interval '1 day' FROM facematch.gallery;
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, new 7.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0, new 7.0' AS expected;
 SELECT rule('ahead/2', 5, false, '1 day');
 DELETE FROM facematch.retention_rule WHERE name LIKE 'ahead/%';
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, new 5.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0, new 5.0' AS expected;
 -- Withdrawing one that shortened does not let one that lengthens take along what it had brought nearer.
 SELECT rule('later', 30, true);
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, new 5.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0, new 5.0' AS expected;
 
 -- Changed before its date: shorter at once; longer changes nothing that exists, unless it says so.
 SELECT fresh('guest');
 SELECT rule('ahead', 5, false, '1 day');
 UPDATE facematch.retention_rule SET keep = '{4 days}' WHERE name = 'ahead';
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0' AS expected;
 UPDATE facematch.retention_rule SET keep = '{8 days}' WHERE name = 'ahead';
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0' AS expected;
 -- To another class: that one's rows come nearer, the first one's stay.
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
 SELECT gallery_id, gen_random_uuid(), 'member', '[1,0]', 'member', now() - interval '1 day' FROM facematch.gallery;
 UPDATE facematch.retention_rule SET retention_class = 'member' WHERE name = 'ahead';
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, member 8.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0, member 8.0' AS expected;
 -- It may be put off, or put into the past: then it has taken force, and stands.
 UPDATE facematch.retention_rule SET valid_from = now() + interval '3 days' WHERE name = 'ahead';
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, member 8.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0, member 8.0' AS expected;
 UPDATE facematch.retention_rule SET valid_from = now() - interval '1 day' WHERE name = 'ahead';
 UPDATE facematch.retention_rule SET keep = '{1 day}' WHERE name = 'ahead';
-SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, member 8.0' AS expected;
+SELECT days(), 'plain 4.0, nearer 4.0, due 0.5, held 4.0, over 10.0, member 8.0' AS expected;
 
 -- A rule is in force from its date on and until its end, to the microsecond: a row recorded at that moment falls under the new one.
 SELECT fresh('guest');
@@ -150,3 +157,8 @@ INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep
 SELECT at, expected, (facematch.retention_due('reference', 'guest', at, NULL, NULL, NULL, NULL)).rule FROM (VALUES
 	(timestamptz '2025-12-31 23:59:59.999999+00', 'first/guest'), ('2026-01-01 00:00+00', 'past'), ('2026-01-31 23:59:59.999999+00', 'past'),
 	('2026-02-01 00:00+00', 'past/2'), ('2026-02-28 23:59:59.999999+00', 'past/2'), ('2026-03-01 00:00+00', 'first/guest')) v (at, expected);
+-- One that has ended does not reach who was recorded after its end, short as it was.
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from, valid_to) VALUES
+	('brief', 'member', 'reference', '{recorded}', '{1 hour}', 'c', '2026-01-01 00:00+00', '2026-02-01 00:00+00');
+SELECT at, expected, (facematch.retention_due('reference', 'member', at, NULL, NULL, NULL, NULL)).rule FROM (VALUES
+	(timestamptz '2026-01-31 23:59:59.999999+00', 'brief'), ('2026-02-01 00:00+00', 'first/member'), ('2026-03-01 00:00+00', 'first/member')) v (at, expected);
