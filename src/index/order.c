@@ -8,7 +8,9 @@
  * slot, from the pass), the refinement code (heap `refined`, by lower bound),
  * the row itself (heap `measured`, by distance).  The frontier is a distance
  * up to which every sketch bound has been refined.  A measured row is the next
- * one when neither the frontier nor any refined bound is nearer.
+ * one when neither the frontier nor any refined bound is nearer.  What a
+ * refinement shows to be beyond the frontier only has its bound replaced by the
+ * better one: most templates come no farther, and few are ever looked at again.
  *
  * The consumer does not say how many rows it wants.  The frontier advances to
  * the goal-th smallest distance known, and the goal grows with the rows
@@ -148,70 +150,38 @@ measure_best(FaceScan *scan)
  * From sketch to refined
  * ------------------------------------------------------------------------- */
 
-/* Keep a refined template: as a candidate, or aside if its bound is beyond the limit. */
+/* Keep a refined template: as a candidate, or by its better bound if that is beyond the limit. */
 static void
-add_refined(FaceScan *scan, double bound, double estimate, const ItemPointerData *tid)
+add_refined(FaceScan *scan, const FaceRefined *refined, double bound, double estimate)
 {
+	FaceCandidate *candidate;
+
 	if (bound > scan->limit)
 	{
-		FaceWaiting *waiting;
-
-		scan->waiting = face_grow(scan->waiting, scan->nwaiting, 1, &scan->max_waiting, sizeof(FaceWaiting));
-		waiting = &scan->waiting[scan->nwaiting++];
-		waiting->bound = face_round_down(bound);
-		waiting->estimate = (float) estimate;
-		waiting->tid = *tid;
+		face_return_slot(scan, refined, bound);
+		return;
 	}
-	else
-	{
-		FaceCandidate *candidate = palloc(sizeof(FaceCandidate));
-
-		candidate->bound = bound;
-		candidate->estimate = estimate;
-		candidate->tid = *tid;
-		pairingheap_add(scan->refined, &candidate->node);
-	}
+	candidate = palloc(sizeof(FaceCandidate));
+	candidate->bound = bound;
+	candidate->estimate = estimate;
+	candidate->tid = refined->tid;
+	pairingheap_add(scan->refined, &candidate->node);
 }
 
-/* Set the limit; what waited within it becomes a candidate. */
-static void
-set_limit(FaceScan *scan, double limit)
-{
-	Size		kept = 0;
-
-	scan->limit = limit;
-	for (Size i = 0; i < scan->nwaiting; i++)
-	{
-		FaceWaiting waiting = scan->waiting[i];
-
-		if (waiting.bound <= limit)
-			add_refined(scan, waiting.bound, waiting.estimate, &waiting.tid);
-		else
-			scan->waiting[kept++] = waiting;
-	}
-	scan->nwaiting = kept;
-}
-
-/*
- * A number that about `rank` of n bounds, `stride` bytes apart, are or are
- * below, and not fewer; infinite bounds do not count.
- */
+/* A number that about `rank` of n bounds are or are below, and not fewer; infinite bounds do not count. */
 static float
-bound_of_rank(const void *bounds, Size stride, Size n, Size rank)
+bound_of_rank(const float *bounds, Size n, Size rank)
 {
-	const char *const end = (const char *) bounds + n * stride;
 	float		low = get_float4_infinity();
 	float		high = -get_float4_infinity();
 	Size		finite = 0;
 
-	for (const char *at = bounds; at < end; at += stride)
+	for (Size i = 0; i < n; i++)
 	{
-		float		bound = *(const float *) at;
-
-		if (isinf(bound))
+		if (isinf(bounds[i]))
 			continue;
-		low = Min(low, bound);
-		high = Max(high, bound);
+		low = Min(low, bounds[i]);
+		high = Max(high, bounds[i]);
 		finite++;
 	}
 	if (finite <= rank)
@@ -221,23 +191,14 @@ bound_of_rank(const void *bounds, Size stride, Size n, Size rank)
 		float		middle = low + (high - low) / 2;
 		Size		count = 0;
 
-		for (const char *at = bounds; at < end; at += stride)
-			count += *(const float *) at <= middle;
+		for (Size i = 0; i < n; i++)
+			count += bounds[i] <= middle;
 		if (count < rank)
 			low = middle;
 		else
 			high = middle;
 	}
 	return high;
-}
-
-/* A bound that about `rank` of the waiting templates have or are below. */
-static float
-waiting_bound(const FaceScan *scan, Size rank)
-{
-	if (scan->nwaiting == 0)
-		return get_float4_infinity();
-	return bound_of_rank(&scan->waiting[0].bound, sizeof(FaceWaiting), scan->nwaiting, rank);
 }
 
 /* FaceRefineCallback: a candidate, unless a condition rules it out. */
@@ -247,7 +208,7 @@ add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refin
 	const FaceEpochPlan *plan = scan->plans[page->epoch];
 	FaceBounds	bounds;
 
-	/* Without conditions, what is beyond the limit only has to wait. */
+	/* Without conditions, what is beyond the limit is not of interest yet. */
 	face_query_refine_within(plan->order, refined->dot, &refined->scalars,
 							 scan->nconditions == 0 ? scan->limit : get_float8_infinity(), &bounds);
 	if (isnan(bounds.safe_lower))
@@ -259,7 +220,7 @@ add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refin
 	for (int i = 0; i < scan->nconditions; i++)
 		if (plan->conditions[i] == plan->order && bounds.lower > scan->conditions[i].max_distance)
 			return;
-	add_refined(scan, bounds.safe_lower, bounds.estimate, &refined->tid);
+	add_refined(scan, refined, bounds.safe_lower, bounds.estimate);
 }
 
 /* Measure the rows that are probably nearer than the goal: they move it. */
@@ -301,7 +262,7 @@ sweep(FaceScan *scan)
 	FaceRefineJob jobs[FACE_MAX_JOBS];
 	int			njobs = 0;
 
-	set_limit(scan, goal_distance(scan));
+	scan->limit = goal_distance(scan);
 	for (int which = 0; which < scan->npages; which++)
 	{
 		njobs += face_take_jobs(scan, which, face_round_up(scan->limit), jobs + njobs);
@@ -319,7 +280,7 @@ sweep(FaceScan *scan)
 static void
 refine_most_promising(FaceScan *scan, uint64 pages)
 {
-	refine_seeds(scan, bound_of_rank(scan->page_lower, sizeof(float), scan->npages, pages));
+	refine_seeds(scan, bound_of_rank(scan->page_lower, scan->npages, pages));
 }
 
 /* Is there a slot that was not refined? */
@@ -344,7 +305,7 @@ advance_frontier(FaceScan *scan)
 	scan->nearest = binaryheap_allocate((int) Min(scan->goal, INT_MAX), compare_distances, NULL);
 	for (Size i = 0; i < scan->ndistances; i++)
 		note_nearest(scan, scan->distances[i]);
-	set_limit(scan, waiting_bound(scan, scan->goal * 2));
+	scan->limit = get_float8_infinity();
 	seeds = Min(scan->goal * SEEDS_PER_ROW, (uint64) (scan->counters.sketches * SEED_SHARE) + 1);
 	while (scan->counters.refined < seeds && anything_left(scan))
 		refine_most_promising(scan, seeds - scan->counters.refined);
@@ -352,21 +313,16 @@ advance_frontier(FaceScan *scan)
 		   (!pairingheap_is_empty(scan->refined) && heap_top(scan->refined)->estimate < goal_distance(scan)))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (pairingheap_is_empty(scan->refined))
+		if (!pairingheap_is_empty(scan->refined))
+			measure_best(scan);
+		else if (anything_left(scan))
 		{
-			if (scan->nwaiting > 0)
-				set_limit(scan, waiting_bound(scan, scan->goal * 2));
-			else if (anything_left(scan))
-			{
-				/* Conditions may rule out whatever is refined: finding the next costs a look at all pages. */
-				seeds *= 2;
-				refine_most_promising(scan, seeds);
-			}
-			else
-				break;
+			/* Conditions may rule out whatever is refined: finding the next costs a look at all pages. */
+			seeds *= 2;
+			refine_most_promising(scan, seeds);
 		}
 		else
-			measure_best(scan);
+			break;
 	}
 	sweep(scan);
 	binaryheap_free(scan->nearest);
@@ -397,10 +353,7 @@ face_order_next(FaceScan *scan, ItemPointer tid, double *distance)
 		else if (anything_left(scan))
 			advance_frontier(scan);
 		else if (!isinf(scan->frontier) || scan->frontier < 0)
-		{
-			set_limit(scan, get_float8_infinity());
 			scan->frontier = get_float8_infinity();
-		}
 		else
 			return false;
 	}

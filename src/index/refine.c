@@ -78,6 +78,18 @@ face_take_jobs(FaceScan *scan, int which, float limit, FaceRefineJob *jobs)
 	return njobs;
 }
 
+/* Put a slot back among the bounds, with the better one that its refinement code gave. */
+void
+face_return_slot(FaceScan *scan, const FaceRefined *refined, double bound)
+{
+	const FaceScanPage *page = &scan->pages[refined->job.page];
+	const int	refine_slots = scan->plans[page->epoch]->state->layout.refine_slots;
+	const float lower = Min(face_round_down(bound), FLT_MAX);
+
+	scan->lower[page->base + refined->job.which * refine_slots + refined->job.entry] = lower;
+	scan->page_lower[refined->job.page] = Min(scan->page_lower[refined->job.page], lower);
+}
+
 static BlockNumber
 refine_block(const FaceScan *scan, const FaceRefineJob *job)
 {
@@ -103,6 +115,7 @@ prefetch_job(FaceScan *scan, const FaceRefineJob *job, BlockNumber *previous)
 	entry = (const char *) FaceRefineEntryOf(refine, layout, job->entry);
 	for (Size offset = 0; offset < layout->refine_entry_size; offset += CPU_CACHE_LINE)
 		__builtin_prefetch(entry + offset);
+	__builtin_prefetch(entry + layout->refine_entry_size - 1);
 }
 
 /*
@@ -181,7 +194,7 @@ read_entries(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefined *
 			continue;
 		refined[nrefined].scalars = entry->scalars;
 		refined[nrefined].dot = face_query_refine_dot(plan->query, entry->code);
-		refined[nrefined].page = jobs[i].page;
+		refined[nrefined].job = jobs[i];
 		refined[nrefined++].tid = entry->tid;
 	}
 	if (BufferIsValid(buffer))
@@ -204,6 +217,6 @@ face_refine(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefineCall
 		int			nrefined = read_entries(scan, jobs + i, Min(njobs - i, FACE_REFINE_BATCH), refined);
 
 		for (int j = 0; j < nrefined; j++)
-			callback(scan, &scan->pages[refined[j].page], &refined[j]);
+			callback(scan, &scan->pages[refined[j].job.page], &refined[j]);
 	}
 }

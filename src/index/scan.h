@@ -76,14 +76,6 @@ typedef struct FaceCandidate
 	ItemPointerData tid;
 } FaceCandidate;
 
-/* A refined template beyond the frontier; few of these ever become candidates. */
-typedef struct FaceWaiting
-{
-	float		bound;			/* at most the safe lower bound */
-	float		estimate;
-	ItemPointerData tid;
-} FaceWaiting;
-
 /* A refinement code to look at. */
 typedef struct FaceRefineJob
 {
@@ -97,7 +89,7 @@ typedef struct FaceRefined
 {
 	FaceRefineScalars scalars;
 	int32		dot;			/* with the scan's query: the ordering's, or the first condition's */
-	int			page;			/* in FaceScan.pages */
+	FaceRefineJob job;
 	ItemPointerData tid;
 } FaceRefined;
 
@@ -149,9 +141,6 @@ typedef struct FaceScan
 	uint64		emitted;
 	uint64		goal;			/* rows the consumer is expected to want */
 	double		limit;			/* where the frontier is heading */
-	FaceWaiting *waiting;		/* refined, with bounds beyond the limit of their time */
-	Size		nwaiting;
-	Size		max_waiting;
 	pairingheap *refined;		/* candidates by lower bound */
 	pairingheap *measured;		/* candidates by distance */
 	double	   *distances;		/* every distance measured, returned or not */
@@ -183,6 +172,7 @@ face_round_up(double x)
 
 /* refine.c */
 extern int	face_take_jobs(FaceScan *scan, int which, float limit, FaceRefineJob *jobs);
+extern void face_return_slot(FaceScan *scan, const FaceRefined *refined, double bound);
 typedef void (*FaceRefineCallback) (FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined);
 extern void face_refine(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefineCallback callback);
 
