@@ -36,6 +36,9 @@ include $(PGXS)
 # PGXS does not track headers: rebuild on any change of one.
 $(OBJS) $(OBJS:.o=.bc) $(BATCH_OBJS): $(ALL_HEADERS)
 
+# Loops over tiles of scores, and over labels.
+$(BATCH_OBJS): CFLAGS += $(CFLAGS_VECTORIZE)
+
 # PGXS builds one module of many files; this is the second, without bitcode: there is nothing in it to inline.
 all: facematch_batch.so
 

@@ -12,7 +12,7 @@ REPORTS = ('report_daily', 'report_latency', 'report_scores', 'report_notice', '
 
 
 def load(conn, args):
-    """Encounters of the last two weeks at sixty ports, all of them in groups, with their candidates; past the triggers, to be quick."""
+    """Encounters of the last four weeks at sixty ports, all of them in groups, with their candidates; past the triggers, to be quick."""
     conn.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, %s)", [DIMS])
     conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) "
                  "SELECT 'g' || n, (ARRAY['flight', 'cruise', 'crossing'])[1 + n % 3], 'm', 0.45, now() + interval '2 hours' FROM generate_series(1, 3000) n")
@@ -29,8 +29,8 @@ def load(conn, args):
         "'noncitizen', e.at, g.kind, CASE WHEN r < 0.02 THEN 0.46 END, exp(random() * 3), "
         "jsonb_build_object('age', (ARRAY['under 30', '30 to 59', '60 and over'])[1 + (random() * 2.99)::int %% 3], 'sex', (ARRAY['F', 'M'])[1 + e.n %% 2]), "
         "CASE WHEN r > 0.95 AND r < 0.97 THEN 'document' END, CASE WHEN r > 0.95 AND r < 0.97 THEN 'officer' END, CASE WHEN r > 0.95 AND r < 0.97 THEN e.at END, "
-        "e.at + interval '20 days' "
-        "FROM (SELECT n, now() - random() * interval '14 days' AS at, random() AS r FROM generate_series(1, %s) n) e "
+        "e.at + interval '40 days' "
+        "FROM (SELECT n, now() - random() * interval '28 days' AS at, random() AS r FROM generate_series(1, %s) n) e "
         "JOIN facematch.gallery g ON g.gallery_id = 1 + e.n %% 3000 JOIN pool p ON p.n = e.n %% 1000", [args.encounters])
     conn.execute("INSERT INTO facematch.candidate (encounter_id, rank, reference_id, subject_id, similarity) "
                  "SELECT e, k, e * 7 + k, gen_random_uuid(), 0.9 - k / 10.0 FROM generate_series(1, %s) e, generate_series(1, %s) k",

@@ -48,31 +48,6 @@ COMMENT ON COLUMN facematch.report_retention.rows_purged IS 'rows purged because
 COMMENT ON COLUMN facematch.report_retention.last_purge IS 'when the last of them were';
 COMMENT ON COLUMN facematch.report_retention.worst_lateness IS 'the longest that one was due before it was purged';
 
-CREATE VIEW facematch.report_matching AS
-	SELECT (e.occurred_at AT TIME ZONE 'UTC')::date AS day_utc, e.port, e.gallery, e.model, e.threshold, count(*) AS encounters,
-		   count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL) AS matches,
-		   count(*) FILTER (WHERE e.outcome = 'no_match') AS no_matches,
-		   count(*) FILTER (WHERE e.outcome = 'manual_inspection') AS manual_inspections,
-		   count(*) FILTER (WHERE e.override_reason IS NOT NULL) AS overrides,
-		   count(*) FILTER (WHERE e.posting_id IS NULL) AS without_notice,
-		   min(e.similarity) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL) AS least_similarity
-	FROM facematch.encounter e
-	WHERE e.purge_after > clock_timestamp()
-	GROUP BY 1, 2, 3, 4, 5;
-COMMENT ON VIEW facematch.report_matching IS 'outcomes at the gates, over the encounters that are not due';
-COMMENT ON COLUMN facematch.report_matching.day_utc IS 'day, in UTC';
-COMMENT ON COLUMN facematch.report_matching.port IS 'port';
-COMMENT ON COLUMN facematch.report_matching.gallery IS 'name of the gallery';
-COMMENT ON COLUMN facematch.report_matching.model IS 'model in use';
-COMMENT ON COLUMN facematch.report_matching.threshold IS 'threshold in use';
-COMMENT ON COLUMN facematch.report_matching.encounters IS 'how many encounters';
-COMMENT ON COLUMN facematch.report_matching.matches IS 'of them, matches by comparison';
-COMMENT ON COLUMN facematch.report_matching.no_matches IS 'of them, travelers referred because nothing matched';
-COMMENT ON COLUMN facematch.report_matching.manual_inspections IS 'of them, travelers whose document was looked at instead';
-COMMENT ON COLUMN facematch.report_matching.overrides IS 'of them, matches that an officer decided';
-COMMENT ON COLUMN facematch.report_matching.without_notice IS 'of them, at places where no posted notice was on record';
-COMMENT ON COLUMN facematch.report_matching.least_similarity IS 'the lowest similarity of a match';
-
 CREATE VIEW facematch.report_opt_out AS
 	SELECT o.scope, o.alternative, count(*) AS opt_outs,
 		   count(*) FILTER (WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())) AS standing,

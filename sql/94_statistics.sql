@@ -8,8 +8,9 @@
  * moment, and gates never wait for a counter: only deletions write here.
  *
  * A statistic is always the rows that are there plus these tables.  Both come
- * from one query (statistics_query), over the table in one case and over the
- * deleted rows in the other, so a total does not change when a purge runs.
+ * from one query (tally_query), over the table in one case and over the deleted
+ * rows in the other, so a total does not change when a purge runs.  It reads
+ * the rows once, whatever is asked of them: histograms are aggregates.
  */
 
 ---------------------------------------------------------------- what an encounter is counted by
@@ -151,7 +152,27 @@ COMMENT ON COLUMN facematch.encounter_group.searches IS 'encounters where a phot
 COMMENT ON COLUMN facematch.encounter_group.matches IS 'of them, matches by comparison';
 COMMENT ON COLUMN facematch.encounter_group.missed IS 'of them, those that did not match and where an officer then found the traveler to be who the document says';
 
----------------------------------------------------------------- the queries
+---------------------------------------------------------------- in one pass
+
+CREATE FUNCTION facematch.utc_day(moment timestamptz) RETURNS date
+	AS 'MODULE_PATHNAME', 'facematch_utc_day' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION facematch.utc_day(timestamptz) IS 'the day of a moment in UTC';
+
+CREATE FUNCTION facematch.bin_counts_add(counts bigint[], bin smallint) RETURNS bigint[]
+	AS 'MODULE_PATHNAME', 'facematch_bin_counts_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION facematch.bin_counts_add(bigint[], smallint) IS 'a histogram with one more in a bin; NULL counts are none, a NULL bin adds nothing. What is no histogram: 22023';
+
+CREATE FUNCTION facematch.bin_counts_merge(counts bigint[], others bigint[]) RETURNS bigint[]
+	AS 'MODULE_PATHNAME', 'facematch_bin_counts_merge' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION facematch.bin_counts_merge(bigint[], bigint[]) IS 'the sum of two histograms. What is no histogram: 22023';
+
+CREATE AGGREGATE facematch.bin_counts(bin smallint) (
+	SFUNC = facematch.bin_counts_add,
+	STYPE = bigint[],
+	COMBINEFUNC = facematch.bin_counts_merge,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE facematch.bin_counts(smallint) IS 'a histogram: how often each bin comes, in an array whose subscripts are the bins, from the least to the greatest. NULLs do not count; of nothing: NULL';
 
 CREATE FUNCTION facematch.score_bin(similarity double precision) RETURNS smallint
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -165,21 +186,30 @@ COMMENT ON FUNCTION facematch.whole_hundredth(double precision) IS 'a threshold 
 
 CREATE FUNCTION facematch.latency_bin(latency_ms double precision) RETURNS smallint
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN ceil(4 * ln(greatest(latency_ms, 0.001)) / ln(2::double precision))::smallint;
-COMMENT ON FUNCTION facematch.latency_bin(double precision) IS 'the histogram bin of a time in milliseconds, four for each doubling, from a microsecond on';
+	RETURN CASE WHEN latency_ms IS NOT NULL THEN ceil(4 * ln(greatest(latency_ms, 0.001)) / ln(2::double precision))::smallint END;
+COMMENT ON FUNCTION facematch.latency_bin(double precision) IS 'the histogram bin of a time in milliseconds, four for each doubling, from a microsecond on; NULL for NULL';
 
 CREATE FUNCTION facematch.latency_of_bin(bin double precision) RETURNS double precision
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN 2 ^ (bin / 4);
 COMMENT ON FUNCTION facematch.latency_of_bin(double precision) IS 'the longest time of a histogram bin, in milliseconds';
 
--- Before the first ANALYZE the planner would sort all rows.  So whoever runs these queries turns sorting off, which leaves
--- hash tables, and allows 64 MB for those that the planner imagines.
-CREATE FUNCTION facematch.statistics_query(statistic text, source text) RETURNS text
+CREATE TYPE facematch.encounter_tally AS (
+	cell		facematch.encounter_count,
+	matches		bigint[],
+	runners_up	bigint[],
+	latencies	bigint[]
+);
+COMMENT ON TYPE facematch.encounter_tally IS 'encounters of one day, place, model and threshold, counted';
+COMMENT ON COLUMN facematch.encounter_tally.cell IS 'the counts';
+COMMENT ON COLUMN facematch.encounter_tally.matches IS 'histogram of the matches'' similarities, by facematch.score_bin(); NULL: no match had one';
+COMMENT ON COLUMN facematch.encounter_tally.runners_up IS 'histogram of the best other persons'' similarities, likewise';
+COMMENT ON COLUMN facematch.encounter_tally.latencies IS 'histogram of response times, by facematch.latency_bin(); NULL: none was measured';
+
+CREATE FUNCTION facematch.tally_query(source text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN format(CASE statistic
-		WHEN 'count' THEN $query$
-			SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, e.port, e.mode, e.direction, e.kind, e.model, facematch.whole_hundredth(e.threshold), count(*),
+	RETURN format($query$
+		SELECT ROW(e.day_utc, e.port, e.mode, e.direction, e.kind, e.model, e.threshold, count(*),
 				   count(*) FILTER (WHERE e.reason IS NULL),
 				   count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL),
 				   count(*) FILTER (WHERE e.outcome = 'no_match'),
@@ -190,69 +220,84 @@ CREATE FUNCTION facematch.statistics_query(statistic text, source text) RETURNS 
 				   count(*) FILTER (WHERE e.reason = 'exempt'),
 				   count(*) FILTER (WHERE e.reason NOT IN ('opted_out', 'exempt')),
 				   count(e.runner_up),
-				   count(*) FILTER (WHERE e.posting_id IS NULL)
-			FROM %s e GROUP BY 1, 2, 3, 4, 5, 6, 7 $query$
-		WHEN 'score' THEN $query$
-			SELECT e.day_utc, e.kind, e.model, e.threshold, s.score, s.bin, sum(s.n)::bigint
-			FROM (SELECT (e.occurred_at AT TIME ZONE 'UTC')::date AS day_utc, e.kind, e.model, facematch.whole_hundredth(e.threshold) AS threshold,
-						 facematch.score_bin(e.similarity) AS match_bin, facematch.score_bin(e.runner_up) AS runner_up_bin, count(*) AS n,
-						 count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL) AS matches
-				  FROM %s e WHERE e.similarity IS NOT NULL OR e.runner_up IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6) e,
-				 LATERAL (VALUES ('match', e.match_bin, e.matches), ('runner_up', e.runner_up_bin, e.n)) s (score, bin, n)
-			WHERE s.bin IS NOT NULL AND s.n > 0 GROUP BY 1, 2, 3, 4, 5, 6 $query$
-		WHEN 'latency' THEN $query$
-			SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, e.port, e.mode, e.kind, facematch.latency_bin(e.latency_ms), count(*)
-			FROM %s e WHERE e.latency_ms IS NOT NULL GROUP BY 1, 2, 3, 4, 5 $query$
-		WHEN 'group' THEN $query$
-			SELECT e.month_utc, g.key, g.value, sum(e.n)::bigint, sum(e.matches)::bigint, sum(e.missed)::bigint
-			FROM (SELECT date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date AS month_utc, e.groups, count(*) AS n,
-						 count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL) AS matches,
-						 count(*) FILTER (WHERE e.override_reason IS NOT NULL) AS missed
-				  FROM %s e WHERE e.reason IS NULL AND e.groups IS NOT NULL GROUP BY 1, 2) e, LATERAL jsonb_each_text(e.groups) g
-			GROUP BY 1, 2, 3 $query$
-	END, source);
-COMMENT ON FUNCTION facematch.statistics_query(text, text) IS
-	'the query that counts encounters of a source, a table''s name: count, score, latency or group, with the columns of facematch.encounter_count, encounter_score, encounter_latency or encounter_group';
+				   count(*) FILTER (WHERE e.posting_id IS NULL))::facematch.encounter_count,
+			   facematch.bin_counts(facematch.score_bin(e.similarity)) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL),
+			   facematch.bin_counts(facematch.score_bin(e.runner_up)),
+			   facematch.bin_counts(facematch.latency_bin(e.latency_ms))
+		FROM (SELECT facematch.utc_day(s.occurred_at) AS day_utc, facematch.whole_hundredth(s.threshold) AS threshold, s.port COLLATE "C" AS port,
+					 s.mode COLLATE "C" AS mode, s.direction COLLATE "C" AS direction, s.kind COLLATE "C" AS kind, s.model COLLATE "C" AS model,
+					 s.outcome, s.reason, s.override_reason, s.similarity, s.runner_up, s.posting_id, s.latency_ms FROM %s s) e
+		GROUP BY e.day_utc, e.port, e.mode, e.direction, e.kind, e.model, e.threshold $query$, source);
+COMMENT ON FUNCTION facematch.tally_query(text) IS 'the query that counts encounters of a source, a table''s name, into rows of facematch.encounter_tally';
 
--- The planner takes every moment for a group of its own unless it is told how few days, scores and times there are; with
--- these it counts in hash tables and with parallel workers.
-CREATE STATISTICS facematch.encounter_day ON ((occurred_at AT TIME ZONE 'UTC')::date) FROM facematch.encounter;
+CREATE FUNCTION facematch.group_query(source text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN format($query$
+		SELECT date_trunc('month', e.day_utc::timestamp)::date, g.key, g.value, sum(e.n)::bigint, sum(e.matches)::bigint, sum(e.missed)::bigint
+		FROM (SELECT facematch.utc_day(s.occurred_at) AS day_utc, s.groups, count(*) AS n,
+					 count(*) FILTER (WHERE s.outcome = 'match' AND s.override_reason IS NULL) AS matches,
+					 count(*) FILTER (WHERE s.override_reason IS NOT NULL) AS missed
+			  FROM %s s WHERE s.reason IS NULL AND s.groups IS NOT NULL GROUP BY 1, 2) e, LATERAL jsonb_each_text(e.groups) g
+		GROUP BY 1, 2, 3 $query$, source);
+COMMENT ON FUNCTION facematch.group_query(text) IS 'the query that counts searches of a source, a table''s name, by month and group, into rows of facematch.encounter_group';
+
+-- The planner takes every moment for a group of its own unless it is told how few days there are; with these it counts with parallel workers.
+CREATE STATISTICS facematch.encounter_day ON (facematch.utc_day(occurred_at)) FROM facematch.encounter;
 COMMENT ON STATISTICS facematch.encounter_day IS 'how many days there are';
-CREATE STATISTICS facematch.encounter_month ON (date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date) FROM facematch.encounter;
-COMMENT ON STATISTICS facematch.encounter_month IS 'how many months there are';
-CREATE STATISTICS facematch.encounter_latency_bin ON (facematch.latency_bin(latency_ms)) FROM facematch.encounter;
-COMMENT ON STATISTICS facematch.encounter_latency_bin IS 'how many bins of response times there are';
-CREATE STATISTICS facematch.encounter_match_bin ON (facematch.score_bin(similarity)) FROM facematch.encounter;
-COMMENT ON STATISTICS facematch.encounter_match_bin IS 'how many bins of scores there are';
-CREATE STATISTICS facematch.encounter_runner_up_bin ON (facematch.score_bin(runner_up)) FROM facematch.encounter;
-COMMENT ON STATISTICS facematch.encounter_runner_up_bin IS 'how many bins of the best other persons'' scores there are';
+CREATE STATISTICS facematch.encounter_threshold ON (facematch.whole_hundredth(threshold)) FROM facematch.encounter;
+COMMENT ON STATISTICS facematch.encounter_threshold IS 'how many thresholds there are';
+
+-- A tally as rows of the tables of what is kept.
+CREATE FUNCTION facematch.tally_scores(tally facematch.encounter_tally) RETURNS SETOF facematch.encounter_score
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 50
+BEGIN ATOMIC
+	SELECT ((tally).cell).day_utc, ((tally).cell).kind, ((tally).cell).model, ((tally).cell).threshold, h.score, b.bin::smallint, h.counts[b.bin]
+	FROM (VALUES ('match', (tally).matches), ('runner_up', (tally).runners_up)) h (score, counts), LATERAL generate_subscripts(h.counts, 1) b (bin)
+	WHERE h.counts[b.bin] > 0;
+END;
+COMMENT ON FUNCTION facematch.tally_scores(facematch.encounter_tally) IS 'the histograms of scores of a tally, a row for each bin';
+
+CREATE FUNCTION facematch.tally_latencies(tally facematch.encounter_tally) RETURNS SETOF facematch.encounter_latency
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20
+BEGIN ATOMIC
+	SELECT ((tally).cell).day_utc, ((tally).cell).port, ((tally).cell).mode, ((tally).cell).kind, b.bin::smallint, ((tally).latencies)[b.bin]
+	FROM generate_subscripts((tally).latencies, 1) b (bin) WHERE ((tally).latencies)[b.bin] > 0;
+END;
+COMMENT ON FUNCTION facematch.tally_latencies(facematch.encounter_tally) IS 'the histogram of response times of a tally, a row for each bin';
 
 ---------------------------------------------------------------- what is deleted is added up
 
--- Two purges that add to the same cells wait for each other in the same order.
-CREATE FUNCTION facematch.statistics_in_order(statistic text, source text) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN format('SELECT q.* FROM (%s OFFSET 0) q ORDER BY q', facematch.statistics_query(statistic, source));
-COMMENT ON FUNCTION facematch.statistics_in_order(text, text) IS 'the query of statistics_query() with its rows in the order of their keys';
-
+-- Two purges that add to the same cells wait for each other in the same order: table by table, and by the keys within each.
+-- Before the first ANALYZE the planner would sort all rows: hash tables, which enable_sort leaves it, are enough for the few cells.
 CREATE FUNCTION facematch.keep_statistics() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
 AS $$
+DECLARE
+	tallies facematch.encounter_tally[];
 BEGIN
-	EXECUTE 'INSERT INTO facematch.encounter_count AS c ' || facematch.statistics_in_order('count', 'gone') ||
-		' ON CONFLICT ON CONSTRAINT encounter_count_cell DO UPDATE SET encounters = c.encounters + EXCLUDED.encounters,'
-		' searches = c.searches + EXCLUDED.searches, matches = c.matches + EXCLUDED.matches, no_matches = c.no_matches + EXCLUDED.no_matches,'
-		' manual_inspections = c.manual_inspections + EXCLUDED.manual_inspections, overrides = c.overrides + EXCLUDED.overrides,'
-		' missed = c.missed + EXCLUDED.missed, opted_out = c.opted_out + EXCLUDED.opted_out, exempt = c.exempt + EXCLUDED.exempt,'
-		' no_probe = c.no_probe + EXCLUDED.no_probe, ambiguous = c.ambiguous + EXCLUDED.ambiguous,'
-		' without_notice = c.without_notice + EXCLUDED.without_notice';
-	EXECUTE 'INSERT INTO facematch.encounter_score AS c ' || facematch.statistics_in_order('score', 'gone') ||
-		' ON CONFLICT ON CONSTRAINT encounter_score_cell DO UPDATE SET n = c.n + EXCLUDED.n';
-	EXECUTE 'INSERT INTO facematch.encounter_latency AS c ' || facematch.statistics_in_order('latency', 'gone') ||
-		' ON CONFLICT ON CONSTRAINT encounter_latency_cell DO UPDATE SET n = c.n + EXCLUDED.n';
-	EXECUTE 'INSERT INTO facematch.encounter_group AS c ' || facematch.statistics_in_order('group', 'gone') ||
-		' ON CONFLICT ON CONSTRAINT encounter_group_cell DO UPDATE SET searches = c.searches + EXCLUDED.searches,'
-		' matches = c.matches + EXCLUDED.matches, missed = c.missed + EXCLUDED.missed';
+	EXECUTE format('SELECT array_agg(t::facematch.encounter_tally) FROM (%s) t', facematch.tally_query('gone')) INTO tallies;
+	IF tallies IS NULL THEN
+		RETURN NULL;
+	END IF;
+	INSERT INTO facematch.encounter_count AS c
+	SELECT (t.cell).* FROM unnest(tallies) t ORDER BY t.cell
+	ON CONFLICT ON CONSTRAINT encounter_count_cell DO UPDATE SET encounters = c.encounters + EXCLUDED.encounters,
+		searches = c.searches + EXCLUDED.searches, matches = c.matches + EXCLUDED.matches, no_matches = c.no_matches + EXCLUDED.no_matches,
+		manual_inspections = c.manual_inspections + EXCLUDED.manual_inspections, overrides = c.overrides + EXCLUDED.overrides,
+		missed = c.missed + EXCLUDED.missed, opted_out = c.opted_out + EXCLUDED.opted_out, exempt = c.exempt + EXCLUDED.exempt,
+		no_probe = c.no_probe + EXCLUDED.no_probe, ambiguous = c.ambiguous + EXCLUDED.ambiguous,
+		without_notice = c.without_notice + EXCLUDED.without_notice;
+	INSERT INTO facematch.encounter_score AS c
+	SELECT s.day_utc, s.kind, s.model, s.threshold, s.score, s.bin, sum(s.n)::bigint FROM unnest(tallies) t, LATERAL facematch.tally_scores(t) s
+	GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
+	ON CONFLICT ON CONSTRAINT encounter_score_cell DO UPDATE SET n = c.n + EXCLUDED.n;
+	INSERT INTO facematch.encounter_latency AS c
+	SELECT l.day_utc, l.port, l.mode, l.kind, l.bin, sum(l.n)::bigint FROM unnest(tallies) t, LATERAL facematch.tally_latencies(t) l
+	GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+	ON CONFLICT ON CONSTRAINT encounter_latency_cell DO UPDATE SET n = c.n + EXCLUDED.n;
+	EXECUTE format('INSERT INTO facematch.encounter_group AS c SELECT g.* FROM (%s OFFSET 0) g ORDER BY g'
+				   ' ON CONFLICT ON CONSTRAINT encounter_group_cell DO UPDATE SET searches = c.searches + EXCLUDED.searches,'
+				   ' matches = c.matches + EXCLUDED.matches, missed = c.missed + EXCLUDED.missed', facematch.group_query('gone'));
 	RETURN NULL;
 END
 $$;
@@ -266,51 +311,77 @@ COMMENT ON TRIGGER encounter_50_statistics ON facematch.encounter IS 'keeps the 
 
 ---------------------------------------------------------------- the rows that are there, and those that were
 
-CREATE FUNCTION facematch.count_encounters() RETURNS SETOF facematch.encounter_count
+CREATE FUNCTION facematch.tally_encounters(first_day date DEFAULT '-infinity', last_day date DEFAULT 'infinity') RETURNS SETOF facematch.encounter_tally
 	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
 AS $$
 BEGIN
-	RETURN QUERY EXECUTE facematch.statistics_query('count', 'facematch.encounter');
-	RETURN QUERY SELECT c.* FROM facematch.encounter_count c;
+	RETURN QUERY EXECUTE facematch.tally_query('(SELECT o.* FROM facematch.encounter o WHERE o.occurred_at >= $1 AND o.occurred_at < $2)')
+		USING first_day::timestamp AT TIME ZONE 'UTC', (last_day + 1)::timestamp AT TIME ZONE 'UTC';
 END
+$$;
+COMMENT ON FUNCTION facematch.tally_encounters(date, date) IS 'the encounters that are there, counted in one pass, of the days (UTC) from first_day to last_day';
+REVOKE ALL ON FUNCTION facematch.tally_encounters(date, date) FROM PUBLIC;
+
+CREATE FUNCTION facematch.count_encounters() RETURNS SETOF facematch.encounter_count
+	LANGUAGE sql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT (t.cell).* FROM facematch.tally_encounters() t UNION ALL TABLE facematch.encounter_count
 $$;
 COMMENT ON FUNCTION facematch.count_encounters() IS 'counts of the encounters that are there, and of those that were deleted; the same cell may come twice';
 REVOKE ALL ON FUNCTION facematch.count_encounters() FROM PUBLIC;
 
 CREATE FUNCTION facematch.count_scores() RETURNS SETOF facematch.encounter_score
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
+	LANGUAGE sql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-	RETURN QUERY EXECUTE facematch.statistics_query('score', 'facematch.encounter');
-	RETURN QUERY SELECT s.* FROM facematch.encounter_score s;
-END
+	SELECT s.* FROM facematch.tally_encounters() t, LATERAL facematch.tally_scores(t) s UNION ALL TABLE facematch.encounter_score
 $$;
 COMMENT ON FUNCTION facematch.count_scores() IS 'histograms of scores, likewise';
 REVOKE ALL ON FUNCTION facematch.count_scores() FROM PUBLIC;
-
-CREATE FUNCTION facematch.count_latencies() RETURNS SETOF facematch.encounter_latency
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
-AS $$
-BEGIN
-	RETURN QUERY EXECUTE facematch.statistics_query('latency', 'facematch.encounter');
-	RETURN QUERY SELECT l.* FROM facematch.encounter_latency l;
-END
-$$;
-COMMENT ON FUNCTION facematch.count_latencies() IS 'histograms of response times, likewise';
-REVOKE ALL ON FUNCTION facematch.count_latencies() FROM PUBLIC;
 
 CREATE FUNCTION facematch.count_groups() RETURNS SETOF facematch.encounter_group
 	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
 AS $$
 BEGIN
 	-- Of the month that runs nothing is shown, and few encounters are older.
-	RETURN QUERY EXECUTE facematch.statistics_query('group',
-		'(SELECT o.* FROM facematch.encounter o WHERE o.occurred_at < date_trunc(''month'', now() AT TIME ZONE ''UTC'') AT TIME ZONE ''UTC'')');
+	RETURN QUERY EXECUTE facematch.group_query('(SELECT o.* FROM facematch.encounter o WHERE o.occurred_at < $1)')
+		USING date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
 	RETURN QUERY SELECT g.* FROM facematch.encounter_group g;
 END
 $$;
 COMMENT ON FUNCTION facematch.count_groups() IS 'searches by month and group, likewise, of encounters before this month and of deleted ones; exact, so not for an auditor';
 REVOKE ALL ON FUNCTION facematch.count_groups() FROM PUBLIC;
+
+-- By day, port, mode and kind of gallery; the views report_daily and report_latency are its columns.
+CREATE FUNCTION facematch.count_days()
+	RETURNS TABLE (day_utc date, port text, mode text, kind text, encounters bigint, searches bigint, matches bigint, no_matches bigint,
+				   manual_inspections bigint, overrides bigint, opted_out bigint, exempt bigint, no_probe bigint, ambiguous bigint, without_notice bigint,
+				   measured bigint, p50_ms double precision, p90_ms double precision, p99_ms double precision, longest_ms double precision)
+	LANGUAGE sql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
+AS $$
+	WITH tally AS MATERIALIZED (SELECT t FROM facematch.tally_encounters() t),
+	counted AS (
+		SELECT c.day_utc, c.port, c.mode, c.kind, sum(c.encounters)::bigint AS encounters, sum(c.searches)::bigint AS searches, sum(c.matches)::bigint AS matches,
+			   sum(c.no_matches)::bigint AS no_matches, sum(c.manual_inspections)::bigint AS manual_inspections, sum(c.overrides)::bigint AS overrides,
+			   sum(c.opted_out)::bigint AS opted_out, sum(c.exempt)::bigint AS exempt, sum(c.no_probe)::bigint AS no_probe,
+			   sum(c.ambiguous)::bigint AS ambiguous, sum(c.without_notice)::bigint AS without_notice
+		FROM (SELECT ((y.t).cell).* FROM tally y UNION ALL TABLE facematch.encounter_count) c GROUP BY 1, 2, 3, 4),
+	upto AS (
+		SELECT l.day_utc, l.port, l.mode, l.kind, l.bin, sum(sum(l.n)) OVER (w ORDER BY l.bin) AS upto, sum(sum(l.n)) OVER w AS total
+		FROM (SELECT s.* FROM tally y, LATERAL facematch.tally_latencies(y.t) s UNION ALL TABLE facematch.encounter_latency) l
+		GROUP BY 1, 2, 3, 4, 5 WINDOW w AS (PARTITION BY l.day_utc, l.port, l.mode, l.kind)),
+	slow AS (
+		SELECT u.day_utc, u.port, u.mode, u.kind, max(u.total)::bigint AS measured,
+			   facematch.latency_of_bin(min(u.bin) FILTER (WHERE u.upto >= 0.5 * u.total)) AS p50_ms,
+			   facematch.latency_of_bin(min(u.bin) FILTER (WHERE u.upto >= 0.9 * u.total)) AS p90_ms,
+			   facematch.latency_of_bin(min(u.bin) FILTER (WHERE u.upto >= 0.99 * u.total)) AS p99_ms,
+			   facematch.latency_of_bin(max(u.bin)) AS longest_ms
+		FROM upto u GROUP BY 1, 2, 3, 4)
+	SELECT c.*, s.measured, s.p50_ms, s.p90_ms, s.p99_ms, s.longest_ms
+	FROM counted c LEFT JOIN slow s ON s.day_utc = c.day_utc AND s.port = c.port AND coalesce(s.mode, '') = coalesce(c.mode, '')
+		AND coalesce(s.kind, '') = coalesce(c.kind, '')
+$$;
+COMMENT ON FUNCTION facematch.count_days() IS 'the columns of facematch.report_daily and report_latency, by day, port, mode and kind of gallery';
+REVOKE ALL ON FUNCTION facematch.count_days() FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.encounter_count', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.encounter_score', '');

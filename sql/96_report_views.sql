@@ -6,15 +6,8 @@
 ---------------------------------------------------------------- matching
 
 CREATE VIEW facematch.report_latency AS
-	SELECT s.day_utc, s.port, s.mode, s.kind, max(s.total)::bigint AS measured,
-		   facematch.latency_of_bin(min(s.bin) FILTER (WHERE s.upto >= 0.5 * s.total)) AS p50_ms,
-		   facematch.latency_of_bin(min(s.bin) FILTER (WHERE s.upto >= 0.9 * s.total)) AS p90_ms,
-		   facematch.latency_of_bin(min(s.bin) FILTER (WHERE s.upto >= 0.99 * s.total)) AS p99_ms,
-		   facematch.latency_of_bin(max(s.bin)) AS longest_ms
-	FROM (SELECT l.day_utc, l.port, l.mode, l.kind, l.bin, sum(sum(l.n)) OVER (w ORDER BY l.bin) AS upto, sum(sum(l.n)) OVER w AS total
-		  FROM facematch.count_latencies() l GROUP BY l.day_utc, l.port, l.mode, l.kind, l.bin
-		  WINDOW w AS (PARTITION BY l.day_utc, l.port, l.mode, l.kind)) s
-	GROUP BY s.day_utc, s.port, s.mode, s.kind;
+	SELECT c.day_utc, c.port, c.mode, c.kind, c.measured, c.p50_ms, c.p90_ms, c.p99_ms, c.longest_ms
+	FROM facematch.count_days() c WHERE c.measured > 0;
 COMMENT ON VIEW facematch.report_latency IS 'how long record_encounter() took to decide, by day, port, mode and kind of gallery; read from histograms: at most 19 % too long';
 COMMENT ON COLUMN facematch.report_latency.day_utc IS 'day, in UTC';
 COMMENT ON COLUMN facematch.report_latency.port IS 'port';
@@ -31,16 +24,8 @@ CREATE VIEW facematch.report_daily AS
 		   facematch.share(c.matches, c.searches) AS match_rate, r.lower AS match_rate_low, r.upper AS match_rate_high,
 		   c.no_matches, c.manual_inspections, c.overrides, c.encounters - c.matches AS referrals,
 		   c.opted_out, c.exempt, c.no_probe, c.ambiguous, c.without_notice,
-		   l.p50_ms AS latency_p50_ms, l.p90_ms AS latency_p90_ms, l.p99_ms AS latency_p99_ms
-	FROM (SELECT e.day_utc, e.port, e.mode, e.kind, sum(e.encounters)::bigint AS encounters, sum(e.searches)::bigint AS searches,
-				 sum(e.matches)::bigint AS matches, sum(e.no_matches)::bigint AS no_matches,
-				 sum(e.manual_inspections)::bigint AS manual_inspections, sum(e.overrides)::bigint AS overrides,
-				 sum(e.opted_out)::bigint AS opted_out, sum(e.exempt)::bigint AS exempt, sum(e.no_probe)::bigint AS no_probe,
-				 sum(e.ambiguous)::bigint AS ambiguous, sum(e.without_notice)::bigint AS without_notice
-		  FROM facematch.count_encounters() e GROUP BY 1, 2, 3, 4) c
-	CROSS JOIN LATERAL facematch.wilson_interval(c.matches, c.searches) r
-	LEFT JOIN facematch.report_latency l ON l.day_utc = c.day_utc AND l.port = c.port AND coalesce(l.mode, '') = coalesce(c.mode, '')
-		AND coalesce(l.kind, '') = coalesce(c.kind, '');
+		   c.p50_ms AS latency_p50_ms, c.p90_ms AS latency_p90_ms, c.p99_ms AS latency_p99_ms
+	FROM facematch.count_days() c CROSS JOIN LATERAL facematch.wilson_interval(c.matches, c.searches) r;
 COMMENT ON VIEW facematch.report_daily IS 'what happened at the gates, by day, port, mode and kind of gallery; encounters that were purged since count';
 COMMENT ON COLUMN facematch.report_daily.day_utc IS 'day, in UTC';
 COMMENT ON COLUMN facematch.report_daily.port IS 'port';
@@ -78,6 +63,41 @@ COMMENT ON COLUMN facematch.report_scores.score IS 'match: of the reference that
 COMMENT ON COLUMN facematch.report_scores.similarity_from IS 'similarity from here on';
 COMMENT ON COLUMN facematch.report_scores.similarity_to IS 'up to, not including, here';
 COMMENT ON COLUMN facematch.report_scores.encounters IS 'how many encounters';
+
+-- A function, for hash tables that forty thousand galleries fit in: the planner cannot know how few there are and would sort all rows.
+CREATE FUNCTION facematch.count_matching()
+	RETURNS TABLE (day_utc date, port text, gallery text, model text, threshold double precision, encounters bigint, matches bigint, no_matches bigint,
+				   manual_inspections bigint, overrides bigint, without_notice bigint, least_similarity double precision)
+	LANGUAGE sql VOLATILE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
+AS $$
+	SELECT facematch.utc_day(e.occurred_at), e.port, e.gallery, e.model, e.threshold, count(*),
+		   count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL),
+		   count(*) FILTER (WHERE e.outcome = 'no_match'),
+		   count(*) FILTER (WHERE e.outcome = 'manual_inspection'),
+		   count(*) FILTER (WHERE e.override_reason IS NOT NULL),
+		   count(*) FILTER (WHERE e.posting_id IS NULL),
+		   min(e.similarity) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL)
+	FROM facematch.encounter e
+	WHERE e.purge_after > clock_timestamp()
+	GROUP BY 1, 2, 3, 4, 5
+$$;
+COMMENT ON FUNCTION facematch.count_matching() IS 'the rows of facematch.report_matching';
+REVOKE ALL ON FUNCTION facematch.count_matching() FROM PUBLIC;
+
+CREATE VIEW facematch.report_matching AS SELECT m.* FROM facematch.count_matching() m;
+COMMENT ON VIEW facematch.report_matching IS 'outcomes at the gates, over the encounters that are not due';
+COMMENT ON COLUMN facematch.report_matching.day_utc IS 'day, in UTC';
+COMMENT ON COLUMN facematch.report_matching.port IS 'port';
+COMMENT ON COLUMN facematch.report_matching.gallery IS 'name of the gallery';
+COMMENT ON COLUMN facematch.report_matching.model IS 'model in use';
+COMMENT ON COLUMN facematch.report_matching.threshold IS 'threshold in use';
+COMMENT ON COLUMN facematch.report_matching.encounters IS 'how many encounters';
+COMMENT ON COLUMN facematch.report_matching.matches IS 'of them, matches by comparison';
+COMMENT ON COLUMN facematch.report_matching.no_matches IS 'of them, travelers referred because nothing matched';
+COMMENT ON COLUMN facematch.report_matching.manual_inspections IS 'of them, travelers whose document was looked at instead';
+COMMENT ON COLUMN facematch.report_matching.overrides IS 'of them, matches that an officer decided';
+COMMENT ON COLUMN facematch.report_matching.without_notice IS 'of them, at places where no posted notice was on record';
+COMMENT ON COLUMN facematch.report_matching.least_similarity IS 'the lowest similarity of a match';
 
 ---------------------------------------------------------------- purges
 

@@ -180,12 +180,12 @@ REVOKE ALL ON FUNCTION facematch.count_due() FROM PUBLIC;
 CREATE FUNCTION facematch.report_purged(first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH due AS (
+	WITH due AS MATERIALIZED (
 		SELECT d.day, sum(d.n) AS n FROM (
 			SELECT (p.earliest_due AT TIME ZONE 'UTC')::date, p.rows_purged FROM facematch.purge_receipt p WHERE p.cause = 'retention' AND p.earliest_due >= $1::timestamp AT TIME ZONE 'UTC'
 			UNION ALL SELECT c.due_on, c.rows_due FROM facematch.count_due() c) d (day, n)
 		WHERE d.day BETWEEN $1 AND $2 GROUP BY 1),
-	purged AS (
+	purged AS MATERIALIZED (
 		SELECT (p.purged_at AT TIME ZONE 'UTC')::date AS day, sum(p.rows_purged) FILTER (WHERE p.earliest_due >= $1::timestamp AT TIME ZONE 'UTC') AS n
 		FROM facematch.purge_receipt p
 		WHERE p.cause = 'retention' AND p.purged_at >= $1::timestamp AT TIME ZONE 'UTC' AND p.purged_at < ($2 + 1)::timestamp AT TIME ZONE 'UTC' GROUP BY 1),

@@ -145,10 +145,13 @@ AS $$
 DECLARE
 	first_day date := (since AT TIME ZONE 'UTC')::date;
 	last_day date := (until AT TIME ZONE 'UTC')::date;
-	-- All of them, for drift, and those of the period.
-	all_counts facematch.encounter_count[] := ARRAY(SELECT c FROM facematch.count_encounters() c);
-	all_scores facematch.encounter_score[] := ARRAY(SELECT s FROM facematch.count_scores() s);
-	all_latencies facematch.encounter_latency[] := ARRAY(SELECT l FROM facematch.count_latencies() l);
+	-- Drift looks at whole weeks, and at the four before each.
+	from_day date := date_trunc('week', first_day::timestamp)::date - 28;
+	upto_day date := date_trunc('week', last_day::timestamp)::date + 6;
+	tallies facematch.encounter_tally[];
+	all_counts facematch.encounter_count[];
+	all_scores facematch.encounter_score[];
+	all_latencies facematch.encounter_latency[];
 	counts facematch.encounter_count[];
 	scores facematch.encounter_score[];
 	latencies facematch.encounter_latency[];
@@ -160,6 +163,12 @@ BEGIN
 			MESSAGE = 'a report needs a period, from a day to the same day or a later one, of at most a hundred years',
 			HINT = 'SELECT facematch.report_html(''2026-11-01'', ''2026-11-30'') is of November.';
 	END IF;
+	tallies := ARRAY(SELECT t FROM facematch.tally_encounters(from_day, upto_day) t);
+	all_counts := ARRAY(SELECT t.cell FROM unnest(tallies) t UNION ALL SELECT c FROM facematch.encounter_count c WHERE c.day_utc BETWEEN from_day AND upto_day);
+	all_scores := ARRAY(SELECT s FROM unnest(tallies) t, LATERAL facematch.tally_scores(t) s
+						UNION ALL SELECT s FROM facematch.encounter_score s WHERE s.day_utc BETWEEN from_day AND upto_day);
+	all_latencies := ARRAY(SELECT l FROM unnest(tallies) t, LATERAL facematch.tally_latencies(t) l
+						   UNION ALL SELECT l FROM facematch.encounter_latency l WHERE l.day_utc BETWEEN from_day AND upto_day);
 	counts := ARRAY(SELECT c FROM unnest(all_counts) c WHERE c.day_utc BETWEEN first_day AND last_day);
 	scores := ARRAY(SELECT s FROM unnest(all_scores) s WHERE s.day_utc BETWEEN first_day AND last_day);
 	latencies := ARRAY(SELECT l FROM unnest(all_latencies) l WHERE l.day_utc BETWEEN first_day AND last_day);

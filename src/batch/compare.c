@@ -16,40 +16,37 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "fmgr.h"
 #include "miscadmin.h"
 
 #include "batch/compare.h"
 #include "batch/openblas.h"
 
-/*
- * Rows and columns of a tile.  Its scores fit a second-level cache beside the
- * strips, and one takes a few milliseconds, after which a cancel is noticed.
- */
-#define TILE_ROWS		256
-#define TILE_COLUMNS	512
-
 /* Enrolled templates in memory at a time, when they are not the probes themselves. */
-#define PASSING_ROWS	(2 * TILE_COLUMNS)
+#define PASSING_ROWS	(2 * FACE_TILE_COLUMNS)
 
 /* Half the distance from 1 to the next float32: the largest relative error of one rounding. */
 #define FLOAT_ROUNDING	(1.0 / (1 << 24))
 
 /*
  * Let u be FLOAT_ROUNDING and a, b the stored components over their norms.  A
- * component of a unit row carries one rounding; a sum of `dims` products in
- * any order, fused or not, has a relative error of at most dims * u of the sum
- * of their sizes, which is at most 1 but for the norms' own rounding (Higham,
- * Accuracy and Stability, 3.1 and 4.2).  The type's kernel adds at most
- * dims / 32 + 1 terms in a lane.  ROUNDINGS covers the few that remain, the
- * last term the products of these errors.
+ * component of a unit row carries one rounding; a sum of n products in any
+ * order, fused or not, has a relative error of at most n * u of the sum of
+ * their sizes, which is at most 1 but for the norms' own rounding (Higham,
+ * Accuracy and Stability, 3.1 and 4.2).  face_sgemm() adds up chunks, then one
+ * sum for each chunk; the type's kernel adds at most dims / 32 + 1 terms in a
+ * lane.  ROUNDINGS covers the few that remain, the last term the products of
+ * these errors.
  */
 #define ROUNDINGS		16
 
 double
 face_score_margin(int dims)
 {
-	double		roundings = dims + dims / 32.0 + ROUNDINGS;
+	double		sgemm_roundings = Min(dims, FACE_SGEMM_CHUNK) + ceil((double) dims / FACE_SGEMM_CHUNK);
+	double		roundings = sgemm_roundings + dims / 32.0 + ROUNDINGS;
 
 	return roundings * FLOAT_ROUNDING * (1 + 2 * roundings * FLOAT_ROUNDING);
 }
@@ -157,12 +154,12 @@ visit_tiles(const FaceBlock *probes, const FaceBlock *enrolled, bool within, flo
 	FaceTile	tile = {.probes = probes, .enrolled = enrolled, .within = within, .scores = scores};
 
 	tile.margin = face_score_margin(probes->dims);
-	for (tile.first_column = 0; tile.first_column < enrolled->n; tile.first_column += TILE_COLUMNS)
+	for (tile.first_column = 0; tile.first_column < enrolled->n; tile.first_column += FACE_TILE_COLUMNS)
 	{
-		tile.columns = Min(TILE_COLUMNS, enrolled->n - tile.first_column);
-		for (tile.first_row = 0; tile.first_row < probes->n; tile.first_row += TILE_ROWS)
+		tile.columns = Min(FACE_TILE_COLUMNS, enrolled->n - tile.first_column);
+		for (tile.first_row = 0; tile.first_row < probes->n; tile.first_row += FACE_TILE_ROWS)
 		{
-			tile.rows = Min(TILE_ROWS, probes->n - tile.first_row);
+			tile.rows = Min(FACE_TILE_ROWS, probes->n - tile.first_row);
 			/* sorted: when no column counts for the first row, none does for the others */
 			if (face_tile_start(&tile, 0) == tile.columns)
 				break;
@@ -216,7 +213,7 @@ face_compare_sets(const char *probes, const char *enrolled, FaceConsumer *consum
 
 	c.probes = face_set_open("probes", probes);
 	c.enrolled = c.within ? NULL : face_set_open("enrolled", enrolled);
-	c.scores = palloc(TILE_ROWS * TILE_COLUMNS * sizeof(float));
+	c.scores = palloc(FACE_TILE_ROWS * FACE_TILE_COLUMNS * sizeof(float));
 	while (face_set_next(c.probes, &c.block, 0, c.within))
 	{
 		if (consumer->begin != NULL)

@@ -11,6 +11,13 @@
 #include "batch/templates.h"
 
 /*
+ * Rows and columns of a tile.  Its scores fit a second-level cache beside the
+ * strips, and one takes a few milliseconds, after which a cancel is noticed.
+ */
+#define FACE_TILE_ROWS		256
+#define FACE_TILE_COLUMNS	512
+
+/*
  * Scores of neighbouring probes (rows) with neighbouring enrolled templates
  * (columns).  They are approximate: the type's own similarity lies within
  * `margin` of each, and face_exact() gives it.

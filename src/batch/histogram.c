@@ -5,8 +5,9 @@
  *
  * The range of scores is cut into narrow cells.  A cell that no edge comes
  * near lies in one bin whatever the rounding; a score in any other cell is
- * computed again by the type's own kernel.  So counting a score is one look at
- * a table, and yet exact.
+ * looked at closer, and where an edge is within its rounding it is computed
+ * again by the type's own kernel.  So counting a score is one look at a table,
+ * without a branch, and yet exact.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,9 +33,8 @@ PG_FUNCTION_INFO_V1(facematch_count_scores);
 /* The cell of a score is found in float32: its own rounding, in units of score. */
 #define CELL_ROUNDING	(4.0 / (1 << 24))
 
-/* Bins are what int16 numbers, and one number means "look closer". */
+/* Bins, and the one after the last, which stands for "look closer", are what int16 numbers. */
 #define MOST_EDGES		32000
-#define AMBIGUOUS		(-1)
 
 typedef struct Histogram
 {
@@ -42,8 +42,16 @@ typedef struct Histogram
 	int			nedges;
 	double	   *edges;
 	int16	   *bin_of_cell;	/* NULL until the dimensions, and so the margin, are known */
-	int64	   *counts[2];		/* non-mated, mated; nedges + 1 bins */
+	int64	   *counts[2];		/* non-mated, mated; nedges + 1 bins, and one to look closer at */
+	int			cells[FACE_TILE_COLUMNS];	/* of a row */
+	int			columns[FACE_TILE_COLUMNS]; /* some of a row */
 } Histogram;
+
+static inline int
+unsure_bin(const Histogram *h)
+{
+	return h->nedges + 1;
+}
 
 /* How many edges are not above a score: the bin it belongs to. */
 static int
@@ -75,26 +83,59 @@ make_cells(Histogram *h, double margin)
 		int			least = bin_of(h, (double) (cell - CELL_OFFSET) / CELLS_PER_UNIT - reach);
 		int			most = bin_of(h, (double) (cell + 1 - CELL_OFFSET) / CELLS_PER_UNIT + reach);
 
-		h->bin_of_cell[cell] = least == most ? least : AMBIGUOUS;
+		h->bin_of_cell[cell] = least == most ? least : unsure_bin(h);
 	}
 }
 
+/* The bin of a score, by the type's own kernel if an edge is near. */
+static int
+sure_bin(const Histogram *h, const FaceTile *tile, int row, int column)
+{
+	double		score = tile->scores[(Size) row * tile->columns + column];
+	int			least = bin_of(h, score - tile->margin);
+
+	if (least == h->nedges || h->edges[least] > score + tile->margin)
+		return least;
+	return bin_of(h, face_exact(tile, row, column));
+}
+
+/* All comparisons of a row as if they were non-mated. */
 static void
-count_row(Histogram *h, const FaceTile *tile, int row)
+count_row(Histogram *h, const FaceTile *tile, int row, int start)
 {
 	const float *scores = tile->scores + (Size) row * tile->columns;
-	const FaceLabel *labels = tile->enrolled->labels + tile->first_column;
-	FaceLabel	label = tile->probes->labels[tile->first_row + row];
+	int64	   *counts = h->counts[false];
+	int			unsure = unsure_bin(h);
+	int			nunsure = 0;
 
-	for (int j = face_tile_start(tile, row); j < tile->columns; j++)
+	/* a loop of its own: compilers make it vector instructions */
+	for (int j = start; j < tile->columns; j++)
+		h->cells[j] = (int) (scores[j] * CELLS_PER_UNIT + CELL_OFFSET);
+	for (int j = start; j < tile->columns; j++)
 	{
-		bool		mated = face_same_subject(&label, &labels[j]);
-		int			cell = (int) (scores[j] * CELLS_PER_UNIT + CELL_OFFSET);
-		int			bin = h->bin_of_cell[cell];
+		int			bin = h->bin_of_cell[h->cells[j]];
 
-		if (bin == AMBIGUOUS)
-			bin = bin_of(h, face_exact(tile, row, j));
-		h->counts[mated][bin]++;
+		counts[bin]++;
+		h->columns[nunsure] = j;
+		nunsure += bin == unsure;
+	}
+	for (int i = 0; i < nunsure; i++)
+		counts[sure_bin(h, tile, row, h->columns[i])]++;
+}
+
+/* Those that are mated change sides. */
+static void
+move_mated(Histogram *h, const FaceTile *tile, int row, int start)
+{
+	int			nmated = face_find_subject(tile->enrolled, tile->first_column + start, tile->columns - start,
+										   &tile->probes->labels[tile->first_row + row], h->columns);
+
+	for (int i = 0; i < nmated; i++)
+	{
+		int			bin = sure_bin(h, tile, row, start + h->columns[i]);
+
+		h->counts[false][bin]--;
+		h->counts[true][bin]++;
 	}
 }
 
@@ -106,7 +147,12 @@ visit(FaceConsumer *self, const FaceTile *tile)
 	if (h->bin_of_cell == NULL)
 		make_cells(h, tile->margin);
 	for (int row = 0; row < tile->rows; row++)
-		count_row(h, tile, row);
+	{
+		int			start = face_tile_start(tile, row);
+
+		count_row(h, tile, row, start);
+		move_mated(h, tile, row, start);
+	}
 }
 
 static void
@@ -152,7 +198,7 @@ facematch_count_scores(PG_FUNCTION_ARGS)
 	enrolled = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	read_edges(&h, PG_GETARG_ARRAYTYPE_P(2));
 	for (int mated = 0; mated < 2; mated++)
-		h.counts[mated] = palloc0((h.nedges + 1) * sizeof(int64));
+		h.counts[mated] = palloc0((unsure_bin(&h) + 1) * sizeof(int64));
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	face_compare_sets(probes, enrolled, &h.consumer);

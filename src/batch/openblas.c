@@ -90,5 +90,7 @@ face_sgemm(int m, int n, int k, const float *a, const float *b, float *scores)
 {
 	if (unlikely(sgemm == NULL))
 		load_openblas();
-	sgemm(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_TRANS, m, n, k, 1.0f, a, k, b, k, 0.0f, scores, n);
+	for (int first = 0; first < k; first += FACE_SGEMM_CHUNK)
+		sgemm(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_TRANS, m, n, Min(FACE_SGEMM_CHUNK, k - first),
+			  1.0f, a + first, k, b + first, k, first == 0 ? 0.0f : 1.0f, scores, n);
 }

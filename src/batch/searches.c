@@ -67,19 +67,20 @@ static void
 preview(FaceConsumer *self, const FaceBlock *probes, const FaceBlock *enrolled)
 {
 	Searches   *s = (Searches *) self;
+	int		   *mates = palloc(enrolled->n * sizeof(int));
 
 	for (int i = 0; i < probes->n; i++)
 	{
 		Search	   *search = &s->searches[i];
+		int			nmates;
 
 		CHECK_FOR_INTERRUPTS();
-		for (int j = 0; j < enrolled->n; j++)
+		nmates = face_find_subject(enrolled, 0, enrolled->n, &probes->labels[i], mates);
+		for (int k = 0; k < nmates; k++)
 		{
-			double		similarity;
+			int			j = mates[k];
+			double		similarity = face_exact_similarity(enrolled->templates[j], probes->templates[i]);
 
-			if (likely(!face_same_subject(&probes->labels[i], &enrolled->labels[j])))
-				continue;
-			similarity = face_exact_similarity(enrolled->templates[j], probes->templates[i]);
 			if (stands_before(similarity, enrolled->ids[j], search->mate, search->mate_id))
 			{
 				search->mate = similarity;
@@ -87,6 +88,7 @@ preview(FaceConsumer *self, const FaceBlock *probes, const FaceBlock *enrolled)
 			}
 		}
 	}
+	pfree(mates);
 }
 
 static void

@@ -98,12 +98,13 @@ give_memory(FaceBlock *block, int dims, int rows)
 
 	block->dims = dims;
 	block->stride = MAXALIGN(FACE_EMBEDDING_SIZE(dims));
-	row_size = block->stride + dims * sizeof(float) + sizeof(int64) + sizeof(FaceLabel) + sizeof(FaceEmbedding *);
+	row_size = block->stride + dims * sizeof(float) + sizeof(int64) + sizeof(FaceLabel) + sizeof(uint32) + sizeof(FaceEmbedding *);
 	if (rows == 0)
 		rows = Min((Size) maintenance_work_mem * 1024 / row_size, MOST_ROWS);
 	block->capacity = Max(rows, LEAST_ROWS);
 	block->ids = MemoryContextAllocHuge(CurrentMemoryContext, block->capacity * sizeof(int64));
 	block->labels = MemoryContextAllocHuge(CurrentMemoryContext, block->capacity * sizeof(FaceLabel));
+	block->tags = MemoryContextAllocHuge(CurrentMemoryContext, block->capacity * sizeof(uint32));
 	block->templates = MemoryContextAllocHuge(CurrentMemoryContext, block->capacity * sizeof(FaceEmbedding *));
 	block->unit = MemoryContextAllocHuge(CurrentMemoryContext, (Size) block->capacity * dims * sizeof(float));
 	block->arena = MemoryContextAllocHuge(CurrentMemoryContext, block->capacity * block->stride);
@@ -204,6 +205,39 @@ sort_block(FaceBlock *block)
 	pfree(items);
 }
 
+static uint32
+tag_of(const FaceLabel *label)
+{
+	return (uint32) label->low;
+}
+
+/* Tags of different subjects are seldom equal, so nearly all of them are passed over a stride at a time. */
+#define TAG_STRIDE	32
+
+int
+face_find_subject(const FaceBlock *block, int first, int n, const FaceLabel *label, int *found)
+{
+	const uint32 *tags = block->tags + first;
+	const FaceLabel *labels = block->labels + first;
+	uint32		tag = tag_of(label);
+	int			nfound = 0;
+
+	for (int begin = 0; begin < n; begin += TAG_STRIDE)
+	{
+		int			end = Min(begin + TAG_STRIDE, n);
+		uint32		equal = 0;
+
+		for (int i = begin; i < end; i++)
+			equal |= tags[i] == tag;
+		if (likely(!equal))
+			continue;
+		for (int i = begin; i < end; i++)
+			if (tags[i] == tag && face_same_subject(&labels[i], label))
+				found[nfound++] = i;
+	}
+	return nfound;
+}
+
 /* Each component divided by the template's norm, rounded once to float32. */
 static void
 make_unit(FaceBlock *block)
@@ -235,6 +269,8 @@ face_set_next(FaceSet *set, FaceBlock *block, int rows, bool sorted)
 	}
 	if (sorted)
 		sort_block(block);
+	for (int i = 0; i < block->n; i++)
+		block->tags[i] = tag_of(&block->labels[i]);
 	make_unit(block);
 	return block->n > 0;
 }

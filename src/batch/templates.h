@@ -40,6 +40,7 @@ typedef struct FaceBlock
 	Size		stride;			/* bytes of a stored template */
 	int64	   *ids;
 	FaceLabel  *labels;
+	uint32	   *tags;			/* a part of each label, to look through quickly */
 	FaceEmbedding **templates;
 	float	   *unit;
 	char	   *arena;
@@ -70,5 +71,12 @@ extern void face_set_close(FaceSet *set);
  * as many as maintenance_work_mem holds.  sorted: in the order of identifiers.
  */
 extern bool face_set_next(FaceSet *set, FaceBlock *block, int rows, bool sorted);
+
+/*
+ * Which of n templates of a block, from the first one on, are of a subject:
+ * their places after the first go to `found`, which has room for n, and their
+ * number is returned.
+ */
+extern int	face_find_subject(const FaceBlock *block, int first, int n, const FaceLabel *label, int *found);
 
 #endif							/* FACEMATCH_BATCH_TEMPLATES_H */

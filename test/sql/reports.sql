@@ -65,6 +65,59 @@ SELECT p.day, p.port, percentile_disc(0.5) WITHIN GROUP (ORDER BY p.ms) AS exact
 FROM plan p JOIN facematch.report_daily d ON d.day_utc = p.day AND d.port = p.port AND d.mode = p.mode WHERE p.outcome <> 'manual_inspection'
 GROUP BY 1, 2, d.latency_p50_ms ORDER BY 1, 2;
 
+-- The histograms beside the encounters' own values, and the gates' beside a plain count: none differs, either way.
+SELECT count(*) FROM (
+	SELECT date '2025-03-01' + n % 3, 'match', floor(similarity::float8 * 100)::int AS bin, count(*) FROM plan WHERE outcome = 'match' GROUP BY 1, 3
+	UNION ALL SELECT date '2025-03-01' + n % 3, 'runner_up', 50, count(*) FROM plan WHERE n % 100 = 4 GROUP BY 1
+	EXCEPT SELECT day_utc, score, round(similarity_from::numeric * 100)::int, encounters FROM facematch.report_scores) d;
+SELECT (SELECT count(*) FROM plan WHERE outcome = 'match') + (SELECT count(*) FROM plan WHERE n % 100 = 4) - (SELECT sum(encounters) FROM facematch.report_scores) AS scores_not_counted;
+SELECT count(*) FROM (
+	SELECT p.day, p.port, p.mode, count(*), max(p.ms) FROM plan p WHERE p.outcome <> 'manual_inspection' GROUP BY 1, 2, 3
+	EXCEPT SELECT l.day_utc, l.port, l.mode, l.measured, (SELECT max(p.ms) FROM plan p WHERE (p.day, p.port) = (l.day_utc, l.port) AND p.mode IS NOT DISTINCT FROM l.mode
+		AND p.outcome <> 'manual_inspection' AND p.ms <= l.longest_ms AND p.ms > l.longest_ms / 1.2) FROM facematch.report_latency l) d;
+CREATE VIEW matching AS SELECT (e.occurred_at AT TIME ZONE 'UTC')::date AS day_utc, e.port, e.gallery, e.model, e.threshold, count(*) AS encounters,
+	sum((e.outcome = 'match' AND e.override_reason IS NULL)::int) AS matches, sum((e.outcome = 'no_match')::int) AS no_matches,
+	sum((e.outcome = 'manual_inspection')::int) AS manual_inspections, count(e.override_reason) AS overrides, count(*) - count(e.posting_id) AS without_notice,
+	min(CASE WHEN e.outcome = 'match' AND e.override_reason IS NULL THEN e.similarity END) AS least_similarity FROM facematch.encounter e WHERE e.purge_after > now() GROUP BY 1, 2, 3, 4, 5;
+INSERT INTO facematch.encounter (gallery, port, outcome, threshold, model, retention_class, posting_id)
+SELECT 'G' || n % 2, 'JFK', 'no_match', 0.5, 'two', 'unmatched', NULL FROM generate_series(1, 5) n;
+SELECT (SELECT count(*) FROM matching) AS cells, (SELECT count(*) FROM (TABLE matching EXCEPT TABLE facematch.report_matching) d) AS missing,
+	   (SELECT count(*) FROM (TABLE facematch.report_matching EXCEPT TABLE matching) d) AS wrong;
+DELETE FROM facematch.encounter WHERE gallery IN ('G0', 'G1');
+DELETE FROM facematch.encounter_count WHERE day_utc > '2026-01-01';
+-- A tally of some days is of those alone.
+SELECT min((t.cell).day_utc), max((t.cell).day_utc), sum((t.cell).encounters) FROM facematch.tally_encounters('2025-03-02', '2025-03-02') t;
+SELECT count(*) FROM plan WHERE day = '2025-03-02';
+
+-- The aggregate beside GROUP BY, with and without parallel workers; what is no histogram; days of UTC at their edges.
+CREATE TABLE bins AS SELECT n % 7 AS g, CASE WHEN n % 11 > 0 THEN ((n * 7919) % 401 - 200)::smallint END AS bin FROM generate_series(1, 20000) n;
+CREATE VIEW bins_differ AS SELECT count(*) FROM (
+	(SELECT b.g, i, b.h[i] FROM (SELECT g, facematch.bin_counts(bin) AS h FROM bins GROUP BY g) b, generate_subscripts(b.h, 1) i WHERE b.h[i] > 0
+	 EXCEPT SELECT g, bin, count(*) FROM bins WHERE bin IS NOT NULL GROUP BY 1, 2)
+	UNION ALL (SELECT g, bin, count(*) FROM bins WHERE bin IS NOT NULL GROUP BY 1, 2
+	 EXCEPT SELECT b.g, i, b.h[i] FROM (SELECT g, facematch.bin_counts(bin) AS h FROM bins GROUP BY g) b, generate_subscripts(b.h, 1) i)) d;
+SELECT * FROM bins_differ;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+EXPLAIN (COSTS OFF) SELECT facematch.bin_counts(bin) FROM bins;
+SELECT * FROM bins_differ;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+SELECT facematch.bin_counts(b::smallint) FROM unnest('{3,-1,3,NULL}'::int[]) b;
+SELECT facematch.bin_counts(NULL), array_dims(facematch.bin_counts(b)) AS widest FROM unnest('{-32768,32767}'::smallint[]) b;
+-- Outside of an aggregate nothing is changed in its place.
+WITH h AS MATERIALIZED (SELECT '[2:3]={1,1}'::bigint[] AS h) SELECT facematch.bin_counts_add(h, 2::smallint), facematch.bin_counts_merge(h, '[5:5]={4}'), h FROM h;
+SELECT facematch.bin_counts_add('{}', 1::smallint);
+SELECT facematch.bin_counts_add('{{1}}', 1::smallint);
+SELECT facematch.bin_counts_add('{NULL}', 1::smallint);
+SELECT facematch.bin_counts_add('[100000:100000]={1}', 1::smallint);
+SELECT facematch.bin_counts_merge('[32767:32768]={1,1}', '{1}');
+SELECT count(*) AS moments, count(*) FILTER (WHERE facematch.utc_day(t) IS DISTINCT FROM (t AT TIME ZONE 'UTC')::date) AS wrong
+FROM (SELECT timestamptz '2000-01-01 00:00+00' + d * interval '1 day' + u * interval '1 microsecond' FROM generate_series(-800000, 800000, 4001) d, generate_series(-1, 1) u
+	  UNION ALL SELECT unnest('{infinity,-infinity,epoch,NULL,1970-01-01 23:59:59.999999-00:01,294276-12-31 23:59:59.999999+00,4713-01-02 00:00:00+00 BC}'::timestamptz[])) m (t);
+
 -- A purge changes no total, nor does a deletion in pieces.
 CREATE TABLE before AS SELECT * FROM facematch.report_daily;
 CREATE TABLE scores_before AS SELECT * FROM facematch.report_scores;
