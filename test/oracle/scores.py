@@ -46,6 +46,19 @@ def stored_norms(x):
     return np.where(norms.astype('f8') ** 2 > squared, np.nextafter(norms, np.float32(0)), norms).astype('f8')
 
 
+def copy_rows(conn, table, integers, x):
+    """Rows of columns of integers, numpy arrays as wide as the table's, and a template, by COPY in binary: as text most of a test would be that."""
+    fields = [('columns', '>i2')]
+    for k, column in enumerate(integers):
+        fields += [(f'size{k}', '>i4'), (f'value{k}', f'>i{column.itemsize}')]
+    rows = np.zeros(len(x), np.dtype(fields + [('size', '>i4'), ('dims', '>i2'), ('model', '>i2'), ('x', '>f4', (x.shape[1],))]))
+    rows['columns'], rows['size'], rows['dims'], rows['x'] = len(integers) + 1, 4 + 4 * x.shape[1], x.shape[1], x
+    for k, column in enumerate(integers):
+        rows[f'size{k}'], rows[f'value{k}'] = column.itemsize, column
+    with conn.cursor().copy(f'COPY {table} FROM STDIN (FORMAT binary)') as copy:
+        copy.write(b'PGCOPY\n\xff\r\n\0' + bytes(8) + rows.tobytes() + b'\xff\xff')
+
+
 class Templates:
     def __init__(self, x, ids, subjects):
         self.x, self.ids, self.subjects = x, np.asarray(ids), np.asarray(subjects)

@@ -18,15 +18,9 @@ from scores import Templates
 GRID = np.arange(-1000, 1001) / 1000
 
 
-def text(row):
-    return '[' + ','.join(repr(float(v)) for v in row) + ']'
-
-
 def load(conn, table, t):
     conn.execute(f'DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (id bigint, subject bigint, e face_embedding({t.x.shape[1]}))')
-    with conn.cursor().copy(f'COPY {table} FROM STDIN') as copy:
-        for i, s, row in zip(t.ids, t.subjects, t.x):
-            copy.write(f'{i}\t{s}\t{text(row)}\n')
+    scores.copy_rows(conn, table, [t.ids.astype('i8'), t.subjects.astype('i8')], t.x)
 
 
 def of(table, where='true'):
@@ -116,7 +110,9 @@ def check_searches(conn, what, probes, enrolled, a, b, threshold, rank):
 
 
 def check_candidates(conn, what, probes, enrolled, a, b, threshold):
-    found = {(p, e): (s, m) for p, e, s, m in conn.execute('SELECT * FROM facematch.compare_sets(%s, %s, %s)', [probes, enrolled, threshold])}
+    packed = one(conn, """SELECT coalesce(string_agg(int8send(probe_id) || int8send(enrolled_id) || float8send(similarity) || boolsend(mated), ''), '')
+                          FROM facematch.compare_sets(%s, %s, %s)""", [probes, enrolled, threshold])[0]
+    found = {(p, e): (s, m) for p, e, s, m in np.frombuffer(packed, '>i8,>i8,>f8,?').tolist()}
     same(f'{what}: candidates', found, scores.candidates(a, a if b is None else b, threshold, within=b is None))
     return len(found)
 

@@ -43,9 +43,7 @@ def synthetic():
 
 def load(conn, x, subjects, ordinals):
     conn.execute('CREATE TABLE faces (row_id int, subject int, ordinal int, embedding face_embedding(512,1))')
-    with conn.cursor().copy('COPY faces FROM STDIN') as copy:
-        for i, (s, o, row) in enumerate(zip(subjects, ordinals, x.tolist())):
-            copy.write(f'{i}\t{s}\t{o}\t[{",".join(map(str, row))}]\n')
+    scores.copy_rows(conn, 'faces', [np.arange(len(x), dtype='i4'), subjects.astype('i4'), ordinals.astype('i4')], x)
     conn.execute(staging())
 
 

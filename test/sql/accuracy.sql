@@ -16,6 +16,22 @@ SELECT a = b AS repeatable FROM facematch.bootstrap_rates('TABLE face', NULL, 0.
 SELECT facematch.score_grid(0.5);
 SELECT * FROM facematch.verification_accuracy('{1,1,1,2,2,2}', '{t,f,t,t,f,f}', '{0.9,0.3,0.6,0.7,0.5,0.65}');
 
+-- More templates than a tile has columns, more dimensions than are added up at once, edges that are scores: beside plain SQL.
+CREATE TABLE wide AS SELECT n AS id, n % 300 AS subject, (SELECT array_agg(sin(n % 300 * 12.9898 + d * 78.233) + 0.8 * sin(n * 39.425 + d * 3.7) + 0.7)
+														  FROM generate_series(1, 130) d)::real[]::face_embedding AS e FROM generate_series(1, 600) n;
+CREATE TABLE pair AS SELECT a.id AS probe_id, b.id AS enrolled_id, face_similarity(a.e, b.e) AS similarity, a.subject = b.subject AS mated FROM wide a, wide b WHERE a.id < b.id;
+CREATE INDEX ON pair (probe_id);
+CREATE TABLE edges AS SELECT array_agg(DISTINCT t ORDER BY t) AS e FROM (SELECT s / 200.0 FROM generate_series(-200, 200) s UNION SELECT similarity FROM pair WHERE probe_id % 7 = 0 AND enrolled_id % 11 = 0) s (t);
+WITH counted AS (SELECT row_number() OVER () - 1 AS bin, h.non_mated, h.mated FROM edges, facematch.score_histogram('TABLE wide', NULL, edges.e) h),
+plain AS (SELECT width_bucket(p.similarity, edges.e) AS bin, count(*) FILTER (WHERE NOT mated) AS non_mated, count(*) FILTER (WHERE mated) AS mated FROM pair p, edges GROUP BY 1)
+SELECT (SELECT sum(non_mated) FROM counted) AS non_mated, (SELECT sum(mated) FROM counted) AS mated, count(*) FILTER (WHERE c.non_mated + c.mated > 0) > 100 AS many_bins,
+	   count(*) FILTER (WHERE (c.non_mated, c.mated) IS DISTINCT FROM (coalesce(p.non_mated, 0), coalesce(p.mated, 0))) AS wrong FROM counted c FULL JOIN plain p USING (bin);
+SELECT count(*) > 1000 AS many, count(*) FILTER (WHERE p.similarity < 0.7) AS wrong, (SELECT count(*) FROM pair WHERE similarity >= 0.7) - count(*) AS missing
+FROM facematch.compare_sets('TABLE wide', NULL, 0.7) c JOIN pair p USING (probe_id, enrolled_id, similarity, mated);
+SELECT count(*) AS searches, count(*) FILTER (WHERE s.mate_similarity = m.similarity AND s.mate_rank = m.rank) AS right FROM facematch.search_set('SELECT * FROM wide WHERE id <= 300', 'SELECT * FROM wide WHERE id > 300') s,
+	LATERAL (SELECT p.similarity, (SELECT count(*) + 1 FROM pair o WHERE o.probe_id = p.probe_id AND o.enrolled_id > 300 AND NOT o.mated AND o.similarity > p.similarity) AS rank
+			 FROM pair p WHERE p.probe_id = s.probe_id AND p.enrolled_id > 300 AND p.mated) m;
+
 -- The caller's search_path, rights and snapshot are the query's.
 CREATE SCHEMA elsewhere;
 CREATE TABLE elsewhere.face AS SELECT id, subject, e FROM face WHERE id < 3;
