@@ -95,7 +95,7 @@ REVOKE ALL ON FUNCTION facematch.audit_anchor() FROM PUBLIC;
 
 -- One finding for each thing that is wrong with an event; a whole log gives none.
 CREATE FUNCTION facematch.audit_findings(anchor text) RETURNS TABLE (chain integer, event_id bigint, finding text)
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = 'postgres'
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = 'postgres' SET work_mem = '64MB'
 AS $$
 	WITH event AS MATERIALIZED (
 		SELECT e.chain, e.event_id, e.action, e.detail, e.hash, e.previous, e.witness, sha256(facematch.audit_content(e)) AS computed,
