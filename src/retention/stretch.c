@@ -5,9 +5,12 @@
  *
  * Lists of numbers, however they are written: [0.1,-0.2], 7:[…], {…}, ARRAY[…],
  * with quotes and casts between them, one to a line, one to a column of COPY,
- * cut off in the middle.  Hexadecimal, octal and base64 bytes.  What is found is
- * meant to be too much rather than too little: dates, identifiers, a few numbers
- * in a statement and hashes without \x before them are left alone.
+ * cut off in the middle; and numbers with many decimals that follow each other
+ * closely, whatever is written between them: rows of a list, the members of a
+ * JSON object, parameters, assignments.  Hexadecimal, octal and base64 bytes.
+ * What is found is meant to be too much rather than too little: dates,
+ * identifiers, a few numbers in a statement, costs and times of plans and hashes
+ * without \x before them are left alone.
  *
  * It knows nothing of SQL: the texts are statements, parameters, rows, plans in
  * four formats and what functions raise, and any of them may be cut off.
@@ -25,15 +28,19 @@
 #define BRACKETED_INTEGERS	12
 /* Between two numbers of a list: a comma, line breaks and indentation, a cast such as ::double precision. */
 #define MAX_SEPARATOR		48
+/* Numbers that may have anything between them: how many, with how many decimals, how far apart. */
+#define MANY_LOOSE			12
+#define LOOSE_DECIMALS		4
+#define LOOSE_APART			64
 /* Digits after \x: more than a UUID's, fewer than a template of 9 dimensions has in half precision. */
 #define HEX_AFTER_X			33
 /* Letters and digits in a row: more than an identifier or a SHA-256 has. */
 #define MIN_ENCODED			100
 /* A line of encoded bytes that the next one may continue: base64 breaks lines at 64 or 76. */
 #define ENCODED_LINE		60
-/* Octal escapes, and how far apart in the bytea format "escape". */
-#define MIN_OCTAL			12
-#define OCTAL_APART			64
+/* Escaped bytes and letters, and how far apart: the bytea format "escape", \x of E'' strings, short pieces of hexadecimal. */
+#define MIN_ESCAPES			12
+#define ESCAPES_APART		64
 
 static inline bool
 is_digit(char c)
@@ -53,10 +60,11 @@ is_hex(char c)
 	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
+/* Of base64, and of its form for addresses, which has - and _ instead of + and /. */
 static inline bool
 is_encoded(char c)
 {
-	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' || c == '/';
+	return is_word(c) || c == '+' || c == '/' || c == '-';
 }
 
 /* The words that stand for a number, in whatever case. */
@@ -75,19 +83,12 @@ skip_word_number(const char *at)
 	return NULL;
 }
 
-/* The end of a number that begins here; NULL: none does. */
 static const char *
-skip_number(const char *at, bool *fraction)
+skip_decimal(const char *at, bool *fraction)
 {
 	const char *p = at + (*at == '-' || *at == '+');
 	const char *digits;
 
-	/* (-0.1)::real */
-	if (*at == '(' && at[1] != '(')
-	{
-		p = skip_number(at + 1, fraction);
-		return p != NULL && *p == ')' ? p + 1 : NULL;
-	}
 	if (!is_digit(*p) && !(*p == '.' && is_digit(p[1])))
 		return skip_word_number(p);
 	while (is_digit(*p))
@@ -106,6 +107,31 @@ skip_number(const char *at, bool *fraction)
 			;
 	}
 	return is_word(*p) ? NULL : p;
+}
+
+/* A byte of a dump: 0x1f, 1f */
+static const char *
+skip_hex_byte(const char *at)
+{
+	const char *p = at + (at[0] == '0' && (at[1] == 'x' || at[1] == 'X') ? 2 : 0);
+
+	return is_hex(p[0]) && is_hex(p[1]) && !is_word(p[2]) ? p + 2 : NULL;
+}
+
+/* The end of a number that begins here; NULL: none does. */
+static const char *
+skip_number(const char *at, bool *fraction)
+{
+	const char *p;
+
+	/* (-0.1)::real */
+	if (*at == '(' && at[1] != '(')
+	{
+		p = skip_number(at + 1, fraction);
+		return p != NULL && *p == ')' ? p + 1 : NULL;
+	}
+	p = skip_decimal(at, fraction);
+	return p == NULL ? skip_hex_byte(at) : p;
 }
 
 /* ::real, ::double precision, ::pg_catalog.float4 */
@@ -203,6 +229,57 @@ find_hex(const char *at, FaceStretch *found)
 	return true;
 }
 
+/* Whether the seconds of a time of day stand here: 13:14:37.736362 */
+static bool
+is_time(const char *text, const char *at)
+{
+	return at - text >= 6 && at[-1] == ':' && is_digit(at[-2]) && is_digit(at[-3]) && at[-4] == ':' && is_digit(at[-5]) && is_digit(at[-6]);
+}
+
+/* The end of a number that has the decimals of a component, or an exponent; NULL: another number, or none. */
+static const char *
+skip_component(const char *text, const char *at)
+{
+	bool		fraction = false;
+	const char *end = *at == '(' ? NULL : skip_number(at, &fraction);
+	const char *point;
+
+	if (end == NULL || !fraction || (at > text && (is_word(at[-1]) || at[-1] == '.')) || is_time(text, at))
+		return NULL;
+	for (point = at; point < end && *point != '.' && *point != 'e' && *point != 'E'; point++)
+		;
+	return *point != '.' || end - point > LOOSE_DECIMALS ? end : NULL;
+}
+
+/* Numbers with many decimals from here on, with whatever between them.  "next" is where to look on, if these are few. */
+static bool
+find_loose(const char *text, const char *at, FaceStretch *found, const char **next)
+{
+	const char *from = NULL;
+	const char *end = at;
+	const char *p = at;
+	int			count = 0;
+
+	while (*p != '\0' && p - end <= LOOSE_APART)
+	{
+		const char *after = skip_component(text, p);
+
+		if (after == NULL)
+			p++;
+		else
+		{
+			if (count++ == 0)
+				from = p;
+			end = p = after;
+		}
+	}
+	*next = p;
+	if (count < MANY_LOOSE)
+		return false;
+	*found = (FaceStretch) {from, end, count, "numbers"};
+	return true;
+}
+
 /* Letters and digits without an end, over line breaks where the lines are long.  Digits may be hexadecimal, or base64. */
 static bool
 find_encoded(const char *at, FaceStretch *found, const char **next)
@@ -213,9 +290,9 @@ find_encoded(const char *at, FaceStretch *found, const char **next)
 
 	for (;;)
 	{
-		while (is_encoded(*p))
-			p++;
-		count += p - line;
+		/* Lines that are drawn with - and names that are joined by _ are no bytes. */
+		for (; is_encoded(*p); p++)
+			count += *p != '-' && *p != '_';
 		if (p - line < ENCODED_LINE)
 			break;
 		if (p[0] == '\r' && p[1] == '\n' && is_encoded(p[2]))
@@ -236,34 +313,54 @@ find_encoded(const char *at, FaceStretch *found, const char **next)
 	return true;
 }
 
-/* The length of an octal escape, with as many backslashes as quoting has given it; 0: none. */
+/* The length of an escape, with as many backslashes as quoting has given it; 0: none. */
 static int
-octal_escape(const char *at)
+escape_length(const char *at)
 {
 	int			slashes = 0;
+	int			digits = 3;
+	int			first;
 
 	while (at[slashes] == '\\')
 		slashes++;
-	if (slashes == 0 || at[slashes] < '0' || at[slashes] > '3')
+	if (slashes == 0)
 		return 0;
-	for (int i = 1; i < 3; i++)
+	first = slashes + 1;
+	switch (at[slashes])
 	{
-		if (at[slashes + i] < '0' || at[slashes + i] > '7')
+		case 'x':
+		case 'X':
+			digits = 2;
+			break;
+		case 'u':
+			digits = 4;
+			break;
+		case 'U':
+			digits = 8;
+			break;
+		default:
+			first = slashes;
+			if (at[slashes] < '0' || at[slashes] > '3')
+				return 0;
+	}
+	for (int i = 0; i < digits; i++)
+	{
+		if (first > slashes ? !is_hex(at[first + i]) : (at[first + i] < '0' || at[first + i] > '7'))
 			return 0;
 	}
-	return slashes + 3;
+	return first + digits;
 }
 
-/* Bytes in the format "escape": octal escapes with a few plain characters between them. */
+/* Escapes with a few plain characters between them, and the digits that go on after the last. */
 static bool
-find_octal(const char *at, FaceStretch *found)
+find_escapes(const char *at, FaceStretch *found)
 {
 	const char *end = at;
 	int			count = 0;
 
-	for (const char *p = at; *p != '\0' && p - end <= OCTAL_APART;)
+	for (const char *p = at; *p != '\0' && p - end <= ESCAPES_APART;)
 	{
-		int			length = octal_escape(p);
+		int			length = escape_length(p);
 
 		if (length > 0)
 		{
@@ -273,8 +370,10 @@ find_octal(const char *at, FaceStretch *found)
 		else
 			p++;
 	}
-	if (count < MIN_OCTAL)
+	if (count < MIN_ESCAPES)
 		return false;
+	while (is_hex(*end))
+		end++;
 	*found = (FaceStretch) {at, end, count, "bytes"};
 	return true;
 }
@@ -285,17 +384,20 @@ face_find_stretch(const char *text, FaceStretch *found)
 {
 	const char *at = text;
 	const char *searched = text;	/* for encoded bytes */
+	const char *loose = text;	/* for numbers that are apart */
 	const char *next;
 
 	while (*at != '\0')
 	{
-		if (*at == '\\' && (find_hex(at, found) || (octal_escape(at) > 0 && find_octal(at, found))))
+		if (*at == '\\' && (find_hex(at, found) || (escape_length(at) > 0 && find_escapes(at, found))))
 			return true;
 		if (at >= searched && is_encoded(*at) && find_encoded(at, found, &searched))
 			return true;
 		next = at + 1;
 		if ((is_digit(*at) || *at == '-' || *at == '+' || *at == '.' || *at == '(' || *at == 'n' || *at == 'N' || *at == 'i' || *at == 'I') &&
 			find_list(text, at, found, &next))
+			return true;
+		if (at >= loose && (is_digit(*at) || *at == '-' || *at == '.') && find_loose(text, at, found, &loose))
 			return true;
 		at = next;
 	}

@@ -25,3 +25,17 @@ SELECT v, shown(v) = v AS stays FROM (VALUES
 SELECT count(*) FILTER (WHERE length(shown(v)) > length(v)) AS longer, count(*) FILTER (WHERE shown(shown(v)) <> shown(v)) AS twice
 FROM (SELECT left(right('ab''7:[' || string_agg(round((n / 7.0)::numeric, n % 7)::text, ',') || ']'' c \x' || repeat('ab', 40), -i), j) AS v
 	  FROM generate_series(1, 9) n, generate_series(0, 40) i, generate_series(1, 130, 3) j GROUP BY i, j) t;
+-- Numbers with many decimals, whatever is between them; escapes; bytes in pieces; base64 as in addresses.
+CREATE FUNCTION parts(form text, sep text, n int DEFAULT 20) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(format(form, i, round((sin(i * 7.3) / 3)::numeric, 6)), sep ORDER BY i) FROM generate_series(1, n) i $$;
+SELECT facematch.redacted(v) FROM (VALUES (parts('(%s,%s)', ', ')), ('[' || parts('{"i": %s, "v": %s}', ', ') || ']'), ('{' || parts('"d%s": %s', ', ') || '}'),
+	('parameters: ' || parts('$%s = ''%s''', ', ')), (parts('a[%s] := %s', '; ')), (parts('CAST(%2$s AS real)', ', ')), (parts('%2$s::numeric(9,6)', ', ')),
+	(parts('(''%2$s''::double precision)', ', ')), (parts('<v n="%s">%s</v>', E'\n')), (parts('[%2$s]', ',')), (parts('%2$s/**/', ','))) v (v);
+SELECT facematch.redacted(v) FROM (VALUES ('E''' || regexp_replace(encode(convert_to(parts('%2$s', ','), 'UTF8'), 'hex'), '(..)', '\\x\1', 'g') || ''''),
+	('E''' || regexp_replace(encode(convert_to(parts('%2$s', ','), 'UTF8'), 'hex'), '(..)', '\\u00\1', 'g') || ''''),
+	(regexp_replace(repeat('00ff1c9a', 64), '(.{16})', '''\\x\1''::bytea || ', 'g')), (regexp_replace(repeat('00ff1c9a', 8), '(..)', '\1 ', 'g')),
+	(regexp_replace(repeat('00ff1c9a', 8), '(..)', '0x\1, ', 'g')), (repeat('PgPgAD4U-YAA_72W', 20))) v (v);
+-- What is none: times, plans, places on a map, a line, a few.
+SELECT facematch.redacted(v) = v AS left_alone FROM (VALUES (repeat('Seq Scan on t  (cost=0.00..35.50 rows=2550 width=4) (actual time=0.012..12.345 rows=7 loops=1)' || E'\n', 20)),
+	('POINT(48.856614 2.352222)'), (repeat('-', 200)), (repeat('a_name_', 10)), (parts('%2$s', ', ', 11)), ('1e-5, 1e-6'), (repeat('''2026-11-23 13:14:15.123456+00'', ', 30)))v (v);
+DROP FUNCTION parts;
