@@ -108,8 +108,15 @@ AS $$
 		FROM event e CROSS JOIN LATERAL jsonb_array_elements(
 			CASE WHEN jsonb_typeof(e.detail -> 'heads') = 'array' THEN e.detail -> 'heads' ELSE '[]' END) h (head)
 		WHERE e.action = 'anchored'
-	), receipt AS (
-		SELECT e.chain, e.event_id, e.detail ->> 'about' AS about, e.detail -> 'row' AS row FROM event e WHERE e.action = 'receipt_written'
+	), written AS (
+		SELECT e.chain, e.event_id, e.detail ->> 'about' AS about, e.detail -> 'row' AS row FROM event e
+		WHERE e.action IN ('receipt_written', 'erasure_written', 'settlement_written')
+	), kept AS (
+		SELECT 'receipt:' || p.receipt_id AS about, 'purge_receipt' AS table_name, to_jsonb(p) AS row FROM facematch.purge_receipt p
+		UNION ALL
+		SELECT 'erasure:' || r.erasure_id, 'erasure', to_jsonb(r) FROM facematch.erasure r
+		UNION ALL
+		SELECT 'settlement:' || s.receipt_id, 'erased_receipt', to_jsonb(s) FROM facematch.erased_receipt s
 	)
 	SELECT e.chain, e.event_id, 'the event is not the one that was written: its hash is of another' FROM event e
 	WHERE e.computed IS DISTINCT FROM e.hash
@@ -127,12 +134,11 @@ AS $$
 	SELECT a.head_chain, a.event_id, format('it anchors an event at place %s of chain %s that is missing or changed', a.head_place, a.head_chain) FROM anchored a
 	WHERE NOT EXISTS (SELECT FROM event e WHERE e.chain = a.head_chain AND e.place = a.head_place AND encode(e.hash, 'hex') = a.head_hash)
 	UNION ALL
-	SELECT r.chain, r.event_id, format('%s is missing or changed in facematch.purge_receipt', r.about) FROM receipt r
-	WHERE NOT EXISTS (SELECT FROM facematch.purge_receipt p WHERE 'receipt:' || p.receipt_id = r.about AND to_jsonb(p) @> jsonb_strip_nulls(r.row))
+	SELECT w.chain, w.event_id, format('%s is missing or changed', w.about) FROM written w
+	WHERE NOT EXISTS (SELECT FROM kept k WHERE k.about = w.about AND k.row @> w.row)
 	UNION ALL
-	SELECT NULL, NULL, format('receipt:%s of facematch.purge_receipt was never written to the log', p.receipt_id) FROM facematch.purge_receipt p
-	WHERE p.receipt_id > (SELECT min(split_part(r.about, ':', 2)::bigint) FROM receipt r)
-	  AND NOT EXISTS (SELECT FROM receipt r WHERE r.about = 'receipt:' || p.receipt_id)
+	SELECT NULL, NULL, format('%s of facematch.%s was never written to the log', k.about, k.table_name) FROM kept k
+	WHERE NOT EXISTS (SELECT FROM written w WHERE w.about = k.about)
 	UNION ALL
 	SELECT NULL, NULL, 'the anchor is not in the log: what it covers was cut off or rewritten'
 	WHERE audit_findings.anchor IS NOT NULL

@@ -48,6 +48,12 @@ REVOKE ALL ON FUNCTION facematch.log_row() FROM PUBLIC;
 CREATE TRIGGER purge_receipt_30_log AFTER INSERT ON facematch.purge_receipt
 	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('receipt', 'receipt_id',
 		'receipt_id,purged_at,cause,table_name,retention_class,rule,rows_purged,rows_held,earliest_due,latest_due,actor', 'written,changed,deleted');
+CREATE TRIGGER erasure_30_log AFTER INSERT ON facematch.erasure
+	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('erasure', 'erasure_id',
+		'erasure_id,erased_at,table_name,pages,pages_cleared,rows_erased,entries_erased,fading_tuples,busy_pages,complete,verified,wal_lsn,actor',
+		'written,changed,deleted');
+CREATE TRIGGER erased_receipt_30_log AFTER INSERT ON facematch.erased_receipt
+	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('settlement', 'receipt_id', 'receipt_id,erasure_id', 'written,changed,deleted');
 CREATE TRIGGER opt_out_40_log AFTER INSERT OR UPDATE OR DELETE ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('opt_out', 'opt_out_id',
 		'subject_id,scope,gallery_id,until,noticed_at,revoked_at', 'recorded,revoked,deleted');

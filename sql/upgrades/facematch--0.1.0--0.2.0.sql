@@ -24,3 +24,9 @@ DROP FUNCTION facematch.stamp_reference_model();
 -- A trigger that is replaced fires in ordinary sessions only, until it is told otherwise.
 ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_30_moved;
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard;
+
+-- Receipts that 0.1.0 wrote are in the log from here on, as all others are: as they stand today.
+SET LOCAL timezone = 'UTC';
+SET LOCAL intervalstyle = 'postgres';
+SELECT facematch.write_audit('receipt_written', jsonb_build_object('about', 'receipt:' || p.receipt_id, 'row', to_jsonb(p) - 'lateness'))
+FROM facematch.purge_receipt p ORDER BY p.receipt_id;

@@ -14,11 +14,16 @@ def read(conn):
     return conn.execute(f'SELECT {COLUMNS} FROM facematch.audit_event').fetchall()
 
 
+# What the log has the rows of: the event's word for one, its table and key.
+KEPT = {'receipt': ('purge_receipt', 'receipt_id'), 'erasure': ('erasure', 'erasure_id'), 'settlement': ('erased_receipt', 'receipt_id')}
+
+
 def read_receipts(conn):
-    """facematch.purge_receipt, each row as the log writes it."""
+    """Receipts, erasures and what was settled by which, each row as the log writes it: {(what, key): row}."""
     with conn.transaction():
         conn.execute("SET LOCAL timezone = 'UTC'")
-        return [row for row, in conn.execute('SELECT to_jsonb(p) FROM facematch.purge_receipt p').fetchall()]
+        return {(what, row[key]): row for what, (table, key) in KEPT.items()
+                for row, in conn.execute(f'SELECT to_jsonb(p) FROM facematch.{table} p').fetchall()}
 
 
 def content(event):
@@ -36,13 +41,17 @@ def heads(event):
     return [(chain, place, bytes.fromhex(value)) for chain, place, value in json.loads(event[4]).get('heads', [])]
 
 
-def receipt_findings(events, receipts):
-    """Receipts that the log has otherwise, or one of the two has not at all."""
-    written = {e['row']['receipt_id']: e['row'] for e in (json.loads(e[4]) for e in events if e[3] == 'receipt_written')}
-    there = {row['receipt_id']: row for row in receipts}
-    found = [f'receipt {number}: the log says otherwise' for number, row in written.items()
-             if any(there.get(number, {}).get(name) != value for name, value in row.items() if value is not None)]
-    return found + [f'receipt {number}: not in the log' for number in there if written and number > min(written) and number not in written]
+def receipt_findings(events, there):
+    """Receipts and erasures that the log has otherwise, or one of the two has not at all."""
+    written = {}
+    for event in events:
+        what = event[3].removesuffix('_written')
+        if event[3].endswith('_written') and what in KEPT:
+            row = json.loads(event[4])['row']
+            written[what, row[KEPT[what][1]]] = row
+    found = [f'{number}: the log says otherwise' for number, row in written.items()
+             if number not in there or any(there[number].get(name, NOTHING) != value for name, value in row.items())]
+    return found + [f'{number}: not in the log' for number in there if number not in written]
 
 
 def findings(events, receipts, anchor=None):

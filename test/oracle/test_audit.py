@@ -207,7 +207,14 @@ class Tampering:
         """The receipts that the log speaks of."""
         what = self.rng.choice(('DELETE FROM facematch.purge_receipt WHERE receipt_id = 1',
                                 'UPDATE facematch.purge_receipt SET rows_purged = rows_purged + 1 WHERE receipt_id = 2',
-                                "INSERT INTO facematch.purge_receipt (cause, table_name, rows_purged) VALUES ('retention', 't', 4)"))
+                                # What was NULL counts too, and numbers before the first.
+                                "UPDATE facematch.purge_receipt SET retention_class = 'watchlist' WHERE retention_class IS NULL",
+                                "INSERT INTO facematch.purge_receipt (cause, table_name, rows_purged) VALUES ('retention', 't', 4)",
+                                "INSERT INTO facematch.purge_receipt (receipt_id, cause, table_name, rows_purged) OVERRIDING SYSTEM VALUE VALUES (-7, 'retention', 't', 4)",
+                                'UPDATE facematch.erasure SET complete = NOT complete', "UPDATE facematch.erasure SET wal_lsn = '0/1'",
+                                'DELETE FROM facematch.erased_receipt', 'UPDATE facematch.erased_receipt SET receipt_id = -receipt_id',
+                                "INSERT INTO facematch.erasure (table_name, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages, complete, verified,"
+                                " wal_lsn, unreachable) VALUES ('t', 0, 0, 0, 0, 0, 0, true, true, '0/0', '{}')"))
         self.conn.execute(what)
         return what
 
@@ -232,7 +239,8 @@ def main():
         for number in range(tamperings):
             conn.rollback()
             conn.execute('ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL')
-            conn.execute('ALTER TABLE facematch.purge_receipt DISABLE TRIGGER ALL')
+            for table, _ in audit_log.KEPT.values():
+                conn.execute(f'ALTER TABLE facematch.{table} DISABLE TRIGGER ALL')
             tampering = Tampering(conn, rng)
             kind = rng.choice([k for k in vars(Tampering) if not k.startswith('_') and k not in ('place', 'last_of', 'some_field')])
             did = getattr(tampering, kind)()
