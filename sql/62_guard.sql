@@ -37,6 +37,22 @@ COMMENT ON COLUMN facematch.retained.shipped IS 'true for the extension''s own t
 SELECT pg_catalog.pg_extension_config_dump('facematch.retained',
 	'WHERE NOT shipped AND table_name::pg_catalog.oid IN (SELECT c.oid FROM pg_catalog.pg_class c)');
 
+-- A table of a user's runs that user's code, by its column's types, its triggers, or as a view: never with more rights than his.
+CREATE FUNCTION facematch.ask_table(table_name regclass, query text, value text DEFAULT NULL) RETURNS SETOF record
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_ask_table';
+COMMENT ON FUNCTION facematch.ask_table(regclass, text, text) IS
+	'runs a query about a table with the rights of the table''s owner, as a restricted operation; $1 is the moment, $2 the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), $4 the value. Columns of other types than the caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
+REVOKE ALL ON FUNCTION facematch.ask_table(regclass, text, text) FROM PUBLIC;
+
+-- Rows that no hold keeps, as a condition of a query for facematch.ask_table().
+CREATE FUNCTION facematch.not_held(retained facematch.retained) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format(' AND d.%I::text <> ALL ($2)', retained.key_column)
+		|| CASE WHEN retained.subject_column IS NULL THEN '' ELSE format(' AND (d.%1$I IS NULL OR d.%1$I <> ALL ($3))', retained.subject_column) END
+$$;
+COMMENT ON FUNCTION facematch.not_held(facematch.retained) IS 'the condition that no hold keeps row d of a table under retention; for facematch.ask_table()';
+
 CREATE FUNCTION facematch.guard() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_guard';
 COMMENT ON FUNCTION facematch.guard() IS
@@ -137,7 +153,8 @@ BEGIN
 	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name LOOP
 		-- Nobody may be about to add a row of the class.
 		EXECUTE format('LOCK TABLE %s IN SHARE MODE', t.table_name);
-		EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %I = $1)', t.table_name, t.class_column) INTO used USING OLD.name;
+		SELECT a.used INTO used FROM facematch.ask_table(t.table_name,
+			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', t.table_name, t.class_column), OLD.name) a (used boolean);
 		IF used THEN
 			RAISE foreign_key_violation USING
 				MESSAGE = format('retention class %L is in use in %s', OLD.name, t.table_name),
@@ -181,13 +198,12 @@ BEGIN
 			MESSAGE = format('table %s is not under retention', table_name),
 			HINT = 'facematch.retain() attaches a table.';
 	END IF;
-	EXECUTE format('SELECT %I AS class, %I AS recorded, %s AS verified, %s AS anchor, %s AS gallery, %s AS subject, purge_after'
-				   ' FROM %s WHERE %I::text = $1',
-				   t.class_column, t.recorded_column,
-				   coalesce(quote_ident(t.verified_column), 'NULL::timestamptz'), coalesce(quote_ident(t.anchor_column), 'NULL::timestamptz'),
-				   coalesce(quote_ident(t.gallery_column), 'NULL::bigint'), coalesce(quote_ident(t.subject_column), 'NULL::uuid'),
-				   t.table_name, t.key_column)
-		INTO facts USING explain_retention.row_id;
+	SELECT f.* INTO facts FROM facematch.ask_table(t.table_name, format(
+			'SELECT %I, %I, %s, %s, %s, %s, purge_after FROM %s WHERE %I::text = $4', t.class_column, t.recorded_column,
+			coalesce(quote_ident(t.verified_column), 'NULL::timestamptz'), coalesce(quote_ident(t.anchor_column), 'NULL::timestamptz'),
+			coalesce(quote_ident(t.gallery_column), 'NULL::bigint'), coalesce(quote_ident(t.subject_column), 'NULL::uuid'),
+			t.table_name, t.key_column), explain_retention.row_id)
+		f (class text, recorded timestamptz, verified timestamptz, anchor timestamptz, gallery bigint, subject uuid, purge_after timestamptz);
 	IF facts.class IS NULL THEN
 		RETURN;
 	END IF;

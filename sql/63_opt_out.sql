@@ -220,9 +220,9 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	-- Whoever is deleting the row is waited for; from now on the guard refuses.
-	EXECUTE format('SELECT 1 FROM %s WHERE %I = $1::%s FOR KEY SHARE', NEW.table_name, t.key_column,
-				   facematch.key_type(NEW.table_name))
-		INTO found_one USING NEW.row_id;
+	SELECT a.found_one INTO found_one FROM facematch.ask_table(NEW.table_name,
+		format('SELECT 1 FROM %s WHERE %I = $4::%s FOR KEY SHARE', NEW.table_name, t.key_column, facematch.key_type(NEW.table_name)),
+		NEW.row_id) a (found_one int);
 	IF found_one IS NULL THEN
 		RAISE WARNING 'the row that the hold names is not in %', NEW.table_name;
 	END IF;

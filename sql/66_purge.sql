@@ -18,15 +18,14 @@ DECLARE
 	t facematch.retained;
 BEGIN
 	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
-		RETURN QUERY EXECUTE format(
-			'SELECT $2, d.%I::text, %s, d.%I, u.name, d.purge_after'
-			' FROM (SELECT DISTINCT ON (u.retention_class) u.* FROM facematch.retention_rule u'
-			'       WHERE u.what = $3 AND u.valid_from <= now() AND now() < u.valid_to ORDER BY u.retention_class, u.valid_from DESC) u'
-			' JOIN %s d ON d.%I = u.retention_class'
-			' WHERE d.purge_after > now() AND d.purge_after <= now() + coalesce($1, u.notice_before) ORDER BY d.purge_after',
-			t.key_column, CASE WHEN t.subject_column IS NULL THEN 'NULL::uuid' ELSE format('d.%I', t.subject_column) END,
-			t.class_column, t.table_name, t.class_column)
-			USING within, t.table_name, t.what;
+		RETURN QUERY SELECT t.table_name, d.* FROM unnest(ARRAY(
+				SELECT DISTINCT ON (u.retention_class) u FROM facematch.retention_rule u
+				WHERE u.what = t.what AND u.valid_from <= now() AND now() < u.valid_to ORDER BY u.retention_class, u.valid_from DESC)) u
+			CROSS JOIN LATERAL (SELECT a.row_id, a.subject_id, u.retention_class, u.name, a.purge_after FROM facematch.ask_table(t.table_name, format(
+				'SELECT d.%I::text, %s, d.purge_after FROM %s d WHERE d.%I = $4 AND d.purge_after > now() AND d.purge_after <= now() + %L::interval',
+				t.key_column, CASE WHEN t.subject_column IS NULL THEN 'NULL::uuid' ELSE format('d.%I', t.subject_column) END, t.table_name,
+				t.class_column, coalesce(within, u.notice_before)), u.retention_class) a (row_id text, subject_id uuid, purge_after timestamptz)) d
+			ORDER BY 6;
 	END LOOP;
 END
 $$;

@@ -91,11 +91,15 @@ BEGIN
 				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch.refuse_change()', table_name);
 	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate', table_name);
 	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go.
-	EXECUTE format('UPDATE %s SET purge_after = purge_after', table_name);
+	PERFORM FROM facematch.ask_table(table_name, format(
+		'WITH dated AS (UPDATE %s SET purge_after = purge_after RETURNING 1) SELECT count(*) FROM dated', table_name)) a (rows bigint);
 	IF subject_column IS NOT NULL THEN
-		EXECUTE format('DELETE FROM %s t WHERE EXISTS (SELECT FROM facematch.opt_out o WHERE o.subject_id = t.%I AND o.revoked_at IS NULL'
-					   ' AND (o.until IS NULL OR o.until > clock_timestamp()) AND (o.gallery_id IS NULL OR o.gallery_id = %s))',
-					   table_name, subject_column, CASE WHEN gallery_column IS NULL THEN 'NULL' ELSE format('t.%I', gallery_column) END);
+		-- A subject, or a subject and a gallery: what the row's own columns read as.
+		PERFORM FROM facematch.ask_table(table_name, format(
+				'WITH gone AS (DELETE FROM %s t WHERE t.%I::text = ANY ($4::text[])%s RETURNING 1) SELECT count(*) FROM gone', table_name, subject_column,
+				CASE WHEN gallery_column IS NOT NULL THEN format(' OR concat_ws('' '', t.%I, t.%I) = ANY ($4::text[])', subject_column, gallery_column) END),
+			ARRAY(SELECT concat_ws(' ', o.subject_id, o.gallery_id) FROM facematch.opt_out o
+				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (rows bigint);
 	END IF;
 	EXECUTE format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL', table_name);
 	EXECUTE format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name);

@@ -9,10 +9,10 @@ AS $$
 	SELECT e.table_name, unnest(e.trigger_names) FROM (VALUES
 		('facematch.gallery'::regclass, '{gallery_20_guard,gallery_30_moved,gallery_40_truncate,gallery_50_log,gallery_60_target_logged}'::name[]),
 		('facematch.reference', '{reference_20_guard,reference_40_truncate,reference_70_photographs}'),
-		('facematch.encounter', '{encounter_10_override,encounter_20_guard,encounter_40_truncate,encounter_50_log_override,encounter_50_statistics,encounter_60_log_override,encounter_70_photographs}'),
+		('facematch.encounter', '{encounter_05_remarks,encounter_10_override,encounter_20_guard,encounter_40_truncate,encounter_50_log_override,encounter_50_statistics,encounter_60_log_override,encounter_70_photographs}'),
 		('facematch.photograph', '{photograph_10_guard,photograph_20_doom,photograph_30_truncate}'),
-		('facematch.opt_out', '{opt_out_10_keep,opt_out_20_remove,opt_out_30_truncate,opt_out_40_log}'),
-		('facematch.hold', '{hold_10_keep,hold_20_place,hold_30_truncate,hold_40_log}'),
+		('facematch.opt_out', '{opt_out_05_remarks,opt_out_10_keep,opt_out_20_remove,opt_out_30_truncate,opt_out_40_log}'),
+		('facematch.hold', '{hold_05_remarks,hold_10_keep,hold_20_place,hold_30_truncate,hold_40_log}'),
 		('facematch.exemption', '{exemption_10_log}'),
 		('facematch.exempt_subject', '{exempt_subject_10_log}'),
 		('facematch.retention_class', '{retention_class_10_in_use,retention_class_20_log}'),
@@ -22,10 +22,11 @@ AS $$
 		('facematch.model', '{model_10_log}'),
 		('facematch.audit_event', '{audit_event_10_is_a_record,audit_event_20_is_a_record}'),
 		('facematch.purge_receipt', '{purge_receipt_10_is_a_record,purge_receipt_20_is_a_record,purge_receipt_30_log}'),
-		('facematch.erasure', '{erasure_10_is_a_record,erasure_20_is_a_record}'),
-		('facematch.erased_receipt', '{erased_receipt_10_is_a_record,erased_receipt_20_is_a_record}'),
-		('facematch.disclosure', '{disclosure_10_keep,disclosure_20_truncate}'),
-		('facematch.template_reading', '{template_reading_10_is_a_record,template_reading_20_is_a_record}'),
+		('facematch.erasure', '{erasure_10_is_a_record,erasure_20_is_a_record,erasure_30_log}'),
+		('facematch.erased_receipt', '{erased_receipt_10_is_a_record,erased_receipt_20_is_a_record,erased_receipt_30_log}'),
+		('facematch.disclosure', '{disclosure_05_remarks,disclosure_10_keep,disclosure_20_truncate}'),
+		('facematch.template_reading', '{template_reading_05_remarks,template_reading_10_is_a_record,template_reading_20_is_a_record}'),
+		('facematch.partner', '{partner_10_remarks}'),
 		('facematch.access_grant', '{access_grant_10_recorded}'),
 		('facematch.shard', '{shard_10_check}')) e (table_name, trigger_names)
 	UNION
@@ -91,6 +92,55 @@ BEGIN
 	ORDER BY 2;
 
 	RETURN QUERY
+	SELECT 'error', r.table_name::text, 'the policy facematch_due has been changed',
+		   format('DROP it and CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true)', r.table_name)
+	FROM facematch.retained r JOIN pg_policy p ON p.polrelid = r.table_name AND p.polname = 'facematch_due'
+	WHERE r.what <> 'gallery' AND (p.polcmd <> '*' OR p.polroles <> '{0}' OR pg_get_expr(p.polqual, p.polrelid) IS DISTINCT FROM '(purge_after > clock_timestamp())')
+	ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'error', format('%s on %s', g.tgname, g.tgrelid::regclass), 'calls another function than the extension''s', 'restore the trigger from the extension''s script, or detach and attach the table'
+	FROM facematch.expected_triggers() e JOIN pg_trigger g ON g.tgrelid = e.table_name AND g.tgname = e.trigger_name
+	JOIN pg_proc p ON p.oid = g.tgfoid
+	WHERE p.pronamespace <> 'facematch'::regnamespace ORDER BY 2;
+
+	-- 1 is a trigger for each row, 2 one before it, 4 for insertions, 16 for updates.
+	RETURN QUERY
+	SELECT 'error', format('%s on %s', g.tgname, g.tgrelid::regclass), 'the trigger fires after the guard, and may put back what the guard has changed',
+		   'give it a name that comes before the guard''s'
+	FROM facematch.retained r JOIN pg_trigger g ON g.tgrelid = r.table_name AND g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0 AND NOT g.tgisinternal
+	JOIN pg_proc p ON p.oid = g.tgfoid
+	JOIN pg_trigger k ON k.tgrelid = g.tgrelid AND k.tgfoid = 'facematch.guard'::regproc AND k.tgname < g.tgname
+	WHERE p.pronamespace <> 'facematch'::regnamespace ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'error', r.table_name::text, CASE c.relkind WHEN 'v' THEN 'has become a view' ELSE 'has rules, which the purge does not get past' END,
+		   'DROP RULE, or facematch.release() and facematch.retain() the table'
+	FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name
+	WHERE c.relkind NOT IN ('r', 'p') OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid) ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'warning', c.oid::regclass::text, 'holds templates that no retention rule purges: a copy, a partition that was detached, or a table of its own',
+		   'facematch.retain() it, or erase and DROP it'
+	FROM pg_class c
+	WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND c.relnamespace <> 'facematch'::regnamespace
+	  AND NOT EXISTS (SELECT FROM facematch.retained r WHERE r.table_name = c.oid OR r.table_name IN (SELECT pg_partition_ancestors(c.oid)))
+	  AND NOT EXISTS (SELECT FROM pg_inherits i JOIN facematch.retained r ON r.table_name = i.inhparent WHERE i.inhrelid = c.oid)
+	  AND EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+				  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+					AND '@extschema@.face_embedding'::regtype IN (y.oid, y.typelem, y.typbasetype)) ORDER BY 2;
+
+	-- Whoever owns the schema of the type can rename it and put another in its place, whose functions the extension's would call.
+	RETURN QUERY
+	SELECT 'error', format('schema %I', n.nspname), format('role %I, which is no superuser, owns the schema of type face_embedding, and so all that is here', o.rolname),
+		   CASE WHEN n.nspowner = 'pg_database_owner'::regrole THEN format('ALTER DATABASE %I, or the schema, OWNER TO a superuser', current_database())
+				ELSE format('ALTER SCHEMA %I OWNER TO a superuser', n.nspname) END
+	FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
+	JOIN pg_database d ON d.datname = current_database()
+	JOIN pg_roles o ON o.oid = CASE WHEN n.nspowner = 'pg_database_owner'::regrole THEN d.datdba ELSE n.nspowner END
+	WHERE y.oid = '@extschema@.face_embedding'::regtype AND NOT o.rolsuper;
+
+	RETURN QUERY
 	SELECT 'warning', format('role %I', o.rolname), 'sees due rows: it ' || CASE WHEN o.rolbypassrls THEN 'bypasses row security' ELSE 'owns tables under retention' END,
 		   'let applications connect as another role'
 	FROM pg_roles o
@@ -146,11 +196,17 @@ BEGIN
 					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp());
 
 	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
-		-- One moment, which the index on deadlines is asked for: who is late is found without reading who is not.
-		EXECUTE format('SELECT count(*), $2 - min(d.purge_after) FROM %s d WHERE d.purge_after <= $2'
-					   ' AND NOT EXISTS (SELECT FROM facematch.held h WHERE h.table_name = $1 AND h.row_id = d.%I::text%s)',
-					   t.table_name, t.key_column, CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR h.subject_id = d.%I', t.subject_column) END)
-			INTO overdue, longest USING t.table_name, clock_timestamp();
+		BEGIN
+			SELECT a.* INTO overdue, longest FROM facematch.ask_table(t.table_name, format(
+				'SELECT count(*), $1 - min(d.purge_after) FROM %s d WHERE d.purge_after <= $1%s', t.table_name, facematch.not_held(t))) a (overdue bigint, longest interval);
+		EXCEPTION WHEN OTHERS THEN
+			severity := 'error';
+			object := t.table_name;
+			finding := format('its rows cannot be looked at: %s', SQLERRM);
+			remedy := 'the purge cannot either: put the table right, or facematch.release() it';
+			RETURN NEXT;
+			CONTINUE;
+		END;
 		IF overdue > 0 THEN
 			severity := CASE WHEN longest > interval '1 hour' THEN 'error' ELSE 'notice' END;
 			object := t.table_name;

@@ -9,20 +9,23 @@ CREATE FUNCTION facematch.count_retained()
 AS $$
 DECLARE
 	t facematch.retained;
-	moment timestamptz := clock_timestamp();
 BEGIN
 	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
 		-- Holds are few: what they hold is looked up by its key, not asked of every row.
-		RETURN QUERY EXECUTE format(
-			'SELECT $1, k.class, k.kept, k.due, coalesce(h.held, 0), k.next_due, k.overdue'
-			' FROM (SELECT d.%1$I AS class, count(*) FILTER (WHERE d.purge_after > $2) AS kept, count(*) FILTER (WHERE d.purge_after <= $2) AS due,'
-			' min(d.purge_after) FILTER (WHERE d.purge_after > $2) AS next_due, $2 - min(d.purge_after) FILTER (WHERE d.purge_after <= $2) AS overdue'
-			' FROM %3$s d GROUP BY 1) k'
-			' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM %3$s d'
-			' WHERE d.%2$I = ANY (ARRAY(SELECT h.row_id FROM facematch.held h WHERE h.table_name = $1)::%4$s[])%5$s GROUP BY 1) h ON h.class = k.class ORDER BY 2',
-			t.class_column, t.key_column, t.table_name, facematch.key_type(t.table_name),
-			CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR d.%I = ANY (ARRAY(SELECT h.subject_id FROM facematch.held h WHERE h.subject_id IS NOT NULL))', t.subject_column) END)
-			USING t.table_name, moment;
+		BEGIN
+			RETURN QUERY SELECT t.table_name, c.* FROM facematch.ask_table(t.table_name, format(
+					'SELECT k.class, k.kept, k.due, coalesce(h.held, 0), k.next_due, k.overdue'
+					' FROM (SELECT d.%1$I AS class, count(*) FILTER (WHERE d.purge_after > $1) AS kept, count(*) FILTER (WHERE d.purge_after <= $1) AS due,'
+					' min(d.purge_after) FILTER (WHERE d.purge_after > $1) AS next_due, $1 - min(d.purge_after) FILTER (WHERE d.purge_after <= $1) AS overdue'
+					' FROM %3$s d GROUP BY 1) k'
+					' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM %3$s d'
+					' WHERE d.%2$I = ANY ($2::%4$s[])%5$s GROUP BY 1) h ON h.class = k.class ORDER BY 1',
+					t.class_column, t.key_column, t.table_name, facematch.key_type(t.table_name),
+					CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR d.%I = ANY ($3)', t.subject_column) END))
+				c (class text, kept bigint, due bigint, held bigint, next_due timestamptz, overdue interval);
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'table % cannot be counted: %', t.table_name, SQLERRM;
+		END;
 	END LOOP;
 END
 $$;

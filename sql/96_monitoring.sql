@@ -20,18 +20,17 @@ CREATE FUNCTION facematch.purge_lag()
 AS $$
 DECLARE
 	t facematch.retained;
-	moment timestamptz := clock_timestamp();
 BEGIN
 	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
 		table_name := t.table_name;
 		-- The oldest row that is due and not held, by the index on the deadline.
-		EXECUTE format(
-			'SELECT $2 - d.purge_after FROM %1$s d WHERE d.purge_after <= $2'
-			' AND NOT EXISTS (SELECT FROM facematch.held h WHERE h.table_name = $1 AND h.row_id = d.%2$I::text)%3$s'
-			' ORDER BY d.purge_after LIMIT 1', t.table_name, t.key_column,
-			CASE WHEN t.subject_column IS NULL THEN ''
-				 ELSE format(' AND NOT EXISTS (SELECT FROM facematch.held h WHERE h.subject_id = d.%I)', t.subject_column) END)
-			INTO lag USING t.table_name, moment;
+		BEGIN
+			SELECT a.lag INTO lag FROM facematch.ask_table(t.table_name, format(
+				'SELECT $1 - d.purge_after FROM %s d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1', t.table_name, facematch.not_held(t))) a (lag interval);
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'table % cannot be looked at: %', table_name, SQLERRM;
+			CONTINUE;
+		END;
 		lag := coalesce(lag, '0');
 		RETURN NEXT;
 	END LOOP;

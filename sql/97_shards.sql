@@ -40,6 +40,13 @@ BEGIN
 	SELECT string_agg(c, ', ') INTO missing FROM unnest(columns) c
 	WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
 					  AND format('%s %s', a.attname, a.atttypid::regtype) IN (c, replace(c, 'face_embedding', '@extschema@.face_embedding')));
+	-- Searches read it with the owner's rights, and with it whatever its own owner makes of its columns.
+	IF EXISTS (SELECT FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner WHERE c.oid = relation AND NOT o.rolsuper) THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('table %s of shard %L belongs to a role that is no superuser', relation, shard),
+			DETAIL = 'Searches of shards would run its code with the rights of the extension''s owner.',
+			HINT = format('ALTER FOREIGN TABLE %s OWNER TO a superuser.', relation);
+	END IF;
 	IF missing IS NOT NULL THEN
 		RAISE invalid_table_definition USING
 			MESSAGE = format('table %s of shard %L lacks: %s', relation, shard, missing),
@@ -65,7 +72,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.check_shard_table(text, regclass, text[]) IS
-	'refuses a shard''s table that lacks columns ("name type", 42P16), or whose server would not compare templates itself (55000); warns of one that is not asynchronous';
+	'refuses a shard''s table that belongs to a role that is no superuser (42501), that lacks columns ("name type", 42P16), or whose server would not compare templates itself (55000); warns of one that is not asynchronous';
 
 CREATE FUNCTION facematch.check_shard() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -169,8 +169,12 @@ DECLARE
 	t facematch.retained;
 BEGIN
 	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
-		RETURN QUERY EXECUTE format('SELECT (d.purge_after AT TIME ZONE ''UTC'')::date, count(*) FROM %s d'
-									' WHERE d.purge_after <= now() AND d.purge_after < ''infinity'' AND d.purge_after > ''-infinity'' GROUP BY 1', t.table_name);
+		BEGIN
+			RETURN QUERY SELECT a.* FROM facematch.ask_table(t.table_name, format('SELECT (d.purge_after AT TIME ZONE ''UTC'')::date, count(*) FROM %s d'
+				' WHERE d.purge_after <= now() AND d.purge_after < ''infinity'' AND d.purge_after > ''-infinity'' GROUP BY 1', t.table_name)) a (due_on date, rows_due bigint);
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'table % cannot be counted: %', t.table_name, SQLERRM;
+		END;
 	END LOOP;
 END
 $$;

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -29,6 +30,7 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -40,43 +42,6 @@
 
 PG_FUNCTION_INFO_V1(facematch_opted_out);
 PG_FUNCTION_INFO_V1(facematch_purge);
-
-/* What holds keep in a table: text[] of row ids, uuid[] of subjects. */
-typedef struct Kept
-{
-	Datum		rows;
-	Datum		subjects;
-} Kept;
-
-/* Copies an SPI result's only row's array out of SPI. */
-static Datum
-result_array(int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
-
-	Assert(!isnull);
-	return SPI_datumTransfer(value, false, -1);
-}
-
-static Kept
-kept_by_holds(Oid relid)
-{
-	Oid			type = OIDOID;
-	Datum		value = ObjectIdGetDatum(relid);
-	Kept		kept;
-
-	SPI_connect();
-	face_run("SELECT COALESCE(pg_catalog.array_agg(h.row_id) FILTER (WHERE h.table_name OPERATOR(pg_catalog.=) $1), '{}'),"
-			 " COALESCE(pg_catalog.array_agg(h.subject_id) FILTER (WHERE h.subject_id IS NOT NULL), '{}')"
-			 " FROM facematch.hold h WHERE h.released_at IS NULL"
-			 " AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
-			 1, &type, &value, face_owner(face_table("hold")));
-	kept.rows = result_array(1);
-	kept.subjects = result_array(2);
-	SPI_finish();
-	return kept;
-}
 
 /* The condition that no hold names the row, with parameters numbered from "first". */
 static char *
@@ -120,7 +85,7 @@ of_subject(const FaceRetained *table, const OptOut *opt_out)
 static void
 remove_from(const FaceRetained *table, const OptOut *opt_out)
 {
-	Kept		kept = kept_by_holds(table->relid);
+	FaceKept	kept = face_kept_by_holds(table->relid);
 	Oid			types[4] = {UUIDOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID};
 	Datum		values[4] = {opt_out->subject, opt_out->gallery_id, kept.rows, kept.subjects};
 	char	   *name = face_qualified_name(table->relid);
@@ -242,7 +207,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	Oid			types[4] = {INT4OID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID};
 	Datum		values[4];
 	char	   *name = face_qualified_name(leaf);
-	Kept		kept;
+	FaceKept	kept;
 	uint64		groups;
 	uint64		rows = 0;
 	char	   *sql;
@@ -250,7 +215,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	/* Nobody can hold a row between this look at the holds and the end of the transaction. */
 	LockRelationOid(face_table("hold"), ShareLock);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	kept = kept_by_holds(table->relid);
+	kept = face_kept_by_holds(table->relid);
 	values[0] = Int32GetDatum(batch);
 	values[1] = kept.rows;
 	values[2] = kept.subjects;
@@ -276,17 +241,26 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	return rows;
 }
 
-static bool
-is_gallery(const FaceRetained *table)
+/* The extension's own, which nobody else can keep from going; galleries, that wait for their references; users' tables. */
+#define LAST_TURN	2
+
+static int
+turn(const FaceRetained *table)
 {
-	return strcmp(table->what, "gallery") == 0;
+	if (get_rel_namespace(table->relid) != get_namespace_oid("facematch", false))
+		return LAST_TURN;
+	return strcmp(table->what, "gallery") == 0 ? 1 : 0;
 }
 
-/* Galleries last: they wait for their references. */
 static int
-galleries_last(const ListCell *a, const ListCell *b)
+in_turn(const ListCell *a, const ListCell *b)
 {
-	return (int) is_gallery(lfirst(a)) - (int) is_gallery(lfirst(b));
+	const FaceRetained *one = lfirst(a);
+	const FaceRetained *other = lfirst(b);
+
+	if (turn(one) != turn(other))
+		return turn(one) - turn(other);
+	return one->relid < other->relid ? -1 : 1;
 }
 
 /* The keys of the photographs that went: once that is committed, for a key does not come back. */
@@ -306,26 +280,126 @@ destroy_keys(void)
 	SPI_commit();
 }
 
+/* What a purge goes through with. */
+typedef struct Purge
+{
+	int32		batch;
+	bool		commits;
+	MemoryContext memory;		/* outlives transactions */
+	MemoryContext working;		/* of a batch */
+	StringInfoData failed;		/* names of tables that it could not purge */
+} Purge;
+
+/* How many rows are due now: a trigger of a user's that puts back what goes keeps no purge from ending. */
+static uint64
+count_due(Oid part)
+{
+	bool		isnull;
+	uint64		due;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run(psprintf("SELECT pg_catalog.count(*) FROM ONLY %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()",
+					  face_qualified_name(part)), 0, NULL, NULL, face_owner(part));
+	due = (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	PopActiveSnapshot();
+	return due;
+}
+
+/*
+ * A batch, in a transaction of its own inside this one: a table whose triggers or foreign keys refuse is told of, and the
+ * others are purged all the same.
+ */
+static uint64
+purge_or_warn(Purge *purge, const FaceRetained *table, Oid part, uint64 *most, FacePurgeErasure *erasure)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile uint64 rows = 0;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(purge->working);
+	PG_TRY();
+	{
+		if (*most == PG_UINT64_MAX && turn(table) == LAST_TURN)
+			*most = count_due(part);
+		rows = purge_some(table, part, purge->batch, erasure);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(purge->working);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		rows = 0;
+		appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", face_qualified_name(part));
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("%s cannot be purged: %s", face_qualified_name(part), error->message),
+				 error->detail == NULL ? 0 : errdetail_internal("%s", error->detail)));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(purge->working);
+	CurrentResourceOwner = owner;
+	return rows;
+}
+
 /* All that is due in one table that is no partitioned one; then, when deleting is committed, its bytes. */
 static void
-purge_part(const FaceRetained *table, Oid part, int32 batch, bool commits, FacePurgeErasure *erasure, MemoryContext working)
+purge_part(Purge *purge, const FaceRetained *table, Oid part, FacePurgeErasure *erasure)
 {
+	uint64		most = PG_UINT64_MAX;
+	uint64		gone = 0;
 	uint64		rows = 1;
 
-	while (rows > 0)
+	while (rows > 0 && gone < most)
 	{
 		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(working);
-		rows = purge_some(table, part, batch, erasure);
-		MemoryContextReset(working);
-		if (commits)
+		MemoryContextSwitchTo(purge->working);
+		if (purge->commits)
+		{
+			rows = purge_or_warn(purge, table, part, &most, erasure);
 			SPI_commit();
+		}
+		else
+			rows = purge_some(table, part, purge->batch, erasure);
+		gone += rows;
+		MemoryContextReset(purge->working);
 	}
 	if (erasure != NULL)
 	{
-		MemoryContextSwitchTo(working);
+		MemoryContextSwitchTo(purge->working);
 		face_erase_removed(erasure, part);
-		MemoryContextReset(working);
+		MemoryContextReset(purge->working);
+		SPI_commit();
+	}
+}
+
+static void
+purge_table(Purge *purge, const FaceRetained *table)
+{
+	FacePurgeErasure *erasure;
+	List	   *parts;
+	ListCell   *part;
+
+	MemoryContextSwitchTo(purge->memory);
+	erasure = purge->commits ? face_purge_erasure(table->relid) : NULL;
+	parts = find_all_inheritors(table->relid, NoLock, NULL);
+	foreach(part, parts)
+	{
+		if (get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
+			purge_part(purge, table, lfirst_oid(part), erasure);
+	}
+	if (erasure != NULL)
+	{
+		MemoryContextSwitchTo(purge->working);
+		face_record_erasure(erasure);
+		MemoryContextReset(purge->working);
 		SPI_commit();
 	}
 }
@@ -334,47 +408,35 @@ purge_part(const FaceRetained *table, Oid part, int32 batch, bool commits, FaceP
 Datum
 facematch_purge(PG_FUNCTION_ARGS)
 {
-	int32		batch = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
-	bool		commits = fcinfo->context != NULL && IsA(fcinfo->context, CallContext) && !castNode(CallContext, fcinfo->context)->atomic;
-	MemoryContext memory = AllocSetContextCreate(commits ? PortalContext : CurrentMemoryContext, "facematch purge",
-												 ALLOCSET_SMALL_SIZES);
-	MemoryContext working = AllocSetContextCreate(memory, "facematch purge batch", ALLOCSET_DEFAULT_SIZES);
+	Purge		purge = {
+		.batch = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0),
+		.commits = fcinfo->context != NULL && IsA(fcinfo->context, CallContext) && !castNode(CallContext, fcinfo->context)->atomic
+	};
 	List	   *tables;
 	ListCell   *cell;
 
-	if (batch < 1)
+	purge.memory = AllocSetContextCreate(purge.commits ? PortalContext : CurrentMemoryContext, "facematch purge",
+										 ALLOCSET_SMALL_SIZES);
+	purge.working = AllocSetContextCreate(purge.memory, "facematch purge batch", ALLOCSET_DEFAULT_SIZES);
+	if (purge.batch < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a batch must be at least 1 row")));
-	SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0);
-	MemoryContextSwitchTo(memory);
+	SPI_connect_ext(purge.commits ? SPI_OPT_NONATOMIC : 0);
+	MemoryContextSwitchTo(purge.memory);
+	initStringInfo(&purge.failed);
 	tables = face_retained_tables();
-	list_sort(tables, galleries_last);
+	list_sort(tables, in_turn);
 	foreach(cell, tables)
-	{
-		const FaceRetained *table = lfirst(cell);
-		FacePurgeErasure *erasure;
-		List	   *parts;
-		ListCell   *part;
-
-		MemoryContextSwitchTo(memory);
-		erasure = commits ? face_purge_erasure(table->relid) : NULL;
-		parts = find_all_inheritors(table->relid, NoLock, NULL);
-		foreach(part, parts)
-		{
-			if (get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
-				purge_part(table, lfirst_oid(part), batch, commits, erasure, working);
-		}
-		if (erasure != NULL)
-		{
-			MemoryContextSwitchTo(working);
-			face_record_erasure(erasure);
-			MemoryContextReset(working);
-			SPI_commit();
-		}
-	}
-	if (commits)
+		purge_table(&purge, lfirst(cell));
+	if (purge.commits)
 		destroy_keys();
+	if (purge.failed.len > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tables could not be purged: %s", purge.failed.data),
+				 errdetail("All others have been. The warnings say why; rows that are due match nobody meanwhile."),
+				 errhint("facematch.check_policies() names tables with overdue rows.")));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -65,6 +65,36 @@ face_retained_tables(void)
 	return tables;
 }
 
+/* Copies an SPI result's only row's array out of SPI. */
+static Datum
+result_array(int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+
+	Assert(!isnull);
+	return SPI_datumTransfer(value, false, -1);
+}
+
+FaceKept
+face_kept_by_holds(Oid relid)
+{
+	Oid			type = OIDOID;
+	Datum		value = ObjectIdGetDatum(relid);
+	FaceKept	kept;
+
+	SPI_connect();
+	face_run("SELECT COALESCE(pg_catalog.array_agg(h.row_id) FILTER (WHERE h.table_name OPERATOR(pg_catalog.=) $1), '{}'),"
+			 " COALESCE(pg_catalog.array_agg(h.subject_id) FILTER (WHERE h.subject_id IS NOT NULL), '{}')"
+			 " FROM facematch.hold h WHERE h.released_at IS NULL"
+			 " AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
+			 1, &type, &value, face_owner(face_table("hold")));
+	kept.rows = result_array(1);
+	kept.subjects = result_array(2);
+	SPI_finish();
+	return kept;
+}
+
 /*
  * Lets the guard compute the deadlines of a table's rows anew, those with a
  * value in a column.  The guard changes what the reason given allows, and

@@ -29,6 +29,13 @@ typedef struct FaceRetained
 	bool		keeps_row;		/* an opt-out clears the template, the rest of the row is a record */
 } FaceRetained;
 
+/* What holds keep in a table: text[] of row ids, uuid[] of subjects. */
+typedef struct FaceKept
+{
+	Datum		rows;
+	Datum		subjects;
+} FaceKept;
+
 /* A reason to compute deadlines anew that may move them away. */
 typedef struct FaceRecompute
 {
@@ -45,6 +52,7 @@ typedef struct FaceRecompute
 } FaceRecompute;
 
 extern List *face_retained_tables(void);
+extern FaceKept face_kept_by_holds(Oid relid);
 extern void face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *column, Oid type, Datum value);
 extern const FaceRecompute *face_recomputing(Oid relid, List *ancestors);
 extern void face_count_recomputed(bool farther);

@@ -6,6 +6,10 @@
  * Statements run as the owner of the table they touch, as those of foreign
  * keys do: whoever fires a trigger needs no right of his own to what it reads,
  * and a trigger on a user's table never runs with more than that user's rights.
+ * Nor later: where the owner is no superuser the statement is a restricted
+ * operation, as VACUUM's index expressions are.  A deferred trigger, which would
+ * fire at the commit with the rights of whoever purges, is an error, and what
+ * the owner's code sets is set back.
  * They see the newest committed rows.  In a transaction with one snapshot, a
  * row to change that this snapshot does not show is a serialization failure:
  * otherwise an opt-out could leave the template that was staged beside it.
@@ -25,7 +29,9 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -84,29 +90,55 @@ face_column(Oid relid, const char *column)
 	return quote_identifier(column);
 }
 
-static uint64
-execute_as(SPIPlanPtr plan, Datum *values, Oid run_as)
+/* Whose rights there were before, to go back to. */
+typedef struct Rights
 {
-	bool		one_snapshot = IsolationUsesXactSnapshot();
 	Oid			user;
 	int			context;
+	int			settings;
+	bool		restricted;
+} Rights;
+
+static Rights
+take_rights(Oid run_as)
+{
+	Rights		before;
+
+	before.restricted = !superuser_arg(run_as);
+	before.settings = NewGUCNestLevel();
+	GetUserIdAndSecContext(&before.user, &before.context);
+	SetUserIdAndSecContext(run_as, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |
+						   (before.restricted ? SECURITY_RESTRICTED_OPERATION : 0));
+	return before;
+}
+
+/* After an error the (sub)transaction's end does the same. */
+static void
+give_back_rights(const Rights *before)
+{
+	SetUserIdAndSecContext(before->user, before->context);
+	AtEOXact_GUC(!before->restricted, before->settings);
+}
+
+static void
+execute(SPIPlanPtr plan, Datum *values)
+{
+	bool		one_snapshot = IsolationUsesXactSnapshot();
 	int			status;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(run_as, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 	CommandCounterIncrement();
 	status = SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
 								  one_snapshot ? GetTransactionSnapshot() : InvalidSnapshot, false, true, 0);
-	SetUserIdAndSecContext(user, context);
 	if (status < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(status));
-	return SPI_processed;
 }
 
-/* Within SPI_connect.  An error leaves the user as it finds it: the (sub)transaction's end restores it. */
+/* Within SPI_connect. */
 void
 face_run_plan(FacePlan *plan, Datum *values, Oid run_as)
 {
+	Rights		before = take_rights(run_as);
+
 	if (plan->plan == NULL)
 	{
 		SPIPlanPtr	prepared = SPI_prepare(plan->sql, plan->nargs, plan->types);
@@ -115,18 +147,22 @@ face_run_plan(FacePlan *plan, Datum *values, Oid run_as)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 		plan->plan = prepared;
 	}
-	execute_as(plan->plan, values, run_as);
+	execute(plan->plan, values);
+	give_back_rights(&before);
 }
 
 /* The same for a statement that is not worth a plan. */
 uint64
 face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as)
 {
-	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
+	Rights		before = take_rights(run_as);
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_PARALLEL_OK);
 
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	return execute_as(plan, values, run_as);
+	execute(plan, values);
+	give_back_rights(&before);
+	return SPI_processed;
 }
 
 /* Whether a row in the index, as newest committed, passes the test.  For what is too hot for SPI. */

@@ -1,0 +1,137 @@
+-- Tables under retention whose owner is no friend: triggers, types and rules of his run with his rights, whoever purges,
+-- reports or attaches, and what goes wrong in one table is told and keeps no other from being purged.
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+SET client_min_messages = warning;
+CREATE ROLE facematch_test_owner LOGIN;
+CREATE ROLE facematch_test_monitor;
+SELECT facematch.grant_monitor('facematch_test_monitor');
+CREATE SCHEMA app AUTHORIZATION facematch_test_owner;
+CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT lpad(n::text, 32, '0')::uuid $$;
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
+VALUES ('sightings', 'us_citizen', 'sighting', '{recorded}', '{10 days}', 'site rule', '-infinity');
+
+SET ROLE facematch_test_owner;
+CREATE TABLE app.heard (who name, super boolean, what text);
+CREATE FUNCTION app.hear(what text) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO app.heard SELECT current_user, r.rolsuper, what FROM pg_roles r WHERE r.rolname = current_user $$;
+CREATE FUNCTION app.spy() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM app.hear(TG_WHEN || ' ' || TG_OP);
+	PERFORM set_config('search_path', 'app', false), set_config('facematch.purge_erases', 'off', false);
+	RETURN coalesce(NEW, OLD);
+END $$;
+CREATE TABLE app.face (id bigint PRIMARY KEY, retention_class text, recorded_at timestamptz, subject_id uuid, embedding face_embedding(2));
+INSERT INTO app.face SELECT n, 'us_citizen', now() - n * interval '1 day', subject(n), '[1,0]' FROM generate_series(1, 20) n;
+CREATE TABLE app.deferred (LIKE app.face INCLUDING ALL);
+CREATE TABLE app.clung_to (LIKE app.face INCLUDING ALL);
+CREATE TABLE app.ruled (LIKE app.face INCLUDING ALL);
+CREATE TABLE app.returning (LIKE app.face INCLUDING ALL);
+CREATE TABLE app.late (LIKE app.face INCLUDING ALL);
+INSERT INTO app.deferred TABLE app.face;
+INSERT INTO app.clung_to TABLE app.face;
+INSERT INTO app.ruled TABLE app.face;
+INSERT INTO app.returning TABLE app.face;
+INSERT INTO app.late TABLE app.face;
+CREATE TRIGGER a_spy BEFORE INSERT OR UPDATE OR DELETE ON app.face FOR EACH ROW EXECUTE FUNCTION app.spy();
+CREATE TRIGGER b_spy AFTER INSERT OR UPDATE OR DELETE ON app.face FOR EACH STATEMENT EXECUTE FUNCTION app.spy();
+RESET ROLE;
+
+-- Whoever attaches a table, files an opt-out or changes a rule runs nothing of it with rights of his own.
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1));
+SELECT facematch.retain('app.face', 'sighting'), facematch.retain('app.deferred', 'sighting'), facematch.retain('app.clung_to', 'sighting'),
+	facematch.retain('app.ruled', 'sighting'), facematch.retain('app.returning', 'sighting'), facematch.retain('app.late', 'sighting');
+SELECT count(*), min(id) FROM app.face;
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(2));
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('app.face', '20', 'inquiry', 'court');
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation) VALUES ('sightings, shorter', 'us_citizen', 'sighting', '{recorded}', '{9 days}', 'site rule');
+SELECT DISTINCT who, super, what FROM app.heard ORDER BY what;
+SHOW search_path;
+
+-- What is to fire at the commit, with the rights of whoever purges; a row that cannot go; rows that do not go, or come back.
+SET ROLE facematch_test_owner;
+TRUNCATE app.heard;
+CREATE CONSTRAINT TRIGGER c_spy AFTER DELETE ON app.deferred DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app.spy();
+CREATE TABLE app.clings (id bigint REFERENCES app.clung_to);
+INSERT INTO app.clings VALUES (15);
+CREATE RULE stay AS ON DELETE TO app.ruled DO INSTEAD NOTHING;
+CREATE FUNCTION app.come_back() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO app.returning VALUES (OLD.id + 100, OLD.retention_class, OLD.recorded_at, OLD.subject_id, OLD.embedding);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER come_back AFTER DELETE ON app.returning FOR EACH ROW EXECUTE FUNCTION app.come_back();
+CREATE FUNCTION app.lengthen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.purge_after := 'infinity'; RETURN NEW; END $$;
+CREATE TRIGGER g_lengthen BEFORE UPDATE ON app.late FOR EACH ROW EXECUTE FUNCTION app.lengthen();
+UPDATE app.late SET recorded_at = recorded_at WHERE id = 19;
+RESET ROLE;
+CALL facematch.purge(4);
+SHOW facematch.purge_erases;
+SELECT DISTINCT who, super, what FROM app.heard ORDER BY what;
+SELECT 'face' AS table, count(*) FILTER (WHERE purge_after <= now()) AS due FROM app.face UNION ALL SELECT 'deferred', count(*) FILTER (WHERE purge_after <= now()) FROM app.deferred
+UNION ALL SELECT 'clung_to', count(*) FILTER (WHERE purge_after <= now()) FROM app.clung_to UNION ALL SELECT 'ruled', count(*) FILTER (WHERE purge_after <= now()) FROM app.ruled
+UNION ALL SELECT 'returning', count(*) FILTER (WHERE purge_after <= now()) FROM app.returning UNION ALL SELECT 'late', count(*) FILTER (WHERE purge_after <= now()) FROM app.late;
+SELECT table_name, cause, sum(rows_purged) FROM facematch.purge_receipt GROUP BY 1, 2 ORDER BY 1, 2;
+BEGIN;
+CALL facematch.purge();
+ROLLBACK;
+
+-- Types with casts, and views, of the owner's: reports, checks and metrics run none of it with rights of theirs.
+SET ROLE facematch_test_owner;
+TRUNCATE app.heard;
+CREATE TYPE app.moment AS (at timestamptz);
+CREATE FUNCTION app.as_moment(app.moment) RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN PERFORM app.hear('cast'); RETURN $1.at; END $$;
+CREATE CAST (app.moment AS timestamptz) WITH FUNCTION app.as_moment AS IMPLICIT;
+DROP TRIGGER facematch_20_guard ON app.late;
+DROP TRIGGER g_lengthen ON app.late;
+DROP POLICY facematch_due ON app.late;
+DROP INDEX app.late_purge_after_idx;
+ALTER TABLE app.late ALTER purge_after TYPE app.moment USING ROW(purge_after)::app.moment;
+ALTER TABLE app.ruled ALTER retention_class TYPE name;
+RESET ROLE;
+SET ROLE facematch_test_monitor;
+SELECT table_name, lag > '0' AS late FROM facematch.purge_lag() ORDER BY 1;
+RESET ROLE;
+SET client_min_messages = error;
+SELECT table_name, retention_class, sum(rows_kept + rows_due) > 0 AS rows FROM facematch.report_retention GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT count(*) > 0 AS soon FROM facematch.count_due();
+SELECT purge_after IS NOT NULL AS explained FROM facematch.explain_retention('app.late', 3);
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('app.late', '5', 'inquiry', 'court');
+SET client_min_messages = warning;
+SELECT DISTINCT who, super, what FROM app.heard ORDER BY what;
+SELECT severity, object, finding FROM facematch.check_policies() WHERE object ~ 'app' AND finding !~ 'sees due rows' ORDER BY 2, 3;
+
+-- What was done to the extension's own, and templates that are elsewhere.
+BEGIN;
+ALTER POLICY facematch_due ON facematch.reference USING (true);
+CREATE FUNCTION app.idle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+DROP TRIGGER encounter_20_guard ON facematch.encounter;
+CREATE TRIGGER encounter_20_guard BEFORE INSERT ON facematch.encounter FOR EACH ROW EXECUTE FUNCTION app.idle();
+CREATE TRIGGER z_idle BEFORE UPDATE ON facematch.gallery FOR EACH ROW EXECUTE FUNCTION app.idle();
+CREATE TABLE app.copy AS SELECT embedding FROM app.face;
+CREATE TABLE app.arrays (all_of face_embedding[]);
+CREATE MATERIALIZED VIEW app.seen AS SELECT * FROM app.face;
+CREATE TEMP TABLE scratch AS SELECT embedding FROM app.face;
+SELECT severity, object, finding FROM facematch.check_policies()
+WHERE object ~ 'app\.(copy|arrays|seen)|scratch|facematch\.(reference|encounter|gallery)' ORDER BY 2, 3;
+ROLLBACK;
+
+-- Whoever owns the schema of the type could put his own functions in the place of the extension's.
+SELECT count(*) FROM facematch.check_policies() WHERE object ~ '^schema';
+BEGIN;
+SELECT format('ALTER SCHEMA %I OWNER TO facematch_test_owner', n.nspname) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typname = 'face_embedding' \gexec
+SELECT severity, finding FROM facematch.check_policies() WHERE object ~ '^schema';
+ROLLBACK;
+
+-- Nobody asks a table as its owner who may not act as him.
+GRANT USAGE ON SCHEMA facematch TO facematch_test_monitor;
+GRANT EXECUTE ON FUNCTION facematch.ask_table TO facematch_test_monitor;
+SET ROLE facematch_test_monitor;
+SELECT * FROM facematch.ask_table('facematch.pseudonym_key', 'SELECT key FROM facematch.pseudonym_key') a (key bytea);
+RESET ROLE;
+SELECT * FROM facematch.ask_table('app.face', 'SELECT id FROM app.face') a (id text);
+SELECT facematch.release('app.face'), facematch.release('app.deferred'), facematch.release('app.clung_to'), facematch.release('app.ruled'), facematch.release('app.returning'), facematch.release('app.late');
+SET client_min_messages = error;
+DROP SCHEMA app CASCADE;
+DROP OWNED BY facematch_test_owner, facematch_test_monitor;
+DROP ROLE facematch_test_owner, facematch_test_monitor;
