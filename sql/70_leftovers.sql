@@ -27,21 +27,41 @@ REVOKE ALL ON FUNCTION facematch.verify_pages(regclass) FROM PUBLIC;
 ---------------------------------------------------------------- statistics
 
 -- A template may also be in an array of numbers, in bytes, or in a vector of another extension.
+CREATE FUNCTION facematch.with_heirs(table_name regclass) RETURNS TABLE (relation regclass)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE member AS (SELECT $1::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN member m ON m.oid = i.inhparent)
+	SELECT m.oid::regclass FROM member m
+$$;
+COMMENT ON FUNCTION facematch.with_heirs(regclass) IS 'a table, its partitions and the tables that inherit from it';
+REVOKE ALL ON FUNCTION facematch.with_heirs(regclass) FROM PUBLIC;
+
 CREATE FUNCTION facematch.template_columns(table_name regclass) RETURNS TABLE (relation regclass, attnum smallint)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH RECURSIVE member AS (SELECT $1::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN member m ON m.oid = i.inhparent),
-	holder AS (SELECT m.oid FROM member m UNION ALL SELECT x.indexrelid FROM pg_index x JOIN member m ON m.oid = x.indrelid)
+	WITH holder AS (
+		SELECT h.relation AS oid, h.relation AS of_table, 0 AS expression FROM facematch.with_heirs($1) h
+		UNION ALL
+		SELECT x.indexrelid, h.relation, 1 FROM pg_index x JOIN facematch.with_heirs($1) h ON h.relation = x.indrelid
+	), typed AS (
+		SELECT h.of_table, a.attrelid, a.attnum
+		FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped
+		JOIN pg_type t ON t.oid = a.atttypid
+		LEFT JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typcategory = 'A' THEN t.typelem END
+		WHERE '@extschema@.face_embedding'::regtype IN (t.oid, b.oid)
+		   OR 'bytea'::regtype IN (t.oid, b.oid) OR 'real[]'::regtype IN (t.oid, b.oid) OR 'double precision[]'::regtype IN (t.oid, b.oid)
+		   OR coalesce(b.typname, t.typname) IN ('vector', 'halfvec', 'sparsevec')
+	)
+	SELECT t.attrelid::regclass, t.attnum FROM typed t
+	UNION
+	-- Whatever is computed from a template may be the template: as text, for instance.
 	SELECT a.attrelid::regclass, a.attnum
-	FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped
-	JOIN pg_type t ON t.oid = a.atttypid
-	LEFT JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typcategory = 'A' THEN t.typelem END
-	WHERE '@extschema@.face_embedding'::regtype IN (t.oid, b.oid)
-	   OR 'bytea'::regtype IN (t.oid, b.oid) OR 'real[]'::regtype IN (t.oid, b.oid) OR 'double precision[]'::regtype IN (t.oid, b.oid)
-	   OR coalesce(b.typname, t.typname) IN ('vector', 'halfvec', 'sparsevec')
+	FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attbyval
+	LEFT JOIN pg_index x ON x.indexrelid = h.oid
+	WHERE (a.attgenerated <> '' OR x.indkey[a.attnum - 1] = 0) AND h.of_table IN (SELECT t.of_table FROM typed t)
 $$;
 COMMENT ON FUNCTION facematch.template_columns(regclass) IS
-	'columns of a table, its partitions and their indexes that may hold templates: face_embedding, real[], double precision[], bytea, vectors of pgvector, and domains and arrays of these';
+	'columns of a table, its partitions and their indexes that may hold templates: face_embedding, real[], double precision[], bytea, vectors of pgvector, domains and arrays of these, and what is computed from columns of such a table (generated columns, expressions of indexes) and not passed by value';
 REVOKE ALL ON FUNCTION facematch.template_columns(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch.forget_statistics(table_name regclass) RETURNS bigint
@@ -206,6 +226,15 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.erasure', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.erasure_erasure_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.erased_receipt', '');
 
+CREATE FUNCTION facematch.abandoned_indexes(table_name regclass) RETURNS TABLE (relation regclass)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT x.indexrelid::regclass FROM facematch.with_heirs($1) h JOIN pg_index x ON x.indrelid = h.relation AND NOT x.indislive
+$$;
+COMMENT ON FUNCTION facematch.abandoned_indexes(regclass) IS
+	'indexes of a table that a DROP INDEX CONCURRENTLY has begun to drop: their files are there, and no statement keeps or reads them';
+REVOKE ALL ON FUNCTION facematch.abandoned_indexes(regclass) FROM PUBLIC;
+
 CREATE FUNCTION facematch.write_erasure(table_name text, pages bigint, pages_cleared bigint, rows_erased bigint, entries_erased bigint,
 										fading_tuples bigint, busy_pages bigint, complete boolean, verified boolean, receipts bigint[], notes text[]) RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -213,7 +242,7 @@ AS $$
 	WITH written AS (
 		INSERT INTO facematch.erasure (table_name, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages,
 									   complete, verified, wal_lsn, unreachable)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, here.lsn,
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 AND NOT EXISTS (SELECT FROM facematch.abandoned_indexes(to_regclass($1))), here.lsn,
 			   $11 || format('WAL before %s, until facematch.wal_horizon() is past it', here.lsn) || 'data files, until the next checkpoint'::text
 				   || ARRAY(SELECT o.part || ': ' || o.note FROM facematch.out_of_reach(here.lsn) o)
 		FROM pg_current_wal_insert_lsn() here (lsn)
@@ -300,11 +329,22 @@ BEGIN
 		RETURN NEXT;
 	END LOOP;
 	dead_tuples := NULL;
-	FOR r IN SELECT a.attrelid::regclass AS relation, count(*) AS n FROM pg_partition_tree(verify_erased.table_name) t
-			 RIGHT JOIN (SELECT verify_erased.table_name AS relid) self ON true JOIN pg_attribute a ON a.attrelid = coalesce(t.relid, self.relid)
+	FOR r IN SELECT a.attrelid::regclass AS relation, count(*) AS n FROM facematch.with_heirs(verify_erased.table_name) h
+			 JOIN pg_attribute a ON a.attrelid = h.relation
 			 WHERE a.attnum > 0 AND a.attisdropped AND a.attlen NOT BETWEEN 0 AND 8 GROUP BY 1 LOOP
 		relation := r.relation; part := 'dropped columns'; clean := NULL;
 		note := format('rows that were there before still hold the values of %s dropped columns; VACUUM FULL writes them anew', r.n);
+		RETURN NEXT;
+	END LOOP;
+	FOR r IN SELECT x.relation FROM facematch.abandoned_indexes(verify_erased.table_name) x LOOP
+		relation := r.relation; part := 'index'; clean := false;
+		note := 'nothing keeps it any more since a DROP INDEX CONCURRENTLY that did not end; DROP INDEX takes it away';
+		RETURN NEXT;
+	END LOOP;
+	FOR r IN SELECT a.attrelid::regclass AS relation FROM facematch.template_columns(verify_erased.table_name) c
+			 JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.attnum AND a.atthasmissing LOOP
+		relation := r.relation; part := 'default'; clean := false;
+		note := 'the value that rows were given with the column stands in pg_attribute and pg_attrdef';
 		RETURN NEXT;
 	END LOOP;
 

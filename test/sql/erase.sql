@@ -102,3 +102,24 @@ TRUNCATE facematch.erased_receipt;
 
 -- How far back WAL reaches.
 SELECT oldest_lsn <= redo_lsn AS reaches_back, redo_lsn <= current_lsn AS in_order, files > 0 AS files, unknown_files FROM facematch.wal_horizon();
+
+-- Where else a template could be: statistics of what is computed from it, an index that nothing keeps, dropped columns of tables
+-- that inherit, the value that came with a column.
+CREATE TABLE computed (id int, e face_embedding, as_text text GENERATED ALWAYS AS (e::text) STORED, n real GENERATED ALWAYS AS (face_norm(e)) STORED);
+CREATE INDEX computed_text_idx ON computed ((e::text));
+CREATE INDEX computed_norm_idx ON computed (face_norm(e));
+CREATE TABLE heir (x face_embedding) INHERITS (computed);
+ALTER TABLE heir DROP COLUMN x;
+INSERT INTO computed SELECT i, format('[0.%s,0.25,1]', i)::face_embedding FROM generate_series(1, 50) i;
+ANALYZE computed;
+CREATE VIEW statistics_of AS SELECT starelid::regclass, array_agg(DISTINCT staattnum ORDER BY staattnum) FILTER (WHERE stavalues1 IS NOT NULL) AS with_values
+FROM pg_statistic WHERE starelid IN ('computed'::regclass, 'computed_text_idx'::regclass, 'computed_norm_idx'::regclass) GROUP BY 1 ORDER BY starelid::regclass::text;
+SELECT * FROM statistics_of;
+SELECT relation, dead_tuples AS of_statistics FROM facematch.verify_erased('computed') WHERE part = 'statistics' ORDER BY relation::text;
+SELECT count(*) > 0 AS erased FROM facematch.erase('computed');
+SELECT * FROM statistics_of;
+ALTER TABLE computed ADD COLUMN second face_embedding DEFAULT '[1,2]';
+UPDATE pg_index SET indislive = false, indisvalid = false, indisready = false WHERE indexrelid = 'computed_norm_idx'::regclass;
+SELECT relation, part, clean, note FROM facematch.verify_erased('computed') WHERE part IN ('dropped columns', 'default', 'statistics') OR relation = 'computed_norm_idx'::regclass ORDER BY 1, 2;
+DROP VIEW statistics_of;
+DROP TABLE computed CASCADE;
