@@ -65,7 +65,6 @@ INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, c
 	('operator', 'function', 'verify', 'EXECUTE', NULL, true),
 	('operator', 'function', 'record_encounter', 'EXECUTE', NULL, true),
 	('operator', 'function', 'resolve_encounter', 'EXECUTE', NULL, true),
-	('operator', 'function', 'last_scan', 'EXECUTE', NULL, true),
 	('operator', 'table', 'encounter', 'SELECT', '{encounter_id,idempotency_key,gallery_id,gallery,occurred_at,port,lane,direction,mode,outcome,referred,reason,subject_id,reference_id,similarity,threshold,model,posting_id,retention_class,verified_at,override_reason,overridden_by,overridden_at,recorded_by,purge_after,kind,runner_up,latency_ms,groups}', true),
 	('operator', 'table', 'candidate', 'SELECT', NULL, true),
 	('operator', 'table', 'notice', 'SELECT', NULL, true),

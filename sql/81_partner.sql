@@ -55,6 +55,10 @@ COMMENT ON COLUMN facematch.partner_gallery.valid_until IS 'until when; always a
 COMMENT ON COLUMN facematch.partner_gallery.assigned_by IS 'the session''s user who assigned it';
 CREATE INDEX partner_gallery_gallery_id_idx ON facematch.partner_gallery (gallery_id);
 
+CREATE TRIGGER partner_10_remarks BEFORE INSERT OR UPDATE ON facematch.partner
+	FOR EACH ROW EXECUTE FUNCTION facematch.check_remarks('address', 'purpose');
+ALTER TABLE facematch.partner ENABLE ALWAYS TRIGGER partner_10_remarks;
+
 CREATE TABLE facematch.partner_budget (
 	partner		text NOT NULL,
 	minute_left	double precision NOT NULL,

@@ -62,11 +62,13 @@ END
 $$;
 COMMENT ON FUNCTION facematch.keep_disclosure() IS 'trigger: a disclosure is not changed, and not deleted within five years or while the subject has rows (23000)';
 
+CREATE TRIGGER disclosure_05_remarks BEFORE INSERT ON facematch.disclosure
+	FOR EACH ROW EXECUTE FUNCTION facematch.check_remarks('nature', 'purpose', 'gallery');
 CREATE TRIGGER disclosure_10_keep BEFORE UPDATE OR DELETE ON facematch.disclosure
 	FOR EACH ROW EXECUTE FUNCTION facematch.keep_disclosure();
 CREATE TRIGGER disclosure_20_truncate BEFORE TRUNCATE ON facematch.disclosure
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch.refuse_change();
-ALTER TABLE facematch.disclosure ENABLE ALWAYS TRIGGER disclosure_10_keep, ENABLE ALWAYS TRIGGER disclosure_20_truncate;
+ALTER TABLE facematch.disclosure ENABLE ALWAYS TRIGGER disclosure_05_remarks, ENABLE ALWAYS TRIGGER disclosure_10_keep, ENABLE ALWAYS TRIGGER disclosure_20_truncate;
 
 CREATE FUNCTION facematch.account_use(asking facematch.partner, gallery text, answer text, subject_id uuid, token uuid) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp

@@ -25,11 +25,14 @@ CREATE INDEX template_reading_role_idx ON facematch.template_reading (role_name,
 SELECT pg_catalog.pg_extension_config_dump('facematch.template_reading', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.template_reading_reading_id_seq', '');
 
+CREATE TRIGGER template_reading_05_remarks BEFORE INSERT ON facematch.template_reading
+	FOR EACH ROW EXECUTE FUNCTION facematch.check_remarks('purpose');
 CREATE TRIGGER template_reading_10_is_a_record BEFORE UPDATE OR DELETE ON facematch.template_reading
 	FOR EACH ROW EXECUTE FUNCTION facematch.refuse_change();
 CREATE TRIGGER template_reading_20_is_a_record BEFORE TRUNCATE ON facematch.template_reading
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch.refuse_change();
-ALTER TABLE facematch.template_reading ENABLE ALWAYS TRIGGER template_reading_10_is_a_record,
+ALTER TABLE facematch.template_reading ENABLE ALWAYS TRIGGER template_reading_05_remarks,
+	ENABLE ALWAYS TRIGGER template_reading_10_is_a_record,
 	ENABLE ALWAYS TRIGGER template_reading_20_is_a_record;
 
 CREATE FUNCTION facematch.note_template_reading(gallery text, purpose text) RETURNS void

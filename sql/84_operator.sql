@@ -44,5 +44,12 @@ $$;
 COMMENT ON FUNCTION facematch.may_stage(bigint) IS
 	'whether the session''s user may put references into a gallery: into one with an anchor, or with INSERT on all of facematch.reference into any';
 
+-- Nor does who may only stage let a partner ask who is on a watchlist.
+ALTER TABLE facematch.partner_gallery ENABLE ROW LEVEL SECURITY;
+CREATE POLICY facematch_open ON facematch.partner_gallery USING (true) WITH CHECK (true);
+CREATE POLICY facematch_flights ON facematch.partner_gallery AS RESTRICTIVE FOR INSERT WITH CHECK (facematch.may_stage(gallery_id));
+COMMENT ON POLICY facematch_open ON facematch.partner_gallery IS 'what is granted may be used';
+COMMENT ON POLICY facematch_flights ON facematch.partner_gallery IS 'an operator assigns a partner only galleries for an event that passes';
+
 CREATE POLICY facematch_staging ON facematch.reference AS RESTRICTIVE FOR INSERT WITH CHECK (facematch.may_stage(gallery_id));
 COMMENT ON POLICY facematch_staging ON facematch.reference IS 'an operator stages only galleries for an event that passes';
