@@ -59,6 +59,7 @@ INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, c
 	('everyone', 'function', 'key_type', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'may_stage', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'simd_level', 'EXECUTE', NULL, true),
+	('everyone', 'function', 'redacted', 'EXECUTE', NULL, true),
 
 	-- the operator: matching
 	('operator', 'function', 'identify', 'EXECUTE', NULL, true),

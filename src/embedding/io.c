@@ -88,7 +88,7 @@ report_parse_failure(FaceParseStatus status, const FaceParsed *parsed)
 			face_input_error(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 							 errmsg("invalid input syntax for type face_embedding at byte %d", parsed->position),
 							 errdetail("%s", syntax_detail(status)),
-							 errhint("Write [0.1,-0.2] or, with the tag of model 7, 7:[0.1,-0.2]."));
+							 errhint("Write [x,y,z] or, with the tag of model 7, 7:[x,y,z]."));
 	}
 }
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Ways to a template, a score or another's data that PostgreSQL offers to whoever may connect, tried by every kind of role."""
+import base64
 import os
 import shutil
+import struct
 import subprocess
 import uuid
 
@@ -387,6 +389,55 @@ def test_operators_deadlines(site):
     operator.close()
 
 
+def test_operators_see_no_near_miss(site):
+    """How many references an index search looked at more closely tells how near a probe was to those that do not match."""
+    operator = Attacker(site, 'operator')
+    operator.allowed("SELECT * FROM facematch.identify(%s::face_embedding, 'OWN1')", [text_of(near(site, 'OWN1 1', 0.5))])
+    for sql in ('SELECT * FROM facematch.last_scan()', 'SELECT * FROM facematch.search_activity()', 'SELECT * FROM facematch.stats', "SELECT * FROM facematch.index_stats('facematch.attacked_idx')"):
+        operator.refused(sql)
+    operator.close()
+
+
+def test_texts_keep_no_template(site):
+    """What is typed in outlives templates: in the log, for five years, in statistics. It takes none."""
+    operator, reader = Attacker(site, 'operator'), Attacker(site, 'template_reader')
+    parts = vector(site.generator)
+    texts = {'a template': text_of(parts), 'its bytes': '\\x' + ''.join(f'{b:02x}' for p in parts for b in struct.pack('e', p)),
+             'a list': ' '.join(map(repr, parts)), 'rows': ', '.join(f'({i}, {p!r})' for i, p in enumerate(parts)),
+             'base64': base64.urlsafe_b64encode(b''.join(struct.pack('f', p) for p in parts)).decode(), 'a long story': 'x ' * 501}
+    for name, text in texts.items():
+        for attacker, sql in ((operator, "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), %s, 'x')"), (operator, "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), 'x', %s)"),
+                              (operator, "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), 'x', 'x', %s)"),
+                              (operator, 'INSERT INTO facematch.opt_out (subject_id, alternative) VALUES (gen_random_uuid(), %s)'),
+                              (operator, "SELECT facematch.record_encounter('OWN1', port => %s)"), (operator, "SELECT facematch.record_encounter('OWN1', port => 'P', lane => %s)"),
+                              (reader, "CALL facematch.announce_template_reading('OWN1', %s)")):
+            attacker.refused(sql, [text], states=('23514',))
+            expect(f'the refusal does not repeat {name}: {attacker.message}', text[:40] not in attacker.message)
+    for sql in ('INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (gen_random_uuid(), %s, %s)', "UPDATE facematch.partner SET purpose = %s, address = %s WHERE name = 'Acme Air'"):
+        try:
+            site.execute(sql, texts['a template'], 'x')
+            raise Failure(f'an owner wrote a template down: {sql}')
+        except psycopg.errors.CheckViolation:
+            pass
+    said = 'by letter of 2026-11-02, sections 1, 2 and 7; 10.5 % of 3 500'
+    operator.allowed("SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), %s, %s)", [said, said])
+    operator.close()
+    reader.close()
+
+
+def test_operators_assign_flights_only(site):
+    """A partner that an operator gives a watchlist could ask who is on it."""
+    operator = Attacker(site, 'operator')
+    assign = "INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until) SELECT 'Rival Air', gallery_id, now() + interval '1 day' FROM facematch.gallery WHERE name = %s"
+    operator.refused(assign, ['WATCH'])
+    operator.refused(assign.replace('INSERT INTO', 'WITH g AS (SELECT 1) INSERT INTO').replace("name = %s", "name = %s ON CONFLICT DO NOTHING"), ['WATCH'])
+    operator.refused("UPDATE facematch.partner_gallery SET gallery_id = (SELECT gallery_id FROM facematch.gallery WHERE name = 'WATCH')")
+    operator.allowed(assign, ['OWN2'])
+    expect('it sees what is assigned', operator.allowed("SELECT count(*) FROM facematch.partner_gallery WHERE partner = 'Rival Air'")[0][0] == 2)
+    operator.allowed("UPDATE facematch.partner_gallery SET valid_until = now() WHERE partner = 'Rival Air' AND gallery_id = (SELECT gallery_id FROM facematch.gallery WHERE name = 'OWN2')")
+    operator.close()
+
+
 def test_template_readers(site):
     reader, auditor = Attacker(site, 'template_reader'), Attacker(site, 'auditor')
     read = "SELECT count(embedding) FROM facematch.read_templates('OWN2')"
@@ -481,4 +532,5 @@ def test_grants_are_guarded(site):
 if __name__ == '__main__':
     main(test_the_eye_sees, test_printed_plans, test_explain, test_leaky_functions_and_operators, test_statistics_and_activity, test_shadowed_names,
          test_hostile_names, test_files_servers_and_other_extensions, test_large_objects, test_replication_and_channels, test_other_identities,
-         test_tables_of_ones_own, test_writing_to_read, test_operators_scores, test_operators_deadlines, test_template_readers, test_dumps, test_grants_are_guarded)
+         test_tables_of_ones_own, test_writing_to_read, test_operators_scores, test_operators_see_no_near_miss,
+         test_operators_deadlines, test_texts_keep_no_template, test_operators_assign_flights_only, test_template_readers, test_dumps, test_grants_are_guarded)

@@ -97,12 +97,23 @@ my @errors = (
 	"CREATE TEMP TABLE odd (e face_embedding(512,1), n int); COPY odd FROM stdin;\n" . face() . "\tx\n\\.\n",
 	"CREATE TEMP TABLE odd (e face_embedding(2)); COPY odd FROM stdin;\n" . face() . "\n\\.\n",
 	"CREATE TEMP TABLE odd (e real[], UNIQUE (e)); INSERT INTO odd SELECT ARRAY[" . numbers() . "] FROM generate_series(1, 2)");
+# Lists that are none: rows, members of an object, assignments, escapes of every letter.
+sub rows { my $i = 0; return join ',', map { $i++; "($i,$_)" } split /,/, numbers(); }
+sub members { my $i = 0; return '{' . join(',', map { $i++; qq{"d$i":$_} } split /,/, numbers()) . '}'; }
+sub assignments { my $i = 0; return join ' ', map { $i++; "a[$i] := $_;" } split /,/, numbers(); }
+sub escapes { my ($format) = @_; return "E'" . join('', map { sprintf $format, ord } split //, face()) . "'"; }
+push @errors, 'SELECT 1/0 FROM (VALUES ' . rows() . ') v', q{SELECT '} . members() . q{'::jsonb::int}, 'DO $x$ DECLARE a real[]; BEGIN ' . assignments() . ' RAISE EXCEPTION \'now\'; END $x$',
+	'SELECT 1/0, ' . escapes('\\x%02x'), 'SELECT 1/0, ' . escapes('\\u%04x'), 'SELECT 1/0, ' . escapes('\\%03o');
 isnt(try($_), '', 'an error: ' . facts($_)) foreach @errors;
 sub facts { return substr($_[0], 0, 40) =~ s/\n/ /gr; }
 
 # Bind parameters, logged with the statement and with its error.
 $node->command_ok([ 'pgbench', '-n', '-M', 'prepared', '-t', '1', '-d', $node->connstr('postgres'), '-D', 'e=' . face(), '-f', bench("SELECT :e::face_embedding <=> :e::face_embedding") ], 'parameters');
 $node->command_fails([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-d', $node->connstr('postgres'), '-D', 'e=' . face(), '-f', bench("SELECT :e::face_embedding(3)") ], 'parameters with an error');
+# Each number a parameter of its own, as some libraries send arrays.
+my @each = (split /,/, numbers())[ 0 .. 39 ];
+$node->command_fails([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-d', $node->connstr('postgres'), (map { ('-D', "e$_=$each[$_]") } 0 .. $#each),
+	'-f', bench('SELECT ARRAY[' . join(',', map { ":e$_" } 0 .. $#each) . ']::real[]::face_embedding(3)') ], 'a parameter for each number');
 sub bench { my $file = $node->basedir . '/bench.sql'; append_to_file($file, "$_[0];\n"); my $copy = "$file." . ++$next; rename $file, $copy; return $copy; }
 
 # What a neighbour sees of a running statement.
@@ -128,13 +139,21 @@ foreach my $template (@templates)
 	shift @numbers if $template =~ /^\d+:/;
 	$pieces{ join ',', @numbers[ $_ .. $_ + 3 ] } = 1 foreach map { $_ * 16 } 0 .. ($#numbers - 3) / 16;
 }
+# Escapes are read as what they stand for, and of numbers that count others only the others are looked at as well.
 sub leaks
 {
 	my ($text) = @_;
+	$text =~ s{\\+(?:x([0-9a-f]{2})|u([0-9a-f]{4})|([0-3][0-7]{2}))}{chr(defined $3 ? oct $3 : hex($1 // $2))}gie;
 	my @numbers = $text =~ /(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)/gi;
+	return following(@numbers) + following(grep { /[.e]/i } @numbers);
+}
+sub following
+{
+	my @numbers = @_;
 	return scalar grep { $pieces{ join ',', @numbers[ $_ .. $_ + 3 ] } } 0 .. $#numbers - 3;
 }
-ok(leaks("as $templates[0] says") >= 32 && leaks($templates[-1] =~ s/,/' , '/gr) >= 32, 'the search finds templates where there are some');
+ok(leaks("as $templates[0] says") >= 32 && leaks($templates[-1] =~ s/,/' , '/gr) >= 32 && leaks($templates[0] =~ s/,/),(1,/gr) >= 16
+	&& leaks($templates[0] =~ s/(.)/sprintf '\\x%02x', ord $1/ger) >= 32, 'the search finds templates where there are some');
 my @logs = grep { -s $_ } glob $node->data_dir . '/log/*';
 is(scalar(grep { /\.(log|csv|json)$/ } @logs), 3, 'a log in three formats') or diag("@logs");
 foreach my $file (@logs, glob($node->data_dir . '/pg_stat/*'), glob($node->data_dir . '/pg_stat_tmp/*'))
