@@ -10,7 +10,7 @@ VALUES = 'gallery_id, subject_id, retention_class, embedding, source'
 COLUMNS = f'({VALUES})'
 DIMS = 512
 GALLERY = 400
-WARM_UP = 3         # searches that plan and read, not counted
+WARM_UP = 20        # searches that plan and read, not counted
 
 
 def prepare(conn, rows, overdue):
@@ -61,29 +61,49 @@ def triggers(conn, args):
             print(f'{label:50s} {column[0]:6.2f} {column[len(column) // 2]:6.2f} {above[len(above) // 2]:+6.2f}')
 
 
+# The clock, and how long this process had a processor or waited for one (Linux).
+SEARCHES = """CREATE FUNCTION searches(probe face_embedding, gallery text, n int, OUT took float8, OUT queued float8) RETURNS SETOF record LANGUAGE plpgsql AS $$
+DECLARE
+	began timestamptz;
+	waited bigint;
+BEGIN
+	FOR i IN 1 .. n LOOP
+		waited := split_part(pg_read_file('/proc/self/schedstat'), ' ', 2);
+		began := clock_timestamp();
+		PERFORM FROM facematch.identify(probe, gallery);
+		took := extract(epoch FROM clock_timestamp() - began) * 1000;
+		queued := (split_part(pg_read_file('/proc/self/schedstat'), ' ', 2)::bigint - waited) / 1e6;
+		RETURN NEXT;
+	END LOOP;
+END $$"""
+
+
 def search_until(stop, took):
-    """identify() in a loop, from a connection of its own."""
+    """identify() in a loop, from a connection of its own: milliseconds in the server, and of these waiting for a processor."""
     with psycopg.connect(autocommit=True) as conn:
         probe = conn.execute('SELECT embedding FROM staging ORDER BY gallery_id DESC LIMIT 1').fetchone()[0]
         gallery = conn.execute('SELECT g.name FROM facematch.gallery g WHERE gallery_id = (SELECT max(gallery_id) FROM staging)').fetchone()[0]
         while not stop.is_set():
-            start = time.perf_counter()
-            conn.execute('SELECT * FROM facematch.identify(%s::face_embedding, %s)', [probe, gallery], prepare=True).fetchall()
-            took.append((time.perf_counter() - start) * 1e3)
+            took += conn.execute('SELECT * FROM searches(%s::face_embedding, %s, 20)', [probe, gallery], prepare=True).fetchall()
+
+
+def percentiles(times):
+    times = sorted(times)
+    return f'median {times[len(times) // 2]:6.2f} ms, 99th percentile {times[len(times) * 99 // 100]:6.2f} ms'
 
 
 def searches(seconds, work=None):
-    """Search times in ms while a piece of work is done, or for some seconds."""
+    """Search times while a piece of work is done, or for some seconds."""
     stop, took = threading.Event(), []
     thread = threading.Thread(target=search_until, args=(stop, took))
     thread.start()
     while len(took) < WARM_UP and thread.is_alive():
         time.sleep(0.01)
+    del took[:]
     work() if work else time.sleep(seconds)
     stop.set()
     thread.join()
-    took = sorted(took[WARM_UP:])
-    return f'{len(took):6d} searches, median {took[len(took) // 2]:6.2f} ms, 99th percentile {took[len(took) * 99 // 100]:6.2f} ms'
+    return f'{len(took):6d} searches, {percentiles(t for t, _ in took)}; without waiting for a processor {percentiles(max(t - q, 0) for t, q in took)}'
 
 
 def purge(conn, args):
@@ -92,17 +112,18 @@ def purge(conn, args):
     conn.execute(f'INSERT INTO facematch.reference {COLUMNS} SELECT {VALUES} FROM staging')
     conn.execute('CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding)')
     conn.execute('VACUUM ANALYZE facematch.reference')
+    conn.execute(SEARCHES)
     conn.execute('CHECKPOINT')
     print('alone:            ', searches(5))
     took = []
 
     def call():
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), backend_cpu(conn.info.backend_pid)
         conn.execute('CALL facematch.purge()')
-        took.append(time.perf_counter() - start)
+        took.extend((time.perf_counter() - start, backend_cpu(conn.info.backend_pid) - cpu))
     print('while purging:    ', searches(0, call))
     gone = conn.execute("SELECT sum(rows_purged) FROM facematch.purge_receipt WHERE cause = 'retention'").fetchone()[0]
-    print(f'{gone:,} of {args.rows:,} rows purged, {float(gone) / took[0]:,.0f} a second')
+    print(f'{gone:,} of {args.rows:,} rows purged, {float(gone) / took[0]:,.0f} a second, {float(gone) / took[1]:,.0f} a second of CPU')
 
 
 def main():

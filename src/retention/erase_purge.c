@@ -10,11 +10,17 @@
  * VACUUM at work, a crash in between, an opt-out, which erases nothing by
  * itself), the receipt stays open, and the next purge tries again.
  *
+ * Values that may be templates leave the planner's statistics too, in one
+ * transaction, and their bytes in the next.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_statistic.h"
+#include "catalog/pg_statistic_ext_data.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -139,6 +145,17 @@ add_result(FacePurgeErasure *erasure, const FaceErased *done)
 		note(erasure, done->relid, "the access method may keep what removed rows had; REINDEX");
 }
 
+/* VACUUM's lock, which is not waited for. */
+static bool
+lock_to_erase(FacePurgeErasure *erasure, Oid relid)
+{
+	if (ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
+		return true;
+	erasure->skipped = true;
+	note(erasure, relid, "is being vacuumed, analyzed or erased by another session");
+	return false;
+}
+
 /* After the deletion of rows of one table, or partition, has committed. */
 void
 face_erase_removed(FacePurgeErasure *erasure, Oid part)
@@ -148,15 +165,54 @@ face_erase_removed(FacePurgeErasure *erasure, Oid part)
 	if (erasure->nreceipts == 0)
 		return;
 	erasure->worked = true;
-	if (!ConditionalLockRelationOid(part, ShareUpdateExclusiveLock))
+	if (!lock_to_erase(erasure, part))
+		return;
+	foreach(cell, face_erase_table(part))
+		add_result(erasure, lfirst(cell));
+}
+
+/* Takes values that may be templates out of the planner's statistics, while nobody gathers new ones. */
+void
+face_forget_statistics(FacePurgeErasure *erasure)
+{
+	Oid			type = OIDOID;
+	Datum		value = ObjectIdGetDatum(erasure->table);
+	ListCell   *cell;
+
+	if (!erasure->worked)
+		return;
+	foreach(cell, find_all_inheritors(erasure->table, NoLock, NULL))
 	{
-		erasure->skipped = true;
-		note(erasure, part, "is being vacuumed, analyzed or erased by another session");
+		if (!lock_to_erase(erasure, lfirst_oid(cell)))
+			return;
 	}
-	else
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT facematch.forget_statistics($1::pg_catalog.regclass)", 1, &type, &value, face_owner(face_table("erasure")));
+	SPI_finish();
+	PopActiveSnapshot();
+}
+
+/* When that has committed.  What else is on these pages is not counted, but for what has to wait. */
+void
+face_erase_statistics(FacePurgeErasure *erasure)
+{
+	const Oid	catalogs[] = {StatisticRelationId, StatisticExtDataRelationId};
+	ListCell   *cell;
+
+	if (!erasure->worked)
+		return;
+	for (int i = 0; i < lengthof(catalogs); i++)
 	{
-		foreach(cell, face_erase_table(part))
-			add_result(erasure, lfirst(cell));
+		if (!lock_to_erase(erasure, catalogs[i]))
+			continue;
+		foreach(cell, face_erase_table(catalogs[i]))
+		{
+			const FaceErased *done = lfirst(cell);
+
+			erasure->rows.fading += done->fading;
+			erasure->rows.busy += done->busy;
+		}
 	}
 }
 

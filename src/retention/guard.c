@@ -384,7 +384,8 @@ guard_recompute(const Guard *guard, const FaceRecompute *why, FaceRow *row)
 	were.event = why->event;
 	were.event_at = why->event_at;
 	before = face_due(policy, &were, why->new_rules).due;
-	new = settle(old, before, &due, why->rules ? why->new_rules != NULL && due.lengthened : due.rule->follows_anchor);
+	/* A rule that is said to have been in force since before the row was recorded lengthens it as one that came later. */
+	new = settle(old, before, &due, why->rules ? why->new_rules != NULL && (due.lengthened || due.rule->lengthens) : due.rule->follows_anchor);
 	if (new == old)
 		return NULL;
 	face_count_recomputed(new > old);

@@ -380,6 +380,21 @@ purge_part(Purge *purge, const FaceRetained *table, Oid part, FacePurgeErasure *
 	}
 }
 
+/* What is left to do for a table when its rows have been erased, in transactions of their own. */
+static void
+finish_erasure(Purge *purge, FacePurgeErasure *erasure)
+{
+	static void (*const steps[]) (FacePurgeErasure *) = {face_forget_statistics, face_erase_statistics, face_record_erasure};
+
+	for (int i = 0; i < lengthof(steps); i++)
+	{
+		MemoryContextSwitchTo(purge->working);
+		steps[i] (erasure);
+		MemoryContextReset(purge->working);
+		SPI_commit();
+	}
+}
+
 static void
 purge_table(Purge *purge, const FaceRetained *table)
 {
@@ -396,12 +411,7 @@ purge_table(Purge *purge, const FaceRetained *table)
 			purge_part(purge, table, lfirst_oid(part), erasure);
 	}
 	if (erasure != NULL)
-	{
-		MemoryContextSwitchTo(purge->working);
-		face_record_erasure(erasure);
-		MemoryContextReset(purge->working);
-		SPI_commit();
-	}
+		finish_erasure(purge, erasure);
 }
 
 /* facematch.purge(batch) */

@@ -92,7 +92,7 @@ class Model:
     def settle(self, row, before, now, cause='event'):
         """Nearer always; farther only where the cause allows it, the row is not due, and nothing else had brought it nearer."""
         due, rule, longer = self.by_rules(row)
-        allowed = {'event': rule.follows, 'new rule': longer, 'rule ended': False}[cause]
+        allowed = {'event': rule.follows, 'new rule': longer or rule.lengthens, 'rule ended': False}[cause]
         if due < row.due or (allowed and row.due >= before and row.due > now):
             row.due = due
 

@@ -100,6 +100,28 @@ UPDATE facematch.erasure SET verified = false;
 DELETE FROM facematch.erased_receipt;
 TRUNCATE facematch.erased_receipt;
 
+-- A purge takes values that may be templates out of the planner's statistics, and erases them there, in one call.
+CREATE TABLE visit (id int, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding, copy real[]) PARTITION BY RANGE (id);
+CREATE TABLE visit_1 PARTITION OF visit DEFAULT;
+SELECT facematch.retain('visit', 'encounter');
+INSERT INTO visit SELECT n, 'unmatched', now() - interval '20 hours' * (n % 2), md5('visit ' || n)::uuid, '[1,2,3]', ARRAY[0.71828, n % 3] FROM generate_series(1, 60) n;
+ANALYZE visit;
+CREATE FUNCTION kept_values() RETURNS TABLE (relation regclass, columns bigint) LANGUAGE sql AS $$
+	SELECT starelid::regclass, count(*) FROM pg_statistic JOIN pg_attribute ON attrelid = starelid AND attnum = staattnum
+	WHERE attname = 'copy' AND num_nonnulls(stavalues1, stavalues2, stavalues3) > 0 GROUP BY 1 ORDER BY 1 $$;
+-- The value as this machine stores it, in the file.
+CREATE FUNCTION in_file() RETURNS boolean LANGUAGE sql AS $$
+	SELECT position((SELECT string_agg(substr(float4send(0.71828), i, 1), '' ORDER BY i DESC) FROM generate_series(1, 4) i)
+					IN pg_read_binary_file(pg_relation_filepath('pg_statistic'))) > 0 $$;
+CHECKPOINT;
+SELECT *, in_file() FROM kept_values();
+CALL facematch.purge();
+CHECKPOINT;
+SELECT count(*), in_file() FROM kept_values();
+SELECT count(*) FROM visit;
+SELECT complete, verified FROM facematch.erasure WHERE table_name = 'public.visit';
+SELECT part, clean FROM facematch.verify_erased('visit') WHERE part = 'statistics';
+
 -- How far back WAL reaches.
 SELECT oldest_lsn <= redo_lsn AS reaches_back, redo_lsn <= current_lsn AS in_order, files > 0 AS files, unknown_files FROM facematch.wal_horizon();
 

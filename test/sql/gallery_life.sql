@@ -51,6 +51,13 @@ SELECT (facematch.resolve_encounter(:referred, subject(1), 'us_citizen', 'passpo
 SELECT outcome, subject_id = subject(1) AS resolved, probe IS NULL AS no_probe, override_reason FROM facematch.encounter WHERE encounter_id = :referred;
 SELECT facematch.resolve_encounter(:referred, subject(1), 'us_citizen', 'passport seen again');
 
+-- A departure that is put off revives nothing that its first time made due, and takes along what was not.
+SELECT hours_left(purge_after) FROM facematch.reference WHERE subject_id = subject(10);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id, subject(12), 'noncitizen', face(3), 's' FROM facematch.gallery WHERE name = 'gone';
+UPDATE facematch.gallery SET anchor_at = now() + interval '5 hours' WHERE name = 'gone';
+SELECT hours_left(purge_after) FROM facematch.reference WHERE subject_id IN (subject(10), subject(12)) ORDER BY 1;
+UPDATE facematch.gallery SET anchor_at = now() - interval '13 hours' WHERE name = 'gone';
+
 -- What is due is no news of what will be due.
 SELECT count(*) AS due FROM facematch.reference WHERE purge_after <= now();
 SELECT count(*) AS due_soon, bool_and(purge_after > now()) AS not_yet FROM facematch.due_soon('5 years');

@@ -35,6 +35,16 @@ SELECT logged() AS before \gset
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, lengthens, citation, valid_from) VALUES
 	('a', 'guest', 'reference', '{recorded}', '{20 days}', true, 'c', now()), ('b', 'guest', 'reference', '{recorded}', '{30 days}', true, 'c', now());
 SELECT days(), 'plain 30.0, nearer 6.0, due 0.5, held 30.0, over 10.0' AS expected, logged() - :before AS logged;
+-- One that is said to have been in force since before they were recorded lengthens them the same, and nothing that is due.
+SELECT fresh('guest');
+SELECT rule('a', 30, true, '-5 days');
+SELECT days(), 'plain 30.0, nearer 6.0, due 0.5, held 30.0, over 10.0' AS expected;
+SELECT fresh('guest');
+SELECT rule('a', 30, false, '-5 days');
+SELECT days(), 'plain 10.0, nearer 6.0, due 0.5, held 10.0, over 10.0' AS expected;
+SELECT fresh('guest');
+SELECT rule('a', 30, true, '-20 days');
+SELECT days(), 'plain 30.0, nearer 6.0, due 0.5, held 30.0, over 10.0' AS expected;
 -- The other way round the last one is the shorter one.
 SELECT fresh('guest');
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, lengthens, citation, valid_from) VALUES
