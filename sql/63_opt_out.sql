@@ -58,7 +58,7 @@ COMMENT ON FUNCTION facematch.keep_opt_out() IS 'trigger: an opt-out can be revo
 
 CREATE FUNCTION facematch.remove_opted_out() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_opted_out';
-COMMENT ON FUNCTION facematch.remove_opted_out() IS 'trigger: removes the subject''s templates from every table under retention; held ones become due';
+COMMENT ON FUNCTION facematch.remove_opted_out() IS 'trigger: removes the subject''s templates from every table under retention; held ones become due. A user''s table that refuses is warned of';
 
 CREATE TRIGGER opt_out_10_keep BEFORE UPDATE OR DELETE ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch.keep_opt_out();

@@ -112,7 +112,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) IS
-	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), and computes the deadlines of the rows that are there. Partitioned tables too. Run it as the table''s owner who may write facematch.retained. Missing column: 42703; of another type: 42804; a class without a rule: 23503; attached already: 42710';
+	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), and computes the deadlines of the rows that are there. Partitioned tables too. For superusers: what the table runs of its own, it runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; attached already: 42710';
 REVOKE ALL ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) FROM PUBLIC;
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void

@@ -199,6 +199,12 @@ BEGIN
 		BEGIN
 			SELECT a.* INTO overdue, longest FROM facematch.ask_table(t.table_name, format(
 				'SELECT count(*), $1 - min(d.purge_after) FROM %s d WHERE d.purge_after <= $1%s', t.table_name, facematch.not_held(t))) a (overdue bigint, longest interval);
+			templates := 0;
+			IF t.subject_column IS NOT NULL AND t.template_column IS NOT NULL AND NOT t.shipped THEN
+				SELECT a.declined INTO templates FROM facematch.ask_table(t.table_name,
+					format('SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column, t.template_column, facematch.not_held(t)),
+					ARRAY(SELECT o.subject_id FROM facematch.opt_out o WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (declined bigint);
+			END IF;
 		EXCEPTION WHEN OTHERS THEN
 			severity := 'error';
 			object := t.table_name;
@@ -207,6 +213,13 @@ BEGIN
 			RETURN NEXT;
 			CONTINUE;
 		END;
+		IF templates > 0 THEN
+			severity := 'error';
+			object := t.table_name;
+			finding := format('%s templates of subjects who have opted out are there', templates);
+			remedy := 'delete them: something in the table has refused to let them go';
+			RETURN NEXT;
+		END IF;
 		IF overdue > 0 THEN
 			severity := CASE WHEN longest > interval '1 hour' THEN 'error' ELSE 'notice' END;
 			object := t.table_name;

@@ -56,10 +56,64 @@ not_held(const FaceRetained *table, int first)
 					face_column(table->relid, table->subject), face_column(table->relid, table->subject), first + 1);
 }
 
+/*
+ * Works on one table in a transaction inside this one: what a user's table refuses, by its triggers or foreign keys, is told
+ * and undone, and others are worked on all the same.  What asks for the whole transaction again, or ends it, does.
+ */
+static bool
+attempt(Oid table, const char *what, void (*work) (void *state), void *state)
+{
+	MemoryContext memory = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(memory);
+	PG_TRY();
+	{
+		work(state);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(memory);
+		error = CopyErrorData();
+		switch (error->sqlerrcode)
+		{
+			case ERRCODE_QUERY_CANCELED:
+			case ERRCODE_ADMIN_SHUTDOWN:
+			case ERRCODE_T_R_SERIALIZATION_FAILURE:
+			case ERRCODE_T_R_DEADLOCK_DETECTED:
+				PG_RE_THROW();
+		}
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		done = false;
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("%s cannot be %s: %s", face_qualified_name(table), what, error->message),
+				 error->detail == NULL ? 0 : errdetail_internal("%s", error->detail)));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(memory);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+/* A user's table, not the extension's own. */
+static bool
+is_users(Oid table)
+{
+	return get_rel_namespace(table) != get_namespace_oid("facematch", false);
+}
+
 /*--------------------------------------------------------- opt-outs */
 
 typedef struct OptOut
 {
+	const FaceRetained *table;	/* the one to remove from */
 	Datum		subject;
 	bool		one_gallery;
 	Datum		gallery_id;
@@ -67,8 +121,9 @@ typedef struct OptOut
 
 /* The rows that an opt-out concerns: parameters $1 subject, $2 gallery, which is never NULL but may not matter. */
 static char *
-of_subject(const FaceRetained *table, const OptOut *opt_out)
+of_subject(const OptOut *opt_out)
 {
+	const FaceRetained *table = opt_out->table;
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -83,13 +138,15 @@ of_subject(const FaceRetained *table, const OptOut *opt_out)
 }
 
 static void
-remove_from(const FaceRetained *table, const OptOut *opt_out)
+remove_from_table(void *state)
 {
+	const OptOut *opt_out = state;
+	const FaceRetained *table = opt_out->table;
 	FaceKept	kept = face_kept_by_holds(table->relid);
 	Oid			types[4] = {UUIDOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID};
 	Datum		values[4] = {opt_out->subject, opt_out->gallery_id, kept.rows, kept.subjects};
 	char	   *name = face_qualified_name(table->relid);
-	char	   *rows = of_subject(table, opt_out);
+	char	   *rows = of_subject(opt_out);
 	char	   *free_rows = psprintf("%s AND %s", rows, not_held(table, 3));
 	Oid			owner = face_owner(table->relid);
 	uint64		removed;
@@ -158,8 +215,14 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 	{
 		const FaceRetained *table = lfirst(cell);
 
-		if (table->subject != NULL && table->template != NULL && (table->gallery != NULL || !opt_out.one_gallery))
-			remove_from(table, &opt_out);
+		if (table->subject == NULL || table->template == NULL || (table->gallery == NULL && opt_out.one_gallery))
+			continue;
+		opt_out.table = table;
+		/* No table of a user's keeps anybody from declining: check_policies() names those where templates stay. */
+		if (is_users(table->relid))
+			(void) attempt(table->relid, "rid of the subject's templates", remove_from_table, &opt_out);
+		else
+			remove_from_table(&opt_out);
 	}
 	return PointerGetDatum(NULL);
 }
@@ -247,7 +310,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 static int
 turn(const FaceRetained *table)
 {
-	if (get_rel_namespace(table->relid) != get_namespace_oid("facematch", false))
+	if (is_users(table->relid))
 		return LAST_TURN;
 	return strcmp(table->what, "gallery") == 0 ? 1 : 0;
 }
@@ -307,68 +370,49 @@ count_due(Oid part)
 	return due;
 }
 
-/*
- * A batch, in a transaction of its own inside this one: a table whose triggers or foreign keys refuse is told of, and the
- * others are purged all the same.
- */
-static uint64
-purge_or_warn(Purge *purge, const FaceRetained *table, Oid part, uint64 *most, FacePurgeErasure *erasure)
+/* A batch of one table that is no partitioned one. */
+typedef struct Batch
 {
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile uint64 rows = 0;
+	const Purge *purge;
+	const FaceRetained *table;
+	Oid			part;
+	FacePurgeErasure *erasure;
+	uint64		most;			/* rows to go in all batches, once it is known */
+	uint64		rows;			/* that went in this one */
+} Batch;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(purge->working);
-	PG_TRY();
-	{
-		if (*most == PG_UINT64_MAX && turn(table) == LAST_TURN)
-			*most = count_due(part);
-		rows = purge_some(table, part, purge->batch, erasure);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
+static void
+purge_batch(void *state)
+{
+	Batch	   *batch = state;
 
-		MemoryContextSwitchTo(purge->working);
-		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		rows = 0;
-		appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", face_qualified_name(part));
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("%s cannot be purged: %s", face_qualified_name(part), error->message),
-				 error->detail == NULL ? 0 : errdetail_internal("%s", error->detail)));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(purge->working);
-	CurrentResourceOwner = owner;
-	return rows;
+	if (batch->most == PG_UINT64_MAX && is_users(batch->part))
+		batch->most = count_due(batch->part);
+	batch->rows = purge_some(batch->table, batch->part, batch->purge->batch, batch->erasure);
 }
 
 /* All that is due in one table that is no partitioned one; then, when deleting is committed, its bytes. */
 static void
 purge_part(Purge *purge, const FaceRetained *table, Oid part, FacePurgeErasure *erasure)
 {
-	uint64		most = PG_UINT64_MAX;
-	uint64		gone = 0;
-	uint64		rows = 1;
+	Batch		batch = {purge, table, part, erasure, PG_UINT64_MAX, 1};
 
-	while (rows > 0 && gone < most)
+	for (uint64 gone = 0; batch.rows > 0 && gone < batch.most; gone += batch.rows)
 	{
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(purge->working);
-		if (purge->commits)
+		batch.rows = 0;
+		if (!purge->commits)
+			purge_batch(&batch);
+		else
 		{
-			rows = purge_or_warn(purge, table, part, &most, erasure);
+			if (!attempt(part, "purged", purge_batch, &batch))
+			{
+				batch.rows = 0;
+				appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", face_qualified_name(part));
+			}
 			SPI_commit();
 		}
-		else
-			rows = purge_some(table, part, purge->batch, erasure);
-		gone += rows;
 		MemoryContextReset(purge->working);
 	}
 	if (erasure != NULL)
