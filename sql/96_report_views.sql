@@ -107,10 +107,10 @@ CREATE VIEW facematch.report_purge AS
 		   min(s.lateness) FILTER (WHERE s.upto >= 0.5 * s.total) AS lateness_p50,
 		   min(s.lateness) FILTER (WHERE s.upto >= 0.9 * s.total) AS lateness_p90,
 		   min(s.lateness) FILTER (WHERE s.upto >= 0.99 * s.total) AS lateness_p99, max(s.lateness) AS worst_lateness
-	FROM (SELECT (p.purged_at AT TIME ZONE 'UTC')::date AS day_utc, p.cause, p.table_name, p.retention_class, p.rule, p.rows_purged,
+	FROM (SELECT facematch.utc_day(p.purged_at) AS day_utc, p.cause, p.table_name, p.retention_class, p.rule, p.rows_purged,
 				 p.rows_held, p.lateness, sum(p.rows_purged) OVER (w ORDER BY p.lateness) AS upto, sum(p.rows_purged) OVER w AS total
 		  FROM facematch.purge_receipt p
-		  WINDOW w AS (PARTITION BY (p.purged_at AT TIME ZONE 'UTC')::date, p.cause, p.table_name, p.retention_class, p.rule)) s
+		  WINDOW w AS (PARTITION BY facematch.utc_day(p.purged_at), p.cause, p.table_name, p.retention_class, p.rule)) s
 	GROUP BY s.day_utc, s.cause, s.table_name, s.retention_class, s.rule;
 COMMENT ON VIEW facematch.report_purge IS 'what was purged, by day, cause, table, class and rule, and how late. A receipt tells of a batch how late its first row was: the percentiles count each row as late as that, so they are upper bounds';
 COMMENT ON COLUMN facematch.report_purge.day_utc IS 'day of the purge, in UTC';

@@ -28,6 +28,11 @@ CREATE FUNCTION facematch.report_answer(question text, answer text) RETURNS text
 	RETURN '<dt>' || question || '</dt><dd>' || answer || E'</dd>\n';
 COMMENT ON FUNCTION facematch.report_answer(text, text) IS 'a question of the public, and its answer';
 
+CREATE FUNCTION facematch.counted(n bigint, thing text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN facematch.html_number(n) || ' ' || thing || CASE n WHEN 1 THEN '' ELSE 's' END;
+COMMENT ON FUNCTION facematch.counted(bigint, text) IS 'a number and its noun: 1 warning, 2 warnings';
+
 ---------------------------------------------------------------- for everyone
 
 CREATE FUNCTION facematch.report_summary(counts facematch.encounter_count[], kept facematch.report_retention[], first_day date, last_day date) RETURNS text
@@ -84,8 +89,8 @@ BEGIN
 					|| facematch.html_duration(now_kept.longest) || '.' END
 			|| ' From its deadline on a record is compared with nobody, even before it is deleted.')
 		|| facematch.report_answer('Is anything kept longer?',
-			CASE holds WHEN 0 THEN 'No: no hold stands.' ELSE facematch.html_number(holds) || CASE holds WHEN 1 THEN ' hold stands' ELSE ' holds stand' END
-				|| ', each with a reason and the authority that ordered it. What is held is kept but compared with nobody after its deadline.' END)
+			CASE holds WHEN 0 THEN 'No: no hold stands.' ELSE facematch.html_number(holds) || CASE holds WHEN 1 THEN ' hold stands,' ELSE ' holds stand, each' END
+				|| ' with a reason and the authority that ordered it. What is held is kept but compared with nobody after its deadline.' END)
 		|| facematch.report_answer('Was anything told to others?',
 			CASE WHEN told.n = 0 THEN 'Nothing was disclosed to anybody outside in this period.'
 				 ELSE facematch.html_number(told.n) || ' times a partner, such as an airline, was told something, in most cases whether a traveler matched; each is on record. No partner gets a template or a picture.' END)
@@ -186,11 +191,11 @@ CREATE FUNCTION facematch.report_purged(first_day date, last_day date) RETURNS t
 AS $$
 	WITH due AS MATERIALIZED (
 		SELECT d.day, sum(d.n) AS n FROM (
-			SELECT (p.earliest_due AT TIME ZONE 'UTC')::date, p.rows_purged FROM facematch.purge_receipt p WHERE p.cause = 'retention' AND p.earliest_due >= $1::timestamp AT TIME ZONE 'UTC'
+			SELECT facematch.utc_day(p.earliest_due), p.rows_purged FROM facematch.purge_receipt p WHERE p.cause = 'retention' AND p.earliest_due >= $1::timestamp AT TIME ZONE 'UTC'
 			UNION ALL SELECT c.due_on, c.rows_due FROM facematch.count_due() c) d (day, n)
 		WHERE d.day BETWEEN $1 AND $2 GROUP BY 1),
 	purged AS MATERIALIZED (
-		SELECT (p.purged_at AT TIME ZONE 'UTC')::date AS day, sum(p.rows_purged) FILTER (WHERE p.earliest_due >= $1::timestamp AT TIME ZONE 'UTC') AS n
+		SELECT facematch.utc_day(p.purged_at) AS day, sum(p.rows_purged) FILTER (WHERE p.earliest_due >= $1::timestamp AT TIME ZONE 'UTC') AS n
 		FROM facematch.purge_receipt p
 		WHERE p.cause = 'retention' AND p.purged_at >= $1::timestamp AT TIME ZONE 'UTC' AND p.purged_at < ($2 + 1)::timestamp AT TIME ZONE 'UTC' GROUP BY 1),
 	steps AS (

@@ -73,7 +73,7 @@ AS $$
 				ARRAY(SELECT t || '%' FROM unnest(k.ticks) t), 'similarity') FROM scale k),
 			CASE WHEN $2 IS NULL THEN '' ELSE (SELECT facematch.svg_mark(($2 * 20 - k.first) / k.n, 'threshold') FROM scale k) END) FROM outline o HAVING count(*) > 0),
 		facematch.html_table('Scores in the calibration', ARRAY['Similarity', '#One person', '#Share', '#Different people', '#Share'],
-			(SELECT string_agg(facematch.html_row(facematch.html_score(b.low) || ' to ' || facematch.html_score(b.low + 0.05), facematch.html_number(b.mated), facematch.html_percent(b.mated_share),
+			(SELECT string_agg(facematch.html_row(facematch.html_score(b.low) || '&nbsp;to&nbsp;' || facematch.html_score(b.low + 0.05), facematch.html_number(b.mated), facematch.html_percent(b.mated_share),
 				facematch.html_number(b.non_mated), facematch.html_percent(b.non_mated_share)), '' ORDER BY b.i) FROM bin b)))
 $$;
 COMMENT ON FUNCTION facematch.report_calibration_scores(facematch.calibration, double precision) IS 'part of the HTML report: the score histograms of a calibration, with a threshold';

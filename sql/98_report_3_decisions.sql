@@ -47,8 +47,8 @@ AS $$
 			ELSE '<strong class="alert">&#9650; The log is not whole: ' || count(*) || ' findings, the first at event ' || coalesce(min(v.first_broken)::text, 'unknown') || '.</strong>' END
 			FROM facematch.verify_audit() v) || '</p>'
 		|| '<h3>What weakens the guarantees here</h3><p>' || (SELECT 'The database examined itself when this was written: '
-			|| CASE WHEN count(*) FILTER (WHERE p.severity = 'error') > 0 THEN '<strong class="alert">&#9650; ' || count(*) FILTER (WHERE p.severity = 'error') || ' errors</strong>' ELSE 'no errors' END
-			|| ', ' || count(*) FILTER (WHERE p.severity = 'warning') || ' warnings, ' || count(*) FILTER (WHERE p.severity = 'notice') || ' notices. <code>SELECT * FROM facematch.check_policies()</code> lists them.'
+			|| CASE WHEN count(*) FILTER (WHERE p.severity = 'error') > 0 THEN '<strong class="alert">&#9650; ' || facematch.counted(count(*) FILTER (WHERE p.severity = 'error'), 'error') || '</strong>' ELSE 'no errors' END
+			|| ', ' || facematch.counted(count(*) FILTER (WHERE p.severity = 'warning'), 'warning') || ', ' || facematch.counted(count(*) FILTER (WHERE p.severity = 'notice'), 'notice') || '. <code>SELECT * FROM facematch.check_policies()</code> lists them.'
 			FROM facematch.check_policies() p) || '</p>'
 		|| E'</section>\n'
 $$;

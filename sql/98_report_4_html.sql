@@ -59,7 +59,7 @@ svg .p2,svg .p3,svg .p4{fill:#16202b}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:4px 0 0;padding:0 0 0 76px;font-size:14px;color:var(--soft)}
 .legend li{display:flex;align-items:center;gap:8px}
 .legend svg{width:26px;height:14px}
-.data{overflow-x:auto}
+.data{overflow-x:auto;background:linear-gradient(to right,#fff 30%,rgba(255,255,255,0)) left/36px 100% no-repeat local,linear-gradient(to left,#fff 30%,rgba(255,255,255,0)) right/36px 100% no-repeat local,linear-gradient(to right,rgba(22,32,43,.16),rgba(22,32,43,0)) left/11px 100% no-repeat scroll,linear-gradient(to left,rgba(22,32,43,.16),rgba(22,32,43,0)) right/11px 100% no-repeat scroll}
 table{border-collapse:collapse;width:100%;font-size:14.5px;line-height:1.4;font-variant-numeric:tabular-nums}
 caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 thead th{position:sticky;top:0;background:#fff;text-align:left;vertical-align:bottom;font-weight:700;border-bottom:2px solid var(--ink);padding:6px 14px 6px 0}
@@ -68,6 +68,7 @@ tbody th{font-weight:400;text-align:left;vertical-align:top;padding:5px 14px 5px
 td{vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line);overflow-wrap:break-word}
 td.n,th.n{text-align:right!important;padding-left:8px}
 td.n{white-space:nowrap}
+.pair td small{display:block;white-space:nowrap}
 #rules th[scope=row]{min-width:20ch}
 #rules td:nth-child(2){min-width:15ch}
 #rules td:nth-child(3){min-width:30ch}
@@ -105,7 +106,7 @@ nav{display:none}
 section{padding:10px 0 0}
 h2,h3{break-after:avoid}
 figure,.tile,.answers dt,.answers dd,tr,.nothing{break-inside:avoid}
-.pair .data,.data{max-height:none;overflow:visible}
+.pair .data,.data{max-height:none;overflow:visible;background:none}
 thead th{position:static}
 table{font-size:8pt;line-height:1.25}
 th,td{padding-top:2.5pt!important;padding-bottom:2.5pt!important}
@@ -145,7 +146,7 @@ AS $$
 DECLARE
 	first_day date := (since AT TIME ZONE 'UTC')::date;
 	last_day date := (until AT TIME ZONE 'UTC')::date;
-	-- Drift looks at whole weeks, and at the four before each.
+	-- Drift looks at whole weeks, and at the four before each.  Of scores and response times nobody asks by port.
 	from_day date := date_trunc('week', first_day::timestamp)::date - 28;
 	upto_day date := date_trunc('week', last_day::timestamp)::date + 6;
 	tallies facematch.encounter_tally[];
@@ -165,10 +166,14 @@ BEGIN
 	END IF;
 	tallies := ARRAY(SELECT t FROM facematch.tally_encounters(from_day, upto_day) t);
 	all_counts := ARRAY(SELECT t.cell FROM unnest(tallies) t UNION ALL SELECT c FROM facematch.encounter_count c WHERE c.day_utc BETWEEN from_day AND upto_day);
-	all_scores := ARRAY(SELECT s FROM unnest(tallies) t, LATERAL facematch.tally_scores(t) s
-						UNION ALL SELECT s FROM facematch.encounter_score s WHERE s.day_utc BETWEEN from_day AND upto_day);
-	all_latencies := ARRAY(SELECT l FROM unnest(tallies) t, LATERAL facematch.tally_latencies(t) l
-						   UNION ALL SELECT l FROM facematch.encounter_latency l WHERE l.day_utc BETWEEN from_day AND upto_day);
+	all_scores := ARRAY(SELECT ROW(s.day_utc, s.kind, s.model, s.threshold, s.score, s.bin, sum(s.n))::facematch.encounter_score
+						FROM (SELECT s.* FROM unnest(tallies) t, LATERAL facematch.tally_scores(t) s
+							  UNION ALL SELECT s.* FROM facematch.encounter_score s WHERE s.day_utc BETWEEN from_day AND upto_day) s
+						GROUP BY s.day_utc, s.kind, s.model, s.threshold, s.score, s.bin);
+	all_latencies := ARRAY(SELECT ROW(l.day_utc, '', NULL, l.kind, l.bin, sum(l.n))::facematch.encounter_latency
+						   FROM (SELECT l.* FROM unnest(tallies) t, LATERAL facematch.tally_latencies(t) l
+								 UNION ALL SELECT l.* FROM facematch.encounter_latency l WHERE l.day_utc BETWEEN from_day AND upto_day) l
+						   GROUP BY l.day_utc, l.kind, l.bin);
 	counts := ARRAY(SELECT c FROM unnest(all_counts) c WHERE c.day_utc BETWEEN first_day AND last_day);
 	scores := ARRAY(SELECT s FROM unnest(all_scores) s WHERE s.day_utc BETWEEN first_day AND last_day);
 	latencies := ARRAY(SELECT l FROM unnest(all_latencies) l WHERE l.day_utc BETWEEN first_day AND last_day);

@@ -1,4 +1,5 @@
 """The database side of the benchmarks: connections, bulk loads, timing in the server and in a client."""
+import os
 import sys
 import time
 
@@ -45,6 +46,20 @@ def timed(conn, query):
     start = time.perf_counter()
     conn.execute(query)
     return time.perf_counter() - start
+
+
+def cpu_seconds(conn):
+    """CPU time of the connection's backend so far, to a hundredth; the server is on this machine."""
+    with open(f'/proc/{conn.info.backend_pid}/stat') as f:
+        user, system = f.read().rsplit(')', 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
+
+
+def busy(conn, query):
+    """CPU seconds of one statement: what it takes on a machine that does nothing else."""
+    start = cpu_seconds(conn)
+    conn.execute(query)
+    return cpu_seconds(conn) - start
 
 
 COPY_HEADER = b'PGCOPY\n\xff\r\n\0' + b'\0' * 8
