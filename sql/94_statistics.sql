@@ -351,6 +351,27 @@ $$;
 COMMENT ON FUNCTION facematch.count_groups() IS 'searches by month and group, likewise, of encounters before this month and of deleted ones; exact, so not for an auditor';
 REVOKE ALL ON FUNCTION facematch.count_groups() FROM PUBLIC;
 
+-- One statement, and so one snapshot: a purge that ends meanwhile moves nothing from one sum into the other, or into both.
+-- Of scores and response times nobody asks by port.
+CREATE FUNCTION facematch.count_period(first_day date, last_day date, OUT counts facematch.encounter_count[], OUT scores facematch.encounter_score[],
+									   OUT latencies facematch.encounter_latency[])
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
+AS $$
+	WITH tally AS MATERIALIZED (SELECT t FROM facematch.tally_encounters($1, $2) t)
+	SELECT ARRAY(SELECT (y.t).cell FROM tally y UNION ALL SELECT c FROM facematch.encounter_count c WHERE c.day_utc BETWEEN $1 AND $2),
+		   ARRAY(SELECT ROW(u.day_utc, u.kind, u.model, u.threshold, u.score, u.bin, sum(u.n))::facematch.encounter_score
+				 FROM (SELECT s.* FROM tally y, LATERAL facematch.tally_scores(y.t) s
+					   UNION ALL SELECT s.* FROM facematch.encounter_score s WHERE s.day_utc BETWEEN $1 AND $2) u
+				 GROUP BY u.day_utc, u.kind, u.model, u.threshold, u.score, u.bin),
+		   ARRAY(SELECT ROW(u.day_utc, '', NULL, u.kind, u.bin, sum(u.n))::facematch.encounter_latency
+				 FROM (SELECT l.* FROM tally y, LATERAL facematch.tally_latencies(y.t) l
+					   UNION ALL SELECT l.* FROM facematch.encounter_latency l WHERE l.day_utc BETWEEN $1 AND $2) u
+				 GROUP BY u.day_utc, u.kind, u.bin)
+$$;
+COMMENT ON FUNCTION facematch.count_period(date, date) IS
+	'counts, histograms of scores and of response times of the days (UTC) from first_day to last_day, of encounters that are there and of deleted ones; the same cell of counts may come twice, response times are of all ports together';
+REVOKE ALL ON FUNCTION facematch.count_period(date, date) FROM PUBLIC;
+
 -- By day, port, mode and kind of gallery; the views report_daily and report_latency are its columns.
 CREATE FUNCTION facematch.count_days()
 	RETURNS TABLE (day_utc date, port text, mode text, kind text, encounters bigint, searches bigint, matches bigint, no_matches bigint,

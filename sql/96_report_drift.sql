@@ -76,11 +76,7 @@ COMMENT ON FUNCTION facematch.find_drift(facematch.encounter_count[], facematch.
 REVOKE ALL ON FUNCTION facematch.find_drift(facematch.encounter_count[], facematch.encounter_score[], facematch.encounter_latency[]) FROM PUBLIC;
 
 CREATE VIEW facematch.report_drift AS
-	WITH tally AS MATERIALIZED (SELECT t FROM facematch.tally_encounters() t)
-	SELECT d.* FROM facematch.find_drift(
-		ARRAY(SELECT (y.t).cell FROM tally y UNION ALL SELECT c FROM facematch.encounter_count c),
-		ARRAY(SELECT s FROM tally y, LATERAL facematch.tally_scores(y.t) s UNION ALL SELECT s FROM facematch.encounter_score s),
-		ARRAY(SELECT l FROM tally y, LATERAL facematch.tally_latencies(y.t) l UNION ALL SELECT l FROM facematch.encounter_latency l)) d;
+	SELECT d.* FROM facematch.count_period('-infinity', 'infinity') p, LATERAL facematch.find_drift(p.counts, p.scores, p.latencies) d;
 COMMENT ON VIEW facematch.report_drift IS 'whether the gates still do what was measured: by week, kind of gallery, model and threshold, with alerts where 99.9 % intervals do not meet';
 COMMENT ON COLUMN facematch.report_drift.week_utc IS 'Monday of the week, in UTC';
 COMMENT ON COLUMN facematch.report_drift.kind IS 'kind of the gallery; NULL: not recorded';

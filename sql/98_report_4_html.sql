@@ -146,13 +146,8 @@ AS $$
 DECLARE
 	first_day date := (since AT TIME ZONE 'UTC')::date;
 	last_day date := (until AT TIME ZONE 'UTC')::date;
-	-- Drift looks at whole weeks, and at the four before each.  Of scores and response times nobody asks by port.
-	from_day date := date_trunc('week', first_day::timestamp)::date - 28;
-	upto_day date := date_trunc('week', last_day::timestamp)::date + 6;
-	tallies facematch.encounter_tally[];
-	all_counts facematch.encounter_count[];
-	all_scores facematch.encounter_score[];
-	all_latencies facematch.encounter_latency[];
+	-- Drift looks at whole weeks, and at the four before each.
+	whole record;
 	counts facematch.encounter_count[];
 	scores facematch.encounter_score[];
 	latencies facematch.encounter_latency[];
@@ -164,19 +159,10 @@ BEGIN
 			MESSAGE = 'a report needs a period, from a day to the same day or a later one, of at most a hundred years',
 			HINT = 'SELECT facematch.report_html(''2026-11-01'', ''2026-11-30'') is of November.';
 	END IF;
-	tallies := ARRAY(SELECT t FROM facematch.tally_encounters(from_day, upto_day) t);
-	all_counts := ARRAY(SELECT t.cell FROM unnest(tallies) t UNION ALL SELECT c FROM facematch.encounter_count c WHERE c.day_utc BETWEEN from_day AND upto_day);
-	all_scores := ARRAY(SELECT ROW(s.day_utc, s.kind, s.model, s.threshold, s.score, s.bin, sum(s.n))::facematch.encounter_score
-						FROM (SELECT s.* FROM unnest(tallies) t, LATERAL facematch.tally_scores(t) s
-							  UNION ALL SELECT s.* FROM facematch.encounter_score s WHERE s.day_utc BETWEEN from_day AND upto_day) s
-						GROUP BY s.day_utc, s.kind, s.model, s.threshold, s.score, s.bin);
-	all_latencies := ARRAY(SELECT ROW(l.day_utc, '', NULL, l.kind, l.bin, sum(l.n))::facematch.encounter_latency
-						   FROM (SELECT l.* FROM unnest(tallies) t, LATERAL facematch.tally_latencies(t) l
-								 UNION ALL SELECT l.* FROM facematch.encounter_latency l WHERE l.day_utc BETWEEN from_day AND upto_day) l
-						   GROUP BY l.day_utc, l.kind, l.bin);
-	counts := ARRAY(SELECT c FROM unnest(all_counts) c WHERE c.day_utc BETWEEN first_day AND last_day);
-	scores := ARRAY(SELECT s FROM unnest(all_scores) s WHERE s.day_utc BETWEEN first_day AND last_day);
-	latencies := ARRAY(SELECT l FROM unnest(all_latencies) l WHERE l.day_utc BETWEEN first_day AND last_day);
+	SELECT p.* INTO whole FROM facematch.count_period(date_trunc('week', first_day::timestamp)::date - 28, date_trunc('week', last_day::timestamp)::date + 6) p;
+	counts := ARRAY(SELECT c FROM unnest(whole.counts) c WHERE c.day_utc BETWEEN first_day AND last_day);
+	scores := ARRAY(SELECT s FROM unnest(whole.scores) s WHERE s.day_utc BETWEEN first_day AND last_day);
+	latencies := ARRAY(SELECT l FROM unnest(whole.latencies) l WHERE l.day_utc BETWEEN first_day AND last_day);
 	kept := ARRAY(SELECT r FROM facematch.report_retention r);
 	page := E'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
 		|| '<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;">'
@@ -193,7 +179,7 @@ BEGIN
 		|| facematch.report_gates(counts, first_day, last_day)
 		|| facematch.report_speed(latencies)
 		|| facematch.report_accuracy(scores)
-		|| facematch.report_drifting(all_counts, all_scores, all_latencies, first_day, last_day)
+		|| facematch.report_drifting(whole.counts, whole.scores, whole.latencies, first_day, last_day)
 		|| facematch.report_groups(first_day, last_day)
 		|| facematch.report_rights(counts, first_day, last_day)
 		|| facematch.report_controls()
