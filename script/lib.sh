@@ -216,7 +216,7 @@ load_faces()
 	fill_faces "$python" "$FACES_DIR/to_copy.py" mobilefacenet_512
 }
 
-# Like the real ones: some people with two pictures, more with one.
+# Like the real ones: some people with two pictures, more with one.  Rows are numbered by subject and capture, so the second lot begins where the first ends.
 synthetic_faces()
 {
 	local program=$scratch/src/bench/synthfaces
@@ -226,6 +226,6 @@ synthetic_faces()
 	else
 		make -s -C "$scratch/src/bench" synthfaces || die "the generator of synthetic faces does not compile"
 	fi
-	fill_faces sh -c '"$0" --set low-rank --subjects 1100 --captures 2 --seed 1 && "$0" --set low-rank --first 1100 --subjects 2700 --seed 1' \
+	fill_faces sh -c '"$0" --set low-rank --subjects 1100 --captures 2 --seed 1 && "$0" --set low-rank --first 2200 --subjects 2700 --seed 1' \
 		"$program"
 }
