@@ -269,8 +269,9 @@ COMMENT ON FUNCTION facematch.tally_latencies(facematch.encounter_tally) IS 'the
 
 -- Two purges that add to the same cells wait for each other in the same order: table by table, and by the keys within each.
 -- Before the first ANALYZE the planner would sort all rows: hash tables, which enable_sort leaves it, are enough for the few cells.
+-- Where it has to sort all the same, it takes the plan for dear enough to compile, which costs a second: so jit is off too.
 CREATE FUNCTION facematch.keep_statistics() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off SET jit = off
 AS $$
 DECLARE
 	tallies facematch.encounter_tally[];
@@ -312,7 +313,7 @@ COMMENT ON TRIGGER encounter_50_statistics ON facematch.encounter IS 'keeps the 
 ---------------------------------------------------------------- the rows that are there, and those that were
 
 CREATE FUNCTION facematch.tally_encounters(first_day date DEFAULT '-infinity', last_day date DEFAULT 'infinity') RETURNS SETOF facematch.encounter_tally
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off SET jit = off
 AS $$
 BEGIN
 	RETURN QUERY EXECUTE facematch.tally_query('(SELECT o.* FROM facematch.encounter o WHERE o.occurred_at >= $1 AND o.occurred_at < $2)')
@@ -339,7 +340,7 @@ COMMENT ON FUNCTION facematch.count_scores() IS 'histograms of scores, likewise'
 REVOKE ALL ON FUNCTION facematch.count_scores() FROM PUBLIC;
 
 CREATE FUNCTION facematch.count_groups() RETURNS SETOF facematch.encounter_group
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off SET jit = off
 AS $$
 BEGIN
 	-- Of the month that runs nothing is shown, and few encounters are older.

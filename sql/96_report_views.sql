@@ -68,7 +68,7 @@ COMMENT ON COLUMN facematch.report_scores.encounters IS 'how many encounters';
 CREATE FUNCTION facematch.count_matching()
 	RETURNS TABLE (day_utc date, port text, gallery text, model text, threshold double precision, encounters bigint, matches bigint, no_matches bigint,
 				   manual_inspections bigint, overrides bigint, without_notice bigint, least_similarity double precision)
-	LANGUAGE sql VOLATILE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off
+	LANGUAGE sql VOLATILE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off SET jit = off
 AS $$
 	SELECT facematch.utc_day(e.occurred_at), e.port, e.gallery, e.model, e.threshold, count(*),
 		   count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL),

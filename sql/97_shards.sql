@@ -175,7 +175,7 @@ CREATE FUNCTION facematch.search_shards(probe @extschema@.face_embedding, max_ca
 	RETURNS TABLE (rank integer, shard text, gallery_id bigint, reference_id bigint, subject_id uuid, similarity double precision, complete boolean)
 	LANGUAGE plpgsql SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
 	-- Where the planner expects few rows above the threshold, it would sort them here, and leave the limit here too.
-	SET enable_sort = off
+	SET enable_sort = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

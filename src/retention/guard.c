@@ -344,8 +344,11 @@ guard_insert(Guard *guard, FaceRow *row)
 		refuse_closed(guard, row);
 	due.due = Min(due.due, given);
 
-	/* What a hold kept of an opted-out subject is due for ever, and comes back from a dump as that. */
-	if (is_declined(guard, row) && (due.due > GetCurrentTimestamp() || !is_held(guard, row)))
+	/*
+	 * What a hold kept of an opted-out subject is due for ever, and comes back from a dump as that, although the hold may have ended
+	 * since: it matches nobody, and the next purge takes it.
+	 */
+	if (is_declined(guard, row) && (due.due > GetCurrentTimestamp() || !(dated || is_held(guard, row))))
 		return refuse_declined(guard, row);
 	return with_deadline(guard, row, due.due, due.rule);
 }

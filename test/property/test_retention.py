@@ -321,7 +321,7 @@ class Run:
         self.model.delete(row, self.now())
 
     def op_purge(self, conn):
-        conn.execute('CALL facematch.purge(%s)' % self.random.choice([1, 3, 10000]))
+        conn.execute('CALL facematch.purge(%s)' % self.random.choice([4, 30, 10000]))
         self.model.purge(self.now())
 
     WEIGHTS = {'gallery': 4, 'stage': 24, 'match': 16, 'opt_out': 5, 'revoke': 4, 'hold': 5, 'release': 4, 'rule': 2, 'rule_ends': 2, 'departure': 5,

@@ -51,6 +51,8 @@ SELECT (facematch.resolve_encounter(:referred, subject(1), 'us_citizen', 'passpo
 SELECT outcome, subject_id = subject(1) AS resolved, probe IS NULL AS no_probe, override_reason FROM facematch.encounter WHERE encounter_id = :referred;
 SELECT facematch.resolve_encounter(:referred, subject(1), 'us_citizen', 'passport seen again');
 
+INSERT INTO facematch.hold (table_name, row_id, reason, authority)
+SELECT 'facematch.reference', reference_id, 'inquiry', 'court' FROM facematch.reference WHERE subject_id = subject(10);
 -- A departure that is put off revives nothing that its first time made due, and takes along what was not.
 SELECT hours_left(purge_after) FROM facematch.reference WHERE subject_id = subject(10);
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id, subject(12), 'noncitizen', face(3), 's' FROM facematch.gallery WHERE name = 'gone';
@@ -58,12 +60,19 @@ UPDATE facematch.gallery SET anchor_at = now() + interval '5 hours' WHERE name =
 SELECT hours_left(purge_after) FROM facematch.reference WHERE subject_id IN (subject(10), subject(12)) ORDER BY 1;
 UPDATE facematch.gallery SET anchor_at = now() - interval '13 hours' WHERE name = 'gone';
 
+-- What a hold had kept of who has declined comes back from a dump after the hold has ended: due, and gone with the next purge.
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(13));
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after) SELECT gallery_id, subject(13), 'us_citizen', face(13), 'dump', now() - interval '2 hours' FROM facematch.gallery WHERE name = 'one'
+RETURNING hours_left(purge_after);
+SELECT count(*) FROM facematch.identify(face(13), 'one', 10, -1) WHERE subject_id = subject(13);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after) SELECT gallery_id, subject(13), 'us_citizen', face(13), 'dump', now() + interval '2 hours' FROM facematch.gallery WHERE name = 'one';
+CALL facematch.purge();
+SELECT count(*) FROM facematch.reference WHERE subject_id = subject(13);
+
 -- What is due is no news of what will be due.
 SELECT count(*) AS due FROM facematch.reference WHERE purge_after <= now();
 SELECT count(*) AS due_soon, bool_and(purge_after > now()) AS not_yet FROM facematch.due_soon('5 years');
 -- What is due and held is not overdue, by row or by subject.
-INSERT INTO facematch.hold (table_name, row_id, reason, authority)
-SELECT 'facematch.reference', reference_id, 'inquiry', 'court' FROM facematch.reference WHERE subject_id = subject(10);
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id, subject(11), 'us_citizen', face(3), 's' FROM facematch.gallery WHERE name = 'gone';
 SELECT object, regexp_replace(finding, 'for .*', 'for …') AS finding FROM facematch.check_policies() WHERE finding ~ 'not purged' AND object ~ 'reference';
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(11), 'inquiry', 'court');
