@@ -67,7 +67,7 @@ DELETE FROM facematch.gallery WHERE name LIKE 'flight %';
 SELECT count(*) FROM facematch.reference;
 
 -- COPY, from a program that writes what a dump would: with deadlines of its own choice
-SELECT format($$COPY facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after) FROM PROGRAM 'seq 1 100000 | awk ''{printf "%s\t00000000-0000-8000-8000-%%012d\tnoncitizen\t[1,0]\tcopy\t%%s\n", $1, $1 %% 2 ? "infinity" : "2000-01-01"}'''$$, :list) AS copy \gset
+SELECT format($$COPY facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after) FROM PROGRAM 'seq 1 100000 | awk ''{printf "%s\t00000000-0000-8000-8000-%%012d\tnoncitizen\t[1,0]\tcopy\t%%s\n", $1, $1 %% 4 < 2 ? "infinity" : "2000-01-01"}'''$$, :list) AS copy \gset
 :copy;
 SELECT count(*), count(*) FILTER (WHERE purge_after = '2000-01-01') AS as_given, count(*) FILTER (WHERE purge_after = enrolled_at + interval '14 days') AS by_rule FROM facematch.reference;
 SELECT count(*) FROM facematch.skipped();
