@@ -137,6 +137,25 @@ SELECT format('ALTER SCHEMA %I OWNER TO facematch_test_owner', n.nspname) FROM p
 SELECT severity, finding FROM facematch.check_policies() WHERE object ~ '^schema';
 ROLLBACK;
 
+-- So nobody's but a superuser's schema takes the extension.
+\set home :DBNAME
+CREATE DATABASE facematch_test_owned OWNER facematch_test_owner;
+\c facematch_test_owned
+SET client_min_messages = warning;
+CREATE SCHEMA mine AUTHORIZATION facematch_test_owner;
+CREATE EXTENSION pgcrypto;
+CREATE EXTENSION facematch SCHEMA public;
+CREATE EXTENSION facematch SCHEMA mine;
+SELECT count(*) FROM pg_namespace WHERE nspname = 'facematch';
+CREATE SCHEMA face;
+CREATE EXTENSION facematch SCHEMA face;
+SELECT count(*) FROM facematch.check_policies() WHERE object ~ '^schema';
+\c :home
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+SET client_min_messages = warning;
+DROP DATABASE facematch_test_owned;
+
 -- Nobody asks a table as its owner who may not act as him.
 GRANT USAGE ON SCHEMA facematch TO facematch_test_monitor;
 GRANT EXECUTE ON FUNCTION facematch.ask_table TO facematch_test_monitor;
