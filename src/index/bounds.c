@@ -59,7 +59,7 @@ struct FaceQuery
 	double		probe_norm;
 	double		probe_residual; /* |s| */
 	double		centre_product; /* c.s */
-	double		width;			/* z of the miss probability */
+	double		refine_width;	/* z of the refinement's share of the miss probability */
 	double		safe_width;		/* z of FACE_SAFE_PROBABILITY */
 	double		usual_half;		/* half the length that most templates' residuals are near to */
 	double		usual_inverse;	/* half of one over that length */
@@ -197,13 +197,14 @@ prepare_refine(FaceQuery *q, const float *direction)
 	q->refine_offset = sum * face_highest_level(q->codec->refine_bits);
 }
 
+/* width: z of the sketch's share of the miss probability */
 static void
-prepare_terms(FaceQuery *q)
+prepare_terms(FaceQuery *q, double width)
 {
 	FaceBoundTerms *terms = &q->terms;
 	double		unit = face_centre_scale(q->centre);
 
-	terms->width = (float) q->width;
+	terms->width = (float) width;
 	terms->residual_slack = (float) SKETCH_SLACK;
 	terms->centre_scale = (float) unit;
 	terms->residual_base = (float) (1.0 + q->centre->norm_squared);
@@ -240,7 +241,7 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	Size		tables = (Size) codec->groups * TABLE_ENTRIES;
 	FaceQuery  *q = palloc(sizeof(FaceQuery) + sizeof(int16) * codec->padded + tables);
 	float	   *direction = palloc(sizeof(float) * codec->padded);
-	double		share = miss_probability / 2;	/* one for the sketch, one for the refinement */
+	double		share = miss_probability * (1.0 - FACE_SKETCH_SHARE);
 
 	q->codec = codec;
 	q->centre = centre;
@@ -250,7 +251,7 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	q->tables = (uint8 *) (q->refine_query + codec->padded);
 
 	/* the complement of the template's residual has one dimension less */
-	q->width = face_sphere_quantile(codec->padded - 1, share);
+	q->refine_width = face_sphere_quantile(codec->padded - 1, share);
 	q->safe_width = face_sphere_quantile(codec->padded - 1, Min(share, FACE_SAFE_PROBABILITY));
 
 	/* around the mean c of unit vectors the mean square of their distances is 1 - |c|^2 */
@@ -260,7 +261,7 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	prepare_direction(q, probe, direction);
 	prepare_sketch(q, direction);
 	prepare_refine(q, direction);
-	prepare_terms(q);
+	prepare_terms(q, face_sphere_quantile(codec->padded - 1, miss_probability * FACE_SKETCH_SHARE));
 	pfree(direction);
 	return q;
 }
@@ -429,7 +430,7 @@ face_query_refine_within(const FaceQuery *q, int32 dot, const FaceRefineScalars 
 	out->estimate = distance_lower(q, s->norm, centres + scale * e.middle);
 	if (out->safe_lower > limit)
 		return false;
-	most = residual_upper(e.high, e.tangent * q->width);
+	most = residual_upper(e.high, e.tangent * q->refine_width);
 	out->lower = distance_lower(q, s->norm, centres + residual_scale(q, s, most) * most);
 	out->safe_upper = distance_upper(q, s->norm, cosine_lower(q, s, residual_upper(-e.low, e.tangent * q->safe_width)));
 	return true;

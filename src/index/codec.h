@@ -105,6 +105,13 @@ extern void face_block_put(const FaceCodec *codec, uint8 *block, FaceBlockScalar
 extern void face_block_clear(const FaceCodec *codec, uint8 *block, FaceBlockScalars *scalars, int slot);
 
 /*
+ * The sketch's share of the miss probability; the rest is the refinement's.
+ * What a looser refinement lets through is a few rows to measure, what a looser
+ * sketch lets through are thousands of templates to refine.
+ */
+#define FACE_SKETCH_SHARE	0.9
+
+/*
  * miss_probability in [0, 1): chance that a lower bound exceeds the true
  * distance, per comparison, shared between sketch and refinement.  0: the
  * deterministic bound.

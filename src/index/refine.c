@@ -16,7 +16,7 @@
 #include "simd/simd.h"
 
 /* So many jobs ahead entries are fetched from memory: a processor has buffers for a few dozen lines. */
-#define JOBS_AHEAD 24
+#define JOBS_AHEAD 16
 
 /*
  * A refinement page was not the one meant.  Either vacuum has freed it with its

@@ -172,9 +172,9 @@ judge(TemplateKind kind, int dims, const Outcome *o)
 
 	check(o->unsafe == 0, "%s, %d dimensions, miss %g: %ld of %ld outside the safe bounds", kind_names[kind], dims,
 		  o->probability, o->unsafe, o->comparisons);
-	check(o->sketch_misses <= expected / 2 + margin, "%s, %d dimensions, miss %g: %ld of %ld missed by the sketch",
+	check(o->sketch_misses <= expected * FACE_SKETCH_SHARE + margin, "%s, %d dimensions, miss %g: %ld of %ld missed by the sketch",
 		  kind_names[kind], dims, o->probability, o->sketch_misses, o->comparisons);
-	check(o->refine_misses <= expected / 2 + margin, "%s, %d dimensions, miss %g: %ld of %ld missed by the refinement",
+	check(o->refine_misses <= expected * (1 - FACE_SKETCH_SHARE) + margin, "%s, %d dimensions, miss %g: %ld of %ld missed by the refinement",
 		  kind_names[kind], dims, o->probability, o->refine_misses, o->comparisons);
 	check(o->misses <= expected + margin, "%s, %d dimensions, miss %g: %ld of %ld missed",
 		  kind_names[kind], dims, o->probability, o->misses, o->comparisons);
