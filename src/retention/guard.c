@@ -346,9 +346,9 @@ guard_insert(Guard *guard, FaceRow *row)
 
 	/*
 	 * What a hold kept of an opted-out subject is due for ever, and comes back from a dump as that, although the hold may have ended
-	 * since: it matches nobody, and the next purge takes it.
+	 * since: it matches nobody, and the next purge takes it.  Only a dump or a publisher brings it with its deadline.
 	 */
-	if (is_declined(guard, row) && (due.due > GetCurrentTimestamp() || !(dated || is_held(guard, row))))
+	if (is_declined(guard, row) && (!dated || due.due > GetCurrentTimestamp()))
 		return refuse_declined(guard, row);
 	return with_deadline(guard, row, due.due, due.rule);
 }

@@ -195,3 +195,6 @@ SELECT stage('other', ARRAY(SELECT generate_series(1401, 1600)));
 COMMIT;
 SELECT count(*) FROM facematch.reference JOIN facematch.opt_out USING (subject_id) WHERE opt_out.scope = 'standing' AND revoked_at IS NULL AND purge_after > now();
 RESET facematch.on_opt_out;
+-- Neither a hold nor a deadline that has passed lets in a template of who has opted out.
+INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(1000), 'inquiry', 'court');
+SELECT stage('gone', ARRAY[1000]);
