@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Settings that every role may change, thresholds that are no numbers, shards, statements prepared before a right was taken away."""
+import datetime
+
+from attack import Attacker, PREFIX, THRESHOLD, main, text_of
+from test_attacks import each, expect, granted_calls, near
+
+# Each changes what text, numbers, names, times, plans or errors inside somebody else's function come to.
+SETTINGS = {
+    'quote_all_identifiers': 'on', 'standard_conforming_strings': 'off', 'transform_null_equals': 'on', 'extra_float_digits': '-15',
+    'bytea_output': 'escape', 'timezone': 'Pacific/Kiritimati', 'datestyle': 'Postgres, DMY', 'intervalstyle': 'sql_standard',
+    'plpgsql.extra_errors': 'all', 'plpgsql.print_strict_params': 'on', 'row_security': 'off', 'force_parallel_mode': 'on',
+    'debug_parallel_query': 'on', 'plan_cache_mode': 'force_custom_plan',
+    'synchronous_commit': 'off', 'search_path': '""'}
+NEEDS_TYPE = ('search_path',)
+
+
+def test_settings_of_a_session(site):
+    """No setting makes an answer another one, or a message tell more."""
+    for kind in ('operator', 'partner', 'auditor', 'template_reader'):
+        attacker = Attacker(site, kind)
+        for setting, value in SETTINGS.items():
+            if attacker.run('SELECT set_config(%s, %s, false)', [setting, value])[1] is not None:
+                continue
+            for sql, params in granted_calls(site, kind):
+                # Of an auditor's calls the checks of the log and of files are what depends on formats; the many views take seconds.
+                if kind == 'auditor' and 'verify_' not in sql:
+                    continue
+                if setting not in NEEDS_TYPE or '::face_embedding' not in sql:
+                    attacker.run(sql, params)
+            attacker.allowed(f'RESET {setting}')
+        attacker.close()
+
+
+def test_answers_are_the_same_under_settings(site):
+    partner, operator = Attacker(site, 'partner'), Attacker(site, 'operator')
+    mate, other = text_of(near(site, 'OWN1 4', 0.97)), text_of(near(site, 'OTHERS 4', 0.97))
+    identify = "SELECT reference_id FROM facematch.identify(%s::public.face_embedding, 'OWN1')"
+    wanted = operator.allowed(identify, [mate])
+    expect('a mate', len(wanted) == 1)
+    for setting, value in SETTINGS.items():
+        if partner.run('SELECT set_config(%s, %s, false)', [setting, value])[1] is not None:
+            continue
+        operator.allowed('SELECT set_config(%s, %s, false)', [setting, value])
+        matches = [partner.allowed("CALL facematch.ask('OWN1', %s::public.face_embedding)", [probe])[0][0] for probe in (mate, other)]
+        expect(f'{setting}: {matches}', matches == [True, False])
+        expect(f'{setting}: the same candidates', operator.allowed(identify, [mate]) == wanted)
+        partner.refused("CALL facematch.ask('OTHERS', %s::public.face_embedding)", [other])
+        operator.refused(identify.replace("'OWN1'", "'OWN1', 10, -1"), [mate])
+        for attacker in (partner, operator):
+            attacker.allowed(f'RESET {setting}')
+    partner.close()
+    operator.close()
+
+
+def test_deadlines_by_no_sessions_clock(site):
+    """A month ends in UTC: where the session says it is gives no day more."""
+    site.execute("INSERT INTO facematch.retention_class (name, description) VALUES ('monthly', 'a month')")
+    site.execute("INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation) VALUES"
+                 " ('monthly', 'monthly', 'reference', '{recorded}', '{1 month}', 'x'), ('monthly/encounter', 'monthly', 'encounter', '{verification}', '{1 month}', 'x')")
+    site.stage('OWN1', 'monthly', 'monthly')
+    operator = Attacker(site, 'operator')
+    probe = text_of(near(site, 'monthly', 0.97))
+    for zone in ('UTC', 'Pacific/Kiritimati', 'Etc/GMT+12', 'America/New_York'):
+        operator.allowed(f"SET timezone = '{zone}'")
+        # In Kiritimati it is March already, whose month has three days more.
+        encounter, outcome = operator.allowed("SELECT encounter_id, outcome FROM facematch.record_encounter('OWN1', %s::face_embedding, port => 'P', occurred_at => '2026-02-28 12:00+00')", [probe])[0]
+        expect(f'{zone}: {outcome}', outcome == 'match')
+        due = site.value("SELECT (purge_after AT TIME ZONE 'UTC')::text FROM facematch.encounter WHERE encounter_id = %s", encounter)
+        expect(f'{zone}: {due}', due == '2026-03-28 12:00:00')
+    operator.close()
+
+
+def test_thresholds_that_are_no_numbers(site):
+    operator = Attacker(site, 'operator')
+    probe = text_of(near(site, 'OWN1 1', 0.3))
+    for value in ('NaN', 'Infinity', '-Infinity', '-1.0000001', '1e308', '-1e-308'):
+        for sql, params in (("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1', 100, %s)", [probe, value]),
+                            (f'SELECT similarity FROM facematch.verify(%s::face_embedding, {site.first}, %s)', [probe, value])):
+            operator.refused(sql, params, states=('22003', '42501'))
+    for value in (0, -1, -2147483648, None):
+        operator.refused("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1', %s)", [probe, value], states=('22023',))
+    expect('as many as there are', operator.allowed("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1', 2147483647)", [probe]) == [])
+    operator.close()
+
+
+def test_shards(site):
+    """Basis probes by way of a shard, whose table is read with the owner's rights."""
+    site.execute("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('here', 'facematch.reference', 'facematch.gallery', %s)", THRESHOLD)
+    search = 'SELECT similarity FROM facematch.search_shards(%s::face_embedding, 100000'
+    operator = Attacker(site, 'operator', hears_everything=True)
+    basis = text_of([float(j == 5) for j in range(64)])
+    for sql in (search + ')', search + ", gallery => 'OWN1')", search + ", partial => true)"):
+        expect('a basis probe has no candidates', operator.allowed(sql, [basis]) == [])
+        for low in (THRESHOLD - 0.001, 0, -1):
+            operator.refused(sql[:-1] + f', min_similarity => {low})', [basis])
+        operator.allowed('EXPLAIN (ANALYZE, VERBOSE) ' + sql, [basis])
+    expect('a mate has a score', operator.allowed(search + ", gallery => 'OWN1')", [text_of(near(site, 'OWN1 2'))])[0][0] > THRESHOLD)
+    expect('who is due is nobody\'s candidate', operator.allowed(search + ')', [text_of(near(site, 'due', 0.97))]) == [])
+    for name in ("x' UNION SELECT embedding FROM facematch.reference --", 'own1', 'OWN_', '%', '', "OWN1'"):
+        operator.refused(search + ', gallery => %s)', [basis, name], states=('P0002',))
+    operator.refused(search.replace('100000', 'NULL') + ')', [basis], states=('22023',))
+    for sql in ("UPDATE facematch.shard SET min_similarity = -1", "UPDATE facematch.shard SET reference_table = 'pg_class'", "DELETE FROM facematch.shard",
+                "INSERT INTO facematch.shard VALUES ('low', 'facematch.reference', 'facematch.gallery', -1)",
+                "SELECT facematch.shards_query(NULL, 1)", "SELECT facematch.shard_answers('facematch.reference')", "SELECT facematch.shard_parts(NULL, NULL, -1)"):
+        operator.refused(sql)
+    operator.close()
+    for kind, attacker in each(site):
+        if kind != 'operator':
+            attacker.refused(search.replace('%s', "'[1,2]'") + ')')
+    site.execute('DELETE FROM facematch.shard')
+
+
+def test_statements_prepared_before(site):
+    """What was prepared, or opened with a plan of its own, while a right was there is refused when it is gone."""
+    statements = {'operator': "SELECT count(*) FROM facematch.identify('%s'::face_embedding, 'OWN1')" % text_of(near(site, 'OWN1 1')),
+                  'auditor': 'SELECT count(*) FROM facematch.audit_event', 'monitor': 'SELECT searches FROM facematch.stats',
+                  'template_reader': "SELECT count(*) FROM facematch.read_templates('OWN2')"}
+    for kind, sql in statements.items():
+        attacker = Attacker(site, kind)
+        if kind == 'template_reader':
+            attacker.allowed("CALL facematch.announce_template_reading('OWN2', 'test')")
+        attacker.allowed('SET plan_cache_mode = force_generic_plan')
+        attacker.allowed(f'PREPARE kept AS {sql}')
+        attacker.allowed('EXECUTE kept')
+        attacker.allowed(f"CREATE FUNCTION pg_temp.kept() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN ({sql}); END $$")
+        attacker.allowed('SELECT pg_temp.kept()')
+        attacker.allowed('BEGIN')
+        site.execute(f"SELECT facematch.revoke_access('{PREFIX}{kind}')")
+        attacker.refused('EXECUTE kept')
+        attacker.allowed('ROLLBACK')
+        attacker.refused('EXECUTE kept')
+        attacker.refused('SELECT pg_temp.kept()')
+        site.execute(f"SELECT facematch.grant_{kind}('{PREFIX}{kind}')")
+        attacker.allowed('EXECUTE kept')
+        attacker.close()
+
+
+def test_conditions_on_templates(site):
+    """Some columns of a table are an operator's: no clause, whole row or join gets at the others."""
+    operator = Attacker(site, 'operator')
+    for table, column in (('reference', 'embedding'), ('encounter', 'probe')):
+        for sql in ('SELECT t FROM {t} t', 'SELECT t::text FROM {t} t', 'SELECT to_jsonb(t) FROM {t} t', 'SELECT row_to_json(t) FROM {t} t', 'SELECT (t).{c} FROM {t} t',
+                    'SELECT count(t) FROM {t} t', 'SELECT hash_record(t) FROM {t} t', 'SELECT 1 FROM {t} WHERE {c} IS NOT NULL', 'SELECT 1 FROM {t} ORDER BY {c}', 'SELECT 1 FROM {t} GROUP BY {c}',
+                    'SELECT count(*) FROM {t} a JOIN {t} b USING ({c})', 'SELECT count(*) FROM {t} a NATURAL JOIN {t} b', 'SELECT 1 FROM {t} t WHERE t = t', 'SELECT array_agg(t) FROM {t} t',
+                    'SELECT 1 FROM {t} t WHERE EXISTS (SELECT t.{c})', 'SELECT 1 FROM {t} t, LATERAL (SELECT t.*) u', 'SELECT 1 FROM {t} FOR UPDATE',
+                    'DELETE FROM {t} WHERE {c} IS NULL', 'SELECT ctid FROM {t} t WHERE t.{c} < t.{c}', 'COPY {t} ({c}) TO STDOUT', 'COPY {t} TO STDOUT',
+                    'CREATE TEMP TABLE x AS TABLE {t}', 'SELECT pg_column_size({c}) FROM {t}', 'SELECT 1 FROM {t} TABLESAMPLE system (100) WHERE {c} = {c}'):
+            operator.refused(sql.format(t=f'facematch.{table}', c=column))
+    operator.close()
+
+
+def test_flights_of_partners(site):
+    """What an operator may write of a partner's flights is a flight and an end."""
+    operator = Attacker(site, 'operator')
+    for column, value in (('partner', "'Rival Air'"), ('gallery_id', '0'), ('valid_from', "'-infinity'"), ('assigned_by', "'postgres'")):
+        operator.refused(f'UPDATE facematch.partner_gallery SET {column} = {value}')
+    own = site.value("SELECT gallery_id FROM facematch.gallery WHERE name = 'OWN2'")
+    assign = 'INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until{}) VALUES ({})'
+    operator.refused(assign.format(', assigned_by', f"'Rival Air', {own}, now(), 'postgres'"))
+    operator.refused(assign.format('', f"'Rival Air', {own}, 'infinity'"), states=('23514',))
+    operator.refused(assign.format('', f"'Rival Air', {own}, NULL"), states=('23502',))
+    operator.refused(assign.format('', f"'Nobody', {own}, now()"), states=('23503',))
+    # A gallery that is not there must not be one that a policy hides.
+    operator.refused(assign.format('', "'Rival Air', -1, now()"))
+    operator.refused('DELETE FROM facematch.partner_gallery')
+    operator.refused('TRUNCATE facematch.partner_gallery')
+    operator.close()
+
+
+def test_names_of_flights(site):
+    """Nothing that only looks like a name, or is a pattern, is a flight: one message, accounted."""
+    partner = Attacker(site, 'partner')
+    probe = text_of(near(site, 'OWN1 1'))
+    partner.refused("CALL facematch.ask('NO SUCH', %s::face_embedding)", [probe])
+    one = partner.message
+    before = site.value("SELECT count(*) FROM facematch.disclosure WHERE answer = 'refused'")
+    names = ('own1', 'OWN1 ', ' OWN1', 'OWN_', 'OWN%', '%', '', 'OWN1\n', 'OWN1\u200b', '\uff2f\uff37\uff2e1', 'O\u0301WN1', "OWN1'--", 'OTHERS', 'WATCH', 'YESTERDAY', '1', 'x' * 100000)
+    for name in names:
+        partner.refused('CALL facematch.ask(%s, %s::face_embedding)', [name, probe])
+        expect(f'{name[:20]!r}: one message: {partner.message}', partner.message == one)
+    expect('accounted', site.value("SELECT count(*) FROM facematch.disclosure WHERE answer = 'refused'") == before + len(names))
+    partner.close()
+
+
+def test_keys_of_encounters(site):
+    """A key answers its own call again, of no other gallery, and not once the record is due."""
+    operator = Attacker(site, 'operator')
+    record = "SELECT encounter_id, subject_id::text FROM facematch.record_encounter(%s, %s::face_embedding, port => 'P', idempotency_key => 'K', occurred_at => %s)"
+    probe = text_of(near(site, 'OWN1 6'))
+    long_ago = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+    first = operator.allowed(record, ['OWN1', probe, long_ago])[0]
+    expect('matched', first[1] == str(site.subjects['OWN1 6']))
+    again = operator.allowed(record, ['OWN1', None, None])[0]
+    expect('a record that is due answers nobody', again[0] != first[0] and again[1] is None)
+    expect('its own does', operator.allowed(record, ['OWN1', probe, None])[0] == again)
+    operator.refused(record, ['OTHERS', probe, None], states=('22023',))
+    expect('no pseudonym in the message', str(site.subjects['OWN1 6']) not in operator.message)
+    operator.close()
+    for kind, attacker in each(site):
+        if kind != 'operator':
+            attacker.refused("SELECT * FROM facematch.record_encounter('OWN1', port => 'P', idempotency_key => 'K')")
+
+
+def test_verification_reads_no_bytes(site):
+    """An auditor has files looked through that nobody else may read, and gets counts."""
+    auditor = Attacker(site, 'auditor')
+    for relation in ('facematch.reference', 'facematch.encounter', 'facematch.pseudonym_key', 'pg_authid', 'pg_statistic', 'pg_largeobject'):
+        for row in auditor.allowed(f"SELECT v.pages, v.dead_tuples, v.fading_tuples, v.stray_bytes, v.padding_bytes, v.kept_keys, v.unwritten_pages, v.clean FROM facematch.verify_erased('{relation}') v"):
+            expect('counts', all(value is None or isinstance(value, int) for value in row))
+        auditor.allowed(f"SELECT v.note FROM facematch.verify_erased('{relation}') v")
+    for relation in ('facematch.held', 'facematch.attacked_idx', 'facematch.audit_event_id_seq', 'facematch.decision'):
+        rows, state = auditor.run(f"SELECT * FROM facematch.verify_erased('{relation}')")
+        expect(f'{relation}: refused, or counted: {state}', state in (None, '42809'))
+    for sql in ("SELECT facematch.erase('facematch.reference')", "SELECT facematch.leftovers('facematch.reference')", "SELECT facematch.verify_pages('facematch.reference')",
+                "SELECT facematch.erase_pages('facematch.reference')", "SELECT facematch.forget_statistics('facematch.reference')", 'SELECT facematch.wal_files()'):
+        auditor.refused(sql)
+    auditor.close()
+
+
+if __name__ == '__main__':
+    main(test_settings_of_a_session, test_answers_are_the_same_under_settings, test_deadlines_by_no_sessions_clock, test_thresholds_that_are_no_numbers, test_shards,
+         test_statements_prepared_before, test_conditions_on_templates, test_flights_of_partners, test_names_of_flights, test_keys_of_encounters, test_verification_reads_no_bytes)
