@@ -12,6 +12,8 @@ umask 022
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=
 servers=()
+# The process group of stages that script/test runs beside others.
+beside=
 
 # Whether this is the copy that a package installs, beside the extension; PostgreSQL's version is then its directory's.
 installed()
@@ -91,6 +93,7 @@ clean_up()
 	trap '' INT TERM HUP
 	# What runs in a root ends with this process of it (script/roots.sh).
 	[ -z "${in_root:-}" ] || kill -KILL "$in_root" 2>/dev/null
+	[ -z "$beside" ] || kill -KILL -- "-$beside" 2>/dev/null
 	for name in ${servers[@]+"${servers[@]}"}; do
 		stop_server "$name"
 	done
