@@ -7,7 +7,7 @@ import argparse
 import pathlib
 import subprocess
 
-from facebench import churn, galleries, identify, onetomany, seqscan
+from facebench import churn, galleries, growth, identify, onetomany, seqscan
 
 SETS = ('full-rank', 'low-rank', 'dlib')
 
@@ -18,7 +18,8 @@ def main():
 
     def command(name, function, rows, summary):
         p = commands.add_parser(name, help=summary, description=function.__doc__)
-        p.add_argument('--rows', type=int, default=rows, help=f'templates (default {rows:,})')
+        if rows:
+            p.add_argument('--rows', type=int, default=rows, help=f'templates (default {rows:,})')
         p.add_argument('--set', choices=SETS, default='full-rank', help='which synthetic faces (bench/synthfaces)')
         p.set_defaults(function=function)
         return p
@@ -29,6 +30,9 @@ def main():
     p.add_argument('--no-pgvector', action='store_true')
     p.add_argument('--no-hnsw', action='store_true', help='pgvector by sequential scan only')
     p.add_argument('--no-faiss', action='store_true')
+    p = command('growth', growth.main, None, 'searches of tables of several sizes')
+    p.add_argument('--sizes', type=int, nargs='+', default=[10_000, 100_000, 1_000_000], help='templates (default 10,000 100,000 1,000,000)')
+    p.add_argument('--probes', type=int, default=200, help='mated and as many non-mated probes (default 200)')
     command('seqscan', seqscan.main, 200_000, 'sequential scan beside pgvector halfvec')
     p = command('galleries', galleries.main, 1_000_000, 'identification in one of many galleries, and searches a second')
     p.add_argument('--galleries', type=int, default=2500)

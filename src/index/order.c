@@ -47,6 +47,13 @@
 /* Bisections that find a rank among bounds closely enough. */
 #define RANK_STEPS 12
 
+/*
+ * While few pages of many are asked for, the best bounds of pages stand for
+ * those of slots; else so many slots that lie evenly do.
+ */
+#define PAGES_FOR_SEED 2
+#define RANK_SAMPLE 8192
+
 #define heap_top(heap) ((FaceCandidate *) pairingheap_container(FaceCandidate, node, pairingheap_first(heap)))
 #define heap_pop(heap) ((FaceCandidate *) pairingheap_container(FaceCandidate, node, pairingheap_remove_first(heap)))
 
@@ -168,15 +175,18 @@ add_refined(FaceScan *scan, const FaceRefined *refined, double bound, double est
 	pairingheap_add(scan->refined, &candidate->node);
 }
 
-/* A number that about `rank` of n bounds are or are below, and not fewer; infinite bounds do not count. */
+/*
+ * A number that about `rank` of every stride-th of n bounds are or are below,
+ * and not fewer; infinite bounds do not count.
+ */
 static float
-bound_of_rank(const float *bounds, Size n, Size rank)
+bound_of_rank(const float *bounds, Size n, Size stride, Size rank)
 {
 	float		low = get_float4_infinity();
 	float		high = -get_float4_infinity();
 	Size		finite = 0;
 
-	for (Size i = 0; i < n; i++)
+	for (Size i = 0; i < n; i += stride)
 	{
 		if (isinf(bounds[i]))
 			continue;
@@ -191,7 +201,7 @@ bound_of_rank(const float *bounds, Size n, Size rank)
 		float		middle = low + (high - low) / 2;
 		Size		count = 0;
 
-		for (Size i = 0; i < n; i++)
+		for (Size i = 0; i < n; i += stride)
 			count += bounds[i] <= middle;
 		if (count < rank)
 			low = middle;
@@ -276,11 +286,18 @@ sweep(FaceScan *scan)
 	scan->frontier = scan->limit;
 }
 
-/* Refine the most promising templates: those with bounds up to one that so many pages reach. */
+/* Refine about so many of the most promising templates, at least one if any is left. */
 static void
-refine_most_promising(FaceScan *scan, uint64 pages)
+refine_most_promising(FaceScan *scan, uint64 seeds)
 {
-	refine_seeds(scan, bound_of_rank(scan->page_lower, scan->npages, pages));
+	const Size	stride = scan->nlower / RANK_SAMPLE + 1;
+	float		limit;
+
+	if (seeds * PAGES_FOR_SEED <= scan->npages)
+		limit = bound_of_rank(scan->page_lower, scan->npages, 1, seeds);
+	else
+		limit = bound_of_rank(scan->lower, scan->nlower, stride, seeds / stride + 1);
+	refine_seeds(scan, limit);
 }
 
 /* Is there a slot that was not refined? */
