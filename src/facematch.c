@@ -13,6 +13,7 @@
 #include "index/explain.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
+#include "retention/attempt.h"
 #include "retention/erase.h"
 #include "retention/facts.h"
 #include "retention/keystore.h"
@@ -101,6 +102,7 @@ _PG_init(void)
 	face_erase_init();
 	face_explain_init();
 	face_activity_init();
+	face_attempt_init();
 	face_redact_init();
 	face_keystore_init();
 

@@ -12,7 +12,6 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -30,10 +29,10 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "retention/attempt.h"
 #include "retention/declined.h"
 #include "retention/erase.h"
 #include "retention/facts.h"
@@ -54,52 +53,6 @@ not_held(const FaceRetained *table, int first)
 		return psprintf("%s AND $%d IS NOT NULL", by_row, first + 1);
 	return psprintf("%s AND (t.%s IS NULL OR t.%s OPERATOR(pg_catalog.<>) ALL ($%d))", by_row,
 					face_column(table->relid, table->subject), face_column(table->relid, table->subject), first + 1);
-}
-
-/*
- * Works on one table in a transaction inside this one: what a user's table refuses, by its triggers or foreign keys, is told
- * and undone, and others are worked on all the same.  What asks for the whole transaction again, or ends it, does.
- */
-static bool
-attempt(Oid table, const char *what, void (*work) (void *state), void *state)
-{
-	MemoryContext memory = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = true;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(memory);
-	PG_TRY();
-	{
-		work(state);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(memory);
-		error = CopyErrorData();
-		switch (error->sqlerrcode)
-		{
-			case ERRCODE_QUERY_CANCELED:
-			case ERRCODE_ADMIN_SHUTDOWN:
-			case ERRCODE_T_R_SERIALIZATION_FAILURE:
-			case ERRCODE_T_R_DEADLOCK_DETECTED:
-				PG_RE_THROW();
-		}
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		done = false;
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("%s cannot be %s: %s", face_qualified_name(table), what, error->message),
-				 error->detail == NULL ? 0 : errdetail_internal("%s", error->detail)));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(memory);
-	CurrentResourceOwner = owner;
-	return done;
 }
 
 /* A user's table, not the extension's own. */
@@ -194,6 +147,7 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	OptOut		opt_out;
 	Relation	rel;
+	List	   *tables;
 	ListCell   *cell;
 	bool		isnull;
 
@@ -211,7 +165,8 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 
 	face_own_subject(RelationGetRelid(rel), DatumGetUUIDP(opt_out.subject));
 	face_forget_declined();
-	foreach(cell, face_retained_tables())
+	tables = face_retained_tables();
+	foreach(cell, tables)
 	{
 		const FaceRetained *table = lfirst(cell);
 
@@ -220,7 +175,8 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 		opt_out.table = table;
 		/* No table of a user's keeps anybody from declining: check_policies() names those where templates stay. */
 		if (is_users(table->relid))
-			(void) attempt(table->relid, "rid of the subject's templates", remove_from_table, &opt_out);
+			(void) face_attempt(table->relid, "rid of the subject's templates", face_opt_out_table_until(list_length(tables) - foreach_current_index(cell)),
+								remove_from_table, &opt_out);
 		else
 			remove_from_table(&opt_out);
 	}
@@ -396,6 +352,7 @@ static void
 purge_part(Purge *purge, const FaceRetained *table, Oid part, FacePurgeErasure *erasure)
 {
 	Batch		batch = {purge, table, part, erasure, PG_UINT64_MAX, 1};
+	TimestampTz until = is_users(part) ? face_purge_table_until() : DT_NOEND;
 
 	for (uint64 gone = 0; batch.rows > 0 && gone < batch.most; gone += batch.rows)
 	{
@@ -406,7 +363,7 @@ purge_part(Purge *purge, const FaceRetained *table, Oid part, FacePurgeErasure *
 			purge_batch(&batch);
 		else
 		{
-			if (!attempt(part, "purged", purge_batch, &batch))
+			if (!face_attempt(part, "purged", until, purge_batch, &batch))
 			{
 				batch.rows = 0;
 				appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", face_qualified_name(part));

@@ -115,6 +115,68 @@ SET client_min_messages = warning;
 SELECT DISTINCT who, super, what FROM app.heard ORDER BY what;
 SELECT severity, object, regexp_replace(finding, ', the oldest.*', '') AS finding FROM facematch.check_policies() WHERE object ~ 'app' AND finding !~ 'sees due rows' ORDER BY 2, 3;
 
+-- Nor by one whose trigger says that the caller has cancelled, that the server stops, or that it must be tried again; or waits.
+RESET client_min_messages;
+CREATE TABLE app.waits (id bigint PRIMARY KEY, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
+CREATE TABLE app.waits_after (LIKE app.waits INCLUDING ALL);
+ALTER TABLE app.waits OWNER TO facematch_test_owner;
+SELECT facematch.retain('app.waits', 'sighting'), facematch.retain('app.waits_after', 'sighting');
+CREATE FUNCTION app.wait() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF TG_ARGV[0] = 'wait' THEN
+		PERFORM pg_sleep(1000000);
+	ELSIF TG_ARGV[0] = 'stubborn' THEN
+		BEGIN
+			PERFORM pg_sleep(1000000);
+		EXCEPTION WHEN query_canceled THEN
+			PERFORM pg_sleep(1000000);
+		END;
+	END IF;
+	RAISE 'no' USING ERRCODE = TG_ARGV[0];
+END $$;
+ALTER FUNCTION app.wait OWNER TO facematch_test_owner;
+CREATE PROCEDURE app.purge_with(how text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('CREATE OR REPLACE TRIGGER a_wait BEFORE DELETE ON app.waits FOR EACH ROW EXECUTE FUNCTION app.wait(%L)', how);
+	INSERT INTO app.waits SELECT coalesce(max(id), 0) + 1, 'us_citizen', now() - interval '20 days', subject(91), '[1,0,0,0]' FROM app.waits;
+	INSERT INTO app.waits_after SELECT 1, 'us_citizen', now() - interval '20 days', NULL, '[1,0,0,0]';
+END $$;
+CALL app.purge_with('57014'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
+CALL app.purge_with('57P01'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
+CALL app.purge_with('40001'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
+CALL app.purge_with('40P01'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
+SET facematch.purge_table_timeout = '2s';
+CALL app.purge_with('wait'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
+CALL app.purge_with('stubborn'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
+-- The caller's own limit ends the purge, and leaves the session as it was.
+SET facematch.purge_table_timeout = 0;
+SET statement_timeout = '2s';
+CALL app.purge_with('wait'); CALL facematch.purge();
+SELECT count(*) FROM app.waits_after;
+ROLLBACK;
+SET statement_timeout = 0;
+-- Opt-outs too: each table gets its part of what statement_timeout leaves.
+SET facematch.opt_out_table_timeout = '2s';
+BEGIN;
+UPDATE app.waits SET recorded_at = clock_timestamp();
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(91)) RETURNING subject_id;
+ROLLBACK;
+SET facematch.opt_out_table_timeout = 0;
+BEGIN;
+SET LOCAL statement_timeout = '6s';
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(91)) RETURNING subject_id;
+ROLLBACK;
+CREATE OR REPLACE TRIGGER a_wait BEFORE DELETE ON app.waits FOR EACH ROW EXECUTE FUNCTION app.wait('57014');
+BEGIN;
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(91)) RETURNING subject_id;
+ROLLBACK;
+DROP TRIGGER a_wait ON app.waits;
+RESET facematch.opt_out_table_timeout;
+RESET facematch.purge_table_timeout;
+SELECT facematch.release('app.waits'), facematch.release('app.waits_after');
+DROP TABLE app.waits, app.waits_after;
+SET client_min_messages = warning;
+
 -- What was done to the extension's own, and templates that are elsewhere.
 BEGIN;
 ALTER POLICY facematch_due ON facematch.reference USING (true);
