@@ -36,6 +36,30 @@ $$;
 COMMENT ON FUNCTION facematch.with_heirs(regclass) IS 'a table, its partitions and the tables that inherit from it';
 REVOKE ALL ON FUNCTION facematch.with_heirs(regclass) FROM PUBLIC;
 
+-- Down through domains, arrays, composites, ranges and multiranges. What is an array's element is that through domains, too.
+CREATE FUNCTION facematch.holds_templates(column_type oid, in_other_forms boolean) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE part AS (
+		SELECT $1 AS oid, false AS is_element
+		UNION
+		SELECT u.oid, u.is_element FROM part p JOIN pg_type t ON t.oid = p.oid CROSS JOIN LATERAL (
+			SELECT t.typbasetype AS oid, p.is_element WHERE t.typtype = 'd'
+			UNION ALL SELECT t.typelem, t.typlen = -1 WHERE t.typelem <> 0
+			UNION ALL SELECT a.atttypid, false FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+			UNION ALL SELECT r.rngsubtype, false FROM pg_range r WHERE r.rngtypid = t.oid
+			UNION ALL SELECT r.rngtypid, false FROM pg_range r WHERE r.rngmultitypid = t.oid) u
+	)
+	SELECT EXISTS (
+		SELECT FROM part p JOIN pg_type t ON t.oid = p.oid
+		WHERE p.oid = '@extschema@.face_embedding'::regtype
+		   OR ($2 AND (p.oid = 'bytea'::regtype OR t.typname IN ('vector', 'halfvec', 'sparsevec')
+					   OR (p.is_element AND p.oid IN ('real'::regtype, 'double precision'::regtype, 'numeric'::regtype)))))
+$$;
+COMMENT ON FUNCTION facematch.holds_templates(oid, boolean) IS
+	'whether values of a type may hold face_embedding, whatever they are made of: domains, arrays, composites, ranges, multiranges, and these of one another; in other forms: or bytea, arrays of real, double precision or numeric, or vectors of pgvector';
+REVOKE ALL ON FUNCTION facematch.holds_templates(oid, boolean) FROM PUBLIC;
+
 CREATE FUNCTION facematch.template_columns(table_name regclass) RETURNS TABLE (relation regclass, attnum smallint)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -46,11 +70,7 @@ AS $$
 	), typed AS (
 		SELECT h.of_table, a.attrelid, a.attnum
 		FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped
-		JOIN pg_type t ON t.oid = a.atttypid
-		LEFT JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typcategory = 'A' THEN t.typelem END
-		WHERE '@extschema@.face_embedding'::regtype IN (t.oid, b.oid)
-		   OR 'bytea'::regtype IN (t.oid, b.oid) OR 'real[]'::regtype IN (t.oid, b.oid) OR 'double precision[]'::regtype IN (t.oid, b.oid)
-		   OR coalesce(b.typname, t.typname) IN ('vector', 'halfvec', 'sparsevec')
+		WHERE facematch.holds_templates(a.atttypid, true)
 	)
 	SELECT t.attrelid::regclass, t.attnum FROM typed t
 	UNION
@@ -61,7 +81,7 @@ AS $$
 	WHERE (a.attgenerated <> '' OR x.indkey[a.attnum - 1] = 0) AND h.of_table IN (SELECT t.of_table FROM typed t)
 $$;
 COMMENT ON FUNCTION facematch.template_columns(regclass) IS
-	'columns of a table, its partitions and their indexes that may hold templates: face_embedding, real[], double precision[], bytea, vectors of pgvector, domains and arrays of these, and what is computed from columns of such a table (generated columns, expressions of indexes) and not passed by value';
+	'columns of a table, its partitions and their indexes that may hold templates: face_embedding, bytea, arrays of real, double precision or numeric, vectors of pgvector, domains, arrays, composites, ranges and multiranges of these, and what is computed from columns of such a table (generated columns, expressions of indexes) and not passed by value';
 REVOKE ALL ON FUNCTION facematch.template_columns(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch.forget_statistics(table_name regclass) RETURNS bigint
@@ -347,6 +367,14 @@ BEGIN
 		note := 'the value that rows were given with the column stands in pg_attribute and pg_attrdef';
 		RETURN NEXT;
 	END LOOP;
+
+	FOR r IN SELECT l.relation, l.dead_tuples, l.fading_tuples, l.stray_bytes FROM unnest('{pg_attribute,pg_attrdef}'::regclass[]) c CROSS JOIN LATERAL facematch.leftovers(c) l
+			 WHERE l.clean IS NOT TRUE LOOP
+		relation := r.relation; part := 'catalog'; dead_tuples := r.dead_tuples; fading_tuples := r.fading_tuples; stray_bytes := r.stray_bytes; clean := NULL;
+		note := 'removed rows of the catalog, of which one may have held a column''s default with a template; facematch.erase_pages() of it';
+		RETURN NEXT;
+	END LOOP;
+	dead_tuples := NULL; fading_tuples := NULL; stray_bytes := NULL;
 
 	relation := NULL;
 	part := 'data files'; clean := unwritten = 0;

@@ -119,16 +119,34 @@ BEGIN
 	FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name
 	WHERE c.relkind NOT IN ('r', 'p') OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid) ORDER BY 2;
 
+	-- Partitions are reached by the guard and by the purge; a table that inherits has neither triggers nor policies of its parent.
 	RETURN QUERY
+	SELECT 'error', h.relation::text, format('inherits from %s, whose triggers do not fire for it: no deadline, opt-out or hold is kept there', r.table_name),
+		   'ALTER TABLE … NO INHERIT, and facematch.retain() it'
+	FROM facematch.retained r CROSS JOIN LATERAL facematch.with_heirs(r.table_name) h JOIN pg_class c ON c.oid = h.relation
+	WHERE NOT c.relispartition AND c.oid <> r.table_name AND NOT EXISTS (SELECT FROM facematch.retained x WHERE x.table_name = c.oid) ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'error', format('%s on %s', g.who, h.relation), format('reads it directly, past the row security of %s: due rows too', r.table_name),
+		   format('REVOKE it, and GRANT on %s', r.table_name)
+	FROM facematch.retained r CROSS JOIN LATERAL facematch.with_heirs(r.table_name) h JOIN pg_class c ON c.oid = h.relation
+	CROSS JOIN LATERAL (
+		SELECT DISTINCT CASE x.grantee WHEN 0 THEN 'everybody' ELSE format('role %I', pg_get_userbyid(x.grantee)) END AS who
+		FROM (SELECT c.relacl AS acl UNION ALL SELECT a.attacl FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped) l CROSS JOIN LATERAL aclexplode(l.acl) x
+		WHERE x.privilege_type = 'SELECT' AND x.grantee <> c.relowner) g
+	WHERE c.oid <> r.table_name AND r.what <> 'gallery'
+	  AND NOT (c.relrowsecurity AND EXISTS (SELECT FROM pg_policy o WHERE o.polrelid = c.oid AND o.polname = 'facematch_due' AND NOT o.polpermissive)) ORDER BY 2;
+
+	RETURN QUERY
+	WITH kinds AS MATERIALIZED (
+		SELECT y.type FROM (SELECT DISTINCT a.atttypid FROM pg_attribute a) y (type) WHERE facematch.holds_templates(y.type, false)
+	)
 	SELECT 'warning', c.oid::regclass::text, 'holds templates that no retention rule purges: a copy, a partition that was detached, or a table of its own',
 		   'facematch.retain() it, or erase and DROP it'
 	FROM pg_class c
 	WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND c.relnamespace <> 'facematch'::regnamespace
-	  AND NOT EXISTS (SELECT FROM facematch.retained r WHERE r.table_name = c.oid OR r.table_name IN (SELECT pg_partition_ancestors(c.oid)))
-	  AND NOT EXISTS (SELECT FROM pg_inherits i JOIN facematch.retained r ON r.table_name = i.inhparent WHERE i.inhrelid = c.oid)
-	  AND EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
-				  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-					AND '@extschema@.face_embedding'::regtype IN (y.oid, y.typelem, y.typbasetype)) ORDER BY 2;
+	  AND c.oid NOT IN (SELECT h.relation FROM facematch.retained r CROSS JOIN LATERAL facematch.with_heirs(r.table_name) h)
+	  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN (SELECT k.type FROM kinds k)) ORDER BY 2;
 
 	-- Whoever owns the schema of the type can rename it and put another in its place, whose functions the extension's would call.
 	RETURN QUERY

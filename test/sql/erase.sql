@@ -145,3 +145,58 @@ UPDATE pg_index SET indislive = false, indisvalid = false, indisready = false WH
 SELECT relation, part, clean, note FROM facematch.verify_erased('computed') WHERE part IN ('dropped columns', 'default', 'statistics') OR relation = 'computed_norm_idx'::regclass ORDER BY 1, 2;
 DROP VIEW statistics_of;
 DROP TABLE computed CASCADE;
+
+-- Templates within composites, domains of domains, arrays of domains, ranges and multiranges, and what they are made into, in any order.
+CREATE TYPE person AS (name text, template face_embedding);
+CREATE TYPE pair AS (a int, b person[]);
+CREATE DOMAIN raw AS real[];
+CREATE DOMAIN raw_again AS raw;
+CREATE DOMAIN component AS real;
+CREATE DOMAIN image AS bytea;
+CREATE DOMAIN of_person AS person;
+CREATE TYPE span AS RANGE (subtype = face_embedding, multirange_type_name = spans);
+CREATE DOMAIN some_span AS span;
+CREATE TABLE composed (id int, note text, at point, plain person, nested pair, twice raw_again, parts component[], images image[], person of_person, of_numbers numeric[], r some_span, rs spans, n real, one component);
+SELECT string_agg(a.attname, ' ' ORDER BY a.attnum) AS may_hold_templates FROM facematch.template_columns('composed') c JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.attnum;
+INSERT INTO composed (id, plain, twice, r) SELECT i, ROW('x', format('[0.%s,0.25,1]', i % 5)::face_embedding)::person, ARRAY[i % 5, 0.25], span(format('[0.%s,0.25,1]', i % 5)::face_embedding, NULL) FROM generate_series(1, 100) i;
+ANALYZE composed;
+SELECT attname FROM pg_stats WHERE tablename = 'composed' AND (most_common_vals IS NOT NULL OR histogram_bounds IS NOT NULL) ORDER BY 1;
+SELECT relation, dead_tuples AS of_statistics, clean FROM facematch.verify_erased('composed') WHERE part = 'statistics';
+SELECT count(*) > 0 AS erased FROM facematch.erase('composed');
+SELECT attname FROM pg_stats WHERE tablename = 'composed' AND (most_common_vals IS NOT NULL OR histogram_bounds IS NOT NULL) ORDER BY 1;
+SELECT count(*) FROM facematch.verify_erased('composed') WHERE part = 'statistics';
+CREATE TABLE copy_in_domain (p raw_again, q of_person);
+CREATE MATERIALIZED VIEW copy_in_row AS SELECT ROW('x', '[1,2]'::face_embedding)::person AS p;
+CREATE TABLE copy_typed OF person;
+CREATE TABLE copy_in_range (r spans);
+SELECT object FROM facematch.check_policies() WHERE object ~ '^public.(copy|composed)' ORDER BY 1;
+DROP TABLE composed, copy_in_domain, copy_typed, copy_in_range;
+DROP MATERIALIZED VIEW copy_in_row;
+
+-- A default that was dropped, and whose value in the catalog VACUUM FULL has replaced, is among the catalog's removed rows.
+CREATE TABLE defaulted (id int);
+INSERT INTO defaulted VALUES (1);
+ALTER TABLE defaulted ADD COLUMN e face_embedding DEFAULT '[0.123,0.456]';
+ALTER TABLE defaulted ALTER COLUMN e DROP DEFAULT;
+DELETE FROM defaulted;
+VACUUM FULL defaulted;
+SELECT relation, dead_tuples + fading_tuples > 0 AS removed, clean FROM facematch.verify_erased('defaulted') WHERE part = 'catalog' AND relation IN ('pg_attribute'::regclass, 'pg_attrdef'::regclass) ORDER BY 1;
+SELECT count(*) > 0 AS erased FROM unnest('{pg_attribute,pg_attrdef}'::regclass[]) c, facematch.erase_pages(c);
+SELECT count(*) FROM facematch.verify_erased('defaulted') WHERE part = 'catalog';
+DROP TABLE defaulted;
+
+-- What inherits from a table under retention has no guard, and a partition that somebody may read no policy: both are named.
+CREATE ROLE facematch_test_reader;
+CREATE TABLE parent (id bigint, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
+CREATE TABLE divided (LIKE parent) PARTITION BY LIST (id);
+CREATE TABLE divided_1 PARTITION OF divided FOR VALUES IN (1);
+CREATE TABLE divided_2 PARTITION OF divided FOR VALUES IN (2);
+SELECT facematch.retain('parent', 'reference'), facematch.retain('divided', 'reference');
+CREATE TABLE child () INHERITS (parent);
+CREATE TABLE grandchild () INHERITS (child);
+GRANT SELECT ON divided, divided_1 TO facematch_test_reader;
+GRANT SELECT (e) ON divided_2 TO PUBLIC;
+SELECT severity, object, finding, remedy FROM facematch.check_policies() WHERE object ~ 'child|divided' ORDER BY 2;
+SELECT facematch.release('parent'), facematch.release('divided');
+DROP TABLE parent, divided CASCADE;
+DROP ROLE facematch_test_reader;
