@@ -224,14 +224,32 @@ CREATE TRIGGER audit_event_10_is_a_record BEFORE UPDATE OR DELETE ON facematch.a
 	FOR EACH ROW EXECUTE FUNCTION facematch.refuse_change();
 CREATE TRIGGER audit_event_20_is_a_record BEFORE TRUNCATE ON facematch.audit_event
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch.refuse_change();
+CREATE TABLE facematch.receipt_relation (
+	receipt_id		bigint NOT NULL,
+	relation		regclass NOT NULL,
+	CONSTRAINT receipt_relation_pkey PRIMARY KEY (receipt_id),
+	CONSTRAINT receipt_relation_receipt_fkey FOREIGN KEY (receipt_id) REFERENCES facematch.purge_receipt (receipt_id)
+);
+CREATE INDEX receipt_relation_relation_idx ON facematch.receipt_relation (relation);
+COMMENT ON TABLE facematch.receipt_relation IS 'the relation that a receipt is of, whatever its name has become: erasures settle receipts by it; rows are never changed';
+COMMENT ON COLUMN facematch.receipt_relation.receipt_id IS 'the receipt';
+COMMENT ON COLUMN facematch.receipt_relation.relation IS 'the table; a number if it has been dropped';
+
 CREATE TRIGGER purge_receipt_10_is_a_record BEFORE UPDATE OR DELETE ON facematch.purge_receipt
 	FOR EACH ROW EXECUTE FUNCTION facematch.refuse_change();
 CREATE TRIGGER purge_receipt_20_is_a_record BEFORE TRUNCATE ON facematch.purge_receipt
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch.refuse_change();
 ALTER TABLE facematch.audit_event ENABLE ALWAYS TRIGGER audit_event_10_is_a_record, ENABLE ALWAYS TRIGGER audit_event_20_is_a_record;
+CREATE TRIGGER receipt_relation_10_is_a_record BEFORE UPDATE OR DELETE ON facematch.receipt_relation
+	FOR EACH ROW EXECUTE FUNCTION facematch.refuse_change();
+CREATE TRIGGER receipt_relation_20_is_a_record BEFORE TRUNCATE ON facematch.receipt_relation
+	FOR EACH STATEMENT EXECUTE FUNCTION facematch.refuse_change();
+ALTER TABLE facematch.receipt_relation ENABLE ALWAYS TRIGGER receipt_relation_10_is_a_record, ENABLE ALWAYS TRIGGER receipt_relation_20_is_a_record;
 ALTER TABLE facematch.purge_receipt ENABLE ALWAYS TRIGGER purge_receipt_10_is_a_record, ENABLE ALWAYS TRIGGER purge_receipt_20_is_a_record;
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.audit_event', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.audit_event_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.purge_receipt', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.purge_receipt_receipt_id_seq', '');
+-- A number that no relation has could be another's in the database that the dump goes to.
+SELECT pg_catalog.pg_extension_config_dump('facematch.receipt_relation', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = relation)');

@@ -37,28 +37,27 @@ COMMENT ON FUNCTION facematch.with_heirs(regclass) IS 'a table, its partitions a
 REVOKE ALL ON FUNCTION facematch.with_heirs(regclass) FROM PUBLIC;
 
 -- Down through domains, arrays, composites, ranges and multiranges. What is an array's element is that through domains, too.
-CREATE FUNCTION facematch.holds_templates(column_type oid, in_other_forms boolean) RETURNS boolean
+CREATE FUNCTION facematch.template_types(column_types oid[], in_other_forms boolean) RETURNS TABLE (type oid)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH RECURSIVE part AS (
-		SELECT $1 AS oid, false AS is_element
+		SELECT c.oid AS type, c.oid, false AS is_element FROM unnest($1) c (oid)
 		UNION
-		SELECT u.oid, u.is_element FROM part p JOIN pg_type t ON t.oid = p.oid CROSS JOIN LATERAL (
+		SELECT p.type, u.oid, u.is_element FROM part p JOIN pg_type t ON t.oid = p.oid CROSS JOIN LATERAL (
 			SELECT t.typbasetype AS oid, p.is_element WHERE t.typtype = 'd'
 			UNION ALL SELECT t.typelem, t.typlen = -1 WHERE t.typelem <> 0
 			UNION ALL SELECT a.atttypid, false FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
 			UNION ALL SELECT r.rngsubtype, false FROM pg_range r WHERE r.rngtypid = t.oid
 			UNION ALL SELECT r.rngtypid, false FROM pg_range r WHERE r.rngmultitypid = t.oid) u
 	)
-	SELECT EXISTS (
-		SELECT FROM part p JOIN pg_type t ON t.oid = p.oid
-		WHERE p.oid = '@extschema@.face_embedding'::regtype
-		   OR ($2 AND (p.oid = 'bytea'::regtype OR t.typname IN ('vector', 'halfvec', 'sparsevec')
-					   OR (p.is_element AND p.oid IN ('real'::regtype, 'double precision'::regtype, 'numeric'::regtype)))))
+	SELECT DISTINCT p.type FROM part p JOIN pg_type t ON t.oid = p.oid
+	WHERE p.oid = '@extschema@.face_embedding'::regtype
+	   OR ($2 AND (p.oid = 'bytea'::regtype OR t.typname IN ('vector', 'halfvec', 'sparsevec')
+				   OR (p.is_element AND p.oid IN ('real'::regtype, 'double precision'::regtype, 'numeric'::regtype))))
 $$;
-COMMENT ON FUNCTION facematch.holds_templates(oid, boolean) IS
-	'whether values of a type may hold face_embedding, whatever they are made of: domains, arrays, composites, ranges, multiranges, and these of one another; in other forms: or bytea, arrays of real, double precision or numeric, or vectors of pgvector';
-REVOKE ALL ON FUNCTION facematch.holds_templates(oid, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION facematch.template_types(oid[], boolean) IS
+	'those of the types whose values may hold face_embedding, whatever they are made of: domains, arrays, composites, ranges, multiranges, and these of one another; in other forms: or bytea, arrays of real, double precision or numeric, or vectors of pgvector';
+REVOKE ALL ON FUNCTION facematch.template_types(oid[], boolean) FROM PUBLIC;
 
 CREATE FUNCTION facematch.template_columns(table_name regclass) RETURNS TABLE (relation regclass, attnum smallint)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -70,7 +69,8 @@ AS $$
 	), typed AS (
 		SELECT h.of_table, a.attrelid, a.attnum
 		FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped
-		WHERE facematch.holds_templates(a.atttypid, true)
+		WHERE a.atttypid IN (SELECT k.type FROM facematch.template_types(ARRAY(
+			SELECT b.atttypid FROM holder o JOIN pg_attribute b ON b.attrelid = o.oid AND b.attnum > 0 AND NOT b.attisdropped), true) k)
 	)
 	SELECT t.attrelid::regclass, t.attnum FROM typed t
 	UNION
@@ -316,11 +316,16 @@ BEGIN
 			RAISE no_data_found USING MESSAGE = format('there is no receipt %s', receipt), HINT = 'facematch.purge_receipt lists them.';
 		END IF;
 		erased_lsn := the_receipt.wal_lsn;
-		table_name := the_receipt.table_name::regclass;
+		table_name := (SELECT c.oid FROM facematch.receipt_relation l JOIN pg_class c ON c.oid = l.relation WHERE l.receipt_id = receipt);
 		part := 'receipt';
 		clean := the_receipt.erased IS NOT NULL AND the_receipt.verified;
 		note := CASE WHEN the_receipt.erased IS NULL THEN 'its rows are not erased yet; CALL facematch.purge() does it'
 					 WHEN NOT clean THEN 'an index of the table cannot be vouched for' END;
+		IF table_name IS NULL THEN
+			note := concat_ws('; ', note, 'the table is not there any more: its file was given back to the file system as it was');
+		ELSIF table_name IS DISTINCT FROM to_regclass(the_receipt.table_name) THEN
+			note := concat_ws('; ', note, format('the table is %s now', table_name));
+		END IF;
 		RETURN NEXT;
 	END IF;
 

@@ -22,6 +22,7 @@ AS $$
 		('facematch.model', '{model_10_log}'),
 		('facematch.audit_event', '{audit_event_10_is_a_record,audit_event_20_is_a_record}'),
 		('facematch.purge_receipt', '{purge_receipt_10_is_a_record,purge_receipt_20_is_a_record,purge_receipt_30_log}'),
+		('facematch.receipt_relation', '{receipt_relation_10_is_a_record,receipt_relation_20_is_a_record}'),
 		('facematch.erasure', '{erasure_10_is_a_record,erasure_20_is_a_record,erasure_30_log}'),
 		('facematch.erased_receipt', '{erased_receipt_10_is_a_record,erased_receipt_20_is_a_record,erased_receipt_30_log}'),
 		('facematch.disclosure', '{disclosure_05_remarks,disclosure_10_keep,disclosure_20_truncate}'),
@@ -139,7 +140,7 @@ BEGIN
 
 	RETURN QUERY
 	WITH kinds AS MATERIALIZED (
-		SELECT y.type FROM (SELECT DISTINCT a.atttypid FROM pg_attribute a) y (type) WHERE facematch.holds_templates(y.type, false)
+		SELECT y.type FROM facematch.template_types(ARRAY(SELECT DISTINCT a.atttypid FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped), false) y
 	)
 	SELECT 'warning', c.oid::regclass::text, 'holds templates that no retention rule purges: a copy, a partition that was detached, or a table of its own',
 		   'facematch.retain() it, or erase and DROP it'

@@ -30,3 +30,7 @@ SET LOCAL timezone = 'UTC';
 SET LOCAL intervalstyle = 'postgres';
 SELECT facematch.write_audit('receipt_written', jsonb_build_object('about', 'receipt:' || p.receipt_id, 'row', to_jsonb(p) - 'lateness'))
 FROM facematch.purge_receipt p ORDER BY p.receipt_id;
+
+-- Receipts of 0.1.0 have a name only: the relation that has it today. Without one they stay open.
+INSERT INTO facematch.receipt_relation (receipt_id, relation)
+SELECT p.receipt_id, to_regclass(p.table_name) FROM facematch.purge_receipt p WHERE to_regclass(p.table_name) IS NOT NULL;

@@ -73,15 +73,15 @@ add_receipt(FacePurgeErasure *erasure, Datum receipt)
 static void
 find_open_receipts(FacePurgeErasure *erasure)
 {
-	Oid			type = TEXTOID;
-	Datum		name = CStringGetTextDatum(erasure->name);
+	Oid			type = REGCLASSOID;
+	Datum		relation = ObjectIdGetDatum(erasure->table);
 	bool		isnull;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run("SELECT r.receipt_id FROM facematch.purge_receipt r WHERE r.table_name OPERATOR(pg_catalog.=) $1"
+	face_run("SELECT r.receipt_id FROM facematch.receipt_relation r WHERE r.relation OPERATOR(pg_catalog.=) $1"
 			 " AND NOT EXISTS (SELECT FROM facematch.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)",
-			 1, &type, &name, face_owner(face_table("purge_receipt")));
+			 1, &type, &relation, face_owner(face_table("purge_receipt")));
 	for (uint64 i = 0; i < SPI_processed; i++)
 		add_receipt(erasure, SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
@@ -94,8 +94,8 @@ face_purge_erasure(Oid table)
 {
 	FacePurgeErasure *erasure;
 
-	/* Version 0.1.0's tables do not know of erasures. */
-	if (!purge_erases || !OidIsValid(get_relname_relid("erasure", get_namespace_oid("facematch", false))))
+	/* Version 0.1.0's tables do not know of erasures, nor which relations receipts are of. */
+	if (!purge_erases || !OidIsValid(get_relname_relid("receipt_relation", get_namespace_oid("facematch", false))))
 		return NULL;
 	erasure = palloc0(sizeof(FacePurgeErasure));
 	erasure->memory = CurrentMemoryContext;

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -142,6 +143,7 @@ face_count_recomputed(bool farther)
 		recomputing->nearer++;
 }
 
+/* Which relation it was is noted beside the receipt, for its name may become another's.  Version 0.1.0's tables do not. */
 void
 face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows, uint64 held,
 				   TimestampTz earliest, TimestampTz latest)
@@ -151,10 +153,16 @@ face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows,
 		CStringGetTextDatum(cause), CStringGetTextDatum(face_qualified_name(relid)), CStringGetTextDatum(class == NULL ? "" : class),
 		Int64GetDatum((int64) rows), Int64GetDatum((int64) held), TimestampTzGetDatum(earliest), TimestampTzGetDatum(latest)
 	};
+	Oid			relation_type = REGCLASSOID;
+	Datum		relation = ObjectIdGetDatum(relid);
 
 	SPI_connect();
 	face_run("SELECT facematch.write_receipt($1, $2, $3, $4, $5, $6, $7)", lengthof(types), types, values,
 			 face_owner(face_table("purge_receipt")));
+	if (OidIsValid(get_relname_relid("receipt_relation", get_namespace_oid("facematch", false))))
+		face_run("INSERT INTO facematch.receipt_relation (receipt_id, relation)"
+				 " VALUES (pg_catalog.currval('facematch.purge_receipt_receipt_id_seq'::pg_catalog.regclass), $1)",
+				 1, &relation_type, &relation, face_owner(face_table("purge_receipt")));
 	SPI_finish();
 }
 

@@ -71,11 +71,19 @@ face_owner(Oid relid)
 	return owner;
 }
 
-/* schema.table, quoted where it must be */
+/* schema.table, quoted where it must be and not because of a setting: receipts have it for a name. */
 char *
 face_qualified_name(Oid relid)
 {
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	const char *schema = get_namespace_name(get_rel_namespace(relid));
+	const char *table = get_rel_name(relid);
+	bool		all = quote_all_identifiers;
+	char	   *name;
+
+	quote_all_identifiers = false;
+	name = quote_qualified_identifier(schema, table);
+	quote_all_identifiers = all;
+	return name;
 }
 
 /* A column's name, quoted; an error if the table has lost it. */

@@ -200,3 +200,26 @@ SELECT severity, object, finding, remedy FROM facematch.check_policies() WHERE o
 SELECT facematch.release('parent'), facematch.release('divided');
 DROP TABLE parent, divided CASCADE;
 DROP ROLE facematch_test_reader;
+
+-- A receipt is of a relation, not of a name: who renames the table does not have another vouch for it, and settings that quote do not keep it open.
+CREATE TABLE named (id bigint PRIMARY KEY, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
+SELECT facematch.retain('named', 'encounter');
+INSERT INTO named SELECT i, 'us_citizen', now() - interval '20 days', NULL, '[1,0,0]' FROM generate_series(1, 50) i;
+SET facematch.purge_erases = off;
+SET quote_all_identifiers = on;
+CALL facematch.purge();
+RESET quote_all_identifiers;
+RESET facematch.purge_erases;
+SELECT table_name, rows_purged, erased IS NOT NULL AS erased FROM facematch.report_erasure ORDER BY receipt_id DESC LIMIT 1;
+ALTER TABLE named RENAME TO named_before;
+CREATE TABLE named (LIKE named_before INCLUDING ALL);
+SELECT facematch.retain('named', 'encounter');
+SELECT max(receipt_id) AS receipt FROM facematch.purge_receipt \gset
+SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt' OR relation = 'named_before'::regclass AND part = 'table';
+CALL facematch.purge();
+SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt' OR relation = 'named_before'::regclass AND part = 'table';
+SELECT relation, dead_tuples, clean FROM facematch.leftovers('named_before') WHERE relation = 'named_before'::regclass;
+SELECT facematch.release('named'), facematch.release('named_before');
+DROP TABLE named, named_before;
+SELECT part, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt';
+UPDATE facematch.receipt_relation SET relation = 'pg_class' WHERE receipt_id = :receipt;
