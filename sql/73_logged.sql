@@ -21,9 +21,7 @@ DECLARE
 	known text;
 	particulars jsonb;
 BEGIN
-	IF (coalesce(now_is, was) ->> 'shipped')::boolean THEN
-		RETURN NULL;
-	ELSIF TG_OP = 'INSERT' THEN
+	IF TG_OP = 'INSERT' THEN
 		SELECT e.action INTO known FROM facematch.audit_event e
 		WHERE e.detail ? 'about' AND e.detail ->> 'about' = about ORDER BY e.event_id DESC LIMIT 1;
 		IF known <> TG_ARGV[0] || '_' || verbs[3] THEN

@@ -445,6 +445,13 @@ AS $$
 	SELECT 'warning', format('gallery %s', g.name), format('its threshold is %s: everybody is a candidate, and scores of enough probes tell a template', g.min_similarity),
 		   'choose min_similarity for a false match rate of the model'
 	FROM facematch.gallery g WHERE g.min_similarity <= 0
+	UNION ALL
+	SELECT 'warning', format('shard %s', s.name), format('its threshold is %s: everybody whose gallery has none above it is a candidate, and scores of enough probes tell a template', s.min_similarity),
+		   'choose min_similarity for a false match rate of the models, and no lower than its galleries'''
+	FROM facematch.shard s WHERE s.min_similarity <= 0
+	UNION ALL
+	SELECT 'warning', format('shard %s', s.name), 'has no gallery_table: the thresholds of its galleries are not known, and operators cannot search', 'import facematch.shard_gallery of the shard'
+	FROM facematch.shard s WHERE s.gallery_table IS NULL
 	ORDER BY 1, 2, 3
 $$;
 COMMENT ON FUNCTION facematch.access_findings() IS

@@ -77,6 +77,13 @@ COMMENT ON COLUMN facematch.partner_budget.counted_at IS 'when the two were coun
 COMMENT ON COLUMN facematch.partner_budget.charged IS 'uses charged in all, those that were refused for another reason included';
 COMMENT ON COLUMN facematch.partner_budget.refused IS 'uses refused in all because the budget was spent';
 
+-- What a partner may ask, and how often.  An assignment that goes with its gallery is logged as well.
+CREATE TRIGGER partner_20_log AFTER INSERT OR UPDATE OR DELETE ON facematch.partner
+	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('partner', 'name', 'name,per_minute,per_day', 'added,changed,deleted');
+CREATE TRIGGER partner_gallery_10_log AFTER INSERT OR UPDATE OR DELETE ON facematch.partner_gallery
+	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('assignment', 'partner,gallery_id,valid_from',
+		'partner,gallery_id,valid_from,valid_until,assigned_by', 'added,changed,deleted');
+
 SELECT pg_catalog.pg_extension_config_dump('facematch.partner', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.partner_gallery', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.partner_budget', '');
@@ -195,7 +202,7 @@ COMMENT ON FUNCTION facematch.partner_flights() IS 'the flights that the session
 ---------------------------------------------------------------- asking
 
 CREATE FUNCTION facematch.answer_partner(partner text, gallery text, probe @extschema@.face_embedding,
-										 OUT refused boolean, OUT match boolean, OUT token uuid) RETURNS record
+										 OUT refused boolean, OUT match boolean, OUT token uuid, OUT fault text[]) RETURNS record
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -205,6 +212,9 @@ DECLARE
 	best uuid;
 	nearest double precision;
 	threshold double precision;
+	code text;
+	message text;
+	hint text;
 BEGIN
 	SELECT p.* INTO STRICT asking FROM facematch.partner p WHERE p.name = answer_partner.partner;
 	SELECT g.* INTO searched FROM facematch.gallery g
@@ -216,15 +226,26 @@ BEGIN
 		PERFORM facematch.account_use(asking, answer_partner.gallery, 'refused', NULL, NULL);
 		RETURN;
 	END IF;
-	threshold := facematch.gallery_threshold(searched);
-	PERFORM facematch.check_comparison(probe, searched, threshold);
-	-- No condition on the similarity and no order that an index has: every reference is compared.
-	SELECT c.subject_id, c.similarity INTO best, nearest
-	FROM (SELECT r.subject_id, r.reference_id, @extschema@.face_similarity(r.embedding, probe) AS similarity
-		  FROM facematch.reference r WHERE r.gallery_id = searched.gallery_id AND r.purge_after > moment) c
-	ORDER BY c.similarity DESC, c.reference_id LIMIT 1;
-	match := coalesce(nearest >= threshold, false);
-	token := facematch.partner_token(asking.partner_id, searched.gallery_id, coalesce(best, asking.partner_id));
+	-- What goes wrong here has been asked all the same: it is accounted, and told when that is on disk.
+	BEGIN
+		threshold := facematch.gallery_threshold(searched);
+		PERFORM facematch.check_comparison(probe, searched, threshold);
+		-- No condition on the similarity and no order that an index has: every reference is compared.
+		SELECT c.subject_id, c.similarity INTO best, nearest
+		FROM (SELECT r.subject_id, r.reference_id, @extschema@.face_similarity(r.embedding, probe) AS similarity
+			  FROM facematch.reference r WHERE r.gallery_id = searched.gallery_id AND r.purge_after > moment) c
+		ORDER BY c.similarity DESC, c.reference_id LIMIT 1;
+		match := coalesce(nearest >= threshold, false);
+		token := facematch.partner_token(asking.partner_id, searched.gallery_id, coalesce(best, asking.partner_id));
+	EXCEPTION WHEN OTHERS THEN
+		GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+		refused := true;
+		match := NULL;
+		token := NULL;
+		fault := ARRAY[code, message, hint];
+		PERFORM facematch.account_use(asking, searched.name, 'refused', NULL, NULL);
+		RETURN;
+	END;
 	IF NOT match THEN
 		best := NULL;
 		token := NULL;
@@ -233,7 +254,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.answer_partner(text, text, @extschema@.face_embedding) IS
-	'compares, decides and accounts; for facematch.ask(), which commits before it tells. refused: the gallery is not there, or not the partner''s now';
+	'compares, decides and accounts; for facematch.ask(), which commits before it tells. refused: the gallery is not there, or not the partner''s now; or, with the SQLSTATE, message and hint of why in fault, the probe could not be compared';
 
 CREATE PROCEDURE facematch.ask(gallery text, probe @extschema@.face_embedding, INOUT match boolean DEFAULT NULL, INOUT token uuid DEFAULT NULL)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_ask';

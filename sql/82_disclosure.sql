@@ -31,7 +31,7 @@ COMMENT ON COLUMN facematch.disclosure.recipient IS 'the session''s user who ask
 COMMENT ON COLUMN facematch.disclosure.nature IS 'what was told';
 COMMENT ON COLUMN facematch.disclosure.purpose IS 'what for';
 COMMENT ON COLUMN facematch.disclosure.gallery IS 'the gallery that was asked about, by name; NULL: none';
-COMMENT ON COLUMN facematch.disclosure.answer IS 'match, no_match, or refused (not a flight of the partner''s, nothing was told); NULL: no answer to a probe';
+COMMENT ON COLUMN facematch.disclosure.answer IS 'match, no_match, or refused (not a flight of the partner''s, or a probe that could not be compared; nothing was told); NULL: no answer to a probe';
 COMMENT ON COLUMN facematch.disclosure.subject_id IS 'pseudonym of the person it tells of; NULL: nobody';
 COMMENT ON COLUMN facematch.disclosure.token IS 'the reference token that was given; NULL: none';
 CREATE INDEX disclosure_partner_idx ON facematch.disclosure (partner, disclosed_at);
@@ -74,10 +74,10 @@ CREATE FUNCTION facematch.account_use(asking facematch.partner, gallery text, an
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 	INSERT INTO facematch.disclosure (partner, address, nature, purpose, gallery, answer, subject_id, token)
-	VALUES (asking.name, asking.address, 'answer to a probe', asking.purpose, CASE WHEN $3 <> 'refused' OR facematch.is_name($2) THEN $2 END, $3, $4, $5)
+	VALUES (asking.name, asking.address, 'answer to a probe', asking.purpose, CASE WHEN $3 <> 'refused' OR facematch.is_name($2) AND facematch.redacted($2) = $2 THEN $2 END, $3, $4, $5)
 $$;
 COMMENT ON FUNCTION facematch.account_use(facematch.partner, text, text, uuid, uuid) IS
-	'accounts a partner''s use; for the extension''s own functions. Of a refused one, the gallery''s name is kept only if it can be one';
+	'accounts a partner''s use; for the extension''s own functions. Of a refused one, the gallery''s name is kept only if it can be one, and does not read as a template';
 
 CREATE FUNCTION facematch.record_disclosure(partner text, subject_id uuid, nature text, purpose text, gallery text DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

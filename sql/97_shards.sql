@@ -13,7 +13,29 @@
  * Runs with the owner's rights and user mappings, as identify() does: a shard's
  * role has to be one that may read templates, since it sorts by them, and those
  * who search should not need such a role.
+ *
+ * Which threshold a gallery has, its server says (facematch.shard_gallery): what
+ * follows from a target FPIR depends on its calibration and its references.  For
+ * who may not read templates no candidate is below it, whatever is asked for: in
+ * a search over everything too, where the galleries of the candidates are looked
+ * up, and more candidates asked for while some of them are left out.
  */
+
+CREATE FUNCTION facematch.effective_threshold(gallery_id bigint) RETURNS double precision
+	LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT facematch.gallery_threshold(g) FROM facematch.gallery g WHERE g.gallery_id = $1
+$$;
+COMMENT ON FUNCTION facematch.effective_threshold(bigint) IS
+	'the threshold with which facematch.identify() searches a gallery now, counting and calibrated with the owner''s rights as it does; no such gallery: NULL; a target FPIR without a calibration: 55000';
+
+CREATE VIEW facematch.shard_gallery AS
+	SELECT g.gallery_id, g.name, CASE WHEN g.target_fpir IS NULL THEN g.min_similarity ELSE facematch.effective_threshold(g.gallery_id) END AS threshold
+	FROM facematch.gallery g;
+COMMENT ON VIEW facematch.shard_gallery IS 'the galleries of this server, as those who search it from another one need them; who reads it needs EXECUTE on facematch.effective_threshold(bigint)';
+COMMENT ON COLUMN facematch.shard_gallery.gallery_id IS 'the gallery';
+COMMENT ON COLUMN facematch.shard_gallery.name IS 'its name';
+COMMENT ON COLUMN facematch.shard_gallery.threshold IS 'the threshold with which facematch.identify() searches it now: a cosine similarity, -1 to 1';
 
 CREATE TABLE facematch.shard (
 	name			text NOT NULL CONSTRAINT shard_name_is_a_name CHECK (facematch.is_name(name)),
@@ -26,8 +48,8 @@ CREATE TABLE facematch.shard (
 COMMENT ON TABLE facematch.shard IS 'the servers that facematch.search_shards() asks, one row each';
 COMMENT ON COLUMN facematch.shard.name IS 'name of the shard';
 COMMENT ON COLUMN facematch.shard.reference_table IS 'its references: a foreign table (or a table here) with the columns reference_id bigint, gallery_id bigint, subject_id uuid, embedding face_embedding and purge_after timestamptz, such as IMPORT FOREIGN SCHEMA makes of facematch.reference';
-COMMENT ON COLUMN facematch.shard.gallery_table IS 'its galleries: likewise, with gallery_id bigint, name text and min_similarity double precision; NULL: galleries of this shard cannot be named';
-COMMENT ON COLUMN facematch.shard.min_similarity IS 'threshold of a search over all galleries: the least cosine similarity of a candidate, -1 to 1';
+COMMENT ON COLUMN facematch.shard.gallery_table IS 'its galleries: likewise, with gallery_id bigint, name text and threshold double precision, of its facematch.shard_gallery; NULL: they cannot be named, and only who may read templates searches the shard';
+COMMENT ON COLUMN facematch.shard.min_similarity IS 'threshold of a search over all galleries: the least cosine similarity of a candidate, -1 to 1, unless the threshold of its gallery is higher';
 SELECT pg_catalog.pg_extension_config_dump('facematch.shard', '');
 
 CREATE FUNCTION facematch.check_shard_table(shard text, relation regclass, columns text[]) RETURNS void
@@ -50,7 +72,7 @@ BEGIN
 	IF missing IS NOT NULL THEN
 		RAISE invalid_table_definition USING
 			MESSAGE = format('table %s of shard %L lacks: %s', relation, shard, missing),
-			HINT = 'IMPORT FOREIGN SCHEMA facematch LIMIT TO (reference, gallery) makes the tables of a shard; option column_name gives columns other names.';
+			HINT = 'IMPORT FOREIGN SCHEMA facematch LIMIT TO (reference, shard_gallery) makes the tables of a shard; option column_name gives columns other names.';
 	END IF;
 	SELECT s.srvname, s.srvoptions, coalesce(t.ftoptions, '{}') || coalesce(s.srvoptions, '{}') AS options INTO server
 	FROM pg_foreign_table t JOIN pg_foreign_server s ON s.oid = t.ftserver WHERE t.ftrelid = relation;
@@ -81,7 +103,7 @@ BEGIN
 	PERFORM facematch.check_shard_table(NEW.name, NEW.reference_table, ARRAY['reference_id bigint', 'gallery_id bigint', 'subject_id uuid',
 		'embedding face_embedding', 'purge_after timestamp with time zone']);
 	IF NEW.gallery_table IS NOT NULL THEN
-		PERFORM facematch.check_shard_table(NEW.name, NEW.gallery_table, ARRAY['gallery_id bigint', 'name text', 'min_similarity double precision']);
+		PERFORM facematch.check_shard_table(NEW.name, NEW.gallery_table, ARRAY['gallery_id bigint', 'name text', 'threshold double precision']);
 	END IF;
 	RETURN NEW;
 END
@@ -90,6 +112,8 @@ COMMENT ON FUNCTION facematch.check_shard() IS 'trigger: a shard''s tables are w
 
 CREATE TRIGGER shard_10_check BEFORE INSERT OR UPDATE ON facematch.shard FOR EACH ROW EXECUTE FUNCTION facematch.check_shard();
 ALTER TABLE facematch.shard ENABLE ALWAYS TRIGGER shard_10_check;
+CREATE TRIGGER shard_20_log AFTER INSERT OR UPDATE OR DELETE ON facematch.shard
+	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('shard', 'name', 'name,reference_table,gallery_table,min_similarity', 'added,changed,deleted');
 COMMENT ON TRIGGER shard_10_check ON facematch.shard IS 'its tables are what facematch.search_shards() needs';
 
 ---------------------------------------------------------------- the search
@@ -104,7 +128,8 @@ COMMENT ON TYPE facematch.shard_part IS 'what is asked of a shard: its table, on
 -- The names in it are of catalogs, and quoted; what a caller gave is in the parameters.  "OR p.anyhow" is never true and the
 -- shard's planner knows it; the one here does not, and expects more rows than the limit, which it would not send otherwise.
 CREATE FUNCTION facematch.shards_query(parts facematch.shard_part[], most bigint) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	-- A threshold in the query is the threshold, whatever the session wants of the digits of numbers.
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
 	SELECT 'SELECT coalesce(array_agg(ROW(u.shard, u.gallery_id, u.reference_id, u.subject_id, u.similarity, u.distance)::facematch.shard_candidate '
 		|| 'ORDER BY u.distance, u.shard COLLATE "C", u.reference_id), ''{}'') FROM (SELECT $1 AS probe, false AS anyhow OFFSET 0) p, LATERAL ('
@@ -132,43 +157,94 @@ END
 $$;
 COMMENT ON FUNCTION facematch.shard_answers(regclass) IS 'whether the server of a foreign table can be reached now; other errors are raised';
 
--- Galleries of one name may be on several shards, and have other numbers on each.
+-- What another server says is believed only as far as it is a threshold: with none a comparison would refuse nobody.
+CREATE FUNCTION facematch.check_shard_thresholds(parts facematch.shard_part[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	part facematch.shard_part;
+BEGIN
+	FOREACH part IN ARRAY coalesce(parts, '{}') LOOP
+		IF part.threshold IS NULL OR part.threshold NOT BETWEEN -1 AND 1 THEN
+			RAISE object_not_in_prerequisite_state USING
+				MESSAGE = format('%s of shard %L has no threshold: %s', coalesce('gallery ' || part.gallery_id, 'a gallery'), part.shard, coalesce(part.threshold::text, 'NULL')),
+				HINT = 'The shard''s gallery_table has to be facematch.shard_gallery there, whose column threshold is a cosine similarity, -1 to 1.';
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION facematch.check_shard_thresholds(facematch.shard_part[]) IS 'refuses (55000) a threshold of a shard that is NULL, or not -1 to 1';
+
+-- Galleries of one name may be on several shards, and have other numbers, and other thresholds, on each.
 CREATE FUNCTION facematch.shard_parts(shards facematch.shard[], gallery text, min_similarity double precision) RETURNS facematch.shard_part[]
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	parts facematch.shard_part[];
-	place text;
-	least double precision;
-	query text;
+	low facematch.shard_part;
+	place text := (SELECT s.name FROM unnest(shards) s WHERE s.gallery_table IS NULL LIMIT 1);
 BEGIN
-	SELECT s.name INTO place FROM unnest(shards) s WHERE s.gallery_table IS NULL LIMIT 1;
-	IF gallery IS NULL THEN
-		SELECT array_agg(ROW(s.name, s.reference_table, NULL, coalesce(shard_parts.min_similarity, s.min_similarity))::facematch.shard_part),
-			max(s.min_similarity), string_agg(quote_literal(s.name), ', ')
-		INTO parts, least, place FROM unnest(shards) s;
+	IF gallery IS NULL AND place IS NOT NULL AND NOT facematch.reads_templates() THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('shard %L has no gallery_table, so the thresholds of its galleries are not known', place),
+			HINT = 'UPDATE facematch.shard SET gallery_table = …: without, only who may read facematch.reference.embedding searches it.';
+	ELSIF gallery IS NULL THEN
+		SELECT array_agg(ROW(s.name, s.reference_table, NULL, s.min_similarity)::facematch.shard_part) INTO parts FROM unnest(shards) s;
 	ELSIF place IS NOT NULL THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('shard %L has no gallery_table, so its galleries cannot be named', place),
 			HINT = 'UPDATE facematch.shard SET gallery_table = …, or search all galleries.';
 	ELSE
-		SELECT string_agg(format('SELECT %L::text AS shard, %s::regclass AS relation, g.gallery_id, g.min_similarity FROM %s g WHERE g.name = $1',
-			s.name, quote_literal(s.reference_table), s.gallery_table), ' UNION ALL ')
-		INTO query FROM unnest(shards) s;
-		EXECUTE format('SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, coalesce($2, u.min_similarity))::facematch.shard_part), max(u.min_similarity), '
-			'string_agg(quote_literal(u.shard), '', '') FROM (%s) u', query)
-		INTO parts, least, place USING gallery, min_similarity;
+		EXECUTE (SELECT format('SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, u.threshold)::facematch.shard_part) FROM (%s) u',
+			string_agg(format('SELECT %L::text AS shard, %L::regclass AS relation, g.gallery_id, g.threshold FROM %s g WHERE g.name = $1',
+				s.name, s.reference_table, s.gallery_table), ' UNION ALL ')) FROM unnest(shards) s)
+		INTO parts USING gallery;
 	END IF;
-	IF min_similarity < least AND NOT facematch.reads_templates() THEN
+	PERFORM facematch.check_shard_thresholds(parts);
+	IF min_similarity IS NULL OR parts IS NULL THEN
+		RETURN parts;
+	END IF;
+	SELECT p.* INTO low FROM unnest(parts) p WHERE min_similarity < p.threshold LIMIT 1;
+	IF FOUND AND NOT facematch.reads_templates() THEN
 		RAISE insufficient_privilege USING
-			MESSAGE = format('min_similarity is below the threshold, %s, of what is searched on %s', least, place),
+			MESSAGE = format('min_similarity is below the threshold, %s, of what is searched on %L', low.threshold, low.shard),
 			HINT = 'Scores of enough probes tell a template: only who may read facematch.reference.embedding gets those of everybody.';
 	END IF;
-	RETURN parts;
+	RETURN ARRAY(SELECT ROW(p.shard, p.relation, p.gallery_id, shard_parts.min_similarity)::facematch.shard_part FROM unnest(parts) p);
 END
 $$;
 COMMENT ON FUNCTION facematch.shard_parts(facematch.shard[], text, double precision) IS
-	'what to ask of which shard, with which threshold (unless one is given): all of it, or the gallery of this name; NULL if there is none. A shard''s galleries cannot be named: 55000; below a threshold, for who may not read templates: 42501';
+	'what to ask of which shard, with which threshold (unless one is given): all of it, or the gallery of this name; NULL if there is none. A shard''s galleries cannot be named, or one has no threshold: 55000; below a threshold, or where those of galleries are not known, for who may not read templates: 42501';
+
+-- A gallery that is gone since has no candidates: they went first.
+CREATE FUNCTION facematch.above_thresholds(shards facematch.shard[], candidates facematch.shard_candidate[]) RETURNS facematch.shard_candidate[]
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	query text;
+	galleries facematch.shard_part[];
+BEGIN
+	SELECT string_agg(format('SELECT %L::text AS shard, g.gallery_id, g.threshold FROM %s g WHERE g.gallery_id = ANY (%L::bigint[])',
+		s.name, s.gallery_table, c.galleries), ' UNION ALL ')
+	INTO query
+	FROM unnest(shards) s JOIN (SELECT c.shard, array_agg(DISTINCT c.gallery_id) AS galleries FROM unnest(candidates) c GROUP BY c.shard) c ON c.shard = s.name
+	WHERE s.gallery_table IS NOT NULL;
+	IF query IS NULL THEN
+		RETURN candidates;
+	END IF;
+	EXECUTE format('SELECT array_agg(ROW(u.shard, NULL, u.gallery_id, u.threshold)::facematch.shard_part) FROM (%s) u', query) INTO galleries;
+	PERFORM facematch.check_shard_thresholds(galleries);
+	RETURN ARRAY(
+		SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::facematch.shard_candidate
+		FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity, distance, place)
+		JOIN unnest(shards) s ON s.name = c.shard
+		LEFT JOIN unnest(galleries) g ON g.shard = c.shard AND g.gallery_id = c.gallery_id
+		WHERE s.gallery_table IS NULL OR c.similarity >= g.threshold
+		ORDER BY c.place);
+END
+$$;
+COMMENT ON FUNCTION facematch.above_thresholds(facematch.shard[], facematch.shard_candidate[]) IS
+	'those of the candidates that reach the threshold of their gallery, in the same order; a shard without gallery_table has no such thresholds. A gallery without a threshold: 55000';
 
 CREATE FUNCTION facematch.search_shards(probe @extschema@.face_embedding, max_candidates integer DEFAULT 10, min_similarity double precision DEFAULT NULL,
 										gallery text DEFAULT NULL, partial boolean DEFAULT false)
@@ -186,6 +262,11 @@ DECLARE
 	parts facematch.shard_part[];
 	candidates facematch.shard_candidate[] := '{}';
 	moment timestamptz := clock_timestamp();
+	-- Who may read templates may choose any threshold, as in identify(); for others, and without one, the galleries' are kept.
+	own_thresholds boolean := gallery IS NULL AND (min_similarity IS NULL OR NOT facematch.reads_templates());
+	-- One more than wanted tells whether the end of the list cuts through candidates that are equally far.
+	most bigint := max_candidates + 1::bigint;
+	known_to double precision;
 BEGIN
 	IF max_candidates < 1 OR max_candidates IS NULL THEN
 		RAISE invalid_parameter_value USING
@@ -224,14 +305,25 @@ BEGIN
 			MESSAGE = format('there is no gallery %L on any shard', gallery),
 			HINT = 'SELECT name FROM the shards'' gallery tables lists the galleries that are staged.';
 	ELSIF parts IS NOT NULL THEN
-		-- One more than wanted tells whether the end of the list cuts through candidates that are equally far.
-		EXECUTE facematch.shards_query(parts, max_candidates + 1::bigint) INTO candidates USING probe, moment;
-		IF candidates[max_candidates].distance = candidates[max_candidates + 1].distance THEN
-			-- Then all of those, and their order decides.
-			SELECT array_agg(ROW(p.shard, p.relation, p.gallery_id, greatest(p.threshold, least_similarity))::facematch.shard_part) INTO parts
-			FROM unnest(parts) p, (SELECT min(c.similarity) - 1e-6 AS least_similarity FROM unnest(candidates[:max_candidates]) c) l;
-			EXECUTE facematch.shards_query(parts, NULL) INTO candidates USING probe, moment;
-		END IF;
+		LOOP
+			EXECUTE facematch.shards_query(parts, most) INTO candidates USING probe, moment;
+			-- A part that gave as many as it was asked for may have others, as far as its last or farther.
+			SELECT min(p.last_distance) INTO known_to
+			FROM (SELECT max(c.distance) AS last_distance FROM unnest(candidates) c
+				  GROUP BY c.shard, CASE WHEN gallery IS NOT NULL THEN c.gallery_id END HAVING count(*) >= most) p;
+			IF own_thresholds THEN
+				candidates := facematch.above_thresholds(answering, candidates);
+			END IF;
+			EXIT WHEN known_to IS NULL OR candidates[max_candidates].distance < known_to;
+			IF cardinality(candidates) >= max_candidates THEN
+				-- The list's end is among what is not known: all that is as near as it, and the order decides.
+				SELECT array_agg(ROW(p.shard, p.relation, p.gallery_id, greatest(p.threshold, l.similarity))::facematch.shard_part) INTO parts
+				FROM unnest(parts) p, (SELECT min(c.similarity) - 1e-6 AS similarity FROM unnest(candidates[:max_candidates]) c) l;
+				most := NULL;
+			ELSE
+				most := most * 4;
+			END IF;
+		END LOOP;
 	END IF;
 
 	RETURN QUERY SELECT c.rank::integer, c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, silent = '{}'
@@ -247,7 +339,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer, double precision, text, boolean) IS
-	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (unless given, its shard''s or the gallery''s). Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
+	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read templates. Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
 REVOKE ALL ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer, double precision, text, boolean) FROM PUBLIC;
 
 INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, shipped) VALUES

@@ -22,6 +22,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "nodes/parsenodes.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -117,6 +118,26 @@ charge_use(void)
 	return partner;
 }
 
+/* An error that was accounted, as an array of its SQLSTATE, message and hint. */
+static void
+raise_fault(ArrayType *fault)
+{
+	Datum	   *parts;
+	int			count;
+	char	   *state;
+	char	   *hint;
+
+	deconstruct_array(fault, TEXTOID, -1, false, TYPALIGN_INT, &parts, NULL, &count);
+	if (count != 3)
+		elog(ERROR, "facematch.answer_partner returned %d parts of an error", count);
+	state = TextDatumGetCString(parts[0]);
+	hint = TextDatumGetCString(parts[2]);
+	ereport(ERROR,
+			(errcode(MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4])),
+			 errmsg_internal("%s", TextDatumGetCString(parts[1])),
+			 hint[0] != '\0' ? errhint("%s", hint) : 0));
+}
+
 static Answer
 answer(Datum partner, Datum gallery, Datum probe, Oid probe_type)
 {
@@ -125,9 +146,11 @@ answer(Datum partner, Datum gallery, Datum probe, Oid probe_type)
 	Answer		told = {false, false};
 	bool		isnull;
 	bool		refused;
+	bool		faulty;
 	Datum		token;
+	Datum		fault;
 
-	if (step("SELECT a.refused, a.match, a.token FROM facematch.answer_partner($1, $2, $3) a", lengthof(types), types, values) != 1)
+	if (step("SELECT a.refused, a.match, a.token, a.fault FROM facematch.answer_partner($1, $2, $3) a", lengthof(types), types, values) != 1)
 		elog(ERROR, "facematch.answer_partner returned no row");
 	refused = DatumGetBool(column(1, &isnull));
 	told.match = DatumGetBool(column(2, &isnull)) && !isnull;
@@ -135,7 +158,13 @@ answer(Datum partner, Datum gallery, Datum probe, Oid probe_type)
 	told.has_token = !isnull;
 	if (told.has_token)
 		told.token = *DatumGetUUIDP(token);
+	fault = column(4, &isnull);
+	faulty = !isnull;
+	if (faulty)
+		fault = datumCopy(fault, false, -1);
 	commit();
+	if (faulty)
+		raise_fault(DatumGetArrayTypeP(fault));
 	/* One message, whether it is another's flight, over, or none at all. */
 	if (refused)
 		ereport(ERROR,

@@ -114,6 +114,9 @@ take_rights(Oid run_as)
 
 	before.restricted = !superuser_arg(run_as);
 	before.settings = NewGUCNestLevel();
+	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to whoever asks for them. */
+	if (Debug_print_plan)
+		(void) set_config_option("debug_print_plan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	GetUserIdAndSecContext(&before.user, &before.context);
 	SetUserIdAndSecContext(run_as, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |
 						   (before.restricted ? SECURITY_RESTRICTED_OPERATION : 0));

@@ -204,7 +204,8 @@ class Attacker:
             diag = error.diag
             told.append(' '.join(str(f) for f in (error, diag.message_detail, diag.message_hint, diag.context, diag.internal_query) if f))
         self.message = told[0] if state else ''
-        everything = '\n'.join(told + self.heard)
+        # A printed plan is wrapped: a line's end may stand between two bytes.
+        everything = ' '.join('\n'.join(told + self.heard).split())
         for sent in own:
             everything = everything.replace(sent, '')
         self.look(everything, str(sql))

@@ -145,6 +145,23 @@ def test_it_counts_whatever_is_rolled_back(site):
     attacker.close()
 
 
+def test_errors_are_accounted(site):
+    """A name that reads as a template, a probe of another model: charged, and told by an error, so accounted first."""
+    attacker = Attacker(site, 'partner')
+    probe = text_of(vector(site.generator))
+    site.execute("INSERT INTO facematch.gallery (name, kind, model, target_fpir, anchor_at) VALUES ('UNMEASURED', 'flight', 'm', 0.01, now() + interval '1 hour')")
+    site.execute("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until) SELECT 'Acme Air', gallery_id, now() + interval '1 hour' FROM facematch.gallery WHERE name = 'UNMEASURED'")
+    for gallery, sent, state, kept in ((text_of(vector(site.generator)[:14]), probe, '42501', None), ('x' * 1500, probe, '42501', None), ('a\nb', probe, '42501', None),
+                                       ('OWN1', '[1,2,3]', '22023', 'OWN1'), ('OWN1', '7:' + probe, '22023', 'OWN1'), ('UNMEASURED', probe, '55000', 'UNMEASURED')):
+        before, uses = accounted(site), charged(site)[0]
+        attacker.refused('CALL facematch.ask(%s, %s::face_embedding)', [gallery, sent], states=(state,))
+        expect(f'{gallery[:20]}: charged', charged(site)[0] == uses + 1)
+        expect(f'{gallery[:20]}: accounted', accounted(site) == before + 1)
+        row = site.execute('SELECT answer, gallery, subject_id, token FROM facematch.disclosure ORDER BY disclosure_id DESC LIMIT 1').fetchone()
+        expect(f'as refused: {row}', row == ('refused', kept, None, None))
+    attacker.close()
+
+
 def test_cancelled_uses_count(site):
     attacker = Attacker(site, 'partner')
     probe = text_of(near(site, 'OWN1 1')[0])
@@ -299,6 +316,6 @@ def test_revoked_at_once(site):
 
 
 if __name__ == '__main__':
-    main(test_answers, test_only_own_flights, test_partners_do_not_hinder_each_other, test_who_is_due_or_has_declined, test_it_counts_whatever_is_rolled_back,
+    main(test_answers, test_only_own_flights, test_partners_do_not_hinder_each_other, test_who_is_due_or_has_declined, test_it_counts_whatever_is_rolled_back, test_errors_are_accounted,
          test_cancelled_uses_count, test_rates_hold_in_a_race, test_an_answer_shows_nothing_of_the_work, test_nothing_sent_is_kept,
          test_who_asks_is_the_sessions_user, test_disclosures_stay, test_revoked_at_once)

@@ -140,7 +140,7 @@ def attack_relation(site, attacker, held, oid, name, kind, every):
             attacker.refused(sql)
             attacker.run('DROP VIEW IF EXISTS pg_temp.seen')
     # A computed column, or a view that joins, is written by nobody.
-    unwritable = ('42501', '428C9', '55000')
+    unwritable = ('42501', '428C9', '0A000', '55000')
     insertable = allowed_columns(held, 'INSERT', every)
     updatable = allowed_columns(held, 'UPDATE', every)
     for column in every:

@@ -86,7 +86,7 @@ def test_thresholds_that_are_no_numbers(site):
 
 def test_shards(site):
     """Basis probes by way of a shard, whose table is read with the owner's rights."""
-    site.execute("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('here', 'facematch.reference', 'facematch.gallery', %s)", THRESHOLD)
+    site.execute("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('here', 'facematch.reference', 'facematch.shard_gallery', %s)", THRESHOLD)
     search = 'SELECT similarity FROM facematch.search_shards(%s::face_embedding, 100000'
     operator = Attacker(site, 'operator', hears_everything=True)
     basis = text_of([float(j == 5) for j in range(64)])
@@ -101,7 +101,9 @@ def test_shards(site):
         operator.refused(search + ', gallery => %s)', [basis, name], states=('P0002',))
     operator.refused(search.replace('100000', 'NULL') + ')', [basis], states=('22023',))
     for sql in ("UPDATE facematch.shard SET min_similarity = -1", "UPDATE facematch.shard SET reference_table = 'pg_class'", "DELETE FROM facematch.shard",
-                "INSERT INTO facematch.shard VALUES ('low', 'facematch.reference', 'facematch.gallery', -1)",
+                "INSERT INTO facematch.shard VALUES ('low', 'facematch.reference', 'facematch.shard_gallery', -1)",
+                "SELECT facematch.effective_threshold(1)", "SELECT * FROM facematch.shard_gallery", "SELECT facematch.above_thresholds(NULL, NULL)",
+                "SELECT facematch.check_shard_thresholds(NULL)",
                 "SELECT facematch.shards_query(NULL, 1)", "SELECT facematch.shard_answers('facematch.reference')", "SELECT facematch.shard_parts(NULL, NULL, -1)"):
         operator.refused(sql)
     operator.close()
@@ -109,6 +111,82 @@ def test_shards(site):
         if kind != 'operator':
             attacker.refused(search.replace('%s', "'[1,2]'") + ')')
     site.execute('DELETE FROM facematch.shard')
+
+
+def test_thresholds_of_shards(site):
+    """A threshold that is calibrated, or higher than the shard's: basis probes tell no template, digits round no threshold, and mates are found."""
+    site.execute("INSERT INTO facematch.calibration (model, non_mated, mated) VALUES ('m', 1000000, 1000)")
+    site.execute('INSERT INTO facematch.calibration_point VALUES (1, 0.8, 0, 0), (1, -1, 1000000, 0)')
+    site.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, target_fpir, anchor_at) VALUES ('FPIR', 'flight', 'm', NULL, 0.01, now() + interval '2 hours'),"
+                 " ('FLOOR', 'flight', 'm', 0.1, 0.01, now() + interval '2 hours'), ('HIGH', 'flight', 'm', 0.95, NULL, now() + interval '2 hours')")
+    for gallery in ('FPIR', 'FLOOR', 'HIGH'):
+        for i in range(3):
+            site.stage(gallery, f'{gallery} {i}')
+    site.learn()
+    # As low as the galleries' thresholds leave it to be.
+    site.execute("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('here', 'facematch.reference', 'facematch.shard_gallery', -1)")
+    operator = Attacker(site, 'operator', hears_everything=True)
+    search = 'SELECT gallery_id, similarity FROM facematch.search_shards(%s::face_embedding, {}, {}, {}, {})'
+    identify = 'SELECT similarity FROM facematch.identify(%s::face_embedding, {}, 1000)'
+    basis = text_of([float(j == 7) for j in range(64)])
+    mates = {gallery: text_of(near(site, f'{gallery} 1', 0.9)) for gallery in ('FPIR', 'FLOOR', 'HIGH')}
+    for partial in ('false', 'true', 'NULL'):
+        for gallery in ('FPIR', 'FLOOR', 'HIGH', None):
+            name = f"'{gallery}'" if gallery else 'NULL'
+            expect(f'{gallery}: a basis probe has no candidates', operator.allowed(search.format(1000, 'NULL', name, partial), [basis]) == [])
+            for low in (-1, 0, 0.1, 0.59):
+                if gallery:
+                    operator.refused(search.format(1000, low, name, partial), [basis])
+                else:
+                    expect(f'none above {low} either', operator.allowed(search.format(1000, low, name, partial), [basis]) == [])
+            for none in ("'NaN'", "'-Infinity'", '-2'):
+                operator.refused(search.format(1000, none, name, partial), [basis], states=('22003',))
+        for digits in (-15, 0, 3):
+            operator.allowed(f'SET extra_float_digits = {digits}')
+            for gallery, probe in mates.items():
+                found = [row[1] for row in operator.allowed(search.format(1000, 'NULL', f"'{gallery}'", partial), [probe])]
+                wanted = [row[0] for row in operator.allowed(identify.format(f"'{gallery}'"), [probe])]
+                expect(f'{gallery}: {found} are the candidates of identify(), {wanted}', found == wanted)
+        operator.allowed('RESET extra_float_digits')
+        expect('a mate is found, and only above its gallery\'s threshold',
+               [len(operator.allowed(search.format(1000, 'NULL', 'NULL', partial), [mates[g]])) for g in ('FPIR', 'FLOOR', 'HIGH')]
+               == [len(operator.allowed(identify.format(f"'{g}'"), [mates[g]])) for g in ('FPIR', 'FLOOR', 'HIGH')])
+    expect('as many as an integer goes', len(operator.allowed(search.format(2147483647, 'NULL', "'FPIR'", 'false'), [mates['FPIR']])) == 1)
+    for most in (2147483648, 0, -2147483648):
+        operator.refused(search.format(most, 'NULL', 'NULL', 'false'), [basis], states=('22023', '42883'))
+    # A table of galleries that says nothing, or no number, in the place of a threshold.
+    for value in ('NULL', "'NaN'", "'-Infinity'", '-7'):
+        site.execute(f'CREATE VIEW public.galleries AS SELECT gallery_id, name, {value}::double precision AS threshold FROM facematch.gallery')
+        site.execute("UPDATE facematch.shard SET gallery_table = 'public.galleries'")
+        for low in ('NULL', -1, 0.99):
+            operator.refused(search.format(1000, low, "'FPIR'", 'false'), [basis], states=('55000',))
+        operator.refused(search.format(1000, 'NULL', 'NULL', 'false'), [basis], states=('55000',))
+        site.execute("UPDATE facematch.shard SET gallery_table = 'facematch.shard_gallery'")
+        site.execute('DROP VIEW public.galleries')
+    site.execute('UPDATE facematch.shard SET gallery_table = NULL')
+    operator.refused(search.format(1000, 'NULL', 'NULL', 'false'), [basis])
+    site.execute('DELETE FROM facematch.shard')
+    operator.close()
+
+
+def test_changes_are_logged(site):
+    """What decides who learns what: thresholds of shards, rates and flights of partners, the list of rights, its shipped lines too."""
+    changes = (
+        ("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('l', 'facematch.reference', 'facematch.shard_gallery', 0.5)", 'shard_added'),
+        ('UPDATE facematch.shard SET min_similarity = -1', 'shard_changed'), ('DELETE FROM facematch.shard', 'shard_deleted'),
+        ("INSERT INTO facematch.partner (name, purpose) VALUES ('Third Air', 'boarding')", 'partner_added'),
+        ("UPDATE facematch.partner SET per_minute = 1000000 WHERE name = 'Third Air'", 'partner_changed'),
+        ("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until) SELECT 'Third Air', gallery_id, now() + interval '1 day' FROM facematch.gallery WHERE name = 'OWN1'", 'assignment_added'),
+        ("UPDATE facematch.partner_gallery SET valid_until = valid_until + interval '1 year' WHERE partner = 'Third Air'", 'assignment_changed'),
+        ("DELETE FROM facematch.partner_gallery WHERE partner = 'Third Air'", 'assignment_deleted'),
+        ("DELETE FROM facematch.partner WHERE name = 'Third Air'", 'partner_deleted'),
+        ("INSERT INTO facematch.access_right VALUES ('partner', 'table', 'reference', 'SELECT', NULL, true)", 'right_added'),
+        ("UPDATE facematch.access_right SET columns = '{embedding}' WHERE (kind, object_name) = ('partner', 'reference')", 'right_changed'),
+        ("DELETE FROM facematch.access_right WHERE (kind, object_name) = ('partner', 'reference')", 'right_deleted'))
+    for sql, action in changes:
+        before = site.value('SELECT coalesce(max(event_id), 0) FROM facematch.audit_event')
+        site.execute(sql)
+        expect(f'{action} is logged, once', site.execute('SELECT action FROM facematch.audit_event WHERE event_id > %s', before).fetchall() == [(action,)])
 
 
 def test_statements_prepared_before(site):
@@ -219,5 +297,5 @@ def test_verification_reads_no_bytes(site):
 
 
 if __name__ == '__main__':
-    main(test_settings_of_a_session, test_answers_are_the_same_under_settings, test_deadlines_by_no_sessions_clock, test_thresholds_that_are_no_numbers, test_shards,
-         test_statements_prepared_before, test_conditions_on_templates, test_flights_of_partners, test_names_of_flights, test_keys_of_encounters, test_verification_reads_no_bytes)
+    main(test_settings_of_a_session, test_answers_are_the_same_under_settings, test_deadlines_by_no_sessions_clock, test_thresholds_that_are_no_numbers, test_shards, test_thresholds_of_shards,
+         test_changes_are_logged, test_statements_prepared_before, test_conditions_on_templates, test_flights_of_partners, test_names_of_flights, test_keys_of_encounters, test_verification_reads_no_bytes)

@@ -66,26 +66,27 @@ sub fleet
 		$shard->safe_psql($db, q{
 			GRANT USAGE ON SCHEMA facematch TO searcher;
 			GRANT SELECT (reference_id, gallery_id, subject_id, embedding, purge_after) ON facematch.reference TO searcher;
-			GRANT SELECT (gallery_id, name, min_similarity) ON facematch.gallery TO searcher;});
+			GRANT SELECT ON facematch.shard_gallery TO searcher;
+			GRANT EXECUTE ON FUNCTION facematch.effective_threshold(bigint) TO searcher;});
 		# Names that want quoting; and a way in for the copy alone.
 		run(qq{
 			CREATE SERVER "ser'ver $n" FOREIGN DATA WRAPPER postgres_fdw OPTIONS ($where);
 			CREATE USER MAPPING FOR CURRENT_USER SERVER "ser'ver $n" OPTIONS (user 'searcher', password_required 'false');
 			CREATE SCHEMA "s'$n";
-			IMPORT FOREIGN SCHEMA facematch LIMIT TO (reference, gallery) FROM SERVER "ser'ver $n" INTO "s'$n";
+			IMPORT FOREIGN SCHEMA facematch LIMIT TO (reference, shard_gallery) FROM SERVER "ser'ver $n" INTO "s'$n";
 			CREATE SERVER copy$n FOREIGN DATA WRAPPER postgres_fdw OPTIONS ($where, batch_size '100');
 			CREATE USER MAPPING FOR CURRENT_USER SERVER copy$n;
 			CREATE FOREIGN TABLE copy$n (gallery_id bigint, subject_id uuid, retention_class text, embedding face_embedding, source text)
 				SERVER copy$n OPTIONS (schema_name 'facematch', table_name 'reference');
 			INSERT INTO copy$n SELECT s.gallery_id, r.subject_id, r.retention_class, r.embedding, r.source
-				FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id) JOIN "s'$n".gallery s USING (name) ORDER BY r.reference_id DESC;});
+				FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id) JOIN "s'$n".shard_gallery s USING (name) ORDER BY r.reference_id DESC;});
 		$shard->safe_psql($db, $index);
 	}
 	return;
 }
 
 my $options = q{ALTER SERVER "ser'ver %s" OPTIONS (ADD extensions 'postgres_fdw, facematch', ADD async_capable 'true')};
-my $add = sub { my ($n) = @_; return qq{INSERT INTO facematch.shard VALUES ('sh''ard $n', '"s''$n".reference', '"s''$n".gallery', 0.35)}; };
+my $add = sub { my ($n) = @_; return qq{INSERT INTO facematch.shard VALUES ('sh''ard $n', '"s''$n".reference', '"s''$n".shard_gallery', 0.35)}; };
 
 # Compares searches of the probes with a single server's.  Equal similarities have any order there, so the lists are compared by
 # similarity, and by subject down to the last similarity.  Returns: searches, with candidates, lists that differ.
@@ -103,15 +104,15 @@ sub compare
 # Half of them in a gallery by name, with its own threshold or a given one; half over everything.
 sub compare_all
 {
-	my ($probes, $what) = @_;
+	my ($probes, $what, $shards_own) = @_;
 	my $half = $probes / 2;
 	my ($most, $least) = ('1 + p.id % 20', 'CASE WHEN p.id % 3 > 0 THEN -0.2 + p.id % 7 * 0.1 END');
 	my $call = "facematch.search_shards(p.e, $most, $least";
 
 	like(compare("p.id <= $half", "$call, 'G' || 1 + p.id % 8)", "SELECT * FROM facematch.identify(p.e, 'G' || 1 + p.id % 8, $most, $least)"),
 		qr/^$half\|([1-9]\d+)\|0$/, "$what: $half searches of a gallery by name answer as identify() on one server");
-	like(compare("p.id BETWEEN $half + 1 AND $probes", "$call)", "SELECT r.subject_id, face_similarity(r.embedding, p.e) AS similarity FROM facematch.reference r "
-		  . "WHERE face_similarity(r.embedding, p.e) >= coalesce($least, 0.35) ORDER BY 2 DESC LIMIT $most"),
+	like(compare("p.id BETWEEN $half + 1 AND $probes", "$call)", "SELECT r.subject_id, face_similarity(r.embedding, p.e) AS similarity FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id) "
+		  . "WHERE face_similarity(r.embedding, p.e) >= coalesce($least, greatest($shards_own, g.min_similarity)) ORDER BY 2 DESC LIMIT $most"),
 		qr/^$half\|([1-9]\d+)\|0$/, "$what: $half searches over all answer as a sequential scan of one server");
 	return;
 }
@@ -134,7 +135,11 @@ like(refused(q{INSERT INTO facematch.shard VALUES ('three', 'probe', NULL, 0.5)}
 ### 2,000 searches
 
 my $real = -r "$faces/mobilefacenet_512.f16";
-compare_all($real ? 1000 : 2000, 'synthetic templates');
+compare_all($real ? 1000 : 2000, 'synthetic templates', 0.35);
+# Far below the galleries' thresholds: what is nearest is left out, and what comes after it is not.
+run('UPDATE facematch.shard SET min_similarity = -1');
+compare_all(100, 'a low threshold of the shards', -1);
+run('UPDATE facematch.shard SET min_similarity = 0.35');
 if ($real)
 {
 	my $copy = $coordinator->basedir . '/faces.copy';
@@ -143,7 +148,7 @@ if ($real)
 		INSERT INTO face (gallery, e) SELECT 1 + subject % 8, e FROM real WHERE ordinal = 0;
 		INSERT INTO probe SELECT row_number() OVER (ORDER BY ordinal = 0, row_id), e FROM real ORDER BY 1 LIMIT 1000;});
 	run(sprintf($options, $_) . ';' . $add->($_)) for 1, 2;
-	compare_all(1000, 'real faces');
+	compare_all(1000, 'real faces', 0.35);
 	$db = 'synthetic';
 }
 else
@@ -191,7 +196,7 @@ like(refused(q{SELECT * FROM facematch.search_shards('[1]', 1, 2)}), qr/22003: m
 like(refused(q{SELECT s.* FROM probe p, facematch.search_shards(p.e, gallery => 'G''9') s WHERE id = 1}), qr/P0002: there is no gallery 'G''9' on any shard/, 'no such gallery');
 run(q{UPDATE facematch.shard SET gallery_table = NULL WHERE name LIKE '%1'});
 like(refused(q{SELECT s.* FROM probe p, facematch.search_shards(p.e, gallery => 'G1') s WHERE id = 1}), qr/55000: shard 'sh''ard 1' has no gallery_table/, 'galleries that cannot be named');
-run(q{UPDATE facematch.shard SET gallery_table = $$"s'1".gallery$$ WHERE name LIKE '%1'});
+run(q{UPDATE facematch.shard SET gallery_table = $$"s'1".shard_gallery$$ WHERE name LIKE '%1'});
 
 ### who may ask
 
@@ -203,6 +208,67 @@ like(refused(sprintf($search, ', 1, 0.2'), @as_gate), qr/42501: min_similarity i
 like(refused(sprintf($search, q{, 1, 0.305, 'G1'}), @as_gate), qr/42501: min_similarity is below the threshold, 0\.31/, 'nor below a gallery\'s');
 like(refused(q{SELECT embedding FROM "s'1".reference}, @as_gate), qr/42501: permission denied/, 'nor reads templates there');
 like(refused(sprintf($search, ''), extra_params => [ '-U', 'nobody' ]), qr/42501: permission denied for function search_shards/, 'nobody else searches');
+
+is(run('SELECT count(*) FROM probe p, facematch.search_shards(p.e, 2147483647) WHERE p.id = 1', @as_gate), run('SELECT count(*) FROM probe p, facematch.search_shards(p.e, 1000) WHERE p.id = 1'), 'as many as an integer goes');
+
+# Galleries that state a target FPIR, with and without a floor, and one of the same name with another threshold on the other
+# shard: an operator gets what identify() gives there, to the last digit.
+my $to = $coordinator->basedir . '/probes.copy';
+run("COPY (SELECT * FROM probe WHERE id <= 120) TO '$to'");
+for my $n (1, 2)
+{
+	$node{"shard$n"}->safe_psql($db, qq{
+		CREATE TABLE probe (id int, e face_embedding); COPY probe FROM '$to';
+		INSERT INTO facematch.calibration (model, non_mated, mated) VALUES ('m', 1000000, 1000);
+		INSERT INTO facematch.calibration_point SELECT 1, s / 100.0, round(1e6 * exp(-s / 8.0)), 0 FROM generate_series(-100, 100) s WHERE s >= 0 OR s = -100;
+		INSERT INTO facematch.gallery (name, kind, model, min_similarity, target_fpir, anchor_at) VALUES
+			('T', 'flight', 'm', NULL, 0.3 / $n, now() + interval '1 day'), ('T$n', 'flight', 'm', 0.1, 0.1, now() + interval '1 day');
+		INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+			SELECT t.gallery_id, gen_random_uuid(), 'us_citizen', p.e, 'visa' FROM probe p, facematch.gallery t WHERE t.name IN ('T', 'T$n') AND p.id % (2 * $n) = 1});
+}
+my @effective = map { $node{"shard$_"}->safe_psql($db, q{SELECT round(min(threshold)::numeric, 2), round(max(threshold)::numeric, 2) FROM facematch.shard_gallery WHERE name LIKE 'T%'}) } 1, 2;
+isnt($effective[0], $effective[1], "their thresholds are measured ones, and differ: @effective");
+my $listed = 'SELECT p.id, s.similarity FROM probe p, %s s WHERE p.id <= 120 ORDER BY 1, 2';
+my %there;
+for my $gallery (qw(T T1 T2))
+{
+	my @found = map { $gallery =~ /(?!$_)\d/ ? () : split /\n/, $node{"shard$_"}->safe_psql($db, sprintf($listed, "facematch.identify(p.e, '$gallery', 1000)")) } 1, 2;
+	$there{$gallery} = join "\n", sort @found;
+	cmp_ok(scalar(@found), '>', 10, "$gallery: candidates");
+	my $search = sprintf($listed, "facematch.search_shards(p.e, 1000, gallery => '$gallery')");
+	is(join("\n", sort split /\n/, run($search, @as_gate)), $there{$gallery}, "$gallery: an operator's candidates are identify()'s of each shard that has it");
+	is(join("\n", sort split /\n/, run("SET extra_float_digits = -15; CREATE TEMP TABLE got AS " . $search . "; RESET extra_float_digits; SELECT id, similarity FROM got", @as_gate)),
+		$there{$gallery}, "$gallery: whatever a session wants of the digits of numbers");
+	like(refused("SELECT count(*) FROM probe p, facematch.search_shards(p.e, 1000, $_, '$gallery', true) WHERE p.id = 1", @as_gate),
+		qr/42501: min_similarity is below the threshold, 0\.\d+, of what is searched on 'sh''ard/, "$gallery: not above $_") for -1, 0, 0.15;
+}
+run('UPDATE facematch.shard SET min_similarity = 0.01');
+my $below = q{SELECT count(*), count(*) FILTER (WHERE s.similarity < g.threshold) FROM probe p, facematch.search_shards(p.e, 1000) s, (SELECT 'sh''ard ' || n AS shard, t.* FROM (SELECT 1 AS n, * FROM "s'1".shard_gallery UNION ALL SELECT 2, * FROM "s'2".shard_gallery) t) g
+	WHERE p.id <= 20 AND g.shard = s.shard AND g.gallery_id = s.gallery_id};
+like(run($below), qr/^[1-9]\d*\|0$/, 'in a search over everything none is below its gallery\'s threshold');
+is(run('SELECT count(*) FROM probe p, facematch.search_shards(p.e, 1000) WHERE p.id <= 20', @as_gate), (split /\|/, run($below))[0], 'an operator\'s neither');
+is(run('SELECT count(*) FROM probe p, facematch.search_shards(p.e, 1000, 0.02) WHERE p.id <= 20', @as_gate), (split /\|/, run($below))[0], 'whatever it asks for');
+run('UPDATE facematch.shard SET min_similarity = 0.35');
+
+# A threshold that is none is not taken for one that everybody reaches, nor for one that nobody does.
+for my $none ('NULL', "'NaN'", "'-Infinity'", '-1.5')
+{
+	run(qq{CREATE VIEW none AS SELECT gallery_id, name, $none\::double precision AS threshold FROM "s'1".shard_gallery; UPDATE facematch.shard SET gallery_table = 'none' WHERE name LIKE '%1'});
+	like(refused("SELECT count(*) FROM probe p, facematch.search_shards(p.e, 10, $_) WHERE p.id = 1", @as_gate), qr/55000: gallery \d+ of shard 'sh''ard 1' has no threshold/, "a threshold of $none, $_")
+	  for '-1, \'G1\'', 'NULL, \'G1\'', '1, \'G1\'';
+	like(refused("SELECT count(*) FROM probe p, facematch.search_shards(p.e, 10) WHERE p.id % 3 = 1 AND p.id < 100", @as_gate), qr/55000: gallery \d+ of shard 'sh''ard 1' has no threshold/, "a threshold of $none, over everything");
+	run(q{UPDATE facematch.shard SET gallery_table = $$"s'1".shard_gallery$$ WHERE name LIKE '%1'; DROP VIEW none});
+}
+$node{shard1}->safe_psql($db, 'DELETE FROM facematch.calibration');
+like(refused(q{SELECT count(*) FROM probe p, facematch.search_shards(p.e, gallery => 'T1') WHERE p.id = 1}, @as_gate), qr/55000: /, 'a target FPIR without a calibration is an error, as there');
+$node{"shard$_"}->safe_psql($db, q{DELETE FROM facematch.reference WHERE gallery_id IN (SELECT gallery_id FROM facematch.gallery WHERE name LIKE 'T%')}) for 1, 2;
+run(q{UPDATE facematch.shard SET gallery_table = NULL WHERE name LIKE '%1'});
+like(refused($search =~ s/%s//r, @as_gate), qr/42501: shard 'sh''ard 1' has no gallery_table/, 'where thresholds of galleries are not known an operator does not search');
+like(run($search =~ s/%s//r), qr/^\d+$/, 'who may read templates does');
+run(q{UPDATE facematch.shard SET gallery_table = $$"s'1".shard_gallery$$, min_similarity = -0.5 WHERE name LIKE '%1'});
+is(run(q{SELECT object, finding FROM facematch.check_policies() WHERE object LIKE 'shard %'}), q{shard sh'ard 1|its threshold is -0.5: everybody whose gallery has none above it is a candidate, and scores of enough probes tell a template}, 'check_policies() names a threshold that everybody reaches');
+run(q{UPDATE facematch.shard SET min_similarity = 0.35 WHERE name LIKE '%1'});
+is(run(q{SELECT detail -> 'changed' ->> 'min_similarity' FROM facematch.audit_event WHERE action = 'shard_changed' ORDER BY event_id DESC LIMIT 1}), '[-0.5, 0.35]', 'and the log has the change');
 
 ### slow shards
 
