@@ -151,7 +151,7 @@ def test_errors_are_accounted(site):
     probe = text_of(vector(site.generator))
     site.execute("INSERT INTO facematch.gallery (name, kind, model, target_fpir, anchor_at) VALUES ('UNMEASURED', 'flight', 'm', 0.01, now() + interval '1 hour')")
     site.execute("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until) SELECT 'Acme Air', gallery_id, now() + interval '1 hour' FROM facematch.gallery WHERE name = 'UNMEASURED'")
-    for gallery, sent, state, kept in ((text_of(vector(site.generator)[:14]), probe, '42501', None), ('x' * 1500, probe, '42501', None), ('a\nb', probe, '42501', None),
+    for gallery, sent, state, kept in (('[' + ','.join(f'{part:.4f}' for part in vector(site.generator)[:14]) + ']', probe, '42501', None), ('x' * 1500, probe, '42501', None), ('a\nb', probe, '42501', None),
                                        ('OWN1', '[1,2,3]', '22023', 'OWN1'), ('OWN1', '7:' + probe, '22023', 'OWN1'), ('UNMEASURED', probe, '55000', 'UNMEASURED')):
         before, uses = accounted(site), charged(site)[0]
         attacker.refused('CALL facematch.ask(%s, %s::face_embedding)', [gallery, sent], states=(state,))
