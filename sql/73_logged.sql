@@ -43,6 +43,15 @@ COMMENT ON FUNCTION facematch.log_row() IS
 	'trigger after a row: writes what became of it to the log. Arguments: what the row is, its key columns, the columns to log, and the words for insert, update and delete. detail has about (what:key) and row, or changed with each changed column as [before, after]';
 REVOKE ALL ON FUNCTION facematch.log_row() FROM PUBLIC;
 
+-- A dump has some tables before it has the log: their rows that come while nothing is logged are from one, or were there before
+-- anybody was granted anything.
+CREATE FUNCTION facematch.log_has_begun() RETURNS boolean
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM facematch.audit_event)
+$$;
+COMMENT ON FUNCTION facematch.log_has_begun() IS 'whether anything is in the log';
+
 CREATE TRIGGER purge_receipt_30_log AFTER INSERT ON facematch.purge_receipt
 	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('receipt', 'receipt_id',
 		'receipt_id,purged_at,cause,table_name,retention_class,rule,rows_purged,rows_held,earliest_due,latest_due,actor', 'written,changed,deleted');

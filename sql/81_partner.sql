@@ -78,8 +78,11 @@ COMMENT ON COLUMN facematch.partner_budget.charged IS 'uses charged in all, thos
 COMMENT ON COLUMN facematch.partner_budget.refused IS 'uses refused in all because the budget was spent';
 
 -- What a partner may ask, and how often.  An assignment that goes with its gallery is logged as well.
-CREATE TRIGGER partner_20_log AFTER INSERT OR UPDATE OR DELETE ON facematch.partner
+CREATE TRIGGER partner_20_log AFTER UPDATE OR DELETE ON facematch.partner
 	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('partner', 'name', 'name,per_minute,per_day', 'added,changed,deleted');
+CREATE TRIGGER partner_30_added_log AFTER INSERT ON facematch.partner
+	FOR EACH ROW WHEN (facematch.log_has_begun())
+	EXECUTE FUNCTION facematch.log_row('partner', 'name', 'name,per_minute,per_day', 'added,changed,deleted');
 CREATE TRIGGER partner_gallery_10_log AFTER INSERT OR UPDATE OR DELETE ON facematch.partner_gallery
 	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('assignment', 'partner,gallery_id,valid_from',
 		'partner,gallery_id,valid_from,valid_until,assigned_by', 'added,changed,deleted');

@@ -35,17 +35,8 @@ COMMENT ON FUNCTION facematch.close_doors() IS
 
 /*
  * A change of the list of rights is logged, of the shipped lines as well: they
- * are all there by now.  A dump has the lines before it has the log: those that
- * come while nothing is logged are from one, or were there before anybody was
- * granted anything.
+ * are all there by now.
  */
-CREATE FUNCTION facematch.log_has_begun() RETURNS boolean
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT EXISTS (SELECT FROM facematch.audit_event)
-$$;
-COMMENT ON FUNCTION facematch.log_has_begun() IS 'whether anything is in the log';
-
 CREATE TRIGGER access_right_10_log AFTER UPDATE OR DELETE ON facematch.access_right
 	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('right', 'kind,object_kind,object_name,privilege', 'kind,object_kind,object_name,privilege,columns,shipped', 'added,changed,deleted');
 CREATE TRIGGER access_right_20_added_log AFTER INSERT ON facematch.access_right
