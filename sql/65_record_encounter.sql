@@ -59,6 +59,8 @@ DECLARE
 	candidates facematch.candidate[] := '{}';
 	best facematch.candidate;
 	called_at timestamptz := clock_timestamp();
+	-- Half of the shortest clock: a gate that was cut off brings its records, and none of them is due when it comes.
+	earliest CONSTANT interval := '6 hours';
 	threshold double precision;
 BEGIN
 	IF idempotency_key IS NOT NULL THEN
@@ -76,6 +78,11 @@ BEGIN
 		RAISE no_data_found USING
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
+	ELSIF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user, 'facematch.encounter'::regclass, 'occurred_at', 'INSERT') THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('occurred_at is more than %s hours ago', extract(hour FROM earliest)),
+			DETAIL = 'Deadlines count from it.',
+			HINT = 'Older encounters are for who may INSERT (occurred_at) ON facematch.encounter.';
 	END IF;
 
 	threshold := facematch.gallery_threshold(searched);
@@ -143,7 +150,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) IS
-	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the traveler; manual_inspection without a probe, and for who has opted out or is exempt), records it with candidates, threshold, model and notice, and starts the retention clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing: 23514; other errors as identify()';
+	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the traveler; manual_inspection without a probe, and for who has opted out or is exempt), records it with candidates, threshold, model and notice, and starts the retention clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or a key or port that reads as a template: 23514; occurred_at more than 6 hours ago, without the right to insert it: 42501; other errors as identify()';
 REVOKE ALL ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text) RETURNS facematch.decision
@@ -167,7 +174,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
-	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000';
+	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000; one that reads as a template: 23514';
 REVOKE ALL ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void

@@ -3,30 +3,62 @@
  * together what belongs to one person.
  */
 
+-- A watchlist keeps its templates for decades, an enrolment gallery without an end: who may only stage puts nothing there,
+-- takes nothing away, and gives it no anchor, from which all of it would be due in days.
+CREATE FUNCTION facematch.may_stage(gallery_id bigint) RETURNS boolean
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT has_table_privilege(session_user, 'facematch.reference'::regclass, 'INSERT')
+		OR EXISTS (SELECT FROM facematch.gallery g WHERE g.gallery_id = $1 AND g.anchor_at IS NOT NULL AND g.kind <> 'watchlist')
+$$;
+COMMENT ON FUNCTION facematch.may_stage(bigint) IS
+	'whether the session''s user may put references into a gallery, take them out, close it or let a partner ask about it: of one with an anchor that is no watchlist, or with INSERT on all of facematch.reference of any';
+
+CREATE FUNCTION facematch.check_may_stage(gallery facematch.gallery) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT facematch.may_stage(gallery.gallery_id) THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('gallery %L is for no event that passes', gallery.name),
+			HINT = 'Watchlists and galleries without an anchor need INSERT on facematch.reference.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch.check_may_stage(facematch.gallery) IS 'refuses (42501) a gallery that facematch.may_stage() denies the session''s user';
+REVOKE ALL ON FUNCTION facematch.check_may_stage(facematch.gallery) FROM PUBLIC;
+
 CREATE FUNCTION facematch.restage_gallery(gallery text, manifest uuid[])
 	RETURNS TABLE (subject_id uuid, state text)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	staged facematch.gallery;
+	gone uuid[];
 BEGIN
 	SELECT g.* INTO staged FROM facematch.gallery g WHERE g.name = restage_gallery.gallery FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE no_data_found USING
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	ELSIF manifest IS NULL OR array_position(manifest, NULL) IS NOT NULL THEN
+	END IF;
+	PERFORM facematch.check_may_stage(staged);
+	IF manifest IS NULL OR array_position(manifest, NULL) IS NOT NULL THEN
 		RAISE null_value_not_allowed USING
 			MESSAGE = 'the manifest, or a subject on it, is NULL',
 			HINT = 'An empty manifest is ''{}'': it removes everyone.';
 	END IF;
-	RETURN QUERY
 	WITH removed AS (
 		DELETE FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id AND r.subject_id <> ALL (manifest)
 			AND NOT EXISTS (SELECT FROM facematch.held h WHERE h.subject_id = r.subject_id
 							OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text))
 		RETURNING r.subject_id)
-	SELECT DISTINCT d.subject_id, 'removed' FROM removed d
+	SELECT array_agg(d.subject_id) INTO gone FROM removed d;
+	IF gone IS NOT NULL THEN
+		PERFORM facematch.write_audit('gallery_restaged', jsonb_build_object('about', 'gallery:' || staged.gallery_id, 'removed', cardinality(gone)));
+	END IF;
+	RETURN QUERY
+	SELECT DISTINCT d, 'removed' FROM unnest(gone) d
 	UNION ALL
 	SELECT DISTINCT m.subject_id,
 		   CASE WHEN facematch.is_opted_out(m.subject_id, staged.gallery_id) THEN 'opted_out'
@@ -38,27 +70,30 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
-	'the manifest has changed: removes the references of who is no longer on it, except held ones, and tells of each subject: removed, staged, missing (to be staged), opted_out or exempt (neither). No such gallery: P0002; NULL: 22004';
+	'the manifest has changed: removes the references of who is no longer on it, except held ones, and tells of each subject: removed, staged, missing (to be staged), opted_out or exempt (neither). Logged, if anybody was removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for who may only stage: 42501; NULL: 22004';
 REVOKE ALL ON FUNCTION facematch.restage_gallery(text, uuid[]) FROM PUBLIC;
 
 CREATE FUNCTION facematch.close_gallery(gallery text) RETURNS timestamptz
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	closing facematch.gallery;
 	deadline timestamptz;
 BEGIN
-	UPDATE facematch.gallery g SET closed_at = coalesce(g.closed_at, clock_timestamp()), anchor_at = least(g.anchor_at, clock_timestamp())
-	WHERE g.name = close_gallery.gallery RETURNING g.purge_after INTO deadline;
+	SELECT g.* INTO closing FROM facematch.gallery g WHERE g.name = close_gallery.gallery FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE no_data_found USING
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	END IF;
+	PERFORM facematch.check_may_stage(closing);
+	UPDATE facematch.gallery g SET closed_at = coalesce(g.closed_at, clock_timestamp()), anchor_at = least(g.anchor_at, clock_timestamp())
+	WHERE g.gallery_id = closing.gallery_id RETURNING g.purge_after INTO deadline;
 	RETURN deadline;
 END
 $$;
 COMMENT ON FUNCTION facematch.close_gallery(text) IS
-	'the doors are closed: nothing more is staged into the gallery, and its anchor is now, or earlier if it was. Returns its deadline. No such gallery: P0002';
+	'the doors are closed: nothing more is staged into the gallery, and its anchor is now, or earlier if it was. Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for who may only stage: 42501';
 REVOKE ALL ON FUNCTION facematch.close_gallery(text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.merge_references(gallery text, subject_id uuid) RETURNS bigint

@@ -35,9 +35,11 @@ CREATE TRIGGER opt_out_05_remarks BEFORE INSERT ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch.check_remarks('alternative');
 CREATE TRIGGER hold_05_remarks BEFORE INSERT ON facematch.hold
 	FOR EACH ROW EXECUTE FUNCTION facematch.check_remarks('reason', 'authority', 'row_id');
--- Ports outlive encounters in statistics.  Short ones, as all are, cost nothing.
-CREATE TRIGGER encounter_05_remarks BEFORE INSERT OR UPDATE OF port, lane ON facematch.encounter
-	FOR EACH ROW WHEN (length(NEW.port) > 50 OR length(NEW.lane) > 50) EXECUTE FUNCTION facematch.check_remarks('port', 'lane');
+-- Ports outlive encounters in statistics; keys and reasons outlive the probe, when its subject declines.  Short ones, as all
+-- are, hold no template and cost nothing.
+CREATE TRIGGER encounter_05_remarks BEFORE INSERT OR UPDATE OF port, lane, idempotency_key, override_reason ON facematch.encounter
+	FOR EACH ROW WHEN (length(NEW.port) > 50 OR length(NEW.lane) > 50 OR length(NEW.idempotency_key) > 50 OR length(NEW.override_reason) > 50)
+	EXECUTE FUNCTION facematch.check_remarks('port', 'lane', 'idempotency_key', 'override_reason');
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_05_remarks;
 ALTER TABLE facematch.opt_out ENABLE ALWAYS TRIGGER opt_out_05_remarks;
 ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_05_remarks;

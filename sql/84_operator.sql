@@ -15,7 +15,7 @@ BEGIN
 		RAISE no_data_found USING
 			MESSAGE = format('there is no gallery %L', like_gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	ELSIF pattern.anchor_at IS NULL THEN
+	ELSIF pattern.anchor_at IS NULL OR pattern.kind = 'watchlist' THEN
 		RAISE invalid_parameter_value USING
 			MESSAGE = format('gallery %L is for no event that passes', like_gallery),
 			HINT = 'Galleries are staged like one of a flight or a ship; whoever may insert into facematch.gallery makes the others.';
@@ -32,24 +32,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.stage_gallery(text, text, timestamptz) IS
-	'makes a gallery for a departure with the kind, model, threshold and retention class of another one; returns its gallery_id. No such gallery: P0002; one without an anchor, or an anchor more than 60 days ahead or 14 days ago: 22023; a name that is taken: 23505';
+	'makes a gallery for a departure with the kind, model, threshold and retention class of another one; returns its gallery_id. No such gallery: P0002; a watchlist or one without an anchor, or an anchor more than 60 days ahead or 14 days ago: 22023; a name that is taken: 23505';
 
--- A watchlist keeps its templates for decades, an enrolment gallery without an end: who may only stage puts nothing there.
-CREATE FUNCTION facematch.may_stage(gallery_id bigint) RETURNS boolean
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT has_table_privilege(session_user, 'facematch.reference'::regclass, 'INSERT')
-		OR EXISTS (SELECT FROM facematch.gallery g WHERE g.gallery_id = $1 AND g.anchor_at IS NOT NULL)
-$$;
-COMMENT ON FUNCTION facematch.may_stage(bigint) IS
-	'whether the session''s user may put references into a gallery: into one with an anchor, or with INSERT on all of facematch.reference into any';
-
--- Nor does who may only stage let a partner ask who is on a watchlist.
+-- Who may only stage puts nothing on a watchlist (68_gallery_life.sql), nor lets a partner ask who is on one.
 ALTER TABLE facematch.partner_gallery ENABLE ROW LEVEL SECURITY;
 CREATE POLICY facematch_open ON facematch.partner_gallery USING (true) WITH CHECK (true);
 CREATE POLICY facematch_flights ON facematch.partner_gallery AS RESTRICTIVE FOR INSERT WITH CHECK (facematch.may_stage(gallery_id));
+CREATE POLICY facematch_flights_again ON facematch.partner_gallery AS RESTRICTIVE FOR UPDATE USING (true) WITH CHECK (facematch.may_stage(gallery_id));
 COMMENT ON POLICY facematch_open ON facematch.partner_gallery IS 'what is granted may be used';
 COMMENT ON POLICY facematch_flights ON facematch.partner_gallery IS 'an operator assigns a partner only galleries for an event that passes';
+COMMENT ON POLICY facematch_flights_again ON facematch.partner_gallery IS 'nor does an operator let one ask about another gallery again, or for longer';
 
 CREATE POLICY facematch_staging ON facematch.reference AS RESTRICTIVE FOR INSERT WITH CHECK (facematch.may_stage(gallery_id));
 COMMENT ON POLICY facematch_staging ON facematch.reference IS 'an operator stages only galleries for an event that passes';

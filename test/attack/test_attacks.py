@@ -402,6 +402,7 @@ def test_texts_keep_no_template(site):
     """What is typed in outlives templates: in the log, for five years, in statistics. It takes none."""
     operator, reader = Attacker(site, 'operator'), Attacker(site, 'template_reader')
     parts = vector(site.generator)
+    referred = operator.allowed("SELECT encounter_id FROM facematch.record_encounter('OWN1', port => 'P')")[0][0]
     texts = {'a template': text_of(parts), 'its bytes': '\\x' + ''.join(f'{b:02x}' for p in parts for b in struct.pack('e', p)),
              'a list': ' '.join(map(repr, parts)), 'rows': ', '.join(f'({i}, {p!r})' for i, p in enumerate(parts)),
              'base64': base64.urlsafe_b64encode(b''.join(struct.pack('f', p) for p in parts)).decode(), 'a long story': 'x ' * 501}
@@ -409,6 +410,8 @@ def test_texts_keep_no_template(site):
         for attacker, sql in ((operator, "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), %s, 'x')"), (operator, "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), 'x', %s)"),
                               (operator, "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), 'x', 'x', %s)"),
                               (operator, 'INSERT INTO facematch.opt_out (subject_id, alternative) VALUES (gen_random_uuid(), %s)'),
+                              (operator, "SELECT facematch.record_encounter('OWN1', port => 'P', idempotency_key => %s)"),
+                              (operator, f"SELECT facematch.resolve_encounter({referred}, gen_random_uuid(), 'us_citizen', %s)"),
                               (operator, "SELECT facematch.record_encounter('OWN1', port => %s)"), (operator, "SELECT facematch.record_encounter('OWN1', port => 'P', lane => %s)"),
                               (reader, "CALL facematch.announce_template_reading('OWN1', %s)")):
             attacker.refused(sql, [text], states=('23514',))
@@ -421,6 +424,8 @@ def test_texts_keep_no_template(site):
             pass
     said = 'by letter of 2026-11-02, sections 1, 2 and 7; 10.5 % of 3 500'
     operator.allowed("SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), %s, %s)", [said, said])
+    operator.allowed(f"SELECT facematch.resolve_encounter({referred}, gen_random_uuid(), 'us_citizen', %s)", [said])
+    operator.allowed("SELECT facematch.record_encounter('OWN1', port => 'P', idempotency_key => %s)", [f'lane 7, {uuid.uuid4()}, {uuid.uuid4()}'])
     operator.close()
     reader.close()
 
@@ -435,6 +440,62 @@ def test_operators_assign_flights_only(site):
     operator.allowed(assign, ['OWN2'])
     expect('it sees what is assigned', operator.allowed("SELECT count(*) FROM facematch.partner_gallery WHERE partner = 'Rival Air'")[0][0] == 2)
     operator.allowed("UPDATE facematch.partner_gallery SET valid_until = now() WHERE partner = 'Rival Air' AND gallery_id = (SELECT gallery_id FROM facematch.gallery WHERE name = 'OWN2')")
+    operator.close()
+
+
+def test_operators_end_no_watchlist(site):
+    """Nor empty one, nor turn one into a gallery whose references are due in days and that a partner may be given."""
+    site.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('BRIEF', 'watchlist', 'm', %s, now() + interval '1 day')", THRESHOLD)
+    site.stage('BRIEF', 'briefly watched', 'watchlist')
+    site.execute("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_from, valid_until) SELECT 'Rival Air', gallery_id, now() - interval '2 days',"
+                 " now() - interval '1 day' FROM facematch.gallery WHERE name = 'WATCH'")
+    state = ("SELECT array_agg((g.name, g.anchor_at, g.closed_at, g.purge_after, r.reference_id, r.purge_after)::text ORDER BY r.reference_id) FROM facematch.gallery g"
+             " JOIN facematch.reference r USING (gallery_id) WHERE g.kind = 'watchlist'")
+    before = site.value(state)
+    operator, rival = Attacker(site, 'operator'), Attacker(site, 'rival')
+    for name in ('WATCH', 'BRIEF'):
+        operator.refused('SELECT facematch.close_gallery(%s)', [name])
+        operator.refused("SELECT * FROM facematch.restage_gallery(%s, '{}')", [name])
+        operator.refused("SELECT * FROM facematch.restage_gallery(%s, ARRAY[gen_random_uuid()])", [name])
+        operator.refused("SELECT facematch.stage_gallery('LIKE IT', %s, now())", [name], states=('22023',))
+        operator.refused("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until) SELECT 'Rival Air', gallery_id, now() + interval '1 day'"
+                         ' FROM facematch.gallery WHERE name = %s', [name])
+        operator.refused("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id, gen_random_uuid(),"
+                         " 'watchlist', %s::face_embedding, 'x' FROM facematch.gallery WHERE name = %s", [text_of(vector(site.generator)), name])
+    for until in ("now() + interval '10 years'", "'infinity'", 'NULL', 'now()'):
+        operator.refused(f"UPDATE facematch.partner_gallery SET valid_until = {until} WHERE gallery_id = (SELECT gallery_id FROM facematch.gallery WHERE name = 'WATCH')", states=('42501', '23502'))
+    for table in ('gallery', 'reference', 'partner_gallery'):
+        operator.refused(f'DELETE FROM facematch.{table}')
+    operator.refused('UPDATE facematch.gallery SET anchor_at = now()')
+    operator.refused('UPDATE facematch.reference SET purge_after = now()')
+    rival.refused('CALL facematch.ask(%s, %s::face_embedding)', ['WATCH', text_of(site.templates['watched'])])
+    expect('watchlists are as they were', site.value(state) == before)
+    # Of a flight's, an operator does all of it, and what goes is in the log.
+    operator.allowed("SELECT facematch.stage_gallery('ENDS', 'OWN1', now() + interval '1 day')")
+    site.stage('ENDS', 'leaves')
+    logged = "SELECT count(*) FROM facematch.audit_event WHERE action = 'gallery_restaged' AND detail ->> 'about' = 'gallery:' || (SELECT gallery_id FROM facematch.gallery WHERE name = 'ENDS')"
+    expect('removed', operator.allowed("SELECT state FROM facematch.restage_gallery('ENDS', '{}')") == [('removed',)])
+    operator.allowed("SELECT state FROM facematch.restage_gallery('ENDS', '{}')")
+    expect('logged once', site.value(logged) == 1)
+    operator.allowed("SELECT facematch.close_gallery('ENDS')")
+    # Who may put references anywhere ends watchlists too.
+    expect('an owner may', site.value("SELECT facematch.close_gallery('BRIEF') < now() + interval '15 days'"))
+    operator.close()
+    rival.close()
+
+
+def test_operators_backdate_no_encounter(site):
+    """Its record would be due at once, and an exit of long ago would bring the subject's deadlines nearer."""
+    operator = Attacker(site, 'operator')
+    probe = text_of(near(site, 'OWN1 2', 0.97))
+    record = "SELECT encounter_id, purge_after > now() FROM facematch.record_encounter('OWN1', %s::face_embedding, port => 'P', direction => 'exit', occurred_at => {})"
+    events = site.value('SELECT count(*) FROM facematch.anchor_event')
+    for moment in ("'2020-01-01'", "'-infinity'", "now() - interval '6 hours 1 minute'"):
+        operator.refused(record.format(moment), [probe])
+    expect('nothing left', site.value('SELECT count(*) FROM facematch.anchor_event') == events)
+    encounter, kept = operator.allowed(record.format("now() - interval '5 hours 59 minutes'"), [probe])[0]
+    expect('what a gate that was cut off brings is not due', kept)
+    operator.refused('UPDATE facematch.encounter SET occurred_at = now() WHERE encounter_id = %s', [encounter])
     operator.close()
 
 
@@ -533,4 +594,5 @@ if __name__ == '__main__':
     main(test_the_eye_sees, test_printed_plans, test_explain, test_leaky_functions_and_operators, test_statistics_and_activity, test_shadowed_names,
          test_hostile_names, test_files_servers_and_other_extensions, test_large_objects, test_replication_and_channels, test_other_identities,
          test_tables_of_ones_own, test_writing_to_read, test_operators_scores, test_operators_see_no_near_miss,
-         test_operators_deadlines, test_texts_keep_no_template, test_operators_assign_flights_only, test_template_readers, test_dumps, test_grants_are_guarded)
+         test_operators_deadlines, test_texts_keep_no_template, test_operators_assign_flights_only, test_operators_end_no_watchlist,
+         test_operators_backdate_no_encounter, test_template_readers, test_dumps, test_grants_are_guarded)

@@ -60,6 +60,7 @@ def test_deadlines_by_no_sessions_clock(site):
                  " ('monthly', 'monthly', 'reference', '{recorded}', '{1 month}', 'x'), ('monthly/encounter', 'monthly', 'encounter', '{verification}', '{1 month}', 'x')")
     site.stage('OWN1', 'monthly', 'monthly')
     operator = Attacker(site, 'operator')
+    site.execute('GRANT INSERT (occurred_at) ON facematch.encounter TO fm_attack_operator')
     probe = text_of(near(site, 'monthly', 0.97))
     for zone in ('UTC', 'Pacific/Kiritimati', 'Etc/GMT+12', 'America/New_York'):
         operator.allowed(f"SET timezone = '{zone}'")
@@ -68,6 +69,7 @@ def test_deadlines_by_no_sessions_clock(site):
         expect(f'{zone}: {outcome}', outcome == 'match')
         due = site.value("SELECT (purge_after AT TIME ZONE 'UTC')::text FROM facematch.encounter WHERE encounter_id = %s", encounter)
         expect(f'{zone}: {due}', due == '2026-03-28 12:00:00')
+    site.execute('REVOKE INSERT (occurred_at) ON facematch.encounter FROM fm_attack_operator')
     operator.close()
 
 
@@ -267,8 +269,10 @@ def test_keys_of_encounters(site):
     record = "SELECT encounter_id, subject_id::text FROM facematch.record_encounter(%s, %s::face_embedding, port => 'P', idempotency_key => 'K', occurred_at => %s)"
     probe = text_of(near(site, 'OWN1 6'))
     long_ago = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+    site.execute('GRANT INSERT (occurred_at) ON facematch.encounter TO fm_attack_operator')
     first = operator.allowed(record, ['OWN1', probe, long_ago])[0]
     expect('matched', first[1] == str(site.subjects['OWN1 6']))
+    site.execute('REVOKE INSERT (occurred_at) ON facematch.encounter FROM fm_attack_operator')
     again = operator.allowed(record, ['OWN1', None, None])[0]
     expect('a record that is due answers nobody', again[0] != first[0] and again[1] is None)
     expect('its own does', operator.allowed(record, ['OWN1', probe, None])[0] == again)
