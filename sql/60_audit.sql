@@ -25,7 +25,7 @@ CREATE TABLE facematch.audit_event (
 );
 COMMENT ON TABLE facematch.audit_event IS 'what was done to rules, deadlines, opt-outs, holds, classes, overrides and rows that went; hash chains, rows are never changed';
 COMMENT ON COLUMN facematch.audit_event.event_id IS 'number, in about the order of writing; a transaction that failed leaves a gap, which means nothing';
-COMMENT ON COLUMN facematch.audit_event.at IS 'when it happened';
+COMMENT ON COLUMN facematch.audit_event.at IS 'when it happened; never before the event before it in the chain, nor before its witness: where the clock was set back, detail.clock has what it said, in seconds since 1970';
 COMMENT ON COLUMN facematch.audit_event.actor IS 'the session''s user';
 COMMENT ON COLUMN facematch.audit_event.action IS 'what happened, such as deadline_lengthened';
 COMMENT ON COLUMN facematch.audit_event.detail IS 'particulars; never a template, nor free text that was typed in';
@@ -74,21 +74,46 @@ AS $$
 		SELECT (SELECT min(e.chain) FROM facematch.audit_event e WHERE e.chain > c.chain) FROM chains c WHERE c.chain IS NOT NULL)
 	SELECT c.chain, coalesce(h.seq, h.event_id), h.hash
 	FROM chains c
-	CROSS JOIN LATERAL (SELECT e.seq, e.event_id, e.hash FROM facematch.audit_event e
-						WHERE e.chain = c.chain ORDER BY e.seq DESC NULLS LAST, e.event_id DESC LIMIT 1) h
+	JOIN facematch.audit_event h ON h.event_id = CASE c.chain
+		WHEN 0 THEN (SELECT max(e.event_id) FROM facematch.audit_event e WHERE e.chain = 0)
+		ELSE (SELECT e.event_id FROM facematch.audit_event e WHERE e.chain = c.chain ORDER BY e.seq DESC LIMIT 1) END
 	WHERE c.chain IS NOT NULL
 $$;
 COMMENT ON FUNCTION facematch.audit_heads() IS 'the last event of each chain: its place and its hash';
 REVOKE ALL ON FUNCTION facematch.audit_heads() FROM PUBLIC;
 
+-- In this order, each step with a snapshot of its own: what is committed; a number; the chains that somebody is writing to; the
+-- heads.  An event with a lower number than that is then in the heads, or in such a chain; one with a higher number has
+-- a witness no older than what was committed.
 CREATE FUNCTION facematch.audit_anchor() RETURNS text
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT encode(facematch.append_event('anchored', jsonb_build_object('heads',
-		coalesce((SELECT jsonb_agg(jsonb_build_array(h.chain, h.place, encode(h.hash, 'hex')) ORDER BY h.chain) FROM facematch.audit_heads() h), '[]'))), 'hex')
+DECLARE
+	newest bigint;
+	mark bigint;
+	open jsonb;
+	heads jsonb;
+BEGIN
+	IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'a transaction with one snapshot does not see the end of the log',
+			HINT = 'Call facematch.audit_anchor() at isolation level READ COMMITTED.';
+	END IF;
+	-- Others do not see yet what this transaction has written.
+	IF pg_current_xact_id_if_assigned() IS NULL THEN
+		newest := (SELECT max(e.event_id) FROM facematch.audit_event e);
+	END IF;
+	mark := nextval('facematch.audit_event_id_seq');
+	SELECT coalesce(jsonb_agg(DISTINCT l.objid::bigint), '[]') INTO open FROM pg_locks l
+	WHERE l.locktype = 'object' AND l.classid = 'facematch.audit_event'::regclass AND l.pid IS DISTINCT FROM pg_backend_pid()
+	  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+	SELECT coalesce(jsonb_agg(jsonb_build_array(h.chain, h.place, encode(h.hash, 'hex')) ORDER BY h.chain), '[]') INTO heads
+	FROM facematch.audit_heads() h;
+	RETURN encode(facematch.append_event('anchored', jsonb_build_object('heads', heads, 'mark', mark, 'open', open, 'newest', newest)), 'hex');
+END
 $$;
 COMMENT ON FUNCTION facematch.audit_anchor() IS
-	'writes an event that names the head of every chain, and returns its hash, 64 hexadecimal digits, to publish or to sign once the transaction has committed: facematch.verify_audit(anchor) finds whatever is changed or missing of all that came before';
+	'writes an event that names the head of every chain, and returns its hash, 64 hexadecimal digits, to publish or to sign once the transaction has committed: facematch.verify_audit(anchor) finds whatever is changed or missing of all that came before, and what is put there later. In a transaction with one snapshot: 55000';
 REVOKE ALL ON FUNCTION facematch.audit_anchor() FROM PUBLIC;
 
 ---------------------------------------------------------------- verification
@@ -97,17 +122,28 @@ REVOKE ALL ON FUNCTION facematch.audit_anchor() FROM PUBLIC;
 CREATE FUNCTION facematch.audit_findings(anchor text) RETURNS TABLE (chain integer, event_id bigint, finding text)
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = 'postgres' SET work_mem = '64MB'
 AS $$
-	WITH event AS MATERIALIZED (
-		SELECT e.chain, e.event_id, e.action, e.detail, e.hash, e.previous, e.witness, sha256(facematch.audit_content(e)) AS computed,
-			   CASE WHEN e.chain = 0 THEN e.event_id ELSE e.seq END AS place,
-			   row_number() OVER w AS expected, lag(e.hash, 1, decode(repeat('00', 32), 'hex')) OVER w AS before
+	WITH hashed AS MATERIALIZED (
+		SELECT e.chain, e.event_id, e.at, e.action, e.detail, e.hash, e.previous, e.seq, e.witness, sha256(facematch.audit_content(e)) AS computed,
+			   CASE WHEN e.chain = 0 THEN e.event_id ELSE e.seq END AS place
 		FROM facematch.audit_event e
-		WINDOW w AS (PARTITION BY e.chain ORDER BY CASE WHEN e.chain = 0 THEN e.event_id ELSE e.seq END, e.event_id)
+	), event AS MATERIALIZED (
+		SELECT h.*, s.event_id AS seen_id, s.at AS seen_at, row_number() OVER w AS expected,
+			   lag(h.hash, 1, decode(repeat('00', 32), 'hex')) OVER w AS before, lag(h.event_id) OVER w AS before_id, lag(h.at) OVER w AS before_at,
+			   lag(s.event_id) OVER w AS before_seen
+		FROM hashed h LEFT JOIN (SELECT d.hash, min(d.event_id) AS event_id, min(d.at) AS at FROM hashed d GROUP BY d.hash) s ON s.hash = h.witness
+		WINDOW w AS (PARTITION BY h.chain ORDER BY h.place, h.event_id)
 	), anchored AS (
 		SELECT e.chain, e.event_id, (h.head ->> 0)::integer AS head_chain, (h.head ->> 1)::bigint AS head_place, h.head ->> 2 AS head_hash
 		FROM event e CROSS JOIN LATERAL jsonb_array_elements(
 			CASE WHEN jsonb_typeof(e.detail -> 'heads') = 'array' THEN e.detail -> 'heads' ELSE '[]' END) h (head)
 		WHERE e.action = 'anchored'
+	), marked AS (
+		-- Of each chain, the first place that an anchor does not cover.
+		SELECT e.event_id, c.chain, (e.detail ->> 'mark')::bigint AS mark, (e.detail ->> 'newest')::bigint AS newest, e.detail -> 'open' AS open,
+			   coalesce(a.head_place, 0) + 1 AS next_place
+		FROM event e CROSS JOIN (SELECT DISTINCT v.chain FROM event v WHERE v.chain <> 0) c
+		LEFT JOIN anchored a ON a.event_id = e.event_id AND a.head_chain = c.chain
+		WHERE e.action = 'anchored' AND jsonb_typeof(e.detail -> 'mark') = 'number' AND jsonb_typeof(e.detail -> 'open') = 'array'
 	), written AS (
 		SELECT e.chain, e.event_id, e.detail ->> 'about' AS about, e.detail -> 'row' AS row FROM event e
 		WHERE e.action IN ('receipt_written', 'erasure_written', 'settlement_written')
@@ -128,8 +164,27 @@ AS $$
 	WHERE e.previous IS DISTINCT FROM e.before
 	UNION ALL
 	SELECT e.chain, e.event_id, 'the newest event when it was written is missing or changed' FROM event e
-	WHERE e.chain <> 0 AND e.witness IS DISTINCT FROM decode(repeat('00', 32), 'hex')
-	  AND NOT EXISTS (SELECT FROM event w WHERE w.hash = e.witness AND w.event_id < e.event_id)
+	WHERE e.chain <> 0 AND e.witness IS DISTINCT FROM decode(repeat('00', 32), 'hex') AND coalesce(e.seen_id >= e.event_id, true)
+	UNION ALL
+	SELECT e.chain, e.event_id, 'its number or time is before that of the event before it in the chain, or of the newest event when it was written' FROM event e
+	WHERE e.chain <> 0 AND (e.event_id <= e.before_id OR e.at < e.before_at OR e.at < e.seen_at)
+	UNION ALL
+	SELECT e.chain, e.event_id, 'it saw less of the log than the event before it in the chain' FROM event e
+	WHERE e.chain <> 0 AND (e.seen_id < e.before_seen OR e.witness = decode(repeat('00', 32), 'hex')
+							AND (e.place > 1 OR EXISTS (SELECT FROM event o WHERE o.chain = 0)))
+	UNION ALL
+	SELECT e.chain, e.event_id, 'version 0.1.0 did not write it: it has a place or a witness' FROM event e
+	WHERE e.chain = 0 AND num_nonnulls(e.seq, e.witness) > 0
+	UNION ALL
+	SELECT f.chain, f.event_id, 'the first event since version 0.1.0 does not follow that one''s last: events were added there, or removed'
+	FROM (SELECT e.* FROM event e WHERE e.chain <> 0 ORDER BY e.event_id LIMIT 1) f,
+		 (SELECT e.hash FROM event e WHERE e.chain = 0 ORDER BY e.event_id DESC LIMIT 1) l
+	WHERE f.witness IS DISTINCT FROM l.hash
+	UNION ALL
+	SELECT e.chain, e.event_id, format('event %s anchored the log without it, and it does not come after that', m.event_id)
+	FROM marked m JOIN event e ON e.chain = m.chain AND e.place = m.next_place
+	WHERE CASE WHEN e.event_id > m.mark THEN m.newest IS NOT NULL AND coalesce(e.seen_id < m.newest, true)
+			   ELSE NOT m.open @> to_jsonb(e.chain) END
 	UNION ALL
 	SELECT a.head_chain, a.event_id, format('it anchors an event at place %s of chain %s that is missing or changed', a.head_place, a.head_chain) FROM anchored a
 	WHERE NOT EXISTS (SELECT FROM event e WHERE e.chain = a.head_chain AND e.place = a.head_place AND encode(e.hash, 'hex') = a.head_hash)

@@ -14,6 +14,12 @@
  * chains are woven into each other: to take away the end of one, all events of
  * the others have to go that were written after it.
  *
+ * The order of the steps is what facematch.audit_findings() counts on: the
+ * chain, its head, the number, the witness, the time.  So the witness is no older
+ * than what was committed before the number was given, and neither number nor
+ * time is before those of the event's predecessor and of its witness.  Where the
+ * clock was set back the time stays, and the detail has what the clock said.
+ *
  * The heads are read with SnapshotSelf: they have to be the newest that are
  * committed, in a transaction with one snapshot too, and must make no
  * serializable transaction depend on another that merely writes to the log.
@@ -34,6 +40,7 @@
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -52,6 +59,7 @@ typedef struct LastEvent
 {
 	int64		event_id;		/* 0: there is none */
 	int64		seq;
+	TimestampTz at;
 	Datum		hash;
 } LastEvent;
 
@@ -60,7 +68,7 @@ last_event(Relation log, const char *const *columns, int ncolumns, int32 chain)
 {
 	Relation	index = index_open(face_index_on(RelationGetRelid(log), ncolumns, columns), AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(log, NULL);
-	LastEvent	last = {0};
+	LastEvent	last = {.at = DT_NOBEGIN};
 	ScanKeyData key;
 	IndexScanDesc scan;
 
@@ -74,6 +82,7 @@ last_event(Relation log, const char *const *columns, int ncolumns, int32 chain)
 
 		last.event_id = DatumGetInt64(slot_getattr(slot, SPI_fnumber(RelationGetDescr(log), "event_id"), &isnull));
 		last.seq = DatumGetInt64(slot_getattr(slot, SPI_fnumber(RelationGetDescr(log), "seq"), &isnull));
+		last.at = DatumGetTimestampTz(slot_getattr(slot, SPI_fnumber(RelationGetDescr(log), "at"), &isnull));
 		last.hash = PointerGetDatum(DatumGetByteaPCopy(slot_getattr(slot, SPI_fnumber(RelationGetDescr(log), "hash"), &isnull)));
 	}
 	else
@@ -146,6 +155,17 @@ insert_event(Datum *values)
 	return hash;
 }
 
+/* A detail that says what a clock said that is behind the log. */
+static Datum
+with_clock(Datum detail, TimestampTz clock)
+{
+	TimestampTz epoch = (TimestampTz) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
+	int64		since = clock - epoch;
+	char	   *said = psprintf("{\"clock\": " INT64_FORMAT ".%06d}", since / USECS_PER_SEC, (int) (since % USECS_PER_SEC));
+
+	return DirectFunctionCall2(jsonb_concat, detail, DirectFunctionCall1(jsonb_in, CStringGetDatum(said)));
+}
+
 static Datum
 append_event(Datum action, Datum detail)
 {
@@ -154,7 +174,10 @@ append_event(Datum action, Datum detail)
 	Relation	log;
 	LastEvent	head;
 	LastEvent	newest;
+	TimestampTz at;
+	TimestampTz clock;
 	Datum		hash;
+	int64		event_id;
 	int32		chain;
 
 	PreventCommandIfReadOnly("writing to the log");
@@ -162,8 +185,18 @@ append_event(Datum action, Datum detail)
 	chain = take_chain(RelationGetRelid(log));
 	head = last_event(log, by_chain, lengthof(by_chain), chain);
 	newest = last_event(log, by_number, lengthof(by_number), 0);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		event_id = next_event_id(newest.event_id);
+		newest = last_event(log, by_number, lengthof(by_number), 0);
+	} while (newest.event_id > event_id);
+	clock = GetCurrentTimestamp();
+	at = Max(clock, Max(head.at, newest.at));
+	if (at > clock)
+		detail = with_clock(detail, clock);
 	hash = insert_event((Datum[]) {
-		Int64GetDatum(next_event_id(newest.event_id)), TimestampTzGetDatum(GetCurrentTimestamp()),
+		Int64GetDatum(event_id), TimestampTzGetDatum(at),
 		CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false)), action, detail, head.hash,
 		Int32GetDatum(chain), Int64GetDatum(head.seq + 1), newest.hash
 	});

@@ -2,6 +2,7 @@
 
 What is looked for, and how the bytes under a hash are put together, is docs/audit.md put into other words.
 """
+import decimal
 import hashlib
 import json
 
@@ -41,6 +42,50 @@ def heads(event):
     return [(chain, place, bytes.fromhex(value)) for chain, place, value in json.loads(event[4]).get('heads', [])]
 
 
+def order_findings(chains, numbers):
+    """Events that say they are earlier than what they follow; numbers: the least number and time of each hash."""
+    found = []
+    for chain, members in chains.items():
+        before = None
+        for event in members:
+            if chain == 0:
+                if event[8] is not None or event[9] is not None:
+                    found.append(f'{event[0]}: fields of a later version')
+                continue
+            at, seen = decimal.Decimal(event[1]), numbers.get(event[9])
+            if event[9] == NOTHING and (event[8] != 1 or 0 in chains):
+                found.append(f'{event[0]}: says that it is the first')
+            if before and (event[0] <= before[0] or at < before[1] or seen and before[2] and seen[0] < before[2][0]) or seen and at < seen[1]:
+                found.append(f'{event[0]}: earlier than what it follows')
+            before = (event[0], at, seen)
+    if 0 in chains and len(chains) > 1:
+        first = min(e for chain, members in chains.items() if chain != 0 for e in members)
+        if first[9] != chains[0][-1][6]:
+            found.append(f'{first[0]}: does not follow chain 0')
+    return found
+
+
+def mark_findings(chains, anchors, numbers):
+    """Events that are not in the heads of an anchor, and do not come after it."""
+    found = []
+    for anchor in anchors:
+        detail = json.loads(anchor[4])
+        if not isinstance(detail.get('mark'), int):
+            continue
+        covered = {chain: place for chain, place, _ in heads(anchor)}
+        for chain, members in chains.items():
+            for event in members:
+                if chain == 0 or event[8] != covered.get(chain, 0) + 1:
+                    continue
+                if event[0] <= detail['mark']:
+                    wrong = chain not in detail['open']
+                else:
+                    wrong = detail['newest'] is not None and numbers.get(event[9], (0,))[0] < detail['newest']
+                if wrong:
+                    found.append(f'{event[0]}: not after anchor {anchor[0]}')
+    return found
+
+
 def receipt_findings(events, there):
     """Receipts and erasures that the log has otherwise, or one of the two has not at all."""
     written = {}
@@ -57,10 +102,11 @@ def receipt_findings(events, there):
 def findings(events, receipts, anchor=None):
     """What is wrong, as texts; nothing if the log is whole."""
     found = []
-    chains, number_of = {}, {}
+    chains, numbers = {}, {}
     for event in events:
         chains.setdefault(event[7], []).append(event)
-        number_of.setdefault(event[6], event[0])
+        seen = numbers.get(event[6], (event[0], decimal.Decimal(event[1])))
+        numbers[event[6]] = (min(seen[0], event[0]), min(seen[1], decimal.Decimal(event[1])))
     at_place = {}
     for chain, members in chains.items():
         place_of = (lambda e: e[0]) if chain == 0 else (lambda e: e[8])
@@ -77,7 +123,7 @@ def findings(events, receipts, anchor=None):
                 found.append(f'{event[0]}: place')
             if event[5] != before:
                 found.append(f'{event[0]}: previous')
-            if chain != 0 and event[9] != NOTHING and not number_of.get(event[9], event[0]) < event[0]:
+            if chain != 0 and event[9] != NOTHING and not numbers.get(event[9], event)[0] < event[0]:
                 found.append(f'{event[0]}: witness')
             before = event[6]
             at_place[chain, place_of(event)] = event[6]
@@ -86,6 +132,7 @@ def findings(events, receipts, anchor=None):
         for chain, place, value in heads(event):
             if at_place.get((chain, place)) != value:
                 found.append(f'{event[0]}: anchored head of chain {chain}')
+    found += order_findings(chains, numbers) + mark_findings(chains, anchors, numbers)
     found += receipt_findings(events, receipts)
     if anchor is not None and bytes.fromhex(anchor) not in [e[6] for e in anchors]:
         found.append('the anchor is gone')

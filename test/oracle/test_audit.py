@@ -7,7 +7,9 @@ that shares no code with the extension too.
 What only an anchor can show (the end of the log cut off or rewritten, hashes and all) is looked for with the anchor that was
 taken before.  The log has several chains, and an old one of version 0.1.0 at its beginning.
 """
+import datetime
 import hashlib
+import json
 import random
 import sys
 
@@ -19,6 +21,8 @@ import audit_log
 TAMPERINGS = 1000
 SESSIONS = 5
 OLD_EVENTS = 12
+# Kinds that the log shows by itself, and that are more than one event more.
+ALONE = ('backdate', 'fill_gap')
 FIELDS = ('event_id', 'at', 'actor', 'action', 'detail', 'previous', 'hash', 'chain', 'seq', 'witness')
 
 
@@ -86,13 +90,14 @@ class Tampering:
 
     def some_field(self, event):
         """Changes a field; returns its name."""
-        field = self.rng.choice([f for f in FIELDS if event[7] != 0 or f not in ('seq', 'witness')])
+        field = self.rng.choice(FIELDS)
         new = {
             'event_id': "event_id + 100000", 'at': "at + interval '1 microsecond' * (1 + %s::int)", 'actor': "actor || 'x'", 'action': "action || ' '",
-            'detail': "detail || jsonb_build_object('n', %s::int)", 'chain': 'chain + 1000', 'seq': 'seq + 100000',
+            'detail': "detail || jsonb_build_object('n', %s::int)", 'chain': 'chain + 1000', 'seq': 'coalesce(seq, 0) + 100000',
             'previous': 'set_byte(previous, %s::int %% 32, get_byte(previous, %s::int %% 32) # 1)',
             'hash': 'set_byte(hash, %s::int %% 32, get_byte(hash, %s::int %% 32) # 16)',
-            'witness': 'set_byte(witness, %s::int %% 32, get_byte(witness, %s::int %% 32) # 128)'}[field]
+            'witness': "set_byte(coalesce(witness, '\\x6f726465727320666f7267656420627920736f6d656f6e6520656c736521212121'), %s::int %% 32, "
+                       "get_byte(coalesce(witness, sha256('')), %s::int %% 32) # 128)"}[field]
         arguments = [self.rng.randrange(10 ** 6)] * new.count('%s')
         self.conn.execute(f'UPDATE facematch.audit_event SET {field} = {new} WHERE event_id = %s', arguments + [event[0]])
         return field
@@ -203,6 +208,32 @@ class Tampering:
             before[e[7]] = value
         return f'rewrote {event[0]} and everything after it'
 
+    def append(self, number, chain, age, witness):
+        """An event by another's name, hashed as it should be, at the end of a chain or in a new one."""
+        seq, previous = self.conn.execute('SELECT max(seq) + 1, (array_agg(hash ORDER BY seq DESC))[1] FROM facematch.audit_event WHERE chain = %s', [chain]).fetchone()
+        self.conn.execute('INSERT INTO facematch.audit_event (event_id, at, actor, action, detail, previous, hash, chain, seq, witness) '
+                          "VALUES (%s, clock_timestamp() - %s, 'bob', 'hold_placed', '{\"about\": \"hold:1\"}', %s, '', %s, %s, %s)",
+                          [number, age, previous or audit_log.NOTHING, chain, seq or 1, witness])
+        self.conn.execute('UPDATE facematch.audit_event e SET hash = sha256(facematch.audit_content(e)) WHERE event_id = %s', [number])
+        return f'forged {number} in chain {chain}, {age} ago, with witness {witness.hex()[:8]}'
+
+    def backdate(self):
+        """An event is added today that says it is of another day: the log alone shows it."""
+        chain = self.rng.choice([e[7] for e in self.events if e[7] != 0] + [77])
+        witness = self.rng.choice([self.events[0], self.events[-1], self.rng.choice(self.events)])[6]
+        if witness == self.events[-1][6] and self.rng.random() < 0.5 and chain == 77:
+            witness = audit_log.NOTHING
+        return self.append(self.events[-1][0] + self.rng.randint(1, 1000), chain, datetime.timedelta(days=self.rng.randint(100, 400)), witness)
+
+    def fill_gap(self):
+        """A number that a failed transaction left, with a time and a witness that fit: the anchor in the log shows it."""
+        there = {e[0] for e in self.events}
+        mark = json.loads(self.events[-1][4])['mark']
+        number = self.rng.choice([n for n in range(OLD_EVENTS + 2, mark) if n not in there])
+        before = [e for e in self.events if e[0] < number][-1]
+        age = self.conn.execute('SELECT clock_timestamp() - at FROM facematch.audit_event WHERE event_id = %s', [before[0]]).fetchone()[0]
+        return self.append(number, self.rng.choice([77, 78]), age - datetime.timedelta(microseconds=1), before[6])
+
     def receipt(self):
         """The receipts that the log speaks of."""
         what = self.rng.choice(('DELETE FROM facematch.purge_receipt WHERE receipt_id = 1',
@@ -242,15 +273,16 @@ def main():
             for table, _ in audit_log.KEPT.values():
                 conn.execute(f'ALTER TABLE facematch.{table} DISABLE TRIGGER ALL')
             tampering = Tampering(conn, rng)
-            kind = rng.choice([k for k in vars(Tampering) if not k.startswith('_') and k not in ('place', 'last_of', 'some_field')])
+            kind = rng.choice([k for k in vars(Tampering) if not k.startswith('_') and k not in ('place', 'last_of', 'some_field', 'append')])
             did = getattr(tampering, kind)()
             kinds[kind] = kinds.get(kind, 0) + 1
             intact, since = conn.execute('SELECT bool_and(intact), max(since_anchor) FROM facematch.verify_audit(%s)', [anchor]).fetchone()
             alone = conn.execute('SELECT bool_and(intact) FROM facematch.verify_audit()').fetchone()[0]
             read, receipts = audit_log.read(conn), audit_log.read_receipts(conn)
             # An event that continues a chain as it should is no tampering with what was: it is one event more.
-            found = not intact or since != 0
+            found = not intact if kind in ALONE else not intact or since != 0
             agrees = bool(audit_log.findings(read, receipts, anchor)) or since != 0
+            found = found and not (kind in ALONE and alone)
             agrees_alone = (audit_log.findings(read, receipts) == []) == alone
             by_anchor_only += found and alone
             if not (found and agrees and agrees_alone):
