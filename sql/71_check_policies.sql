@@ -26,6 +26,7 @@ AS $$
 		('facematch.erasure', '{erasure_10_is_a_record,erasure_20_is_a_record,erasure_30_log}'),
 		('facematch.erased_receipt', '{erased_receipt_10_is_a_record,erased_receipt_20_is_a_record,erased_receipt_30_log}'),
 		('facematch.disclosure', '{disclosure_05_remarks,disclosure_10_keep,disclosure_20_truncate}'),
+		('facematch.photograph_reading', '{photograph_reading_05_remarks,photograph_reading_10_is_a_record,photograph_reading_20_is_a_record}'),
 		('facematch.template_reading', '{template_reading_05_remarks,template_reading_10_is_a_record,template_reading_20_is_a_record}'),
 		('facematch.partner', '{partner_10_remarks,partner_20_log,partner_30_added_log}'),
 		('facematch.access_grant', '{access_grant_10_recorded}'),

@@ -191,6 +191,14 @@ BEGIN
 			MESSAGE = format('there is no photograph %s', photograph_id),
 			HINT = 'It may be due, or purged.';
 	END IF;
+	-- Who rolls back has been logged all the same.  The owner of the table needs no leave.
+	IF NOT EXISTS (SELECT FROM facematch.photograph_reading r
+				   WHERE r.role_name = session_user AND r.photograph_id = p.photograph_id AND r.announced_at <= clock_timestamp() AND clock_timestamp() < r.until)
+		AND NOT (SELECT pg_has_role(session_user, c.relowner, 'MEMBER') FROM pg_class c WHERE c.oid = 'facematch.photograph'::regclass) THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('no reading of photograph %s is announced', photograph_id),
+			HINT = 'CALL facematch.announce_photograph_reading(photograph_id, purpose): it is logged, and holds for ten minutes.';
+	END IF;
 	PERFORM facematch.write_audit('photograph_read', jsonb_build_object('photograph', p.photograph_id, 'encounter', p.encounter_id, 'reference', p.reference_id));
 	image := facematch.unseal(p.sealed, p.key_id, p.media_type);
 	IF image IS NULL THEN
@@ -202,7 +210,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.read_photograph(bigint) IS
-	'a photograph, as it was stored. Each reading is logged. None, or due: P0002; its key is gone: 55000; changed since: XX001';
+	'a photograph, as it was stored, for a session''s user who has announced it within ten minutes, and for the owner of the table. Each reading is logged. Not announced: 42501; none, or due: P0002; its key is gone: 55000; changed since: XX001';
 REVOKE ALL ON FUNCTION facematch.read_photograph(bigint) FROM PUBLIC;
 
 ---------------------------------------------------------------- keys go

@@ -2,7 +2,7 @@
  *
  * accounted.c
  *	  Procedures whose use is on disk before its answer is given: a partner's
- *	  question, and the announcement that templates will be read.
+ *	  question, and the announcement that templates or a photograph will be read.
  *
  * Whoever may roll back what was accounted has not been accounted, and neither a
  * function nor a procedure with the owner's rights can commit.  So these are
@@ -35,6 +35,7 @@
 
 PG_FUNCTION_INFO_V1(facematch_ask);
 PG_FUNCTION_INFO_V1(facematch_announce_template_reading);
+PG_FUNCTION_INFO_V1(facematch_announce_photograph_reading);
 
 /* What a partner is told. */
 typedef struct Answer
@@ -208,21 +209,37 @@ facematch_ask(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
-/* facematch.announce_template_reading(gallery text, purpose text) */
-Datum
-facematch_announce_template_reading(PG_FUNCTION_ARGS)
+/* Commits what a note of two arguments, what and what for, writes. */
+static Datum
+announce(FunctionCallInfo fcinfo, const char *name, const char *what, const char *note, Oid type)
 {
-	Oid			types[] = {TEXTOID, TEXTOID};
+	Oid			types[] = {type, TEXTOID};
 	Datum		values[2];
 
-	require_own_transactions(fcinfo, "facematch.announce_template_reading");
-	require_argument(fcinfo, 0, "the gallery");
+	require_own_transactions(fcinfo, name);
+	require_argument(fcinfo, 0, what);
 	require_argument(fcinfo, 1, "the purpose");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = PG_GETARG_DATUM(1);
-	step("SELECT facematch.note_template_reading($1, $2)", lengthof(types), types, values);
+	step(note, lengthof(types), types, values);
 	commit();
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* facematch.announce_template_reading(gallery text, purpose text) */
+Datum
+facematch_announce_template_reading(PG_FUNCTION_ARGS)
+{
+	return announce(fcinfo, "facematch.announce_template_reading", "the gallery",
+					"SELECT facematch.note_template_reading($1, $2)", TEXTOID);
+}
+
+/* facematch.announce_photograph_reading(photograph_id bigint, purpose text) */
+Datum
+facematch_announce_photograph_reading(PG_FUNCTION_ARGS)
+{
+	return announce(fcinfo, "facematch.announce_photograph_reading", "the photograph",
+					"SELECT facematch.note_photograph_reading($1, $2)", INT8OID);
 }

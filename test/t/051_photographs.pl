@@ -56,6 +56,28 @@ is(sql('SELECT facematch.store_photograph(' . literal($noise) . ', encounter_id 
 is(sql('SELECT facematch.store_photograph(' . literal($noise) . ", reference_id => $_)"), $_, "reference $_") foreach 3 .. 6;
 is(sql('SELECT facematch.read_photograph(1) = ' . literal($plain) . ', facematch.read_photograph(2) = ' . literal($noise)), 't|t', 'and read as it was');
 is(sql(q{SELECT count(*) FROM facematch.audit_event WHERE action = 'photograph_read'}), '2', 'which is logged');
+
+# Whoever is given the functions reads nothing that is not in the log for good, whatever becomes of the transaction.
+sql('CREATE ROLE viewer LOGIN; GRANT USAGE ON SCHEMA facematch TO viewer; GRANT SELECT ON facematch.photograph TO viewer;
+	GRANT EXECUTE ON FUNCTION facematch.read_photograph(bigint) TO viewer; GRANT EXECUTE ON PROCEDURE facematch.announce_photograph_reading(bigint, text) TO viewer');
+sub viewer { my ($ret, $out, $err) = $node->psql('postgres', $_[0], extra_params => [ '-U', 'viewer' ]); return "$out$err"; }
+sub logged { return sql("SELECT count(*) FROM facematch.audit_event WHERE actor = 'viewer' AND action = '$_[0]'"); }
+like(viewer('BEGIN; SELECT facematch.read_photograph(1); ROLLBACK'), qr/no reading of photograph 1 is announced/, 'unannounced, nothing is read');
+like(viewer("BEGIN; CALL facematch.announce_photograph_reading(1, 'inquiry'); SELECT facematch.read_photograph(1); ROLLBACK"), qr/cannot run inside a transaction block/,
+	'nor announced in a transaction that may roll back');
+like(viewer("CALL facematch.announce_photograph_reading(99, 'inquiry')"), qr/there is no photograph 99/, 'nor is one that is not there');
+like(viewer("CALL facematch.announce_photograph_reading(1, '-')"), qr/the purpose is not said/, 'nor without a purpose');
+like(viewer("CALL facematch.announce_photograph_reading(1, '[" . join(',', (0.25) x 16) . "]')"), qr/reads as a template/, 'nor with a template as one');
+like(viewer("INSERT INTO facematch.photograph_reading (photograph_id, purpose, until) VALUES (1, 'x', 'infinity')"), qr/permission denied/, 'nor by hand');
+is(logged('photograph_announced') + logged('photograph_read'), 0, 'none of which is a reading');
+is(viewer("CALL facematch.announce_photograph_reading(1, 'inquiry 7')"), '', 'announced');
+is(viewer("BEGIN;\nSELECT facematch.read_photograph(1) = " . literal($plain) . ";\nROLLBACK;"), 't', 'it is read, and rolled back');
+is(logged('photograph_announced'), '1', 'which is in the log');
+like(viewer('SELECT facematch.read_photograph(2)'), qr/no reading of photograph 2 is announced/, 'another one is not read');
+is(sql("SELECT purpose, until - announced_at BETWEEN '9 minutes' AND '10 minutes' FROM facematch.photograph_reading"), 'inquiry 7|t', 'and who, what for, until when is kept');
+is(sql('SELECT intact FROM facematch.verify_audit()'), 't', 'the log is whole');
+sql('DROP OWNED BY viewer; DROP ROLE viewer');
+
 is(scalar(keys_there()), 6, 'each has a key of its own');
 is((stat((glob "$keys/*.key")[0]))[2] & 07777, 0600, 'for the server alone');
 
