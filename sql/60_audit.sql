@@ -190,7 +190,8 @@ AS $$
 	WHERE NOT EXISTS (SELECT FROM event e WHERE e.chain = a.head_chain AND e.place = a.head_place AND encode(e.hash, 'hex') = a.head_hash)
 	UNION ALL
 	SELECT w.chain, w.event_id, format('%s is missing or changed', w.about) FROM written w
-	WHERE NOT EXISTS (SELECT FROM kept k WHERE k.about = w.about AND k.row @> w.row)
+	-- Each field that was logged is the same; an array is not while it has something more.
+	WHERE NOT EXISTS (SELECT FROM kept k WHERE k.about = w.about AND k.row || w.row = k.row)
 	UNION ALL
 	SELECT NULL, NULL, format('%s of facematch.%s was never written to the log', k.about, k.table_name) FROM kept k
 	WHERE NOT EXISTS (SELECT FROM written w WHERE w.about = k.about)

@@ -35,6 +35,49 @@ END
 $$;
 COMMENT ON FUNCTION facematch.check_column(regclass, name, regtype[], text) IS 'refuses a column that is missing (42703) or of another type (42804)';
 
+-- What a purge cannot get past.  Its statements, those of opt-outs and of rules run as the owner, and an owner who is no superuser may
+-- leave nothing to the commit, where it would run with the rights of whoever purges (src/retention/run.c).
+CREATE FUNCTION facematch.deferred_triggers(table_name regclass) RETURNS TABLE (relation regclass, name name, remedy text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE change AS (
+		SELECT h.relation::oid AS relid, e.event,
+			   ARRAY(SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = h.relation AND a.attname = 'purge_after' AND e.event = 'update') AS columns
+		FROM facematch.with_heirs($1) h JOIN pg_class c ON c.oid = h.relation JOIN pg_class root ON root.oid = $1,
+			 (VALUES ('delete'), ('update')) e (event)
+		WHERE EXISTS (SELECT FROM pg_roles o WHERE o.oid IN (c.relowner, root.relowner) AND NOT o.rolsuper)
+		UNION
+		-- Foreign keys carry it to tables that refer to this one.
+		SELECT k.conrelid, CASE k.action WHEN 'c' THEN k.event WHEN 'n' THEN 'set null' ELSE 'update' END,
+			   CASE WHEN k.event = 'delete' AND k.action = 'c' THEN '{}' WHEN k.event = 'delete' THEN coalesce(k.confdelsetcols, k.conkey) ELSE k.conkey END
+		FROM (SELECT f.*, ch.event, CASE WHEN ch.event = 'delete' THEN f.confdeltype WHEN f.confkey && ch.columns THEN f.confupdtype END AS action
+			  FROM change ch JOIN pg_constraint f ON f.contype = 'f' AND f.confrelid = ch.relid
+			  -- The key of a partition that refers acts through its table's; one that is not enforced has no trigger.
+			  WHERE f.conparentid <> 0 OR EXISTS (SELECT FROM pg_trigger a WHERE a.tgconstraint = f.oid AND a.tgrelid = ch.relid AND a.tgenabled IN ('O', 'A'))) k
+		WHERE k.action IN ('c', 'n', 'd')
+	), fires AS (
+		-- 8 is a trigger for deletions, 16 for updates.
+		SELECT DISTINCT g.oid, g.tgparentid, g.tgrelid, g.tgname, g.tgisinternal, c.contype, c.conrelid, c.conname
+		FROM change ch JOIN pg_trigger g ON g.tgrelid = ch.relid AND g.tgdeferrable AND g.tginitdeferred AND g.tgenabled IN ('O', 'A')
+		LEFT JOIN pg_constraint c ON c.oid = g.tgconstraint
+		WHERE CASE WHEN ch.event = 'delete' THEN g.tgtype & 8 <> 0
+				   WHEN g.tgtype & 16 = 0 THEN false
+				   WHEN NOT g.tgisinternal THEN cardinality(g.tgattr) = 0 OR g.tgattr::smallint[] && ch.columns
+				   -- PostgreSQL's own ask nothing of a key that is as it was, nor of one that became NULL.
+				   WHEN g.tgfoid = '"RI_FKey_noaction_upd"'::regproc THEN c.confkey && ch.columns
+				   ELSE ch.event <> 'set null' AND c.conkey && ch.columns END
+	)
+	SELECT d.relation, d.name,
+		   CASE WHEN f.contype = 'f' THEN format('ALTER TABLE %s ALTER CONSTRAINT %I DEFERRABLE INITIALLY IMMEDIATE', d.relation, d.name)
+				ELSE format('drop %I on %s and make it again, INITIALLY IMMEDIATE', d.name, d.relation) END
+	FROM fires f CROSS JOIN LATERAL (SELECT CASE WHEN f.contype = 'f' THEN f.conrelid ELSE f.tgrelid END::regclass AS relation,
+											CASE WHEN f.tgisinternal THEN f.conname ELSE f.tgname END AS name) d
+	WHERE NOT EXISTS (SELECT FROM fires parent WHERE parent.oid = f.tgparentid)
+$$;
+COMMENT ON FUNCTION facematch.deferred_triggers(regclass) IS
+	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is no superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
+REVOKE ALL ON FUNCTION facematch.deferred_triggers(regclass) FROM PUBLIC;
+
 CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id', class_column name DEFAULT 'retention_class',
 								 recorded_column name DEFAULT 'recorded_at', subject_column name DEFAULT 'subject_id',
 								 template_column name DEFAULT NULL, gallery_column name DEFAULT NULL,
@@ -44,6 +87,8 @@ AS $$
 DECLARE
 	relation pg_class;
 	arguments text;
+	deferred text;
+	remedies text;
 BEGIN
 	SELECT c.* INTO STRICT relation FROM pg_class c WHERE c.oid = table_name;
 	IF relation.relkind NOT IN ('r', 'p') OR relation.relispartition OR relation.relnamespace = 'facematch'::regnamespace THEN
@@ -73,6 +118,14 @@ BEGIN
 	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', table_name);
 	EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS purge_after timestamptz', table_name);
 	PERFORM facematch.check_column(table_name, 'purge_after', '{timestamptz}', 'deadline');
+	SELECT string_agg(format('%I on %s', d.name, d.relation), ', ' ORDER BY d.relation::text, d.name), string_agg(d.remedy, '; ' ORDER BY d.relation::text, d.name)
+	INTO deferred, remedies FROM facematch.deferred_triggers(table_name) d;
+	IF deferred IS NOT NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('table %s cannot be put under retention: a purge could not fire what it has deferred', table_name),
+			DETAIL = format('Initially deferred: %s. The purge runs what a table fires with its owner''s rights, and none of it at the commit.', deferred),
+			HINT = format('Declare it immediate: %s.', remedies);
+	END IF;
 	INSERT INTO facematch.retained (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
 									gallery_column, verified_column, anchor_column, row_security)
 	VALUES (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
@@ -112,7 +165,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) IS
-	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), and computes the deadlines of the rows that are there. Partitioned tables too. For superusers: what the table runs of its own, it runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; attached already: 42710';
+	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), and computes the deadlines of the rows that are there. Partitioned tables too. For superusers: what the table runs of its own, it runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; attached already: 42710; triggers that are initially deferred and that a purge would fire, while the owner is no superuser: 55000';
 REVOKE ALL ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) FROM PUBLIC;
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void

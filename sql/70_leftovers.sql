@@ -108,20 +108,43 @@ REVOKE ALL ON FUNCTION facematch.forget_statistics(regclass) FROM PUBLIC;
 
 ---------------------------------------------------------------- erase
 
+CREATE FUNCTION facematch.erase_note(fading_tuples bigint, busy_pages bigint, left_to_vacuum boolean) RETURNS text
+	LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN $1 > 0 THEN 'a transaction may still see deleted rows: call again once it has ended'
+				WHEN $2 > 0 THEN 'somebody has pages with deleted rows open: call again'
+				WHEN $3 THEN 'VACUUM takes entries of removed rows out; call again then' END
+$$;
+COMMENT ON FUNCTION facematch.erase_note(bigint, bigint, boolean) IS 'what is left to do after facematch.erase() of a relation; NULL: nothing';
+REVOKE ALL ON FUNCTION facematch.erase_note(bigint, bigint, boolean) FROM PUBLIC;
+
+-- What this transaction deletes it cannot erase: it may yet be rolled back, and others still see it.
 CREATE FUNCTION facematch.erase(table_name regclass)
-	RETURNS TABLE (relation regclass, pages bigint, pages_cleared bigint, removed bigint, fading_tuples bigint, busy_pages bigint, left_to_vacuum boolean)
+	RETURNS TABLE (relation regclass, pages bigint, pages_cleared bigint, removed bigint, fading_tuples bigint, busy_pages bigint, left_to_vacuum boolean,
+				   note text)
 	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	forgotten bigint;
 BEGIN
-	RETURN QUERY SELECT * FROM facematch.erase_pages(table_name);
-	PERFORM facematch.forget_statistics(table_name);
-	RETURN QUERY SELECT * FROM facematch.erase_pages('pg_statistic');
-	RETURN QUERY SELECT * FROM facematch.erase_pages('pg_statistic_ext_data');
+	RETURN QUERY SELECT e.*, facematch.erase_note(e.fading_tuples, e.busy_pages, e.left_to_vacuum) FROM facematch.erase_pages(table_name) e;
+	forgotten := facematch.forget_statistics(table_name);
+	RETURN QUERY
+	SELECT e.*, CASE WHEN forgotten > 0 AND e.fading_tuples > 0
+					 THEN 'values that may be templates left the statistics in this transaction: call again once it has committed; CALL facematch.erase_table() does it in one'
+					 ELSE facematch.erase_note(e.fading_tuples, e.busy_pages, e.left_to_vacuum) END
+	FROM (SELECT * FROM facematch.erase_pages('pg_statistic') UNION ALL SELECT * FROM facematch.erase_pages('pg_statistic_ext_data')) e;
 END
 $$;
 COMMENT ON FUNCTION facematch.erase(regclass) IS
-	'makes removed rows zero bytes in a table, its partitions, their TOAST tables and indexes, on standbys through WAL, and takes values that may be templates out of the planner''s statistics. One row for each relation: pages looked at and changed, rows or index entries removed, deleted rows that a transaction may still see (fading_tuples; call again once it has ended), pages that somebody looks at (busy_pages; call again), and whether VACUUM must take entries of removed rows out of an index (left_to_vacuum). Readers and writers go on; throttled by vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and called again. A view or foreign table: 42809; a damaged page: XX001, with its block';
+	'makes removed rows zero bytes in a table, its partitions, their TOAST tables and indexes, on standbys through WAL, and takes values that may be templates out of the planner''s statistics. One row for each relation: pages looked at and changed, rows or index entries removed, deleted rows that a transaction may still see (fading_tuples; call again once it has ended), pages that somebody looks at (busy_pages; call again), whether VACUUM must take entries of removed rows out of an index (left_to_vacuum), and in note what is left to do (NULL: nothing). Values that it took out of the statistics are this transaction''s own deletions, which the next call erases: CALL facematch.erase_table() commits in between. Readers and writers go on; throttled by vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and called again. A view or foreign table: 42809; a damaged page: XX001, with its block';
 REVOKE ALL ON FUNCTION facematch.erase(regclass) FROM PUBLIC;
+
+CREATE PROCEDURE facematch.erase_table(table_name regclass)
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_erase_table';
+COMMENT ON PROCEDURE facematch.erase_table(regclass) IS
+	'does what facematch.erase() does in transactions of its own, with no snapshot of its own while it erases: one call is enough, statistics included. What had to be left to another call, and why, is a WARNING. Settles no receipts: CALL facematch.purge() does. Within a transaction block or a function: 25001; a view or foreign table: 42809; a damaged page: XX001, with its block';
+REVOKE ALL ON PROCEDURE facematch.erase_table(regclass) FROM PUBLIC;
 
 -- 64206 is how facematch.erase() marks its lines among those of VACUUM.
 CREATE VIEW facematch.erase_progress AS
@@ -178,7 +201,7 @@ AS $$
 	UNION ALL
 	SELECT 'server log', NULL, 'statements with literals may stand in it'
 	UNION ALL
-	SELECT 'prepared transaction', false, format('%s keeps deleted rows from being removed', p.gid)
+	SELECT 'prepared transaction', false, format('transaction %s of %I (pg_prepared_xacts) keeps deleted rows from being removed', p.transaction, p.owner)
 	FROM pg_prepared_xacts p WHERE p.database = current_database()
 $$;
 COMMENT ON FUNCTION facematch.out_of_reach(pg_lsn) IS
@@ -263,8 +286,10 @@ AS $$
 		INSERT INTO facematch.erasure (table_name, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages,
 									   complete, verified, wal_lsn, unreachable)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 AND NOT EXISTS (SELECT FROM facematch.abandoned_indexes(to_regclass($1))), here.lsn,
-			   $11 || format('WAL before %s, until facematch.wal_horizon() is past it', here.lsn) || 'data files, until the next checkpoint'::text
-				   || ARRAY(SELECT o.part || ': ' || o.note FROM facematch.out_of_reach(here.lsn) o)
+			   -- Names of indexes, slots and standbys are others' to choose, and the log has them.
+			   ARRAY(SELECT facematch.redacted(u.place)
+					 FROM unnest($11 || format('WAL before %s, until facematch.wal_horizon() is past it', here.lsn) || 'data files, until the next checkpoint'::text
+								 || ARRAY(SELECT o.part || ': ' || o.note FROM facematch.out_of_reach(here.lsn) o)) WITH ORDINALITY u (place, n) ORDER BY u.n)
 		FROM pg_current_wal_insert_lsn() here (lsn)
 		RETURNING erasure_id)
 	INSERT INTO facematch.erased_receipt (receipt_id, erasure_id)
@@ -350,7 +375,7 @@ BEGIN
 			   AND EXISTS (SELECT FROM facematch.template_columns(verify_erased.table_name) c
 						   WHERE c.relation = e.stxrelid AND (c.attnum = ANY (e.stxkeys) OR d.stxdexpr IS NOT NULL)) GROUP BY 1 LOOP
 		relation := r.relation; part := 'statistics'; dead_tuples := r.n; clean := false;
-		note := 'columns that may hold templates have values in the planner''s statistics; facematch.erase() takes them out';
+		note := 'columns that may hold templates have values in the planner''s statistics; CALL facematch.erase_table() takes them out and erases them';
 		RETURN NEXT;
 	END LOOP;
 	dead_tuples := NULL;

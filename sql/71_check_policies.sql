@@ -123,6 +123,11 @@ BEGIN
 	FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name
 	WHERE c.relkind NOT IN ('r', 'p') OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid) ORDER BY 2;
 
+	RETURN QUERY
+	SELECT 'error', format('%I on %s', d.name, d.relation), format('is initially deferred: rows of %s that it fires for can neither be purged nor get another deadline, while the owner is no superuser', r.table_name),
+		   d.remedy
+	FROM facematch.attached r CROSS JOIN LATERAL facematch.deferred_triggers(r.table_name) d ORDER BY 2, 3;
+
 	-- Partitions are reached by the guard and by the purge; a table that inherits has neither triggers nor policies of its parent.
 	RETURN QUERY
 	SELECT 'error', h.relation::text, format('inherits from %s, whose triggers do not fire for it: no deadline, opt-out or hold is kept there', r.table_name),
@@ -292,5 +297,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.check_policies() IS
-	'what weakens the guarantees in this database: triggers missing or disabled, references without their gallery, row security off, roles and views that pass it by, grants beyond what facematch.access_right gives, replica sessions, classes without a rule, holds that keep nothing, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
+	'what weakens the guarantees in this database: triggers missing or disabled, references without their gallery, row security off, roles and views that pass it by, deferred triggers that no purge can fire, grants beyond what facematch.access_right gives, replica sessions, classes without a rule, holds that keep nothing, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
 REVOKE ALL ON FUNCTION facematch.check_policies() FROM PUBLIC;

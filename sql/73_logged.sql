@@ -57,7 +57,7 @@ CREATE TRIGGER purge_receipt_30_log AFTER INSERT ON facematch.purge_receipt
 		'receipt_id,purged_at,cause,table_name,retention_class,rule,rows_purged,rows_held,earliest_due,latest_due,actor', 'written,changed,deleted');
 CREATE TRIGGER erasure_30_log AFTER INSERT ON facematch.erasure
 	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('erasure', 'erasure_id',
-		'erasure_id,erased_at,table_name,pages,pages_cleared,rows_erased,entries_erased,fading_tuples,busy_pages,complete,verified,wal_lsn,actor',
+		'erasure_id,erased_at,table_name,pages,pages_cleared,rows_erased,entries_erased,fading_tuples,busy_pages,complete,verified,wal_lsn,unreachable,actor',
 		'written,changed,deleted');
 CREATE TRIGGER erased_receipt_30_log AFTER INSERT ON facematch.erased_receipt
 	FOR EACH ROW EXECUTE FUNCTION facematch.log_row('settlement', 'receipt_id', 'receipt_id,erasure_id', 'written,changed,deleted');

@@ -19,6 +19,7 @@
 #include "retention/keystore.h"
 #include "retention/redact.h"
 #include "retention/skip.h"
+#include "retention/truncate.h"
 #include "simd/simd.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -105,6 +106,7 @@ _PG_init(void)
 	face_attempt_init();
 	face_redact_init();
 	face_keystore_init();
+	face_truncate_init();
 
 	MarkGUCPrefixReserved("facematch");
 }

@@ -23,7 +23,9 @@
 #include "catalog/pg_statistic_ext_data.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -34,6 +36,8 @@
 
 #include "retention/erase.h"
 #include "retention/run.h"
+
+PG_FUNCTION_INFO_V1(facematch_erase_table);
 
 static bool purge_erases = true;
 
@@ -254,6 +258,81 @@ face_record_erasure(FacePurgeErasure *erasure)
 			 face_owner(face_table("erasure")));
 	SPI_finish();
 	PopActiveSnapshot();
+}
+
+/*--------------------------------------------------------- one table, once */
+
+/* What a call that settles no receipt has to leave to another. */
+static void
+tell_what_is_left(const FacePurgeErasure *erasure)
+{
+	int64		fading = erasure->rows.fading + erasure->entries.fading;
+	ListCell   *cell;
+
+	if (fading > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("%lld deleted rows are not erased: a transaction may still see them", (long long) fading),
+				 errhint("Call facematch.erase_table() again once it has ended.")));
+	if (erasure->rows.busy > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("%lld pages with deleted rows are not erased: somebody has them open", (long long) erasure->rows.busy),
+				 errhint("Call facematch.erase_table() again.")));
+	foreach(cell, erasure->notes)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("%s", (const char *) lfirst(cell))));
+}
+
+/*
+ * erase_table(table regclass): what erase() does, and what it has to leave to its next call, because nothing that a transaction
+ * deletes can be erased before it has committed.
+ */
+Datum
+facematch_erase_table(PG_FUNCTION_ARGS)
+{
+	FacePurgeErasure erasure = {.worked = true};
+	MemoryContext working;
+	ListCell   *cell;
+
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) || castNode(CallContext, fcinfo->context)->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("facematch.erase_table() cannot run inside a transaction block"),
+				 errhint("CALL it by itself, or SELECT facematch.erase() twice, with a commit in between.")));
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the table to erase must not be NULL")));
+	PreventCommandIfReadOnly("facematch.erase_table()");
+	PreventCommandDuringRecovery("facematch.erase_table()");
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	erasure.memory = AllocSetContextCreate(PortalContext, "facematch erase_table", ALLOCSET_SMALL_SIZES);
+	working = AllocSetContextCreate(erasure.memory, "facematch erase_table part", ALLOCSET_DEFAULT_SIZES);
+	erasure.table = PG_GETARG_OID(0);
+	/* From here on there is no snapshot of this call's that holds anything back. */
+	SPI_commit();
+	MemoryContextSwitchTo(erasure.memory);
+	foreach(cell, face_erasable_tables(erasure.table))
+	{
+		ListCell   *done;
+
+		MemoryContextSwitchTo(working);
+		foreach(done, face_erase_table(lfirst_oid(cell)))
+			add_result(&erasure, lfirst(done));
+		MemoryContextReset(working);
+		SPI_commit();
+	}
+	MemoryContextSwitchTo(working);
+	face_forget_statistics(&erasure);
+	SPI_commit();
+	MemoryContextSwitchTo(working);
+	face_erase_statistics(&erasure);
+	SPI_commit();
+	tell_what_is_left(&erasure);
+	SPI_finish();
+	PG_RETURN_VOID();
 }
 
 void

@@ -40,8 +40,6 @@
 #include "compat.h"
 #include "retention/run.h"
 
-#define FACE_SCHEMA "facematch"
-
 /* A table of the extension, by name. */
 Oid
 face_table(const char *name)

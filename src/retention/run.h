@@ -14,6 +14,9 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 
+/* Where the extension's tables are, whatever schema its type is in. */
+#define FACE_SCHEMA "facematch"
+
 /* A plan made once in a backend's life. */
 typedef struct FacePlan
 {

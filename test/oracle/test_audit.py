@@ -243,6 +243,9 @@ class Tampering:
                                 "INSERT INTO facematch.purge_receipt (cause, table_name, rows_purged) VALUES ('retention', 't', 4)",
                                 "INSERT INTO facematch.purge_receipt (receipt_id, cause, table_name, rows_purged) OVERRIDING SYSTEM VALUE VALUES (-7, 'retention', 't', 4)",
                                 'UPDATE facematch.erasure SET complete = NOT complete', "UPDATE facematch.erasure SET wal_lsn = '0/1'",
+                                # Where copies may be: a place less, one more, the same in another order.
+                                'UPDATE facematch.erasure SET unreachable = unreachable[2:]', "UPDATE facematch.erasure SET unreachable = unreachable || '{nowhere}'",
+                                'UPDATE facematch.erasure SET unreachable = unreachable[2:] || unreachable[1]',
                                 'DELETE FROM facematch.erased_receipt', 'UPDATE facematch.erased_receipt SET receipt_id = -receipt_id',
                                 "INSERT INTO facematch.erasure (table_name, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages, complete, verified,"
                                 " wal_lsn, unreachable) VALUES ('t', 0, 0, 0, 0, 0, 0, true, true, '0/0', '{}')"))

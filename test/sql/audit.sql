@@ -81,6 +81,24 @@ ALTER TABLE facematch.purge_receipt DISABLE TRIGGER purge_receipt_10_is_a_record
 UPDATE facematch.purge_receipt SET rows_purged = 0 WHERE receipt_id = 1;
 SELECT intact, finding FROM facematch.verify_audit();
 ROLLBACK;
+-- So is what erasures could not reach: a place less, one more, another order.
+BEGIN;
+SELECT facematch.write_erasure('public.visit', 1, 1, 1, 1, 0, 0, true, true, '{}', '{"public.i: 0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.11,0.12,0.13,0.14"}');
+SELECT unreachable[1] AS shown, detail -> 'row' -> 'unreachable' = to_jsonb(unreachable) AS logged
+FROM facematch.erasure JOIN facematch.audit_event ON action = 'erasure_written' AND (detail -> 'row' ->> 'erasure_id')::bigint = erasure_id ORDER BY erasure_id DESC LIMIT 1;
+ALTER TABLE facematch.erasure DISABLE TRIGGER erasure_10_is_a_record;
+SELECT max(erasure_id) AS erasure FROM facematch.erasure \gset
+SELECT intact FROM facematch.verify_audit();
+SAVEPOINT s;
+UPDATE facematch.erasure SET unreachable = unreachable[2:] WHERE erasure_id = :erasure;
+SELECT intact, regexp_replace(finding, '\d+', 'N') AS finding FROM facematch.verify_audit();
+ROLLBACK TO s;
+UPDATE facematch.erasure SET unreachable = unreachable || '{nowhere}' WHERE erasure_id = :erasure;
+SELECT intact, regexp_replace(finding, '\d+', 'N') AS finding FROM facematch.verify_audit();
+ROLLBACK TO s;
+UPDATE facematch.erasure SET unreachable = unreachable[2:] || unreachable[1] WHERE erasure_id = :erasure;
+SELECT intact, regexp_replace(finding, '\d+', 'N') AS finding FROM facematch.verify_audit();
+ROLLBACK;
 
 -- Nobody else writes it, and nobody changes it.
 SELECT has_function_privilege('pg_monitor', p.oid, 'EXECUTE') AS granted, p.proname FROM pg_proc p

@@ -122,6 +122,41 @@ SELECT count(*) FROM visit;
 SELECT complete, verified FROM facematch.erasure WHERE table_name = 'public.visit';
 SELECT part, clean FROM facematch.verify_erased('visit') WHERE part = 'statistics';
 
+-- By hand: what erase() takes out of the statistics is its own transaction's deletion, which it says; erase_table() commits in between.
+CREATE TABLE copies (id int, e face_embedding, copy real[], photo text) WITH (autovacuum_enabled = off);
+INSERT INTO copies SELECT n, '[1,2,3]', ARRAY[0.71828, n % 3], repeat('p', 100) FROM generate_series(1, 60) n;
+ANALYZE copies;
+CREATE VIEW to_do AS SELECT regexp_replace(e.relation::text, '\d+', 'N') AS relation, e.fading_tuples > 0 AS fading, e.note FROM facematch.erase('copies') e WHERE e.note IS NOT NULL;
+SELECT * FROM to_do WHERE relation !~ 'toast';
+CHECKPOINT;
+SELECT in_file();
+SELECT * FROM to_do;
+CHECKPOINT;
+SELECT in_file();
+ANALYZE copies;
+DELETE FROM copies WHERE id > 30;
+CHECKPOINT;
+SELECT in_file();
+CALL facematch.erase_table('copies');
+CHECKPOINT;
+SELECT count(*), in_file() FROM kept_values();
+SELECT * FROM remains('copies');
+SELECT part, clean FROM facematch.verify_erased('copies') WHERE part = 'statistics';
+-- What has to wait is said.
+CREATE INDEX copies_hash ON copies USING hash (photo);
+DELETE FROM copies WHERE id > 20;
+SELECT * FROM to_do;
+CALL facematch.erase_table('copies');
+BEGIN;
+DELETE FROM copies WHERE id > 10;
+SELECT * FROM to_do;
+CALL facematch.erase_table('copies');
+ROLLBACK;
+CREATE FUNCTION within() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL facematch.erase_table('copies'); END $$;
+SELECT within();
+CALL facematch.erase_table('a_view');
+CALL facematch.erase_table(NULL);
+
 -- How far back WAL reaches.
 SELECT oldest_lsn <= redo_lsn AS reaches_back, redo_lsn <= current_lsn AS in_order, files > 0 AS files, unknown_files FROM facematch.wal_horizon();
 
