@@ -7,7 +7,7 @@ import argparse
 import pathlib
 import subprocess
 
-from facebench import churn, galleries, growth, identify, onetomany, seqscan
+from facebench import churn, cold, galleries, growth, identify, onetomany, seqscan
 
 SETS = ('full-rank', 'low-rank', 'dlib')
 
@@ -43,6 +43,8 @@ def main():
     command('vacuum', churn.vacuum, 1_000_000, 'VACUUM after deleting half')
     p = command('cycles', churn.cycles, 200_000, 'delete, vacuum, refill: size and search time')
     p.add_argument('--cycles', type=int, default=10)
+    p = command('cold', cold.main, 300_000, 'what waits for the disk: the first search after a start, VACUUM, erase')
+    p.add_argument('--turns', type=int, default=5, help='of each, with a restart of the server before it (default 5)')
 
     args = parser.parse_args()
     subprocess.run(['make', '-s', '-C', str(pathlib.Path(__file__).resolve().parent)], check=True)

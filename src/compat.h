@@ -66,6 +66,17 @@
 /* 18 lets a module add to what EXPLAIN shows of a plan node */
 #define FACE_HAVE_EXPLAIN_HOOK	(PG_VERSION_NUM >= 180000)
 
+/* 17 reads ahead through streams; 18 starts reads together when telling the next block needs no lock and no wait */
+#define FACE_HAVE_READ_STREAMS	(PG_VERSION_NUM >= 170000)
+#if FACE_HAVE_READ_STREAMS
+#include "storage/read_stream.h"
+#endif
+#if PG_VERSION_NUM >= 180000
+#define FACE_WALK_FLAGS	(READ_STREAM_MAINTENANCE | READ_STREAM_FULL | READ_STREAM_USE_BATCHING)
+#else
+#define FACE_WALK_FLAGS	(READ_STREAM_MAINTENANCE | READ_STREAM_FULL)
+#endif
+
 /* 16 renamed the relation's file */
 #if PG_VERSION_NUM >= 160000
 #define face_relation_file(relation)	((relation)->rd_locator)

@@ -39,7 +39,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/spccache.h"
 
 #include "compat.h"
 #include "retention/erase.h"
@@ -90,31 +89,6 @@ face_erasable_tables(Oid relid)
 			tables = lappend_oid(tables, lfirst_oid(cell));
 	}
 	return tables;
-}
-
-/*--------------------------------------------------------- walking pages */
-
-/* Every page of a fork; those ahead are asked for, so that a cold disk is read at its own speed. */
-void
-face_each_page(Relation rel, ForkNumber fork, FaceVisit visit, void *state)
-{
-	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
-	BlockNumber nblocks = RelationGetNumberOfBlocksInFork(rel, fork);
-	BlockNumber ahead = get_tablespace_maintenance_io_concurrency(rel->rd_rel->reltablespace);
-	BlockNumber asked = 0;
-
-	for (BlockNumber block = 0; block < nblocks; block++)
-	{
-		Buffer		buffer;
-
-		face_vacuum_delay();
-		for (; asked < nblocks && asked < block + ahead; asked++)
-			PrefetchBuffer(rel, fork, asked);
-		buffer = ReadBufferExtended(rel, fork, block, RBM_NORMAL, strategy);
-		visit(rel, buffer, state);
-		ReleaseBuffer(buffer);
-	}
-	FreeAccessStrategy(strategy);
 }
 
 /*--------------------------------------------------------- one table */

@@ -95,6 +95,8 @@ typedef void (*FaceVisit) (Relation rel, Buffer buffer, void *state);
 extern void face_check_erasable(Relation rel);
 extern List *face_erase_table(Oid relid);
 extern List *face_erasable_tables(Oid relid);
+
+/* walk.c */
 extern void face_each_page(Relation rel, ForkNumber fork, FaceVisit visit, void *state);
 
 /* erase_page.c */
