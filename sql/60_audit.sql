@@ -283,13 +283,15 @@ CREATE TRIGGER audit_event_20_is_a_record BEFORE TRUNCATE ON facematch.audit_eve
 CREATE TABLE facematch.receipt_relation (
 	receipt_id		bigint NOT NULL,
 	relation		regclass NOT NULL,
-	CONSTRAINT receipt_relation_pkey PRIMARY KEY (receipt_id),
+	is_part			boolean NOT NULL DEFAULT false,
+	CONSTRAINT receipt_relation_pkey PRIMARY KEY (receipt_id, relation),
 	CONSTRAINT receipt_relation_receipt_fkey FOREIGN KEY (receipt_id) REFERENCES facematch.purge_receipt (receipt_id)
 );
 CREATE INDEX receipt_relation_relation_idx ON facematch.receipt_relation (relation);
 COMMENT ON TABLE facematch.receipt_relation IS 'the relation that a receipt is of, whatever its name has become: erasures settle receipts by it; rows are never changed';
 COMMENT ON COLUMN facematch.receipt_relation.receipt_id IS 'the receipt';
 COMMENT ON COLUMN facematch.receipt_relation.relation IS 'the table; a number if it has been dropped';
+COMMENT ON COLUMN facematch.receipt_relation.is_part IS 'a partition that the table had then: erased and verified with it, even if it has been detached since';
 
 CREATE TRIGGER purge_receipt_10_is_a_record BEFORE UPDATE OR DELETE ON facematch.purge_receipt
 	FOR EACH ROW EXECUTE FUNCTION facematch.refuse_change();

@@ -341,7 +341,7 @@ BEGIN
 			RAISE no_data_found USING MESSAGE = format('there is no receipt %s', receipt), HINT = 'facematch.purge_receipt lists them.';
 		END IF;
 		erased_lsn := the_receipt.wal_lsn;
-		table_name := (SELECT c.oid FROM facematch.receipt_relation l JOIN pg_class c ON c.oid = l.relation WHERE l.receipt_id = receipt);
+		table_name := (SELECT c.oid FROM facematch.receipt_relation l JOIN pg_class c ON c.oid = l.relation WHERE l.receipt_id = receipt AND NOT l.is_part);
 		part := 'receipt';
 		clean := the_receipt.erased IS NOT NULL AND the_receipt.verified;
 		note := CASE WHEN the_receipt.erased IS NULL THEN 'its rows are not erased yet; CALL facematch.purge() does it'
@@ -362,6 +362,13 @@ BEGIN
 		clean := r.clean; note := r.note;
 		unwritten := unwritten + r.unwritten_pages;
 		RETURN NEXT;
+	END LOOP;
+
+	-- Partitions that were the table's when the receipt was written, and are detached.
+	FOR r IN SELECT l.relation FROM facematch.receipt_relation l JOIN pg_class c ON c.oid = l.relation AND c.relkind = 'r'
+			 WHERE l.receipt_id = receipt AND l.is_part
+			   AND NOT EXISTS (SELECT FROM pg_partition_tree(verify_erased.table_name) t WHERE t.relid = l.relation) LOOP
+		RETURN QUERY SELECT v.* FROM facematch.verify_erased(r.relation) v WHERE v.relation IS NOT NULL;
 	END LOOP;
 
 	relation := NULL; pages := NULL; fading_tuples := NULL; stray_bytes := NULL; padding_bytes := NULL; kept_keys := NULL;

@@ -57,6 +57,7 @@ INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, c
 	('everyone', 'function', 'reference_fault', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'encounter_fault', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'key_type', 'EXECUTE', NULL, true),
+	('everyone', 'function', 'log_has_begun', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'may_stage', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'simd_level', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'redacted', 'EXECUTE', NULL, true),

@@ -17,6 +17,8 @@
 #error "facematch needs PostgreSQL 15 or later"
 #endif
 
+#include "utils/guc_tables.h"
+
 /* varlena macros moved out of postgres.h */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -76,6 +78,22 @@
 #else
 #define FACE_WALK_FLAGS	(READ_STREAM_MAINTENANCE | READ_STREAM_FULL)
 #endif
+
+/* A setting by its name, NULL if there is none.  16 looks it up in a hash table. */
+static inline struct config_generic *
+face_find_setting(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return find_option(name, false, true, 0);
+#else
+	struct config_generic **settings = get_guc_variables();
+
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i];
+	return NULL;
+#endif
+}
 
 /* 16 renamed the relation's file */
 #if PG_VERSION_NUM >= 160000

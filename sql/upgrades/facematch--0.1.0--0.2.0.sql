@@ -34,3 +34,5 @@ FROM facematch.purge_receipt p ORDER BY p.receipt_id;
 -- Receipts of 0.1.0 have a name only: the relation that has it today. Without one they stay open.
 INSERT INTO facematch.receipt_relation (receipt_id, relation)
 SELECT p.receipt_id, to_regclass(p.table_name) FROM facematch.purge_receipt p WHERE to_regclass(p.table_name) IS NOT NULL;
+INSERT INTO facematch.receipt_relation (receipt_id, relation, is_part)
+SELECT l.receipt_id, t.relid, true FROM facematch.receipt_relation l CROSS JOIN LATERAL pg_partition_tree(l.relation) t WHERE t.isleaf AND t.level > 0;

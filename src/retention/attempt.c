@@ -18,12 +18,13 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "retention/attempt.h"
 #include "retention/run.h"
 
@@ -147,22 +148,29 @@ try_once(TimestampTz until, void (*work) (void *state), void *state)
 
 /*
  * Works on one table in a transaction inside this one, until a moment at most (DT_NOEND: for as long as it takes).
- * Returns false after a warning.
+ * Returns false after a warning.  A table that is gone is done with.
  */
 bool
 face_attempt(Oid table, const char *what, TimestampTz until, void (*work) (void *state), void *state)
 {
 	ErrorData  *error = NULL;
+	char	   *name;
 
+	if (!face_exists(table))
+		return true;
+	name = face_qualified_name(table);
 	for (int i = 0; i < DEADLOCK_TRIES && (error == NULL || is_deadlock(error)); i++)
 	{
 		error = try_once(until, work, state);
 		if (error == NULL)
 			return true;
 	}
+	/* What its owner has dropped meanwhile keeps nothing any more. */
+	if (!face_exists(table))
+		return true;
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("%s cannot be %s: %s", face_qualified_name(table), what, error->message),
+			 errmsg("%s cannot be %s: %s", name, what, error->message),
 			 error->detail == NULL ? 0 : errdetail_internal("%s", error->detail)));
 	return false;
 }
@@ -175,18 +183,11 @@ from_now(int milliseconds)
 	return milliseconds == 0 ? DT_NOEND : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
 }
 
-/* When a purge goes on to the next table. */
-TimestampTz
-face_purge_table_until(void)
+/* Each table gets its part of what statement_timeout leaves. */
+static TimestampTz
+part_of_time(int milliseconds, int tables_left)
 {
-	return from_now(purge_table_timeout);
-}
-
-/* When an opt-out goes on to the next: each gets its part of what statement_timeout leaves. */
-TimestampTz
-face_opt_out_table_until(int tables_left)
-{
-	TimestampTz until = from_now(opt_out_table_timeout);
+	TimestampTz until = from_now(milliseconds);
 
 	if (get_timeout_active(STATEMENT_TIMEOUT))
 	{
@@ -198,12 +199,37 @@ face_opt_out_table_until(int tables_left)
 	return until;
 }
 
+/* When a purge goes on to the next table. */
+TimestampTz
+face_purge_table_until(int tables_left)
+{
+	return part_of_time(purge_table_timeout, tables_left);
+}
+
+/* When an opt-out does. */
+TimestampTz
+face_opt_out_table_until(int tables_left)
+{
+	return part_of_time(opt_out_table_timeout, tables_left);
+}
+
+/* Settings by which a trigger could end the session with its error, instead of only what it is asked for. */
+static const char *const session_ending[] = {"exit_on_error", "transaction_timeout"};
+
 void
 face_attempt_init(void)
 {
+	/* What runs with a table owner's rights cannot change them; the second came with 17. */
+	for (int i = 0; i < lengthof(session_ending); i++)
+	{
+		struct config_generic *setting = face_find_setting(session_ending[i]);
+
+		if (setting != NULL)
+			setting->flags |= GUC_NOT_WHILE_SEC_REST;
+	}
 	DefineCustomIntVariable("facematch.purge_table_timeout",
 							"How long a purge deletes in one table of a user's before it goes on to the next.",
-							"What is committed by then stays; the rest is left to the next purge. 0: as long as it takes.",
+							"What is committed by then stays; the rest is left to the next purge. Less if statement_timeout leaves less. 0: as long as that, or as it takes.",
 							&purge_table_timeout,
 							PURGE_TABLE_MINUTES * 60 * 1000,
 							0, INT_MAX,

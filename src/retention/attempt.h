@@ -11,7 +11,7 @@
 #include "datatype/timestamp.h"
 
 extern bool face_attempt(Oid table, const char *what, TimestampTz until, void (*work) (void *state), void *state);
-extern TimestampTz face_purge_table_until(void);
+extern TimestampTz face_purge_table_until(int tables_left);
 extern TimestampTz face_opt_out_table_until(int tables_left);
 extern void face_attempt_init(void);
 

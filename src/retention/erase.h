@@ -134,6 +134,7 @@ typedef struct FacePurgeErasure FacePurgeErasure;
 
 extern FacePurgeErasure *face_purge_erasure(Oid table);
 extern void face_note_receipt(FacePurgeErasure *erasure);
+extern List *face_parts_left(const FacePurgeErasure *erasure);
 extern void face_erase_removed(FacePurgeErasure *erasure, Oid part);
 extern void face_forget_statistics(FacePurgeErasure *erasure);
 extern void face_erase_statistics(FacePurgeErasure *erasure);

@@ -53,6 +53,7 @@ struct FacePurgeErasure
 	FaceErased	entries;		/* sums over indexes */
 	bool		skipped;		/* a part was locked by VACUUM or another purge */
 	bool		worked;
+	List	   *parts_left;		/* partitions that its open receipts are of as well, and that are its own no longer */
 	List	   *notes;			/* char *: what could not be erased here */
 };
 
@@ -83,13 +84,46 @@ find_open_receipts(FacePurgeErasure *erasure)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run("SELECT r.receipt_id FROM facematch.receipt_relation r WHERE r.relation OPERATOR(pg_catalog.=) $1"
+	face_run("SELECT r.receipt_id FROM facematch.receipt_relation r WHERE r.relation OPERATOR(pg_catalog.=) $1 AND NOT r.is_part"
 			 " AND NOT EXISTS (SELECT FROM facematch.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)",
 			 1, &type, &relation, face_owner(face_table("purge_receipt")));
 	for (uint64 i = 0; i < SPI_processed; i++)
 		add_receipt(erasure, SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
 	PopActiveSnapshot();
+}
+
+/* Who detaches a partition takes rows along that were removed from it: the receipts are of them too. */
+static void
+find_parts_left(FacePurgeErasure *erasure)
+{
+	Oid			type = REGCLASSOID;
+	Datum		relation = ObjectIdGetDatum(erasure->table);
+	MemoryContext old;
+	bool		isnull;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT DISTINCT p.relation FROM facematch.receipt_relation r"
+			 " JOIN facematch.receipt_relation p ON p.receipt_id OPERATOR(pg_catalog.=) r.receipt_id AND p.is_part"
+			 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.relation AND c.relkind OPERATOR(pg_catalog.=) 'r'"
+			 " WHERE r.relation OPERATOR(pg_catalog.=) $1 AND NOT r.is_part"
+			 " AND NOT EXISTS (SELECT FROM facematch.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)"
+			 " AND NOT EXISTS (SELECT FROM pg_catalog.pg_partition_tree($1) t WHERE t.relid OPERATOR(pg_catalog.=) p.relation)",
+			 1, &type, &relation, face_owner(face_table("purge_receipt")));
+	old = MemoryContextSwitchTo(erasure->memory);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		erasure->parts_left = lappend_oid(erasure->parts_left,
+										  DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+	MemoryContextSwitchTo(old);
+	SPI_finish();
+	PopActiveSnapshot();
+}
+
+List *
+face_parts_left(const FacePurgeErasure *erasure)
+{
+	return erasure->parts_left;
 }
 
 /* What a purge of this table will have to erase, in the current memory context; NULL if it shall not. */
@@ -106,6 +140,7 @@ face_purge_erasure(Oid table)
 	erasure->table = table;
 	erasure->name = face_qualified_name(table);
 	find_open_receipts(erasure);
+	find_parts_left(erasure);
 	return erasure;
 }
 
@@ -127,7 +162,8 @@ note(FacePurgeErasure *erasure, Oid relid, const char *what)
 {
 	MemoryContext old = MemoryContextSwitchTo(erasure->memory);
 
-	erasure->notes = lappend(erasure->notes, psprintf("%s: %s", face_qualified_name(relid), what));
+	erasure->notes = lappend(erasure->notes, face_exists(relid) ? psprintf("%s: %s", face_qualified_name(relid), what) :
+							 psprintf("relation %u: %s", relid, what));
 	MemoryContextSwitchTo(old);
 }
 
@@ -169,32 +205,45 @@ face_erase_removed(FacePurgeErasure *erasure, Oid part)
 	if (erasure->nreceipts == 0)
 		return;
 	erasure->worked = true;
-	if (!lock_to_erase(erasure, part))
+	/* One that its owner has dropped was given back to the file system as it was. */
+	if (!lock_to_erase(erasure, part) || !face_exists(part))
 		return;
 	foreach(cell, face_erase_table(part))
 		add_result(erasure, lfirst(cell));
+}
+
+static void
+forget_statistics(FacePurgeErasure *erasure, Oid table)
+{
+	Oid			type = OIDOID;
+	Datum		value = ObjectIdGetDatum(table);
+	ListCell   *cell;
+
+	foreach(cell, find_all_inheritors(table, NoLock, NULL))
+	{
+		if (!lock_to_erase(erasure, lfirst_oid(cell)))
+			return;
+	}
+	if (!face_exists(table))
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT facematch.forget_statistics($1::pg_catalog.regclass)", 1, &type, &value, face_owner(face_table("erasure")));
+	SPI_finish();
+	PopActiveSnapshot();
 }
 
 /* Takes values that may be templates out of the planner's statistics, while nobody gathers new ones. */
 void
 face_forget_statistics(FacePurgeErasure *erasure)
 {
-	Oid			type = OIDOID;
-	Datum		value = ObjectIdGetDatum(erasure->table);
 	ListCell   *cell;
 
 	if (!erasure->worked)
 		return;
-	foreach(cell, find_all_inheritors(erasure->table, NoLock, NULL))
-	{
-		if (!lock_to_erase(erasure, lfirst_oid(cell)))
-			return;
-	}
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	face_run("SELECT facematch.forget_statistics($1::pg_catalog.regclass)", 1, &type, &value, face_owner(face_table("erasure")));
-	SPI_finish();
-	PopActiveSnapshot();
+	forget_statistics(erasure, erasure->table);
+	foreach(cell, erasure->parts_left)
+		forget_statistics(erasure, lfirst_oid(cell));
 }
 
 /* When that has committed.  What else is on these pages is not counted, but for what has to wait. */

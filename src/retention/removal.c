@@ -347,13 +347,26 @@ purge_batch(void *state)
 	batch->rows = purge_some(batch->table, batch->part, batch->purge->batch, batch->erasure);
 }
 
+static void
+erase_part(Purge *purge, FacePurgeErasure *erasure, Oid part)
+{
+	MemoryContextSwitchTo(purge->working);
+	face_erase_removed(erasure, part);
+	MemoryContextReset(purge->working);
+	SPI_commit();
+}
+
 /* All that is due in one table that is no partitioned one; then, when deleting is committed, its bytes. */
 static void
-purge_part(Purge *purge, const FaceRetained *table, Oid part, FacePurgeErasure *erasure)
+purge_part(Purge *purge, const FaceRetained *table, Oid part, TimestampTz until, FacePurgeErasure *erasure)
 {
 	Batch		batch = {purge, table, part, erasure, PG_UINT64_MAX, 1};
-	TimestampTz until = is_users(part) ? face_purge_table_until() : DT_NOEND;
+	char	   *name;
 
+	if (!face_exists(part))
+		return;
+	MemoryContextSwitchTo(purge->memory);
+	name = face_qualified_name(part);
 	for (uint64 gone = 0; batch.rows > 0 && gone < batch.most; gone += batch.rows)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -366,19 +379,14 @@ purge_part(Purge *purge, const FaceRetained *table, Oid part, FacePurgeErasure *
 			if (!face_attempt(part, "purged", until, purge_batch, &batch))
 			{
 				batch.rows = 0;
-				appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", face_qualified_name(part));
+				appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", name);
 			}
 			SPI_commit();
 		}
 		MemoryContextReset(purge->working);
 	}
 	if (erasure != NULL)
-	{
-		MemoryContextSwitchTo(purge->working);
-		face_erase_removed(erasure, part);
-		MemoryContextReset(purge->working);
-		SPI_commit();
-	}
+		erase_part(purge, erasure, part);
 }
 
 /* What is left to do for a table when its rows have been erased, in transactions of their own. */
@@ -396,22 +404,30 @@ finish_erasure(Purge *purge, FacePurgeErasure *erasure)
 	}
 }
 
+/* tables_left: how many share what time there is, this one included. */
 static void
-purge_table(Purge *purge, const FaceRetained *table)
+purge_table(Purge *purge, const FaceRetained *table, int tables_left)
 {
+	TimestampTz until = is_users(table->relid) ? face_purge_table_until(tables_left) : DT_NOEND;
 	FacePurgeErasure *erasure;
 	List	   *parts;
 	ListCell   *part;
 
+	if (!face_exists(table->relid))
+		return;
 	MemoryContextSwitchTo(purge->memory);
 	erasure = purge->commits ? face_purge_erasure(table->relid) : NULL;
 	parts = find_all_inheritors(table->relid, NoLock, NULL);
 	foreach(part, parts)
 	{
 		if (get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
-			purge_part(purge, table, lfirst_oid(part), erasure);
+			purge_part(purge, table, lfirst_oid(part), until, erasure);
 	}
-	if (erasure != NULL)
+	if (erasure == NULL)
+		return;
+	foreach(part, face_parts_left(erasure))
+		erase_part(purge, erasure, lfirst_oid(part));
+	if (face_exists(table->relid))
 		finish_erasure(purge, erasure);
 }
 
@@ -439,7 +455,7 @@ facematch_purge(PG_FUNCTION_ARGS)
 	tables = face_retained_tables();
 	list_sort(tables, in_turn);
 	foreach(cell, tables)
-		purge_table(&purge, lfirst(cell));
+		purge_table(&purge, lfirst(cell), list_length(tables) - foreach_current_index(cell));
 	if (purge.commits)
 		destroy_keys();
 	if (purge.failed.len > 0)

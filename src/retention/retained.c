@@ -160,8 +160,10 @@ face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows,
 	face_run("SELECT facematch.write_receipt($1, $2, $3, $4, $5, $6, $7)", lengthof(types), types, values,
 			 face_owner(face_table("purge_receipt")));
 	if (OidIsValid(get_relname_relid("receipt_relation", get_namespace_oid("facematch", false))))
-		face_run("INSERT INTO facematch.receipt_relation (receipt_id, relation)"
-				 " VALUES (pg_catalog.currval('facematch.purge_receipt_receipt_id_seq'::pg_catalog.regclass), $1)",
+		face_run("INSERT INTO facematch.receipt_relation (receipt_id, relation, is_part)"
+				 " SELECT pg_catalog.currval('facematch.purge_receipt_receipt_id_seq'::pg_catalog.regclass), r.relation, r.is_part"
+				 " FROM (SELECT $1, false UNION ALL SELECT t.relid, true FROM pg_catalog.pg_partition_tree($1) t"
+				 " WHERE t.isleaf AND t.level OPERATOR(pg_catalog.>) 0) r (relation, is_part)",
 				 1, &relation_type, &relation, face_owner(face_table("purge_receipt")));
 	SPI_finish();
 }

@@ -32,6 +32,7 @@
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -69,6 +70,14 @@ face_owner(Oid relid)
 	return owner;
 }
 
+/* Whether a relation is there, as far as others have committed. */
+bool
+face_exists(Oid relid)
+{
+	AcceptInvalidationMessages();
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+}
+
 /* schema.table, quoted where it must be and not because of a setting: receipts have it for a name. */
 char *
 face_qualified_name(Oid relid)
@@ -78,6 +87,11 @@ face_qualified_name(Oid relid)
 	bool		all = quote_all_identifiers;
 	char	   *name;
 
+	/* Its owner may drop it at any time: what others do waits for that, and then finds it gone. */
+	if (schema == NULL || table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	quote_all_identifiers = false;
 	name = quote_qualified_identifier(schema, table);
 	quote_all_identifiers = all;
@@ -91,7 +105,7 @@ face_column(Oid relid, const char *column)
 	if (get_attnum(relid, column) == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("table \"%s\" has no column \"%s\", which facematch.retained names", get_rel_name(relid), column),
+				 errmsg("table %s has no column \"%s\", which facematch.retained names", face_qualified_name(relid), column),
 				 errhint("Detach the table with facematch.release() and attach it again with facematch.retain().")));
 	return quote_identifier(column);
 }

@@ -31,6 +31,7 @@ typedef bool (*FaceRowTest) (TupleTableSlot *row, void *state);
 
 extern Oid	face_table(const char *name);
 extern Oid	face_owner(Oid relid);
+extern bool face_exists(Oid relid);
 extern char *face_qualified_name(Oid relid);
 extern const char *face_column(Oid relid, const char *column);
 

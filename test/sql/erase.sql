@@ -257,4 +257,24 @@ SELECT relation, dead_tuples, clean FROM facematch.leftovers('named_before') WHE
 SELECT facematch.release('named'), facematch.release('named_before');
 DROP TABLE named, named_before;
 SELECT part, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt';
+-- Who detaches a partition does not take its removed rows along: they are erased with the table's, and verified with its receipts.
+CREATE TABLE halves (id bigint, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding) PARTITION BY LIST (id);
+CREATE TABLE halves_1 PARTITION OF halves FOR VALUES IN (1);
+CREATE TABLE halves_2 PARTITION OF halves FOR VALUES IN (2);
+SELECT facematch.retain('halves', 'encounter');
+INSERT INTO halves SELECT 1 + i % 2, 'us_citizen', now() - interval '20 days', NULL, '[1,0,0]' FROM generate_series(1, 50) i;
+SET facematch.purge_erases = off;
+CALL facematch.purge();
+RESET facematch.purge_erases;
+SELECT max(receipt_id) AS parted_receipt FROM facematch.purge_receipt \gset
+ALTER TABLE halves DETACH PARTITION halves_1;
+SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :parted_receipt)
+WHERE part = 'receipt' OR relation::text ~ '^halves' AND part = 'table';
+CALL facematch.purge();
+SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :parted_receipt)
+WHERE part = 'receipt' OR relation::text ~ '^halves' AND part = 'table';
+DROP TABLE halves_1;
+SELECT facematch.release('halves');
+DROP TABLE halves;
+
 UPDATE facematch.receipt_relation SET relation = 'pg_class' WHERE receipt_id = :receipt;

@@ -131,6 +131,8 @@ BEGIN
 		EXCEPTION WHEN query_canceled THEN
 			PERFORM pg_sleep(1000000);
 		END;
+	ELSIF TG_ARGV[0] = 'exit' THEN
+		PERFORM set_config('exit_on_error', 'on', true);
 	END IF;
 	RAISE 'no' USING ERRCODE = TG_ARGV[0];
 END $$;
@@ -145,14 +147,21 @@ CALL app.purge_with('57014'); CALL facematch.purge(); SELECT count(*) FROM app.w
 CALL app.purge_with('57P01'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
 CALL app.purge_with('40001'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
 CALL app.purge_with('40P01'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
+-- Nor does an error of his end the session.
+CALL app.purge_with('exit'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
 SET facematch.purge_table_timeout = '2s';
 CALL app.purge_with('wait'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
 CALL app.purge_with('stubborn'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
--- The caller's own limit ends the purge, and leaves the session as it was.
+-- Each table gets its part of what statement_timeout leaves.
 SET facematch.purge_table_timeout = 0;
-SET statement_timeout = '2s';
-CALL app.purge_with('wait'); CALL facematch.purge();
-SELECT count(*) FROM app.waits_after;
+SET statement_timeout = '8s';
+CALL app.purge_with('wait'); CALL facematch.purge(); SELECT count(*) FROM app.waits_after;
+-- That limit ends the purge, and leaves the session as it was.
+SET statement_timeout = '1s';
+SET client_min_messages = error;
+CALL app.purge_with('stubborn'); CALL facematch.purge();
+RESET client_min_messages;
+SELECT count(*) < 2 AS known FROM app.waits_after;
 ROLLBACK;
 SET statement_timeout = 0;
 -- Opt-outs too: each table gets its part of what statement_timeout leaves.
