@@ -88,6 +88,7 @@ def set_up(conn):
     conn.execute('GRANT SELECT ON facematch.gallery, facematch.reference, facematch.encounter, facematch.candidate TO retention_app')
     conn.execute('GRANT INSERT ON facematch.reference TO retention_app')
     conn.execute('GRANT EXECUTE ON FUNCTION facematch.record_encounter, facematch.identify TO retention_app')
+    conn.execute('GRANT INSERT (occurred_at) ON facematch.encounter TO retention_app')
 
 
 def insert_rules(conn, rules):
