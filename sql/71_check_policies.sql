@@ -225,7 +225,7 @@ BEGIN
 	FOR t IN SELECT r.* FROM facematch.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
 		BEGIN
 			SELECT a.* INTO overdue, longest FROM facematch.ask_table(t.table_name, format(
-				'SELECT count(*), $1 - min(d.purge_after) FROM %s d WHERE d.purge_after <= $1%s', t.table_name, facematch.not_held(t))) a (overdue bigint, longest interval);
+				'SELECT count(*), $1 - min(d.purge_after::timestamptz) FROM %s d WHERE d.purge_after <= $1%s', t.table_name, facematch.not_held(t))) a (overdue bigint, longest interval);
 			templates := 0;
 			IF t.subject_column IS NOT NULL AND t.template_column IS NOT NULL AND NOT t.shipped THEN
 				SELECT a.declined INTO templates FROM facematch.ask_table(t.table_name,

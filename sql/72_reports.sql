@@ -16,7 +16,7 @@ BEGIN
 			RETURN QUERY SELECT t.table_name, c.* FROM facematch.ask_table(t.table_name, format(
 					'SELECT k.class, k.kept, k.due, coalesce(h.held, 0), k.next_due, k.overdue'
 					' FROM (SELECT d.%1$I AS class, count(*) FILTER (WHERE d.purge_after > $1) AS kept, count(*) FILTER (WHERE d.purge_after <= $1) AS due,'
-					' min(d.purge_after) FILTER (WHERE d.purge_after > $1) AS next_due, $1 - min(d.purge_after) FILTER (WHERE d.purge_after <= $1) AS overdue'
+					' min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after > $1) AS next_due, $1 - min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after <= $1) AS overdue'
 					' FROM %3$s d GROUP BY 1) k'
 					' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM %3$s d'
 					' WHERE d.%2$I = ANY ($2::%4$s[])%5$s GROUP BY 1) h ON h.class = k.class ORDER BY 1',

@@ -242,7 +242,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	sql = psprintf("WITH gone AS (DELETE FROM ONLY %s d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 				   "SELECT t.ctid FROM ONLY %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s"
 				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))"
-				   " RETURNING d.%s AS class, d.purge_after)"
+				   " RETURNING d.%s AS class, d.purge_after::pg_catalog.timestamptz AS purge_after)"
 				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
 				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
 				   name, name, not_held(table, 2), only_when_empty(table), face_column(leaf, table->class));
