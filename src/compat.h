@@ -17,8 +17,6 @@
 #error "facematch needs PostgreSQL 15 or later"
 #endif
 
-#include "utils/guc_tables.h"
-
 /* varlena macros moved out of postgres.h */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -79,7 +77,8 @@
 #define FACE_WALK_FLAGS	(READ_STREAM_MAINTENANCE | READ_STREAM_FULL)
 #endif
 
-/* A setting by its name, NULL if there is none.  16 looks it up in a hash table. */
+/* A setting by its name, NULL if there is none; for who includes utils/guc_tables.h before.  16 looks it up in a hash table. */
+#ifdef GUC_TABLES_H
 static inline struct config_generic *
 face_find_setting(const char *name)
 {
@@ -94,6 +93,7 @@ face_find_setting(const char *name)
 	return NULL;
 #endif
 }
+#endif							/* GUC_TABLES_H */
 
 /* 16 renamed the relation's file */
 #if PG_VERSION_NUM >= 160000
