@@ -293,7 +293,8 @@ AS $$
 		FROM pg_current_wal_insert_lsn() here (lsn)
 		RETURNING erasure_id)
 	INSERT INTO facematch.erased_receipt (receipt_id, erasure_id)
-	SELECT r.receipt_id, w.erasure_id FROM written w CROSS JOIN unnest($10) r (receipt_id) WHERE $8
+	-- Of a batch that was rolled back there is no receipt.
+	SELECT receipt_id, w.erasure_id FROM written w CROSS JOIN unnest($10) n (receipt_id) JOIN facematch.purge_receipt r USING (receipt_id) WHERE $8
 	ON CONFLICT DO NOTHING
 $$;
 COMMENT ON FUNCTION facematch.write_erasure(text, bigint, bigint, bigint, bigint, bigint, bigint, boolean, boolean, bigint[], text[]) IS
@@ -367,8 +368,8 @@ BEGIN
 	-- Partitions that were the table's when the receipt was written, and are detached.
 	FOR r IN SELECT l.relation FROM facematch.receipt_relation l JOIN pg_class c ON c.oid = l.relation AND c.relkind = 'r'
 			 WHERE l.receipt_id = receipt AND l.is_part
-			   AND NOT EXISTS (SELECT FROM pg_partition_tree(verify_erased.table_name) t WHERE t.relid = l.relation) LOOP
-		RETURN QUERY SELECT v.* FROM facematch.verify_erased(r.relation) v WHERE v.relation IS NOT NULL;
+			   AND NOT EXISTS (SELECT FROM facematch.with_heirs(verify_erased.table_name) h WHERE h.relation = l.relation) LOOP
+		RETURN QUERY SELECT v.* FROM facematch.verify_erased(r.relation) v WHERE v.relation IS NOT NULL OR v.part = 'data files';
 	END LOOP;
 
 	relation := NULL; pages := NULL; fading_tuples := NULL; stray_bytes := NULL; padding_bytes := NULL; kept_keys := NULL;

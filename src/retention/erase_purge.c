@@ -109,7 +109,7 @@ find_parts_left(FacePurgeErasure *erasure)
 			 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.relation AND c.relkind OPERATOR(pg_catalog.=) 'r'"
 			 " WHERE r.relation OPERATOR(pg_catalog.=) $1 AND NOT r.is_part"
 			 " AND NOT EXISTS (SELECT FROM facematch.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)"
-			 " AND NOT EXISTS (SELECT FROM pg_catalog.pg_partition_tree($1) t WHERE t.relid OPERATOR(pg_catalog.=) p.relation)",
+			 " AND NOT EXISTS (SELECT FROM facematch.with_heirs($1) h WHERE h.relation OPERATOR(pg_catalog.=) p.relation)",
 			 1, &type, &relation, face_owner(face_table("purge_receipt")));
 	old = MemoryContextSwitchTo(erasure->memory);
 	for (uint64 i = 0; i < SPI_processed; i++)

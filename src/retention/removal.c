@@ -404,11 +404,10 @@ finish_erasure(Purge *purge, FacePurgeErasure *erasure)
 	}
 }
 
-/* tables_left: how many share what time there is, this one included. */
+/* tables_left: how many share what time there is, this one included; of its partitions each gets its part, for one may be locked. */
 static void
 purge_table(Purge *purge, const FaceRetained *table, int tables_left)
 {
-	TimestampTz until = is_users(table->relid) ? face_purge_table_until(tables_left) : DT_NOEND;
 	FacePurgeErasure *erasure;
 	List	   *parts;
 	ListCell   *part;
@@ -420,8 +419,10 @@ purge_table(Purge *purge, const FaceRetained *table, int tables_left)
 	parts = find_all_inheritors(table->relid, NoLock, NULL);
 	foreach(part, parts)
 	{
+		int			share = tables_left - 1 + list_length(parts) - foreach_current_index(part);
+
 		if (get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
-			purge_part(purge, table, lfirst_oid(part), until, erasure);
+			purge_part(purge, table, lfirst_oid(part), is_users(table->relid) ? face_purge_table_until(share) : DT_NOEND, erasure);
 	}
 	if (erasure == NULL)
 		return;

@@ -162,8 +162,9 @@ face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows,
 	if (OidIsValid(get_relname_relid("receipt_relation", get_namespace_oid("facematch", false))))
 		face_run("INSERT INTO facematch.receipt_relation (receipt_id, relation, is_part)"
 				 " SELECT pg_catalog.currval('facematch.purge_receipt_receipt_id_seq'::pg_catalog.regclass), r.relation, r.is_part"
-				 " FROM (SELECT $1, false UNION ALL SELECT t.relid, true FROM pg_catalog.pg_partition_tree($1) t"
-				 " WHERE t.isleaf AND t.level OPERATOR(pg_catalog.>) 0) r (relation, is_part)",
+				 " FROM (SELECT $1, false UNION ALL SELECT h.relation, true FROM facematch.with_heirs($1) h"
+				 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) h.relation AND c.relkind OPERATOR(pg_catalog.=) 'r'"
+				 " WHERE h.relation OPERATOR(pg_catalog.<>) $1) r (relation, is_part)",
 				 1, &relation_type, &relation, face_owner(face_table("purge_receipt")));
 	SPI_finish();
 }
