@@ -268,6 +268,16 @@ BEGIN
 		END IF;
 	END LOOP;
 
+	-- Of a table that is there and whose rows the purge looks after: of others no purge settles a receipt.
+	RETURN QUERY
+	SELECT 'error', k.table_name::text,
+		   format('the bytes of removed rows are not erased, the oldest for %s', date_trunc('second', clock_timestamp() - min(p.purged_at))),
+		   'CALL facematch.purge(); facematch.erasure says what was in the way: a transaction, cursor or lock that somebody keeps open'
+	FROM facematch.purge_receipt p JOIN facematch.receipt_relation l ON l.receipt_id = p.receipt_id AND NOT l.is_part
+	JOIN facematch.retained k ON k.table_name = l.relation JOIN pg_class c ON c.oid = l.relation
+	WHERE NOT EXISTS (SELECT FROM facematch.erased_receipt e WHERE e.receipt_id = p.receipt_id)
+	GROUP BY k.table_name HAVING min(p.purged_at) < clock_timestamp() - interval '1 hour' ORDER BY 2;
+
 	RETURN QUERY SELECT * FROM facematch.access_findings();
 
 	RETURN QUERY
@@ -297,5 +307,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.check_policies() IS
-	'what weakens the guarantees in this database: triggers missing or disabled, references without their gallery, row security off, roles and views that pass it by, deferred triggers that no purge can fire, grants beyond what facematch.access_right gives, replica sessions, classes without a rule, holds that keep nothing, overdue rows, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
+	'what weakens the guarantees in this database: triggers missing or disabled, references without their gallery, row security off, roles and views that pass it by, deferred triggers that no purge can fire, grants beyond what facematch.access_right gives, replica sessions, classes without a rule, holds that keep nothing, overdue rows, removed rows that are not erased, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
 REVOKE ALL ON FUNCTION facematch.check_policies() FROM PUBLIC;

@@ -10,6 +10,10 @@
  * VACUUM at work, a crash in between, an opt-out, which erases nothing by
  * itself), the receipt stays open, and the next purge tries again.
  *
+ * Rows that went another way (DELETE, a rolled-back staging) have no receipt: the
+ * server's counts of changed rows tell of them (sql/71_unerased.sql), and where
+ * they do not, a day's end does.
+ *
  * Values that may be templates leave the planner's statistics too, in one
  * transaction, and their bytes in the next.
  *
@@ -17,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_statistic.h"
@@ -29,9 +34,12 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
 
 #include "retention/erase.h"
@@ -39,7 +47,11 @@
 
 PG_FUNCTION_INFO_V1(facematch_erase_table);
 
+/* Counts are lost or switched off at times: this long is a table believed to have nothing to erase. */
+#define SWEEP_MINUTES	(24 * 60)
+
 static bool purge_erases = true;
+static int	sweep_interval = SWEEP_MINUTES;
 
 struct FacePurgeErasure
 {
@@ -49,6 +61,8 @@ struct FacePurgeErasure
 	Datum	   *receipts;		/* numbers of receipts that this erasure may settle */
 	int			nreceipts;
 	int			receipts_room;
+	Datum		seen;			/* facematch.erasure_mark: the server's counts before this erasure */
+	bool		due;			/* they are not those after the last one */
 	FaceErased	rows;			/* sums over tables and TOAST tables */
 	FaceErased	entries;		/* sums over indexes */
 	bool		skipped;		/* a part was locked by VACUUM or another purge */
@@ -89,6 +103,27 @@ find_open_receipts(FacePurgeErasure *erasure)
 			 1, &type, &relation, face_owner(face_table("purge_receipt")));
 	for (uint64 i = 0; i < SPI_processed; i++)
 		add_receipt(erasure, SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	PopActiveSnapshot();
+}
+
+/* What the server has counted, and whether anything went that no receipt is of. */
+static void
+look_at_counts(FacePurgeErasure *erasure)
+{
+	Oid			types[] = {REGCLASSOID, INT4OID};
+	Datum		values[] = {ObjectIdGetDatum(erasure->table), Int32GetDatum(sweep_interval)};
+	MemoryContext old;
+	bool		isnull;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT b.seen, b.due FROM facematch.begin_erasing($1, pg_catalog.make_interval(mins => $2)) b", lengthof(types), types, values,
+			 face_owner(face_table("erasure_mark")));
+	old = MemoryContextSwitchTo(erasure->memory);
+	erasure->seen = datumCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), false, -1);
+	MemoryContextSwitchTo(old);
+	erasure->due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	SPI_finish();
 	PopActiveSnapshot();
 }
@@ -141,6 +176,7 @@ face_purge_erasure(Oid table)
 	erasure->name = face_qualified_name(table);
 	find_open_receipts(erasure);
 	find_parts_left(erasure);
+	look_at_counts(erasure);
 	return erasure;
 }
 
@@ -161,9 +197,16 @@ static void
 note(FacePurgeErasure *erasure, Oid relid, const char *what)
 {
 	MemoryContext old = MemoryContextSwitchTo(erasure->memory);
+	char	   *text = face_exists(relid) ? psprintf("%s: %s", face_qualified_name(relid), what) : psprintf("relation %u: %s", relid, what);
+	ListCell   *cell;
 
-	erasure->notes = lappend(erasure->notes, face_exists(relid) ? psprintf("%s: %s", face_qualified_name(relid), what) :
-							 psprintf("relation %u: %s", relid, what));
+	foreach(cell, erasure->notes)
+	{
+		if (strcmp(lfirst(cell), text) == 0)
+			break;
+	}
+	if (cell == NULL)
+		erasure->notes = lappend(erasure->notes, text);
 	MemoryContextSwitchTo(old);
 }
 
@@ -192,8 +235,39 @@ lock_to_erase(FacePurgeErasure *erasure, Oid relid)
 	if (ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
 		return true;
 	erasure->skipped = true;
-	note(erasure, relid, "is being vacuumed, analyzed or erased by another session");
+	note(erasure, relid, "is locked, or being vacuumed, analyzed or erased, by another session");
 	return false;
+}
+
+/* Those of its indexes, which an owner can keep locked for as long as he likes. */
+static bool
+lock_indexes_to_erase(FacePurgeErasure *erasure, Oid relid)
+{
+	Relation	table = table_open(relid, NoLock);
+	Oid			toast = table->rd_rel->reltoastrelid;
+	bool		locked = true;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(table))
+	{
+		if (ConditionalLockRelationOid(lfirst_oid(cell), RowExclusiveLock))
+			continue;
+		erasure->skipped = true;
+		note(erasure, lfirst_oid(cell), "is locked by another session");
+		locked = false;
+	}
+	table_close(table, NoLock);
+	return locked && (!OidIsValid(toast) || (lock_to_erase(erasure, toast) && lock_indexes_to_erase(erasure, toast)));
+}
+
+/* A table and all that is erased with it, or nothing. */
+static List *
+erase_unless_locked(FacePurgeErasure *erasure, Oid relid)
+{
+	/* One that its owner has dropped was given back to the file system as it was. */
+	if (!lock_to_erase(erasure, relid) || !face_exists(relid) || !lock_indexes_to_erase(erasure, relid))
+		return NIL;
+	return face_erase_table(relid);
 }
 
 /* After the deletion of rows of one table, or partition, has committed. */
@@ -202,13 +276,10 @@ face_erase_removed(FacePurgeErasure *erasure, Oid part)
 {
 	ListCell   *cell;
 
-	if (erasure->nreceipts == 0)
+	if (erasure->nreceipts == 0 && !erasure->due)
 		return;
 	erasure->worked = true;
-	/* One that its owner has dropped was given back to the file system as it was. */
-	if (!lock_to_erase(erasure, part) || !face_exists(part))
-		return;
-	foreach(cell, face_erase_table(part))
+	foreach(cell, erase_unless_locked(erasure, part))
 		add_result(erasure, lfirst(cell));
 }
 
@@ -257,9 +328,7 @@ face_erase_statistics(FacePurgeErasure *erasure)
 		return;
 	for (int i = 0; i < lengthof(catalogs); i++)
 	{
-		if (!lock_to_erase(erasure, catalogs[i]))
-			continue;
-		foreach(cell, face_erase_table(catalogs[i]))
+		foreach(cell, erase_unless_locked(erasure, catalogs[i]))
 		{
 			const FaceErased *done = lfirst(cell);
 
@@ -281,13 +350,19 @@ notes_array(const FacePurgeErasure *erasure)
 	return construct_array(texts, count, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
-/* Writes the erasure down, and settles the receipts if nothing is left to wait for. */
-void
-face_record_erasure(FacePurgeErasure *erasure)
+static bool
+is_complete(const FacePurgeErasure *erasure)
+{
+	return !erasure->skipped && erasure->rows.fading + erasure->rows.busy + erasure->entries.fading == 0 && !erasure->entries.left_to_vacuum;
+}
+
+/* Into the log and the reports, and settles the receipts if nothing is left to wait for. */
+static void
+write_erasure(const FacePurgeErasure *erasure)
 {
 	const FaceErased *rows = &erasure->rows;
 	const FaceErased *entries = &erasure->entries;
-	bool		complete = !erasure->skipped && rows->fading + rows->busy + entries->fading == 0 && !entries->left_to_vacuum;
+	bool		complete = is_complete(erasure);
 	Oid			types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID, BOOLOID, INT8ARRAYOID, TEXTARRAYOID};
 	Datum		values[lengthof(types)] = {
 		CStringGetTextDatum(erasure->name),
@@ -299,13 +374,40 @@ face_record_erasure(FacePurgeErasure *erasure)
 		PointerGetDatum(notes_array(erasure))
 	};
 
-	if (!erasure->worked)
-		return;
-	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	face_run("SELECT facematch.write_erasure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", lengthof(types), types, values,
 			 face_owner(face_table("erasure")));
 	SPI_finish();
+}
+
+/* The next purge need not look again unless something changes. */
+static void
+write_mark(const FacePurgeErasure *erasure)
+{
+	Oid			marks = face_table("erasure_mark");
+	Oid			type = get_rel_type_id(marks);
+	Datum		seen = erasure->seen;
+
+	SPI_connect();
+	face_run("SELECT facematch.end_erasing($1)", 1, &type, &seen, face_owner(marks));
+	SPI_finish();
+}
+
+/* What was done, unless it was to look and find nothing. */
+void
+face_record_erasure(FacePurgeErasure *erasure)
+{
+	bool		found = erasure->rows.cleared + erasure->entries.cleared + erasure->rows.removed + erasure->entries.removed > 0;
+
+	/* Of two purges that write the same mark at once one can fail: the other's will do. */
+	bool		marks = erasure->worked && is_complete(erasure) &&
+		ConditionalLockRelationOid(face_table("erasure_mark"), ShareUpdateExclusiveLock);
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (erasure->worked && (found || erasure->nreceipts > 0))
+		write_erasure(erasure);
+	if (marks)
+		write_mark(erasure);
 	PopActiveSnapshot();
 }
 
@@ -397,4 +499,16 @@ face_erase_init(void)
 							 NULL,
 							 NULL,
 							 NULL);
+	DefineCustomIntVariable("facematch.sweep_interval",
+							"How long a table that nothing was seen to go from is left unread by CALL facematch.purge().",
+							"The purge erases a table when it removed rows of it or the server counted changed rows, and this long after the last time at the latest; 0: each time.",
+							&sweep_interval,
+							SWEEP_MINUTES,
+							0,
+							INT_MAX,
+							PGC_USERSET,
+							GUC_UNIT_MIN,
+							NULL,
+							NULL,
+							NULL);
 }
