@@ -5,9 +5,9 @@
  *
  * A gallery that states a target FPIR gets its threshold from its size.  To
  * count it is cheap for a flight and dear for a million, so a session remembers
- * a count that took long, for a hundred times as long as it took: counting then
- * costs a hundredth of the time, nothing has to be written when references
- * come and go, and it works on a standby.
+ * the count of a large gallery, for a hundred times as long as it took and a
+ * minute at most: counting then costs a hundredth of the time, nothing has to be
+ * written when references come and go, and it works on a standby.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,14 +24,15 @@
 PG_FUNCTION_INFO_V1(facematch_gallery_size);
 
 /*
- * Counting that takes less is done for each statement of the client: not twice
- * within one, so that what an encounter is decided with and what it records
- * are the same.
+ * So many are counted, in half a millisecond, for each statement of the client:
+ * not twice within one, so that what an encounter is decided with and what it
+ * records are the same.
  */
-#define QUICK_MICROSECONDS	1000
+#define FEW_REFERENCES		5000
 
-/* How many times as long as counting took a count is used. */
+/* How many times as long as counting took a count is used; but counting may have waited, for a processor or a lock. */
 #define REUSE_FACTOR		100
+#define LONGEST_REUSE		(60 * USECS_PER_SEC)
 
 /* Galleries remembered; when there are more, all are counted anew. */
 #define MOST_REMEMBERED		4096
@@ -58,23 +59,23 @@ static int64
 count_references(int64 gallery_id)
 {
 	static SPIPlanPtr plan = NULL;
-	Datum		argument = Int64GetDatum(gallery_id);
+	Datum		arguments[] = {Int64GetDatum(gallery_id), TimestampTzGetDatum(GetCurrentTimestamp())};
 	int64		size;
 	bool		isnull;
 
 	SPI_connect();
 	if (plan == NULL)
 	{
-		Oid			type = INT8OID;
+		Oid			types[] = {INT8OID, TIMESTAMPTZOID};
 
 		plan = SPI_prepare("SELECT pg_catalog.count(*) FROM facematch.reference r"
 						   " WHERE r.gallery_id OPERATOR(pg_catalog.=) $1"
-						   " AND r.purge_after OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()", 1, &type);
+						   " AND r.purge_after OPERATOR(pg_catalog.>) $2", lengthof(types), types);
 		if (plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 		SPI_keepplan(plan);
 	}
-	if (SPI_execute_plan(plan, &argument, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_plan(plan, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not count the references of gallery %lld", (long long) gallery_id);
 	size = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
@@ -114,6 +115,6 @@ facematch_gallery_size(PG_FUNCTION_ARGS)
 	entry = hash_search(remembered, &key, HASH_ENTER, NULL);
 	entry->size = size;
 	entry->statement = GetCurrentStatementStartTimestamp();
-	entry->until = took >= QUICK_MICROSECONDS ? start + took * (REUSE_FACTOR + 1) : start;
+	entry->until = size > FEW_REFERENCES ? start + took + Min(took * REUSE_FACTOR, LONGEST_REUSE) : start;
 	PG_RETURN_INT64(size);
 }
