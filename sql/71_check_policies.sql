@@ -7,7 +7,7 @@ CREATE FUNCTION facematch.expected_triggers() RETURNS TABLE (table_name regclass
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT e.table_name, unnest(e.trigger_names) FROM (VALUES
-		('facematch.gallery'::regclass, '{gallery_20_guard,gallery_30_moved,gallery_40_truncate,gallery_50_log,gallery_60_target_logged}'::name[]),
+		('facematch.gallery'::regclass, '{gallery_05_remarks,gallery_20_guard,gallery_30_moved,gallery_40_truncate,gallery_50_log,gallery_60_target_logged}'::name[]),
 		('facematch.reference', '{reference_20_guard,reference_40_truncate,reference_70_photographs}'),
 		('facematch.encounter', '{encounter_05_remarks,encounter_10_override,encounter_20_guard,encounter_40_truncate,encounter_50_log_override,encounter_50_statistics,encounter_60_log_override,encounter_70_photographs}'),
 		('facematch.photograph', '{photograph_10_guard,photograph_20_doom,photograph_30_truncate}'),

@@ -40,6 +40,10 @@ CREATE TRIGGER hold_05_remarks BEFORE INSERT ON facematch.hold
 CREATE TRIGGER encounter_05_remarks BEFORE INSERT OR UPDATE OF port, lane, idempotency_key, override_reason ON facematch.encounter
 	FOR EACH ROW WHEN (length(NEW.port) > 50 OR length(NEW.lane) > 50 OR length(NEW.idempotency_key) > 50 OR length(NEW.override_reason) > 50)
 	EXECUTE FUNCTION facematch.check_remarks('port', 'lane', 'idempotency_key', 'override_reason');
+-- By its name a gallery is in disclosures and statistics.
+CREATE TRIGGER gallery_05_remarks BEFORE INSERT OR UPDATE OF name ON facematch.gallery
+	FOR EACH ROW EXECUTE FUNCTION facematch.check_remarks('name');
+ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_05_remarks;
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_05_remarks;
 ALTER TABLE facematch.opt_out ENABLE ALWAYS TRIGGER opt_out_05_remarks;
 ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_05_remarks;

@@ -79,3 +79,8 @@ INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(11), 
 SELECT object, regexp_replace(finding, 'for .*', 'for …') AS finding FROM facematch.check_policies() WHERE finding ~ 'not purged' AND object ~ 'reference';
 CALL facematch.purge();
 SELECT count(*) FROM facematch.reference WHERE subject_id IN (subject(10), subject(11));
+
+-- A gallery's name outlives it, in disclosures and statistics: it is no place for a template.
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) SELECT face(1)::text, kind, model, min_similarity, now() FROM facematch.gallery WHERE name = 'one';
+UPDATE facematch.gallery SET name = face(1)::text WHERE name = 'one';
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) SELECT 'XX901/2026-11-23 17:45+01', kind, model, min_similarity, now() FROM facematch.gallery WHERE name = 'one' RETURNING name;
