@@ -278,6 +278,12 @@ BEGIN
 	WHERE NOT EXISTS (SELECT FROM facematch.erased_receipt e WHERE e.receipt_id = p.receipt_id)
 	GROUP BY k.table_name HAVING min(p.purged_at) < clock_timestamp() - interval '1 hour' ORDER BY 2;
 
+	RETURN QUERY
+	SELECT 'warning', m.relation::text, format('was last erased whole %s ago: what went without a receipt may still be there', date_trunc('second', clock_timestamp() - m.erased_at)),
+		   'CALL facematch.purge(), or facematch.erase_table(): its warnings say what is in the way'
+	FROM facematch.erasure_mark m JOIN facematch.retained k ON k.table_name = m.relation JOIN pg_class c ON c.oid = m.relation
+	WHERE m.erased_at < clock_timestamp() - 2 * greatest(current_setting('facematch.sweep_interval', true)::interval, interval '1 day') ORDER BY 2;
+
 	RETURN QUERY SELECT * FROM facematch.access_findings();
 
 	RETURN QUERY

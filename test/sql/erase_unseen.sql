@@ -90,6 +90,13 @@ SELECT relation, dead_tuples, stray_bytes FROM facematch.verify_pages('halves') 
 SELECT facematch.release('halves');
 DROP TABLE halves;
 
+-- A table that something keeps from being erased for days is named.
+SELECT count(*) FROM facematch.check_policies() WHERE finding ~ 'erased whole';
+UPDATE facematch.erasure_mark SET erased_at = erased_at - interval '3 days' WHERE relation = 'facematch.reference'::regclass;
+SELECT severity, object, regexp_replace(finding, 'whole .* ago', 'whole … ago') AS finding FROM facematch.check_policies() WHERE finding ~ 'erased whole';
+CALL facematch.purge();
+SELECT count(*) FROM facematch.check_policies() WHERE finding ~ 'erased whole';
+
 -- A receipt that stays open is named: something keeps the purge from erasing.
 SET facematch.purge_erases = off;
 UPDATE facematch.reference SET purge_after = now();
