@@ -272,10 +272,11 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.erased_receipt', '');
 CREATE FUNCTION facematch.abandoned_indexes(table_name regclass) RETURNS TABLE (relation regclass)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT x.indexrelid::regclass FROM facematch.with_heirs($1) h JOIN pg_index x ON x.indrelid = h.relation AND NOT x.indislive
+	SELECT x.indexrelid::regclass FROM facematch.with_heirs($1) h JOIN pg_class c ON c.oid = h.relation
+	JOIN pg_index x ON x.indrelid IN (c.oid, c.reltoastrelid) AND NOT (x.indislive AND x.indisready)
 $$;
 COMMENT ON FUNCTION facematch.abandoned_indexes(regclass) IS
-	'indexes of a table that a DROP INDEX CONCURRENTLY has begun to drop: their files are there, and no statement keeps or reads them';
+	'indexes of a table, its partitions and their TOAST tables that a DROP INDEX CONCURRENTLY has begun to drop, or a CREATE INDEX or REINDEX CONCURRENTLY has not finished: their files are there, and no statement keeps or reads them';
 REVOKE ALL ON FUNCTION facematch.abandoned_indexes(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch.write_erasure(table_name text, pages bigint, pages_cleared bigint, rows_erased bigint, entries_erased bigint,
@@ -394,7 +395,8 @@ BEGIN
 		note := format('rows that were there before still hold the values of %s dropped columns; VACUUM FULL writes them anew', r.n);
 		RETURN NEXT;
 	END LOOP;
-	FOR r IN SELECT x.relation FROM facematch.abandoned_indexes(verify_erased.table_name) x LOOP
+	-- verify_pages() has those that are live.
+	FOR r IN SELECT x.relation FROM facematch.abandoned_indexes(verify_erased.table_name) x JOIN pg_index i ON i.indexrelid = x.relation AND NOT i.indislive LOOP
 		relation := r.relation; part := 'index'; clean := false;
 		note := 'nothing keeps it any more since a DROP INDEX CONCURRENTLY that did not end; DROP INDEX takes it away';
 		RETURN NEXT;

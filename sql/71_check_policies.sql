@@ -284,6 +284,16 @@ BEGIN
 	FROM facematch.erasure_mark m JOIN facematch.retained k ON k.table_name = m.relation JOIN pg_class c ON c.oid = m.relation
 	WHERE m.erased_at < clock_timestamp() - 2 * greatest(current_setting('facematch.sweep_interval', true)::interval, interval '1 day') ORDER BY 2;
 
+	-- What is at work is seen by its progress, or holds VACUUM's lock on the index.
+	RETURN QUERY
+	SELECT 'error', x.relation::text, format('a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY of %s did not end: nothing takes removed rows out of what it left', k.table_name),
+		   format('DROP INDEX %s', x.relation)
+	FROM facematch.retained k CROSS JOIN LATERAL facematch.abandoned_indexes(k.table_name) x
+	WHERE pg_relation_size(x.relation) > 0
+	  AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = x.relation)
+	  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = x.relation AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
+					  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) ORDER BY 2;
+
 	RETURN QUERY SELECT * FROM facematch.access_findings();
 
 	RETURN QUERY

@@ -105,6 +105,8 @@ extern void face_check_layout(Relation rel, Buffer buffer, FacePageForm form);
 extern void face_count_free(Page page, FacePageForm form, FaceRemains *remains);
 extern bool face_page_has_strays(Page page, FacePageForm form);
 extern void face_clear_free(Relation rel, Buffer buffer, FacePageForm form);
+extern int64 face_bytes_on_page(Page page);
+extern void face_blank_page(Relation rel, Buffer buffer);
 extern void face_dead_row(FaceDeadRows *dead, BlockNumber block, OffsetNumber line);
 extern void face_sort_dead_rows(FaceDeadRows *dead);
 extern bool face_is_dead_row(const FaceDeadRows *dead, ItemPointer tid);

@@ -6,7 +6,7 @@
  * Entries of dead rows go first, by the way of their access method that waits
  * for nobody; a method whose only way is a cleanup lock behind every cursor is
  * left to VACUUM.  Then each page's free space becomes zero, as far as the page
- * says truly where that is.
+ * says truly where that is.  An index that was never finished goes whole.
  *
  *-------------------------------------------------------------------------
  */
@@ -225,15 +225,47 @@ has_wide_key(Relation index)
 	return false;
 }
 
+static void
+blank_index_page(Relation index, Buffer buffer, void *state)
+{
+	FaceErased *done = state;
+
+	done->pages++;
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (face_bytes_on_page(BufferGetPage(buffer)) > 0)
+	{
+		face_blank_page(index, buffer);
+		done->cleared++;
+	}
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+}
+
+/*
+ * What a CREATE INDEX or REINDEX CONCURRENTLY has left that was ended on the way: nobody reads it, inserts into it or vacuums it.
+ * One that is at work has the lock that the caller has, so it is this session's, and has the index open, or there is none.
+ */
+static void
+erase_unfinished_index(Relation index, FaceErased *done)
+{
+	done->unproven = true;
+	if (index->rd_refcnt == 1)
+		face_each_page(index, MAIN_FORKNUM, blank_index_page, done);
+}
+
 /* One index of a table; dead rows in order. */
 void
 face_erase_index(Relation table, Relation index, const FaceDeadRows *dead, FaceErased *done)
 {
 	IndexErasure erasure = {table, face_index_kind(index), dead, done};
 
+	if (!index->rd_index->indisready)
+	{
+		erase_unfinished_index(index, done);
+		return;
+	}
 	done->unproven = erasure.kind == FACE_INDEX_GIST || erasure.kind == FACE_INDEX_SPGIST || erasure.kind == FACE_INDEX_GIN ||
 		erasure.kind == FACE_INDEX_BRIN || erasure.kind == FACE_INDEX_UNKNOWN;
-	if (dead->count > 0 && index->rd_index->indisready)
+	if (dead->count > 0)
 	{
 		switch (erasure.kind)
 		{

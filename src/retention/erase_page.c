@@ -164,6 +164,25 @@ face_clear_free(Relation rel, Buffer buffer, FacePageForm form)
 	GenericXLogFinish(xlog);
 }
 
+/*--------------------------------------------------------- pages of which nothing is to be believed */
+
+/* What is not zero behind a page's header. */
+int64
+face_bytes_on_page(Page page)
+{
+	return nonzero_bytes(page + SizeOfPageHeaderData, page + BLCKSZ);
+}
+
+/* Makes zero all of a page that the caller has locked exclusively. */
+void
+face_blank_page(Relation rel, Buffer buffer)
+{
+	GenericXLogState *xlog = GenericXLogStart(rel);
+
+	PageInit(GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE), BLCKSZ, 0);
+	GenericXLogFinish(xlog);
+}
+
 /*--------------------------------------------------------- lists */
 
 static void

@@ -234,21 +234,36 @@ judge_index(const TableCheck *check, const char **note)
 	}
 }
 
+/* One that no statement keeps as long as it is not ready. */
+static void
+visit_unfinished_page(Relation index, Buffer buffer, void *state)
+{
+	TableCheck *check = state;
+
+	check->found->pages++;
+	check->found->unwritten += is_unwritten(buffer);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	check->found->stray += face_bytes_on_page(BufferGetPage(buffer));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+}
+
 static void
 check_index(TableCheck *check, Relation index)
 {
 	FaceRemains found = {0};
-	const char *note;
-	Verdict		verdict;
+	bool		ready = index->rd_index->indisready;
+	const char *note = "nothing keeps it: a CREATE INDEX or REINDEX CONCURRENTLY did not end, or is at work; DROP INDEX takes it away";
+	Verdict		verdict = NOT_CLEAN;
 
 	check->found = &found;
 	check->kind = face_index_kind(index);
-	face_each_page(index, MAIN_FORKNUM, visit_index_page, check);
-	if (check->kind == FACE_INDEX_FACEMATCH && index->rd_index->indisready)
+	face_each_page(index, MAIN_FORKNUM, ready ? visit_index_page : visit_unfinished_page, check);
+	if (ready && check->kind == FACE_INDEX_FACEMATCH)
 		check_facematch(check, index);
-	if (check->kind == FACE_INDEX_BTREE)
+	if (ready && check->kind == FACE_INDEX_BTREE)
 		found.keys = face_btree_lost_keys(index, &check->dead);
-	verdict = judge_index(check, &note);
+	if (ready)
+		verdict = judge_index(check, &note);
 	emit(check, index, "index", &found, verdict, note);
 	check_maps(check, index);
 	if (smgrexists(RelationGetSmgr(index), INIT_FORKNUM))
