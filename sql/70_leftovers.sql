@@ -36,6 +36,16 @@ $$;
 COMMENT ON FUNCTION facematch.with_heirs(regclass) IS 'a table, its partitions and the tables that inherit from it';
 REVOKE ALL ON FUNCTION facematch.with_heirs(regclass) FROM PUBLIC;
 
+CREATE FUNCTION facematch.with_kin(table_name regclass) RETURNS TABLE (relation regclass)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE ancestor AS (SELECT $1::oid AS oid UNION SELECT i.inhparent FROM pg_inherits i JOIN ancestor a ON a.oid = i.inhrelid)
+	SELECT a.oid::regclass FROM ancestor a UNION SELECT h.relation FROM facematch.with_heirs($1) h
+$$;
+COMMENT ON FUNCTION facematch.with_kin(regclass) IS
+	'a table, its partitions, the tables that inherit from it, and those that it is a partition of or inherits from: ANALYZE gathers its values for these too';
+REVOKE ALL ON FUNCTION facematch.with_kin(regclass) FROM PUBLIC;
+
 -- Down through domains, arrays, composites, ranges and multiranges. What is an array's element is that through domains, too.
 CREATE FUNCTION facematch.template_types(column_types oid[], in_other_forms boolean) RETURNS TABLE (type oid)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -63,9 +73,9 @@ CREATE FUNCTION facematch.template_columns(table_name regclass) RETURNS TABLE (r
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH holder AS (
-		SELECT h.relation AS oid, h.relation AS of_table, 0 AS expression FROM facematch.with_heirs($1) h
+		SELECT h.relation AS oid, h.relation AS of_table FROM facematch.with_kin($1) h
 		UNION ALL
-		SELECT x.indexrelid, h.relation, 1 FROM pg_index x JOIN facematch.with_heirs($1) h ON h.relation = x.indrelid
+		SELECT x.indexrelid, h.relation FROM pg_index x JOIN facematch.with_kin($1) h ON h.relation = x.indrelid
 	), typed AS (
 		SELECT h.of_table, a.attrelid, a.attnum
 		FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -81,7 +91,7 @@ AS $$
 	WHERE (a.attgenerated <> '' OR x.indkey[a.attnum - 1] = 0) AND h.of_table IN (SELECT t.of_table FROM typed t)
 $$;
 COMMENT ON FUNCTION facematch.template_columns(regclass) IS
-	'columns of a table, its partitions and their indexes that may hold templates: face_embedding, bytea, arrays of real, double precision or numeric, vectors of pgvector, domains, arrays, composites, ranges and multiranges of these, and what is computed from columns of such a table (generated columns, expressions of indexes) and not passed by value';
+	'columns of a table, its partitions, what it is a partition of, and their indexes, that may hold templates: face_embedding, bytea, arrays of real, double precision or numeric, vectors of pgvector, domains, arrays, composites, ranges and multiranges of these, and what is computed from columns of such a table (generated columns, expressions of indexes) and not passed by value';
 REVOKE ALL ON FUNCTION facematch.template_columns(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch.forget_statistics(table_name regclass) RETURNS bigint

@@ -136,6 +136,11 @@ BEGIN
 	WHERE NOT c.relispartition AND c.oid <> r.table_name AND NOT EXISTS (SELECT FROM facematch.retained x WHERE x.table_name = c.oid) ORDER BY 2;
 
 	RETURN QUERY
+	SELECT 'error', h.relation::text, format('is half detached from %s, by a DETACH CONCURRENTLY that did not end: no new deadline reaches its rows', r.table_name),
+		   format('ALTER TABLE %s DETACH PARTITION %s FINALIZE, and facematch.retain() it', i.inhparent::regclass, h.relation)
+	FROM facematch.retained r CROSS JOIN LATERAL facematch.with_heirs(r.table_name) h JOIN pg_inherits i ON i.inhrelid = h.relation AND i.inhdetachpending ORDER BY 2;
+
+	RETURN QUERY
 	SELECT 'error', format('%s on %s', g.who, h.relation), format('reads it directly, past the row security of %s: due rows too', r.table_name),
 		   format('REVOKE it, and GRANT on %s', r.table_name)
 	FROM facematch.retained r CROSS JOIN LATERAL facematch.with_heirs(r.table_name) h JOIN pg_class c ON c.oid = h.relation

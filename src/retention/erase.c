@@ -26,7 +26,6 @@
 #include "catalog/catalog.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "commands/progress.h"
 #include "commands/vacuum.h"
 #include "fmgr.h"
@@ -42,6 +41,7 @@
 
 #include "compat.h"
 #include "retention/erase.h"
+#include "retention/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_erase);
 
@@ -83,7 +83,7 @@ face_erasable_tables(Oid relid)
 	List	   *tables = NIL;
 	ListCell   *cell;
 
-	foreach(cell, find_all_inheritors(relid, AccessShareLock, NULL))
+	foreach(cell, face_with_heirs(relid, AccessShareLock))
 	{
 		if (get_rel_relkind(lfirst_oid(cell)) != RELKIND_PARTITIONED_TABLE)
 			tables = lappend_oid(tables, lfirst_oid(cell));

@@ -23,7 +23,6 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_statistic_ext_data.h"
 #include "catalog/pg_type.h"
@@ -61,11 +60,11 @@ struct FacePurgeErasure
 	Datum	   *receipts;		/* numbers of receipts that this erasure may settle */
 	int			nreceipts;
 	int			receipts_room;
-	Datum		seen;			/* facematch.erasure_mark: the server's counts before this erasure */
-	bool		due;			/* they are not those after the last one */
 	FaceErased	rows;			/* sums over tables and TOAST tables */
 	FaceErased	entries;		/* sums over indexes */
-	bool		skipped;		/* a part was locked by VACUUM or another purge */
+	int64		waiting;		/* what is left to another purge or VACUUM: rows, pages, relations that are locked */
+	int64		statistics_waiting; /* the planner's statistics' part of that */
+	List	   *marks;			/* Datum, facematch.erasure_mark: what the server had counted of partitions that were then erased whole */
 	bool		worked;
 	List	   *parts_left;		/* partitions that its open receipts are of as well, and that are its own no longer */
 	List	   *notes;			/* char *: what could not be erased here */
@@ -103,27 +102,6 @@ find_open_receipts(FacePurgeErasure *erasure)
 			 1, &type, &relation, face_owner(face_table("purge_receipt")));
 	for (uint64 i = 0; i < SPI_processed; i++)
 		add_receipt(erasure, SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	PopActiveSnapshot();
-}
-
-/* What the server has counted, and whether anything went that no receipt is of. */
-static void
-look_at_counts(FacePurgeErasure *erasure)
-{
-	Oid			types[] = {REGCLASSOID, INT4OID};
-	Datum		values[] = {ObjectIdGetDatum(erasure->table), Int32GetDatum(sweep_interval)};
-	MemoryContext old;
-	bool		isnull;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	face_run("SELECT b.seen, b.due FROM facematch.begin_erasing($1, pg_catalog.make_interval(mins => $2)) b", lengthof(types), types, values,
-			 face_owner(face_table("erasure_mark")));
-	old = MemoryContextSwitchTo(erasure->memory);
-	erasure->seen = datumCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), false, -1);
-	MemoryContextSwitchTo(old);
-	erasure->due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	SPI_finish();
 	PopActiveSnapshot();
 }
@@ -176,7 +154,6 @@ face_purge_erasure(Oid table)
 	erasure->name = face_qualified_name(table);
 	find_open_receipts(erasure);
 	find_parts_left(erasure);
-	look_at_counts(erasure);
 	return erasure;
 }
 
@@ -222,10 +199,19 @@ add_result(FacePurgeErasure *erasure, const FaceErased *done)
 	sum->busy += done->busy;
 	sum->left_to_vacuum |= done->left_to_vacuum;
 	sum->unproven |= done->unproven;
+	erasure->waiting += done->fading + (sum == &erasure->rows ? done->busy : 0) + (done->left_to_vacuum ? 1 : 0);
 	if (done->left_to_vacuum)
 		note(erasure, done->relid, "entries of removed rows stay until VACUUM");
 	if (done->unproven)
 		note(erasure, done->relid, "the access method may keep what removed rows had; REINDEX");
+}
+
+/* A table that could not be erased, of which a warning says why. */
+void
+face_note_failure(FacePurgeErasure *erasure, Oid part)
+{
+	erasure->waiting++;
+	note(erasure, part, "could not be erased: the server's log says why");
 }
 
 /* VACUUM's lock, which is not waited for. */
@@ -234,7 +220,7 @@ lock_to_erase(FacePurgeErasure *erasure, Oid relid)
 {
 	if (ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
 		return true;
-	erasure->skipped = true;
+	erasure->waiting++;
 	note(erasure, relid, "is locked, or being vacuumed, analyzed or erased, by another session");
 	return false;
 }
@@ -252,7 +238,7 @@ lock_indexes_to_erase(FacePurgeErasure *erasure, Oid relid)
 	{
 		if (ConditionalLockRelationOid(lfirst_oid(cell), RowExclusiveLock))
 			continue;
-		erasure->skipped = true;
+		erasure->waiting++;
 		note(erasure, lfirst_oid(cell), "is locked by another session");
 		locked = false;
 	}
@@ -270,37 +256,100 @@ erase_unless_locked(FacePurgeErasure *erasure, Oid relid)
 	return face_erase_table(relid);
 }
 
-/* After the deletion of rows of one table, or partition, has committed. */
-void
-face_erase_removed(FacePurgeErasure *erasure, Oid part)
+/* What the server has counted of a table or partition, in the current memory context; whether anything went that no receipt is of. */
+static bool
+has_changed(Oid part, Datum *seen)
 {
+	Oid			types[] = {REGCLASSOID, INT4OID};
+	Datum		values[] = {ObjectIdGetDatum(part), Int32GetDatum(sweep_interval)};
+	MemoryContext caller = CurrentMemoryContext;
+	bool		isnull;
+	bool		due;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT b.seen, b.due FROM facematch.begin_erasing($1, pg_catalog.make_interval(mins => $2)) b", lengthof(types), types, values,
+			 face_owner(face_table("erasure_mark")));
+	due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	MemoryContextSwitchTo(caller);
+	*seen = datumCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), false, -1);
+	SPI_finish();
+	PopActiveSnapshot();
+	return due;
+}
+
+/*
+ * When all that is due in all partitions has been deleted, and that has
+ * committed: a trigger may have removed rows of another partition, and rows may
+ * have been moved from there.
+ */
+bool
+face_has_to_erase(FacePurgeErasure *erasure, Oid part, Datum *seen)
+{
+	MemoryContext old;
+	bool		changed;
+
+	*seen = (Datum) 0;
+	if (!face_exists(part))
+		return false;
+	old = MemoryContextSwitchTo(erasure->memory);
+	changed = has_changed(part, seen);
+	MemoryContextSwitchTo(old);
+	return changed || erasure->nreceipts > 0;
+}
+
+/* One table or partition, in a transaction after the one in which its counts were seen. */
+void
+face_erase_removed(FacePurgeErasure *erasure, Oid part, Datum seen)
+{
+	int64		waiting = erasure->waiting;
+	MemoryContext old;
 	ListCell   *cell;
 
-	if (erasure->nreceipts == 0 && !erasure->due)
-		return;
 	erasure->worked = true;
 	foreach(cell, erase_unless_locked(erasure, part))
 		add_result(erasure, lfirst(cell));
+	if (erasure->waiting > waiting)
+		return;
+	old = MemoryContextSwitchTo(erasure->memory);
+	erasure->marks = lappend(erasure->marks, DatumGetPointer(seen));
+	MemoryContextSwitchTo(old);
+}
+
+/* ANALYZE of a table that others inherit from, or are partitions of, gathers their values too. */
+static bool
+lock_kin(FacePurgeErasure *erasure, Oid table)
+{
+	Oid			type = REGCLASSOID;
+	Datum		value = ObjectIdGetDatum(table);
+	bool		locked = true;
+
+	SPI_connect();
+	face_run("SELECT k.relation FROM facematch.with_kin($1) k ORDER BY k.relation OPERATOR(pg_catalog.<>) $1, k.relation", 1, &type, &value,
+			 face_owner(face_table("erasure")));
+	for (uint64 i = 0; i < SPI_processed && locked; i++)
+	{
+		bool		isnull;
+
+		locked = lock_to_erase(erasure, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+	}
+	SPI_finish();
+	return locked;
 }
 
 static void
 forget_statistics(FacePurgeErasure *erasure, Oid table)
 {
-	Oid			type = OIDOID;
+	Oid			type = REGCLASSOID;
 	Datum		value = ObjectIdGetDatum(table);
-	ListCell   *cell;
 
-	foreach(cell, find_all_inheritors(table, NoLock, NULL))
-	{
-		if (!lock_to_erase(erasure, lfirst_oid(cell)))
-			return;
-	}
-	if (!face_exists(table))
-		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	face_run("SELECT facematch.forget_statistics($1::pg_catalog.regclass)", 1, &type, &value, face_owner(face_table("erasure")));
-	SPI_finish();
+	if (lock_kin(erasure, table) && face_exists(table))
+	{
+		SPI_connect();
+		face_run("SELECT facematch.forget_statistics($1)", 1, &type, &value, face_owner(face_table("erasure")));
+		SPI_finish();
+	}
 	PopActiveSnapshot();
 }
 
@@ -312,6 +361,7 @@ face_forget_statistics(FacePurgeErasure *erasure)
 
 	if (!erasure->worked)
 		return;
+	erasure->statistics_waiting = -erasure->waiting;
 	forget_statistics(erasure, erasure->table);
 	foreach(cell, erasure->parts_left)
 		forget_statistics(erasure, lfirst_oid(cell));
@@ -334,6 +384,7 @@ face_erase_statistics(FacePurgeErasure *erasure)
 
 			erasure->rows.fading += done->fading;
 			erasure->rows.busy += done->busy;
+			erasure->waiting += done->fading + done->busy;
 		}
 	}
 }
@@ -350,19 +401,13 @@ notes_array(const FacePurgeErasure *erasure)
 	return construct_array(texts, count, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
-static bool
-is_complete(const FacePurgeErasure *erasure)
-{
-	return !erasure->skipped && erasure->rows.fading + erasure->rows.busy + erasure->entries.fading == 0 && !erasure->entries.left_to_vacuum;
-}
-
 /* Into the log and the reports, and settles the receipts if nothing is left to wait for. */
 static void
 write_erasure(const FacePurgeErasure *erasure)
 {
 	const FaceErased *rows = &erasure->rows;
 	const FaceErased *entries = &erasure->entries;
-	bool		complete = is_complete(erasure);
+	bool		complete = erasure->waiting == 0;
 	Oid			types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID, BOOLOID, INT8ARRAYOID, TEXTARRAYOID};
 	Datum		values[lengthof(types)] = {
 		CStringGetTextDatum(erasure->name),
@@ -382,15 +427,25 @@ write_erasure(const FacePurgeErasure *erasure)
 
 /* The next purge need not look again unless something changes. */
 static void
-write_mark(const FacePurgeErasure *erasure)
+write_marks(const FacePurgeErasure *erasure)
 {
-	Oid			marks = face_table("erasure_mark");
-	Oid			type = get_rel_type_id(marks);
-	Datum		seen = erasure->seen;
+	Oid			table = face_table("erasure_mark");
+	Oid			type = get_rel_type_id(table);
+	ListCell   *cell;
 
+	/* Of two purges that write the same mark at once one can fail: the other's will do. */
+	if (!ConditionalLockRelationOid(table, ShareUpdateExclusiveLock))
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run("SELECT facematch.end_erasing($1)", 1, &type, &seen, face_owner(marks));
+	foreach(cell, erasure->marks)
+	{
+		Datum		seen = PointerGetDatum(lfirst(cell));
+
+		face_run("SELECT facematch.end_erasing($1)", 1, &type, &seen, face_owner(table));
+	}
 	SPI_finish();
+	PopActiveSnapshot();
 }
 
 /* What was done, unless it was to look and find nothing. */
@@ -399,16 +454,15 @@ face_record_erasure(FacePurgeErasure *erasure)
 {
 	bool		found = erasure->rows.cleared + erasure->entries.cleared + erasure->rows.removed + erasure->entries.removed > 0;
 
-	/* Of two purges that write the same mark at once one can fail: the other's will do. */
-	bool		marks = erasure->worked && is_complete(erasure) &&
-		ConditionalLockRelationOid(face_table("erasure_mark"), ShareUpdateExclusiveLock);
-
-	PushActiveSnapshot(GetTransactionSnapshot());
 	if (erasure->worked && (found || erasure->nreceipts > 0))
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
 		write_erasure(erasure);
-	if (marks)
-		write_mark(erasure);
-	PopActiveSnapshot();
+		PopActiveSnapshot();
+	}
+	/* Nor are they where the statistics have yet to be erased. */
+	if (erasure->statistics_waiting == 0)
+		write_marks(erasure);
 }
 
 /*--------------------------------------------------------- one table, once */
@@ -463,7 +517,7 @@ facematch_erase_table(PG_FUNCTION_ARGS)
 	working = AllocSetContextCreate(erasure.memory, "facematch erase_table part", ALLOCSET_DEFAULT_SIZES);
 	erasure.table = PG_GETARG_OID(0);
 	/* From here on there is no snapshot of this call's that holds anything back. */
-	SPI_commit();
+	face_next_transaction();
 	MemoryContextSwitchTo(erasure.memory);
 	foreach(cell, face_erasable_tables(erasure.table))
 	{
@@ -473,14 +527,14 @@ facematch_erase_table(PG_FUNCTION_ARGS)
 		foreach(done, face_erase_table(lfirst_oid(cell)))
 			add_result(&erasure, lfirst(done));
 		MemoryContextReset(working);
-		SPI_commit();
+		face_next_transaction();
 	}
 	MemoryContextSwitchTo(working);
 	face_forget_statistics(&erasure);
-	SPI_commit();
+	face_next_transaction();
 	MemoryContextSwitchTo(working);
 	face_erase_statistics(&erasure);
-	SPI_commit();
+	face_next_transaction();
 	tell_what_is_left(&erasure);
 	SPI_finish();
 	PG_RETURN_VOID();

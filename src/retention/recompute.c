@@ -12,7 +12,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -132,7 +131,7 @@ apply_rule(Relation rel, HeapTuple row, bool takes_effect)
 			continue;
 		LockRelationOid(table->relid, ShareRowExclusiveLock);
 		/* Its partitions too: rows may be on their way into them directly. */
-		(void) find_all_inheritors(table->relid, ShareRowExclusiveLock, NULL);
+		(void) face_with_heirs(table->relid, ShareRowExclusiveLock);
 		face_recompute_rows(table, &why, table->class, TEXTOID, class);
 		log_lengthening(table, &why, "retention rule");
 	}

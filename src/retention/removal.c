@@ -14,7 +14,6 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -90,20 +89,37 @@ of_subject(const OptOut *opt_out)
 	return sql.data;
 }
 
-static void
-remove_from_table(void *state)
+/* The table, and partitions that it has half lost: statements that name the table pass over these. */
+static List *
+relations_to_clear(Oid table)
 {
-	const OptOut *opt_out = state;
+	List	   *relations = list_make1_oid(table);
+	Oid			type = REGCLASSOID;
+	Datum		value = ObjectIdGetDatum(table);
+	MemoryContext caller = CurrentMemoryContext;
+	bool		isnull;
+
+	SPI_connect();
+	face_run("SELECT i.inhrelid FROM facematch.with_heirs($1) h JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) h.relation"
+			 " WHERE i.inhdetachpending", 1, &type, &value, face_owner(face_table("retained")));
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		relations = lappend_oid(relations, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+	SPI_finish();
+	return relations;
+}
+
+static void
+remove_from_relation(const OptOut *opt_out, Oid relation, uint64 *removed, uint64 *held)
+{
 	const FaceRetained *table = opt_out->table;
 	FaceKept	kept = face_kept_by_holds(table->relid);
 	Oid			types[4] = {UUIDOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID};
 	Datum		values[4] = {opt_out->subject, opt_out->gallery_id, kept.rows, kept.subjects};
-	char	   *name = face_qualified_name(table->relid);
+	char	   *name = face_qualified_name(relation);
 	char	   *rows = of_subject(opt_out);
 	char	   *free_rows = psprintf("%s AND %s", rows, not_held(table, 3));
-	Oid			owner = face_owner(table->relid);
-	uint64		removed;
-	uint64		held;
+	Oid			owner = face_owner(relation);
 	char	   *sql;
 
 	if (table->keeps_row)
@@ -111,11 +127,24 @@ remove_from_table(void *state)
 	else
 		sql = psprintf("DELETE FROM %s t WHERE %s", name, free_rows);
 	SPI_connect();
-	removed = face_run(sql, lengthof(types), types, values, owner);
-	held = face_run(psprintf("UPDATE %s t SET purge_after = pg_catalog.clock_timestamp() WHERE %s"
+	*removed += face_run(sql, lengthof(types), types, values, owner);
+	*held += face_run(psprintf("UPDATE %s t SET purge_after = pg_catalog.clock_timestamp() WHERE %s"
 							 " AND t.purge_after OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() AND NOT (%s)",
-							 name, rows, not_held(table, 3)), lengthof(types), types, values, owner);
+							   name, rows, not_held(table, 3)), lengthof(types), types, values, owner);
 	SPI_finish();
+}
+
+static void
+remove_from_table(void *state)
+{
+	const OptOut *opt_out = state;
+	const FaceRetained *table = opt_out->table;
+	uint64		removed = 0;
+	uint64		held = 0;
+	ListCell   *cell;
+
+	foreach(cell, relations_to_clear(table->relid))
+		remove_from_relation(opt_out, lfirst_oid(cell), &removed, &held);
 	if (removed + held > 0)
 		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN);
 }
@@ -185,13 +214,22 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 
 /*--------------------------------------------------------- the purge */
 
-/* A gallery goes when its last reference has gone, held ones included. */
+/*
+ * A gallery goes when its last reference has gone, held ones included; and not
+ * while somebody has an assignment of it locked, which goes along with it.
+ * Version 0.1.0's tables know no assignments.
+ */
 static const char *
-only_when_empty(const FaceRetained *table)
+only_when_free(const FaceRetained *table)
 {
 	if (strcmp(table->what, "gallery") != 0)
 		return "";
-	return " AND NOT EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) t.gallery_id)";
+	if (!OidIsValid(get_relname_relid("partner_gallery", get_namespace_oid("facematch", false))))
+		return " AND NOT EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) t.gallery_id)";
+	return " AND NOT EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) t.gallery_id)"
+		" AND (SELECT pg_catalog.count(*) FROM facematch.partner_gallery p WHERE p.gallery_id OPERATOR(pg_catalog.=) t.gallery_id) OPERATOR(pg_catalog.=)"
+		" (SELECT pg_catalog.count(*) FROM (SELECT FROM facematch.partner_gallery p WHERE p.gallery_id OPERATOR(pg_catalog.=) t.gallery_id"
+		" FOR UPDATE SKIP LOCKED) l)";
 }
 
 /* Receipts for what went, by class. */
@@ -245,7 +283,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 				   " RETURNING d.%s AS class, d.purge_after::pg_catalog.timestamptz AS purge_after)"
 				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
 				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
-				   name, name, not_held(table, 2), only_when_empty(table), face_column(leaf, table->class));
+				   name, name, not_held(table, 2), only_when_free(table), face_column(leaf, table->class));
 	SPI_connect();
 	groups = face_run(sql, lengthof(types), types, values, face_owner(leaf));
 	for (uint64 i = 0; i < groups; i++)
@@ -260,7 +298,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	return rows;
 }
 
-/* The extension's own, which nobody else can keep from going; galleries, that wait for their references; users' tables. */
+/* The extension's own; galleries, that wait for their references; users' tables, whose owners can keep them from going. */
 #define LAST_TURN	2
 
 static int
@@ -280,23 +318,6 @@ in_turn(const ListCell *a, const ListCell *b)
 	if (turn(one) != turn(other))
 		return turn(one) - turn(other);
 	return one->relid < other->relid ? -1 : 1;
-}
-
-/* The keys of the photographs that went: once that is committed, for a key does not come back. */
-static void
-destroy_keys(void)
-{
-	Oid			photograph = get_relname_relid("photograph", get_namespace_oid("facematch", false));
-
-	/* Version 0.1.0's tables know none. */
-	if (!OidIsValid(photograph))
-		return;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	face_run("SELECT facematch.destroy_keys()", 0, NULL, NULL, face_owner(photograph));
-	SPI_finish();
-	PopActiveSnapshot();
-	SPI_commit();
 }
 
 /* What a purge goes through with. */
@@ -347,31 +368,38 @@ purge_batch(void *state)
 	batch->rows = purge_some(batch->table, batch->part, batch->purge->batch, batch->erasure);
 }
 
-static void
-erase_part(Purge *purge, FacePurgeErasure *erasure, Oid part)
+/* A table under retention, with its partitions as they were when the purge came to it. */
+typedef struct Purged
 {
-	MemoryContextSwitchTo(purge->working);
-	face_erase_removed(erasure, part);
-	MemoryContextReset(purge->working);
-	SPI_commit();
+	const FaceRetained *table;
+	List	   *parts;			/* Oid */
+	FacePurgeErasure *erasure;	/* NULL: none now */
+} Purged;
+
+static void
+tell_failure(Purge *purge, Oid part)
+{
+	MemoryContext old = MemoryContextSwitchTo(purge->memory);
+
+	appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", face_qualified_name(part));
+	MemoryContextSwitchTo(old);
 }
 
-/* All that is due in one table that is no partitioned one; then, when deleting is committed, its bytes. */
+/* All that is due in one table that is no partitioned one. */
 static void
-purge_part(Purge *purge, const FaceRetained *table, Oid part, TimestampTz until, FacePurgeErasure *erasure)
+purge_part(Purge *purge, const Purged *purged, Oid part, int tables_left)
 {
-	Batch		batch = {purge, table, part, erasure, PG_UINT64_MAX, 1};
-	char	   *name;
+	Batch		batch = {purge, purged->table, part, purged->erasure, PG_UINT64_MAX, 1};
+	TimestampTz until = face_purge_table_until(tables_left);
 
-	if (!face_exists(part))
-		return;
-	MemoryContextSwitchTo(purge->memory);
-	name = face_qualified_name(part);
 	for (uint64 gone = 0; batch.rows > 0 && gone < batch.most; gone += batch.rows)
 	{
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(purge->working);
 		batch.rows = 0;
+		/* Of the extension's own tables nobody's triggers take the time: only a lock that somebody keeps does. */
+		if (!is_users(purged->table->relid))
+			until = face_purge_table_until(tables_left);
 		if (!purge->commits)
 			purge_batch(&batch);
 		else
@@ -379,57 +407,113 @@ purge_part(Purge *purge, const FaceRetained *table, Oid part, TimestampTz until,
 			if (!face_attempt(part, "purged", until, purge_batch, &batch))
 			{
 				batch.rows = 0;
-				appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", name);
+				tell_failure(purge, part);
 			}
-			SPI_commit();
+			face_next_transaction();
 		}
 		MemoryContextReset(purge->working);
-	}
-	if (erasure != NULL)
-		erase_part(purge, erasure, part);
-}
-
-/* What is left to do for a table when its rows have been erased, in transactions of their own. */
-static void
-finish_erasure(Purge *purge, FacePurgeErasure *erasure)
-{
-	static void (*const steps[]) (FacePurgeErasure *) = {face_forget_statistics, face_erase_statistics, face_record_erasure};
-
-	for (int i = 0; i < lengthof(steps); i++)
-	{
-		MemoryContextSwitchTo(purge->working);
-		steps[i] (erasure);
-		MemoryContextReset(purge->working);
-		SPI_commit();
 	}
 }
 
 /* tables_left: how many share what time there is, this one included; of its partitions each gets its part, for one may be locked. */
 static void
-purge_table(Purge *purge, const FaceRetained *table, int tables_left)
+purge_table(Purge *purge, Purged *purged, int tables_left)
 {
-	FacePurgeErasure *erasure;
-	List	   *parts;
+	Oid			table = purged->table->relid;
 	ListCell   *part;
 
-	if (!face_exists(table->relid))
+	if (!face_exists(table))
 		return;
 	MemoryContextSwitchTo(purge->memory);
-	erasure = purge->commits ? face_purge_erasure(table->relid) : NULL;
-	parts = find_all_inheritors(table->relid, NoLock, NULL);
-	foreach(part, parts)
+	purged->erasure = purge->commits ? face_purge_erasure(table) : NULL;
+	purged->parts = face_with_heirs(table, NoLock);
+	foreach(part, purged->parts)
 	{
-		int			share = tables_left - 1 + list_length(parts) - foreach_current_index(part);
-
 		if (get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
-			purge_part(purge, table, lfirst_oid(part), is_users(table->relid) ? face_purge_table_until(share) : DT_NOEND, erasure);
+			purge_part(purge, purged, lfirst_oid(part), tables_left - 1 + list_length(purged->parts) - foreach_current_index(part));
 	}
-	if (erasure == NULL)
+}
+
+/*--------------------------------------------------------- and its bytes */
+
+typedef struct Erasing
+{
+	FacePurgeErasure *erasure;
+	Oid			part;
+	Datum		seen;
+} Erasing;
+
+static void
+erase_removed(void *state)
+{
+	Erasing    *erasing = state;
+
+	face_erase_removed(erasing->erasure, erasing->part, erasing->seen);
+}
+
+/* A page that is damaged keeps no other table from being erased. */
+static void
+erase_part(Purge *purge, FacePurgeErasure *erasure, Oid part)
+{
+	Erasing		erasing = {erasure, part};
+	bool		has_to;
+
+	MemoryContextSwitchTo(purge->working);
+	has_to = face_has_to_erase(erasure, part, &erasing.seen);
+	face_next_transaction();
+	if (has_to)
+	{
+		MemoryContextSwitchTo(purge->working);
+		if (!face_attempt(part, "erased", DT_NOEND, erase_removed, &erasing))
+		{
+			face_note_failure(erasure, part);
+			tell_failure(purge, part);
+		}
+		face_next_transaction();
+	}
+	MemoryContextReset(purge->working);
+}
+
+/* When nothing is deleted any more: a trigger may remove rows of a partition that comes earlier, or of another table. */
+static void
+erase_table(Purge *purge, const Purged *purged)
+{
+	static void (*const steps[]) (FacePurgeErasure *) = {face_forget_statistics, face_erase_statistics, face_record_erasure};
+	ListCell   *part;
+
+	if (purged->erasure == NULL)
 		return;
-	foreach(part, face_parts_left(erasure))
-		erase_part(purge, erasure, lfirst_oid(part));
-	if (face_exists(table->relid))
-		finish_erasure(purge, erasure);
+	foreach(part, purged->parts)
+	{
+		if (get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
+			erase_part(purge, purged->erasure, lfirst_oid(part));
+	}
+	foreach(part, face_parts_left(purged->erasure))
+		erase_part(purge, purged->erasure, lfirst_oid(part));
+	for (int i = 0; i < lengthof(steps) && face_exists(purged->table->relid); i++)
+	{
+		MemoryContextSwitchTo(purge->working);
+		steps[i] (purged->erasure);
+		MemoryContextReset(purge->working);
+		face_next_transaction();
+	}
+}
+
+/* The keys of the photographs that went: once that is committed, for a key does not come back. */
+static void
+destroy_keys(void)
+{
+	Oid			photograph = get_relname_relid("photograph", get_namespace_oid("facematch", false));
+
+	/* Version 0.1.0's tables know none. */
+	if (!OidIsValid(photograph))
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT facematch.destroy_keys()", 0, NULL, NULL, face_owner(photograph));
+	SPI_finish();
+	PopActiveSnapshot();
+	face_next_transaction();
 }
 
 /* facematch.purge(batch) */
@@ -441,6 +525,7 @@ facematch_purge(PG_FUNCTION_ARGS)
 		.commits = fcinfo->context != NULL && IsA(fcinfo->context, CallContext) && !castNode(CallContext, fcinfo->context)->atomic
 	};
 	List	   *tables;
+	Purged	   *purged;
 	ListCell   *cell;
 
 	purge.memory = AllocSetContextCreate(purge.commits ? PortalContext : CurrentMemoryContext, "facematch purge",
@@ -453,12 +538,21 @@ facematch_purge(PG_FUNCTION_ARGS)
 	SPI_connect_ext(purge.commits ? SPI_OPT_NONATOMIC : 0);
 	MemoryContextSwitchTo(purge.memory);
 	initStringInfo(&purge.failed);
+	if (purge.commits)
+		face_next_transaction();
+	MemoryContextSwitchTo(purge.memory);
 	tables = face_retained_tables();
 	list_sort(tables, in_turn);
+	purged = palloc0(sizeof(Purged) * Max(list_length(tables), 1));
 	foreach(cell, tables)
-		purge_table(&purge, lfirst(cell), list_length(tables) - foreach_current_index(cell));
+	{
+		purged[foreach_current_index(cell)].table = lfirst(cell);
+		purge_table(&purge, &purged[foreach_current_index(cell)], list_length(tables) - foreach_current_index(cell));
+	}
 	if (purge.commits)
 		destroy_keys();
+	for (int i = 0; i < list_length(tables); i++)
+		erase_table(&purge, &purged[i]);
 	if (purge.failed.len > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

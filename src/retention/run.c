@@ -28,6 +28,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
@@ -186,6 +187,29 @@ face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as)
 	execute(plan, values);
 	give_back_rights(&before);
 	return SPI_processed;
+}
+
+/*
+ * A table, its partitions and those that inherit from it, parents first.  One
+ * that a DETACH CONCURRENTLY has begun to detach is among them: statements that
+ * name the parent pass over it, and its rows are under retention all the same.
+ */
+List *
+face_with_heirs(Oid relid, LOCKMODE lockmode)
+{
+	List	   *found = list_make1_oid(relid);
+
+	for (int i = 0; i < list_length(found); i++)
+		found = list_concat_unique_oid(found, find_inheritance_children_extended(list_nth_oid(found, i), false, lockmode, NULL, NULL));
+	return found;
+}
+
+/* Commits; what follows sees what others have committed since, and is not refused because of it. */
+void
+face_next_transaction(void)
+{
+	SPI_commit();
+	XactIsoLevel = XACT_READ_COMMITTED;
 }
 
 /* Whether a row in the index, as newest committed, passes the test.  For what is too hot for SPI. */

@@ -13,6 +13,8 @@
 #include "access/skey.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
+#include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 
 /* Where the extension's tables are, whatever schema its type is in. */
 #define FACE_SCHEMA "facematch"
@@ -34,6 +36,8 @@ extern Oid	face_owner(Oid relid);
 extern bool face_exists(Oid relid);
 extern char *face_qualified_name(Oid relid);
 extern const char *face_column(Oid relid, const char *column);
+extern List *face_with_heirs(Oid relid, LOCKMODE lockmode);
+extern void face_next_transaction(void);
 
 extern void face_run_plan(FacePlan *plan, Datum *values, Oid run_as);
 extern uint64 face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as);

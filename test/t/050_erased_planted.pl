@@ -197,5 +197,21 @@ for my $call (q{facematch.erase('t')}, q{facematch.verify_erased('t')})
 	my ($status, $out, $err) = $node->psql('postgres', "SELECT * FROM $call");
 	like($err, qr/invalid page in block 1/, "$call refuses a page with a bad header");
 }
+
+# A damaged page of one table keeps no other from being purged and erased.
+$node->safe_psql('postgres', q{
+	CREATE TABLE worse (id bigint, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
+	CREATE TABLE other (LIKE worse);
+	SELECT facematch.retain('worse', 'encounter'), facematch.retain('other', 'encounter');
+	INSERT INTO worse SELECT i, 'us_citizen', now(), NULL, '[1,0,0]' FROM generate_series(1, 500) i;
+	INSERT INTO other SELECT i, 'us_citizen', now() - interval '1 year', NULL, '[1,0,0]' FROM generate_series(1, 500) i});
+$file{worse} = $node->data_dir . '/' . $node->safe_psql('postgres', q{SELECT pg_relation_filepath('worse')});
+$node->stop;
+write_bytes('worse', 1, 12, pack('SS', 9000, 100));
+$node->start;
+my ($status, $out, $err) = $node->psql('postgres', 'CALL facematch.purge()');
+like($err, qr/tables could not be purged: .*public\.worse/, 'the purge names the damaged one');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM other'), 0, 'and has purged the other');
+is($node->safe_psql('postgres', q{SELECT verified FROM facematch.report_erasure WHERE table_name = 'public.other'}), 't', 'and erased it');
 $node->stop;
 done_testing();
