@@ -94,14 +94,18 @@ static List *
 relations_to_clear(Oid table)
 {
 	List	   *relations = list_make1_oid(table);
-	Oid			type = REGCLASSOID;
+	Oid			type = OIDOID;
 	Datum		value = ObjectIdGetDatum(table);
 	MemoryContext caller = CurrentMemoryContext;
 	bool		isnull;
 
+	if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE)
+		return relations;
 	SPI_connect();
-	face_run("SELECT i.inhrelid FROM facematch.with_heirs($1) h JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) h.relation"
-			 " WHERE i.inhdetachpending", 1, &type, &value, face_owner(face_table("retained")));
+	face_run("WITH RECURSIVE member AS (SELECT $1 AS oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i"
+			 " JOIN member m ON m.oid OPERATOR(pg_catalog.=) i.inhparent)"
+			 " SELECT i.inhrelid FROM member m JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) m.oid WHERE i.inhdetachpending",
+			 1, &type, &value, face_owner(face_table("retained")));
 	MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		relations = lappend_oid(relations, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
