@@ -207,6 +207,10 @@ AS $$
 	UNION ALL
 	SELECT 'backups', NULL, 'base backups, dumps and copies that were made before are not known to the server'
 	UNION ALL
+	SELECT 'orphaned files', NOT f.orphaned, CASE WHEN f.orphaned THEN f.note || '; left by a crash: remove them while the server is stopped, or dump and restore the database'
+												  ELSE f.note || '; of a transaction at work, or left by a crash' END
+	FROM facematch.orphaned_files_note() f
+	UNION ALL
 	SELECT 'replaced files', NULL, 'files that a rewrite, REINDEX, TRUNCATE or a cut-off tail gave back to the file system keep their bytes until it uses the space again'
 	UNION ALL
 	SELECT 'server log', NULL, 'statements with literals may stand in it'

@@ -299,6 +299,10 @@ BEGIN
 	  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = x.relation AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
 					  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) ORDER BY 2;
 
+	RETURN QUERY
+	SELECT 'error', 'data directory', f.note, 'a crash has left them: remove them while the server is stopped, or dump and restore the database'
+	FROM facematch.orphaned_files_note() f WHERE f.orphaned;
+
 	RETURN QUERY SELECT * FROM facematch.access_findings();
 
 	RETURN QUERY
