@@ -252,7 +252,7 @@ REVOKE ALL ON FUNCTION facematch.explain_retention(regclass, bigint) FROM PUBLIC
 
 CREATE FUNCTION facematch.write_receipt(cause text, table_name text, retention_class text, rows_purged bigint, rows_held bigint,
 										earliest_due timestamptz, latest_due timestamptz) RETURNS void
-	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET session_replication_role = origin	-- what is done here is in the log here
 AS $$
 	INSERT INTO facematch.purge_receipt (cause, table_name, retention_class, rule, rows_purged, rows_held, earliest_due, latest_due)
 	SELECT $1, $2, nullif($3, ''),

@@ -295,7 +295,7 @@ REVOKE ALL ON FUNCTION facematch.abandoned_indexes(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch.write_erasure(table_name text, pages bigint, pages_cleared bigint, rows_erased bigint, entries_erased bigint,
 										fading_tuples bigint, busy_pages bigint, complete boolean, verified boolean, receipts bigint[], notes text[]) RETURNS void
-	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET session_replication_role = origin
 AS $$
 	WITH written AS (
 		INSERT INTO facematch.erasure (table_name, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages,

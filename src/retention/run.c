@@ -29,8 +29,10 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "replication/origin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -130,6 +132,9 @@ take_rights(Oid run_as)
 	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to whoever asks for them. */
 	if (Debug_print_plan)
 		(void) set_config_option("debug_print_plan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	/* What a superuser's session does as a replica was sent by nobody: rows that hang on others go with them, and the log has it. */
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA && replorigin_session_origin == InvalidRepOriginId)
+		(void) set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	GetUserIdAndSecContext(&before.user, &before.context);
 	SetUserIdAndSecContext(run_as, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |
 						   (before.restricted ? SECURITY_RESTRICTED_OPERATION : 0));
