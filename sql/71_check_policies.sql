@@ -317,10 +317,7 @@ BEGIN
 	SELECT 'warning', 'shared_preload_libraries', 'pg_stat_statements comes after facematch: it stores utility statements with the templates in them', 'put facematch last'
 	WHERE translate(current_setting('shared_preload_libraries'), ' "', '') ~ '(^|,)facematch,(.*,)?pg_stat_statements(,|$)';
 
-	RETURN QUERY
-	SELECT 'error', 'photographs', format('%s keys wait to be destroyed, the oldest for %s', count(*), date_trunc('second', clock_timestamp() - min(d.doomed_at))),
-		   'CALL facematch.purge(), with facematch.key_directory set'
-	FROM facematch.doomed_key d HAVING min(d.doomed_at) < clock_timestamp() - interval '1 hour';
+	RETURN QUERY SELECT * FROM facematch.key_findings();
 
 	IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
 		RETURN QUERY SELECT 'notice', 'purge', 'pg_cron is not installed in this database: nothing here calls the purge',

@@ -144,7 +144,7 @@ REVOKE ALL ON FUNCTION facematch.seal(bytea, uuid, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.unseal(sealed bytea, key_id uuid, said text) RETURNS bytea
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_unseal';
-COMMENT ON FUNCTION facematch.unseal(bytea, uuid, text) IS 'the image; NULL: its key has been destroyed. Changed, or another''s: XX001. For facematch.read_photograph() only';
+COMMENT ON FUNCTION facematch.unseal(bytea, uuid, text) IS 'the image; NULL: its key has been destroyed. Changed, or another''s: XX001; the key of another database that is there: 55000. For facematch.read_photograph() only';
 REVOKE ALL ON FUNCTION facematch.unseal(bytea, uuid, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.store_photograph(image bytea, encounter_id bigint DEFAULT NULL, reference_id bigint DEFAULT NULL,
@@ -210,26 +210,46 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.read_photograph(bigint) IS
-	'a photograph, as it was stored, for a session''s user who has announced it within ten minutes, and for the owner of the table. Each reading is logged. Not announced: 42501; none, or due: P0002; its key is gone: 55000; changed since: XX001';
+	'a photograph, as it was stored, for a session''s user who has announced it within ten minutes, and for the owner of the table. Each reading is logged. Not announced: 42501; none, or due: P0002; its key is gone, or of another database that is there: 55000; changed since: XX001';
 REVOKE ALL ON FUNCTION facematch.read_photograph(bigint) FROM PUBLIC;
 
 ---------------------------------------------------------------- keys go
 
 CREATE FUNCTION facematch.destroy_key(key_id uuid) RETURNS boolean
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_destroy_key';
-COMMENT ON FUNCTION facematch.destroy_key(uuid) IS 'overwrites, flushes and unlinks a key; whether it was there. At once, whatever becomes of the transaction: for facematch.destroy_keys() only';
+COMMENT ON FUNCTION facematch.destroy_key(uuid) IS 'overwrites, flushes and unlinks a key; whether it was there. The key of another database that is there: 55000. At once, whatever becomes of the transaction: for facematch.destroy_keys() only';
 REVOKE ALL ON FUNCTION facematch.destroy_key(uuid) FROM PUBLIC;
 
+CREATE FUNCTION facematch.key_files() RETURNS TABLE (key_id uuid, database oid, of_this_cluster boolean)
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_key_files';
+COMMENT ON FUNCTION facematch.key_files() IS
+	'the keys in facematch.key_directory, the database that made each, which may be gone, and whether that was in this cluster as it is: pg_upgrade makes another';
+REVOKE ALL ON FUNCTION facematch.key_files() FROM PUBLIC;
+
 CREATE FUNCTION facematch.own_keys() RETURNS uuid[]
-	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_own_keys';
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(array_agg(f.key_id), '{}') FROM facematch.key_files() f JOIN pg_database d ON d.oid = f.database
+	WHERE f.of_this_cluster AND d.datname = current_database()
+$$;
 COMMENT ON FUNCTION facematch.own_keys() IS 'the keys in facematch.key_directory that this database has made';
 REVOKE ALL ON FUNCTION facematch.own_keys() FROM PUBLIC;
+
+CREATE FUNCTION facematch.anothers_keys() RETURNS uuid[]
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(array_agg(f.key_id), '{}') FROM facematch.key_files() f JOIN pg_database d ON d.oid = f.database
+	WHERE f.of_this_cluster AND d.datname <> current_database()
+$$;
+COMMENT ON FUNCTION facematch.anothers_keys() IS 'the keys in facematch.key_directory that other databases have made that are there: copies of them neither use nor destroy these';
+REVOKE ALL ON FUNCTION facematch.anothers_keys() FROM PUBLIC;
 
 CREATE FUNCTION facematch.destroy_keys() RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	doomed uuid[];
+	anothers uuid[];
 	stray uuid[] := '{}';
 	total bigint := 0;
 BEGIN
@@ -239,11 +259,14 @@ BEGIN
 		END IF;
 		RETURN 0;
 	END IF;
+	IF EXISTS (SELECT FROM facematch.doomed_key) THEN
+		anothers := facematch.anothers_keys();
+	END IF;
 	LOOP
-		-- Committed deletions only: a key does not come back.
+		-- Committed deletions only: a key does not come back. What the database that made it may need waits until that is gone.
 		WITH gone AS (
 			DELETE FROM facematch.doomed_key d WHERE d.key_id IN (
-				SELECT k.key_id FROM facematch.doomed_key k WHERE k.doomed_in <> pg_current_xact_id() LIMIT 1000 FOR UPDATE SKIP LOCKED)
+				SELECT k.key_id FROM facematch.doomed_key k WHERE k.doomed_in <> pg_current_xact_id() AND k.key_id <> ALL (anothers) LIMIT 1000 FOR UPDATE SKIP LOCKED)
 			RETURNING d.key_id)
 		SELECT array_agg(g.key_id ORDER BY g.key_id) INTO doomed FROM gone g;
 		EXIT WHEN doomed IS NULL;
@@ -274,6 +297,57 @@ $$;
 COMMENT ON FUNCTION facematch.destroy_keys() IS
 	'destroys the keys of photographs that are gone, and of transactions that a crash ended; logged, with the keys'' names. Returns how many. The purge calls it; the deletions have to be committed';
 REVOKE ALL ON FUNCTION facematch.destroy_keys() FROM PUBLIC;
+
+CREATE FUNCTION facematch.key_findings() RETURNS TABLE (severity text, object text, finding text, remedy text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	keys uuid[];
+	databases oid[];
+	ours boolean[];
+	here oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+BEGIN
+	object := 'photographs';
+	IF coalesce(current_setting('facematch.key_directory', true), '') <> '' THEN
+		BEGIN
+			SELECT array_agg(f.key_id), array_agg(f.database), array_agg(f.of_this_cluster) INTO keys, databases, ours FROM facematch.key_files() f;
+		EXCEPTION WHEN object_not_in_prerequisite_state THEN
+			severity := 'error'; finding := SQLERRM; remedy := 'a directory of the server''s user, with mode 0700, outside of what is backed up';
+			RETURN NEXT;
+		END;
+	END IF;
+	RETURN QUERY
+	SELECT 'error', 'photographs', format('%s keys wait to be destroyed, the oldest for %s', count(*), date_trunc('second', clock_timestamp() - min(d.doomed_at))),
+		   'CALL facematch.purge(), with facematch.key_directory set'
+	FROM facematch.doomed_key d
+	WHERE NOT EXISTS (SELECT FROM unnest(keys, databases, ours) k (id, database, ours) JOIN pg_database b ON b.oid = k.database
+					  WHERE k.id = d.key_id AND k.ours AND k.database <> here)
+	HAVING min(d.doomed_at) < clock_timestamp() - interval '1 hour';
+	RETURN QUERY
+	SELECT 'warning', 'photographs', format('%s keys of photographs that were here are those of database %I, of which this one is a copy: they go when its photographs go', count(*), b.datname),
+		   format('CALL facematch.purge() in %I, or DROP DATABASE what is not needed', b.datname)
+	FROM facematch.doomed_key d JOIN unnest(keys, databases, ours) k (id, database, ours) ON k.id = d.key_id AND k.ours AND k.database <> here
+	JOIN pg_database b ON b.oid = k.database GROUP BY b.datname ORDER BY 3;
+	RETURN QUERY
+	SELECT 'warning', 'photographs', format('%s keys are of databases that are gone: with them, dumps and backups of those can be read', count(*)),
+		   'facematch.key_files() names them: overwrite and remove (shred -u) those that no restored database needs'
+	FROM unnest(keys, databases) k (id, database)
+	WHERE NOT EXISTS (SELECT FROM pg_database b WHERE b.oid = k.database) AND NOT EXISTS (SELECT FROM facematch.photograph p WHERE p.key_id = k.id)
+	  AND NOT EXISTS (SELECT FROM facematch.doomed_key d WHERE d.key_id = k.id) HAVING count(*) > 0;
+	-- Whoever is storing a photograph has the lock, and the key before the row.
+	RETURN QUERY
+	SELECT 'warning', 'photographs', format('%s keys of this database have no photograph', count(*)),
+		   CASE WHEN bool_and(k.ours) THEN 'CALL facematch.purge(): a crash has left them'
+				ELSE 'facematch.key_files() names them: made before pg_upgrade, or by another cluster; overwrite and remove (shred -u) the former' END
+	FROM unnest(keys, databases, ours) k (id, database, ours)
+	WHERE k.database = here AND NOT EXISTS (SELECT FROM facematch.photograph p WHERE p.key_id = k.id)
+	  AND NOT EXISTS (SELECT FROM facematch.doomed_key d WHERE d.key_id = k.id)
+	  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.database = here AND l.relation = 'facematch.photograph'::regclass AND l.mode = 'RowExclusiveLock') HAVING count(*) > 0;
+END
+$$;
+COMMENT ON FUNCTION facematch.key_findings() IS
+	'what is wrong with the keys of photographs: a directory that cannot be used, keys that wait to be destroyed, are those of a database of which this one is a copy, of databases that are gone, or of no photograph; for facematch.check_policies()';
+REVOKE ALL ON FUNCTION facematch.key_findings() FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.photograph', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.photograph_photograph_id_seq', '');

@@ -7,8 +7,9 @@
  * file of its own in facematch.key_directory, made and flushed before the row
  * that it seals is committed, overwritten, flushed and unlinked when the row is
  * gone.  A key of a transaction that fails goes with it; one that a crash left
- * behind is found by facematch.stray_keys(), for each file says which database
- * made it.
+ * behind is found by facematch.destroy_keys(), for each file says which database
+ * made it.  The key of a database that is there is nobody else's: a copy of that
+ * database, in the same cluster, neither reads with it nor destroys it.
  *
  * Nothing is read or written that others than the server's user could have put
  * there, or could read: directory and files have to be his and closed to group
@@ -25,19 +26,20 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
+#include "compat.h"
 #include "retention/keystore.h"
 
 PG_FUNCTION_INFO_V1(facematch_destroy_key);
-PG_FUNCTION_INFO_V1(facematch_own_keys);
+PG_FUNCTION_INFO_V1(facematch_key_files);
 
 #define KEY_MAGIC	"facekey1"
 #define KEY_SUFFIX	".key"
@@ -260,6 +262,27 @@ read_file(int directory, const char *name, KeyFile *content)
 	return problem;
 }
 
+/*
+ * Whether the key is that of another database that is there.  Where that one is
+ * gone, or was in another cluster, whoever has the photograph has the key: a
+ * restored dump, a cluster after pg_upgrade.
+ */
+static bool
+is_anothers(const KeyFile *content)
+{
+	return content->system == GetSystemIdentifier() && content->database != MyDatabaseId &&
+		SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum((Oid) content->database));
+}
+
+static void
+refuse_anothers(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the key of a photograph is another database's, and is not %s here", what),
+			 errhint("This database is a copy, which has the photograph but not the key while the database that stored it is there.")));
+}
+
 /* Whether there is the key. */
 bool
 face_read_key(const pg_uuid_t *id, FaceKey *key)
@@ -278,7 +301,12 @@ face_read_key(const pg_uuid_t *id, FaceKey *key)
 	if (problem != 0)
 		report_key(ERROR, "read", problem);
 	*key = content.key;
-	explicit_bzero(&content, sizeof(content));
+	explicit_bzero(&content.key, sizeof(content.key));
+	if (is_anothers(&content))
+	{
+		explicit_bzero(key, sizeof(*key));
+		refuse_anothers("used");
+	}
 	return true;
 }
 
@@ -287,27 +315,37 @@ Datum
 facematch_destroy_key(PG_FUNCTION_ARGS)
 {
 	char		name[KEY_NAME];
+	KeyFile		content;
 	int			directory;
 	int			problem;
+	bool		anothers;
 
 	name_key(PG_GETARG_UUID_P(0), name);
 	directory = open_directory();
-	problem = destroy_file(directory, name);
+	/* What cannot be read as a key is nobody's, and shall go. */
+	anothers = read_file(directory, name, &content) == 0 && is_anothers(&content);
+	explicit_bzero(&content, sizeof(content));
+	problem = anothers ? 0 : destroy_file(directory, name);
 	close(directory);
+	if (anothers)
+		refuse_anothers("destroyed");
 	if (problem != 0 && problem != ENOENT)
 		report_key(ERROR, "destroy", problem);
 	PG_RETURN_BOOL(problem == 0);
 }
 
-/* facematch.own_keys(): the keys that this database has made */
+/* facematch.key_files(): each key there is, and which database made it */
 Datum
-facematch_own_keys(PG_FUNCTION_ARGS)
+facematch_key_files(PG_FUNCTION_ARGS)
 {
-	int			directory = open_directory();
-	DIR		   *listing = fdopendir(directory);
-	ArrayBuildState *keys = initArrayResult(UUIDOID, CurrentMemoryContext, false);
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			directory;
+	DIR		   *listing;
 	struct dirent *entry;
 
+	InitMaterializedSRF(fcinfo, 0);
+	directory = open_directory();
+	listing = fdopendir(directory);
 	if (listing == NULL)
 	{
 		close(directory);
@@ -317,20 +355,22 @@ facematch_own_keys(PG_FUNCTION_ARGS)
 	{
 		char		text[KEY_NAME];
 		KeyFile		content;
-		pg_uuid_t	id;
+		Datum		values[3];
+		bool		nulls[lengthof(values)] = {false};
 
 		if (strlen(entry->d_name) != KEY_NAME - 1 || strcmp(entry->d_name + 36, KEY_SUFFIX) != 0 ||
 			strspn(entry->d_name, "0123456789abcdef-") != 36 ||
-			read_file(dirfd(listing), entry->d_name, &content) != 0 ||
-			content.system != GetSystemIdentifier() || content.database != MyDatabaseId)
+			read_file(dirfd(listing), entry->d_name, &content) != 0)
 			continue;
 		explicit_bzero(&content.key, sizeof(content.key));
 		strlcpy(text, entry->d_name, 37);
-		id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
-		keys = accumArrayResult(keys, UUIDPGetDatum(&id), false, UUIDOID, CurrentMemoryContext);
+		values[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(text));
+		values[1] = ObjectIdGetDatum((Oid) content.database);
+		values[2] = BoolGetDatum(content.system == GetSystemIdentifier());
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	closedir(listing);
-	PG_RETURN_DATUM(makeArrayResult(keys, CurrentMemoryContext));
+	return (Datum) 0;
 }
 
 void
