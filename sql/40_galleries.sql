@@ -15,7 +15,7 @@ CREATE FUNCTION facematch.is_name(value text) RETURNS boolean
 	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF length(value) NOT BETWEEN 1 AND 200 OR value ~ '^[[:space:]]|[[:space:]]$|[[:cntrl:]]' THEN
+	IF length(value) NOT BETWEEN 1 AND 200 OR value ~ '^[[:space:]]|[[:space:]]$|[[:cntrl:]]' OR facematch.redacted(value) <> value THEN
 		RETURN false;
 	END IF;
 	-- Normal forms are defined for Unicode only, and the test is an error in another encoding.
@@ -23,7 +23,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.is_name(text) IS
-	'whether a text can be a name: 1 to 200 characters, no white space at the ends, no control characters, Unicode normal form C; so that names that look the same are the same';
+	'whether a text can be a name: 1 to 200 characters, no white space at the ends, no control characters, nothing that reads as a template or an image, Unicode normal form C; so that names that look the same are the same';
 
 ---------------------------------------------------------------- models
 
@@ -147,7 +147,9 @@ COMMENT ON COLUMN facematch.reference.retention_class IS 'the class of persons w
 COMMENT ON COLUMN facematch.reference.embedding IS 'the template: of the gallery''s model, which an untagged one is stamped with';
 COMMENT ON COLUMN facematch.reference.model_tag IS 'model tag of the template, computed';
 COMMENT ON COLUMN facematch.reference.dims IS 'dimensions of the template, computed';
-COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, earlier encounter…';
+-- Statistics would keep texts of rows that are gone.
+ALTER TABLE facematch.reference ALTER COLUMN source SET STATISTICS 0;
+COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, earlier encounter…; up to 1,000 characters, nothing that reads as a template or an image';
 COMMENT ON COLUMN facematch.reference.quality IS 'quality of the photograph, 0 to 100, in the manner of ISO/IEC 29794-5; NULL if it was not assessed';
 COMMENT ON COLUMN facematch.reference.enrolled_at IS 'when the template was enrolled';
 COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the reference is no candidate, whether or not it has been purged; infinity if no deadline applies. Computed from the retention rules; it can be brought nearer, never pushed away';

@@ -28,7 +28,7 @@ COMMENT ON COLUMN facematch.audit_event.event_id IS 'number, in about the order 
 COMMENT ON COLUMN facematch.audit_event.at IS 'when it happened; never before the event before it in the chain, nor before its witness: where the clock was set back, detail.clock has what it said, in seconds since 1970';
 COMMENT ON COLUMN facematch.audit_event.actor IS 'the session''s user';
 COMMENT ON COLUMN facematch.audit_event.action IS 'what happened, such as deadline_lengthened';
-COMMENT ON COLUMN facematch.audit_event.detail IS 'particulars; never a template, nor free text that was typed in';
+COMMENT ON COLUMN facematch.audit_event.detail IS 'particulars; never free text that was typed in, and what reads as a template or an image is replaced by how long it was, as facematch.redacted() has it';
 COMMENT ON COLUMN facematch.audit_event.previous IS 'hash of the event before in the chain; of the first, 32 zero bytes';
 COMMENT ON COLUMN facematch.audit_event.hash IS 'SHA-256 of facematch.audit_content() of the row';
 COMMENT ON COLUMN facematch.audit_event.chain IS 'the chain, from 1; 0 is the one chain that version 0.1.0 wrote';
@@ -190,8 +190,9 @@ AS $$
 	WHERE NOT EXISTS (SELECT FROM event e WHERE e.chain = a.head_chain AND e.place = a.head_place AND encode(e.hash, 'hex') = a.head_hash)
 	UNION ALL
 	SELECT w.chain, w.event_id, format('%s is missing or changed', w.about) FROM written w
-	-- Each field that was logged is the same; an array is not while it has something more.
-	WHERE NOT EXISTS (SELECT FROM kept k WHERE k.about = w.about AND k.row || w.row = k.row)
+	-- Each field that was logged is the same, and the log has no text that reads as a template; an array is not while it has something more.
+	WHERE NOT EXISTS (SELECT FROM kept k WHERE k.about = w.about
+					  AND (k.row || w.row = k.row OR facematch.redacted(k.row) || w.row = facematch.redacted(k.row)))
 	UNION ALL
 	SELECT NULL, NULL, format('%s of facematch.%s was never written to the log', k.about, k.table_name) FROM kept k
 	WHERE NOT EXISTS (SELECT FROM written w WHERE w.about = k.about)

@@ -56,7 +56,7 @@ COMMENT ON FUNCTION facematch.not_held(facematch.retained) IS 'the condition tha
 CREATE FUNCTION facematch.guard() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_guard';
 COMMENT ON FUNCTION facematch.guard() IS
-	'trigger before each row of a table under retention: computes purge_after, refuses to push it away (23000), to add a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is held or to change its key, subject or template (23000). On facematch.reference it also gives an untagged template the tag of its gallery''s model, and refuses an impossible row (23514), one without a gallery, and a template of another model (23503)';
+	'trigger before each row of a table under retention: computes purge_after, refuses to push it away (23000), to add a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is held or to change its key, subject or template (23000). On facematch.reference it also gives an untagged template the tag of its gallery''s model, and refuses an impossible row and a source that reads as a template (23514), one without a gallery, and a template of another model (23503)';
 
 CREATE FUNCTION facematch.report_skipped() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_report_skipped';

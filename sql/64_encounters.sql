@@ -106,6 +106,8 @@ CREATE TABLE facematch.encounter (
 	CONSTRAINT encounter_override_is_attributed CHECK ((override_reason IS NULL) = (overridden_by IS NULL)
 		AND (override_reason IS NULL) = (overridden_at IS NULL))
 );
+-- Statistics would keep texts of rows that are gone; a key is unique, which is what the planner needs to know of it.
+ALTER TABLE facematch.encounter ALTER COLUMN idempotency_key SET STATISTICS 0, ALTER COLUMN override_reason SET STATISTICS 0;
 COMMENT ON TABLE facematch.encounter IS 'what happened at a gate: the search, the decision, and what it was made with';
 COMMENT ON COLUMN facematch.encounter.encounter_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.encounter.idempotency_key IS 'the caller''s name for the call, so that a retry does not record twice';

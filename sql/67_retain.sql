@@ -82,13 +82,14 @@ CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name
 								 recorded_column name DEFAULT 'recorded_at', subject_column name DEFAULT 'subject_id',
 								 template_column name DEFAULT NULL, gallery_column name DEFAULT NULL,
 								 verified_column name DEFAULT NULL, anchor_column name DEFAULT NULL) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
 DECLARE
 	relation pg_class;
 	arguments text;
 	deferred text;
 	remedies text;
+	about text := facematch.log_subject('table', 'table_name', jsonb_build_object('table_name', table_name));
 BEGIN
 	SELECT c.* INTO STRICT relation FROM pg_class c WHERE c.oid = table_name;
 	IF relation.relkind NOT IN ('r', 'p') OR relation.relispartition OR relation.relnamespace = 'facematch'::regnamespace THEN
@@ -125,6 +126,10 @@ BEGIN
 			MESSAGE = format('table %s cannot be put under retention: a purge could not fire what it has deferred', table_name),
 			DETAIL = format('Initially deferred: %s. The purge runs what a table fires with its owner''s rights, and none of it at the commit.', deferred),
 			HINT = format('Declare it immediate: %s.', remedies);
+	END IF;
+	-- To the log a table is its name.  While it has another that was renamed or dropped since, this one's row would be taken for a dump's.
+	IF facematch.last_logged(about) <> 'table_released' THEN
+		PERFORM facematch.write_audit('table_released', jsonb_build_object('about', about, 'renamed_or_dropped', true));
 	END IF;
 	INSERT INTO facematch.retained (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
 									gallery_column, verified_column, anchor_column, row_security)

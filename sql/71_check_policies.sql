@@ -34,14 +34,31 @@ AS $$
 		('facematch.access_right', '{access_right_10_log,access_right_20_added_log}'),
 		('facematch.shard', '{shard_10_check,shard_20_log}')) e (table_name, trigger_names)
 	UNION
-	SELECT p.relid, e.trigger_name FROM facematch.attached a, pg_partition_tree(a.table_name) p, (VALUES ('facematch_20_guard'::name)) e (trigger_name)
+	-- Not by pg_partition_tree(), which waits for whoever has locked a partition.
+	SELECT h.relation, e.trigger_name FROM facematch.attached a CROSS JOIN LATERAL facematch.with_heirs(a.table_name) h JOIN pg_class c ON c.oid = h.relation,
+		   (VALUES ('facematch_20_guard'::name)) e (trigger_name)
+	WHERE c.oid = a.table_name OR c.relispartition
 	UNION
 	SELECT a.table_name, e.trigger_name FROM facematch.attached a, (VALUES ('facematch_20_guard'::name), ('facematch_40_truncate')) e (trigger_name)
 $$;
 COMMENT ON FUNCTION facematch.expected_triggers() IS 'the triggers that the guarantees rest on';
 
+-- pg_get_expr() locks the table.  Of one that is locked, its rows' finding tells.
+CREATE FUNCTION facematch.policy_condition(policy pg_catalog.pg_policy) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN coalesce(pg_get_expr(policy.polqual, policy.polrelid), '');
+EXCEPTION WHEN lock_not_available THEN
+	PERFORM facematch.wait_less();
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION facematch.policy_condition(pg_catalog.pg_policy) IS 'which rows a policy shows, as SQL; empty: it does not say; NULL: the table is locked for longer than lock_timeout';
+REVOKE ALL ON FUNCTION facematch.policy_condition(pg_catalog.pg_policy) FROM PUBLIC;
+
 CREATE FUNCTION facematch.check_policies() RETURNS TABLE (severity text, object text, finding text, remedy text)
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
 	t facematch.retained;
@@ -99,7 +116,7 @@ BEGIN
 	SELECT 'error', r.table_name::text, 'the policy facematch_due has been changed',
 		   format('DROP it and CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true)', r.table_name)
 	FROM facematch.retained r JOIN pg_policy p ON p.polrelid = r.table_name AND p.polname = 'facematch_due'
-	WHERE r.what <> 'gallery' AND (p.polcmd <> '*' OR p.polroles <> '{0}' OR pg_get_expr(p.polqual, p.polrelid) IS DISTINCT FROM '(purge_after > clock_timestamp())')
+	WHERE r.what <> 'gallery' AND (p.polcmd <> '*' OR p.polroles <> '{0}' OR facematch.policy_condition(p) <> '(purge_after > clock_timestamp())')
 	ORDER BY 2;
 
 	RETURN QUERY
@@ -237,7 +254,15 @@ BEGIN
 					format('SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column, t.template_column, facematch.not_held(t)),
 					ARRAY(SELECT o.subject_id FROM facematch.opt_out o WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (declined bigint);
 			END IF;
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN lock_not_available THEN
+			PERFORM facematch.wait_less();
+			severity := 'error';
+			object := t.table_name;
+			finding := 'its rows cannot be looked at: another session has locked the table';
+			remedy := 'pg_locks says who; while the lock is held nothing is purged there';
+			RETURN NEXT;
+			CONTINUE;
+		WHEN OTHERS THEN
 			severity := 'error';
 			object := t.table_name;
 			finding := format('its rows cannot be looked at: %s', SQLERRM);
@@ -290,14 +315,19 @@ BEGIN
 	WHERE m.erased_at < clock_timestamp() - 2 * greatest(current_setting('facematch.sweep_interval', true)::interval, interval '1 day') ORDER BY 2;
 
 	-- What is at work is seen by its progress, or holds VACUUM's lock on the index.
-	RETURN QUERY
-	SELECT 'error', x.relation::text, format('a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY of %s did not end: nothing takes removed rows out of what it left', k.table_name),
-		   format('DROP INDEX %s', x.relation)
-	FROM facematch.retained k CROSS JOIN LATERAL facematch.abandoned_indexes(k.table_name) x
-	WHERE pg_relation_size(x.relation) > 0
-	  AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = x.relation)
-	  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = x.relation AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
-					  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) ORDER BY 2;
+	BEGIN
+		RETURN QUERY
+		SELECT 'error', x.relation::text, format('a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY of %s did not end: nothing takes removed rows out of what it left', k.table_name),
+			   format('DROP INDEX %s', x.relation)
+		FROM facematch.retained k CROSS JOIN LATERAL facematch.abandoned_indexes(k.table_name) x
+		WHERE pg_relation_size(x.relation) > 0
+		  AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = x.relation)
+		  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = x.relation AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
+						  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) ORDER BY 2;
+	EXCEPTION WHEN lock_not_available THEN
+		RETURN QUERY SELECT 'error', 'indexes', 'one that a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY left cannot be looked at: another session has locked it',
+			'pg_locks says who';
+	END;
 
 	RETURN QUERY
 	SELECT 'error', 'data directory', f.note, 'a crash has left them: remove them while the server is stopped, or dump and restore the database'

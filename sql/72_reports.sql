@@ -2,10 +2,22 @@
  * Reports: counts, never rows.
  */
 
+/*
+ * Whoever owns a table can lock it, for as long as a session lasts.  What looks at all tables waits a second (SET lock_timeout) for
+ * the first that is locked, a tenth of it for each other, and then says that it has not looked.
+ */
+CREATE FUNCTION facematch.wait_less() RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT set_config('lock_timeout', '100ms', true)
+$$;
+COMMENT ON FUNCTION facematch.wait_less() IS 'shortens the wait for locks in the function that calls it and has SET lock_timeout';
+REVOKE ALL ON FUNCTION facematch.wait_less() FROM PUBLIC;
+
 CREATE FUNCTION facematch.count_retained()
 	RETURNS TABLE (table_name regclass, retention_class text, rows_kept bigint, rows_due bigint, rows_held bigint,
 				   next_due timestamptz, longest_overdue interval)
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
 	t facematch.retained;
@@ -24,12 +36,14 @@ BEGIN
 					CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR d.%I = ANY ($3)', t.subject_column) END))
 				c (class text, kept bigint, due bigint, held bigint, next_due timestamptz, overdue interval);
 		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING 'table % cannot be counted: %', t.table_name, SQLERRM;
+			RAISE WARNING 'table % cannot be counted: %', t.table_name, CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
+			PERFORM facematch.wait_less() WHERE SQLSTATE = '55P03';
+			RETURN QUERY SELECT t.table_name, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, NULL::interval;
 		END;
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION facematch.count_retained() IS 'what is kept in each table under retention, by class';
+COMMENT ON FUNCTION facematch.count_retained() IS 'what is kept in each table under retention, by class; a table that cannot be looked at is a row of NULLs';
 REVOKE ALL ON FUNCTION facematch.count_retained() FROM PUBLIC;
 
 CREATE VIEW facematch.report_retention AS
@@ -41,8 +55,8 @@ CREATE VIEW facematch.report_retention AS
 			   FROM facematch.purge_receipt r WHERE r.cause = 'retention' GROUP BY 1, 2) p USING (table_name, retention_class);
 COMMENT ON VIEW facematch.report_retention IS 'what is kept, due, held and purged, by table and retention class';
 COMMENT ON COLUMN facematch.report_retention.table_name IS 'the table under retention';
-COMMENT ON COLUMN facematch.report_retention.retention_class IS 'the class';
-COMMENT ON COLUMN facematch.report_retention.rows_kept IS 'rows that are not due';
+COMMENT ON COLUMN facematch.report_retention.retention_class IS 'the class; NULL: the table cannot be looked at, as another session has locked it or it runs code that fails';
+COMMENT ON COLUMN facematch.report_retention.rows_kept IS 'rows that are not due; NULL: not known';
 COMMENT ON COLUMN facematch.report_retention.rows_due IS 'rows that are due and not purged yet: no candidates any more';
 COMMENT ON COLUMN facematch.report_retention.rows_held IS 'rows that a hold names, or whose subject it names';
 COMMENT ON COLUMN facematch.report_retention.next_due IS 'when the next row will be due';

@@ -1,13 +1,4 @@
 /*
- * What the server's log shows of a text (src/retention/redact.c).
- */
-
-CREATE FUNCTION facematch.redacted(value text) RETURNS text
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_redacted';
-COMMENT ON FUNCTION facematch.redacted(text) IS
-	'a text as the server''s log would have it while the library is loaded and facematch.redact_log is on: lists of numbers and long stretches of hexadecimal, octal or base64 bytes are replaced by how many there were';
-
-/*
  * Texts that somebody types in and that outlive templates: what for, on whose order.  They are kept for years, or in the log
  * for ever: nothing in them may be a template, and a remark is no place to store one.
  */

@@ -23,6 +23,8 @@ CREATE FUNCTION facematch.groups_fault(groups jsonb) RETURNS text
 											  OR length(g.value #>> '{}') NOT BETWEEN 1 AND 100)
 			  FROM jsonb_each(CASE jsonb_typeof(groups) WHEN 'object' THEN groups END) g)
 			THEN 'groups is not up to 16 attributes, each with a text of 1 to 100 characters'
+		-- Statistics count them for years.
+		WHEN facematch.redacted(groups::text) <> groups::text THEN 'groups reads as a template'
 	END;
 COMMENT ON FUNCTION facematch.groups_fault(jsonb) IS 'what makes an object of groups impossible; NULL if nothing does';
 
@@ -46,6 +48,7 @@ ALTER TABLE facematch.encounter
 COMMENT ON COLUMN facematch.encounter.kind IS 'the gallery''s kind, filled in: the gallery may be gone before the encounter';
 COMMENT ON COLUMN facematch.encounter.runner_up IS 'cosine similarity of the best candidate of another subject, -1 to 1; NULL: none was above the threshold';
 COMMENT ON COLUMN facematch.encounter.latency_ms IS 'milliseconds from the call of record_encounter() to the decision, in the server, the search included, up to a day; NULL: not measured';
+ALTER TABLE facematch.encounter ALTER COLUMN groups SET STATISTICS 0;
 COMMENT ON COLUMN facematch.encounter.groups IS 'groups that a site records the traveler in, to look for differences between them: an object of attribute and value, such as {"age": "60-69"}; it goes with the row, and statistics count its values';
 
 -- Who writes encounters runs their checks; the operator notes groups.

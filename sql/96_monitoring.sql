@@ -16,7 +16,7 @@ COMMENT ON FUNCTION facematch.reset_stats() IS 'sets facematch.stats to zero, fo
 
 CREATE FUNCTION facematch.purge_lag()
 	RETURNS TABLE (table_name text, lag interval)
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
 	t facematch.retained;
@@ -27,24 +27,26 @@ BEGIN
 		BEGIN
 			SELECT a.lag INTO lag FROM facematch.ask_table(t.table_name, format(
 				'SELECT $1 - d.purge_after FROM %s d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1', t.table_name, facematch.not_held(t))) a (lag interval);
+			lag := coalesce(lag, '0');
 		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING 'table % cannot be looked at: %', table_name, SQLERRM;
-			CONTINUE;
+			RAISE WARNING 'table % cannot be looked at: %', table_name, CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
+			PERFORM facematch.wait_less() WHERE SQLSTATE = '55P03';
+			lag := NULL;
 		END;
-		lag := coalesce(lag, '0');
 		RETURN NEXT;
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION facematch.purge_lag() IS
-	'for each table under retention, for how long its oldest row has been due that is neither purged nor held; zero when none is. Reads the index on the deadline, so that it can be asked often';
+	'for each table under retention, for how long its oldest row has been due that is neither purged nor held; zero when none is, NULL where the table cannot be looked at: another session has locked it for longer than a second, or it runs code that fails. Reads the index on the deadline, so that it can be asked often';
 
 CREATE VIEW facematch.stats AS
 	SELECT a.searches, a.sketches AS templates_compared, greatest(a.sketches - a.refined, 0) AS templates_pruned,
 		   a.refined AS templates_refined, a.measured AS heap_fetches, a.returned AS rows_returned, a.pages AS sketch_pages,
 		   a.microseconds / 1e6::double precision AS search_seconds, a.server_wide, a.since,
-		   (SELECT max(l.lag) FROM facematch.purge_lag() l) AS purge_lag
-	FROM facematch.search_activity() a;
+		   p.purge_lag, p.tables_unseen
+	FROM facematch.search_activity() a,
+		 (SELECT max(l.lag) AS purge_lag, count(*) FILTER (WHERE l.lag IS NULL) AS tables_unseen FROM facematch.purge_lag() l) p;
 COMMENT ON VIEW facematch.stats IS 'one row for a monitoring system: what searches of facematch indexes did, and how late the purge is';
 COMMENT ON COLUMN facematch.stats.searches IS 'index searches that ended without an error';
 COMMENT ON COLUMN facematch.stats.templates_compared IS 'templates whose sketch was compared with the probe';
@@ -56,7 +58,8 @@ COMMENT ON COLUMN facematch.stats.sketch_pages IS 'sketch pages read';
 COMMENT ON COLUMN facematch.stats.search_seconds IS 'time spent inside the access method';
 COMMENT ON COLUMN facematch.stats.server_wide IS 'true: of all sessions; false: of this one, as the library is not in shared_preload_libraries';
 COMMENT ON COLUMN facematch.stats.since IS 'when counting began: start of the server (of the session''s first search), or facematch.reset_stats()';
-COMMENT ON COLUMN facematch.stats.purge_lag IS 'the longest that a row of any table under retention has been due, neither purged nor held';
+COMMENT ON COLUMN facematch.stats.purge_lag IS 'the longest that a row of any table under retention has been due, neither purged nor held; of the tables that can be looked at';
+COMMENT ON COLUMN facematch.stats.tables_unseen IS 'tables under retention that cannot be looked at: another session has locked them, or they run code that fails';
 
 CREATE VIEW facematch.search_latency AS
 	SELECT CASE WHEN b.bucket < cardinality(a.latency) THEN (64 << (b.bucket - 1)::integer) / 1e6::double precision

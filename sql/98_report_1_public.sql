@@ -156,10 +156,13 @@ AS $$
 				WHEN 'gallery' THEN 'the list of a flight' ELSE facematch.html_text(r.what) END, r.words, '<small>' || facematch.html_text(r.citation) || '</small>'), '' ORDER BY c.name COLLATE "C", r.what COLLATE "C")
 			 FROM rules r JOIN facematch.retention_class c ON c.name = r.retention_class))
 		|| '</div><h3>By table</h3>'
+		|| coalesce((SELECT '<p>Not looked at, because another session has locked it or it runs code that fails, and so in no figure of this page: '
+							|| string_agg(facematch.html_text(k.table_name), ', ' ORDER BY k.table_name COLLATE "C") || '.</p>'
+					 FROM unnest($1) k WHERE k.rows_kept IS NULL), '')
 		|| facematch.html_table('What is kept, due, held and purged, by table and class', ARRAY['Table', 'Class', '#Kept', '#Due', '#Held', '#Longest overdue', '#Purged so far', 'Last purge (UTC)'],
 			(SELECT string_agg(facematch.html_row(facematch.html_text(k.table_name), facematch.html_text(k.retention_class), facematch.html_number(k.rows_kept), facematch.html_number(k.rows_due),
 				facematch.html_number(k.rows_held), facematch.html_duration(k.longest_overdue), facematch.html_number(coalesce(k.rows_purged, 0)),
-				coalesce(to_char(k.last_purge AT TIME ZONE 'UTC', 'FMDD Mon YYYY HH24:MI'), '&#8211;')), '' ORDER BY k.table_name COLLATE "C", k.retention_class COLLATE "C") FROM unnest($1) k))
+				coalesce(to_char(k.last_purge AT TIME ZONE 'UTC', 'FMDD Mon YYYY HH24:MI'), '&#8211;')), '' ORDER BY k.table_name COLLATE "C", k.retention_class COLLATE "C") FROM unnest($1) k WHERE k.rows_kept IS NOT NULL))
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch.report_kept(facematch.report_retention[]) IS 'section of the HTML report: what is kept, and the rules';
@@ -168,7 +171,7 @@ REVOKE ALL ON FUNCTION facematch.report_kept(facematch.report_retention[]) FROM 
 ---------------------------------------------------------------- what was purged
 
 CREATE FUNCTION facematch.count_due() RETURNS TABLE (due_on date, rows_due bigint)
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
 	t facematch.retained;
@@ -178,7 +181,8 @@ BEGIN
 			RETURN QUERY SELECT a.* FROM facematch.ask_table(t.table_name, format('SELECT (d.purge_after AT TIME ZONE ''UTC'')::date, count(*) FROM %s d'
 				' WHERE d.purge_after <= now() AND d.purge_after < ''infinity'' AND d.purge_after > ''-infinity'' GROUP BY 1', t.table_name)) a (due_on date, rows_due bigint);
 		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING 'table % cannot be counted: %', t.table_name, SQLERRM;
+			RAISE WARNING 'table % cannot be counted: %', t.table_name, CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
+			PERFORM facematch.wait_less() WHERE SQLSTATE = '55P03';
 		END;
 	END LOOP;
 END

@@ -36,3 +36,9 @@ INSERT INTO facematch.receipt_relation (receipt_id, relation)
 SELECT p.receipt_id, to_regclass(p.table_name) FROM facematch.purge_receipt p WHERE to_regclass(p.table_name) IS NOT NULL;
 INSERT INTO facematch.receipt_relation (receipt_id, relation, is_part)
 SELECT l.receipt_id, t.relid, true FROM facematch.receipt_relation l CROSS JOIN LATERAL pg_partition_tree(l.relation) t WHERE t.isleaf AND t.level > 0;
+
+-- No text that reads as a template stays beside references, nor in statistics that ANALYZE made of what is left out of them now.
+UPDATE facematch.reference SET source = coalesce(nullif(btrim(left(facematch.redacted(source), 1000)), ''), '...')
+WHERE length(source) > 1000 OR facematch.redacted(source) <> source;
+DELETE FROM pg_catalog.pg_statistic s USING pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+WHERE s.starelid = a.attrelid AND s.staattnum = a.attnum AND c.relnamespace = 'facematch'::pg_catalog.regnamespace AND a.attstattarget = 0;

@@ -20,6 +20,9 @@
  * time is before those of the event's predecessor and of its witness.  Where the
  * clock was set back the time stays, and the detail has what the clock said.
  *
+ * No text of an event's detail is a template: what reads as one is replaced, as
+ * in the server's log (redact_json.c).
+ *
  * The heads are read with SnapshotSelf: they have to be the newest that are
  * committed, in a transaction with one snapshot too, and must make no
  * serializable transaction depend on another that merely writes to the log.
@@ -46,6 +49,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "retention/redact.h"
 #include "retention/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_append_event);
@@ -181,6 +185,7 @@ append_event(Datum action, Datum detail)
 	int32		chain;
 
 	PreventCommandIfReadOnly("writing to the log");
+	detail = JsonbPGetDatum(face_redact_json(DatumGetJsonbP(detail)));
 	log = table_open(face_table("audit_event"), RowExclusiveLock);
 	chain = take_chain(RelationGetRelid(log));
 	head = last_event(log, by_chain, lengthof(by_chain), chain);

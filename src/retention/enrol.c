@@ -21,16 +21,21 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "embedding/embedding.h"
 #include "retention/enrol.h"
 #include "retention/facts.h"
+#include "retention/redact.h"
 
 PG_FUNCTION_INFO_V1(facematch_reference_fault);
 
 #define MAX_QUALITY		100
+#define MAX_SOURCE		1000	/* characters */
+/* Bytes that are not looked into: more than sources have, fewer than a template of a dozen dimensions. */
+#define SHORT_SOURCE	30
 
 /* Not empty, and no blanks around it. */
 static bool
@@ -41,6 +46,26 @@ is_word(Datum value)
 	const char *data = VARDATA_ANY(word);
 
 	return length > 0 && data[0] != ' ' && data[length - 1] != ' ';
+}
+
+/* Short enough, and no place to store a template: it would outlive the row in a dump or a statistic of the server's. */
+static bool
+is_innocent(Datum value)
+{
+	text	   *source = DatumGetTextPP(value);
+	int			length = VARSIZE_ANY_EXHDR(source);
+	FaceStretch found;
+	char	   *copy;
+	bool		innocent;
+
+	if (length <= SHORT_SOURCE)
+		return true;
+	if (length > MAX_SOURCE && pg_mbstrlen_with_len(VARDATA_ANY(source), length) > MAX_SOURCE)
+		return false;
+	copy = text_to_cstring(source);
+	innocent = !face_find_stretch(copy, &found);
+	pfree(copy);
+	return innocent;
 }
 
 /* In the order of the SQL function's arguments. */
@@ -69,6 +94,8 @@ fault_of(const Datum *values, const bool *nulls)
 		return "retention_class is not a name";
 	if (nulls[PART_SOURCE] || !is_word(values[PART_SOURCE]))
 		return "source is not a name";
+	if (!is_innocent(values[PART_SOURCE]))
+		return "source is longer than 1000 characters, or reads as a template or an image";
 	if (!nulls[PART_QUALITY] && (DatumGetInt16(values[PART_QUALITY]) < 0 || DatumGetInt16(values[PART_QUALITY]) > MAX_QUALITY))
 		return "quality is outside 0 to 100";
 	if (nulls[PART_ENROLLED] || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[PART_ENROLLED])))

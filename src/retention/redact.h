@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "utils/jsonb.h"
+
 /* A stretch of a text that reads as a template or an image. */
 typedef struct FaceStretch
 {
@@ -21,6 +23,7 @@ typedef struct FaceStretch
 
 extern bool face_find_stretch(const char *text, FaceStretch *found);
 extern bool face_redact(const char *text, char *into);
+extern Jsonb *face_redact_json(Jsonb *value);
 extern void face_redact_init(void);
 
 #endif							/* FACEMATCH_RETENTION_REDACT_H */

@@ -100,6 +100,13 @@ $primary->safe_psql('postgres', stage(10, 19) . stage(20, 22, q{now() - interval
 	UPDATE facematch.gallery SET anchor_at = now() + interval '1 day';
 	SELECT FROM facematch.record_encounter('G', '[1,0]', port => 'JFK', idempotency_key => 'k1');
 	CREATE TABLE visit (id bigint PRIMARY KEY, retention_class text, recorded_at timestamptz DEFAULT now(), subject_id uuid, e face_embedding(2));
+	SELECT facematch.retain('visit', 'reference');
+	-- What had another name, or was another table: the log says so, and no more of it once it is restored.
+	DROP TABLE visit;
+	INSERT INTO facematch.model (name, tag, dims) VALUES ('spare', 2, 2);
+	UPDATE facematch.model SET name = 'kept' WHERE name = 'spare';
+	INSERT INTO facematch.model (name, tag, dims) VALUES ('spare', 3, 2);
+	CREATE TABLE visit (id bigint PRIMARY KEY, retention_class text, recorded_at timestamptz DEFAULT now(), subject_id uuid, e face_embedding(2));
 	INSERT INTO visit SELECT n, 'guest', now() - interval '3 days' * (n % 2), gen_random_uuid(), '[1,0]' FROM generate_series(1, 4) n;
 	SELECT facematch.retain('visit', 'reference');
 	CREATE TABLE dropped (LIKE visit);
