@@ -141,10 +141,13 @@ BEGIN
 	subject_id := reference.subject_id;
 	IF NOT match AND NOT facematch.reads_templates() THEN
 		similarity := NULL;
+		IF NOT facematch.may_stage(compared.gallery_id) THEN
+			subject_id := NULL;
+		END IF;
 	END IF;
 	RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision) IS
-	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the rest NULL. Without a match the similarity is NULL for who may not read templates. Errors as identify()';
+	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the rest NULL. Without a match the similarity is NULL for who may not read templates, and of a watchlist or a gallery without an anchor the subject too. Errors as identify()';
 REVOKE ALL ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision) FROM PUBLIC;

@@ -173,9 +173,10 @@ AS $$
 	WHERE r.table_name = $1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype)
 $$;
 COMMENT ON FUNCTION facematch.key_type(regclass) IS 'type of the key column of a table under retention; NULL for other tables';
+REVOKE ALL ON FUNCTION facematch.key_type(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch.keep_hold() RETURNS trigger
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF TG_OP = 'INSERT' THEN

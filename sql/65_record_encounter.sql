@@ -85,17 +85,22 @@ BEGIN
 			HINT = 'Older encounters are for who may INSERT (occurred_at) ON facematch.encounter.';
 	END IF;
 
-	threshold := facematch.gallery_threshold(searched);
-
 	-- Who has declined or is exempt is not compared, and a photograph that was taken all the same is not kept.
 	e.reason := CASE WHEN facematch.is_opted_out(record_encounter.subject_id, searched.gallery_id) THEN 'opted_out'
 					 WHEN facematch.is_exempt(record_encounter.subject_id) THEN 'exempt'
 					 WHEN probe IS NULL THEN 'no_probe' END;
 	e.outcome := 'manual_inspection';
 	e.subject_id := record_encounter.subject_id;
-	IF e.reason IS NULL THEN
-		SELECT coalesce(array_agg(ROW(NULL, i.rank, i.reference_id, i.subject_id, i.similarity)::facematch.candidate ORDER BY i.rank), '{}')
-		INTO candidates FROM facematch.identify(probe, gallery, max_candidates, threshold) i;
+	IF e.reason IS NOT NULL THEN
+		threshold := facematch.gallery_threshold(searched);
+	ELSE
+		-- In one statement: the threshold of as many references as are compared.
+		SELECT t.threshold, coalesce(array_agg(ROW(NULL, i.rank, i.reference_id, i.subject_id, i.similarity)::facematch.candidate ORDER BY i.rank)
+									 FILTER (WHERE i.rank IS NOT NULL), '{}')
+		INTO STRICT threshold, candidates
+		FROM (SELECT facematch.gallery_threshold(searched) AS threshold OFFSET 0) t
+		LEFT JOIN LATERAL facematch.identify(probe, gallery, max_candidates, t.threshold) i ON true
+		GROUP BY t.threshold;
 		best := candidates[1];
 		e.outcome := CASE WHEN best.rank IS NULL THEN 'no_match' ELSE 'match' END;
 		-- A document that names another person than the best candidate is for an officer to look at.

@@ -6,13 +6,14 @@
 -- A watchlist keeps its templates for decades, an enrolment gallery without an end: who may only stage puts nothing there,
 -- takes nothing away, and gives it no anchor, from which all of it would be due in days.
 CREATE FUNCTION facematch.may_stage(gallery_id bigint) RETURNS boolean
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT has_table_privilege(session_user, 'facematch.reference'::regclass, 'INSERT')
-		OR EXISTS (SELECT FROM facematch.gallery g WHERE g.gallery_id = $1 AND g.anchor_at IS NOT NULL AND g.kind <> 'watchlist')
-$$;
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_may_stage';
 COMMENT ON FUNCTION facematch.may_stage(bigint) IS
-	'whether the session''s user may put references into a gallery, take them out, close it or let a partner ask about it: of one with an anchor that is no watchlist, or with INSERT on all of facematch.reference of any';
+	'whether the session''s user may put references into a gallery, take them out, close it or let a partner ask about it: of one with an anchor that is no watchlist, or with INSERT on all of facematch.reference of any. Who has no right to insert references or to assign galleries to partners: false';
+
+CREATE FUNCTION facematch.unseen_galleries() RETURNS bigint[]
+	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_unseen_galleries';
+COMMENT ON FUNCTION facematch.unseen_galleries() IS
+	'the galleries whose members the session''s user does not see: watchlists and those without an anchor, for who may read facematch.reference, but neither its templates nor insert into all of it; otherwise empty. For the policy of facematch.reference';
 
 CREATE FUNCTION facematch.check_may_stage(gallery facematch.gallery) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -56,9 +56,9 @@ INSERT INTO facematch.access_right (kind, object_kind, object_name, privilege, c
 	('everyone', 'function', 'is_name', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'reference_fault', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'encounter_fault', 'EXECUTE', NULL, true),
-	('everyone', 'function', 'key_type', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'log_has_begun', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'may_stage', 'EXECUTE', NULL, true),
+	('everyone', 'function', 'unseen_galleries', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'simd_level', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'redacted', 'EXECUTE', NULL, true),
 

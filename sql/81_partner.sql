@@ -231,13 +231,15 @@ BEGIN
 	END IF;
 	-- What goes wrong here has been asked all the same: it is accounted, and told when that is on disk.
 	BEGIN
-		threshold := facematch.gallery_threshold(searched);
-		PERFORM facematch.check_comparison(probe, searched, threshold);
-		-- No condition on the similarity and no order that an index has: every reference is compared.
-		SELECT c.subject_id, c.similarity INTO best, nearest
-		FROM (SELECT r.subject_id, r.reference_id, @extschema@.face_similarity(r.embedding, probe) AS similarity
-			  FROM facematch.reference r WHERE r.gallery_id = searched.gallery_id AND r.purge_after > moment) c
-		ORDER BY c.similarity DESC, c.reference_id LIMIT 1;
+		PERFORM facematch.check_comparison(probe, searched, NULL);
+		-- In one statement: the threshold of as many references as are compared.  No condition on the similarity and no order that
+		-- an index has: every reference is compared.
+		SELECT t.threshold, b.subject_id, b.similarity INTO STRICT threshold, best, nearest
+		FROM (SELECT facematch.gallery_threshold(searched) AS threshold OFFSET 0) t
+		LEFT JOIN LATERAL (SELECT c.subject_id, c.similarity
+						   FROM (SELECT r.subject_id, r.reference_id, @extschema@.face_similarity(r.embedding, probe) AS similarity
+								 FROM facematch.reference r WHERE r.gallery_id = searched.gallery_id AND r.purge_after > moment) c
+						   ORDER BY c.similarity DESC, c.reference_id LIMIT 1) b ON true;
 		match := coalesce(nearest >= threshold, false);
 		token := facematch.partner_token(asking.partner_id, searched.gallery_id, coalesce(best, asking.partner_id));
 	EXCEPTION WHEN OTHERS THEN

@@ -45,3 +45,8 @@ COMMENT ON POLICY facematch_flights_again ON facematch.partner_gallery IS 'nor d
 
 CREATE POLICY facematch_staging ON facematch.reference AS RESTRICTIVE FOR INSERT WITH CHECK (facematch.may_stage(gallery_id));
 COMMENT ON POLICY facematch_staging ON facematch.reference IS 'an operator stages only galleries for an event that passes';
+
+-- Nor sees who is on one.  Asked once a query, and compared with a number: rows are many, and such galleries few.
+CREATE POLICY facematch_members ON facematch.reference AS RESTRICTIVE FOR ALL
+	USING (gallery_id <> ALL ((SELECT facematch.unseen_galleries())::bigint[])) WITH CHECK (true);
+COMMENT ON POLICY facematch_members ON facematch.reference IS 'an operator sees references of galleries for an event that passes';

@@ -239,7 +239,7 @@ ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_60_target_logged;
 CREATE FUNCTION facematch.gallery_size(gallery_id bigint) RETURNS bigint
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_gallery_size';
 COMMENT ON FUNCTION facematch.gallery_size(bigint) IS
-	'how many references of a gallery are not due, counted with the caller''s rights; once for each statement of the client, and over 5,000 again only after a hundred times as long as counting took, a minute at most';
+	'how many references of a gallery are not due, counted with the caller''s rights; what this transaction has removed counts until it commits. Once for each snapshot, and over 5,000 again only after a hundred times as long as counting took, a minute at most';
 
 CREATE FUNCTION facematch.fmr_for_fpir(fpir double precision, size bigint) RETURNS double precision
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

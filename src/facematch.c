@@ -13,6 +13,7 @@
 #include "index/explain.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
+#include "matching/gallery_size.h"
 #include "retention/attempt.h"
 #include "retention/erase.h"
 #include "retention/facts.h"
@@ -99,6 +100,7 @@ _PG_init(void)
 							 NULL);
 
 	face_facts_init();
+	face_gallery_size_init();
 	face_skip_init();
 	face_erase_init();
 	face_explain_init();

@@ -484,6 +484,66 @@ def test_operators_end_no_watchlist(site):
     rival.close()
 
 
+def test_operators_see_no_watchlist(site):
+    """A pseudonym can be computed from a document: who is on a watchlist would be told without a face."""
+    operator, partner, monitor, auditor = (Attacker(site, kind) for kind in ('operator', 'partner', 'monitor', 'auditor'))
+    site.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('MEMBERS', 'enrolment', 'm', %s)", THRESHOLD)
+    enrolled = site.stage('MEMBERS', 'a member', 'watchlist')
+    own = site.value("SELECT gallery_id FROM facematch.gallery WHERE name = 'OWN1'")
+    for sql in ('SELECT subject_id FROM facematch.reference', 'SELECT subject_id FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id)',
+                'SELECT max(subject_id::text) FROM facematch.reference GROUP BY gallery_id'):
+        seen = {str(row[0]) for row in operator.allowed(sql)}
+        expect(f'nobody of a watchlist, nor of a gallery without an anchor: {sql}', not seen & {str(site.subjects[name]) for name in ('watched', 'a member')})
+        expect('flights are seen', sql.startswith('SELECT max') or str(site.subjects['OWN1 1']) in seen)
+    for name, reference in (('watched', site.watched), ('a member', enrolled)):
+        expect('not by the pseudonym', operator.allowed('SELECT count(*) FROM facematch.reference WHERE subject_id = %s', [site.subjects[name]])[0][0] == 0)
+        expect('not by the number', operator.allowed('SELECT count(*) FROM facematch.reference WHERE reference_id = %s', [reference])[0][0] == 0)
+        expect('not by a join', operator.allowed('SELECT count(*) FROM (VALUES (%s::uuid)) v (s) JOIN facematch.reference r ON r.subject_id = v.s', [site.subjects[name]])[0][0] == 0)
+        expect('nor by why it is kept', operator.allowed("SELECT * FROM facematch.explain_retention('facematch.reference', %s)", [reference]) == [])
+        expect('an auditor is told', len(auditor.allowed("SELECT rule FROM facematch.explain_retention('facematch.reference', %s)", [reference])) == 1)
+        row = operator.allowed('SELECT match, similarity, subject_id FROM facematch.verify(%s::face_embedding, %s)', [text_of(vector(site.generator)), reference])[0]
+        expect(f'nor by a face that is not theirs: {row}', row == (False, None, None))
+        row = operator.allowed('SELECT match, subject_id FROM facematch.verify(%s::face_embedding, %s)', [text_of(near(site, name)), reference])[0]
+        expect(f'a face that is, matches: {row}', row == (True, site.subjects[name]))
+    row = operator.allowed('SELECT match, subject_id FROM facematch.verify(%s::face_embedding, %s)', [text_of(vector(site.generator)), site.first])[0]
+    expect(f'on a flight the subject is told: {row}', row == (False, site.subjects['first']))
+    # A policy that hides rows of INSERT … RETURNING would refuse them.
+    stage = ("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (%s, gen_random_uuid(), 'us_citizen', %s::face_embedding, 'visa')"
+             ' RETURNING reference_id, gallery_id')
+    row = operator.allowed(stage, [own, text_of(vector(site.generator))])[0]
+    expect('what is staged is returned', row[1] == own)
+    site.execute('DELETE FROM facematch.reference WHERE reference_id = %s', row[0])
+    # Which galleries are flights, or are none.
+    galleries = [row[0] for row in site.execute('SELECT gallery_id FROM facematch.gallery').fetchall()]
+    expect('an operator may stage some', {row[0] for row in operator.allowed('SELECT facematch.may_stage(g) FROM unnest(%s::bigint[]) g', [galleries])} == {True, False})
+    for attacker in (partner, monitor, auditor):
+        expect(f'{attacker.kind}: none is told', {row[0] for row in attacker.allowed('SELECT facematch.may_stage(g) FROM unnest(%s::bigint[]) g', [galleries])} == {False})
+        expect(f'{attacker.kind}: nor which are unseen', attacker.allowed('SELECT facematch.unseen_galleries()')[0][0] == [])
+        attacker.refused("SELECT facematch.key_type('facematch.reference')")
+    # Who may read templates, or insert anywhere, works with all of them; a role that acts for another, with what that one may.
+    reads = "SELECT count(*) FROM facematch.reference WHERE subject_id IN (%s, %s)"
+    for right in ('SELECT (embedding)', 'INSERT'):
+        site.execute(f'GRANT {right} ON facematch.reference TO {PREFIX}operator')
+        expect(f'{right}: they are seen', operator.allowed(reads, [site.subjects['watched'], site.subjects['a member']])[0][0] == 2)
+        site.execute(f'REVOKE {right} ON facematch.reference FROM {PREFIX}operator')
+        site.execute('SELECT facematch.renew_access()')
+    site.execute(f'GRANT {PREFIX}operator TO {PREFIX}visitor')
+    site.execute(f'ALTER ROLE {PREFIX}visitor NOINHERIT')
+    visitor = Attacker(site, 'visitor')
+    visitor.allowed(f'SET ROLE {PREFIX}operator')
+    told = visitor.connection.execute(reads, [site.subjects['watched'], site.subjects['a member']]).fetchone()[0]
+    expect('SET ROLE shows no more', told == 0)
+    expect('and flights as before', visitor.connection.execute('SELECT count(*) FROM facematch.reference WHERE gallery_id = %s', [own]).fetchone()[0] > 0)
+    row = visitor.connection.execute(stage, [own, text_of(vector(site.generator))]).fetchone()
+    site.execute('DELETE FROM facematch.reference WHERE reference_id = %s', row[0])
+    visitor.close()
+    site.execute(f'ALTER ROLE {PREFIX}visitor INHERIT')
+    site.execute(f'REVOKE {PREFIX}operator FROM {PREFIX}visitor')
+    site.execute("DELETE FROM facematch.gallery WHERE name = 'MEMBERS'")
+    for attacker in (operator, partner, monitor, auditor):
+        attacker.close()
+
+
 def test_operators_backdate_no_encounter(site):
     """Its record would be due at once, and an exit of long ago would bring the subject's deadlines nearer."""
     operator = Attacker(site, 'operator')
@@ -595,4 +655,4 @@ if __name__ == '__main__':
          test_hostile_names, test_files_servers_and_other_extensions, test_large_objects, test_replication_and_channels, test_other_identities,
          test_tables_of_ones_own, test_writing_to_read, test_operators_scores, test_operators_see_no_near_miss,
          test_operators_deadlines, test_texts_keep_no_template, test_operators_assign_flights_only, test_operators_end_no_watchlist,
-         test_operators_backdate_no_encounter, test_template_readers, test_dumps, test_grants_are_guarded)
+         test_operators_see_no_watchlist, test_operators_backdate_no_encounter, test_template_readers, test_dumps, test_grants_are_guarded)

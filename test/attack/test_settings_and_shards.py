@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Settings that every role may change, thresholds that are no numbers, shards, statements prepared before a right was taken away."""
 import datetime
+import threading
+import time
 
-from attack import Attacker, PREFIX, THRESHOLD, main, text_of
+from attack import Attacker, PREFIX, THRESHOLD, blend, main, text_of, vector
 from test_attacks import each, expect, granted_calls, near
 
 # Each changes what text, numbers, names, times, plans or errors inside somebody else's function come to.
@@ -171,6 +173,120 @@ def test_thresholds_of_shards(site):
     operator.close()
 
 
+def quoted(text):
+    return "'" + text.replace("'", "''") + "'"
+
+
+def sized_gallery(site, name):
+    """A gallery of one, at a threshold of 0.2, and what fills it up to ten, at 0.5."""
+    if not site.value("SELECT count(*) FROM facematch.model WHERE name = 'sized'"):
+        site.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('sized', 2, 64)")
+        calibration = site.value("INSERT INTO facematch.calibration (model, non_mated, mated) VALUES ('sized', 1000000, 1000) RETURNING calibration_id")
+        for threshold, false_matches in ((0.8, 0), (0.5, 5500), (0.2, 50000), (-1, 1000000)):
+            site.execute('INSERT INTO facematch.calibration_point VALUES (%s, %s, %s, 0)', calibration, threshold, false_matches)
+    site.execute("INSERT INTO facematch.gallery (name, kind, model, target_fpir, anchor_at) VALUES (%s, 'flight', 'sized', 0.05, now() + interval '2 hours')", name)
+    site.stage(name, f'{name} 0')
+    return lambda: [site.stage(name, f'{name} {i}') for i in range(1, 10)]
+
+
+def while_waiting(site, run, meanwhile):
+    """Runs a statement that takes advisory lock 77 in its middle, and something else while it waits there."""
+    site.execute('SELECT pg_advisory_lock(77)')
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not site.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND NOT granted"):
+        expect('it waits', thread.is_alive())
+        time.sleep(0.01)
+    meanwhile()
+    site.execute('SELECT pg_advisory_unlock(77)')
+    thread.join()
+
+
+def test_thresholds_of_who_empties_a_gallery(site):
+    """Scores of everybody, at the threshold of a gallery of one, for who removes all others and rolls back."""
+    others = sized_gallery(site, 'SIZED')()
+    site.learn()
+    site.execute("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('here', 'facematch.reference', 'facematch.shard_gallery', -1)")
+    # 0.2 would be enough for it, and 0.5 is not.
+    probe = text_of(blend(site.templates['SIZED 5'], vector(site.generator), 0.3))
+    operator = Attacker(site, 'operator')
+    stay = site.subjects['SIZED 5']
+    remove = {'restaged': ("SELECT count(*) FROM facematch.restage_gallery('SIZED', ARRAY[%s::uuid])", [stay]),
+              'restaged, of nobody': ("SELECT count(*) FROM facematch.restage_gallery('SIZED', '{}')", None),
+              'opted out': ("INSERT INTO facematch.opt_out (subject_id) SELECT subject_id FROM facematch.reference WHERE subject_id <> %s"
+                            " AND gallery_id = (SELECT gallery_id FROM facematch.gallery WHERE name = 'SIZED')", [stay]),
+              'closed': ("SELECT facematch.close_gallery('SIZED')", None)}
+    searches = {'identify': "SELECT count(*) FROM facematch.identify(%s::face_embedding, 'SIZED', 100)",
+                'search_shards': "SELECT count(*) FROM facematch.search_shards(%s::face_embedding, 100, NULL, 'SIZED')",
+                'record_encounter': "SELECT count(similarity) FROM facematch.record_encounter('SIZED', %s::face_embedding, port => 'P')",
+                'record_encounter without a face': "SELECT (threshold < 0.5)::int FROM facematch.record_encounter('SIZED', port => 'P', subject_id => md5(%s::text)::uuid)",
+                'verify': f"SELECT count(similarity) FROM facematch.verify(%s::face_embedding, {others[4]})"}
+
+    # A closed gallery takes no encounter.
+    meanwhile = {how: [name for name in searches if how != 'closed' or 'encounter' not in name] for how in remove}
+
+    def nothing_is_told(when, names=searches):
+        for name in names:
+            sql = searches[name]
+            expect(f'{name}, {when}: no score', operator.allowed(sql, [probe])[0][0] == 0)
+
+    nothing_is_told('before')
+    for how, (sql, params) in remove.items():
+        operator.allowed('BEGIN')
+        operator.allowed(sql, params)
+        nothing_is_told(f'{how}, to be rolled back', meanwhile[how])
+        operator.allowed('ROLLBACK')
+        nothing_is_told(f'{how} and rolled back')
+        operator.allowed('BEGIN')
+        operator.allowed('SAVEPOINT s')
+        operator.allowed(sql, params)
+        nothing_is_told(f'{how} in a savepoint', meanwhile[how])
+        operator.allowed('ROLLBACK TO s')
+        nothing_is_told(f'{how} in a savepoint, and rolled back')
+        operator.allowed('ROLLBACK')
+        # In one statement of the client.
+        literal = sql if params is None else sql.replace('%s', f"'{params[0]}'")
+        tries = {name: f"EXECUTE {quoted(searches[name].replace('%s', quoted(probe)))} INTO more; told := told + more;" for name in searches}
+        operator.allowed(f"""DO $$
+            DECLARE told bigint := 0; more bigint;
+            BEGIN
+                BEGIN
+                    EXECUTE {quoted(literal)};
+                    {' '.join(tries[name] for name in meanwhile[how])}
+                    RAISE EXCEPTION USING ERRCODE = 'ZZ001';
+                EXCEPTION WHEN SQLSTATE 'ZZ001' THEN NULL;
+                END;
+                {' '.join(tries.values())}
+                RAISE NOTICE 'told %', told;
+            END $$""")
+        expect(f'{how}, in one statement: {operator.heard}', any('told 0' in heard for heard in operator.heard))
+    # Gone for good is another matter: the threshold is that of who is left.
+    operator.allowed(*remove['restaged'])
+    expect('a gallery of one', operator.allowed(searches['identify'], [probe])[0][0] == 1)
+    site.execute('DELETE FROM facematch.shard')
+    operator.close()
+
+
+def test_thresholds_of_what_comes_meanwhile(site):
+    """A statement that searched while a gallery was small searches it again when it is filled."""
+    for kind, gallery, call in (('operator', 'GROWS', "SELECT count(*) > 0 INTO told FROM facematch.identify('{}', 'GROWS');"),
+                                ('operator', 'GROWS AT THE GATE', "SELECT outcome = 'match' INTO told FROM facematch.record_encounter('GROWS AT THE GATE', '{}', port => 'P');"),
+                                ('partner', 'GROWS ELSEWHERE', "CALL facematch.ask('GROWS ELSEWHERE', '{}', told, token);")):
+        fill = sized_gallery(site, gallery)
+        site.execute("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until) SELECT 'Acme Air', gallery_id, now() + interval '1 hour' FROM facematch.gallery WHERE name = %s", gallery)
+        call = call.format(text_of(blend(site.templates[f'{gallery} 0'], vector(site.generator), 0.3)))
+        attacker = Attacker(site, kind)
+        block = f"""DO $$ DECLARE told boolean; token uuid; BEGIN
+            {call} RAISE NOTICE 'alone: %', told;
+            PERFORM pg_advisory_lock(77); PERFORM pg_advisory_unlock(77);
+            told := NULL; token := NULL;
+            {call} RAISE NOTICE 'with others: %', told;
+        END $$"""
+        while_waiting(site, lambda: attacker.connection.execute(block), fill)
+        expect(f'{gallery}: {attacker.heard}', any('alone: t' in h for h in attacker.heard) and any('with others: f' in h for h in attacker.heard))
+        attacker.close()
+
+
 def test_changes_are_logged(site):
     """What decides who learns what: thresholds of shards, rates and flights of partners, the list of rights, its shipped lines too."""
     changes = (
@@ -302,4 +418,4 @@ def test_verification_reads_no_bytes(site):
 
 if __name__ == '__main__':
     main(test_settings_of_a_session, test_answers_are_the_same_under_settings, test_deadlines_by_no_sessions_clock, test_thresholds_that_are_no_numbers, test_shards, test_thresholds_of_shards,
-         test_changes_are_logged, test_statements_prepared_before, test_conditions_on_templates, test_flights_of_partners, test_names_of_flights, test_keys_of_encounters, test_verification_reads_no_bytes)
+         test_thresholds_of_who_empties_a_gallery, test_thresholds_of_what_comes_meanwhile, test_changes_are_logged, test_statements_prepared_before, test_conditions_on_templates, test_flights_of_partners, test_names_of_flights, test_keys_of_encounters, test_verification_reads_no_bytes)

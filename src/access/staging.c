@@ -1,0 +1,120 @@
+/*-------------------------------------------------------------------------
+ *
+ * staging.c
+ *	  Which galleries whoever may only stage has to do with.
+ *
+ * A flight, a ship: a gallery for an event that passes.  A watchlist keeps its
+ * templates for decades, an enrolment gallery without an end: who is in them is
+ * not for everybody who works at a gate.  The policies of facematch.reference and
+ * facematch.partner_gallery ask here, with the rights of whoever queries, so
+ * everybody may call these; who has no right on those tables learns nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+
+#include "retention/run.h"
+
+PG_FUNCTION_INFO_V1(facematch_may_stage);
+PG_FUNCTION_INFO_V1(facematch_unseen_galleries);
+
+#define PASSES "g.anchor_at IS NOT NULL AND g.kind OPERATOR(pg_catalog.<>) 'watchlist'"
+
+static bool
+has_right(Oid table, Oid user, AclMode rights)
+{
+	return pg_class_aclmask(table, user, rights, ACLMASK_ANY) != 0 ||
+		pg_attribute_aclcheck_all(table, user, rights, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
+/* Whether the session's user has any of the rights on a table or some column, or whoever acts for it here. */
+static bool
+is_concerned(Oid table, AclMode rights)
+{
+	return has_right(table, GetSessionUserId(), rights) || has_right(table, GetUserId(), rights);
+}
+
+static bool
+inserts_anywhere(Oid reference)
+{
+	return pg_class_aclcheck(reference, GetSessionUserId(), ACL_INSERT) == ACLCHECK_OK;
+}
+
+static bool
+reads_templates(Oid reference)
+{
+	return pg_class_aclcheck(reference, GetSessionUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck(reference, get_attnum(reference, "embedding"), GetSessionUserId(), ACL_SELECT) == ACLCHECK_OK;
+}
+
+/* One value, with the owner's rights and the snapshot of whoever asks; "none" where there is no row.  Within SPI_connect. */
+static Datum
+ask_galleries(FacePlan *plan, Datum *values, Datum none)
+{
+	Oid			user;
+	int			context;
+	bool		isnull;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(face_owner(face_table("gallery")), context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	if (plan->plan == NULL)
+	{
+		SPIPlanPtr	prepared = SPI_prepare(plan->sql, plan->nargs, plan->types);
+
+		if (prepared == NULL || SPI_keepplan(prepared) != 0)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		plan->plan = prepared;
+	}
+	if (SPI_execute_plan(plan->plan, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read facematch.gallery");
+	SetUserIdAndSecContext(user, context);
+	return SPI_processed == 0 ? none : SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+}
+
+/* may_stage(gallery_id bigint) returns boolean */
+Datum
+facematch_may_stage(PG_FUNCTION_ARGS)
+{
+	static FacePlan look = {
+		"SELECT " PASSES " FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL
+	};
+	Oid			reference = face_table("reference");
+	Datum		id = PG_GETARG_DATUM(0);
+	Datum		result;
+
+	if (inserts_anywhere(reference))
+		PG_RETURN_BOOL(true);
+	if (!is_concerned(reference, ACL_INSERT) && !is_concerned(face_table("partner_gallery"), ACL_INSERT | ACL_UPDATE))
+		PG_RETURN_BOOL(false);
+	SPI_connect();
+	result = ask_galleries(&look, &id, BoolGetDatum(false));
+	SPI_finish();
+	PG_RETURN_DATUM(result);
+}
+
+/* unseen_galleries() returns bigint[] */
+Datum
+facematch_unseen_galleries(PG_FUNCTION_ARGS)
+{
+	static FacePlan look = {
+		"SELECT ARRAY(SELECT g.gallery_id FROM facematch.gallery g WHERE NOT (" PASSES "))", 0, {0}, NULL
+	};
+	Oid			reference = face_table("reference");
+	Datum		result;
+
+	if (inserts_anywhere(reference) || reads_templates(reference) ||
+		!is_concerned(reference, ACL_SELECT | ACL_UPDATE | ACL_DELETE))
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
+	SPI_connect();
+	result = SPI_datumTransfer(ask_galleries(&look, NULL, (Datum) 0), false, -1);
+	SPI_finish();
+	PG_RETURN_DATUM(result);
+}
