@@ -125,6 +125,11 @@ COMMENT ON TYPE facematch.shard_candidate IS 'one of a shard''s best: cosine sim
 CREATE TYPE facematch.shard_part AS (shard text, relation regclass, gallery_id bigint, threshold double precision);
 COMMENT ON TYPE facematch.shard_part IS 'what is asked of a shard: its table, one gallery (NULL: all), the least similarity';
 
+CREATE FUNCTION facematch.most_of_shard() RETURNS bigint
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS 'SELECT 1000000::bigint';
+COMMENT ON FUNCTION facematch.most_of_shard() IS 'so many candidates at most are taken from a shard where more are needed than were asked for: a search keeps them in memory';
+
 -- The names in it are of catalogs, and quoted; what a caller gave is in the parameters.  "OR p.anyhow" is never true and the
 -- shard's planner knows it; the one here does not, and expects more rows than the limit, which it would not send otherwise.
 CREATE FUNCTION facematch.shards_query(parts facematch.shard_part[], most bigint) RETURNS text
@@ -132,18 +137,18 @@ CREATE FUNCTION facematch.shards_query(parts facematch.shard_part[], most bigint
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
 	SELECT 'SELECT coalesce(array_agg(ROW(u.shard, u.gallery_id, u.reference_id, u.subject_id, u.similarity, u.distance)::facematch.shard_candidate '
-		|| 'ORDER BY u.distance, u.shard COLLATE "C", u.reference_id), ''{}'') FROM (SELECT $1 AS probe, false AS anyhow OFFSET 0) p, LATERAL ('
+		|| 'ORDER BY u.distance, u.shard COLLATE "C", u.reference_id), ''{}'') FROM (SELECT u.* FROM (SELECT $1 AS probe, false AS anyhow OFFSET 0) p, LATERAL ('
 		|| string_agg(format(
 			'(SELECT %L::text AS shard, r.gallery_id, r.reference_id, r.subject_id, '
 			'@extschema@.face_similarity(r.embedding, p.probe) AS similarity, r.embedding OPERATOR(@extschema@.<=>) p.probe AS distance '
 			'FROM %s r WHERE (@extschema@.face_match(r.embedding, p.probe, %L::double precision) AND r.purge_after > $2%s OR p.anyhow)%s)',
 			t.shard, t.relation, t.threshold, ' AND r.gallery_id = ' || t.gallery_id,
 			' ORDER BY r.embedding OPERATOR(@extschema@.<=>) p.probe LIMIT ' || most), ' UNION ALL ')
-		|| ') u'
+		|| ') u LIMIT ' || cardinality(parts) * coalesce(most, facematch.most_of_shard()) + 1 || ') u'
 	FROM unnest(parts) t
 $$;
 COMMENT ON FUNCTION facematch.shards_query(facematch.shard_part[], bigint) IS
-	'the query over these parts, at most so many rows of each (NULL: all); its parameters are the probe and the moment';
+	'the query over these parts, at most so many rows of each (NULL: all); its parameters are the probe and the moment. Of shards that send more, one row more than all of them together may';
 
 CREATE FUNCTION facematch.shard_answers(relation regclass) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -159,7 +164,7 @@ COMMENT ON FUNCTION facematch.shard_answers(regclass) IS 'whether the server of 
 
 -- What another server says is believed only as far as it is a threshold: with none a comparison would refuse nobody.
 CREATE FUNCTION facematch.check_shard_thresholds(parts facematch.shard_part[]) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	part facematch.shard_part;
@@ -175,9 +180,36 @@ END
 $$;
 COMMENT ON FUNCTION facematch.check_shard_thresholds(facematch.shard_part[]) IS 'refuses (55000) a threshold of a shard that is NULL, or not -1 to 1';
 
+-- What a shard answers is believed only as far as it was asked: it may be of another version, or not what it should be.
+CREATE FUNCTION facematch.asked_candidates(parts facematch.shard_part[], candidates facematch.shard_candidate[], most bigint) RETURNS facematch.shard_candidate[]
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	talker text := (SELECT c.shard FROM unnest(candidates) c GROUP BY c.shard HAVING count(*) > coalesce(most, facematch.most_of_shard()) LIMIT 1);
+BEGIN
+	IF talker IS NOT NULL AND most IS NULL THEN
+		RAISE program_limit_exceeded USING
+			MESSAGE = format('shard %L has more than %s candidates as near as the last', talker, facematch.most_of_shard()),
+			HINT = 'Ask for fewer candidates, or with a higher min_similarity.';
+	ELSIF talker IS NOT NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('shard %L gave more candidates than the %s that it was asked for', talker, most),
+			HINT = 'See what its reference_table is there.';
+	END IF;
+	RETURN ARRAY(
+		SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::facematch.shard_candidate
+		FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity, distance, place)
+		JOIN unnest(parts) p ON p.shard = c.shard AND (p.gallery_id IS NULL OR c.gallery_id = p.gallery_id)
+		WHERE c.similarity >= p.threshold
+		ORDER BY c.place);
+END
+$$;
+COMMENT ON FUNCTION facematch.asked_candidates(facematch.shard_part[], facematch.shard_candidate[], bigint) IS
+	'those of the candidates that were asked for: of the gallery, and as similar; in the same order. More of a shard than were asked for: 55000; without a limit, more than facematch.most_of_shard(): 54000';
+
 -- Galleries of one name may be on several shards, and have other numbers, and other thresholds, on each.
 CREATE FUNCTION facematch.shard_parts(shards facematch.shard[], gallery text, min_similarity double precision) RETURNS facematch.shard_part[]
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	parts facematch.shard_part[];
@@ -196,9 +228,16 @@ BEGIN
 			HINT = 'UPDATE facematch.shard SET gallery_table = …, or search all galleries.';
 	ELSE
 		EXECUTE (SELECT format('SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, u.threshold)::facematch.shard_part) FROM (%s) u',
-			string_agg(format('SELECT %L::text AS shard, %L::regclass AS relation, g.gallery_id, g.threshold FROM %s g WHERE g.name = $1',
+			string_agg(format('(SELECT %L::text AS shard, %L::regclass AS relation, g.gallery_id, g.threshold FROM %s g WHERE g.name = $1 LIMIT 2)',
 				s.name, s.reference_table, s.gallery_table), ' UNION ALL ')) FROM unnest(shards) s)
 		INTO parts USING gallery;
+		-- Without a number all its references would be searched, as if they were the gallery's.
+		SELECT p.shard INTO place FROM unnest(parts) p GROUP BY p.shard HAVING count(p.gallery_id) <> 1 OR count(*) > 1;
+		IF FOUND THEN
+			RAISE object_not_in_prerequisite_state USING
+				MESSAGE = format('shard %L has gallery %L without a number, or more than once', place, gallery),
+				HINT = 'The shard''s gallery_table has to be facematch.shard_gallery there.';
+		END IF;
 	END IF;
 	PERFORM facematch.check_shard_thresholds(parts);
 	IF min_similarity IS NULL OR parts IS NULL THEN
@@ -214,11 +253,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.shard_parts(facematch.shard[], text, double precision) IS
-	'what to ask of which shard, with which threshold (unless one is given): all of it, or the gallery of this name; NULL if there is none. A shard''s galleries cannot be named, or one has no threshold: 55000; below a threshold, or where those of galleries are not known, for who may not read templates: 42501';
+	'what to ask of which shard, with which threshold (unless one is given): all of it, or the gallery of this name; NULL if there is none. A shard''s galleries cannot be named, or one has no threshold or number: 55000; below a threshold, or where those of galleries are not known, for who may not read templates: 42501';
 
 -- A gallery that is gone since has no candidates: they went first.
 CREATE FUNCTION facematch.above_thresholds(shards facematch.shard[], candidates facematch.shard_candidate[]) RETURNS facematch.shard_candidate[]
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	query text;
@@ -249,7 +288,8 @@ COMMENT ON FUNCTION facematch.above_thresholds(facematch.shard[], facematch.shar
 CREATE FUNCTION facematch.search_shards(probe @extschema@.face_embedding, max_candidates integer DEFAULT 10, min_similarity double precision DEFAULT NULL,
 										gallery text DEFAULT NULL, partial boolean DEFAULT false)
 	RETURNS TABLE (rank integer, shard text, gallery_id bigint, reference_id bigint, subject_id uuid, similarity double precision, complete boolean)
-	LANGUAGE plpgsql SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
+	-- STABLE: the thresholds are of as many references as are compared, also where a shard is a table here.
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
 	-- Where the planner expects few rows above the threshold, it would sort them here, and leave the limit here too.
 	SET enable_sort = off SET jit = off
 AS $$
@@ -307,6 +347,7 @@ BEGIN
 	ELSIF parts IS NOT NULL THEN
 		LOOP
 			EXECUTE facematch.shards_query(parts, most) INTO candidates USING probe, moment;
+			candidates := facematch.asked_candidates(parts, candidates, most);
 			-- A part that gave as many as it was asked for may have others, as far as its last or farther.
 			SELECT min(p.last_distance) INTO known_to
 			FROM (SELECT max(c.distance) AS last_distance FROM unnest(candidates) c
@@ -321,6 +362,11 @@ BEGIN
 				FROM unnest(parts) p, (SELECT min(c.similarity) - 1e-6 AS similarity FROM unnest(candidates[:max_candidates]) c) l;
 				most := NULL;
 			ELSE
+				IF most > greatest(facematch.most_of_shard(), max_candidates) THEN
+					RAISE program_limit_exceeded USING
+						MESSAGE = format('more than %s candidates of a shard are below the thresholds of their galleries', facematch.most_of_shard()),
+						HINT = 'Give the shards a min_similarity no lower than the thresholds of their galleries.';
+				END IF;
 				most := most * 4;
 			END IF;
 		END LOOP;

@@ -4,7 +4,9 @@ import datetime
 import threading
 import time
 
-from attack import Attacker, PREFIX, THRESHOLD, blend, main, text_of, vector
+import psycopg
+
+from attack import Attacker, Failure, PREFIX, THRESHOLD, blend, main, text_of, vector
 from test_attacks import each, expect, granted_calls, near
 
 # Each changes what text, numbers, names, times, plans or errors inside somebody else's function come to.
@@ -170,6 +172,33 @@ def test_thresholds_of_shards(site):
     site.execute('UPDATE facematch.shard SET gallery_table = NULL')
     operator.refused(search.format(1000, 'NULL', 'NULL', 'false'), [basis])
     site.execute('DELETE FROM facematch.shard')
+    operator.close()
+
+
+def test_shards_that_lie(site):
+    """A shard answers what it likes: others than the gallery's, who are below the threshold, more than was asked for."""
+    site.execute("CREATE SCHEMA liar")
+    site.execute("CREATE VIEW liar.reference AS SELECT r.reference_id, NULL::bigint AS gallery_id, r.subject_id, r.embedding, 'infinity'::timestamptz AS purge_after FROM facematch.reference r")
+    operator = Attacker(site, 'operator')
+    probe = text_of(near(site, 'OWN1 2'))
+    for number in ('NULL', '1), (NULL', '1), (2', '1), (1'):
+        site.execute(f"CREATE OR REPLACE VIEW liar.gallery AS SELECT v.gallery_id::bigint, name, 0.6::double precision AS threshold FROM facematch.gallery g, (VALUES ({number})) v (gallery_id)")
+        site.execute("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('liar', 'liar.reference', 'liar.gallery', 0.6)")
+        operator.refused("SELECT * FROM facematch.search_shards(%s::face_embedding, gallery => 'OWN1')", [probe], states=('55000',))
+        site.execute('DELETE FROM facematch.shard')
+    site.execute('DROP SCHEMA liar CASCADE')
+    # What comes back is held against what was asked.
+    row = "ROW('s', {}, 1, gen_random_uuid(), {}, 0.1)::facematch.shard_candidate"
+    check = "SELECT cardinality(facematch.asked_candidates(ARRAY[ROW('s', NULL, {}, 0.6)::facematch.shard_part], array_fill({}, ARRAY[{}]), {}))"
+    for gallery, of, similarity, count, most, told in ((1, 1, 0.6, 3, 3, 3), (1, 2, 0.9, 3, 3, 0), (1, 'NULL', 0.9, 3, 3, 0), ('NULL', 5, 0.9, 3, 3, 3), (1, 1, 0.599, 3, 3, 0),
+                                                       (1, 1, 'NULL', 3, 3, 0), (1, 1, 0.7, 4, 'NULL', 4)):
+        expect(f'{of}, {similarity}', site.value(check.format(gallery, row.format(of, similarity), count, most)) == told)
+    for state, count, most in (('55000', 4, 3), ('54000', 1000001, 'NULL')):
+        try:
+            site.value(check.format(1, row.format(1, 0.1), count, most))
+            raise Failure('more than was asked for')
+        except psycopg.Error as error:
+            expect(str(error), error.sqlstate == state)
     operator.close()
 
 
@@ -418,4 +447,4 @@ def test_verification_reads_no_bytes(site):
 
 if __name__ == '__main__':
     main(test_settings_of_a_session, test_answers_are_the_same_under_settings, test_deadlines_by_no_sessions_clock, test_thresholds_that_are_no_numbers, test_shards, test_thresholds_of_shards,
-         test_thresholds_of_who_empties_a_gallery, test_thresholds_of_what_comes_meanwhile, test_changes_are_logged, test_statements_prepared_before, test_conditions_on_templates, test_flights_of_partners, test_names_of_flights, test_keys_of_encounters, test_verification_reads_no_bytes)
+         test_shards_that_lie, test_thresholds_of_who_empties_a_gallery, test_thresholds_of_what_comes_meanwhile, test_changes_are_logged, test_statements_prepared_before, test_conditions_on_templates, test_flights_of_partners, test_names_of_flights, test_keys_of_encounters, test_verification_reads_no_bytes)
