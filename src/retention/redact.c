@@ -143,10 +143,12 @@ redacted_in_place(const char *text)
 {
 	size_t		length = strlen(text);
 	char	   *copy = palloc_extended(length + 1, MCXT_ALLOC_HUGE);
+	FaceSearch	search;
 	FaceStretch found;
 
 	memcpy(copy, text, length + 1);
-	for (const char *at = text; face_find_stretch(at, &found); at = found.to)
+	face_begin_search(&search, text);
+	while (face_find_next(&search, &found))
 	{
 		char	   *into = copy + (found.from - text);
 

@@ -5,12 +5,12 @@
  *
  * Lists of numbers, however they are written: [0.1,-0.2], 7:[…], {…}, ARRAY[…],
  * with quotes and casts between them, one to a line, one to a column of COPY,
- * cut off in the middle; and numbers with many decimals that follow each other
- * closely, whatever is written between them: rows of a list, the members of a
- * JSON object, parameters, assignments.  Hexadecimal, octal and base64 bytes.
+ * cut off in the middle; and fractions that follow each other closely, whatever
+ * is written between them: rows of a list, the members of a JSON object,
+ * parameters, assignments.  Hexadecimal, octal and base64 bytes (stretch_bytes.c).
  * What is found is meant to be too much rather than too little: dates,
- * identifiers, a few numbers in a statement, costs and times of plans and hashes
- * without \x before them are left alone.
+ * identifiers, a few numbers in a statement, costs and times of plans and a few
+ * hashes without \x before them are left alone.
  *
  * It knows nothing of SQL: the texts are statements, parameters, rows, plans in
  * four formats and what functions raise, and any of them may be cut off.
@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "retention/redact.h"
+#include "retention/stretch.h"
 
 /* Numbers in a row that make a list.  Fewer suffice behind a bracket, as the type writes them. */
 #define LIST_WITH_FRACTIONS 12
@@ -28,44 +29,21 @@
 #define BRACKETED_INTEGERS	12
 /* Between two numbers of a list: a comma, line breaks and indentation, a cast such as ::double precision. */
 #define MAX_SEPARATOR		48
-/* Numbers that may have anything between them: how many, with how many decimals, how far apart. */
-#define MANY_LOOSE			12
-#define LOOSE_DECIMALS		4
-#define LOOSE_APART			64
-/* Digits after \x: more than a UUID's, fewer than a template of 9 dimensions has in half precision. */
-#define HEX_AFTER_X			33
-/* Letters and digits in a row: more than an identifier or a SHA-256 has. */
-#define MIN_ENCODED			100
-/* A line of encoded bytes that the next one may continue: base64 breaks lines at 64 or 76. */
-#define ENCODED_LINE		60
-/* Escaped bytes and letters, and how far apart: the bytea format "escape", \x of E'' strings, short pieces of hexadecimal. */
-#define MIN_ESCAPES			12
-#define ESCAPES_APART		64
 
-static inline bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
+/* More than prices and the times of plans have. */
+#define MANY_DECIMALS		4
 
-static inline bool
-is_word(char c)
-{
-	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+/* How far apart fractions may be, whatever is between them: a record or a statement for each, with long names. */
+#define LOOSE_APART			160
 
-static inline bool
-is_hex(char c)
+/* The more decimals they have, the fewer suffice: rows of prices are as short as rows of components. */
+typedef struct LooseRule
 {
-	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
+	int			decimals;
+	int			many;
+} LooseRule;
 
-/* Of base64, and of its form for addresses, which has - and _ instead of + and /. */
-static inline bool
-is_encoded(char c)
-{
-	return is_word(c) || c == '+' || c == '/' || c == '-';
-}
+static const LooseRule loose_rules[FACE_LOOSE_RULES] = {{MANY_DECIMALS, 12}, {0, 24}};
 
 /* The words that stand for a number, in whatever case. */
 static const char *
@@ -73,6 +51,8 @@ skip_word_number(const char *at)
 {
 	static const char *const words[] = {"infinity", "inf", "nan", "null"};
 
+	if (*at != 'i' && *at != 'I' && *at != 'n' && *at != 'N')
+		return NULL;
 	for (int i = 0; i < lengthof(words); i++)
 	{
 		size_t		length = strlen(words[i]);
@@ -135,8 +115,8 @@ skip_number(const char *at, bool *fraction)
 }
 
 /* ::real, ::double precision, ::pg_catalog.float4 */
-static const char *
-skip_cast(const char *at)
+const char *
+face_skip_cast(const char *at)
 {
 	const char *p = at + 2;
 
@@ -157,7 +137,7 @@ skip_separator(const char *at)
 	while (*p != '\0' && p - at <= MAX_SEPARATOR)
 	{
 		if (p[0] == ':' && p[1] == ':')
-			p = skip_cast(p);
+			p = face_skip_cast(p);
 		else if (p[0] == '\\' && (p[1] == 'n' || p[1] == 't' || p[1] == 'r'))
 		{
 			separates = true;
@@ -213,22 +193,6 @@ find_list(const char *text, const char *at, FaceStretch *found, const char **nex
 	return true;
 }
 
-/* \x and hexadecimal digits. */
-static bool
-find_hex(const char *at, FaceStretch *found)
-{
-	const char *p;
-
-	if (at[0] != '\\' || (at[1] != 'x' && at[1] != 'X'))
-		return false;
-	for (p = at + 2; is_hex(*p); p++)
-		;
-	if (p - at - 2 < HEX_AFTER_X)
-		return false;
-	*found = (FaceStretch) {at + 2, p, (int) (p - at - 2), "hexadecimal digits"};
-	return true;
-}
-
 /* Whether the seconds of a time of day stand here: 13:14:37.736362 */
 static bool
 is_time(const char *text, const char *at)
@@ -236,172 +200,134 @@ is_time(const char *text, const char *at)
 	return at - text >= 6 && at[-1] == ':' && is_digit(at[-2]) && is_digit(at[-3]) && at[-4] == ':' && is_digit(at[-5]) && is_digit(at[-6]);
 }
 
-/* The end of a number that has the decimals of a component, or an exponent; NULL: another number, or none. */
-static const char *
-skip_component(const char *text, const char *at)
+/*
+ * Whether a plan says here how long something took, how much it cost or how many
+ * rows it had, none of which is below zero: rows=2.50, "Total Cost": 35.50,
+ * <Actual-Total-Time>0.012
+ */
+static bool
+is_of_plan(const char *text, const char *at)
 {
-	bool		fraction = false;
-	const char *end = *at == '(' ? NULL : skip_number(at, &fraction);
-	const char *point;
+	static const char *const words[] = {"cost", "time", "rows"};
 
-	if (end == NULL || !fraction || (at > text && (is_word(at[-1]) || at[-1] == '.')) || is_time(text, at))
-		return NULL;
-	for (point = at; point < end && *point != '.' && *point != 'e' && *point != 'E'; point++)
-		;
-	return *point != '.' || end - point > LOOSE_DECIMALS ? end : NULL;
+	while (at > text && (at[-1] == '=' || at[-1] == ':' || at[-1] == ' ' || at[-1] == '"' || at[-1] == '\\' || at[-1] == '>'))
+		at--;
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		if (at - text >= 4 && pg_strncasecmp(at - 4, words[i], 4) == 0)
+			return true;
+	}
+	return false;
 }
 
-/* Numbers with many decimals from here on, with whatever between them.  "next" is where to look on, if these are few. */
+/* The end of a fraction, and how many decimals it has, many if it has an exponent; NULL: another number, or none. */
+static const char *
+skip_fraction(const char *text, const char *at, int *decimals)
+{
+	bool		fraction = false;
+	const char *end;
+	const char *point;
+
+	if (!(is_digit(*at) || *at == '-' || *at == '+' || *at == '.') || (at > text && (is_word(at[-1]) || at[-1] == '.')))
+		return NULL;
+	end = skip_number(at, &fraction);
+	/* 127.0.0.1, 0.42..8.44 */
+	if (end == NULL || !fraction || (*end == '.' && (is_digit(end[1]) || end[1] == '.')) || is_time(text, at))
+		return NULL;
+	for (point = at; *point != '.' && *point != 'e' && *point != 'E'; point++)
+		;
+	*decimals = *point == '.' ? end - point - 1 : MANY_DECIMALS;
+	return *decimals < MANY_DECIMALS && *at != '-' && is_of_plan(text, at) ? NULL : end;
+}
+
+/*
+ * Fractions with whatever between them, the first of them before a limit.  Those
+ * of fewer decimals than the rule's are in between, too: a template has some.
+ * "next" is where to look on, if these are few.
+ */
 static bool
-find_loose(const char *text, const char *at, FaceStretch *found, const char **next)
+find_loose(const char *text, const char *at, const char *limit, const LooseRule *rule, FaceStretch *found, const char **next)
 {
 	const char *from = NULL;
 	const char *end = at;
 	const char *p = at;
 	int			count = 0;
+	int			enough = 0;
 
-	while (*p != '\0' && p - end <= LOOSE_APART)
+	while (*p != '\0' && (from == NULL ? p < limit : p - end <= LOOSE_APART))
 	{
-		const char *after = skip_component(text, p);
+		int			decimals;
+		const char *after = skip_fraction(text, p, &decimals);
 
 		if (after == NULL)
 			p++;
 		else
 		{
-			if (count++ == 0)
+			count++;
+			enough += decimals >= rule->decimals;
+			if (from == NULL)
 				from = p;
 			end = p = after;
 		}
 	}
 	*next = p;
-	if (count < MANY_LOOSE)
+	if (enough < rule->many)
 		return false;
 	*found = (FaceStretch) {from, end, count, "numbers"};
 	return true;
 }
 
-/* Letters and digits without an end, over line breaks where the lines are long.  Digits may be hexadecimal, or base64. */
+/* Whether a stretch begins here.  If not, "next" is where to look on. */
 static bool
-find_encoded(const char *at, FaceStretch *found, const char **next)
+find_at(FaceSearch *search, const char *at, FaceStretch *found, const char **next)
 {
-	const char *line = at;
-	const char *p = at;
-	int			count = 0;
-
-	for (;;)
+	*next = at + 1;
+	if (face_find_bytes(search, at, found))
+		return true;
+	if ((is_digit(*at) || *at == '-' || *at == '+' || *at == '.' || *at == '(' || *at == 'n' || *at == 'N' || *at == 'i' || *at == 'I') &&
+		find_list(search->text, at, found, next))
+		return true;
+	if (face_find_pieces(search, at, found))
+		return true;
+	for (int i = 0; i < FACE_LOOSE_RULES; i++)
 	{
-		/* Lines that are drawn with - and names that are joined by _ are no bytes. */
-		for (; is_encoded(*p); p++)
-			count += *p != '-' && *p != '_';
-		if (p - line < ENCODED_LINE)
-			break;
-		if (p[0] == '\r' && p[1] == '\n' && is_encoded(p[2]))
-			line = p = p + 2;
-		else if (p[0] == '\n' && is_encoded(p[1]))
-			line = p = p + 1;
-		else if (p[0] == '\\' && p[1] == 'n' && is_encoded(p[2]))
-			line = p = p + 2;
-		else
-			break;
+		if (at >= search->loose[i] && find_loose(search->text, at, *next, &loose_rules[i], found, &search->loose[i]))
+			return true;
 	}
-	*next = p;
-	if (count < MIN_ENCODED)
-		return false;
-	while (*p == '=')
-		p++;
-	*found = (FaceStretch) {at, p, count, "characters"};
-	return true;
+	return false;
 }
 
-/* The length of an escape, with as many backslashes as quoting has given it; 0: none. */
-static int
-escape_length(const char *at)
+void
+face_begin_search(FaceSearch *search, const char *text)
 {
-	int			slashes = 0;
-	int			digits = 3;
-	int			first;
-
-	while (at[slashes] == '\\')
-		slashes++;
-	if (slashes == 0)
-		return 0;
-	first = slashes + 1;
-	switch (at[slashes])
-	{
-		case 'x':
-		case 'X':
-			digits = 2;
-			break;
-		case 'u':
-			digits = 4;
-			break;
-		case 'U':
-			digits = 8;
-			break;
-		default:
-			first = slashes;
-			if (at[slashes] < '0' || at[slashes] > '3')
-				return 0;
-	}
-	for (int i = 0; i < digits; i++)
-	{
-		if (first > slashes ? !is_hex(at[first + i]) : (at[first + i] < '0' || at[first + i] > '7'))
-			return 0;
-	}
-	return first + digits;
+	*search = (FaceSearch) {text, text, text, text, {text, text}};
 }
 
-/* Escapes with a few plain characters between them, and the digits that go on after the last. */
-static bool
-find_escapes(const char *at, FaceStretch *found)
+/* The next stretch of a text that reads as a template or an image. */
+bool
+face_find_next(FaceSearch *search, FaceStretch *found)
 {
-	const char *end = at;
-	int			count = 0;
+	const char *next;
 
-	for (const char *p = at; *p != '\0' && p - end <= ESCAPES_APART;)
+	for (const char *at = search->at; *at != '\0'; at = next)
 	{
-		int			length = escape_length(p);
-
-		if (length > 0)
+		if (find_at(search, at, found, &next))
 		{
-			count++;
-			end = p += length;
+			search->at = found->to;
+			return true;
 		}
-		else
-			p++;
 	}
-	if (count < MIN_ESCAPES)
-		return false;
-	while (is_hex(*end))
-		end++;
-	*found = (FaceStretch) {at, end, count, "bytes"};
-	return true;
+	return false;
 }
 
-/* The first stretch of a text that reads as a template or an image. */
+/* The first one. */
 bool
 face_find_stretch(const char *text, FaceStretch *found)
 {
-	const char *at = text;
-	const char *searched = text;	/* for encoded bytes */
-	const char *loose = text;	/* for numbers that are apart */
-	const char *next;
+	FaceSearch	search;
 
-	while (*at != '\0')
-	{
-		if (*at == '\\' && (find_hex(at, found) || (escape_length(at) > 0 && find_escapes(at, found))))
-			return true;
-		if (at >= searched && is_encoded(*at) && find_encoded(at, found, &searched))
-			return true;
-		next = at + 1;
-		if ((is_digit(*at) || *at == '-' || *at == '+' || *at == '.' || *at == '(' || *at == 'n' || *at == 'N' || *at == 'i' || *at == 'I') &&
-			find_list(text, at, found, &next))
-			return true;
-		if (at >= loose && (is_digit(*at) || *at == '-' || *at == '.') && find_loose(text, at, found, &loose))
-			return true;
-		at = next;
-	}
-	return false;
+	face_begin_search(&search, text);
+	return face_find_next(&search, found);
 }
 
 /*
@@ -411,10 +337,12 @@ face_find_stretch(const char *text, FaceStretch *found)
 bool
 face_redact(const char *text, char *into)
 {
+	FaceSearch	search;
 	FaceStretch found;
 	bool		any = false;
 
-	while (face_find_stretch(text, &found))
+	face_begin_search(&search, text);
+	while (face_find_next(&search, &found))
 	{
 		char		said[64];
 		int			length = snprintf(said, sizeof(said), "<%d %s>", found.count, found.unit);

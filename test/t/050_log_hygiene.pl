@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use Bytes;
+use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -104,6 +105,24 @@ sub assignments { my $i = 0; return join ' ', map { $i++; "a[$i] := $_;" } split
 sub escapes { my ($format) = @_; return "E'" . join('', map { sprintf $format, ord } split //, face()) . "'"; }
 push @errors, 'SELECT 1/0 FROM (VALUES ' . rows() . ') v', q{SELECT '} . members() . q{'::jsonb::int}, 'DO $x$ DECLARE a real[]; BEGIN ' . assignments() . ' RAISE EXCEPTION \'now\'; END $x$',
 	'SELECT 1/0, ' . escapes('\\x%02x'), 'SELECT 1/0, ' . escapes('\\u%04x'), 'SELECT 1/0, ' . escapes('\\%03o');
+# Records and statements with long names for each number, and numbers of three decimals.
+sub rounded { return map { sprintf '%.3f', $_ } split /,/, numbers(); }
+sub records { my $i = 0; return '[' . join(',', map { $i++; qq({"component_index": $i, "model": "arcface-r100", "subject_reference": "abc", "component_value": $_}) } split /,/, numbers()) . ']'; }
+push @errors, q{SELECT '} . records() . q{'::jsonb::int}, 'SELECT 1/0 FROM (VALUES ' . join(',', map { "(17,$_)" } rounded()) . ') v', q(SELECT '{) . join(',', map { qq("d":$_) } rounded()) . q(}'::jsonb::int),
+	'SELECT 1/0, ARRAY[' . join(',', map { "CAST($_ AS real)" } rounded()) . ']', q{SELECT 1/0, '} . join('', map { "<v>$_</v>" } rounded()) . q{'};
+# An image, in base64 and hexadecimal: none of these pieces may be in a log.
+my $image = join '', map { chr int rand 256 } 1 .. 1024;
+my $hex = unpack 'H*', $image;
+my $base64 = encode_base64($image, '');
+my @lines = $base64 =~ /(.{1,76})/g;
+my @short = $base64 =~ /(.{1,60})/g;
+my @digits = $hex =~ /(.{64})/g;
+my @uuids = map { join '-', unpack 'A8 A4 A4 A4 A12', $_ } $hex =~ /(.{32})/g;
+my @dump = map { join ' ', /(.{4})/g } $hex =~ /(.{32})/g;
+my @image_pieces = (@lines, @short, @digits, @uuids, @dump);
+push @errors, map { "SELECT 1/0, $_" } (map { q('{"image": ") . join($_, @lines) . q("}') } '\n', '\r\n', '\\\\n', "\n    "), q{'} . join("'\n'", @lines) . q{'}, q{'} . join("' || '", @short) . q{'},
+	q{'} . $base64 =~ s{/}{%2F}gr =~ s{\+}{%2B}gr . q{'}, q{decode('} . join("' ||\n '", @digits) . q{', 'hex')}, q{decode('} . join("', 'hex') || decode('", @digits) . q{', 'hex')},
+	q{ARRAY['} . join("', '", @uuids) . q{']::uuid[]}, q{'} . join("\n", map { sprintf '%08x  %s', $_ * 16, $dump[$_] } 0 .. $#dump) . q{'};
 isnt(try($_), '', 'an error: ' . facts($_)) foreach @errors;
 sub facts { return substr($_[0], 0, 40) =~ s/\n/ /gr; }
 
@@ -112,8 +131,12 @@ $node->command_ok([ 'pgbench', '-n', '-M', 'prepared', '-t', '1', '-d', $node->c
 $node->command_fails([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-d', $node->connstr('postgres'), '-D', 'e=' . face(), '-f', bench("SELECT :e::face_embedding(3)") ], 'parameters with an error');
 # Each number a parameter of its own, as some libraries send arrays.
 my @each = (split /,/, numbers())[ 0 .. 39 ];
-$node->command_fails([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-d', $node->connstr('postgres'), (map { ('-D', "e$_=$each[$_]") } 0 .. $#each),
-	'-f', bench('SELECT ARRAY[' . join(',', map { ":e$_" } 0 .. $#each) . ']::real[]::face_embedding(3)') ], 'a parameter for each number');
+my @rounded_each = (rounded())[ 0 .. 39 ];
+foreach my $parameters (\@each, \@rounded_each)
+{
+	$node->command_fails([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-d', $node->connstr('postgres'), (map { ('-D', "e$_=$parameters->[$_]") } 0 .. $#each),
+		'-f', bench('SELECT ARRAY[' . join(',', map { ":e$_" } 0 .. $#each) . ']::real[]::face_embedding(3)') ], 'a parameter for each number');
+}
 sub bench { my $file = $node->basedir . '/bench.sql'; append_to_file($file, "$_[0];\n"); my $copy = "$file." . ++$next; rename $file, $copy; return $copy; }
 
 # What a neighbour sees of a running statement.
@@ -137,7 +160,8 @@ foreach my $template (@templates)
 {
 	my @numbers = $template =~ /-?\d+(?:\.\d+)?(?:e[-+]?\d+)?/gi;
 	shift @numbers if $template =~ /^\d+:/;
-	$pieces{ join ',', @numbers[ $_ .. $_ + 3 ] } = 1 foreach map { $_ * 16 } 0 .. ($#numbers - 3) / 16;
+	my @rounded = map { sprintf '%.3f', $_ } @numbers;
+	$pieces{ join ',', @$_[ 0 .. 3 ] } = 1 foreach map { my $i = $_ * 16; ([ @numbers[ $i .. $i + 3 ] ], [ @rounded[ $i .. $i + 3 ] ]) } 0 .. ($#numbers - 3) / 16;
 }
 # Escapes are read as what they stand for, and of numbers that count others only the others are looked at as well.
 sub leaks
@@ -153,7 +177,7 @@ sub following
 	return scalar grep { $pieces{ join ',', @numbers[ $_ .. $_ + 3 ] } } 0 .. $#numbers - 3;
 }
 ok(leaks("as $templates[0] says") >= 32 && leaks($templates[-1] =~ s/,/' , '/gr) >= 32 && leaks($templates[0] =~ s/,/),(1,/gr) >= 16
-	&& leaks($templates[0] =~ s/(.)/sprintf '\\x%02x', ord $1/ger) >= 32, 'the search finds templates where there are some');
+	&& leaks($templates[0] =~ s/(.)/sprintf '\\x%02x', ord $1/ger) >= 32 && leaks('"a": ' . join(', "a": ', map { sprintf '%.3f', $_ } $templates[0] =~ /-?\d\.\d+/g)) >= 16, 'the search finds templates where there are some');
 my @logs = grep { -s $_ } glob $node->data_dir . '/log/*';
 is(scalar(grep { /\.(log|csv|json)$/ } @logs), 3, 'a log in three formats') or diag("@logs");
 foreach my $file (@logs, glob($node->data_dir . '/pg_stat/*'), glob($node->data_dir . '/pg_stat_tmp/*'))
@@ -161,6 +185,7 @@ foreach my $file (@logs, glob($node->data_dir . '/pg_stat/*'), glob($node->data_
 	my $text = slurp_file($file);
 	my ($name) = $file =~ m{([^/]*)$};
 	is(leaks($text), 0, "no template in $name");
+	is(scalar(grep { length >= 16 && index($text, $_) >= 0 } @image_pieces), 0, "no piece of the image in $name");
 	if ($file =~ m{/log/})
 	{
 		cmp_ok(() = $text =~ /<\d+ numbers>/g, '>', 40, "but where they were, in $name");
@@ -169,5 +194,6 @@ foreach my $file (@logs, glob($node->data_dir . '/pg_stat/*'), glob($node->data_
 	}
 }
 is(leaks($kept), 0, 'no template in pg_stat_statements');
+is(scalar(grep { length >= 16 && index($kept, $_) >= 0 } @image_pieces), 0, 'no piece of the image there');
 is(leaks($statistics), 0, 'none in pg_statistic');
 done_testing();
