@@ -37,6 +37,28 @@ SELECT p.receipt_id, to_regclass(p.table_name) FROM facematch.purge_receipt p WH
 INSERT INTO facematch.receipt_relation (receipt_id, relation, is_part)
 SELECT l.receipt_id, t.relid, true FROM facematch.receipt_relation l CROSS JOIN LATERAL pg_partition_tree(l.relation) t WHERE t.isleaf AND t.level > 0;
 
+-- Nor are there names any more that read as a template: a row that has one could not be changed, nor restored from a dump.
+DO $$
+DECLARE
+	named record;
+	renamed bigint;
+BEGIN
+	FOR named IN
+		SELECT c.conrelid::pg_catalog.regclass AS relation, a.attname
+		FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+		WHERE c.connamespace = 'facematch'::pg_catalog.regnamespace AND c.contype = 'c' AND c.conname ~ '_is_a_name$' ORDER BY 1, 2
+	LOOP
+		EXECUTE pg_catalog.format('UPDATE %1$s SET %2$I = pg_catalog.rtrim(pg_catalog.left(facematch.redacted(%2$I), 150)) || '' '' || pg_catalog.left(pg_catalog.md5(%2$I), 8) WHERE facematch.redacted(%2$I) <> %2$I',
+								  named.relation, named.attname);
+		GET DIAGNOSTICS renamed = ROW_COUNT;
+		IF renamed > 0 THEN
+			PERFORM facematch.write_audit('names_replaced', pg_catalog.jsonb_build_object('table', named.relation::text, 'column', named.attname, 'rows', renamed));
+			RAISE NOTICE '% names in %.% read as templates, and were replaced', renamed, named.relation, named.attname;
+		END IF;
+	END LOOP;
+END
+$$;
+
 -- No text that reads as a template stays beside references, nor in statistics that ANALYZE made of what is left out of them now.
 UPDATE facematch.reference SET source = coalesce(nullif(btrim(left(facematch.redacted(source), 1000)), ''), '...')
 WHERE length(source) > 1000 OR facematch.redacted(source) <> source;

@@ -332,6 +332,7 @@ typedef struct Purge
 	MemoryContext memory;		/* outlives transactions */
 	MemoryContext working;		/* of a batch */
 	StringInfoData failed;		/* names of tables that it could not purge */
+	List	   *failures;		/* Oid: the same */
 } Purge;
 
 /* How many rows are due now: a trigger of a user's that puts back what goes keeps no purge from ending. */
@@ -385,7 +386,9 @@ tell_failure(Purge *purge, Oid part)
 {
 	MemoryContext old = MemoryContextSwitchTo(purge->memory);
 
-	appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", face_qualified_name(part));
+	if (!list_member_oid(purge->failures, part))
+		appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", face_qualified_name(part));
+	purge->failures = list_append_unique_oid(purge->failures, part);
 	MemoryContextSwitchTo(old);
 }
 
@@ -503,21 +506,47 @@ erase_table(Purge *purge, const Purged *purged)
 	}
 }
 
-/* The keys of the photographs that went: once that is committed, for a key does not come back. */
 static void
-destroy_keys(void)
+destroy_keys_now(void *state)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	face_run("SELECT facematch.destroy_keys()", 0, NULL, NULL, face_owner(*(Oid *) state));
+	SPI_finish();
+	PopActiveSnapshot();
+}
+
+/* The keys of the photographs that went: once that is committed, for a key does not come back.  A directory that is missing keeps nothing else. */
+static void
+destroy_keys(Purge *purge)
 {
 	Oid			photograph = get_relname_relid("photograph", get_namespace_oid("facematch", false));
 
 	/* Version 0.1.0's tables know none. */
-	if (!OidIsValid(photograph))
+	if (!purge->commits || !OidIsValid(photograph))
 		return;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	face_run("SELECT facematch.destroy_keys()", 0, NULL, NULL, face_owner(photograph));
-	SPI_finish();
-	PopActiveSnapshot();
+	MemoryContextSwitchTo(purge->working);
+	if (!face_attempt(photograph, "rid of its keys", DT_NOEND, destroy_keys_now, &photograph))
+		tell_failure(purge, photograph);
+	MemoryContextReset(purge->working);
 	face_next_transaction();
+}
+
+/*
+ * Tables from one on, as far as "last" is their turn at most: all that is due,
+ * the keys, then the bytes.  Returns the first of those that are left.
+ */
+static int
+purge_tables(Purge *purge, Purged *tables, int first, int count, int last)
+{
+	int			end = first;
+
+	for (; end < count && turn(tables[end].table) <= last; end++)
+		purge_table(purge, &tables[end], count - end);
+	destroy_keys(purge);
+	for (int i = first; i < end; i++)
+		erase_table(purge, &tables[i]);
+	return end;
 }
 
 /* facematch.purge(batch) */
@@ -530,6 +559,7 @@ facematch_purge(PG_FUNCTION_ARGS)
 	};
 	List	   *tables;
 	Purged	   *purged;
+	int			own;
 	ListCell   *cell;
 
 	purge.memory = AllocSetContextCreate(purge.commits ? PortalContext : CurrentMemoryContext, "facematch purge",
@@ -549,14 +579,10 @@ facematch_purge(PG_FUNCTION_ARGS)
 	list_sort(tables, in_turn);
 	purged = palloc0(sizeof(Purged) * Max(list_length(tables), 1));
 	foreach(cell, tables)
-	{
 		purged[foreach_current_index(cell)].table = lfirst(cell);
-		purge_table(&purge, &purged[foreach_current_index(cell)], list_length(tables) - foreach_current_index(cell));
-	}
-	if (purge.commits)
-		destroy_keys();
-	for (int i = 0; i < list_length(tables); i++)
-		erase_table(&purge, &purged[i]);
+	/* No table of a user's, whose triggers may take their time, comes before the extension's own are erased. */
+	own = purge_tables(&purge, purged, 0, list_length(tables), LAST_TURN - 1);
+	purge_tables(&purge, purged, own, list_length(tables), LAST_TURN);
 	if (purge.failed.len > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -88,4 +88,17 @@ foreach my $old (grep { $_ ne $version } @older)
 	is_deeply([ lacks(\%upgraded, \%fresh) ], [], "$old: nothing is there that a new database has not");
 }
 
+# A name that reads as a template is none any more: it is replaced, so that its row can be changed, and restored from a dump.
+$node->safe_psql('postgres', 'CREATE DATABASE named');
+$node->safe_psql('named', q{
+	CREATE EXTENSION facematch VERSION '0.1.0' CASCADE;
+	INSERT INTO facematch.model (name, tag, dims) VALUES (encode(sha512('model'), 'hex'), 3, 3);
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at)
+		SELECT n, 'flight', encode(sha512('model'), 'hex'), 0.5, now() FROM unnest(ARRAY['ok', encode(sha512('one'), 'hex'), encode(sha512('two'), 'hex')]) n;
+	ALTER EXTENSION facematch UPDATE});
+is($node->safe_psql('named', q{UPDATE facematch.gallery SET anchor_at = now(), name = name WHERE facematch.redacted(name) = name; SELECT string_agg(regexp_replace(name, ' .*', ''), ',' ORDER BY name <> 'ok') FROM facematch.gallery}),
+	'ok,<128,<128', 'names that read as templates are replaced, and their rows can be changed');
+is($node->safe_psql('named', q{SELECT string_agg(format('%s %s', detail ->> 'table', detail ->> 'rows'), ', ' ORDER BY detail ->> 'table') FROM facematch.audit_event WHERE action = 'names_replaced'}),
+	'facematch.gallery 2, facematch.model 1', 'which the log has');
+
 done_testing();
