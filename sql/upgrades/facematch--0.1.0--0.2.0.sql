@@ -46,7 +46,9 @@ BEGIN
 	FOR named IN
 		SELECT c.conrelid::pg_catalog.regclass AS relation, a.attname
 		FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-		WHERE c.connamespace = 'facematch'::pg_catalog.regnamespace AND c.contype = 'c' AND c.conname ~ '_is_a_name$' ORDER BY 1, 2
+		WHERE c.connamespace = 'facematch'::pg_catalog.regnamespace AND c.contype = 'c' AND c.conname ~ '_is_a_name$'
+		-- A name that goes on to other rows changes these: theirs come first.
+		ORDER BY c.conrelid NOT IN ('facematch.gallery'::pg_catalog.regclass, 'facematch.retention_rule'::pg_catalog.regclass), 1, 2
 	LOOP
 		EXECUTE pg_catalog.format('UPDATE %1$s SET %2$I = pg_catalog.rtrim(pg_catalog.left(facematch.redacted(%2$I), 150)) || '' '' || pg_catalog.left(pg_catalog.md5(%2$I), 8) WHERE facematch.redacted(%2$I) <> %2$I',
 								  named.relation, named.attname);
