@@ -543,7 +543,9 @@ purge_tables(Purge *purge, Purged *tables, int first, int count, int last)
 
 	for (; end < count && turn(tables[end].table) <= last; end++)
 		purge_table(purge, &tables[end], count - end);
-	destroy_keys(purge);
+	/* Photographs go with the extension's own rows. */
+	if (last < LAST_TURN)
+		destroy_keys(purge);
 	for (int i = first; i < end; i++)
 		erase_table(purge, &tables[i]);
 	return end;

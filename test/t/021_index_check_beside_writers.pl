@@ -51,7 +51,8 @@ ok($_->finish, 'writers and vacuum came to their end') or diag($noise) for @back
 cmp_ok($checks, '>', 1, 'there were checks meanwhile');
 is($problems, '', 'no problem of a sound index');
 is($node->safe_psql('postgres', q{SELECT * FROM facematch.index_problems('by_gallery', true)}), '', 'nor afterwards');
-is( $node->safe_psql('postgres', q{VACUUM faces; SELECT templates FROM facematch.index_stats('by_gallery')}),
+# VACUUM leaves the index alone where few pages have dead rows, unless it is told not to.
+is( $node->safe_psql('postgres', q{VACUUM (INDEX_CLEANUP ON) faces; SELECT templates FROM facematch.index_stats('by_gallery')}),
 	$node->safe_psql('postgres', 'SELECT count(*) FROM faces'), 'it has every row');
 $node->stop;
 done_testing();
