@@ -183,3 +183,23 @@ SELECT severity, object, regexp_replace(finding, 'for .*', 'for …') AS finding
 CALL facematch.purge();
 SELECT count(*) FROM facematch.check_policies() WHERE finding ~ 'not erased';
 SELECT whole();
+
+-- A user's table whose triggers hang keeps the extension's own from nothing: these have been erased when the purge comes to it.
+CALL stage(600, 640);
+CREATE TABLE hung (id bigint, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
+SELECT facematch.retain('hung', 'encounter');
+INSERT INTO hung VALUES (1, 'us_citizen', now() - interval '1 year', NULL, '[1,0,0]');
+CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	RAISE NOTICE 'receipts open: %', (SELECT count(*) FROM facematch.report_erasure r WHERE r.table_name = 'facematch.reference' AND r.erased IS NULL);
+	PERFORM pg_sleep(10); RETURN OLD; END $$;
+CREATE TRIGGER look BEFORE DELETE ON hung FOR EACH ROW EXECUTE FUNCTION look();
+UPDATE facematch.reference SET purge_after = now();
+SET facematch.purge_table_timeout = '300ms';
+\set VERBOSITY terse
+CALL facematch.purge();
+\set VERBOSITY default
+RESET facematch.purge_table_timeout;
+SELECT whole();
+SELECT count(*) FROM facematch.report_erasure WHERE erased IS NULL;
+SELECT facematch.release('hung');
+DROP TABLE hung;

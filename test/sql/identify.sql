@@ -101,5 +101,14 @@ GRANT USAGE ON SCHEMA facematch TO facematch_test_stranger;
 SET ROLE facematch_test_stranger;
 SELECT * FROM facematch.identify('[1,0]', 'G');
 RESET ROLE;
+-- A site's policy whose function catches errors is asked while references are counted.
+CREATE FUNCTION caught(bigint) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN BEGIN RAISE EXCEPTION 'x'; EXCEPTION WHEN OTHERS THEN NULL; END; RETURN true; END $$;
+CREATE POLICY site ON facematch.reference TO facematch_test_stranger USING (caught(gallery_id));
+GRANT SELECT ON facematch.reference TO facematch_test_stranger;
+GRANT EXECUTE ON FUNCTION facematch.gallery_size(bigint) TO facematch_test_stranger;
+SET ROLE facematch_test_stranger;
+SELECT facematch.gallery_size(r.gallery_id) = count(*) AS counted FROM facematch.reference r GROUP BY r.gallery_id ORDER BY r.gallery_id LIMIT 1;
+RESET ROLE;
+DROP POLICY site ON facematch.reference;
 DROP OWNED BY facematch_test_stranger;
 DROP ROLE facematch_test_stranger;

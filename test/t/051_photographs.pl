@@ -166,6 +166,16 @@ is(scalar(keys_there()), 1, 'a crash leaves it');
 sql('CALL facematch.purge()');
 is(scalar(keys_there()), 0, 'and the next purge destroys it');
 
+# A directory that is missing is told, and keeps nothing from being erased.
+rename($keys, "$keys.gone") or die "$keys: $!";
+sql(q{CREATE TABLE seen (id bigint, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
+	SELECT facematch.retain('seen', 'encounter');
+	INSERT INTO seen VALUES (1, 'us_citizen', now() - interval '1 year', NULL, '[1,0,0]')});
+fails('CALL facematch.purge()', qr/tables could not be purged: facematch\.photograph/, 'a directory of keys that is missing');
+is(sql(q{SELECT verified FROM facematch.report_erasure WHERE table_name = 'public.seen'}), 't', 'all else has been purged and erased');
+rename("$keys.gone", $keys) or die "$keys: $!";
+sql('CALL facematch.purge()');
+
 $node->stop;
 is(join(' ', files_with($node->basedir, @bytes)), '', 'no image in any file of server, copies, dump and WAL');
 is(join(' ', files_with($node->basedir, map { (substr($_, 24), unpack('H*', substr($_, 24, 32))) } @secrets)), '', 'and no key');
