@@ -3,10 +3,10 @@ EXTENSION = facematch
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" facematch.control)
 
 MODULE_big = facematch
-# src/batch is a module of its own: it opens OpenBLAS, which a backend that only searches must not.
-BATCH_SOURCES = $(sort $(wildcard src/batch/*.c))
-BATCH_OBJS = $(BATCH_SOURCES:.c=.o)
-SOURCES = $(filter-out $(BATCH_SOURCES),$(sort $(wildcard src/*.c src/*/*.c)))
+# src/accuracy is a module of its own: it opens OpenBLAS, which a backend that only searches must not.
+ACCURACY_SOURCES = $(sort $(wildcard src/accuracy/*.c))
+ACCURACY_OBJS = $(ACCURACY_SOURCES:.c=.o)
+SOURCES = $(filter-out $(ACCURACY_SOURCES),$(sort $(wildcard src/*.c src/*/*.c)))
 OBJS = $(SOURCES:.c=.o)
 ALL_HEADERS = $(sort $(wildcard src/*.h src/*/*.h))
 
@@ -21,39 +21,39 @@ SQL_PARTS = $(sort $(wildcard sql/*.sql))
 PG_CPPFLAGS = -I$(srcdir)/src -DFACEMATCH_VERSION='"$(EXTVERSION)"'
 # -ffile-prefix-map: the same bytes wherever the sources lie.
 PG_CFLAGS = -ffile-prefix-map=$(CURDIR)=. -std=gnu11 -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -ffp-contract=off $(FACEMATCH_CFLAGS)
-# FACEMATCH_OPENBLAS=PATH: the serial OpenBLAS, where it is not in Debian's place (src/batch/openblas.c).
+# FACEMATCH_OPENBLAS=PATH: the serial OpenBLAS, where it is not in Debian's place (src/accuracy/openblas.c).
 ifdef FACEMATCH_OPENBLAS
 PG_CPPFLAGS += -DFACEMATCH_OPENBLAS='"$(FACEMATCH_OPENBLAS)"'
 endif
 SHLIB_LINK = -lm $(FACEMATCH_LDFLAGS)
 
-EXTRA_CLEAN = $(DATA_built) facematch_batch.so $(BATCH_OBJS) results
+EXTRA_CLEAN = $(DATA_built) facematch_accuracy.so $(ACCURACY_OBJS) results
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # PGXS does not track headers: rebuild on any change of one.
-$(OBJS) $(OBJS:.o=.bc) $(BATCH_OBJS): $(ALL_HEADERS)
+$(OBJS) $(OBJS:.o=.bc) $(ACCURACY_OBJS): $(ALL_HEADERS)
 
 # Loops over tiles of scores, and over labels.
-$(BATCH_OBJS): CFLAGS += $(CFLAGS_VECTORIZE)
+$(ACCURACY_OBJS): CFLAGS += $(CFLAGS_VECTORIZE)
 
 # PGXS builds one module of many files; this is the second, without bitcode: there is nothing in it to inline.
-all: facematch_batch.so
+all: facematch_accuracy.so
 
-facematch_batch.so: $(BATCH_OBJS)
-	$(CC) $(CFLAGS) $(BATCH_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(SHLIB_LINK)
+facematch_accuracy.so: $(ACCURACY_OBJS)
+	$(CC) $(CFLAGS) $(ACCURACY_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(SHLIB_LINK)
 
-install: install-batch
-install-batch: facematch_batch.so installdirs
-	$(INSTALL_SHLIB) facematch_batch.so '$(DESTDIR)$(pkglibdir)/facematch_batch.so'
+install: install-accuracy
+install-accuracy: facematch_accuracy.so installdirs
+	$(INSTALL_SHLIB) facematch_accuracy.so '$(DESTDIR)$(pkglibdir)/facematch_accuracy.so'
 
-uninstall: uninstall-batch
-uninstall-batch:
-	rm -f '$(DESTDIR)$(pkglibdir)/facematch_batch.so'
+uninstall: uninstall-accuracy
+uninstall-accuracy:
+	rm -f '$(DESTDIR)$(pkglibdir)/facematch_accuracy.so'
 
-.PHONY: install-batch uninstall-batch
+.PHONY: install-accuracy uninstall-accuracy
 
 # The extension script, joined from its parts in reading order.
 facematch--$(EXTVERSION).sql: $(SQL_PARTS)

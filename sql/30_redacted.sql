@@ -1,5 +1,5 @@
 /*
- * What the server's log shows of a text (src/retention/redact.c), and the log
+ * What the server's log shows of a text (src/redaction/redact.c), and the log
  * of what was done (60_audit.sql): no template.
  */
 

@@ -4,7 +4,7 @@
  * An event's hash covers the event, the hash of the event before it in its
  * chain, and that of the newest event of all chains when it was written (its
  * witness).  A transaction writes to a chain that no other transaction is
- * writing to, so nobody waits for another's commit (src/retention/audit.c).
+ * writing to, so nobody waits for another's commit (src/audit/audit.c).
  * docs/audit.md says what follows from that, and what does not.
  * Neither table holds a template, a photograph or a document number.
  */

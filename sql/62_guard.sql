@@ -110,7 +110,7 @@ CREATE TRIGGER reference_40_truncate BEFORE TRUNCATE ON facematch.reference
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard, ENABLE ALWAYS TRIGGER reference_40_truncate;
 
 -- The guard has looked already where the foreign key's triggers on the reference's side would look again, at the price of
--- storing another row for each (src/retention/enrol.c).  Those on the gallery's side stay.
+-- storing another row for each (src/gallery/enrol.c).  Those on the gallery's side stay.
 DO $$
 DECLARE
 	t record;

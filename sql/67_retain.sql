@@ -36,7 +36,7 @@ $$;
 COMMENT ON FUNCTION facematch.check_column(regclass, name, regtype[], text) IS 'refuses a column that is missing (42703) or of another type (42804)';
 
 -- What a purge cannot get past.  Its statements, those of opt-outs and of rules run as the owner, and an owner who is no superuser may
--- leave nothing to the commit, where it would run with the rights of whoever purges (src/retention/run.c).
+-- leave nothing to the commit, where it would run with the rights of whoever purges (src/base/run.c).
 CREATE FUNCTION facematch.deferred_triggers(table_name regclass) RETURNS TABLE (relation regclass, name name, remedy text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,6 +1,6 @@
 /*
  * Photographs, where a site keeps them: sealed, each with a key of its own that
- * no copy of the database has (src/retention/photograph.c, keystore.c).
+ * no copy of the database has (src/sealing/photograph.c, keystore.c).
  *
  * A photograph lives as long as the template of the reference or encounter that
  * it belongs to: it has that row's deadline, opt-outs and holds, and goes with

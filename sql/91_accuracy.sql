@@ -98,7 +98,7 @@ CREATE FUNCTION facematch.bootstrap_rates(probes text, enrolled text, threshold 
 										  OUT fmr_lower double precision, OUT fmr_upper double precision,
 										  OUT mated bigint, OUT false_non_matches bigint, OUT fnmr double precision,
 										  OUT fnmr_lower double precision, OUT fnmr_upper double precision)
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT COST 1000000 AS '$libdir/facematch_batch', 'facematch_bootstrap_rates';
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT COST 1000000 AS '$libdir/facematch_accuracy', 'facematch_bootstrap_rates';
 COMMENT ON FUNCTION facematch.bootstrap_rates(text, text, double precision, integer, double precision, bigint) IS
 	'FMR and FNMR at a threshold, with percentile intervals from resampling subjects (bootstrap): wider, and more honest, than Wilson''s where few people give many comparisons. The same seed gives the same intervals. The sets as for score_histogram(); enrolled NULL: all pairs within probes. replicates 1 to 100000, confidence between 0 and 1, threshold -1 to 1: 22003; more false matches than maintenance_work_mem holds: 54000';
 

@@ -13,12 +13,13 @@
 #include "index/explain.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
-#include "matching/gallery_size.h"
-#include "retention/attempt.h"
-#include "retention/erase.h"
+#include "gallery/gallery.h"
+#include "gallery/gallery_size.h"
+#include "base/attempt.h"
+#include "erasure/erase.h"
 #include "retention/facts.h"
-#include "retention/keystore.h"
-#include "retention/redact.h"
+#include "sealing/keystore.h"
+#include "redaction/redact.h"
 #include "retention/skip.h"
 #include "retention/truncate.h"
 #include "simd/simd.h"
@@ -99,6 +100,7 @@ _PG_init(void)
 							 NULL,
 							 NULL);
 
+	face_gallery_init();
 	face_facts_init();
 	face_gallery_size_init();
 	face_skip_init();

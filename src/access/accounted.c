@@ -31,7 +31,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
-#include "retention/run.h"
+#include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_ask);
 PG_FUNCTION_INFO_V1(facematch_announce_template_reading);

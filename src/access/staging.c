@@ -21,7 +21,7 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 
-#include "retention/run.h"
+#include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_may_stage);
 PG_FUNCTION_INFO_V1(facematch_unseen_galleries);

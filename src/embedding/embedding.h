@@ -10,8 +10,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_EMBEDDING_H
-#define FACEMATCH_EMBEDDING_H
+#ifndef FACEMATCH_EMBEDDING_EMBEDDING_H
+#define FACEMATCH_EMBEDDING_EMBEDDING_H
 
 #include "postgres.h"
 
@@ -79,4 +79,4 @@ extern double face_negative_inner_product(const FaceEmbedding *a, const FaceEmbe
 /* Cosine similarity, 1 - cosine distance, in [-1, 1]. */
 extern double face_cosine_similarity(const FaceEmbedding *a, const FaceEmbedding *b);
 
-#endif							/* FACEMATCH_EMBEDDING_H */
+#endif							/* FACEMATCH_EMBEDDING_EMBEDDING_H */

@@ -8,12 +8,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_EMBEDDING_LIMITS_H
-#define FACEMATCH_EMBEDDING_LIMITS_H
+#ifndef FACEMATCH_EMBEDDING_EMBEDDING_LIMITS_H
+#define FACEMATCH_EMBEDDING_EMBEDDING_LIMITS_H
 
 /* A row of PostgreSQL's 8 kB page must hold the template and a few columns. */
 #define FACE_MAX_DIMS		4000
 #define FACE_MAX_MODEL		32767	/* what int16 holds */
 #define FACE_NO_MODEL		0	/* untagged: compares with any model */
 
-#endif							/* FACEMATCH_EMBEDDING_LIMITS_H */
+#endif							/* FACEMATCH_EMBEDDING_EMBEDDING_LIMITS_H */

@@ -15,8 +15,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_ERRORS_H
-#define FACEMATCH_ERRORS_H
+#ifndef FACEMATCH_EMBEDDING_ERRORS_H
+#define FACEMATCH_EMBEDDING_ERRORS_H
 
 #include "postgres.h"
 
@@ -37,4 +37,4 @@ extern void face_withhold_copied_value(void);
 		ereport(ERROR, (errhidestmt(true), __VA_ARGS__)); \
 	} while (0)
 
-#endif							/* FACEMATCH_ERRORS_H */
+#endif							/* FACEMATCH_EMBEDDING_ERRORS_H */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_FORMAT_H
-#define FACEMATCH_FORMAT_H
+#ifndef FACEMATCH_EMBEDDING_FORMAT_H
+#define FACEMATCH_EMBEDDING_FORMAT_H
 
 #include "c.h"
 
@@ -19,4 +19,4 @@
  */
 extern int	face_format_half(uint16 half, char *text);
 
-#endif							/* FACEMATCH_FORMAT_H */
+#endif							/* FACEMATCH_EMBEDDING_FORMAT_H */

@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_PARSE_H
-#define FACEMATCH_PARSE_H
+#ifndef FACEMATCH_EMBEDDING_PARSE_H
+#define FACEMATCH_EMBEDDING_PARSE_H
 
 #include "c.h"
 
@@ -56,4 +56,4 @@ extern FaceParseStatus face_parse_binary(const unsigned char *bytes, Size len,
  */
 extern float face_decimal_to_float(uint64 digits, int exponent, const char *token);
 
-#endif							/* FACEMATCH_PARSE_H */
+#endif							/* FACEMATCH_EMBEDDING_PARSE_H */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_BUILD_H
-#define FACEMATCH_BUILD_H
+#ifndef FACEMATCH_INDEX_BUILD_H
+#define FACEMATCH_INDEX_BUILD_H
 
 #include "access/genam.h"
 #include "access/tableam.h"
@@ -80,4 +80,4 @@ extern void face_parallel_end(FaceParallelBuild *build);
 /* load.c: write posting lists from the sorted templates */
 extern void face_load(Relation index, Tuplesortstate *sort);
 
-#endif							/* FACEMATCH_BUILD_H */
+#endif							/* FACEMATCH_INDEX_BUILD_H */

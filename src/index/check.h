@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_CHECK_H
-#define FACEMATCH_CHECK_H
+#ifndef FACEMATCH_INDEX_CHECK_H
+#define FACEMATCH_INDEX_CHECK_H
 
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
@@ -74,4 +74,4 @@ extern void face_heap_check_add(FaceHeapCheck *heap_check, ItemPointer tid, Bloc
 								uint64 list_id, const FaceCodec *codec, const FaceCodes *codes);
 extern void face_heap_check_run(FaceHeapCheck *heap_check);
 
-#endif							/* FACEMATCH_CHECK_H */
+#endif							/* FACEMATCH_INDEX_CHECK_H */

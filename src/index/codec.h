@@ -11,8 +11,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_CODEC_H
-#define FACEMATCH_CODEC_H
+#ifndef FACEMATCH_INDEX_CODEC_H
+#define FACEMATCH_INDEX_CODEC_H
 
 #include "embedding/embedding.h"
 #include "simd/scan.h"			/* FACE_BLOCK_SLOTS, FaceBlockScalars */
@@ -156,4 +156,4 @@ extern bool face_query_refine_within(const FaceQuery *q, int32 dot, const FaceRe
 extern int32 face_query_refine_dot(const FaceQuery *q, const uint8 *refine);
 extern void face_query_refine(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, FaceBounds *out);
 
-#endif							/* FACEMATCH_CODEC_H */
+#endif							/* FACEMATCH_INDEX_CODEC_H */

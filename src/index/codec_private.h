@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_CODEC_PRIVATE_H
-#define FACEMATCH_CODEC_PRIVATE_H
+#ifndef FACEMATCH_INDEX_CODEC_PRIVATE_H
+#define FACEMATCH_INDEX_CODEC_PRIVATE_H
 
 #include <math.h>
 
@@ -47,4 +47,4 @@ face_longest_code(const FaceCodec *codec)
 	return face_highest_level(codec->sketch_bits) * sqrt(codec->padded);
 }
 
-#endif							/* FACEMATCH_CODEC_PRIVATE_H */
+#endif							/* FACEMATCH_INDEX_CODEC_PRIVATE_H */

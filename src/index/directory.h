@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_DIRECTORY_H
-#define FACEMATCH_DIRECTORY_H
+#ifndef FACEMATCH_INDEX_DIRECTORY_H
+#define FACEMATCH_INDEX_DIRECTORY_H
 
 #include "nodes/pg_list.h"
 
@@ -52,4 +52,4 @@ extern bool face_bucket_has_room(const FaceMetaData *meta, Page page);
 extern void face_bucket_append(const FaceMetaData *meta, Page page, const FaceListEntry *entry);
 extern void face_bucket_remove(const FaceMetaData *meta, Page page, int position);
 
-#endif							/* FACEMATCH_DIRECTORY_H */
+#endif							/* FACEMATCH_INDEX_DIRECTORY_H */

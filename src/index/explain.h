@@ -5,10 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_EXPLAIN_H
-#define FACEMATCH_EXPLAIN_H
+#ifndef FACEMATCH_INDEX_EXPLAIN_H
+#define FACEMATCH_INDEX_EXPLAIN_H
 
 /* When the module is loaded; does nothing before PostgreSQL 18. */
 extern void face_explain_init(void);
 
-#endif							/* FACEMATCH_EXPLAIN_H */
+#endif							/* FACEMATCH_INDEX_EXPLAIN_H */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_HANDLER_H
-#define FACEMATCH_HANDLER_H
+#ifndef FACEMATCH_INDEX_HANDLER_H
+#define FACEMATCH_INDEX_HANDLER_H
 
 #include "access/amapi.h"
 #include "nodes/execnodes.h"
@@ -36,4 +36,4 @@ extern void face_costestimate(PlannerInfo *root, IndexPath *path, double loop_co
 /* validate.c */
 extern bool face_validate(Oid opclass);
 
-#endif							/* FACEMATCH_HANDLER_H */
+#endif							/* FACEMATCH_INDEX_HANDLER_H */

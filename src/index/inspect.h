@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_INSPECT_H
-#define FACEMATCH_INSPECT_H
+#ifndef FACEMATCH_INDEX_INSPECT_H
+#define FACEMATCH_INDEX_INSPECT_H
 
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
@@ -18,4 +18,4 @@
 extern void face_inspect_open(Oid index_oid, LOCKMODE lockmode, Relation *heap, Relation *index);
 extern void face_inspect_close(Relation heap, Relation index);
 
-#endif							/* FACEMATCH_INSPECT_H */
+#endif							/* FACEMATCH_INDEX_INSPECT_H */

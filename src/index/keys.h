@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_KEYS_H
-#define FACEMATCH_KEYS_H
+#ifndef FACEMATCH_INDEX_KEYS_H
+#define FACEMATCH_INDEX_KEYS_H
 
 #include "index/page.h"
 
@@ -24,4 +24,4 @@ extern uint64 face_hash_key(Relation index, AttrNumber attno, Oid subtype, Datum
 extern FaceListKey *face_list_key(Relation index, int nkeys, const Datum *values, const bool *isnull,
 								  int dims, int model);
 
-#endif							/* FACEMATCH_KEYS_H */
+#endif							/* FACEMATCH_INDEX_KEYS_H */

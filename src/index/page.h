@@ -6,8 +6,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_PAGE_H
-#define FACEMATCH_PAGE_H
+#ifndef FACEMATCH_INDEX_PAGE_H
+#define FACEMATCH_INDEX_PAGE_H
 
 #include "postgres.h"
 
@@ -263,4 +263,4 @@ extern int	face_epoch_for(Relation index, int dims, int model);
 extern int	face_epoch_add_mean(Relation index, int dims, int model, const float *mean);
 extern int	face_epoch_add(Relation index, int dims, int model, uint64 seed, const float *centre);
 
-#endif							/* FACEMATCH_PAGE_H */
+#endif							/* FACEMATCH_INDEX_PAGE_H */

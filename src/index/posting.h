@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_POSTING_H
-#define FACEMATCH_POSTING_H
+#ifndef FACEMATCH_INDEX_POSTING_H
+#define FACEMATCH_INDEX_POSTING_H
 
 #include "index/directory.h"
 #include "index/page.h"
@@ -39,4 +39,4 @@ extern void face_slot_fill(const FaceEpochState *state, Page sketch, Page refine
 						   const FaceCodes *codes, ItemPointer tid);
 extern void face_slot_clear(const FaceEpochState *state, Page sketch, Page refine, int slot);
 
-#endif							/* FACEMATCH_POSTING_H */
+#endif							/* FACEMATCH_INDEX_POSTING_H */

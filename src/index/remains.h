@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_REMAINS_H
-#define FACEMATCH_REMAINS_H
+#ifndef FACEMATCH_INDEX_REMAINS_H
+#define FACEMATCH_INDEX_REMAINS_H
 
 #include "access/genam.h"
 
@@ -18,4 +18,4 @@ typedef struct FaceIndexRemains
 
 extern void face_index_remains(Relation index, IndexBulkDeleteCallback is_dead, void *state, FaceIndexRemains *remains);
 
-#endif							/* FACEMATCH_REMAINS_H */
+#endif							/* FACEMATCH_INDEX_REMAINS_H */

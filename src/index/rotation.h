@@ -8,8 +8,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_ROTATION_H
-#define FACEMATCH_ROTATION_H
+#ifndef FACEMATCH_INDEX_ROTATION_H
+#define FACEMATCH_INDEX_ROTATION_H
 
 #include "postgres.h"
 
@@ -27,4 +27,4 @@ extern FaceRotation *face_rotation_create(int dims, uint64 seed);
 /* Rotate x[0 .. padded - 1] in place. */
 extern void face_rotation_apply(const FaceRotation *rotation, float *x);
 
-#endif							/* FACEMATCH_ROTATION_H */
+#endif							/* FACEMATCH_INDEX_ROTATION_H */

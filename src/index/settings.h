@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_SETTINGS_H
-#define FACEMATCH_SETTINGS_H
+#ifndef FACEMATCH_INDEX_SETTINGS_H
+#define FACEMATCH_INDEX_SETTINGS_H
 
 /*
  * facematch.miss_probability.  The default loses one mate in a billion
@@ -17,4 +17,4 @@
 
 extern double face_miss_probability;
 
-#endif							/* FACEMATCH_SETTINGS_H */
+#endif							/* FACEMATCH_INDEX_SETTINGS_H */

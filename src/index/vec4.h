@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_VEC4_H
-#define FACEMATCH_VEC4_H
+#ifndef FACEMATCH_INDEX_VEC4_H
+#define FACEMATCH_INDEX_VEC4_H
 
 #include <string.h>
 
@@ -64,4 +64,4 @@ vec4_highest(Vec4 v)
 	return a > b ? a : b;
 }
 
-#endif							/* FACEMATCH_VEC4_H */
+#endif							/* FACEMATCH_INDEX_VEC4_H */

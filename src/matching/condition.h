@@ -5,11 +5,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_CONDITION_H
-#define FACEMATCH_CONDITION_H
+#ifndef FACEMATCH_MATCHING_CONDITION_H
+#define FACEMATCH_MATCHING_CONDITION_H
 
 #include "nodes/supportnodes.h"
 
 extern List *face_match_index_condition(SupportRequestIndexCondition *request);
 
-#endif							/* FACEMATCH_CONDITION_H */
+#endif							/* FACEMATCH_MATCHING_CONDITION_H */

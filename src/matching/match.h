@@ -10,8 +10,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_MATCH_H
-#define FACEMATCH_MATCH_H
+#ifndef FACEMATCH_MATCHING_MATCH_H
+#define FACEMATCH_MATCHING_MATCH_H
 
 #include "embedding/embedding.h"
 
@@ -40,4 +40,4 @@ extern bool face_is_match(const FaceEmbedding *reference, const FaceEmbedding *p
 						  double min_similarity);
 extern bool face_probe_matches(const FaceEmbedding *reference, const FaceProbe *probe);
 
-#endif							/* FACEMATCH_MATCH_H */
+#endif							/* FACEMATCH_MATCHING_MATCH_H */

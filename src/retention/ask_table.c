@@ -26,7 +26,7 @@
 #include "utils/tuplestore.h"
 
 #include "retention/retained.h"
-#include "retention/run.h"
+#include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_ask_table);
 

@@ -16,6 +16,7 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/hsearch.h"
@@ -35,6 +36,7 @@
 
 static HTAB *declined = NULL;
 static uint64 lookups = 0;
+static bool forgets_at_end = false;
 
 void
 face_forget_declined(void)
@@ -43,6 +45,30 @@ face_forget_declined(void)
 		hash_destroy(declined);
 	declined = NULL;
 	lookups = 0;
+}
+
+/* What was read holds while the locks do. */
+static void
+forget_at_end(XactEvent event, void *arg)
+{
+	face_forget_declined();
+}
+
+static void
+forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		face_forget_declined();
+}
+
+static void
+forget_with_locks(void)
+{
+	if (forgets_at_end)
+		return;
+	RegisterXactCallback(forget_at_end, NULL);
+	RegisterSubXactCallback(forget_at_abort, NULL);
+	forgets_at_end = true;
 }
 
 static void
@@ -75,6 +101,7 @@ read_all(Relation rel)
 bool
 face_may_have_declined(Oid opt_out, const pg_uuid_t *subject)
 {
+	forget_with_locks();
 	if (declined == NULL && ++lookups % LOOKUPS_BETWEEN_ESTIMATES == 0)
 	{
 		Relation	rel = table_open(opt_out, AccessShareLock);

@@ -12,8 +12,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "gallery/gallery.h"
 #include "retention/facts.h"
-#include "retention/policy.h"
+#include "retention/rules.h"
 
 PG_FUNCTION_INFO_V1(facematch_retention_due);
 
@@ -58,7 +59,7 @@ facematch_retention_due(PG_FUNCTION_ARGS)
 		facts.ceiling = gallery->purge_after;
 	}
 	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
-		due = face_due(face_policy(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_TEXT_PP(1)), &facts, NULL);
+		due = face_due(face_rule_set(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_TEXT_PP(1)), &facts, NULL);
 
 	memset(nulls, true, sizeof(nulls));
 	if (due.rule != NULL)

@@ -39,13 +39,14 @@
 
 #include "compat.h"
 #include "retention/declined.h"
-#include "retention/enrol.h"
+#include "gallery/enrol.h"
+#include "gallery/gallery.h"
 #include "retention/facts.h"
-#include "retention/policy.h"
+#include "retention/rules.h"
 #include "retention/retained.h"
-#include "retention/rights.h"
-#include "retention/row.h"
-#include "retention/run.h"
+#include "retention/opt_outs_and_holds.h"
+#include "base/row.h"
+#include "base/run.h"
 #include "retention/skip.h"
 
 PG_FUNCTION_INFO_V1(facematch_guard);
@@ -72,7 +73,7 @@ typedef struct Guard
 	FaceRow		was;			/* and the one that it replaces */
 	FmgrInfo	key_output;
 	List	   *relids;			/* the table, then what it is a partition of */
-	FaceRights	rights;
+	FaceLookups lookups;
 } Guard;
 
 static AttrNumber
@@ -166,7 +167,7 @@ make_guard(FunctionCallInfo fcinfo, TriggerData *trigger)
 	if (rel->rd_rel->relispartition)
 		guard->relids = get_partition_ancestors(RelationGetRelid(rel));
 	guard->relids = lcons_oid(RelationGetRelid(rel), guard->relids);
-	face_find_rights(&guard->rights);
+	face_find_lookups(&guard->lookups);
 	MemoryContextSwitchTo(caller);
 	fcinfo->flinfo->fn_extra = guard;
 	return guard;
@@ -222,12 +223,12 @@ facts_of(const Guard *guard, const FaceRow *row)
 	return facts;
 }
 
-static const FacePolicy *
-policy_of(const Guard *guard, const FaceRow *row)
+static const FaceRuleSet *
+rules_of(const Guard *guard, const FaceRow *row)
 {
 	if (face_row_null(row, guard->class))
 		return NULL;
-	return face_policy(guard->what, DatumGetTextPP(row->values[guard->class - 1]));
+	return face_rule_set(guard->what, DatumGetTextPP(row->values[guard->class - 1]));
 }
 
 static void
@@ -247,7 +248,7 @@ static FaceDue
 due_of(const Guard *guard, const FaceRow *row)
 {
 	FaceFacts	facts = facts_of(guard, row);
-	FaceDue		due = face_due(policy_of(guard, row), &facts, NULL);
+	FaceDue		due = face_due(rules_of(guard, row), &facts, NULL);
 
 	if (due.rule == NULL)
 		refuse_class(guard, row);
@@ -269,7 +270,7 @@ is_held(Guard *guard, const FaceRow *row)
 	bool		unnamed = face_row_null(row, guard->key);
 	char	   *row_id = unnamed ? "" : OutputFunctionCall(&guard->key_output, row->values[guard->key - 1]);
 
-	return face_held(&guard->rights, guard->relids, row_id, subject_of(guard, row));
+	return face_held(&guard->lookups, guard->relids, row_id, subject_of(guard, row));
 }
 
 /* Whoever files an opt-out or an event of the row's subject meanwhile waits for this transaction, or it for them. */
@@ -277,7 +278,7 @@ static void
 lock_subject(const Guard *guard, const pg_uuid_t *subject)
 {
 	if (subject != NULL)
-		face_share_subject(guard->rights.opt_out, subject);
+		face_share_subject(guard->lookups.opt_out, subject);
 }
 
 /* Whether an opt-out forbids the row's template; the subject is locked. */
@@ -288,8 +289,8 @@ is_declined(const Guard *guard, const FaceRow *row)
 
 	if (subject == NULL || face_row_null(row, guard->template))
 		return false;
-	return face_may_have_declined(guard->rights.opt_out, subject) &&
-		face_opted_out(&guard->rights, subject, in_gallery(guard, row), gallery_of(guard, row));
+	return face_may_have_declined(guard->lookups.opt_out, subject) &&
+		face_opted_out(&guard->lookups, subject, in_gallery(guard, row), gallery_of(guard, row));
 }
 
 /* The row of who has opted out is left out, where that is wanted. */
@@ -370,7 +371,7 @@ static HeapTuple
 guard_recompute(const Guard *guard, const FaceRecompute *why, FaceRow *row)
 {
 	TimestampTz old = face_row_time(row, guard->purge_after);
-	const FacePolicy *policy = policy_of(guard, row);
+	const FaceRuleSet *policy = rules_of(guard, row);
 	FaceFacts	facts = facts_of(guard, row);
 	FaceDue		due = face_due(policy, &facts, NULL);
 	FaceFacts	were = facts;
@@ -410,7 +411,7 @@ static TimestampTz
 moved_deadline(const Guard *guard, const FaceRow *was, TimestampTz old, const FaceDue *due)
 {
 	FaceFacts	facts = facts_of(guard, was);
-	FaceDue		before = face_due(policy_of(guard, was), &facts, NULL);
+	FaceDue		before = face_due(rules_of(guard, was), &facts, NULL);
 
 	return settle(old, before.due, due, due->rule->follows_anchor);
 }

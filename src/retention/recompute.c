@@ -22,10 +22,11 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "gallery/gallery.h"
 #include "retention/facts.h"
-#include "retention/policy.h"
+#include "retention/rules.h"
 #include "retention/retained.h"
-#include "retention/run.h"
+#include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_gallery_moved);
 PG_FUNCTION_INFO_V1(facematch_rule_changed);
@@ -89,7 +90,7 @@ facematch_gallery_moved(PG_FUNCTION_ARGS)
 	Datum		gallery_id;
 	ListCell   *cell;
 
-	face_forget_facts();
+	face_forget_galleries();
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return PointerGetDatum(NULL);
 	gallery_id = column_value(rel, trigger->tg_newtuple, "gallery_id", &isnull);
@@ -144,7 +145,7 @@ facematch_rule_changed(PG_FUNCTION_ARGS)
 	TriggerData *trigger = after_row(fcinfo);
 	Relation	rel = trigger->tg_relation;
 
-	face_forget_policies();
+	face_forget_rules();
 	apply_rule(rel, trigger->tg_trigtuple, TRIGGER_FIRED_BY_INSERT(trigger->tg_event));
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		apply_rule(rel, trigger->tg_newtuple, column_time(rel, trigger->tg_trigtuple, "valid_from") > GetCurrentTransactionStartTimestamp());

@@ -31,12 +31,12 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "retention/attempt.h"
+#include "base/attempt.h"
 #include "retention/declined.h"
-#include "retention/erase.h"
+#include "erasure/erase.h"
 #include "retention/facts.h"
 #include "retention/retained.h"
-#include "retention/run.h"
+#include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_opted_out);
 PG_FUNCTION_INFO_V1(facematch_purge);

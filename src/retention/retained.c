@@ -17,7 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "retention/retained.h"
-#include "retention/run.h"
+#include "base/run.h"
 
 static FaceRecompute *recomputing = NULL;
 

@@ -14,7 +14,7 @@
 #include "nodes/pg_list.h"
 #include "utils/uuid.h"
 
-#include "retention/policy.h"
+#include "retention/rules.h"
 
 /* A row of facematch.retained.  Columns that the table has not are NULL. */
 typedef struct FaceRetained

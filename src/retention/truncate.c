@@ -28,7 +28,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
-#include "retention/run.h"
+#include "base/run.h"
 #include "retention/truncate.h"
 
 static object_access_hook_type next_object_access = NULL;

@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_HALF_H
-#define FACEMATCH_HALF_H
+#ifndef FACEMATCH_SIMD_HALF_H
+#define FACEMATCH_SIMD_HALF_H
 
 #include "c.h"
 
@@ -118,4 +118,4 @@ half_from_float(float f)
 	return sign | (uint16) ((magnitude - HALF_REBIAS) >> HALF_SHIFT);
 }
 
-#endif							/* FACEMATCH_HALF_H */
+#endif							/* FACEMATCH_SIMD_HALF_H */

@@ -8,8 +8,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_KERNELS_H
-#define FACEMATCH_KERNELS_H
+#ifndef FACEMATCH_SIMD_KERNELS_H
+#define FACEMATCH_SIMD_KERNELS_H
 
 #include <string.h>
 
@@ -38,4 +38,4 @@ face_pad_tail(uint16 *step, const uint16 *src, int n)
 	memcpy(step, src, n * sizeof(uint16));
 }
 
-#endif							/* FACEMATCH_KERNELS_H */
+#endif							/* FACEMATCH_SIMD_KERNELS_H */

@@ -12,8 +12,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_SCAN_H
-#define FACEMATCH_SCAN_H
+#ifndef FACEMATCH_SIMD_SCAN_H
+#define FACEMATCH_SIMD_SCAN_H
 
 #include "c.h"
 
@@ -129,4 +129,4 @@ extern const FaceScanKernels face_scan_avx512;
 extern const FaceScanKernels face_scan_neon;
 #endif
 
-#endif							/* FACEMATCH_SCAN_H */
+#endif							/* FACEMATCH_SIMD_SCAN_H */

@@ -7,8 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_SCAN_COMMON_H
-#define FACEMATCH_SCAN_COMMON_H
+#ifndef FACEMATCH_SIMD_SCAN_COMMON_H
+#define FACEMATCH_SIMD_SCAN_COMMON_H
 
 #include <float.h>
 #include <math.h>
@@ -48,4 +48,4 @@ face_sum_lanes(const float *lanes)
 	return even + odd;
 }
 
-#endif							/* FACEMATCH_SCAN_COMMON_H */
+#endif							/* FACEMATCH_SIMD_SCAN_COMMON_H */

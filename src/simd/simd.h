@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_SIMD_H
-#define FACEMATCH_SIMD_H
+#ifndef FACEMATCH_SIMD_SIMD_H
+#define FACEMATCH_SIMD_SIMD_H
 
 #include "c.h"
 
@@ -51,4 +51,4 @@ extern bool face_simd_select(const char *name);
 /* Every table of this build that this CPU can run, best first; NULL at the end. */
 extern const FaceKernels *const *face_simd_available(void);
 
-#endif							/* FACEMATCH_SIMD_H */
+#endif							/* FACEMATCH_SIMD_SIMD_H */

@@ -32,7 +32,7 @@ sub look
 	chomp $pid;
 	my @tasks = glob "/proc/$pid/task/*";
 	my $maps = slurp_file("/proc/$pid/maps");
-	return ($maps =~ /openblas/i ? 1 : 0, $maps =~ /facematch_batch/ ? 1 : 0, scalar(@tasks), $maps);
+	return ($maps =~ /openblas/i ? 1 : 0, $maps =~ /facematch_accuracy/ ? 1 : 0, scalar(@tasks), $maps);
 }
 
 my $gate = $node->background_psql('postgres', on_error_stop => 0);

@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.h
+ *	  SQL run by the retention triggers, and look-ups through an index.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_BASE_RUN_H
+#define FACEMATCH_BASE_RUN_H
+
+#include "postgres.h"
+
+#include "access/skey.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
+
+/* Where the extension's tables are, whatever schema its type is in. */
+#define FACE_SCHEMA "facematch"
+
+/* A plan made once in a backend's life. */
+typedef struct FacePlan
+{
+	const char *sql;
+	int			nargs;
+	Oid			types[9];
+	SPIPlanPtr	plan;
+} FacePlan;
+
+/* Whether a row that an index look-up found answers the question. */
+typedef bool (*FaceRowTest) (TupleTableSlot *row, void *state);
+
+extern Oid	face_table(const char *name);
+extern Oid	face_owner(Oid relid);
+extern bool face_exists(Oid relid);
+extern char *face_qualified_name(Oid relid);
+extern const char *face_column(Oid relid, const char *column);
+extern List *face_with_heirs(Oid relid, LOCKMODE lockmode);
+extern void face_next_transaction(void);
+
+extern void face_run_plan(FacePlan *plan, Datum *values, Oid run_as);
+extern uint64 face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as);
+extern bool face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, void *state);
+extern Oid	face_index_on(Oid table, int nkeys, const char *const *columns);
+
+#endif							/* FACEMATCH_BASE_RUN_H */

@@ -1,0 +1,261 @@
+/*-------------------------------------------------------------------------
+ *
+ * gallery_size.c
+ *	  How many references a gallery has, asked at every search.
+ *
+ * A gallery that states a target FPIR gets its threshold from its size, so a size
+ * that is too small shows scores that nobody should see.  What is counted is at
+ * least what is compared: with the snapshot of the search, and what was not due
+ * when the statement or the transaction began.  And never less than others see:
+ * what this transaction itself has removed, or brought nearer, counts until it
+ * commits, or else whoever may stage would empty a gallery, learn scores at the
+ * threshold of a gallery of one, and roll back.
+ *
+ * A count is good for its snapshot, and forgotten with the transaction.  To count
+ * is cheap for a flight and dear for a million, so a session remembers the count
+ * of a large gallery, for a hundred times as long as it took and a minute at
+ * most: counting then costs a hundredth of the time, nothing has to be written
+ * when references come and go, and it works on a standby.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "gallery/gallery_size.h"
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(facematch_gallery_size);
+
+/* So many are counted, in half a millisecond, for each snapshot. */
+#define FEW_REFERENCES		5000
+
+/* How many times as long as counting took a count is used; but counting may have waited, for a processor or a lock. */
+#define REUSE_FACTOR		100
+#define LONGEST_REUSE		(60 * USECS_PER_SEC)
+
+/* Galleries remembered; when there are more, all are counted anew. */
+#define MOST_REMEMBERED		4096
+
+/* Row security may show users different rows. */
+typedef struct SizeKey
+{
+	int64		gallery_id;
+	Oid			user;
+	Oid			unused;			/* a key has no bytes that nobody sets */
+} SizeKey;
+
+typedef struct SizeEntry
+{
+	SizeKey		key;
+	int64		size;
+	uint64		sight;			/* the one that it was counted in */
+	TimestampTz until;			/* the end of its use in others */
+} SizeEntry;
+
+static HTAB *remembered = NULL;
+
+/* What the counts of small galleries were counted in. */
+typedef struct Sight
+{
+	uint64		number;			/* another one: another number */
+	bool		any;
+	SnapshotData snapshot;
+	TransactionId *xids;		/* xip, then subxip */
+	Size		size;			/* bytes that it has room for */
+	TimestampTz moment;
+} Sight;
+
+static Sight sight;
+
+/* No later than the moment that any search of this statement and transaction takes. */
+static TimestampTz
+not_due_at(void)
+{
+	return Max(GetCurrentStatementStartTimestamp(), GetCurrentTransactionStartTimestamp());
+}
+
+/* Snapshots are copied without what their counts tell is not there, or not looked at. */
+static Size
+xip_size(Snapshot snapshot)
+{
+	return snapshot->xcnt * sizeof(TransactionId);
+}
+
+static Size
+subxip_size(Snapshot snapshot)
+{
+	bool		used = snapshot->subxcnt > 0 && (!snapshot->suboverflowed || snapshot->takenDuringRecovery);
+
+	return used ? snapshot->subxcnt * sizeof(TransactionId) : 0;
+}
+
+static bool
+is_same(const void *a, const void *b, Size size)
+{
+	return size == 0 || memcmp(a, b, size) == 0;
+}
+
+static bool
+is_same_sight(Snapshot snapshot)
+{
+	const Snapshot was = &sight.snapshot;
+
+	return sight.any && sight.moment == not_due_at() &&
+		snapshot->snapshot_type == was->snapshot_type && snapshot->curcid == was->curcid &&
+		snapshot->xmin == was->xmin && snapshot->xmax == was->xmax && snapshot->xcnt == was->xcnt &&
+		snapshot->subxcnt == was->subxcnt && snapshot->suboverflowed == was->suboverflowed &&
+		snapshot->takenDuringRecovery == was->takenDuringRecovery &&
+		is_same(snapshot->xip, sight.xids, xip_size(snapshot)) &&
+		is_same(snapshot->subxip, sight.xids + snapshot->xcnt, subxip_size(snapshot));
+}
+
+/* Counts of small galleries are good no more. */
+static void
+lose_sight(void)
+{
+	sight.any = false;
+	sight.number++;
+}
+
+static void
+take_sight(Snapshot snapshot)
+{
+	Size		size = xip_size(snapshot) + subxip_size(snapshot);
+
+	if (is_same_sight(snapshot))
+		return;
+	lose_sight();
+	if (sight.xids == NULL || sight.size < size)
+	{
+		if (sight.xids != NULL)
+			pfree(sight.xids);
+		sight.xids = NULL;
+		sight.xids = MemoryContextAlloc(TopMemoryContext, Max(size, 1));
+		sight.size = size;
+	}
+	if (xip_size(snapshot) > 0)
+		memcpy(sight.xids, snapshot->xip, xip_size(snapshot));
+	if (subxip_size(snapshot) > 0)
+		memcpy(sight.xids + snapshot->xcnt, snapshot->subxip, subxip_size(snapshot));
+	sight.snapshot = *snapshot;
+	sight.moment = not_due_at();
+	sight.any = true;
+}
+
+static void
+forget_all(void)
+{
+	if (remembered != NULL)
+		hash_destroy(remembered);
+	remembered = NULL;
+	lose_sight();
+}
+
+/* What was counted in a transaction that comes to nothing may have been its own. */
+static void
+forget_at_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+		forget_all();
+	else
+		lose_sight();
+}
+
+static void
+forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_all();
+}
+
+void
+face_gallery_size_init(void)
+{
+	RegisterXactCallback(forget_at_end, NULL);
+	RegisterSubXactCallback(forget_at_abort, NULL);
+}
+
+/* With the active snapshot; within SPI_connect. */
+static int64
+count_with_snapshot(int64 gallery_id)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum		arguments[] = {Int64GetDatum(gallery_id), TimestampTzGetDatum(not_due_at())};
+	bool		isnull;
+
+	if (plan == NULL)
+	{
+		Oid			types[] = {INT8OID, TIMESTAMPTZOID};
+		SPIPlanPtr	prepared = SPI_prepare("SELECT pg_catalog.count(*) FROM facematch.reference r"
+										   " WHERE r.gallery_id OPERATOR(pg_catalog.=) $1"
+										   " AND r.purge_after OPERATOR(pg_catalog.>) $2", lengthof(types), types);
+
+		if (prepared == NULL || SPI_keepplan(prepared) != 0)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		plan = prepared;
+	}
+	if (SPI_execute_plan(plan, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not count the references of gallery %lld", (long long) gallery_id);
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+static int64
+count_references(int64 gallery_id)
+{
+	int64		size;
+
+	SPI_connect();
+	size = count_with_snapshot(gallery_id);
+
+	/* As it was before the transaction's first command: without its own rows, and with those that it has removed. */
+	if (GetActiveSnapshot()->curcid != FirstCommandId)
+	{
+		PushCopiedSnapshot(GetActiveSnapshot());
+		GetActiveSnapshot()->curcid = FirstCommandId;
+		size = Max(size, count_with_snapshot(gallery_id));
+		PopActiveSnapshot();
+	}
+	SPI_finish();
+	return size;
+}
+
+/* gallery_size(gallery_id bigint) returns bigint */
+Datum
+facematch_gallery_size(PG_FUNCTION_ARGS)
+{
+	SizeKey		key = {PG_GETARG_INT64(0), GetUserId(), InvalidOid};
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz took;
+	SizeEntry  *entry;
+	int64		size;
+
+	if (remembered == NULL || hash_get_num_entries(remembered) >= MOST_REMEMBERED)
+	{
+		HASHCTL		control = {.keysize = sizeof(SizeKey),.entrysize = sizeof(SizeEntry)};
+
+		forget_all();
+		remembered = hash_create("facematch gallery sizes", 64, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	take_sight(GetActiveSnapshot());
+	entry = hash_search(remembered, &key, HASH_FIND, NULL);
+	if (entry != NULL && (start < entry->until || entry->sight == sight.number))
+		PG_RETURN_INT64(entry->size);
+	size = count_references(key.gallery_id);
+	took = GetCurrentTimestamp() - start;
+	/* A policy's function that catches an error has made it forget. */
+	if (remembered == NULL)
+		PG_RETURN_INT64(size);
+	entry = hash_search(remembered, &key, HASH_ENTER, NULL);
+	entry->size = size;
+	entry->sight = sight.number;
+	entry->until = size > FEW_REFERENCES ? start + took + Min(took * REUSE_FACTOR, LONGEST_REUSE) : start;
+	PG_RETURN_INT64(size);
+}

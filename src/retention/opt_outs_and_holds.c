@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * opt_outs_and_holds.c
+ *	  Opt-outs and holds, as the guard looks them up for every row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "catalog/pg_collation.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "retention/opt_outs_and_holds.h"
+#include "base/run.h"
+
+/* A row of opt_out or hold is in force unless it was ended or its time has passed. */
+typedef struct InForce
+{
+	AttrNumber	ended;
+	AttrNumber	until;
+	AttrNumber	gallery;		/* 0: none */
+	bool		in_gallery;
+	int64		gallery_id;
+} InForce;
+
+void
+face_find_lookups(FaceLookups *lookups)
+{
+	static const char *const by_subject[] = {"subject_id"};
+	static const char *const by_row[] = {"table_name", "row_id"};
+
+	lookups->opt_out = face_table("opt_out");
+	lookups->opt_out_by_subject = face_index_on(lookups->opt_out, 1, by_subject);
+	lookups->opt_out_revoked = get_attnum(lookups->opt_out, "revoked_at");
+	lookups->opt_out_until = get_attnum(lookups->opt_out, "until");
+	lookups->opt_out_gallery = get_attnum(lookups->opt_out, "gallery_id");
+	lookups->hold = face_table("hold");
+	lookups->hold_by_row = face_index_on(lookups->hold, 2, by_row);
+	lookups->hold_by_subject = face_index_on(lookups->hold, 1, by_subject);
+	lookups->hold_released = get_attnum(lookups->hold, "released_at");
+	lookups->hold_until = get_attnum(lookups->hold, "until");
+}
+
+static bool
+in_force(TupleTableSlot *row, void *state)
+{
+	const InForce *wanted = state;
+	bool		isnull;
+	Datum		value;
+
+	slot_getattr(row, wanted->ended, &isnull);
+	if (!isnull)
+		return false;
+	value = slot_getattr(row, wanted->until, &isnull);
+	if (!isnull && DatumGetTimestampTz(value) <= GetCurrentTimestamp())
+		return false;
+	if (wanted->gallery == 0)
+		return true;
+	value = slot_getattr(row, wanted->gallery, &isnull);
+	return isnull || (wanted->in_gallery && DatumGetInt64(value) == wanted->gallery_id);
+}
+
+/* Whether a subject has declined, for every gallery or for this one. */
+bool
+face_opted_out(const FaceLookups *lookups, const pg_uuid_t *subject, bool in_gallery, int64 gallery_id)
+{
+	InForce		wanted = {
+		lookups->opt_out_revoked, lookups->opt_out_until, lookups->opt_out_gallery, in_gallery, gallery_id
+	};
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(subject));
+	return face_find_row(lookups->opt_out, lookups->opt_out_by_subject, 1, &key, in_force, &wanted);
+}
+
+/* Whether a hold names the row, by the table or one that it is a partition of, or its subject. */
+bool
+face_held(const FaceLookups *lookups, List *relids, const char *row_id, const pg_uuid_t *subject)
+{
+	InForce		wanted = {lookups->hold_released, lookups->hold_until, 0, false, 0};
+	ScanKeyData keys[2];
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(lfirst_oid(cell)));
+		ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(row_id));
+		keys[1].sk_collation = C_COLLATION_OID;
+		if (face_find_row(lookups->hold, lookups->hold_by_row, 2, keys, in_force, &wanted))
+			return true;
+	}
+	if (subject == NULL)
+		return false;
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(subject));
+	return face_find_row(lookups->hold, lookups->hold_by_subject, 1, keys, in_force, &wanted);
+}
