@@ -10,11 +10,9 @@ SOURCES = $(filter-out $(ACCURACY_SOURCES),$(sort $(wildcard src/*.c src/*/*.c))
 OBJS = $(SOURCES:.c=.o)
 ALL_HEADERS = $(sort $(wildcard src/*.h src/*/*.h))
 
-# The script of this version and the way to it from the versions before; those are frozen in sql/releases.
-UPGRADES = $(notdir $(wildcard sql/upgrades/facematch--*.sql))
-DATA = $(wildcard sql/releases/facematch--*.sql)
-DATA_built = facematch--$(EXTVERSION).sql $(UPGRADES)
-SQL_PARTS = $(sort $(wildcard sql/*.sql))
+# The parts of the extension script, in reading order: sql/MANIFEST.
+SQL_PARTS = $(addprefix sql/,$(shell cat $(or $(srcdir),.)/sql/MANIFEST))
+DATA_built = facematch--$(EXTVERSION).sql
 
 # Results must not depend on the compiler's taste for fused multiply-add: every kernel sums in the same order with the
 # same roundings (src/simd/README.md).  No -march here: instruction sets are chosen per function and at run time.
@@ -56,14 +54,8 @@ uninstall-accuracy:
 .PHONY: install-accuracy uninstall-accuracy
 
 # The extension script, joined from its parts in reading order.
-facematch--$(EXTVERSION).sql: $(SQL_PARTS)
-	cat $^ > $@
-
-# An upgrade script: what differs between the frozen script and the parts, and what was written by hand.
-.SECONDEXPANSION:
-$(UPGRADES): facematch--%.sql: sql/upgrades/facematch--%.sql sql/upgrades/join.pl sql/releases/facematch--$$(firstword $$(subst --, ,$$*)).sql $(SQL_PARTS)
-	perl sql/upgrades/join.pl sql/releases/facematch--$(firstword $(subst --, ,$*)).sql $< $(SQL_PARTS) > $@.new
-	mv $@.new $@
+facematch--$(EXTVERSION).sql: $(SQL_PARTS) sql/MANIFEST
+	cat $(SQL_PARTS) > $@
 
 # The tests of test/sql against an installed facematch, each in a database of its own, as script/test runs them.
 REGRESSION_TESTS = $(basename $(notdir $(sort $(wildcard test/sql/*.sql))))

@@ -30,7 +30,7 @@ $$;
 CREATE TABLE work (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz DEFAULT now());
 """
 WRITERS = (('no log', ''),
-           ('the log: facematch.write_audit()', "SELECT facematch.write_audit('tried', '{\"rows\": 1}');"),
+           ('the log: facematch_internal.write_audit()', "SELECT facematch_internal.write_audit('tried', '{\"rows\": 1}');"),
            ('one chain under a table lock (0.1.0)', "SELECT write_one_chain('tried', '{\"rows\": 1}');"))
 
 

@@ -53,7 +53,7 @@ def timed(conn, statement):
 def erase(conn, what):
     megabytes = conn.execute("SELECT pg_table_size('t') / 2.0^20").fetchone()[0]
     before = conn.execute('SELECT pg_current_wal_insert_lsn()').fetchone()[0]
-    seconds, cpu, result = timed(conn, "SELECT relation::text, pages, pages_cleared, removed FROM facematch.erase_pages('t')")
+    seconds, cpu, result = timed(conn, "SELECT relation::text, pages, pages_cleared, removed FROM facematch_internal.erase_pages('t')")
     wal = conn.execute('SELECT pg_current_wal_insert_lsn() - %s::pg_lsn', [before]).fetchone()[0] / 2**20
     removed = {name: removed for name, _, _, removed in result}
     print(f'{what:46s} {seconds:6.2f} s, {float(megabytes) / seconds:6.0f} MB/s; {cpu:6.2f} s of CPU, {float(megabytes) / cpu:6.0f} MB/s; '
@@ -97,7 +97,7 @@ def main():
         conn.execute('VACUUM t')
         erase(conn, 'erase after VACUUM')
         erase(conn, 'erase after VACUUM, nothing to do')
-        seconds, cpu, _ = timed(conn, "SELECT facematch.verify_pages('t')")
+        seconds, cpu, _ = timed(conn, "SELECT facematch_internal.verify_pages('t')")
         print(f'{"verify_pages":46s} {seconds:6.2f} s; {cpu:6.2f} s of CPU')
 
         rows = prepare(conn, args.megabytes, args.dead)

@@ -101,8 +101,8 @@ charge_use(void)
 	Datum		partner;
 	Interval   *wait;
 
-	if (step("SELECT c.partner, c.wait FROM facematch.charge_partner() c", 0, NULL, NULL) != 1)
-		elog(ERROR, "facematch.charge_partner returned no row");
+	if (step("SELECT c.partner, c.wait FROM facematch_internal.charge_partner() c", 0, NULL, NULL) != 1)
+		elog(ERROR, "facematch_internal.charge_partner returned no row");
 	partner = datumCopy(column(1, &isnull), false, -1);
 	wait = DatumGetIntervalP(column(2, &isnull));
 	if (!isnull)
@@ -130,7 +130,7 @@ raise_fault(ArrayType *fault)
 
 	deconstruct_array(fault, TEXTOID, -1, false, TYPALIGN_INT, &parts, NULL, &count);
 	if (count != 3)
-		elog(ERROR, "facematch.answer_partner returned %d parts of an error", count);
+		elog(ERROR, "facematch_internal.answer_partner returned %d parts of an error", count);
 	state = TextDatumGetCString(parts[0]);
 	hint = TextDatumGetCString(parts[2]);
 	ereport(ERROR,
@@ -151,8 +151,8 @@ answer(Datum partner, Datum gallery, Datum probe, Oid probe_type)
 	Datum		token;
 	Datum		fault;
 
-	if (step("SELECT a.refused, a.match, a.token, a.fault FROM facematch.answer_partner($1, $2, $3) a", lengthof(types), types, values) != 1)
-		elog(ERROR, "facematch.answer_partner returned no row");
+	if (step("SELECT a.refused, a.match, a.token, a.fault FROM facematch_internal.answer_partner($1, $2, $3) a", lengthof(types), types, values) != 1)
+		elog(ERROR, "facematch_internal.answer_partner returned no row");
 	refused = DatumGetBool(column(1, &isnull));
 	told.match = DatumGetBool(column(2, &isnull)) && !isnull;
 	token = column(3, &isnull);
@@ -233,7 +233,7 @@ Datum
 facematch_announce_template_reading(PG_FUNCTION_ARGS)
 {
 	return announce(fcinfo, "facematch.announce_template_reading", "the gallery",
-					"SELECT facematch.note_template_reading($1, $2)", TEXTOID);
+					"SELECT facematch_internal.note_template_reading($1, $2)", TEXTOID);
 }
 
 /* facematch.announce_photograph_reading(photograph_id bigint, purpose text) */
@@ -241,5 +241,5 @@ Datum
 facematch_announce_photograph_reading(PG_FUNCTION_ARGS)
 {
 	return announce(fcinfo, "facematch.announce_photograph_reading", "the photograph",
-					"SELECT facematch.note_photograph_reading($1, $2)", INT8OID);
+					"SELECT facematch_internal.note_photograph_reading($1, $2)", INT8OID);
 }

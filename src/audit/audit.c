@@ -14,7 +14,7 @@
  * chains are woven into each other: to take away the end of one, all events of
  * the others have to go that were written after it.
  *
- * The order of the steps is what facematch.audit_findings() counts on: the
+ * The order of the steps is what facematch_internal.audit_findings() counts on: the
  * chain, its head, the number, the witness, the time.  So the witness is no older
  * than what was committed before the number was given, and neither number nor
  * time is before those of the event's predecessor and of its witness.  Where the
@@ -145,7 +145,7 @@ insert_event(Datum *values)
 {
 	static FacePlan plan = {
 		"INSERT INTO facematch.audit_event (event_id, at, actor, action, detail, previous, hash, chain, seq, witness)"
-		" VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.sha256(facematch.audit_content("
+		" VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.sha256(facematch_internal.audit_content("
 		"ROW($1, $2, $3, $4, $5, $6, NULL, $7, $8, $9)::facematch.audit_event)), $7, $8, $9) RETURNING hash",
 		9, {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, INT4OID, INT8OID, BYTEAOID}, NULL
 	};
@@ -209,14 +209,14 @@ append_event(Datum action, Datum detail)
 	return hash;
 }
 
-/* facematch.append_event(action, detail): the event's hash */
+/* facematch_internal.append_event(action, detail): the event's hash */
 Datum
 facematch_append_event(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_DATUM(append_event(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
 }
 
-/* facematch.write_audit(action, detail) */
+/* facematch_internal.write_audit(action, detail) */
 Datum
 facematch_write_audit(PG_FUNCTION_ARGS)
 {

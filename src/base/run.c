@@ -44,18 +44,29 @@
 #include "compat.h"
 #include "base/run.h"
 
-/* A table of the extension, by name. */
+/* A table of the extension, by name, in whichever of its schemas. */
 Oid
 face_table(const char *name)
 {
 	Oid			relid = get_relname_relid(name, get_namespace_oid(FACE_SCHEMA, false));
 
 	if (!OidIsValid(relid))
+		relid = get_relname_relid(name, get_namespace_oid(FACE_INTERNAL_SCHEMA, false));
+	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table %s.%s is missing", FACE_SCHEMA, name),
+				 errmsg("table %s of facematch is missing", name),
 				 errhint("Drop extension facematch and create it again.")));
 	return relid;
+}
+
+/* Whether a relation is the extension's own, and not a user's. */
+bool
+face_is_own(Oid relid)
+{
+	Oid			schema = get_rel_namespace(relid);
+
+	return schema == get_namespace_oid(FACE_SCHEMA, false) || schema == get_namespace_oid(FACE_INTERNAL_SCHEMA, false);
 }
 
 Oid
@@ -108,7 +119,7 @@ face_column(Oid relid, const char *column)
 	if (get_attnum(relid, column) == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("table %s has no column \"%s\", which facematch.retained names", face_qualified_name(relid), column),
+				 errmsg("table %s has no column \"%s\", which facematch_internal.retained names", face_qualified_name(relid), column),
 				 errhint("Detach the table with facematch.release() and attach it again with facematch.retain().")));
 	return quote_identifier(column);
 }

@@ -16,8 +16,9 @@
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 
-/* Where the extension's tables are, whatever schema its type is in. */
+/* Where the extension's tables are, whatever schema its type is in: those for users, and the others. */
 #define FACE_SCHEMA "facematch"
+#define FACE_INTERNAL_SCHEMA "facematch_internal"
 
 /* A plan made once in a backend's life. */
 typedef struct FacePlan
@@ -32,6 +33,7 @@ typedef struct FacePlan
 typedef bool (*FaceRowTest) (TupleTableSlot *row, void *state);
 
 extern Oid	face_table(const char *name);
+extern bool face_is_own(Oid relid);
 extern Oid	face_owner(Oid relid);
 extern bool face_exists(Oid relid);
 extern char *face_qualified_name(Oid relid);

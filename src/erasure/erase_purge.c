@@ -22,7 +22,6 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_statistic_ext_data.h"
 #include "catalog/pg_type.h"
@@ -64,7 +63,7 @@ struct FacePurgeErasure
 	FaceErased	entries;		/* sums over indexes */
 	int64		waiting;		/* what is left to another purge or VACUUM: rows, pages, relations that are locked */
 	int64		statistics_waiting; /* the planner's statistics' part of that */
-	List	   *marks;			/* Datum, facematch.erasure_mark: what the server had counted of partitions that were then erased whole */
+	List	   *marks;			/* Datum, facematch_internal.erasure_mark: what the server had counted of partitions that were then erased whole */
 	bool		worked;
 	List	   *parts_left;		/* partitions that its open receipts are of as well, and that are its own no longer */
 	List	   *notes;			/* char *: what could not be erased here */
@@ -97,8 +96,8 @@ find_open_receipts(FacePurgeErasure *erasure)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run("SELECT r.receipt_id FROM facematch.receipt_relation r WHERE r.relation OPERATOR(pg_catalog.=) $1 AND NOT r.is_part"
-			 " AND NOT EXISTS (SELECT FROM facematch.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)",
+	face_run("SELECT r.receipt_id FROM facematch_internal.receipt_relation r WHERE r.relation OPERATOR(pg_catalog.=) $1 AND NOT r.is_part"
+			 " AND NOT EXISTS (SELECT FROM facematch_internal.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)",
 			 1, &type, &relation, face_owner(face_table("purge_receipt")));
 	for (uint64 i = 0; i < SPI_processed; i++)
 		add_receipt(erasure, SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
@@ -117,12 +116,12 @@ find_parts_left(FacePurgeErasure *erasure)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run("SELECT DISTINCT p.relation FROM facematch.receipt_relation r"
-			 " JOIN facematch.receipt_relation p ON p.receipt_id OPERATOR(pg_catalog.=) r.receipt_id AND p.is_part"
+	face_run("SELECT DISTINCT p.relation FROM facematch_internal.receipt_relation r"
+			 " JOIN facematch_internal.receipt_relation p ON p.receipt_id OPERATOR(pg_catalog.=) r.receipt_id AND p.is_part"
 			 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.relation AND c.relkind OPERATOR(pg_catalog.=) 'r'"
 			 " WHERE r.relation OPERATOR(pg_catalog.=) $1 AND NOT r.is_part"
-			 " AND NOT EXISTS (SELECT FROM facematch.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)"
-			 " AND NOT EXISTS (SELECT FROM facematch.with_heirs($1) h WHERE h.relation OPERATOR(pg_catalog.=) p.relation)",
+			 " AND NOT EXISTS (SELECT FROM facematch_internal.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)"
+			 " AND NOT EXISTS (SELECT FROM facematch_internal.with_heirs($1) h WHERE h.relation OPERATOR(pg_catalog.=) p.relation)",
 			 1, &type, &relation, face_owner(face_table("purge_receipt")));
 	old = MemoryContextSwitchTo(erasure->memory);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -145,8 +144,7 @@ face_purge_erasure(Oid table)
 {
 	FacePurgeErasure *erasure;
 
-	/* Version 0.1.0's tables do not know of erasures, nor which relations receipts are of. */
-	if (!purge_erases || !OidIsValid(get_relname_relid("receipt_relation", get_namespace_oid("facematch", false))))
+	if (!purge_erases)
 		return NULL;
 	erasure = palloc0(sizeof(FacePurgeErasure));
 	erasure->memory = CurrentMemoryContext;
@@ -268,7 +266,7 @@ has_changed(Oid part, Datum *seen)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run("SELECT b.seen, b.due FROM facematch.begin_erasing($1, pg_catalog.make_interval(mins => $2)) b", lengthof(types), types, values,
+	face_run("SELECT b.seen, b.due FROM facematch_internal.begin_erasing($1, pg_catalog.make_interval(mins => $2)) b", lengthof(types), types, values,
 			 face_owner(face_table("erasure_mark")));
 	due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	MemoryContextSwitchTo(caller);
@@ -325,7 +323,7 @@ lock_kin(FacePurgeErasure *erasure, Oid table)
 	bool		locked = true;
 
 	SPI_connect();
-	face_run("SELECT k.relation FROM facematch.with_kin($1) k ORDER BY k.relation OPERATOR(pg_catalog.<>) $1, k.relation", 1, &type, &value,
+	face_run("SELECT k.relation FROM facematch_internal.with_kin($1) k ORDER BY k.relation OPERATOR(pg_catalog.<>) $1, k.relation", 1, &type, &value,
 			 face_owner(face_table("erasure")));
 	for (uint64 i = 0; i < SPI_processed && locked; i++)
 	{
@@ -347,7 +345,7 @@ forget_statistics(FacePurgeErasure *erasure, Oid table)
 	if (lock_kin(erasure, table) && face_exists(table))
 	{
 		SPI_connect();
-		face_run("SELECT facematch.forget_statistics($1)", 1, &type, &value, face_owner(face_table("erasure")));
+		face_run("SELECT facematch_internal.forget_statistics($1)", 1, &type, &value, face_owner(face_table("erasure")));
 		SPI_finish();
 	}
 	PopActiveSnapshot();
@@ -420,7 +418,7 @@ write_erasure(const FacePurgeErasure *erasure)
 	};
 
 	SPI_connect();
-	face_run("SELECT facematch.write_erasure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", lengthof(types), types, values,
+	face_run("SELECT facematch_internal.write_erasure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", lengthof(types), types, values,
 			 face_owner(face_table("erasure")));
 	SPI_finish();
 }
@@ -442,7 +440,7 @@ write_marks(const FacePurgeErasure *erasure)
 	{
 		Datum		seen = PointerGetDatum(lfirst(cell));
 
-		face_run("SELECT facematch.end_erasing($1)", 1, &type, &seen, face_owner(table));
+		face_run("SELECT facematch_internal.end_erasing($1)", 1, &type, &seen, face_owner(table));
 	}
 	SPI_finish();
 	PopActiveSnapshot();

@@ -196,7 +196,7 @@ latency_array(const uint64 *sums)
 }
 
 /*
- * facematch.search_activity(): server_wide, since, the counters up to
+ * facematch_internal.search_activity(): server_wide, since, the counters up to
  * COUNT_MICROSECONDS, the histogram.
  */
 Datum

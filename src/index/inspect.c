@@ -340,7 +340,7 @@ facematch_index_stats(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
 }
 
-/* facematch.index_epochs(index regclass): a row for each epoch, columns in the order of sql/21. */
+/* facematch_internal.index_epochs(index regclass): a row for each epoch, columns in the order of sql/21. */
 Datum
 facematch_index_epochs(PG_FUNCTION_ARGS)
 {

@@ -192,7 +192,7 @@ face_redact_init(void)
 	ProcessUtility_hook = hide_utility;
 }
 
-/* facematch.redacted(text): what would stand in the log */
+/* facematch_internal.redacted(text): what would stand in the log */
 Datum
 facematch_redacted(PG_FUNCTION_ARGS)
 {

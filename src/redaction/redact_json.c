@@ -66,7 +66,7 @@ face_redact_json(Jsonb *value)
 	return has_stretch(value) ? transform_jsonb_string_values(value, NULL, redact_part) : value;
 }
 
-/* facematch.redacted(jsonb) */
+/* facematch_internal.redacted(jsonb) */
 Datum
 facematch_redacted_json(PG_FUNCTION_ARGS)
 {

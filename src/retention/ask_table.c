@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * ask_table.c
- *	  facematch.ask_table(): what reports and checks ask of a table under
+ *	  facematch_internal.ask_table(): what reports and checks ask of a table under
  *	  retention, with the rights of that table's owner.
  *
  * A table of a user's may have columns of the user's types, with casts and

@@ -316,7 +316,7 @@ refuse_closed(const Guard *guard, const FaceRow *row)
 				 errhint("Stage the template in another gallery.")));
 }
 
-/* A replica takes what its publisher has; check_policies() lists references without their gallery. */
+/* A replica takes what its publisher has; health_check() lists references without their gallery. */
 static void
 enrol(const Guard *guard, FaceRow *row)
 {
@@ -537,7 +537,7 @@ facematch_guard(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch.guard must be fired before each row")));
+				 errmsg("facematch_internal.guard must be fired before each row")));
 	if (guard == NULL)
 		guard = make_guard(fcinfo, trigger);
 

@@ -12,7 +12,6 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -58,7 +57,7 @@ not_held(const FaceRetained *table, int first)
 static bool
 is_users(Oid table)
 {
-	return get_rel_namespace(table) != get_namespace_oid("facematch", false);
+	return !face_is_own(table);
 }
 
 /*--------------------------------------------------------- opt-outs */
@@ -188,7 +187,7 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch.remove_opted_out must be fired after each inserted row")));
+				 errmsg("facematch_internal.remove_opted_out must be fired after each inserted row")));
 	rel = trigger->tg_relation;
 	if (!stands(rel, trigger->tg_trigtuple))
 		return PointerGetDatum(NULL);
@@ -206,7 +205,7 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 		if (table->subject == NULL || table->template == NULL || (table->gallery == NULL && opt_out.one_gallery))
 			continue;
 		opt_out.table = table;
-		/* No table of a user's keeps anybody from declining: check_policies() names those where templates stay. */
+		/* No table of a user's keeps anybody from declining: health_check() names those where templates stay. */
 		if (is_users(table->relid))
 			(void) face_attempt(table->relid, "rid of the subject's templates", face_opt_out_table_until(list_length(tables) - foreach_current_index(cell)),
 								remove_from_table, &opt_out);
@@ -221,15 +220,12 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 /*
  * A gallery goes when its last reference has gone, held ones included; and not
  * while somebody has an assignment of it locked, which goes along with it.
- * Version 0.1.0's tables know no assignments.
  */
 static const char *
 only_when_free(const FaceRetained *table)
 {
 	if (strcmp(table->what, "gallery") != 0)
 		return "";
-	if (!OidIsValid(get_relname_relid("partner_gallery", get_namespace_oid("facematch", false))))
-		return " AND NOT EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) t.gallery_id)";
 	return " AND NOT EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) t.gallery_id)"
 		" AND (SELECT pg_catalog.count(*) FROM facematch.partner_gallery p WHERE p.gallery_id OPERATOR(pg_catalog.=) t.gallery_id) OPERATOR(pg_catalog.=)"
 		" (SELECT pg_catalog.count(*) FROM (SELECT FROM facematch.partner_gallery p WHERE p.gallery_id OPERATOR(pg_catalog.=) t.gallery_id"
@@ -511,7 +507,7 @@ destroy_keys_now(void *state)
 {
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run("SELECT facematch.destroy_keys()", 0, NULL, NULL, face_owner(*(Oid *) state));
+	face_run("SELECT facematch_internal.destroy_keys()", 0, NULL, NULL, face_owner(*(Oid *) state));
 	SPI_finish();
 	PopActiveSnapshot();
 }
@@ -520,10 +516,9 @@ destroy_keys_now(void *state)
 static void
 destroy_keys(Purge *purge)
 {
-	Oid			photograph = get_relname_relid("photograph", get_namespace_oid("facematch", false));
+	Oid			photograph = face_table("photograph");
 
-	/* Version 0.1.0's tables know none. */
-	if (!purge->commits || !OidIsValid(photograph))
+	if (!purge->commits)
 		return;
 	MemoryContextSwitchTo(purge->working);
 	if (!face_attempt(photograph, "rid of its keys", DT_NOEND, destroy_keys_now, &photograph))
@@ -590,7 +585,7 @@ facematch_purge(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("tables could not be purged: %s", purge.failed.data),
 				 errdetail("All others have been. The warnings say why; rows that are due match nobody meanwhile."),
-				 errhint("facematch.check_policies() names tables with overdue rows.")));
+				 errhint("facematch.health_check() names tables with overdue rows.")));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

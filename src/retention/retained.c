@@ -35,7 +35,7 @@ face_retained_tables(void)
 {
 	static FacePlan read = {
 		"SELECT t.table_name::pg_catalog.oid, t.what, t.key_column, t.class_column, t.subject_column, t.template_column,"
-		" t.gallery_column, t.keeps_row FROM facematch.retained t"
+		" t.gallery_column, t.keeps_row FROM facematch_internal.retained t"
 		" WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) t.table_name)"
 		" ORDER BY t.table_name::pg_catalog.oid", 0, {0}, NULL
 	};
@@ -157,15 +157,14 @@ face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows,
 	Datum		relation = ObjectIdGetDatum(relid);
 
 	SPI_connect();
-	face_run("SELECT facematch.write_receipt($1, $2, $3, $4, $5, $6, $7)", lengthof(types), types, values,
+	face_run("SELECT facematch_internal.write_receipt($1, $2, $3, $4, $5, $6, $7)", lengthof(types), types, values,
 			 face_owner(face_table("purge_receipt")));
-	if (OidIsValid(get_relname_relid("receipt_relation", get_namespace_oid("facematch", false))))
-		face_run("INSERT INTO facematch.receipt_relation (receipt_id, relation, is_part)"
-				 " SELECT pg_catalog.currval('facematch.purge_receipt_receipt_id_seq'::pg_catalog.regclass), r.relation, r.is_part"
-				 " FROM (SELECT $1, false UNION ALL SELECT h.relation, true FROM facematch.with_heirs($1) h"
-				 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) h.relation AND c.relkind OPERATOR(pg_catalog.=) 'r'"
-				 " WHERE h.relation OPERATOR(pg_catalog.<>) $1) r (relation, is_part)",
-				 1, &relation_type, &relation, face_owner(face_table("purge_receipt")));
+	face_run("INSERT INTO facematch_internal.receipt_relation (receipt_id, relation, is_part)"
+			 " SELECT pg_catalog.currval('facematch.purge_receipt_receipt_id_seq'::pg_catalog.regclass), r.relation, r.is_part"
+			 " FROM (SELECT $1, false UNION ALL SELECT h.relation, true FROM facematch_internal.with_heirs($1) h"
+			 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) h.relation AND c.relkind OPERATOR(pg_catalog.=) 'r'"
+			 " WHERE h.relation OPERATOR(pg_catalog.<>) $1) r (relation, is_part)",
+			 1, &relation_type, &relation, face_owner(face_table("purge_receipt")));
 	SPI_finish();
 }
 
@@ -177,7 +176,7 @@ face_write_audit(const char *action, char *detail)
 	Datum		values[] = {CStringGetTextDatum(action), CStringGetTextDatum(detail)};
 
 	SPI_connect();
-	face_run("SELECT facematch.write_audit($1, $2::pg_catalog.jsonb)", lengthof(types), types, values,
+	face_run("SELECT facematch_internal.write_audit($1, $2::pg_catalog.jsonb)", lengthof(types), types, values,
 			 face_owner(face_table("audit_event")));
 	SPI_finish();
 }

@@ -16,7 +16,7 @@
 
 #include "retention/rules.h"
 
-/* A row of facematch.retained.  Columns that the table has not are NULL. */
+/* A row of facematch_internal.retained.  Columns that the table has not are NULL. */
 typedef struct FaceRetained
 {
 	Oid			relid;

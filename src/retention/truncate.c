@@ -4,7 +4,7 @@
  *	  TRUNCATE is refused by us before it is refused for another reason.
  *
  * Tables under retention and records have a trigger that refuses TRUNCATE
- * (facematch.refuse_change).  PostgreSQL looks at foreign keys before it fires
+ * (facematch_internal.refuse_change).  PostgreSQL looks at foreign keys before it fires
  * any, and where one refers to the table its hint leads astray: to truncate
  * more, or to CASCADE, which the trigger refuses.  So where the library is
  * loaded, the same is said as soon as the table is named, to whoever might
@@ -59,7 +59,7 @@ refuses_truncate(Form_pg_trigger trigger)
 		return false;
 	function = get_func_name(trigger->tgfoid);
 	return function != NULL && strcmp(function, "refuse_change") == 0 &&
-		get_func_namespace(trigger->tgfoid) == get_namespace_oid(FACE_SCHEMA, true);
+		get_func_namespace(trigger->tgfoid) == get_namespace_oid(FACE_INTERNAL_SCHEMA, true);
 }
 
 static bool

@@ -7,7 +7,7 @@
  * file of its own in facematch.key_directory, made and flushed before the row
  * that it seals is committed, overwritten, flushed and unlinked when the row is
  * gone.  A key of a transaction that fails goes with it; one that a crash left
- * behind is found by facematch.destroy_keys(), for each file says which database
+ * behind is found by facematch_internal.destroy_keys(), for each file says which database
  * made it.  The key of a database that is there is nobody else's: a copy of that
  * database, in the same cluster, neither reads with it nor destroys it.
  *
@@ -310,7 +310,7 @@ face_read_key(const pg_uuid_t *id, FaceKey *key)
 	return true;
 }
 
-/* facematch.destroy_key(uuid): whether it was there */
+/* facematch_internal.destroy_key(uuid): whether it was there */
 Datum
 facematch_destroy_key(PG_FUNCTION_ARGS)
 {
@@ -334,7 +334,7 @@ facematch_destroy_key(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(problem == 0);
 }
 
-/* facematch.key_files(): each key there is, and which database made it */
+/* facematch_internal.key_files(): each key there is, and which database made it */
 Datum
 facematch_key_files(PG_FUNCTION_ARGS)
 {

@@ -44,11 +44,11 @@ def granted_calls(site, kind):
             ("SELECT * FROM facematch.restage_gallery('OTHERS', (SELECT array_agg(subject_id) FROM facematch.reference WHERE gallery_id ="
              " (SELECT gallery_id FROM facematch.gallery WHERE name = 'OTHERS')))", None),
             ("SELECT * FROM facematch.explain_retention('facematch.reference', %s)", [site.first]),
-            ("SELECT facematch.reference_token('Acme Air', %s)", [site.first]),
+            ("SELECT facematch_internal.reference_token('Acme Air', %s)", [site.first]),
             ('INSERT INTO facematch.opt_out (subject_id) VALUES (%s)', [other])],
         'partner': [("CALL facematch.ask('OWN1', %s::face_embedding)", [probe]), ('SELECT * FROM facematch.partner_flights()', None)],
         'rival': [("CALL facematch.ask('OTHERS', %s::face_embedding)", [probe])],
-        'auditor': [('SELECT * FROM facematch.check_policies()', None), ('SELECT * FROM facematch.verify_audit()', None),
+        'auditor': [('SELECT * FROM facematch.health_check()', None), ('SELECT * FROM facematch.verify_audit()', None),
                     ("SELECT * FROM facematch.verify_erased('facematch.reference')", None)] + [
             (f'SELECT * FROM facematch.{name}', None) for name, in site.execute(
                 "SELECT relname FROM pg_class WHERE relnamespace = 'facematch'::regnamespace AND relkind = 'v' AND relname LIKE 'report%%'").fetchall()],
@@ -191,10 +191,10 @@ def test_hostile_names(site):
             for sql in ("SELECT * FROM facematch.restage_gallery(%s, '{}')", 'SELECT facematch.close_gallery(%s)', "SELECT facematch.stage_gallery(%s, 'OWN1', now())",
                         "SELECT * FROM facematch.explain_retention('facematch.reference', %s)",
                         "SELECT facematch.subject_id('UTO', 'passport', %s)", 'SELECT * FROM facematch.read_templates(%s)', "CALL facematch.announce_template_reading(%s, 'x')",
-                        "CALL facematch.announce_template_reading('OWN1', %s)", 'SELECT facematch.reference_token(%s, 1)',
+                        "CALL facematch.announce_template_reading('OWN1', %s)", 'SELECT facematch_internal.reference_token(%s, 1)',
                         "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), %s, %s)"):
                 attacker.run(sql, [name] * sql.count('%s'))
-        for relation in ('pg_authid', 'pg_statistic', 'facematch.pseudonym_key', 'facematch.audit_event'):
+        for relation in ('pg_authid', 'pg_statistic', 'facematch_internal.pseudonym_key', 'facematch.audit_event'):
             attacker.run(f"SELECT * FROM facematch.explain_retention('{relation}', '1')")
     expect('all references are there', site.value('SELECT count(*) FROM facematch.reference') == before)
 
@@ -217,7 +217,7 @@ def test_files_servers_and_other_extensions(site):
                     f"COPY (SELECT 1) TO '{data}/x'", f"CREATE TEMP TABLE f (t text); COPY f FROM '{data}/{path}'", "COPY (SELECT 1) TO PROGRAM 'cat'",
                     "CREATE EXTENSION facematch_other", 'CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw', 'CREATE SERVER s FOREIGN DATA WRAPPER file_fdw',
                     'CREATE FOREIGN DATA WRAPPER w', 'CREATE LANGUAGE plpython3u', "LOAD '$libdir/facematch'", 'ALTER SYSTEM SET work_mem = 64',
-                    'CREATE SUBSCRIPTION s CONNECTION \'dbname=postgres\' PUBLICATION p', 'CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION facematch.guard()',
+                    'CREATE SUBSCRIPTION s CONNECTION \'dbname=postgres\' PUBLICATION p', 'CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION facematch_internal.guard()',
                     "CREATE TABLESPACE t LOCATION '/tmp'", 'CREATE CAST (face_embedding AS text) WITH INOUT AS IMPLICIT', 'CREATE DATABASE d', 'CREATE ROLE r', 'CREATE SCHEMA s',
                     'CREATE TABLE facematch.mine (x int)', 'CREATE FUNCTION facematch.mine() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$', 'CREATE TABLE public.mine (x int)',
                     'ALTER EXTENSION facematch UPDATE', 'ALTER EXTENSION facematch DROP TABLE facematch.reference', 'DROP EXTENSION facematch CASCADE', 'CHECKPOINT',
@@ -231,7 +231,7 @@ def test_files_servers_and_other_extensions(site):
         for sql in ("SELECT * FROM get_raw_page('facematch.reference', 0)", "SELECT * FROM get_raw_page('facematch.attacked_idx', 1)",
                     "SELECT * FROM heap_page_items(get_raw_page('facematch.reference', 0))", "SELECT * FROM pgstattuple('facematch.reference')",
                     "SELECT * FROM pg_visibility('facematch.reference')", "SELECT * FROM pg_get_wal_records_info('0/1', '0/2')", 'SELECT * FROM pg_stat_statements',
-                    "SELECT pg_file_write('x', 'y', false)", "SELECT bt_index_check('facematch.reference_pkey')", "SELECT * FROM facematch.index_epochs('facematch.attacked_idx')",
+                    "SELECT pg_file_write('x', 'y', false)", "SELECT bt_index_check('facematch.reference_pkey')", "SELECT * FROM facematch_internal.index_epochs('facematch.attacked_idx')",
                     "SELECT * FROM pgrowlocks('facematch.reference')"):
             rows, state = attacker.run(sql)
             expect(f'{kind}: {sql} told {rows}', state is not None or 'pg_stat_statements' in sql)
@@ -289,9 +289,9 @@ def test_tables_of_ones_own(site):
     for kind, attacker in each(site):
         attacker.allowed('CREATE TEMP TABLE mine (id bigint PRIMARY KEY, retention_class text, recorded_at timestamptz, subject_id uuid, embedding face_embedding, purge_after timestamptz)')
         for sql in ("SELECT facematch.retain('mine', 'reference')", "SELECT facematch.release('facematch.reference')",
-                    "INSERT INTO facematch.retained (table_name, what, key_column, class_column, recorded_column) VALUES ('mine', 'reference', 'id', 'retention_class', 'recorded_at')",
-                    "CREATE TRIGGER t BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch.guard('what=reference', 'key=id', 'class=retention_class', 'recorded=recorded_at', 'purge=purge_after')",
-                    'CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch.remove_opted_out()',
+                    "INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column) VALUES ('mine', 'reference', 'id', 'retention_class', 'recorded_at')",
+                    "CREATE TRIGGER t BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=reference', 'key=id', 'class=retention_class', 'recorded=recorded_at', 'purge=purge_after')",
+                    'CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch_internal.remove_opted_out()',
                     'CREATE RULE r AS ON INSERT TO mine DO ALSO UPDATE facematch.reference SET purge_after = now(); INSERT INTO mine (id) VALUES (1)',
                     'CREATE RULE s AS ON UPDATE TO mine DO INSTEAD SELECT embedding FROM facematch.reference; UPDATE mine SET id = 2',
                     "CREATE VIEW pg_temp.v AS SELECT * FROM facematch.reference; SELECT * FROM pg_temp.v",
@@ -353,7 +353,7 @@ def test_operators_scores(site):
     # A mean with a template of one's own choice would have scores above the threshold that tell of the other's.
     operator.refused("SELECT facematch.merge_references('OWN1', %s)", [site.subjects['OWN1 2']])
     operator.refused("SELECT * FROM facematch.duplicates('OWN1', -1)")
-    operator.refused("SELECT * FROM facematch.look_alikes('OWN1', -1, 'OWN2')")
+    operator.refused("SELECT * FROM facematch_internal.look_alikes('OWN1', -1, 'OWN2')")
     # No gallery with a threshold of one's own.
     operator.refused("INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('LOW', 'flight', 'm', -1)")
     operator.refused('UPDATE facematch.gallery SET min_similarity = -1')
@@ -378,7 +378,7 @@ def test_operators_deadlines(site):
                 f"INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after) VALUES ({own}, gen_random_uuid(), 'us_citizen', '{template}', 'x', 'infinity')",
                 f"INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at) VALUES ({own}, gen_random_uuid(), 'us_citizen', '{template}', 'x', '2100-01-01')",
                 f"INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES ({watch}, gen_random_uuid(), 'watchlist', '{template}', 'x')",
-                "UPDATE facematch.encounter SET outcome = 'match'", 'INSERT INTO facematch.audit_event (action) VALUES (\'x\')', "SELECT facematch.write_audit('x', '{}')",
+                "UPDATE facematch.encounter SET outcome = 'match'", 'INSERT INTO facematch.audit_event (action) VALUES (\'x\')', "SELECT facematch_internal.write_audit('x', '{}')",
                 "INSERT INTO facematch.disclosure (partner, nature, purpose) VALUES ('x', 'x', 'x')", "UPDATE facematch.partner SET per_day = 1000000", "SELECT facematch.set_config('x')"):
         operator.refused(sql, states=('42501', '42883'))
     for anchor in ("'infinity'", 'NULL', "now() + interval '61 days'", "now() - interval '15 days'"):
@@ -393,7 +393,7 @@ def test_operators_see_no_near_miss(site):
     """How many references an index search looked at more closely tells how near a probe was to those that do not match."""
     operator = Attacker(site, 'operator')
     operator.allowed("SELECT * FROM facematch.identify(%s::face_embedding, 'OWN1')", [text_of(near(site, 'OWN1 1', 0.5))])
-    for sql in ('SELECT * FROM facematch.last_scan()', 'SELECT * FROM facematch.search_activity()', 'SELECT * FROM facematch.stats', "SELECT * FROM facematch.index_stats('facematch.attacked_idx')"):
+    for sql in ('SELECT * FROM facematch.last_scan()', 'SELECT * FROM facematch_internal.search_activity()', 'SELECT * FROM facematch.stats', "SELECT * FROM facematch.index_stats('facematch.attacked_idx')"):
         operator.refused(sql)
     operator.close()
 
@@ -515,18 +515,18 @@ def test_operators_see_no_watchlist(site):
     site.execute('DELETE FROM facematch.reference WHERE reference_id = %s', row[0])
     # Which galleries are flights, or are none.
     galleries = [row[0] for row in site.execute('SELECT gallery_id FROM facematch.gallery').fetchall()]
-    expect('an operator may stage some', {row[0] for row in operator.allowed('SELECT facematch.may_stage(g) FROM unnest(%s::bigint[]) g', [galleries])} == {True, False})
+    expect('an operator may stage some', {row[0] for row in operator.allowed('SELECT facematch_internal.may_stage(g) FROM unnest(%s::bigint[]) g', [galleries])} == {True, False})
     for attacker in (partner, monitor, auditor):
-        expect(f'{attacker.kind}: none is told', {row[0] for row in attacker.allowed('SELECT facematch.may_stage(g) FROM unnest(%s::bigint[]) g', [galleries])} == {False})
-        expect(f'{attacker.kind}: nor which are unseen', attacker.allowed('SELECT facematch.unseen_galleries()')[0][0] == [])
-        attacker.refused("SELECT facematch.key_type('facematch.reference')")
+        expect(f'{attacker.kind}: none is told', {row[0] for row in attacker.allowed('SELECT facematch_internal.may_stage(g) FROM unnest(%s::bigint[]) g', [galleries])} == {False})
+        expect(f'{attacker.kind}: nor which are unseen', attacker.allowed('SELECT facematch_internal.unseen_galleries()')[0][0] == [])
+        attacker.refused("SELECT facematch_internal.key_type('facematch.reference')")
     # Who may read templates, or insert anywhere, works with all of them; a role that acts for another, with what that one may.
     reads = "SELECT count(*) FROM facematch.reference WHERE subject_id IN (%s, %s)"
     for right in ('SELECT (embedding)', 'INSERT'):
         site.execute(f'GRANT {right} ON facematch.reference TO {PREFIX}operator')
         expect(f'{right}: they are seen', operator.allowed(reads, [site.subjects['watched'], site.subjects['a member']])[0][0] == 2)
         site.execute(f'REVOKE {right} ON facematch.reference FROM {PREFIX}operator')
-        site.execute('SELECT facematch.renew_access()')
+        site.execute('SELECT facematch_internal.renew_access()')
     site.execute(f'GRANT {PREFIX}operator TO {PREFIX}visitor')
     site.execute(f'ALTER ROLE {PREFIX}visitor NOINHERIT')
     visitor = Attacker(site, 'visitor')
@@ -600,7 +600,7 @@ def test_dumps(site):
 
 
 def test_grants_are_guarded(site):
-    """Who may be granted what, and what check_policies() says of grants made by hand."""
+    """Who may be granted what, and what health_check() says of grants made by hand."""
     def refused(sql):
         try:
             site.execute(sql)
@@ -609,7 +609,7 @@ def test_grants_are_guarded(site):
         raise Failure(f'not refused: {sql}')
 
     def findings(text):
-        return [row for row in site.execute('SELECT severity, object, finding FROM facematch.check_policies()').fetchall() if text in ' '.join(row)]
+        return [row for row in site.execute('SELECT severity, object, finding FROM facematch.health_check()').fetchall() if text in ' '.join(row)]
 
     role = PREFIX + 'visitor'
     for attribute in ('SUPERUSER', 'REPLICATION', 'BYPASSRLS', 'CREATEROLE'):
@@ -638,14 +638,14 @@ def test_grants_are_guarded(site):
     site.execute(f'REVOKE {PREFIX}operator FROM {PREFIX}partner')
     for grant, found in ((f'SELECT (embedding) ON facematch.reference TO {PREFIX}operator', 'which no record gives it'), (f'SELECT ON facematch.reference TO {role}', 'reads the templates'),
                          (f'UPDATE ON facematch.retention_rule TO {PREFIX}auditor', 'which no record gives it'), ('SELECT ON facematch.gallery TO PUBLIC', 'PUBLIC'),
-                         ('EXECUTE ON FUNCTION facematch.identify TO PUBLIC', 'PUBLIC'), (f'EXECUTE ON FUNCTION facematch.keyed_hash TO {PREFIX}partner', 'which no record gives it')):
+                         ('EXECUTE ON FUNCTION facematch.identify TO PUBLIC', 'PUBLIC'), (f'EXECUTE ON FUNCTION facematch_internal.keyed_hash TO {PREFIX}partner', 'which no record gives it')):
         site.execute(f'GRANT {grant}')
         expect(f'{grant}: found', findings(found))
         site.execute(f"REVOKE {grant.replace(' TO ', ' FROM ')}")
         expect(f'{grant}: gone', not findings(found))
     site.execute(f'REVOKE SELECT ON facematch.audit_event FROM {PREFIX}auditor')
     expect('what is lacking is found', findings('lacks SELECT ON TABLE facematch.audit_event'))
-    site.execute('SELECT facematch.renew_access()')
+    site.execute('SELECT facematch_internal.renew_access()')
     expect('and renewed', not findings('lacks'))
     expect('nothing else is found', not [row for row in findings(PREFIX) if row[0] == 'error'])
 

@@ -24,7 +24,7 @@ def ask(attacker, gallery, probe):
 
 
 def charged(site, partner='Acme Air'):
-    row = site.execute('SELECT charged, refused FROM facematch.partner_budget WHERE partner = %s', partner).fetchone()
+    row = site.execute('SELECT charged, refused FROM facematch_internal.partner_budget WHERE partner = %s', partner).fetchone()
     return row or (0, 0)
 
 
@@ -54,7 +54,7 @@ def test_answers(site):
     for name, token in tokens.items():
         expect('a token is no pseudonym', token not in site.subjects.values())
         expect('the token is what the stager hands out',
-               token == site.value("SELECT facematch.reference_token('Acme Air', reference_id) FROM facematch.reference WHERE subject_id = %s", site.subjects[name]))
+               token == site.value("SELECT facematch_internal.reference_token('Acme Air', reference_id) FROM facematch.reference WHERE subject_id = %s", site.subjects[name]))
     # The same person on another flight, and for another partner.
     site.execute('INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)'
                  " SELECT g.gallery_id, r.subject_id, r.retention_class, r.embedding, 'visa' FROM facematch.reference r, facematch.gallery g"
@@ -183,7 +183,7 @@ def test_cancelled_uses_count(site):
 def test_rates_hold_in_a_race(site):
     """Eight sessions at once, at mixed isolation levels: answers never exceed what the budget had."""
     site.execute("UPDATE facematch.partner SET per_minute = 6, per_day = 40 WHERE name = 'Rival Air'")
-    site.execute("DELETE FROM facematch.partner_budget WHERE partner = 'Rival Air'")
+    site.execute("DELETE FROM facematch_internal.partner_budget WHERE partner = 'Rival Air'")
     probe = text_of(vector(site.generator))
     states = []
     start = time.monotonic()
@@ -212,7 +212,7 @@ def test_rates_hold_in_a_race(site):
     expect('and accounted', accounted(site) - before == answered)
     expect('the counter agrees', charged(site, 'Rival Air')[0] == answered)
     # The clock does not help who sets it back; a day's rate is another bucket.
-    site.execute("UPDATE facematch.partner_budget SET minute_left = 6, day_left = 0.5, counted_at = clock_timestamp() + interval '1 hour' WHERE partner = 'Rival Air'")
+    site.execute("UPDATE facematch_internal.partner_budget SET minute_left = 6, day_left = 0.5, counted_at = clock_timestamp() + interval '1 hour' WHERE partner = 'Rival Air'")
     rival = Attacker(site, 'rival')
     rival.refused("CALL facematch.ask('OTHERS', %s::face_embedding)", [probe], states=('53400',))
     expect(f'it says when to come back: {rival.message}', 'seconds' in rival.message)
@@ -289,7 +289,7 @@ def test_partners_do_not_hinder_each_other(site):
     expect('the rival asks on', ask(rival, 'OTHERS', vector(site.generator)) == (False, None))
     rival.refused('CALL facematch.ask(%s, %s::face_embedding)', ['OWN1', text_of(vector(site.generator))])
     expect('as itself', site.value('SELECT partner FROM facematch.disclosure ORDER BY disclosure_id DESC LIMIT 1') == 'Rival Air')
-    expect('and it is told of', site.value("SELECT count(*) FROM facematch.check_policies() WHERE severity = 'error' AND finding LIKE %s", f'%may act as role {PREFIX}partner%') == 1)
+    expect('and it is told of', site.value("SELECT count(*) FROM facematch.health_check() WHERE severity = 'error' AND finding LIKE %s", f'%may act as role {PREFIX}partner%') == 1)
     site.execute(f'REVOKE {PREFIX}partner FROM {PREFIX}rival')
     partner.close()
     rival.close()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every object of the extension against every kind of role: what test/attack/rights.txt says it may, and nothing else.
 
-rights.txt is written by hand and knows nothing of facematch.access_right: an object that it does not state is a failure.
+rights.txt is written by hand and knows nothing of facematch_internal.access_right: an object that it does not state is a failure.
 Objects are listed from the catalogs.  `--list` prints the lines as the catalogs have them, to be read before they are kept.
 """
 import os
@@ -180,7 +180,7 @@ def test_every_relation(site):
             held = entry.get(stands_for, set()) | (entry['everyone'] if kind != 'stranger' else set())
             attack_relation(site, attacker, held, oid, name, relkind, columns(site, oid))
         attacker.close()
-    if site.execute("SELECT * FROM facematch.actual_access() a WHERE a.role_id = 0 AND a.object_class = 'pg_class'::regclass").fetchall():
+    if site.execute("SELECT * FROM facematch_internal.actual_access() a WHERE a.role_id = 0 AND a.object_class = 'pg_class'::regclass").fetchall():
         raise Failure('somebody granted PUBLIC something')
 
 

@@ -108,9 +108,9 @@ def test_shards(site):
     operator.refused(search.replace('100000', 'NULL') + ')', [basis], states=('22023',))
     for sql in ("UPDATE facematch.shard SET min_similarity = -1", "UPDATE facematch.shard SET reference_table = 'pg_class'", "DELETE FROM facematch.shard",
                 "INSERT INTO facematch.shard VALUES ('low', 'facematch.reference', 'facematch.shard_gallery', -1)",
-                "SELECT facematch.effective_threshold(1)", "SELECT * FROM facematch.shard_gallery", "SELECT facematch.above_thresholds(NULL, NULL)",
-                "SELECT facematch.check_shard_thresholds(NULL)",
-                "SELECT facematch.shards_query(NULL, 1)", "SELECT facematch.shard_answers('facematch.reference')", "SELECT facematch.shard_parts(NULL, NULL, -1)"):
+                "SELECT facematch_internal.effective_threshold(1)", "SELECT * FROM facematch.shard_gallery", "SELECT facematch_internal.above_thresholds(NULL, NULL)",
+                "SELECT facematch_internal.check_shard_thresholds(NULL)",
+                "SELECT facematch_internal.shards_query(NULL, 1)", "SELECT facematch_internal.shard_answers('facematch.reference')", "SELECT facematch_internal.shard_parts(NULL, NULL, -1)"):
         operator.refused(sql)
     operator.close()
     for kind, attacker in each(site):
@@ -121,8 +121,8 @@ def test_shards(site):
 
 def test_thresholds_of_shards(site):
     """A threshold that is calibrated, or higher than the shard's: basis probes tell no template, digits round no threshold, and mates are found."""
-    site.execute("INSERT INTO facematch.calibration (model, non_mated, mated) VALUES ('m', 1000000, 1000)")
-    site.execute('INSERT INTO facematch.calibration_point VALUES (1, 0.8, 0, 0), (1, -1, 1000000, 0)')
+    site.execute("INSERT INTO facematch_internal.calibration (model, non_mated, mated) VALUES ('m', 1000000, 1000)")
+    site.execute('INSERT INTO facematch_internal.calibration_point VALUES (1, 0.8, 0, 0), (1, -1, 1000000, 0)')
     site.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, target_fpir, anchor_at) VALUES ('FPIR', 'flight', 'm', NULL, 0.01, now() + interval '2 hours'),"
                  " ('FLOOR', 'flight', 'm', 0.1, 0.01, now() + interval '2 hours'), ('HIGH', 'flight', 'm', 0.95, NULL, now() + interval '2 hours')")
     for gallery in ('FPIR', 'FLOOR', 'HIGH'):
@@ -188,8 +188,8 @@ def test_shards_that_lie(site):
         site.execute('DELETE FROM facematch.shard')
     site.execute('DROP SCHEMA liar CASCADE')
     # What comes back is held against what was asked.
-    row = "ROW('s', {}, 1, gen_random_uuid(), {}, 0.1)::facematch.shard_candidate"
-    check = "SELECT cardinality(facematch.asked_candidates(ARRAY[ROW('s', NULL, {}, 0.6)::facematch.shard_part], array_fill({}, ARRAY[{}]), {}))"
+    row = "ROW('s', {}, 1, gen_random_uuid(), {}, 0.1)::facematch_internal.shard_candidate"
+    check = "SELECT cardinality(facematch_internal.asked_candidates(ARRAY[ROW('s', NULL, {}, 0.6)::facematch_internal.shard_part], array_fill({}, ARRAY[{}]), {}))"
     for gallery, of, similarity, count, most, told in ((1, 1, 0.6, 3, 3, 3), (1, 2, 0.9, 3, 3, 0), (1, 'NULL', 0.9, 3, 3, 0), ('NULL', 5, 0.9, 3, 3, 3), (1, 1, 0.599, 3, 3, 0),
                                                        (1, 1, 'NULL', 3, 3, 0), (1, 1, 0.7, 4, 'NULL', 4)):
         expect(f'{of}, {similarity}', site.value(check.format(gallery, row.format(of, similarity), count, most)) == told)
@@ -210,9 +210,9 @@ def sized_gallery(site, name):
     """A gallery of one, at a threshold of 0.2, and what fills it up to ten, at 0.5."""
     if not site.value("SELECT count(*) FROM facematch.model WHERE name = 'sized'"):
         site.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('sized', 2, 64)")
-        calibration = site.value("INSERT INTO facematch.calibration (model, non_mated, mated) VALUES ('sized', 1000000, 1000) RETURNING calibration_id")
+        calibration = site.value("INSERT INTO facematch_internal.calibration (model, non_mated, mated) VALUES ('sized', 1000000, 1000) RETURNING calibration_id")
         for threshold, false_matches in ((0.8, 0), (0.5, 5500), (0.2, 50000), (-1, 1000000)):
-            site.execute('INSERT INTO facematch.calibration_point VALUES (%s, %s, %s, 0)', calibration, threshold, false_matches)
+            site.execute('INSERT INTO facematch_internal.calibration_point VALUES (%s, %s, %s, 0)', calibration, threshold, false_matches)
     site.execute("INSERT INTO facematch.gallery (name, kind, model, target_fpir, anchor_at) VALUES (%s, 'flight', 'sized', 0.05, now() + interval '2 hours')", name)
     site.stage(name, f'{name} 0')
     return lambda: [site.stage(name, f'{name} {i}') for i in range(1, 10)]
@@ -327,9 +327,9 @@ def test_changes_are_logged(site):
         ("UPDATE facematch.partner_gallery SET valid_until = valid_until + interval '1 year' WHERE partner = 'Third Air'", 'assignment_changed'),
         ("DELETE FROM facematch.partner_gallery WHERE partner = 'Third Air'", 'assignment_deleted'),
         ("DELETE FROM facematch.partner WHERE name = 'Third Air'", 'partner_deleted'),
-        ("INSERT INTO facematch.access_right VALUES ('partner', 'table', 'reference', 'SELECT', NULL, true)", 'right_added'),
-        ("UPDATE facematch.access_right SET columns = '{embedding}' WHERE (kind, object_name) = ('partner', 'reference')", 'right_changed'),
-        ("DELETE FROM facematch.access_right WHERE (kind, object_name) = ('partner', 'reference')", 'right_deleted'))
+        ("INSERT INTO facematch_internal.access_right VALUES ('partner', 'table', 'reference', 'SELECT', NULL, true)", 'right_added'),
+        ("UPDATE facematch_internal.access_right SET columns = '{embedding}' WHERE (kind, object_name) = ('partner', 'reference')", 'right_changed'),
+        ("DELETE FROM facematch_internal.access_right WHERE (kind, object_name) = ('partner', 'reference')", 'right_deleted'))
     for sql, action in changes:
         before = site.value('SELECT coalesce(max(event_id), 0) FROM facematch.audit_event')
         site.execute(sql)
@@ -432,15 +432,15 @@ def test_keys_of_encounters(site):
 def test_verification_reads_no_bytes(site):
     """An auditor has files looked through that nobody else may read, and gets counts."""
     auditor = Attacker(site, 'auditor')
-    for relation in ('facematch.reference', 'facematch.encounter', 'facematch.pseudonym_key', 'pg_authid', 'pg_statistic', 'pg_largeobject'):
+    for relation in ('facematch.reference', 'facematch.encounter', 'facematch_internal.pseudonym_key', 'pg_authid', 'pg_statistic', 'pg_largeobject'):
         for row in auditor.allowed(f"SELECT v.pages, v.dead_tuples, v.fading_tuples, v.stray_bytes, v.padding_bytes, v.kept_keys, v.unwritten_pages, v.clean FROM facematch.verify_erased('{relation}') v"):
             expect('counts', all(value is None or isinstance(value, int) for value in row))
         auditor.allowed(f"SELECT v.note FROM facematch.verify_erased('{relation}') v")
-    for relation in ('facematch.held', 'facematch.attacked_idx', 'facematch.audit_event_id_seq', 'facematch.decision'):
+    for relation in ('facematch.held', 'facematch.attacked_idx', 'facematch_internal.audit_event_id_seq', 'facematch_internal.decision'):
         rows, state = auditor.run(f"SELECT * FROM facematch.verify_erased('{relation}')")
         expect(f'{relation}: refused, or counted: {state}', state in (None, '42809'))
-    for sql in ("SELECT facematch.erase('facematch.reference')", "SELECT facematch.leftovers('facematch.reference')", "SELECT facematch.verify_pages('facematch.reference')",
-                "SELECT facematch.erase_pages('facematch.reference')", "SELECT facematch.forget_statistics('facematch.reference')", 'SELECT facematch.wal_files()'):
+    for sql in ("SELECT facematch.erase('facematch.reference')", "SELECT facematch_internal.leftovers('facematch.reference')", "SELECT facematch_internal.verify_pages('facematch.reference')",
+                "SELECT facematch_internal.erase_pages('facematch.reference')", "SELECT facematch_internal.forget_statistics('facematch.reference')", 'SELECT facematch_internal.wal_files()'):
         auditor.refused(sql)
     auditor.close()
 

@@ -61,8 +61,8 @@ SELECT 'gone', now() - interval '30 hours', 'JFK', 'no_match', 0.42, 'model "one
 -- What the model's errors were on a labelled set, and what partners were told.
 SELECT count(*) FROM (
 	SELECT array_agg(low ORDER BY low) AS low, array_agg(round(4000 * exp(-((low - 0.01) ^ 2) / (2 * 0.097 ^ 2)))::bigint ORDER BY low) AS non_mated,
-		   array_agg(round(30 * exp(-((low - 0.62) ^ 2) / (2 * 0.13 ^ 2)))::bigint ORDER BY low) AS mated FROM unnest(facematch.score_grid()) low) h,
-	facematch.store_calibration('model "one" & <b>two</b>', h.low, h.non_mated, h.mated, '{1e-2,1e-3,1e-4}', 'pictures of "volunteers" <script>alert("note")</script>') \g /dev/null
+		   array_agg(round(30 * exp(-((low - 0.62) ^ 2) / (2 * 0.13 ^ 2)))::bigint ORDER BY low) AS mated FROM unnest(facematch_internal.score_grid()) low) h,
+	facematch_internal.store_calibration('model "one" & <b>two</b>', h.low, h.non_mated, h.mated, '{1e-2,1e-3,1e-4}', 'pictures of "volunteers" <script>alert("note")</script>') \g /dev/null
 INSERT INTO facematch.partner (name, purpose) VALUES ('Air <script>alert("partner")</script> Utopia', 'boarding');
 INSERT INTO facematch.disclosure (disclosed_at, partner, nature, purpose, gallery, answer, subject_id, token)
 SELECT now() - n * interval '5 hours', 'Air <script>alert("partner")</script> Utopia', 'answer to a probe', 'boarding', 'XX901', a, CASE a WHEN 'match' THEN subject(n) END, CASE a WHEN 'match' THEN subject(n + 1000) END

@@ -104,7 +104,7 @@ def check_searches(conn, what, probes, enrolled, a, b, threshold, rank):
     near(f'{what}: FPIR interval', r[3], wilson(positives, len(others), 0.95)[0])
     same(f'{what}: CMC', [r[:3] for r in conn.execute('SELECT * FROM facematch.cmc(%s, %s, 10)', [probes, enrolled])],
          [(k, len(mated), sum(e[1] <= k for e in mated)) for k in range(1, 11)])
-    grid = conn.execute('SELECT threshold, false_positives, misses FROM facematch.identification_rates(%s, %s, %s)',
+    grid = conn.execute('SELECT threshold, false_positives, misses FROM facematch_internal.identification_rates(%s, %s, %s)',
                         [probes, enrolled, [float(t) for t in GRID[::100]]]).fetchall()
     same(f'{what}: rates on a grid', grid, [(float(t), sum(e[2] >= t for e in others), sum(e[0] < t for e in mated)) for t in GRID[::100]])
 
@@ -149,7 +149,7 @@ def check_bootstrap(conn, what, probes, a, threshold, replicates=200, seed=7, co
         fnmr.append((w * (pairs - right)).sum() / (w * pairs).sum())
     tail = (1 - confidence) / 2
     low, high = math.floor(tail * (replicates - 1)), math.ceil((1 - tail) * (replicates - 1))
-    r = one(conn, 'SELECT * FROM facematch.bootstrap_rates(%s, NULL, %s, %s, %s, %s)', [probes, threshold, replicates, confidence, seed])
+    r = one(conn, 'SELECT * FROM facematch_internal.bootstrap_rates(%s, NULL, %s, %s, %s, %s)', [probes, threshold, replicates, confidence, seed])
     total = (templates.sum() ** 2 - (templates ** 2).sum()) // 2
     same(f'{what}: bootstrap counts', (r[0], r[1], r[2], r[6], r[7]), (n, int(total), len(false), int(pairs.sum()), int((pairs - right).sum())))
     for name, got, value in (('FMR lower', r[4], sorted(fmr)[low]), ('FMR upper', r[5], sorted(fmr)[high]),
@@ -163,7 +163,7 @@ def check_published_intervals(conn):
         same(f'Wilson interval of {errors}/{trials}', tuple(round(v, 4) for v in one(conn, 'SELECT * FROM facematch.wilson_interval(%s, %s)', [errors, trials])),
              (lower, upper))
     for p in (1e-300, 1e-9, 0.025, 0.3, 0.5, 0.75, 0.975, 0.9999):
-        near(f'normal quantile of {p}', one(conn, 'SELECT facematch.normal_quantile(%s)', [p])[0], statistics.NormalDist().inv_cdf(p), 1e-9)
+        near(f'normal quantile of {p}', one(conn, 'SELECT facematch_internal.normal_quantile(%s)', [p])[0], statistics.NormalDist().inv_cdf(p), 1e-9)
     near('rule of 3', one(conn, 'SELECT facematch.rule_of_3(1000)')[0], 3 / 1000, 1e-5)
     same('rule of 30', one(conn, 'SELECT facematch.rule_of_30(29, 10000), facematch.rule_of_30(30, 10000), facematch.rule_of_30(980, 1000)'), (False, True, False))
 

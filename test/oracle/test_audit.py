@@ -44,7 +44,7 @@ def write_events(rng):
     conns = [psycopg.connect() for _ in range(SESSIONS)]
     for number in range(40):
         conn = rng.choice(conns)
-        conn.execute('SELECT facematch.write_audit(%s, %s)', [rng.choice(['tried', 'drawn "up"', 'größer']),
+        conn.execute('SELECT facematch_internal.write_audit(%s, %s)', [rng.choice(['tried', 'drawn "up"', 'größer']),
                                                               psycopg.types.json.Jsonb({'n': number, 'ratio': rng.random(), 'name': 'ä\\"\n\t', 'deep': [1, {'x': None}]})])
         if rng.random() < 0.5:
             conn.rollback() if rng.random() < 0.3 else conn.commit()
@@ -214,7 +214,7 @@ class Tampering:
         self.conn.execute('INSERT INTO facematch.audit_event (event_id, at, actor, action, detail, previous, hash, chain, seq, witness) '
                           "VALUES (%s, clock_timestamp() - %s, 'bob', 'hold_placed', '{\"about\": \"hold:1\"}', %s, '', %s, %s, %s)",
                           [number, age, previous or audit_log.NOTHING, chain, seq or 1, witness])
-        self.conn.execute('UPDATE facematch.audit_event e SET hash = sha256(facematch.audit_content(e)) WHERE event_id = %s', [number])
+        self.conn.execute('UPDATE facematch.audit_event e SET hash = sha256(facematch_internal.audit_content(e)) WHERE event_id = %s', [number])
         return f'forged {number} in chain {chain}, {age} ago, with witness {witness.hex()[:8]}'
 
     def backdate(self):
@@ -242,12 +242,12 @@ class Tampering:
                                 "UPDATE facematch.purge_receipt SET retention_class = 'watchlist' WHERE retention_class IS NULL",
                                 "INSERT INTO facematch.purge_receipt (cause, table_name, rows_purged) VALUES ('retention', 't', 4)",
                                 "INSERT INTO facematch.purge_receipt (receipt_id, cause, table_name, rows_purged) OVERRIDING SYSTEM VALUE VALUES (-7, 'retention', 't', 4)",
-                                'UPDATE facematch.erasure SET complete = NOT complete', "UPDATE facematch.erasure SET wal_lsn = '0/1'",
+                                'UPDATE facematch_internal.erasure SET complete = NOT complete', "UPDATE facematch_internal.erasure SET wal_lsn = '0/1'",
                                 # Where copies may be: a place less, one more, the same in another order.
-                                'UPDATE facematch.erasure SET unreachable = unreachable[2:]', "UPDATE facematch.erasure SET unreachable = unreachable || '{nowhere}'",
-                                'UPDATE facematch.erasure SET unreachable = unreachable[2:] || unreachable[1]',
-                                'DELETE FROM facematch.erased_receipt', 'UPDATE facematch.erased_receipt SET receipt_id = -receipt_id',
-                                "INSERT INTO facematch.erasure (table_name, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages, complete, verified,"
+                                'UPDATE facematch_internal.erasure SET unreachable = unreachable[2:]', "UPDATE facematch_internal.erasure SET unreachable = unreachable || '{nowhere}'",
+                                'UPDATE facematch_internal.erasure SET unreachable = unreachable[2:] || unreachable[1]',
+                                'DELETE FROM facematch_internal.erased_receipt', 'UPDATE facematch_internal.erased_receipt SET receipt_id = -receipt_id',
+                                "INSERT INTO facematch_internal.erasure (table_name, pages, pages_cleared, rows_erased, entries_erased, fading_tuples, busy_pages, complete, verified,"
                                 " wal_lsn, unreachable) VALUES ('t', 0, 0, 0, 0, 0, 0, true, true, '0/0', '{}')"))
         self.conn.execute(what)
         return what

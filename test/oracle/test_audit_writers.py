@@ -28,7 +28,7 @@ def write(seed, until, failures):
                     fails = rng.random() < 0.2
                     if fails:
                         conn.execute('SAVEPOINT s')
-                    conn.execute("SELECT facematch.write_audit('tried', jsonb_build_object('writer', %s::int, 'n', %s::int))", [seed, number])
+                    conn.execute("SELECT facematch_internal.write_audit('tried', jsonb_build_object('writer', %s::int, 'n', %s::int))", [seed, number])
                     if fails:
                         conn.execute('ROLLBACK TO s' if rng.random() < 0.5 else 'RELEASE s')
                 if rng.random() < 0.1:
@@ -44,7 +44,7 @@ def anchor_again(until, anchors, failures):
         with psycopg.connect() as conn:
             while time.monotonic() < until:
                 if rng.random() < 0.2:
-                    conn.execute("SELECT facematch.write_audit('before an anchor', '{}')")
+                    conn.execute("SELECT facematch_internal.write_audit('before an anchor', '{}')")
                 anchors.append(conn.execute('SELECT facematch.audit_anchor()').fetchone()[0])
                 if rng.random() < 0.3:
                     time.sleep(rng.random() * 0.1)
@@ -82,15 +82,15 @@ def concurrent(seconds, seed):
 def clock_set_back():
     """The log has an event of tomorrow, as if the clock had been wrong: time stands until it is reached, and what the clock said is kept."""
     with psycopg.connect() as conn:
-        conn.execute("SELECT facematch.write_audit('of tomorrow', '{}')")
+        conn.execute("SELECT facematch_internal.write_audit('of tomorrow', '{}')")
         conn.commit()
         conn.execute('ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL')
         conn.execute("UPDATE facematch.audit_event SET at = at + interval '1 day' WHERE action = 'of tomorrow'")
-        conn.execute("UPDATE facematch.audit_event e SET hash = sha256(facematch.audit_content(e)) WHERE action = 'of tomorrow'")
+        conn.execute("UPDATE facematch.audit_event e SET hash = sha256(facematch_internal.audit_content(e)) WHERE action = 'of tomorrow'")
         conn.execute('ALTER TABLE facematch.audit_event ENABLE ALWAYS TRIGGER audit_event_10_is_a_record, ENABLE ALWAYS TRIGGER audit_event_20_is_a_record')
         conn.commit()
         for number in range(3):
-            conn.execute("SELECT facematch.write_audit('after it', jsonb_build_object('n', %s::int))", [number])
+            conn.execute("SELECT facematch_internal.write_audit('after it', jsonb_build_object('n', %s::int))", [number])
             conn.commit()
         assert findings(conn) == [], findings(conn)
         rows = conn.execute("SELECT e.at = t.at, abs((e.detail ->> 'clock')::numeric - extract(epoch FROM clock_timestamp())) < 600, e.detail ? 'n' "
@@ -99,7 +99,7 @@ def clock_set_back():
         # Whoever does not wait, but writes the day that the clock says, is found.
         conn.execute('ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL')
         conn.execute("UPDATE facematch.audit_event SET at = clock_timestamp() WHERE event_id = (SELECT max(event_id) FROM facematch.audit_event)")
-        conn.execute('UPDATE facematch.audit_event e SET hash = sha256(facematch.audit_content(e)) WHERE event_id = (SELECT max(event_id) FROM facematch.audit_event)')
+        conn.execute('UPDATE facematch.audit_event e SET hash = sha256(facematch_internal.audit_content(e)) WHERE event_id = (SELECT max(event_id) FROM facematch.audit_event)')
         assert findings(conn) != []
         conn.rollback()
         try:

@@ -66,7 +66,7 @@ def check_gallery(conn, size, calibration, probes, enrolled):
     lower, upper = wilson(positives, len(probes), 0.95)
     print(f'{name}: threshold {thresholds[1]:.3f}, {positives} false positives in {len(probes)} searches, FPIR {positives / len(probes):.5f} [{lower:.5f}, {upper:.5f}]')
     # what a threshold for one comparison would do: the check can fail
-    blind = one(conn, "SELECT (facematch.threshold_at_fmr(facematch.calibration_in_use('m'), %s)).threshold", [TARGET])[0]
+    blind = one(conn, "SELECT (facematch_internal.threshold_at_fmr(facematch_internal.calibration_in_use('m'), %s)).threshold", [TARGET])[0]
     if not wilson(int((best >= blind).sum()), len(probes), 0.95)[0] > TARGET:
         raise SystemExit(f'{name}: a threshold of FMR {TARGET} would do as well, so this proves nothing')
     if lower > TARGET:

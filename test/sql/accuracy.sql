@@ -10,10 +10,10 @@ FROM facematch.det('SELECT id, subject, e FROM face', thresholds => '{-1,0.5,0.9
 SELECT * FROM facematch.compare_sets('SELECT id, subject, e FROM face', NULL, 0.7) ORDER BY 1, 2;
 SELECT * FROM facematch.search_set('SELECT id, subject, e FROM face WHERE id <> 3', 'SELECT id, subject, e FROM face WHERE id = 3') ORDER BY 1;
 SELECT threshold, non_mated_searches, false_positives, mated_searches, misses
-FROM facematch.identification_rates('TABLE face -- a comment', 'SELECT id, subject, e FROM face WHERE id IN (1, 3)', '{0.5,0.7,0.9}', 1);
-SELECT subjects, non_mated, false_matches, mated, false_non_matches FROM facematch.bootstrap_rates('TABLE face', NULL, 0.9);
-SELECT a = b AS repeatable FROM facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) a, facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) b;
-SELECT facematch.score_grid(0.5);
+FROM facematch_internal.identification_rates('TABLE face -- a comment', 'SELECT id, subject, e FROM face WHERE id IN (1, 3)', '{0.5,0.7,0.9}', 1);
+SELECT subjects, non_mated, false_matches, mated, false_non_matches FROM facematch_internal.bootstrap_rates('TABLE face', NULL, 0.9);
+SELECT a = b AS repeatable FROM facematch_internal.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) a, facematch_internal.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) b;
+SELECT facematch_internal.score_grid(0.5);
 SELECT * FROM facematch.verification_accuracy('{1,1,1,2,2,2}', '{t,f,t,t,f,f}', '{0.9,0.3,0.6,0.7,0.5,0.65}');
 
 -- More templates than a tile has columns, more dimensions than are added up at once, edges that are scores: beside plain SQL.
@@ -71,22 +71,22 @@ INSERT INTO hostile VALUES
 	('22004', $$SELECT * FROM facematch.score_histogram('TABLE face', edges => NULL)$$),
 	('22004', $$SELECT * FROM facematch.compare_sets(NULL, NULL, 0.5)$$),
 	('22004', $$SELECT * FROM facematch.compare_sets('TABLE face', NULL, NULL)$$),
-	('22003', $$SELECT facematch.score_grid(0)$$),
-	('22003', $$SELECT facematch.score_grid('NaN')$$),
-	('22003', $$SELECT facematch.normal_quantile(1)$$),
-	('22003', $$SELECT facematch.normal_quantile('NaN')$$),
+	('22003', $$SELECT facematch_internal.score_grid(0)$$),
+	('22003', $$SELECT facematch_internal.score_grid('NaN')$$),
+	('22003', $$SELECT facematch_internal.normal_quantile(1)$$),
+	('22003', $$SELECT facematch_internal.normal_quantile('NaN')$$),
 	('22003', $$SELECT facematch.wilson_interval(3, 2)$$),
 	('22003', $$SELECT facematch.wilson_interval(1, 2, 1)$$),
-	('22003', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, 2)$$),
-	('22003', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, 0.5, 0)$$),
-	('22003', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, 0.5, 10, 1)$$),
-	('22004', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, NULL)$$),
+	('22003', $$SELECT facematch_internal.bootstrap_rates('TABLE face', NULL, 2)$$),
+	('22003', $$SELECT facematch_internal.bootstrap_rates('TABLE face', NULL, 0.5, 0)$$),
+	('22003', $$SELECT facematch_internal.bootstrap_rates('TABLE face', NULL, 0.5, 10, 1)$$),
+	('22004', $$SELECT facematch_internal.bootstrap_rates('TABLE face', NULL, NULL)$$),
 	('22023', $$SELECT facematch.verification_accuracy('{1,2}', '{t}', '{0.5,0.6}')$$),
 	('23503', $$SELECT facematch.calibrate('nobody''s', 'TABLE face')$$),
 	('55000', $$SELECT facematch.calibrate('two', 'TABLE face')$$),
 	('22000', $$SELECT facematch.calibrate('three', 'TABLE face')$$),
 	('22023', $$SELECT facematch.calibrate('two', 'SELECT id, subject, face_with_model(e, 7) FROM face')$$),
-	('P0002', $$SELECT facematch.gallery_query('not there')$$),
+	('P0002', $$SELECT facematch_internal.gallery_query('not there')$$),
 	('P0002', $$SELECT facematch.duplicates('not there')$$),
 	('P0002', $$SELECT facematch.duplicates('target', 0.5, 'not there')$$),
 	('22023', $$SELECT facematch.duplicates('target', 0.5, 'of three')$$),
@@ -130,13 +130,13 @@ CREATE TABLE circle AS
 SELECT s * 2 + k AS id, s AS subject, ARRAY[cos(radians(s * 1.8 + k * 0.3)), sin(radians(s * 1.8 + k * 0.3))]::real[]::face_embedding AS e
 FROM generate_series(0, 199) s, generate_series(0, 1) k;
 SELECT fmr, threshold, basis, false_matches, false_non_matches FROM facematch.calibrate('two', 'TABLE circle', fmr => '{0.3,0.1,0.01,0.00001}', note => 'a circle');
-SELECT model, non_mated, mated, note FROM facematch.calibration;
+SELECT model, non_mated, mated, note FROM facematch_internal.calibration;
 SELECT action, detail FROM facematch.audit_event WHERE action = 'model_calibrated';
 -- What is stored is the DET.
 SELECT count(*) AS differ FROM facematch.det('TABLE circle') d
-LEFT JOIN LATERAL (SELECT * FROM facematch.calibration_point p WHERE p.threshold <= d.threshold ORDER BY p.threshold DESC LIMIT 1) p ON true
+LEFT JOIN LATERAL (SELECT * FROM facematch_internal.calibration_point p WHERE p.threshold <= d.threshold ORDER BY p.threshold DESC LIMIT 1) p ON true
 WHERE (d.false_matches, d.false_non_matches) IS DISTINCT FROM (p.false_matches, p.false_non_matches);
-SELECT count(*) AS not_the_least FROM facematch.calibrated_threshold t JOIN facematch.calibration c USING (calibration_id)
+SELECT count(*) AS not_the_least FROM facematch_internal.calibrated_threshold t JOIN facematch_internal.calibration c USING (calibration_id)
 WHERE basis <> 'extrapolated' AND t.threshold <> (SELECT min(d.threshold) FROM facematch.det('TABLE circle') d WHERE d.false_matches <= floor(t.fmr * c.non_mated));
 
 -- A target follows the gallery's size, in both directions, and what is due does not count.
@@ -177,11 +177,11 @@ SELECT a.n, b.n, d.similarity::numeric(6,4), d.same_subject FROM facematch.dupli
 JOIN number a ON a.reference_id = d.reference_a JOIN number b ON b.reference_id = d.reference_b ORDER BY d.similarity DESC, 1, 2;
 SELECT a.n, b.n, d.similarity::numeric(6,4), d.same_subject FROM facematch.duplicates('other', other => 'target') d
 JOIN number a ON a.reference_id = d.reference_a JOIN number b ON b.reference_id = d.reference_b ORDER BY d.similarity DESC, 1, 2;
-SELECT a.n, b.n, l.pairs, l.similarity::numeric(6,4) FROM facematch.look_alikes('target', 0.9) l
+SELECT a.n, b.n, l.pairs, l.similarity::numeric(6,4) FROM facematch_internal.look_alikes('target', 0.9) l
 JOIN number a ON a.reference_id = l.reference_a JOIN number b ON b.reference_id = l.reference_b ORDER BY l.similarity DESC;
-SELECT c.n AS cluster, m.n, p.cluster_references, p.cluster_subjects FROM facematch.person_clusters('target', 0.9) p
+SELECT c.n AS cluster, m.n, p.cluster_references, p.cluster_subjects FROM facematch_internal.person_clusters('target', 0.9) p
 JOIN number c ON c.reference_id = p.cluster JOIN number m ON m.reference_id = p.reference_id ORDER BY 1, 2;
-SELECT count(*) FROM facematch.person_clusters('target', 1);
+SELECT count(*) FROM facematch_internal.person_clusters('target', 1);
 -- The index gives the same.
 CREATE INDEX reference_embedding ON facematch.reference USING facematch (gallery_id, embedding);
 SET enable_seqscan = off;
@@ -194,6 +194,6 @@ ANALYZE facematch.reference;
 SELECT (SELECT count(*) FROM facematch.duplicates('other', 0.999)) = (SELECT count(*) FROM facematch.reference a JOIN facematch.reference b
 	ON a.gallery_id = b.gallery_id AND a.reference_id < b.reference_id AND face_similarity(a.embedding, b.embedding) >= 0.999
 	JOIN facematch.gallery g ON g.gallery_id = a.gallery_id WHERE g.name = 'other') AS all_found;
-SELECT (SELECT count(*) FROM facematch.duplicates('other', 0.999)) = count(*) AS as_in_a_batch FROM facematch.compare_sets(facematch.gallery_query('other'), NULL, 0.999);
+SELECT (SELECT count(*) FROM facematch.duplicates('other', 0.999)) = count(*) AS as_in_a_batch FROM facematch.compare_sets(facematch_internal.gallery_query('other'), NULL, 0.999);
 DROP OWNED BY regress_analyst;
 DROP ROLE regress_analyst;

@@ -68,7 +68,7 @@ SELECT * FROM facematch.verify_audit('x');
 SELECT intact, first_broken, finding FROM facematch.verify_audit(repeat('00', 32));
 -- The end of the log, cut off with nobody having seen it.
 BEGIN;
-SELECT facematch.write_audit('tried', '{}');
+SELECT facematch_internal.write_audit('tried', '{}');
 ALTER TABLE facematch.audit_event DISABLE TRIGGER audit_event_10_is_a_record;
 DELETE FROM facematch.audit_event WHERE event_id = (SELECT max(event_id) FROM facematch.audit_event);
 SELECT intact FROM facematch.verify_audit();
@@ -83,20 +83,20 @@ SELECT intact, finding FROM facematch.verify_audit();
 ROLLBACK;
 -- So is what erasures could not reach: a place less, one more, another order.
 BEGIN;
-SELECT facematch.write_erasure('public.visit', 1, 1, 1, 1, 0, 0, true, true, '{}', '{"public.i: 0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.11,0.12,0.13,0.14"}');
+SELECT facematch_internal.write_erasure('public.visit', 1, 1, 1, 1, 0, 0, true, true, '{}', '{"public.i: 0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.11,0.12,0.13,0.14"}');
 SELECT unreachable[1] AS shown, detail -> 'row' -> 'unreachable' = to_jsonb(unreachable) AS logged
-FROM facematch.erasure JOIN facematch.audit_event ON action = 'erasure_written' AND (detail -> 'row' ->> 'erasure_id')::bigint = erasure_id ORDER BY erasure_id DESC LIMIT 1;
-ALTER TABLE facematch.erasure DISABLE TRIGGER erasure_10_is_a_record;
-SELECT max(erasure_id) AS erasure FROM facematch.erasure \gset
+FROM facematch_internal.erasure JOIN facematch.audit_event ON action = 'erasure_written' AND (detail -> 'row' ->> 'erasure_id')::bigint = erasure_id ORDER BY erasure_id DESC LIMIT 1;
+ALTER TABLE facematch_internal.erasure DISABLE TRIGGER erasure_10_is_a_record;
+SELECT max(erasure_id) AS erasure FROM facematch_internal.erasure \gset
 SELECT intact FROM facematch.verify_audit();
 SAVEPOINT s;
-UPDATE facematch.erasure SET unreachable = unreachable[2:] WHERE erasure_id = :erasure;
+UPDATE facematch_internal.erasure SET unreachable = unreachable[2:] WHERE erasure_id = :erasure;
 SELECT intact, regexp_replace(finding, '\d+', 'N') AS finding FROM facematch.verify_audit();
 ROLLBACK TO s;
-UPDATE facematch.erasure SET unreachable = unreachable || '{nowhere}' WHERE erasure_id = :erasure;
+UPDATE facematch_internal.erasure SET unreachable = unreachable || '{nowhere}' WHERE erasure_id = :erasure;
 SELECT intact, regexp_replace(finding, '\d+', 'N') AS finding FROM facematch.verify_audit();
 ROLLBACK TO s;
-UPDATE facematch.erasure SET unreachable = unreachable[2:] || unreachable[1] WHERE erasure_id = :erasure;
+UPDATE facematch_internal.erasure SET unreachable = unreachable[2:] || unreachable[1] WHERE erasure_id = :erasure;
 SELECT intact, regexp_replace(finding, '\d+', 'N') AS finding FROM facematch.verify_audit();
 ROLLBACK;
 
@@ -108,6 +108,6 @@ BEGIN READ ONLY;
 SELECT facematch.audit_anchor();
 ROLLBACK;
 -- A sequence that is behind, as after a dump of version 0.1.0: numbers go on all the same.
-SELECT setval('facematch.audit_event_id_seq', 1) AS behind;
-SELECT facematch.write_audit('tried', '{}'), facematch.write_audit('tried', '{}');
+SELECT setval('facematch_internal.audit_event_id_seq', 1) AS behind;
+SELECT facematch_internal.write_audit('tried', '{}'), facematch_internal.write_audit('tried', '{}');
 SELECT intact FROM facematch.verify_audit(:'anchor');

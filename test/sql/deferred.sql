@@ -1,5 +1,5 @@
 -- A table whose owner is no superuser is not put under retention while something that is initially deferred would fire in a purge, and
--- check_policies() names what came later: just what the purge fails for, by its own word, and nothing else.
+-- health_check() names what came later: just what the purge fails for, by its own word, and nothing else.
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 CREATE ROLE facematch_test_owner;
@@ -72,7 +72,7 @@ RESET ROLE;
 
 -- Named, whether or not anything is due.
 CREATE VIEW named AS SELECT object, regexp_replace(finding, '.* rows of (.*) that it fires.*', '\1') AS of_table, remedy
-FROM facematch.check_policies() WHERE severity = 'error' AND finding ~ 'initially deferred';
+FROM facematch.health_check() WHERE severity = 'error' AND finding ~ 'initially deferred';
 SELECT * FROM named ORDER BY object COLLATE "C", of_table COLLATE "C";
 
 -- What the purge says, table by table, and a rule.

@@ -1,6 +1,6 @@
 -- facematch.erase() and verify_erased(): what they take and refuse, every kind of table, and the receipts of purges.
 CREATE FUNCTION remains(t regclass) RETURNS TABLE (relation text, part text, clean boolean) LANGUAGE sql AS
-	$$ SELECT regexp_replace(v.relation::text, '\d+', 'N'), v.part, v.clean FROM facematch.verify_pages(t) v WHERE v.clean IS NOT TRUE AND v.part NOT LIKE '%map' $$;
+	$$ SELECT regexp_replace(v.relation::text, '\d+', 'N'), v.part, v.clean FROM facematch_internal.verify_pages(t) v WHERE v.clean IS NOT TRUE AND v.part NOT LIKE '%map' $$;
 
 -- What has no pages.
 CREATE VIEW a_view AS SELECT 1 AS one;
@@ -46,7 +46,7 @@ SELECT count(*) FROM (SELECT FROM parted WHERE id % 10 = 6 FOR SHARE) locked;
 SELECT * FROM remains('parted') ORDER BY 1;
 SELECT sum(removed) > 0 AS removed, sum(fading_tuples) AS fading, sum(busy_pages) AS busy FROM facematch.erase('parted');
 SELECT * FROM remains('parted') ORDER BY 1;
-SELECT sum(removed) AS removed, sum(pages_cleared) AS cleared FROM facematch.erase_pages('parted');
+SELECT sum(removed) AS removed, sum(pages_cleared) AS cleared FROM facematch_internal.erase_pages('parted');
 SELECT count(*), count(DISTINCT e), sum(length(photo)) FROM parted;
 SELECT facematch.index_check('parted_1_g_e_idx', true), facematch.index_check('parted_2_g_e_idx', true);
 VACUUM parted;
@@ -67,7 +67,7 @@ SELECT * FROM remains('unlogged') UNION ALL SELECT * FROM remains('temporary') U
 -- A transaction's own deletions may be rolled back: they are not erased, but counted.
 BEGIN;
 DELETE FROM unlogged WHERE id < 10;
-SELECT fading_tuples FROM facematch.erase_pages('unlogged') WHERE relation = 'unlogged'::regclass;
+SELECT fading_tuples FROM facematch_internal.erase_pages('unlogged') WHERE relation = 'unlogged'::regclass;
 ROLLBACK;
 SELECT count(*) FROM unlogged;
 
@@ -91,14 +91,14 @@ SELECT cause, count(*), count(erased) AS erased FROM facematch.report_erasure GR
 SELECT part, clean, note FROM facematch.verify_erased(receipt => (SELECT min(receipt_id) FROM facematch.purge_receipt)) WHERE part = 'receipt';
 CALL facematch.purge();
 SELECT cause, count(*), count(erased) AS erased, bool_and(verified) AS verified FROM facematch.report_erasure GROUP BY 1 ORDER BY 1;
-SELECT table_name, fading_tuples, busy_pages, complete, verified, wal_lsn <= pg_current_wal_insert_lsn() AS wal, cardinality(unreachable) > 2 AS unreachable FROM facematch.erasure;
+SELECT table_name, fading_tuples, busy_pages, complete, verified, wal_lsn <= pg_current_wal_insert_lsn() AS wal, cardinality(unreachable) > 2 AS unreachable FROM facematch_internal.erasure;
 SELECT part, clean, note FROM facematch.verify_erased(receipt => (SELECT min(receipt_id) FROM facematch.purge_receipt)) WHERE part = 'receipt';
 SELECT * FROM remains('facematch.reference');
 CALL facematch.purge();
-SELECT count(*) FROM facematch.erasure;
-UPDATE facematch.erasure SET verified = false;
-DELETE FROM facematch.erased_receipt;
-TRUNCATE facematch.erased_receipt;
+SELECT count(*) FROM facematch_internal.erasure;
+UPDATE facematch_internal.erasure SET verified = false;
+DELETE FROM facematch_internal.erased_receipt;
+TRUNCATE facematch_internal.erased_receipt;
 
 -- A purge takes values that may be templates out of the planner's statistics, and erases them there, in one call.
 CREATE TABLE visit (id int, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding, copy real[]) PARTITION BY RANGE (id);
@@ -119,7 +119,7 @@ CALL facematch.purge();
 CHECKPOINT;
 SELECT count(*), in_file() FROM kept_values();
 SELECT count(*) FROM visit;
-SELECT complete, verified FROM facematch.erasure WHERE table_name = 'public.visit';
+SELECT complete, verified FROM facematch_internal.erasure WHERE table_name = 'public.visit';
 SELECT part, clean FROM facematch.verify_erased('visit') WHERE part = 'statistics';
 
 -- By hand: what erase() takes out of the statistics is its own transaction's deletion, which it says; erase_table() commits in between.
@@ -192,7 +192,7 @@ CREATE DOMAIN of_person AS person;
 CREATE TYPE span AS RANGE (subtype = face_embedding, multirange_type_name = spans);
 CREATE DOMAIN some_span AS span;
 CREATE TABLE composed (id int, note text, at point, plain person, nested pair, twice raw_again, parts component[], images image[], person of_person, of_numbers numeric[], r some_span, rs spans, n real, one component);
-SELECT string_agg(a.attname, ' ' ORDER BY a.attnum) AS may_hold_templates FROM facematch.template_columns('composed') c JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.attnum;
+SELECT string_agg(a.attname, ' ' ORDER BY a.attnum) AS may_hold_templates FROM facematch_internal.template_columns('composed') c JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.attnum;
 INSERT INTO composed (id, plain, twice, r) SELECT i, ROW('x', format('[0.%s,0.25,1]', i % 5)::face_embedding)::person, ARRAY[i % 5, 0.25], span(format('[0.%s,0.25,1]', i % 5)::face_embedding, NULL) FROM generate_series(1, 100) i;
 ANALYZE composed;
 SELECT attname FROM pg_stats WHERE tablename = 'composed' AND (most_common_vals IS NOT NULL OR histogram_bounds IS NOT NULL) ORDER BY 1;
@@ -204,7 +204,7 @@ CREATE TABLE copy_in_domain (p raw_again, q of_person);
 CREATE MATERIALIZED VIEW copy_in_row AS SELECT ROW('x', '[1,2]'::face_embedding)::person AS p;
 CREATE TABLE copy_typed OF person;
 CREATE TABLE copy_in_range (r spans);
-SELECT object FROM facematch.check_policies() WHERE object ~ '^public.(copy|composed)' ORDER BY 1;
+SELECT object FROM facematch.health_check() WHERE object ~ '^public.(copy|composed)' ORDER BY 1;
 DROP TABLE composed, copy_in_domain, copy_typed, copy_in_range;
 DROP MATERIALIZED VIEW copy_in_row;
 
@@ -216,7 +216,7 @@ ALTER TABLE defaulted ALTER COLUMN e DROP DEFAULT;
 DELETE FROM defaulted;
 VACUUM FULL defaulted;
 SELECT relation, dead_tuples + fading_tuples > 0 AS removed, clean FROM facematch.verify_erased('defaulted') WHERE part = 'catalog' AND relation IN ('pg_attribute'::regclass, 'pg_attrdef'::regclass) ORDER BY 1;
-SELECT count(*) > 0 AS erased FROM unnest('{pg_attribute,pg_attrdef}'::regclass[]) c, facematch.erase_pages(c);
+SELECT count(*) > 0 AS erased FROM unnest('{pg_attribute,pg_attrdef}'::regclass[]) c, facematch_internal.erase_pages(c);
 SELECT count(*) FROM facematch.verify_erased('defaulted') WHERE part = 'catalog';
 DROP TABLE defaulted;
 
@@ -231,7 +231,7 @@ CREATE TABLE child () INHERITS (parent);
 CREATE TABLE grandchild () INHERITS (child);
 GRANT SELECT ON divided, divided_1 TO facematch_test_reader;
 GRANT SELECT (e) ON divided_2 TO PUBLIC;
-SELECT severity, object, finding, remedy FROM facematch.check_policies() WHERE object ~ 'child|divided' ORDER BY 2;
+SELECT severity, object, finding, remedy FROM facematch.health_check() WHERE object ~ 'child|divided' ORDER BY 2;
 SELECT facematch.release('parent'), facematch.release('divided');
 DROP TABLE parent, divided CASCADE;
 DROP ROLE facematch_test_reader;
@@ -253,7 +253,7 @@ SELECT max(receipt_id) AS receipt FROM facematch.purge_receipt \gset
 SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt' OR relation = 'named_before'::regclass AND part = 'table';
 CALL facematch.purge();
 SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt' OR relation = 'named_before'::regclass AND part = 'table';
-SELECT relation, dead_tuples, clean FROM facematch.leftovers('named_before') WHERE relation = 'named_before'::regclass;
+SELECT relation, dead_tuples, clean FROM facematch_internal.leftovers('named_before') WHERE relation = 'named_before'::regclass;
 SELECT facematch.release('named'), facematch.release('named_before');
 DROP TABLE named, named_before;
 SELECT part, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt';
@@ -277,4 +277,4 @@ DROP TABLE halves_1;
 SELECT facematch.release('halves');
 DROP TABLE halves;
 
-UPDATE facematch.receipt_relation SET relation = 'pg_class' WHERE receipt_id = :receipt;
+UPDATE facematch_internal.receipt_relation SET relation = 'pg_class' WHERE receipt_id = :receipt;

@@ -20,7 +20,7 @@ CALL facematch.purge();
 SELECT * FROM seen;
 SELECT rows_purged, erased IS NOT NULL AS erased, verified FROM facematch.report_erasure WHERE table_name = 'public.unfinished';
 SELECT part, clean, note FROM facematch.verify_erased(receipt => (SELECT max(receipt_id) FROM facematch.purge_receipt)) WHERE part = 'receipt';
-SELECT severity, object, finding, remedy FROM facematch.check_policies() WHERE object LIKE 'public.unfinished%' ORDER BY 2;
+SELECT severity, object, finding, remedy FROM facematch.health_check() WHERE object LIKE 'public.unfinished%' ORDER BY 2;
 -- Nothing is left to be done again.
 SELECT relation, pages_cleared FROM facematch.erase('unfinished') WHERE relation::text LIKE 'unfinished\_%' AND relation::text NOT LIKE '%\_idx' ORDER BY relation::text;
 
@@ -33,7 +33,7 @@ CALL facematch.purge();
 SELECT count(*) AS problems FROM facematch.index_problems('unfinished_face', true);
 SELECT * FROM seen;
 SELECT rows_purged, verified FROM facematch.report_erasure ORDER BY receipt_id DESC LIMIT 1;
-SELECT severity, object, finding, remedy FROM facematch.check_policies() WHERE object LIKE 'public.unfinished%' ORDER BY 2;
+SELECT severity, object, finding, remedy FROM facematch.health_check() WHERE object LIKE 'public.unfinished%' ORDER BY 2;
 
 -- Of a TOAST table, as REINDEX TABLE CONCURRENTLY leaves it, and unlogged.
 CREATE UNLOGGED TABLE wide (id bigint, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
@@ -41,9 +41,9 @@ ALTER TABLE wide ADD COLUMN note text;
 SELECT facematch.retain('wide', 'encounter');
 INSERT INTO wide SELECT i, 'us_citizen', now(), NULL, array_fill(sqrt(i), '{1024}')::real[]::face_embedding FROM generate_series(1, 20) i;
 UPDATE pg_index SET indisready = false, indisvalid = false WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'wide'::regclass);
-SELECT count(*) FROM facematch.abandoned_indexes('wide');
-SELECT count(*), bool_and(severity = 'error') FROM facematch.check_policies() WHERE finding ~ 'of public.wide did not end';
-SELECT v.clean, v.stray_bytes > 0 AS strays FROM facematch.verify_erased('wide') v WHERE v.part = 'index' AND v.relation::text ~ 'pg_toast_[0-9]+_index' AND v.relation IN (SELECT * FROM facematch.abandoned_indexes('wide'));
+SELECT count(*) FROM facematch_internal.abandoned_indexes('wide');
+SELECT count(*), bool_and(severity = 'error') FROM facematch.health_check() WHERE finding ~ 'of public.wide did not end';
+SELECT v.clean, v.stray_bytes > 0 AS strays FROM facematch.verify_erased('wide') v WHERE v.part = 'index' AND v.relation::text ~ 'pg_toast_[0-9]+_index' AND v.relation IN (SELECT * FROM facematch_internal.abandoned_indexes('wide'));
 UPDATE pg_index SET indisready = true, indisvalid = true WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'wide'::regclass);
 DROP TABLE wide;
 DROP VIEW seen;

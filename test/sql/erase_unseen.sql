@@ -1,8 +1,8 @@
 -- What goes from a table under retention without the purge leaves no receipt, and the next purge erases it all the same.
 CREATE FUNCTION whole() RETURNS bigint LANGUAGE sql AS $$
-	SELECT sum(v.dead_tuples + v.stray_bytes)::bigint FROM facematch.verify_pages('facematch.reference') v WHERE v.part IN ('table', 'index') $$;
+	SELECT sum(v.dead_tuples + v.stray_bytes)::bigint FROM facematch_internal.verify_pages('facematch.reference') v WHERE v.part IN ('table', 'index') $$;
 CREATE FUNCTION erased_since(since bigint) RETURNS TABLE (table_name text, pages_cleared boolean, complete boolean, receipts bigint) LANGUAGE sql AS $$
-	SELECT e.table_name, e.pages_cleared > 0, e.complete, count(s) FROM facematch.erasure e LEFT JOIN facematch.erased_receipt s USING (erasure_id)
+	SELECT e.table_name, e.pages_cleared > 0, e.complete, count(s) FROM facematch_internal.erasure e LEFT JOIN facematch_internal.erased_receipt s USING (erasure_id)
 	WHERE e.erasure_id > since GROUP BY e.erasure_id ORDER BY e.erasure_id $$;
 -- VACUUM would count otherwise.
 ALTER TABLE facematch.reference SET (autovacuum_enabled = off);
@@ -16,11 +16,11 @@ CREATE PROCEDURE stage(first int, last int) LANGUAGE sql AS $$
 CALL stage(1, 60);
 -- The first purge looks at everything, finds nothing and writes nothing but its mark.
 CALL facematch.purge();
-SELECT count(*) FROM facematch.erasure;
-SELECT relation, changed, dead FROM facematch.erasure_mark WHERE relation = 'facematch.reference'::regclass;
-SELECT max(erased_at) AS first_look FROM facematch.erasure_mark WHERE relation = 'facematch.reference'::regclass \gset
+SELECT count(*) FROM facematch_internal.erasure;
+SELECT relation, changed, dead FROM facematch_internal.erasure_mark WHERE relation = 'facematch.reference'::regclass;
+SELECT max(erased_at) AS first_look FROM facematch_internal.erasure_mark WHERE relation = 'facematch.reference'::regclass \gset
 CALL facematch.purge();
-SELECT erased_at = :'first_look' AS not_looked_again FROM facematch.erasure_mark WHERE relation = 'facematch.reference'::regclass;
+SELECT erased_at = :'first_look' AS not_looked_again FROM facematch_internal.erasure_mark WHERE relation = 'facematch.reference'::regclass;
 
 -- Deleted by hand.
 DELETE FROM facematch.reference WHERE subject_id < '40000000-0000-0000-0000-000000000000';
@@ -30,14 +30,14 @@ SELECT whole();
 SELECT * FROM erased_since(0);
 SELECT count(*) FROM facematch.purge_receipt;
 -- The manifest has changed.
-SELECT max(erasure_id) AS before FROM facematch.erasure \gset
+SELECT max(erasure_id) AS before FROM facematch_internal.erasure \gset
 SELECT state, count(*) FROM facematch.restage_gallery('G', ARRAY(SELECT subject_id FROM facematch.reference ORDER BY subject_id LIMIT 10)) GROUP BY 1 ORDER BY 1;
 SELECT whole() > 0 AS whole;
 CALL facematch.purge();
 SELECT whole();
 SELECT * FROM erased_since(:before);
 -- Two references of one person are made one: their templates are gone.
-SELECT max(erasure_id) AS before FROM facematch.erasure \gset
+SELECT max(erasure_id) AS before FROM facematch_internal.erasure \gset
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT gallery_id, subject_id, retention_class, '[1,0,1]', 'visa' FROM facematch.reference ORDER BY subject_id LIMIT 1;
 SELECT facematch.merge_references('G', (SELECT subject_id FROM facematch.reference ORDER BY subject_id LIMIT 1)) IS NOT NULL AS merged;
@@ -46,7 +46,7 @@ CALL facematch.purge();
 SELECT whole();
 SELECT * FROM erased_since(:before);
 -- A staging that is rolled back leaves its rows in the file.
-SELECT max(erasure_id) AS before FROM facematch.erasure \gset
+SELECT max(erasure_id) AS before FROM facematch_internal.erasure \gset
 BEGIN;
 CALL stage(100, 140);
 ROLLBACK;
@@ -57,7 +57,7 @@ SELECT whole();
 SELECT * FROM erased_since(:before);
 
 -- What the purge cannot know is done within sweep_interval: here the counts are lost, or switched off.
-SELECT max(erasure_id) AS before FROM facematch.erasure \gset
+SELECT max(erasure_id) AS before FROM facematch_internal.erasure \gset
 SET track_counts = off;
 DELETE FROM facematch.reference WHERE ctid IN (SELECT ctid FROM facematch.reference ORDER BY subject_id LIMIT 2);
 RESET track_counts;
@@ -68,7 +68,7 @@ CALL facematch.purge();
 RESET facematch.sweep_interval;
 SELECT whole();
 SELECT * FROM erased_since(:before);
-SELECT max(erasure_id) AS before FROM facematch.erasure \gset
+SELECT max(erasure_id) AS before FROM facematch_internal.erasure \gset
 DELETE FROM facematch.reference WHERE ctid IN (SELECT ctid FROM facematch.reference ORDER BY subject_id LIMIT 2);
 SELECT pg_stat_reset() IS NOT NULL AS reset;
 CALL facematch.purge();
@@ -76,7 +76,7 @@ SELECT whole();
 SELECT * FROM erased_since(:before);
 
 -- VACUUM counts anew what it leaves: a rollback does not hide behind what the purge had removed.
-SELECT max(erasure_id) AS before FROM facematch.erasure \gset
+SELECT max(erasure_id) AS before FROM facematch_internal.erasure \gset
 CALL stage(200, 400);
 UPDATE facematch.reference SET purge_after = now() WHERE subject_id::text > '8';
 CALL facematch.purge();
@@ -103,11 +103,11 @@ CREATE TABLE halves_1 PARTITION OF halves FOR VALUES IN (1) WITH (autovacuum_ena
 CREATE TABLE halves_2 PARTITION OF halves FOR VALUES IN (2) WITH (autovacuum_enabled = off);
 CREATE TABLE halves_3 PARTITION OF halves FOR VALUES IN (3) WITH (autovacuum_enabled = off);
 SELECT facematch.retain('halves', 'encounter');
-CREATE VIEW dead_of_halves WITH (security_invoker) AS SELECT relation, dead_tuples + fading_tuples AS dead, stray_bytes FROM facematch.verify_pages('halves') WHERE part = 'table' ORDER BY relation::text;
+CREATE VIEW dead_of_halves WITH (security_invoker) AS SELECT relation, dead_tuples + fading_tuples AS dead, stray_bytes FROM facematch_internal.verify_pages('halves') WHERE part = 'table' ORDER BY relation::text;
 INSERT INTO halves SELECT 1 + i % 3, i, 'us_citizen', now(), NULL, '[1,0,0]' FROM generate_series(1, 75) i;
 DELETE FROM halves_3;
 CALL facematch.purge();
-SELECT max(erasure_id) AS before FROM facematch.erasure \gset
+SELECT max(erasure_id) AS before FROM facematch_internal.erasure \gset
 -- One goes, and what was counted of it; another changes as much.
 DROP TABLE halves_3;
 DELETE FROM halves_2;
@@ -132,13 +132,13 @@ ALTER TABLE halves_1 ALTER image SET STORAGE EXTERNAL, ALTER remark SET STORAGE 
 CALL facematch.purge();
 INSERT INTO halves_1 VALUES (1, 1, 'us_citizen', now(), NULL, '[1,0,0]', NULL, convert_to(repeat('x', 6000), 'UTF8'), repeat('x', 9000));
 SELECT pg_stat_force_next_flush();
-SELECT bool_or(dead_tuples > 0) AS dead FROM facematch.verify_pages('halves') WHERE part = 'toast';
+SELECT bool_or(dead_tuples > 0) AS dead FROM facematch_internal.verify_pages('halves') WHERE part = 'toast';
 CALL facematch.purge();
-SELECT bool_or(dead_tuples > 0) AS dead FROM facematch.verify_pages('halves') WHERE part = 'toast';
+SELECT bool_or(dead_tuples > 0) AS dead FROM facematch_internal.verify_pages('halves') WHERE part = 'toast';
 -- A partition that is half detached is no longer the table's for statements: opt-outs, purges and verify_erased() reach it.
 INSERT INTO halves (id, k, retention_class, recorded_at, subject_id, e) SELECT 1 + i % 2, i, 'us_citizen', now() - interval '1 year' * (i / 40), md5((i % 10)::text)::uuid, '[1,0,0]' FROM generate_series(1, 50) i;
 UPDATE pg_inherits SET inhdetachpending = true WHERE inhrelid = 'halves_1'::regclass;
-SELECT severity, object, finding, remedy FROM facematch.check_policies() WHERE object ~ 'halves' AND finding !~ ' are due';
+SELECT severity, object, finding, remedy FROM facematch.health_check() WHERE object ~ 'halves' AND finding !~ ' are due';
 SELECT count(*) FROM halves_1 WHERE subject_id = md5('2')::uuid AND e IS NOT NULL;
 INSERT INTO facematch.opt_out (subject_id) VALUES (md5('2')::uuid);
 SELECT count(*) FROM halves_1 WHERE subject_id = md5('2')::uuid AND e IS NOT NULL;
@@ -162,26 +162,26 @@ SELECT facematch.release('faces');
 DROP TABLE forms CASCADE;
 
 -- A table that something keeps from being erased for days is named.
-SELECT count(*) FROM facematch.check_policies() WHERE finding ~ 'erased whole';
-UPDATE facematch.erasure_mark SET erased_at = erased_at - interval '3 days' WHERE relation = 'facematch.reference'::regclass;
-SELECT severity, object, regexp_replace(finding, 'whole .* ago', 'whole … ago') AS finding FROM facematch.check_policies() WHERE finding ~ 'erased whole';
+SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'erased whole';
+UPDATE facematch_internal.erasure_mark SET erased_at = erased_at - interval '3 days' WHERE relation = 'facematch.reference'::regclass;
+SELECT severity, object, regexp_replace(finding, 'whole .* ago', 'whole … ago') AS finding FROM facematch.health_check() WHERE finding ~ 'erased whole';
 CALL facematch.purge();
-SELECT count(*) FROM facematch.check_policies() WHERE finding ~ 'erased whole';
+SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'erased whole';
 
 -- A receipt that stays open is named: something keeps the purge from erasing.
 SET facematch.purge_erases = off;
 UPDATE facematch.reference SET purge_after = now();
 CALL facematch.purge();
 RESET facematch.purge_erases;
-SELECT count(*) FROM facematch.check_policies() WHERE finding ~ 'not erased';
+SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'not erased';
 SET session_replication_role = replica;
 ALTER TABLE facematch.purge_receipt DISABLE TRIGGER ALL;
 UPDATE facematch.purge_receipt SET purged_at = purged_at - interval '2 hours';
 SET session_replication_role = origin;
 ALTER TABLE facematch.purge_receipt ENABLE ALWAYS TRIGGER purge_receipt_10_is_a_record, ENABLE ALWAYS TRIGGER purge_receipt_20_is_a_record, ENABLE TRIGGER purge_receipt_30_log;
-SELECT severity, object, regexp_replace(finding, 'for .*', 'for …') AS finding FROM facematch.check_policies() WHERE finding ~ 'not erased';
+SELECT severity, object, regexp_replace(finding, 'for .*', 'for …') AS finding FROM facematch.health_check() WHERE finding ~ 'not erased';
 CALL facematch.purge();
-SELECT count(*) FROM facematch.check_policies() WHERE finding ~ 'not erased';
+SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'not erased';
 SELECT whole();
 
 -- A user's table whose triggers hang keeps the extension's own from nothing: these have been erased when the purge comes to it.

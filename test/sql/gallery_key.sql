@@ -40,7 +40,7 @@ MERGE INTO facematch.reference r USING (VALUES (subject(1))) v (s) ON r.subject_
 INSERT INTO facematch.reference (reference_id, gallery_id, subject_id, retention_class, embedding, source) OVERRIDING SYSTEM VALUE
 SELECT reference_id, gallery_id, subject_id, retention_class, embedding, source FROM facematch.reference WHERE subject_id = subject(1)
 ON CONFLICT (reference_id) DO UPDATE SET gallery_id = 0;
-SELECT n, x.severity FROM dangling d (n) LEFT JOIN facematch.check_policies() x ON x.object = 'facematch.reference';
+SELECT n, x.severity FROM dangling d (n) LEFT JOIN facematch.health_check() x ON x.object = 'facematch.reference';
 
 -- a gallery comes, changes and goes, and references with it, in one transaction
 BEGIN;
@@ -102,28 +102,28 @@ EXECUTE stage (:a, 11, '[1,0]');
 DELETE FROM facematch.gallery WHERE gallery_id = :a;
 EXECUTE stage (:a, 12, '[1,0]');
 
--- a replica takes what it is sent, stamped where it can be, and check_policies() says what is wrong with it
+-- a replica takes what it is sent, stamped where it can be, and health_check() says what is wrong with it
 SET session_replication_role = replica;
 EXECUTE stage (0, 13, '1:[1,0]');
 EXECUTE stage (id('b'), 14, '[1,0]');
 EXECUTE stage (id('b'), 15, '1:[1,0]');
 EXECUTE stage (id('b'), NULL, '1:[1,0]');
 RESET session_replication_role;
-SELECT severity, object, finding FROM facematch.check_policies() WHERE object ~ 'reference' AND finding !~ 'due';
+SELECT severity, object, finding FROM facematch.health_check() WHERE object ~ 'reference' AND finding !~ 'due';
 DELETE FROM facematch.reference WHERE subject_id IN (subject(13), subject(15));
 
 -- without the guard the key is not checked on the way in, and that is an error too; the constraint still is
 ALTER TABLE facematch.reference DISABLE TRIGGER reference_20_guard;
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after) VALUES (0, subject(16), 'watchlist', '1:[1,0]', 's', now() + interval '1 day');
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after, quality) VALUES (id('b'), subject(16), 'watchlist', '2:[1,0]', 's', now() + interval '1 day', 101);
-SELECT severity, object, finding FROM facematch.check_policies() WHERE object ~ 'reference' AND finding !~ 'due' ORDER BY 2;
+SELECT severity, object, finding FROM facematch.health_check() WHERE object ~ 'reference' AND finding !~ 'due' ORDER BY 2;
 DELETE FROM facematch.reference WHERE subject_id = subject(16);
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard;
 -- the gallery's side disabled: an error; the references' side enabled: dearer
 ALTER TABLE facematch.gallery DISABLE TRIGGER ALL;
 ALTER TABLE facematch.reference ENABLE TRIGGER ALL;
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard, ENABLE ALWAYS TRIGGER reference_40_truncate;
-SELECT severity, count(*), object, finding FROM facematch.check_policies() WHERE finding ~ 'foreign key' AND object ~ '^reference_' GROUP BY 1, 3, 4 ORDER BY 1, 3;
+SELECT severity, count(*), object, finding FROM facematch.health_check() WHERE finding ~ 'foreign key' AND object ~ '^reference_' GROUP BY 1, 3, 4 ORDER BY 1, 3;
 EXECUTE stage (0, 17, '1:[1,0]');
 EXECUTE stage (id('b'), 17, '[1,0]');
 SELECT * FROM dangling;

@@ -55,7 +55,7 @@ CREATE TRIGGER refuse BEFORE DELETE ON app.face FOR EACH ROW EXECUTE FUNCTION ap
 RESET ROLE;
 INSERT INTO facematch.opt_out (subject_id) VALUES (subject(3));
 SELECT facematch.is_opted_out(subject(3)), (SELECT count(*) FROM app.face WHERE subject_id = subject(3)) AS left_in_face, (SELECT count(*) FROM app.late WHERE subject_id = subject(3)) AS left_in_late;
-SELECT severity, object, finding FROM facematch.check_policies() WHERE finding ~ 'opted out';
+SELECT severity, object, finding FROM facematch.health_check() WHERE finding ~ 'opted out';
 SET ROLE facematch_test_owner;
 DROP TRIGGER refuse ON app.face;
 RESET ROLE;
@@ -108,12 +108,12 @@ SELECT table_name, lag > '0' AS late FROM facematch.purge_lag() ORDER BY 1;
 RESET ROLE;
 SET client_min_messages = error;
 SELECT table_name, retention_class, sum(rows_kept + rows_due) > 0 AS rows FROM facematch.report_retention GROUP BY 1, 2 ORDER BY 1, 2;
-SELECT count(*) > 0 AS soon FROM facematch.count_due();
+SELECT count(*) > 0 AS soon FROM facematch_internal.count_due();
 SELECT purge_after IS NOT NULL AS explained FROM facematch.explain_retention('app.late', 3);
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('app.late', '5', 'inquiry', 'court');
 SET client_min_messages = warning;
 SELECT DISTINCT who, super, what FROM app.heard ORDER BY what;
-SELECT severity, object, regexp_replace(finding, ', the oldest.*', '') AS finding FROM facematch.check_policies() WHERE object ~ 'app' AND finding !~ 'sees due rows' ORDER BY 2, 3;
+SELECT severity, object, regexp_replace(finding, ', the oldest.*', '') AS finding FROM facematch.health_check() WHERE object ~ 'app' AND finding !~ 'sees due rows' ORDER BY 2, 3;
 
 -- Nor by one whose trigger says that the caller has cancelled, that the server stops, or that it must be tried again; or waits.
 RESET client_min_messages;
@@ -197,15 +197,15 @@ CREATE TABLE app.copy AS SELECT embedding FROM app.face;
 CREATE TABLE app.arrays (all_of face_embedding[]);
 CREATE MATERIALIZED VIEW app.seen AS SELECT * FROM app.face;
 CREATE TEMP TABLE scratch AS SELECT embedding FROM app.face;
-SELECT severity, object, finding FROM facematch.check_policies()
+SELECT severity, object, finding FROM facematch.health_check()
 WHERE object ~ 'app\.(copy|arrays|seen)|scratch|facematch\.(reference|encounter|gallery)' ORDER BY 2, 3;
 ROLLBACK;
 
 -- Whoever owns the schema of the type could put his own functions in the place of the extension's.
-SELECT count(*) FROM facematch.check_policies() WHERE object ~ '^schema';
+SELECT count(*) FROM facematch.health_check() WHERE object ~ '^schema';
 BEGIN;
 SELECT format('ALTER SCHEMA %I OWNER TO facematch_test_owner', n.nspname) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typname = 'face_embedding' \gexec
-SELECT severity, finding FROM facematch.check_policies() WHERE object ~ '^schema';
+SELECT severity, finding FROM facematch.health_check() WHERE object ~ '^schema';
 ROLLBACK;
 
 -- So nobody's but a superuser's schema takes the extension.
@@ -220,7 +220,7 @@ CREATE EXTENSION facematch SCHEMA mine;
 SELECT count(*) FROM pg_namespace WHERE nspname = 'facematch';
 CREATE SCHEMA face;
 CREATE EXTENSION facematch SCHEMA face;
-SELECT count(*) FROM facematch.check_policies() WHERE object ~ '^schema';
+SELECT count(*) FROM facematch.health_check() WHERE object ~ '^schema';
 \c :home
 \set SHOW_CONTEXT never
 \set VERBOSITY terse
@@ -229,11 +229,11 @@ DROP DATABASE facematch_test_owned;
 
 -- Nobody asks a table as its owner who may not act as him.
 GRANT USAGE ON SCHEMA facematch TO facematch_test_monitor;
-GRANT EXECUTE ON FUNCTION facematch.ask_table TO facematch_test_monitor;
+GRANT EXECUTE ON FUNCTION facematch_internal.ask_table TO facematch_test_monitor;
 SET ROLE facematch_test_monitor;
-SELECT * FROM facematch.ask_table('facematch.pseudonym_key', 'SELECT key FROM facematch.pseudonym_key') a (key bytea);
+SELECT * FROM facematch_internal.ask_table('facematch_internal.pseudonym_key', 'SELECT key FROM facematch_internal.pseudonym_key') a (key bytea);
 RESET ROLE;
-SELECT * FROM facematch.ask_table('app.face', 'SELECT id FROM app.face') a (id text);
+SELECT * FROM facematch_internal.ask_table('app.face', 'SELECT id FROM app.face') a (id text);
 SELECT facematch.release('app.face'), facematch.release('app.deferred'), facematch.release('app.clung_to'), facematch.release('app.ruled'), facematch.release('app.returning'), facematch.release('app.late');
 SET client_min_messages = error;
 DROP SCHEMA app CASCADE;

@@ -31,10 +31,10 @@ SELECT version, sketch_bytes = 800 * 512 / 8 + 300 * 128 * 2 / 8 AS sketches FRO
 -- The model's templates have a common mean; the others have none.
 SELECT dims, model, sketch_bits, refine_bits, rotation_seed ~ '^[0-9a-f]{16}$' AS seed, round(centre_length::numeric, 1) AS centre,
 	templates, sketch_bytes, refine_bytes
-FROM facematch.index_epochs('by_gallery') ORDER BY dims DESC;
-SELECT count(DISTINCT rotation_seed) > 1 AS own_seed FROM facematch.index_epochs('by_gallery') WHERE dims > 0;
+FROM facematch_internal.index_epochs('by_gallery') ORDER BY dims DESC;
+SELECT count(DISTINCT rotation_seed) > 1 AS own_seed FROM facematch_internal.index_epochs('by_gallery') WHERE dims > 0;
 SELECT sum(e.slots) = s.slots AND sum(e.sketch_pages) = s.sketch_pages AND sum(e.refine_pages) = s.refine_pages AS add_up
-FROM facematch.index_epochs('by_gallery') e, facematch.index_stats('by_gallery') s GROUP BY s.slots, s.sketch_pages, s.refine_pages;
+FROM facematch_internal.index_epochs('by_gallery') e, facematch.index_stats('by_gallery') s GROUP BY s.slots, s.sketch_pages, s.refine_pages;
 
 -- Sound after every kind of change.
 CREATE VIEW problems AS
@@ -118,7 +118,7 @@ ROLLBACK;
 \set VERBOSITY sqlstate
 SELECT facematch.index_stats('faces');
 SELECT facematch.index_stats('faces_pkey');
-SELECT facematch.index_epochs('faces_pkey');
+SELECT facematch_internal.index_epochs('faces_pkey');
 SELECT facematch.index_check('faces_pkey');
 CREATE TABLE parted (gallery int, embedding face_embedding) PARTITION BY LIST (gallery);
 CREATE INDEX parted_index ON parted USING facematch (gallery, embedding);

@@ -1,4 +1,4 @@
--- check_policies() misses no trigger, whatever became of it.
+-- health_check() misses no trigger, whatever became of it.
 CREATE TEMP TABLE known AS
 SELECT g.tgrelid::regclass AS table_name, g.tgname, format('%s on %s', g.tgname, g.tgrelid::regclass) AS object
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid WHERE c.relnamespace = 'facematch'::regnamespace AND NOT g.tgisinternal;
@@ -18,7 +18,7 @@ $$;
 CREATE FUNCTION said() RETURNS TABLE (severity text, finding text, of_all boolean, of_none_of text) LANGUAGE sql AS $$
 	SELECT c.severity, c.finding, count(c.object) = (SELECT count(*) FROM known),
 		   (SELECT string_agg(k.object, ', ' ORDER BY k.object) FROM known k WHERE k.object <> ALL (array_agg(c.object)))
-	FROM facematch.check_policies() c JOIN known k USING (object) GROUP BY 1, 2 ORDER BY 1, 2 $$;
+	FROM facematch.health_check() c JOIN known k USING (object) GROUP BY 1, 2 ORDER BY 1, 2 $$;
 SELECT * FROM said();
 BEGIN;
 SELECT all_triggers('ALTER TABLE %s DISABLE TRIGGER %I');

@@ -1,5 +1,5 @@
 -- What the log shows of a text.  That everything that reaches the log goes through this is tested in test/t/050_log_hygiene.pl.
-CREATE FUNCTION shown(value text) RETURNS text LANGUAGE sql AS $$ SELECT facematch.redacted(value) $$;
+CREATE FUNCTION shown(value text) RETURNS text LANGUAGE sql AS $$ SELECT facematch_internal.redacted(value) $$;
 -- Templates, however they are written.
 SELECT shown(v) FROM (VALUES
 	('[0.1,-0.2,3e-5]'), ('INSERT INTO t VALUES (1, ''7:[0.1,0.2]'', 2)'), ('SELECT ''[ 0.1 , 0.2 ]''::face_embedding <=> e'),
@@ -28,47 +28,47 @@ FROM (SELECT left(right('ab''7:[' || string_agg(round((n / 7.0)::numeric, n % 7)
 -- Numbers with many decimals, whatever is between them; escapes; bytes in pieces; base64 as in addresses.
 CREATE FUNCTION parts(form text, sep text, n int DEFAULT 20, decimals int DEFAULT 6) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(format(form, i, round((sin(i * 7.3) / 3)::numeric, decimals)), sep ORDER BY i) FROM generate_series(1, n) i $$;
-SELECT facematch.redacted(v) FROM (VALUES (parts('(%s,%s)', ', ')), ('[' || parts('{"i": %s, "v": %s}', ', ') || ']'), ('{' || parts('"d%s": %s', ', ') || '}'),
+SELECT facematch_internal.redacted(v) FROM (VALUES (parts('(%s,%s)', ', ')), ('[' || parts('{"i": %s, "v": %s}', ', ') || ']'), ('{' || parts('"d%s": %s', ', ') || '}'),
 	('parameters: ' || parts('$%s = ''%s''', ', ')), (parts('a[%s] := %s', '; ')), (parts('CAST(%2$s AS real)', ', ')), (parts('%2$s::numeric(9,6)', ', ')),
 	(parts('(''%2$s''::double precision)', ', ')), (parts('<v n="%s">%s</v>', E'\n')), (parts('[%2$s]', ',')), (parts('%2$s/**/', ','))) v (v);
-SELECT facematch.redacted(v) FROM (VALUES ('E''' || regexp_replace(encode(convert_to(parts('%2$s', ','), 'UTF8'), 'hex'), '(..)', '\\x\1', 'g') || ''''),
+SELECT facematch_internal.redacted(v) FROM (VALUES ('E''' || regexp_replace(encode(convert_to(parts('%2$s', ','), 'UTF8'), 'hex'), '(..)', '\\x\1', 'g') || ''''),
 	('E''' || regexp_replace(encode(convert_to(parts('%2$s', ','), 'UTF8'), 'hex'), '(..)', '\\u00\1', 'g') || ''''),
 	(regexp_replace(repeat('00ff1c9a', 64), '(.{16})', '''\\x\1''::bytea || ', 'g')), (regexp_replace(repeat('00ff1c9a', 8), '(..)', '\1 ', 'g')),
 	(regexp_replace(repeat('00ff1c9a', 8), '(..)', '0x\1, ', 'g')), (repeat('PgPgAD4U-YAA_72W', 20))) v (v);
 -- What is none: times, plans, places on a map, a line, a few.
-SELECT facematch.redacted(v) = v AS left_alone FROM (VALUES (repeat('Seq Scan on t  (cost=0.00..35.50 rows=2550 width=4) (actual time=0.012..12.345 rows=7 loops=1)' || E'\n', 20)),
+SELECT facematch_internal.redacted(v) = v AS left_alone FROM (VALUES (repeat('Seq Scan on t  (cost=0.00..35.50 rows=2550 width=4) (actual time=0.012..12.345 rows=7 loops=1)' || E'\n', 20)),
 	('POINT(48.856614 2.352222)'), (repeat('-', 200)), (repeat('a_name_', 10)), (parts('%2$s', ', ', 11)), ('1e-5, 1e-6'), (repeat('''2026-11-23 13:14:15.123456+00'', ', 30)))v (v);
 -- Fractions that are further apart, with long names between them; with fewer decimals, more of them.
-SELECT facematch.redacted(v) FROM (VALUES
+SELECT facematch_internal.redacted(v) FROM (VALUES
 	(parts('{"component_index": %s, "model": "arcface-r100", "subject_reference": "abc", "component_value": %s}', ', ')),
 	(parts('UPDATE embedding_component SET value_of_component = %2$s WHERE subject = 42 AND component_number = %1$s', E';\n')),
 	(parts('(%s,%s)', ', ', 24, 3)), (parts('(17,%s,%s)', ', ', 24, 2)), ('{' || parts('"d%s": %s', ', ', 24, 3) || '}'), ('parameters: ' || parts('$%s = ''%s''', ', ', 24, 3)),
 	('ARRAY[' || parts('CAST(%2$s AS real)', ', ', 24, 3) || ']'), ('ARRAY[' || parts('real ''%2$s''', ', ', 24, 3) || ']'), ('ARRAY[' || parts('float4(%2$s)', ', ', 24, 3) || ']'),
 	(parts('{"component_index": %s, "model": "arcface-r100", "subject_reference": "abc", "component_value": %s}', ', ', 24, 3)), (parts('{"cost": %2$s, "of": %1$s}', ', ', 60, 3)), (parts('<v>%2$s</v>', '', 24, 3)), (parts('[%2$s]', ',', 24, 3)), (parts('array_append(', '', 3) || parts('%2$s)', ',', 24, 3)), ('ARRAY[' || parts('- 0.%1$s', ', ', 24) || ']')) v (v);
 -- A template has numbers of fewer decimals, too, and begins with one.
-SELECT facematch.redacted(string_agg(format('{"component_index": %s, "model": "arcface-r100", "subject_reference": "abc", "component_value": %s}', i, round((sin(i * 7.3) / 3)::numeric, 3 + (i - 1) % 3)), ', ' ORDER BY i)),
-	facematch.redacted('1:[0.282,' || string_agg(round((sin(i * 7.3) / 3)::numeric, 3 + i % 3)::text, ',') || ',0.376]') FROM generate_series(1, 40) i;
+SELECT facematch_internal.redacted(string_agg(format('{"component_index": %s, "model": "arcface-r100", "subject_reference": "abc", "component_value": %s}', i, round((sin(i * 7.3) / 3)::numeric, 3 + (i - 1) % 3)), ', ' ORDER BY i)),
+	facematch_internal.redacted('1:[0.282,' || string_agg(round((sin(i * 7.3) / 3)::numeric, 3 + i % 3)::text, ',') || ',0.376]') FROM generate_series(1, 40) i;
 -- Base64 in lines, however they are joined, and with / and + as JSON and addresses write them; hexadecimal in pieces; dumps; lists of UUIDs.
 CREATE FUNCTION image(n int DEFAULT 512) RETURNS bytea LANGUAGE sql AS $$ SELECT substr(string_agg(sha256(i::text::bytea), '' ORDER BY i), 1, n) FROM generate_series(1, 64) i $$;
 CREATE FUNCTION lines(joint text, n int DEFAULT 60) RETURNS text LANGUAGE sql AS $$ SELECT regexp_replace(replace(encode(image(), 'base64'), E'\n', ''), '(.{' || n || '})(?!$)', '\1' || replace(joint, '\', '\\'), 'g') $$;
 CREATE FUNCTION pieces(joint text, digits int, n int DEFAULT 512) RETURNS text LANGUAGE sql AS $$ SELECT regexp_replace(encode(image(n), 'hex'), '(.{' || digits || '})(?!$)', '\1' || replace(joint, '\', '\\'), 'g') $$;
 CREATE FUNCTION uuids(joint text, n int) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(encode(substr(image(), 1 + i * 16, 16), 'hex')::uuid::text, joint ORDER BY i) FROM generate_series(0, n - 1) i $$;
-SELECT facematch.redacted('{"image": "' || lines(joint, n) || '", "of": 1}'), joint FROM (VALUES ('\n', 76), ('\r\n', 76), ('\\n', 76), ('\\r\\n', 64), (E'\n', 64), (E'\r\n    ', 60)) j (joint, n);
-SELECT facematch.redacted('SELECT ''' || lines(joint) || ''' AS image'), joint FROM (VALUES (''' || '''), (E'\'\n\t\''), (''' || E'''), (''' || E''\n'' || '''), (''', ''base64'') || decode(''')) j (joint);
-SELECT facematch.redacted('["' || lines('","') || '"]'), facematch.redacted(replace(lines(''), '/', '\/')),
-	facematch.redacted(replace(replace(lines(''), '/', '%2F'), '+', '%2b')), facematch.redacted(replace(lines(''), '/', '\u002f'));
-SELECT facematch.redacted('SELECT ''' || pieces(joint, digits) || ''' AS image'), joint
+SELECT facematch_internal.redacted('{"image": "' || lines(joint, n) || '", "of": 1}'), joint FROM (VALUES ('\n', 76), ('\r\n', 76), ('\\n', 76), ('\\r\\n', 64), (E'\n', 64), (E'\r\n    ', 60)) j (joint, n);
+SELECT facematch_internal.redacted('SELECT ''' || lines(joint) || ''' AS image'), joint FROM (VALUES (''' || '''), (E'\'\n\t\''), (''' || E'''), (''' || E''\n'' || '''), (''', ''base64'') || decode(''')) j (joint);
+SELECT facematch_internal.redacted('["' || lines('","') || '"]'), facematch_internal.redacted(replace(lines(''), '/', '\/')),
+	facematch_internal.redacted(replace(replace(lines(''), '/', '%2F'), '+', '%2b')), facematch_internal.redacted(replace(lines(''), '/', '\u002f'));
+SELECT facematch_internal.redacted('SELECT ''' || pieces(joint, digits) || ''' AS image'), joint
 FROM (VALUES (''' || ''', 64), (''' || ''', 32), (''', ''hex'') || decode(''', 64), (''', ''', 64), (E'\'\n\'', 40), (''', ''', 16), (' ', 8), (', 0x', 4)) j (joint, digits);
-SELECT facematch.redacted(string_agg(format('%s  %s %s', lpad(to_hex(i * 16), 8, '0'), regexp_replace(encode(substr(image(), i * 16 + 1, 16), 'hex'), '(' || repeat('.', digits) || ')', '\1 ', 'g'), beside), E'\n' ORDER BY i))
+SELECT facematch_internal.redacted(string_agg(format('%s  %s %s', lpad(to_hex(i * 16), 8, '0'), regexp_replace(encode(substr(image(), i * 16 + 1, 16), 'hex'), '(' || repeat('.', digits) || ')', '\1 ', 'g'), beside), E'\n' ORDER BY i))
 FROM generate_series(0, 31) i, (VALUES (4, ''), (4, 'k..s.4..mk.N.Z?W'), (2, ''), (2, '|k..s.4..mk.N.Z?W|')) d (digits, beside) GROUP BY digits, beside ORDER BY digits, beside;
-SELECT facematch.redacted('IN (''' || uuids(''', ''', 8) || ''')'), facematch.redacted('{' || uuids(',', 32) || '}'), facematch.redacted('VALUES (''' || uuids('''::uuid), (''', 9) || '''::uuid)');
+SELECT facematch_internal.redacted('IN (''' || uuids(''', ''', 8) || ''')'), facematch_internal.redacted('{' || uuids(',', 32) || '}'), facematch_internal.redacted('VALUES (''' || uuids('''::uuid), (''', 9) || '''::uuid)');
 -- What is none of these: few prices, plans in every format, addresses, few identifiers, tokens and hashes, rows that have them among others, a remark.
-SELECT left(v, 60) AS v, facematch.redacted(v) = v AS stays FROM (VALUES
+SELECT left(v, 60) AS v, facematch_internal.redacted(v) = v AS stays FROM (VALUES
 	('Gate 12, seat 14A, 3 bags, 2026-11-23 17:45'), ('INSERT INTO bag VALUES (''14A'', 23.5, 1), (''14B'', 19.25, 2), (''15C'', 7.0, 1)'), (uuids(',', 7)), (left(lines(''), 90)),
 	('Bearer ' || left(lines(''), 64) || '.' || right(left(lines(''), 90), 30)), (pieces(''', ''', 64, 96)), ('decode(''' || pieces(''' || ''', 32, 48) || ''', ''hex'')'),
 	('SELECT a1, b2, c3, d4 FROM t1 WHERE id IN (''a1b2c3d4'', ''b2c3d4e5'', ''c3d4e5f6'')'), ('{"sha256": "' || pieces('", "size": 12, "name": "a.jpg"}, {"sha256": "', 64, 256) || '"}'),
 	('VALUES (''' || uuids(''', ''Bob'', 1), (''', 20) || ''', ''Bob'', 1)')) t (v);
-SELECT facematch.redacted(v) = v AS stays FROM (VALUES
+SELECT facematch_internal.redacted(v) = v AS stays FROM (VALUES
 	(repeat('Seq Scan on t  (cost=0.00..35.50 rows=2550 width=4) (actual time=0.012..12.345 rows=7.50 loops=2)' || E'\n', 20)),
 	(repeat('"Startup Cost": 0.00, "Total Cost": 35.50, "Plan Rows": 10, "Actual Startup Time": 0.012, "Actual Total Time": 12.345, "Actual Rows": 7.50, ', 20)),
 	(repeat('<Startup-Cost>0.00</Startup-Cost> <Total-Cost>35.50</Total-Cost> <Actual-Rows>7.50</Actual-Rows>' || E'\n', 20)), (repeat('Total Cost: 35.50' || E'\n', 40)),

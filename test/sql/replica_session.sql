@@ -35,6 +35,6 @@ SHOW session_replication_role;
 RESET session_replication_role;
 CALL facematch.purge();
 SELECT intact, finding FROM facematch.verify_audit();
-SELECT severity, object, finding FROM facematch.check_policies() WHERE severity = 'error';
+SELECT severity, object, finding FROM facematch.health_check() WHERE severity = 'error';
 DROP VIEW left_over;
 DROP TABLE child, parent;

@@ -21,21 +21,21 @@ UPDATE facematch.encounter SET runner_up = NULL WHERE idempotency_key = 'a';
 -- What cannot be, said without the row.
 INSERT INTO facematch.encounter (gallery, port, outcome, threshold, model, retention_class, latency_ms, probe) VALUES ('F', 'JFK', 'no_match', 0.5, 'two', 'unmatched', -1, '[0.25,0.125]');
 INSERT INTO facematch.encounter (gallery, port, outcome, threshold, model, retention_class, runner_up, probe) VALUES ('F', 'JFK', 'no_match', 0.5, 'two', 'unmatched', 1.5, '[0.25,0.125]');
-SELECT facematch.note_groups(1, '["a"]');
-SELECT facematch.note_groups(1, '{"age": 7}');
-SELECT facematch.note_groups(1, '{"": "x"}');
-SELECT facematch.note_groups(1, jsonb_build_object('a', repeat('x', 101)));
-SELECT facematch.note_groups(1, (SELECT jsonb_object_agg(n::text, 'x') FROM generate_series(1, 17) n));
-SELECT facematch.note_groups(99, '{"age": "60-69"}');
-SELECT facematch.note_groups(1, '{"age": "60-69", "sex": "F"}');
+SELECT facematch_internal.note_groups(1, '["a"]');
+SELECT facematch_internal.note_groups(1, '{"age": 7}');
+SELECT facematch_internal.note_groups(1, '{"": "x"}');
+SELECT facematch_internal.note_groups(1, jsonb_build_object('a', repeat('x', 101)));
+SELECT facematch_internal.note_groups(1, (SELECT jsonb_object_agg(n::text, 'x') FROM generate_series(1, 17) n));
+SELECT facematch_internal.note_groups(99, '{"age": "60-69"}');
+SELECT facematch_internal.note_groups(1, '{"age": "60-69", "sex": "F"}');
 SELECT groups FROM facematch.encounter WHERE encounter_id = 1;
 
 -- Many, on three days of a month that is over, and their counts by hand.
 DELETE FROM facematch.encounter;
-DELETE FROM facematch.encounter_count;
-DELETE FROM facematch.encounter_score;
-DELETE FROM facematch.encounter_latency;
-DELETE FROM facematch.encounter_group;
+DELETE FROM facematch_internal.encounter_count;
+DELETE FROM facematch_internal.encounter_score;
+DELETE FROM facematch_internal.encounter_latency;
+DELETE FROM facematch_internal.encounter_group;
 CREATE TABLE plan AS
 SELECT n, date '2025-03-01' + n % 3 AS day, (ARRAY['JFK', 'LAX'])[1 + n % 2] AS port, CASE WHEN n % 10 = 0 THEN NULL ELSE 'air' END AS mode,
 	   CASE WHEN n % 20 = 1 THEN 'manual_inspection' WHEN n % 20 IN (2, 3) THEN 'no_match' ELSE 'match' END AS outcome,
@@ -84,37 +84,37 @@ SELECT 'G' || n % 2, 'JFK', 'no_match', 0.5, 'two', 'unmatched', NULL FROM gener
 SELECT (SELECT count(*) FROM matching) AS cells, (SELECT count(*) FROM (TABLE matching EXCEPT TABLE facematch.report_matching) d) AS missing,
 	   (SELECT count(*) FROM (TABLE facematch.report_matching EXCEPT TABLE matching) d) AS wrong;
 DELETE FROM facematch.encounter WHERE gallery IN ('G0', 'G1');
-DELETE FROM facematch.encounter_count WHERE day_utc > '2026-01-01';
+DELETE FROM facematch_internal.encounter_count WHERE day_utc > '2026-01-01';
 -- A tally of some days is of those alone.
-SELECT min((t.cell).day_utc), max((t.cell).day_utc), sum((t.cell).encounters) FROM facematch.tally_encounters('2025-03-02', '2025-03-02') t;
+SELECT min((t.cell).day_utc), max((t.cell).day_utc), sum((t.cell).encounters) FROM facematch_internal.tally_encounters('2025-03-02', '2025-03-02') t;
 SELECT count(*) FROM plan WHERE day = '2025-03-02';
 
 -- The aggregate beside GROUP BY, with and without parallel workers; what is no histogram; days of UTC at their edges.
 CREATE TABLE bins AS SELECT n % 7 AS g, CASE WHEN n % 11 > 0 THEN ((n * 7919) % 401 - 200)::smallint END AS bin FROM generate_series(1, 20000) n;
 CREATE VIEW bins_differ AS SELECT count(*) FROM (
-	(SELECT b.g, i, b.h[i] FROM (SELECT g, facematch.bin_counts(bin) AS h FROM bins GROUP BY g) b, generate_subscripts(b.h, 1) i WHERE b.h[i] > 0
+	(SELECT b.g, i, b.h[i] FROM (SELECT g, facematch_internal.bin_counts(bin) AS h FROM bins GROUP BY g) b, generate_subscripts(b.h, 1) i WHERE b.h[i] > 0
 	 EXCEPT SELECT g, bin, count(*) FROM bins WHERE bin IS NOT NULL GROUP BY 1, 2)
 	UNION ALL (SELECT g, bin, count(*) FROM bins WHERE bin IS NOT NULL GROUP BY 1, 2
-	 EXCEPT SELECT b.g, i, b.h[i] FROM (SELECT g, facematch.bin_counts(bin) AS h FROM bins GROUP BY g) b, generate_subscripts(b.h, 1) i)) d;
+	 EXCEPT SELECT b.g, i, b.h[i] FROM (SELECT g, facematch_internal.bin_counts(bin) AS h FROM bins GROUP BY g) b, generate_subscripts(b.h, 1) i)) d;
 SELECT * FROM bins_differ;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
-EXPLAIN (COSTS OFF) SELECT facematch.bin_counts(bin) FROM bins;
+EXPLAIN (COSTS OFF) SELECT facematch_internal.bin_counts(bin) FROM bins;
 SELECT * FROM bins_differ;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
 RESET min_parallel_table_scan_size;
-SELECT facematch.bin_counts(b::smallint) FROM unnest('{3,-1,3,NULL}'::int[]) b;
-SELECT facematch.bin_counts(NULL), array_dims(facematch.bin_counts(b)) AS widest FROM unnest('{-32768,32767}'::smallint[]) b;
+SELECT facematch_internal.bin_counts(b::smallint) FROM unnest('{3,-1,3,NULL}'::int[]) b;
+SELECT facematch_internal.bin_counts(NULL), array_dims(facematch_internal.bin_counts(b)) AS widest FROM unnest('{-32768,32767}'::smallint[]) b;
 -- Outside of an aggregate nothing is changed in its place.
-WITH h AS MATERIALIZED (SELECT '[2:3]={1,1}'::bigint[] AS h) SELECT facematch.bin_counts_add(h, 2::smallint), facematch.bin_counts_merge(h, '[5:5]={4}'), h FROM h;
-SELECT facematch.bin_counts_add('{}', 1::smallint);
-SELECT facematch.bin_counts_add('{{1}}', 1::smallint);
-SELECT facematch.bin_counts_add('{NULL}', 1::smallint);
-SELECT facematch.bin_counts_add('[100000:100000]={1}', 1::smallint);
-SELECT facematch.bin_counts_merge('[32767:32768]={1,1}', '{1}');
-SELECT count(*) AS moments, count(*) FILTER (WHERE facematch.utc_day(t) IS DISTINCT FROM (t AT TIME ZONE 'UTC')::date) AS wrong
+WITH h AS MATERIALIZED (SELECT '[2:3]={1,1}'::bigint[] AS h) SELECT facematch_internal.bin_counts_add(h, 2::smallint), facematch_internal.bin_counts_merge(h, '[5:5]={4}'), h FROM h;
+SELECT facematch_internal.bin_counts_add('{}', 1::smallint);
+SELECT facematch_internal.bin_counts_add('{{1}}', 1::smallint);
+SELECT facematch_internal.bin_counts_add('{NULL}', 1::smallint);
+SELECT facematch_internal.bin_counts_add('[100000:100000]={1}', 1::smallint);
+SELECT facematch_internal.bin_counts_merge('[32767:32768]={1,1}', '{1}');
+SELECT count(*) AS moments, count(*) FILTER (WHERE facematch_internal.utc_day(t) IS DISTINCT FROM (t AT TIME ZONE 'UTC')::date) AS wrong
 FROM (SELECT timestamptz '2000-01-01 00:00+00' + d * interval '1 day' + u * interval '1 microsecond' FROM generate_series(-800000, 800000, 4001) d, generate_series(-1, 1) u
 	  UNION ALL SELECT unnest('{infinity,-infinity,epoch,NULL,1970-01-01 23:59:59.999999-00:01,294276-12-31 23:59:59.999999+00,4713-01-02 00:00:00+00 BC}'::timestamptz[])) m (t);
 
@@ -134,21 +134,21 @@ SELECT month_utc, value, searches, matches, round(match_rate::numeric, 4) AS rat
 FROM facematch.report_differential ORDER BY 1, 2;
 
 -- Small cells: alone one could be computed from the sum, and two that are small together too.
-SELECT counts, facematch.hidden_cells(counts, 10) FROM (VALUES ('{100,200,300}'::bigint[]), ('{3,200,300}'), ('{3,4,300,50}'), ('{9,9,300}'), ('{0,0,50}'), ('{0,3,50}'), ('{4}'), ('{}'), ('{1,1,1,30,40}')) v (counts);
-SELECT facematch.hidden_cells('{50,60,70}', 10, '{t,f,f}');
+SELECT counts, facematch_internal.hidden_cells(counts, 10) FROM (VALUES ('{100,200,300}'::bigint[]), ('{3,200,300}'), ('{3,4,300,50}'), ('{9,9,300}'), ('{0,0,50}'), ('{0,3,50}'), ('{4}'), ('{}'), ('{1,1,1,30,40}')) v (counts);
+SELECT facematch_internal.hidden_cells('{50,60,70}', 10, '{t,f,f}');
 -- Whatever the counts: what is hidden cannot be told from the sum, what is shown is not small.
 SELECT count(*) AS tables, count(*) FILTER (WHERE hidden_n = 1 AND shown > 0 OR hidden_sum BETWEEN 1 AND 9 AND shown > 0 OR small_shown > 0) AS telling
 FROM (SELECT t, count(*) FILTER (WHERE h.hide) AS hidden_n, sum(h.n) FILTER (WHERE h.hide) AS hidden_sum, count(*) FILTER (WHERE NOT h.hide AND h.n > 0) AS shown,
 			 count(*) FILTER (WHERE NOT h.hide AND h.n BETWEEN 1 AND 9) AS small_shown
 	  FROM (SELECT t, (SELECT array_agg(CASE WHEN random() < 0.3 THEN (random() * 12)::bigint ELSE (random() * 100)::bigint END) FROM generate_series(1, 1 + t % 6)) AS counts
-			FROM generate_series(1, 2000) t) c, LATERAL unnest(c.counts, facematch.hidden_cells(c.counts, 10)) h (n, hide) GROUP BY 1) s;
-INSERT INTO facematch.encounter_group VALUES ('2025-02-01', 'region', 'north', 300, 280, 12), ('2025-02-01', 'region', 'south', 200, 185, 2), ('2025-02-01', 'region', 'east', 40, 20, 15),
+			FROM generate_series(1, 2000) t) c, LATERAL unnest(c.counts, facematch_internal.hidden_cells(c.counts, 10)) h (n, hide) GROUP BY 1) s;
+INSERT INTO facematch_internal.encounter_group VALUES ('2025-02-01', 'region', 'north', 300, 280, 12), ('2025-02-01', 'region', 'south', 200, 185, 2), ('2025-02-01', 'region', 'east', 40, 20, 15),
 	('2025-02-01', 'region', 'west', 4, 4, 0), (date_trunc('month', now() AT TIME ZONE 'UTC')::date, 'region', 'north', 500, 400, 50);
 SELECT month_utc, value, searches, matches, round(match_rate::numeric, 3) AS rate, missed, round(miss_rate::numeric, 3) AS miss_rate, suppressed FROM facematch.report_differential WHERE month_utc <> '2025-03-01' ORDER BY 1, 2;
-INSERT INTO facematch.report_policy (least_cell) VALUES (3);
+INSERT INTO facematch.report_setting (least_cell) VALUES (3);
 SELECT value, searches, matches, missed, suppressed FROM facematch.report_differential WHERE month_utc = '2025-02-01' ORDER BY 1;
-INSERT INTO facematch.report_policy (least_cell) VALUES (4);
-UPDATE facematch.report_policy SET least_cell = 2;
+INSERT INTO facematch.report_setting (least_cell) VALUES (4);
+UPDATE facematch.report_setting SET least_cell = 2;
 
 -- Lateness, each batch's rows as late as its first.
 INSERT INTO facematch.purge_receipt (purged_at, cause, table_name, retention_class, rows_purged, earliest_due, latest_due)
@@ -162,15 +162,15 @@ INSERT INTO facematch.notice_posting (notice_id, port, posted_at, removed_at) VA
 SELECT * FROM facematch.report_notice ORDER BY 1;
 
 -- HTML: what comes from rows is text.
-SELECT facematch.html_text('<script>alert("1")</script> & ''x''');
-SELECT facematch.html_text(E'a\u202Eb\u0001\u200Fc'), facematch.html_text(E'\u05D0') = E'<bdi>\u05D0</bdi>' AS isolated, facematch.html_text(''), facematch.html_text(NULL);
-SELECT facematch.html_number(1234567), facematch.html_number(NULL), facematch.html_percent(0.98765), facematch.html_percent(0.00123), facematch.html_percent(0.0000123), facematch.html_percent(0), facematch.html_percent(NULL);
-SELECT facematch.html_duration(i) FROM (VALUES (interval '3 ms'), ('12 s'), ('5 min'), ('26 h'), ('14 days'), ('75 years'), (NULL)) v (i);
-SELECT facematch.svg_ticks(t) FROM (VALUES (0::float8), (1), (3), (7), (99), (100), (101), (1234), (0.02), (NULL)) v (t);
-SELECT facematch.svg_count(n) FROM (VALUES (0::float8), (25), (20000), (99999), (100000), (250000), (1e6), (1.5e6), (2.5e9)) v (n);
-SELECT min(starts), max(ends), count(*), min(label COLLATE "C") FROM facematch.report_buckets('2025-01-15', '2025-02-14');
-SELECT min(starts), max(ends), count(*) FROM facematch.report_buckets('2025-01-15', '2025-03-31');
-SELECT min(starts), max(ends), count(*) FROM facematch.report_buckets('2024-01-15', '2025-03-31');
+SELECT facematch_internal.html_text('<script>alert("1")</script> & ''x''');
+SELECT facematch_internal.html_text(E'a\u202Eb\u0001\u200Fc'), facematch_internal.html_text(E'\u05D0') = E'<bdi>\u05D0</bdi>' AS isolated, facematch_internal.html_text(''), facematch_internal.html_text(NULL);
+SELECT facematch_internal.html_number(1234567), facematch_internal.html_number(NULL), facematch_internal.html_percent(0.98765), facematch_internal.html_percent(0.00123), facematch_internal.html_percent(0.0000123), facematch_internal.html_percent(0), facematch_internal.html_percent(NULL);
+SELECT facematch_internal.html_duration(i) FROM (VALUES (interval '3 ms'), ('12 s'), ('5 min'), ('26 h'), ('14 days'), ('75 years'), (NULL)) v (i);
+SELECT facematch_internal.svg_ticks(t) FROM (VALUES (0::float8), (1), (3), (7), (99), (100), (101), (1234), (0.02), (NULL)) v (t);
+SELECT facematch_internal.svg_count(n) FROM (VALUES (0::float8), (25), (20000), (99999), (100000), (250000), (1e6), (1.5e6), (2.5e9)) v (n);
+SELECT min(starts), max(ends), count(*), min(label COLLATE "C") FROM facematch_internal.report_buckets('2025-01-15', '2025-02-14');
+SELECT min(starts), max(ends), count(*) FROM facematch_internal.report_buckets('2025-01-15', '2025-03-31');
+SELECT min(starts), max(ends), count(*) FROM facematch_internal.report_buckets('2024-01-15', '2025-03-31');
 
 -- The page.
 SELECT page LIKE '<!DOCTYPE html>%</html>_' AS whole, page ~* 'https?:|src=|<script|<link|@import|url\(' AS fetches, page ~ '<title>A &lt;b&gt; &amp; c</title>' AS title,
@@ -194,9 +194,9 @@ SELECT count(*) > 0 AS differential FROM facematch.report_differential;
 SELECT count(*) >= 0 AS drift FROM facematch.report_drift;
 SELECT count(*) >= 0 AS disclosure FROM facematch.report_disclosure;
 SELECT length(facematch.report_html('2025-03-01', '2025-03-31')) > 10000 AS page;
-SELECT * FROM facematch.encounter_group;
-SELECT * FROM facematch.count_groups();
-UPDATE facematch.report_policy SET least_cell = 3;
+SELECT * FROM facematch_internal.encounter_group;
+SELECT * FROM facematch_internal.count_groups();
+UPDATE facematch.report_setting SET least_cell = 3;
 SELECT probe FROM facematch.encounter;
 RESET ROLE;
 SELECT facematch.revoke_access('regress_facematch_auditor');
@@ -204,23 +204,23 @@ DROP ROLE regress_facematch_auditor;
 
 -- Drift: a model calibrated with an FNMR of 5 % at 0.5, three steady weeks, and one that is not.
 DELETE FROM facematch.encounter;
-DELETE FROM facematch.encounter_count;
-DELETE FROM facematch.encounter_score;
-DELETE FROM facematch.encounter_latency;
-INSERT INTO facematch.calibration (model, non_mated, mated, note) VALUES ('two', 100000, 10000, 'a set');
-INSERT INTO facematch.calibration_point (calibration_id, threshold, false_matches, false_non_matches)
-SELECT max(calibration_id), t, m, n FROM facematch.calibration, (VALUES (-1, 100000, 0), (0.3, 1000, 100), (0.5, 10, 500), (0.75, 0, 5500), (0.85, 0, 10000)) p (t, m, n) GROUP BY t, m, n;
-SELECT fnmr, round(fnmr_low::numeric, 4) AS low, round(fnmr_high::numeric, 4) AS high, round(mean_similarity::numeric, 4) AS mean FROM facematch.calibrated_at('two', 0.5);
-SELECT * FROM facematch.calibrated_at('no such model', 0.5);
-INSERT INTO facematch.encounter_count
+DELETE FROM facematch_internal.encounter_count;
+DELETE FROM facematch_internal.encounter_score;
+DELETE FROM facematch_internal.encounter_latency;
+INSERT INTO facematch_internal.calibration (model, non_mated, mated, note) VALUES ('two', 100000, 10000, 'a set');
+INSERT INTO facematch_internal.calibration_point (calibration_id, threshold, false_matches, false_non_matches)
+SELECT max(calibration_id), t, m, n FROM facematch_internal.calibration, (VALUES (-1, 100000, 0), (0.3, 1000, 100), (0.5, 10, 500), (0.75, 0, 5500), (0.85, 0, 10000)) p (t, m, n) GROUP BY t, m, n;
+SELECT fnmr, round(fnmr_low::numeric, 4) AS low, round(fnmr_high::numeric, 4) AS high, round(mean_similarity::numeric, 4) AS mean FROM facematch_internal.calibrated_at('two', 0.5);
+SELECT * FROM facematch_internal.calibrated_at('no such model', 0.5);
+INSERT INTO facematch_internal.encounter_count
 SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'exit', 'flight', 'two', 0.5, 1000, 1000, 1000 - x, x - x / 2, 0, x / 2, x / 2, 0, 0, 0, 0, 0 FROM (VALUES (0, 100), (1, 104), (2, 98), (3, 300)) v (w, x);
-INSERT INTO facematch.encounter_score SELECT date '2025-03-03' + 7 * w, 'flight', 'two', 0.5, 'match', b, 450 FROM generate_series(0, 3) w, unnest(CASE w WHEN 3 THEN '{55,65}' ELSE '{74,84}' END::int[]) b;
-INSERT INTO facematch.encounter_latency SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'flight', CASE w WHEN 3 THEN 40 ELSE 4 END, 1000 FROM generate_series(0, 3) w;
-DELETE FROM facematch.report_policy;
+INSERT INTO facematch_internal.encounter_score SELECT date '2025-03-03' + 7 * w, 'flight', 'two', 0.5, 'match', b, 450 FROM generate_series(0, 3) w, unnest(CASE w WHEN 3 THEN '{55,65}' ELSE '{74,84}' END::int[]) b;
+INSERT INTO facematch_internal.encounter_latency SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'flight', CASE w WHEN 3 THEN 40 ELSE 4 END, 1000 FROM generate_series(0, 3) w;
+DELETE FROM facematch.report_setting;
 CREATE VIEW drift AS SELECT week_utc, searches, round(match_rate::numeric, 3) AS rate, round(match_rate_before::numeric, 3) AS before, round(miss_rate::numeric, 3) AS missed,
 	calibrated_fnmr AS fnmr, round(mean_similarity::numeric, 3) AS mean, round(calibrated_mean::numeric, 3) AS mean_then, latency_p99_ms AS p99, alerts FROM facematch.report_drift;
 SELECT * FROM drift ORDER BY 1;
-INSERT INTO facematch.report_policy (least_match_rate, most_latency_ms) VALUES (0.85, 500);
+INSERT INTO facematch.report_setting (least_match_rate, most_latency_ms) VALUES (0.85, 500);
 SELECT week_utc, alerts FROM drift ORDER BY 1;
 SELECT page ~ 'id="det-[0-9]+"' AS det, page ~ 'more misses than calibrated' AS alert, page ~ 'match rate below the goal' AS goal FROM facematch.report_html('2025-03-01', '2025-03-31') page;
 

@@ -164,11 +164,11 @@ SELECT fresh('guest');
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from, valid_to) VALUES
 	('past', 'guest', 'reference', '{recorded}', '{20 days}', 'c', '2026-01-01 00:00+00', '2026-02-01 00:00+00'),
 	('past/2', 'guest', 'reference', '{recorded}', '{30 days}', 'c', '2026-02-01 00:00+00', '2026-03-01 00:00+00');
-SELECT at, expected, (facematch.retention_due('reference', 'guest', at, NULL, NULL, NULL, NULL)).rule FROM (VALUES
+SELECT at, expected, (facematch_internal.retention_due('reference', 'guest', at, NULL, NULL, NULL, NULL)).rule FROM (VALUES
 	(timestamptz '2025-12-31 23:59:59.999999+00', 'first/guest'), ('2026-01-01 00:00+00', 'past'), ('2026-01-31 23:59:59.999999+00', 'past'),
 	('2026-02-01 00:00+00', 'past/2'), ('2026-02-28 23:59:59.999999+00', 'past/2'), ('2026-03-01 00:00+00', 'first/guest')) v (at, expected);
 -- One that has ended does not reach who was recorded after its end, short as it was.
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from, valid_to) VALUES
 	('brief', 'member', 'reference', '{recorded}', '{1 hour}', 'c', '2026-01-01 00:00+00', '2026-02-01 00:00+00');
-SELECT at, expected, (facematch.retention_due('reference', 'member', at, NULL, NULL, NULL, NULL)).rule FROM (VALUES
+SELECT at, expected, (facematch_internal.retention_due('reference', 'member', at, NULL, NULL, NULL, NULL)).rule FROM (VALUES
 	(timestamptz '2026-01-31 23:59:59.999999+00', 'brief'), ('2026-02-01 00:00+00', 'first/member'), ('2026-03-01 00:00+00', 'first/member')) v (at, expected);

@@ -25,7 +25,7 @@ $$;
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard;
 
 -- Names: of ports where notices hang, of media types, of classes and models.
-SELECT facematch.is_name(template(1)), facematch.is_name('SFO, international terminal, gate A12');
+SELECT facematch_internal.is_name(template(1)), facematch_internal.is_name('SFO, international terminal, gate A12');
 INSERT INTO facematch.notice (title, body) VALUES ('notice', 'photographs are taken here');
 DO $$
 BEGIN
@@ -36,8 +36,8 @@ END
 $$;
 
 -- Groups that statistics count.
-SELECT facematch.groups_fault('{"age": "60-69", "sex": "F"}'), facematch.groups_fault(jsonb_build_object('age', left(template(1), 100)));
-SELECT facematch.groups_fault(jsonb_object_agg('d' || i, round((sin(i * 7.3) / 3)::numeric, 6)::text)) FROM generate_series(1, 16) i;
+SELECT facematch_internal.groups_fault('{"age": "60-69", "sex": "F"}'), facematch_internal.groups_fault(jsonb_build_object('age', left(template(1), 100)));
+SELECT facematch_internal.groups_fault(jsonb_object_agg('d' || i, round((sin(i * 7.3) / 3)::numeric, 6)::text)) FROM generate_series(1, 16) i;
 
 -- What somebody types in beside a row leaves nothing in the server's statistics.
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT 1, gen_random_uuid(), 'us_citizen', template(n)::face_embedding, 'source ' || n FROM generate_series(1, 50) n;
@@ -69,8 +69,8 @@ UPDATE facematch.purge_receipt SET rows_purged = 2;
 SELECT intact, finding FROM facematch.verify_audit();
 UPDATE facematch.purge_receipt SET rows_purged = 1;
 ALTER TABLE facematch.purge_receipt ENABLE ALWAYS TRIGGER purge_receipt_10_is_a_record;
-SELECT bool_and(detail = facematch.redacted(detail)) FROM facematch.audit_event;
+SELECT bool_and(detail = facematch_internal.redacted(detail)) FROM facematch.audit_event;
 
 -- Each text by itself, at any depth; numbers, names of fields and short lists of words stay.
-SELECT facematch.redacted(v) FROM (VALUES (jsonb_build_object('a', jsonb_build_array(jsonb_build_object('b', template(1)), 'word', 1.5, true, NULL))),
+SELECT facematch_internal.redacted(v) FROM (VALUES (jsonb_build_object('a', jsonb_build_array(jsonb_build_object('b', template(1)), 'word', 1.5, true, NULL))),
 	('["[1.5,2.5]", "1.5", "2.5"]'::jsonb), (jsonb_build_object('[1.5,2.5]', 'x')), ('{}'), ('[]'), ('"[1.5,2.5]"'), ('1.5'), ('null')) t (v);

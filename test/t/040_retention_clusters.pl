@@ -126,17 +126,17 @@ my $everything = q{
 	UNION ALL SELECT 'receipt', p::text FROM facematch.purge_receipt p UNION ALL SELECT 'audit', a::text FROM facematch.audit_event a
 	UNION ALL SELECT 'visit', v::text FROM visit v UNION ALL SELECT 'attached', a::text FROM facematch.attached a
 	UNION ALL SELECT 'intact', intact::text FROM facematch.verify_audit()
-	UNION ALL SELECT 'finding', c::text FROM facematch.check_policies() c WHERE severity = 'error' AND finding NOT LIKE '%not purged%'
+	UNION ALL SELECT 'finding', c::text FROM facematch.health_check() c WHERE severity = 'error' AND finding NOT LIKE '%not purged%'
 	UNION ALL SELECT 'match', i::text FROM facematch.identify('[1,0]', 'G', 1000) i ORDER BY 1, 2};
 my $before = $primary->safe_psql('postgres', $everything);
 is(scalar(grep { /^hold/ } split /\n/, $before), 3, 'there are holds to restore');
 unlike($before, qr/^finding/m, 'and no error is found');
 like($primary->safe_psql('postgres', 'SELECT action FROM facematch.audit_event'), qr/deadline_lengthened/, 'and a log');
-command_ok([ 'pg_dump', '-d', $primary->connstr('postgres'), '--exclude-table-data=facematch.pseudonym_key', '--no-publications', '-f', "$dir/dump.sql" ], 'pg_dump');
+command_ok([ 'pg_dump', '-d', $primary->connstr('postgres'), '--exclude-table-data=facematch_internal.pseudonym_key', '--no-publications', '-f', "$dir/dump.sql" ], 'pg_dump');
 $primary->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $primary->connstr('restored'), '-f', "$dir/dump.sql" ], 'restored');
 is($primary->safe_psql('restored', $everything), $before, 'restored: the same rows, deadlines, holds, rules, receipts and log, and the same matches');
-is($primary->safe_psql('restored', 'SELECT count(*) FROM facematch.retained WHERE NOT shipped'), '1', 'restored: a table that was dropped is not listed');
+is($primary->safe_psql('restored', 'SELECT count(*) FROM facematch_internal.retained WHERE NOT shipped'), '1', 'restored: a table that was dropped is not listed');
 $primary->psql('restored', 'DELETE FROM facematch.reference WHERE subject_id = ' . subject(11), stderr => \my $refused);
 like($refused, qr/is held/, 'restored: holds hold');
 $primary->psql('restored', stage(12, 12), stderr => \$refused);

@@ -20,7 +20,7 @@ $node->safe_psql('postgres', q{
 	INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
 	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('G', 'flight', 'two', 0.5, now() + interval '1 hour')});
 
-my $finding = q{SELECT finding FROM facematch.check_policies() WHERE object = 'purge'};
+my $finding = q{SELECT finding FROM facematch.health_check() WHERE object = 'purge'};
 my $references = 'SELECT count(*) FROM facematch.reference';
 
 sub refused
@@ -53,7 +53,7 @@ for my $call ('schedule()', 'unschedule()')
 {
 	like(refused("SELECT facematch.$call"), qr/ERROR:  pg_cron is not installed in this database/, "without pg_cron: a clear error of $call");
 }
-like($node->safe_psql('postgres', $finding), qr/pg_cron is not installed/, 'and check_policies() says so');
+like($node->safe_psql('postgres', $finding), qr/pg_cron is not installed/, 'and health_check() says so');
 
 my $share = `pg_config --sharedir`;
 chomp $share;
@@ -68,12 +68,12 @@ SKIP:
 	my $takes_seconds = $major > 1 || $minor >= 5;
 	note("pg_cron $version");
 
-	like($node->safe_psql('postgres', $finding), qr/no active job/, 'check_policies() misses the job');
+	like($node->safe_psql('postgres', $finding), qr/no active job/, 'health_check() misses the job');
 	stage_due();
 	my $job = $node->safe_psql('postgres', 'SELECT facematch.schedule()');
 	is($node->safe_psql('postgres', 'SELECT facematch.schedule()'), $job, 'a new schedule replaces the old one');
 	is($node->safe_psql('postgres', 'SELECT schedule, command, active FROM cron.job'), '* * * * *|CALL facematch.purge()|t', 'every minute');
-	is($node->safe_psql('postgres', $finding), '', 'check_policies() knows the job');
+	is($node->safe_psql('postgres', $finding), '', 'health_check() knows the job');
 	ok(defined purged_within($PATIENCE), 'the job purges what is due');
 	ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM cron.job_run_details WHERE status = 'succeeded'}), 'and succeeds');
 	is($node->safe_psql('postgres', q{SELECT sum(rows_purged) FROM facematch.purge_receipt WHERE cause = 'retention'}), '5', 'with receipts');
@@ -82,7 +82,7 @@ SKIP:
 	{
 		is($node->safe_psql('postgres', q{SELECT facematch.schedule('2 seconds')}), $job, 'seconds replace minutes');
 		is($node->safe_psql('postgres', 'SELECT schedule, active FROM cron.job'), '2 seconds|t', 'every two seconds');
-		is($node->safe_psql('postgres', $finding), '', 'check_policies() knows that job too');
+		is($node->safe_psql('postgres', $finding), '', 'health_check() knows that job too');
 		# Three in a row: a job of once a minute could not.
 		for my $turn (1 .. 3)
 		{
@@ -101,7 +101,7 @@ SKIP:
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job WHERE active'), '1', 'the job before it stands');
 	is($node->safe_psql('postgres', 'SELECT facematch.unschedule()'), 't', 'unschedule() takes the job away');
 	is($node->safe_psql('postgres', 'SELECT facematch.unschedule(), (SELECT count(*) FROM cron.job)'), 'f|0', 'and says when there is none');
-	like($node->safe_psql('postgres', $finding), qr/no active job/, 'which check_policies() misses');
+	like($node->safe_psql('postgres', $finding), qr/no active job/, 'which health_check() misses');
 	is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT action, ' ' ORDER BY action) FROM facematch.audit_event WHERE action LIKE 'purge\_%scheduled'}),
 		'purge_scheduled purge_unscheduled', 'both are in the log');
 }

@@ -16,7 +16,7 @@ $node->start;
 sub sql { return $node->safe_psql(@_); }
 sub error { my ($ret, $out, $err) = $node->psql(@_); return $err; }
 sub keys_there { return scalar(my @files = glob "$keys/*.key"); }
-sub findings { return sql($_[0], q{SELECT string_agg(severity || ': ' || finding, '; ' ORDER BY finding) FROM facematch.check_policies() WHERE object = 'photographs'}); }
+sub findings { return sql($_[0], q{SELECT string_agg(severity || ': ' || finding, '; ' ORDER BY finding) FROM facematch.health_check() WHERE object = 'photographs'}); }
 my $read = q{SELECT string_agg(convert_from(facematch.read_photograph(photograph_id), 'UTF8'), ' ' ORDER BY photograph_id) FROM facematch.photograph};
 
 sql('postgres', 'CREATE DATABASE site');
@@ -37,9 +37,9 @@ like(error('copy', 'SELECT facematch.read_photograph(1)'), qr/the key of a photo
 sql('copy', q{UPDATE facematch.reference SET purge_after = now() WHERE reference_id <= 2});
 sql('copy', 'CALL facematch.purge()');
 is(sql('copy', 'SELECT count(*) FROM facematch.photograph'), '2', 'a copy purges what is due');
-like(error('copy', 'SELECT facematch.destroy_key(key_id) FROM facematch.doomed_key'), qr/another database's, and is not destroyed here/, 'and destroys no key');
+like(error('copy', 'SELECT facematch_internal.destroy_key(key_id) FROM facematch_internal.doomed_key'), qr/another database's, and is not destroyed here/, 'and destroys no key');
 is(sql('site', $read), $all, 'of the original');
-sql('copy', q{UPDATE facematch.doomed_key SET doomed_at = doomed_at - interval '2 hours'});
+sql('copy', q{UPDATE facematch_internal.doomed_key SET doomed_at = doomed_at - interval '2 hours'});
 is(findings('copy'), 'warning: 2 keys of photographs that were here are those of database site, of which this one is a copy: they go when its photographs go', 'which it says');
 is(sql('copy', q{SELECT facematch.store_photograph('own', reference_id => 3)}) > 0, 1, 'what it stores');
 is(sql('copy', q{SELECT convert_from(facematch.read_photograph(max(photograph_id)), 'UTF8') FROM facematch.photograph}), 'own', 'it reads');

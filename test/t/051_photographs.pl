@@ -123,7 +123,7 @@ my @secrets = keys_there();
 sql(q{INSERT INTO facematch.opt_out (subject_id) VALUES (lpad('1', 32, '0')::uuid)});
 is(sql('SELECT count(*) FROM facematch.photograph WHERE photograph_id = 1'), '0', 'an opt-out takes the photograph with the template');
 is(scalar(keys_there()), 6, 'its key waits for the purge');
-sql('BEGIN; DELETE FROM facematch.photograph WHERE photograph_id = 2; SELECT facematch.destroy_keys(); ROLLBACK');
+sql('BEGIN; DELETE FROM facematch.photograph WHERE photograph_id = 2; SELECT facematch_internal.destroy_keys(); ROLLBACK');
 is(sql('SELECT facematch.read_photograph(2) = ' . literal($noise)), 't', 'what is not committed destroys no key');
 sql(q{INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.encounter', '1', 'r', 'a');
 	UPDATE facematch.encounter SET purge_after = now(); UPDATE facematch.gallery SET purge_after = now()});

@@ -23,7 +23,7 @@ sql(q{
 	SELECT facematch.retain('t', 'encounter');
 	INSERT INTO t SELECT i, 'us_citizen', now(), NULL, '[0.7071,0.7,0.1]', 'OF-A-TRAVELER' FROM generate_series(1, 1000) i;
 });
-is(sql('SELECT count(*) FROM facematch.orphaned_files()'), '0', 'no file is without a relation');
+is(sql('SELECT count(*) FROM facematch_internal.orphaned_files()'), '0', 'no file is without a relation');
 
 # A session that has begun a statement, to be killed, or ended.
 sub session
@@ -47,11 +47,11 @@ sub crash
 	$node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die;
 }
 
-sub orphans { return sql(q{SELECT string_agg(coalesce(orphaned::text, 'unknown') || ' ' || regexp_replace(path, '\d+', 'N', 'g'), ', ' ORDER BY path) FROM facematch.orphaned_files()}); }
+sub orphans { return sql(q{SELECT string_agg(coalesce(orphaned::text, 'unknown') || ' ' || regexp_replace(path, '\d+', 'N', 'g'), ', ' ORDER BY path) FROM facematch_internal.orphaned_files()}); }
 sub verdict { return sql(q{SELECT coalesce(clean::text, 'unknown') FROM facematch.verify_erased('t') WHERE part = 'orphaned files'}); }
-sub named { return sql(q{SELECT count(*) FROM facematch.check_policies() WHERE severity = 'error' AND object = 'data directory' AND finding LIKE '%base/%'}); }
+sub named { return sql(q{SELECT count(*) FROM facematch.health_check() WHERE severity = 'error' AND object = 'data directory' AND finding LIKE '%base/%'}); }
 sub age { my ($seconds, @files) = @_; my $then = time - $seconds; utime $then, $then, @files or die; }
-sub paths { return map { "$data/$_" } split /\n/, sql('SELECT path FROM facematch.orphaned_files() ORDER BY path'); }
+sub paths { return map { "$data/$_" } split /\n/, sql('SELECT path FROM facematch_internal.orphaned_files() ORDER BY path'); }
 
 crash('ALTER TABLE t ALTER COLUMN id TYPE numeric');
 my @left = grep { slurp_file($_) =~ /OF-A-TRAVELER/ } paths();
@@ -70,7 +70,7 @@ is(sql(q{SELECT clean FROM facematch.verify_erased(receipt => (SELECT max(receip
 my $open = session('SELECT pg_current_xact_id()');
 is(verdict(), 'false', 'a transaction that began later did not write it');
 age(-3600, $left[0]);
-is(sql('SELECT count(*) FROM facematch.orphaned_files() WHERE orphaned IS NULL'), '1', 'one that was there may have');
+is(sql('SELECT count(*) FROM facematch_internal.orphaned_files() WHERE orphaned IS NULL'), '1', 'one that was there may have');
 age($old, $left[0]);
 ${ $open->{in} } .= "COMMIT;\n\\q\n";
 $open->{session}->finish;
@@ -84,7 +84,7 @@ $node->backup('with_orphan');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'with_orphan', has_streaming => 1);
 $standby->start;
-is($standby->safe_psql('postgres', q{SELECT count(*) > 0, bool_and(orphaned IS NULL) FROM facematch.orphaned_files()}), 't|t', 'a standby has it too');
+is($standby->safe_psql('postgres', q{SELECT count(*) > 0, bool_and(orphaned IS NULL) FROM facematch_internal.orphaned_files()}), 't|t', 'a standby has it too');
 is($standby->safe_psql('postgres', q{SELECT clean IS NULL, note LIKE '%base/%' FROM facematch.verify_erased('t') WHERE part = 'orphaned files'}), 't|t', 'and says so');
 $standby->stop;
 
@@ -117,7 +117,7 @@ unlike($found, qr/unknown/, 'and nothing else');
 # Old files that are replaced while somebody looks are nobody's orphans.
 unlink "$data/base/4294000000/1259";
 rmdir "$data/base/4294000000";
-my $before = sql('SELECT count(*) FROM facematch.orphaned_files()');
+my $before = sql('SELECT count(*) FROM facematch_internal.orphaned_files()');
 sql("CREATE TABLE r$_ AS SELECT g, repeat('x', 200) FROM generate_series(1, 5000) g; CREATE INDEX ON r$_ (g)") foreach 1 .. 60;
 sql('CHECKPOINT');
 age($old, grep { -f } glob "$data/base/" . sql(q{SELECT oid FROM pg_database WHERE datname = 'postgres'}) . '/*');
@@ -126,10 +126,10 @@ my @writers = map {
 	IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<',
 		\(join "\n", map { $_ % 3 == 0 ? "TRUNCATE r$_;" : $_ % 3 == 1 ? "VACUUM FULL r$_;" : "DROP TABLE r$_;" } grep { $_ % 2 == $writer } 1 .. 60), '>', \my $out, '2>', \my $err)
 } 0 .. 1;
-my $most = sql(join ';', ('SELECT count(*) FROM facematch.orphaned_files() WHERE orphaned') x 40);
+my $most = sql(join ';', ('SELECT count(*) FROM facematch_internal.orphaned_files() WHERE orphaned') x 40);
 $_->finish foreach @writers;
 is(join(' ', grep { $_ > $before } split /\n/, $most), '', 'what is being replaced is no orphan');
-is(sql('SELECT count(*) FROM facematch.orphaned_files()'), $before, 'nor is what has been');
+is(sql('SELECT count(*) FROM facematch_internal.orphaned_files()'), $before, 'nor is what has been');
 $node->stop;
 
 done_testing();

@@ -67,7 +67,7 @@ sub fleet
 			GRANT USAGE ON SCHEMA facematch TO searcher;
 			GRANT SELECT (reference_id, gallery_id, subject_id, embedding, purge_after) ON facematch.reference TO searcher;
 			GRANT SELECT ON facematch.shard_gallery TO searcher;
-			GRANT EXECUTE ON FUNCTION facematch.effective_threshold(bigint) TO searcher;});
+			GRANT EXECUTE ON FUNCTION facematch_internal.effective_threshold(bigint) TO searcher;});
 		# Names that want quoting; and a way in for the copy alone.
 		run(qq{
 			CREATE SERVER "ser'ver $n" FOREIGN DATA WRAPPER postgres_fdw OPTIONS ($where);
@@ -219,8 +219,8 @@ for my $n (1, 2)
 {
 	$node{"shard$n"}->safe_psql($db, qq{
 		CREATE TABLE probe (id int, e face_embedding); COPY probe FROM '$to';
-		INSERT INTO facematch.calibration (model, non_mated, mated) VALUES ('m', 1000000, 1000);
-		INSERT INTO facematch.calibration_point SELECT 1, s / 100.0, round(1e6 * exp(-s / 8.0)), 0 FROM generate_series(-100, 100) s WHERE s >= 0 OR s = -100;
+		INSERT INTO facematch_internal.calibration (model, non_mated, mated) VALUES ('m', 1000000, 1000);
+		INSERT INTO facematch_internal.calibration_point SELECT 1, s / 100.0, round(1e6 * exp(-s / 8.0)), 0 FROM generate_series(-100, 100) s WHERE s >= 0 OR s = -100;
 		INSERT INTO facematch.gallery (name, kind, model, min_similarity, target_fpir, anchor_at) VALUES
 			('T', 'flight', 'm', NULL, 0.3 / $n, now() + interval '1 day'), ('T$n', 'flight', 'm', 0.1, 0.1, now() + interval '1 day');
 		INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
@@ -259,14 +259,14 @@ for my $none ('NULL', "'NaN'", "'-Infinity'", '-1.5')
 	like(refused("SELECT count(*) FROM probe p, facematch.search_shards(p.e, 10) WHERE p.id % 3 = 1 AND p.id < 100", @as_gate), qr/55000: gallery \d+ of shard 'sh''ard 1' has no threshold/, "a threshold of $none, over everything");
 	run(q{UPDATE facematch.shard SET gallery_table = $$"s'1".shard_gallery$$ WHERE name LIKE '%1'; DROP VIEW none});
 }
-$node{shard1}->safe_psql($db, 'DELETE FROM facematch.calibration');
+$node{shard1}->safe_psql($db, 'DELETE FROM facematch_internal.calibration');
 like(refused(q{SELECT count(*) FROM probe p, facematch.search_shards(p.e, gallery => 'T1') WHERE p.id = 1}, @as_gate), qr/55000: /, 'a target FPIR without a calibration is an error, as there');
 $node{"shard$_"}->safe_psql($db, q{DELETE FROM facematch.reference WHERE gallery_id IN (SELECT gallery_id FROM facematch.gallery WHERE name LIKE 'T%')}) for 1, 2;
 run(q{UPDATE facematch.shard SET gallery_table = NULL WHERE name LIKE '%1'});
 like(refused($search =~ s/%s//r, @as_gate), qr/42501: shard 'sh''ard 1' has no gallery_table/, 'where thresholds of galleries are not known an operator does not search');
 like(run($search =~ s/%s//r), qr/^\d+$/, 'who may read templates does');
 run(q{UPDATE facematch.shard SET gallery_table = $$"s'1".shard_gallery$$, min_similarity = -0.5 WHERE name LIKE '%1'});
-is(run(q{SELECT object, finding FROM facematch.check_policies() WHERE object LIKE 'shard %'}), q{shard sh'ard 1|its threshold is -0.5: everybody whose gallery has none above it is a candidate, and scores of enough probes tell a template}, 'check_policies() names a threshold that everybody reaches');
+is(run(q{SELECT object, finding FROM facematch.health_check() WHERE object LIKE 'shard %'}), q{shard sh'ard 1|its threshold is -0.5: everybody whose gallery has none above it is a candidate, and scores of enough probes tell a template}, 'health_check() names a threshold that everybody reaches');
 run(q{UPDATE facematch.shard SET min_similarity = 0.35 WHERE name LIKE '%1'});
 is(run(q{SELECT detail -> 'changed' ->> 'min_similarity' FROM facematch.audit_event WHERE action = 'shard_changed' ORDER BY event_id DESC LIMIT 1}), '[-0.5, 0.35]', 'and the log has the change');
 

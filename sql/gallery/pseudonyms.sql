@@ -1,0 +1,103 @@
+/*
+ * Pseudonyms: a person is known by a keyed hash of a travel document, never by
+ * the document.
+ *
+ * subject_id = the first 128 bits of HMAC-SHA256(key, normalised document), of
+ * which RFC 9562 takes 6 to mark a UUID of version 8.  Among a billion documents
+ * the odds of any two sharing a pseudonym are about 1 in 10^19.
+ *
+ * The key is 256 random bits made by CREATE EXTENSION.  Without it a pseudonym
+ * tells nothing about a document; with it, every document number can be tried.
+ * So no role but a superuser reads it: the table grants nothing, and row
+ * security without a policy hides the row from pg_read_all_data too.  The key
+ * is part of a superuser's dump, because a restored database must go on giving
+ * the same pseudonyms; docs/pseudonyms.md says how to keep the two apart.
+ */
+
+CREATE TABLE facematch_internal.pseudonym_key (
+	key_id		uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+	key			bytea NOT NULL CONSTRAINT pseudonym_key_is_256_bits CHECK (octet_length(key) = 32),
+	created_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	CONSTRAINT pseudonym_key_pkey PRIMARY KEY (key_id)
+);
+COMMENT ON TABLE facematch_internal.pseudonym_key IS
+	'the secret of the pseudonyms: the oldest row is the key in use, so that a restored key takes the place of the one a fresh CREATE EXTENSION made. For superusers only';
+COMMENT ON COLUMN facematch_internal.pseudonym_key.key_id IS 'identifier, random';
+COMMENT ON COLUMN facematch_internal.pseudonym_key.key IS '256 random bits, the key of HMAC-SHA256';
+COMMENT ON COLUMN facematch_internal.pseudonym_key.created_at IS 'when the key was made';
+ALTER TABLE facematch_internal.pseudonym_key ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON facematch_internal.pseudonym_key FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('facematch_internal.pseudonym_key', '');
+
+-- pgcrypto may stand in any schema: its functions are named by the schema that its own catalogue entry gives.
+DO $install$
+DECLARE
+	pgcrypto name := (SELECT n.nspname FROM pg_catalog.pg_extension e
+					  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+					  WHERE e.extname OPERATOR(pg_catalog.=) 'pgcrypto');
+BEGIN
+	EXECUTE pg_catalog.format('INSERT INTO facematch_internal.pseudonym_key (key) VALUES (%I.gen_random_bytes(32))', pgcrypto);
+	-- An SQL-standard body keeps the function it found, wherever pgcrypto moves.
+	EXECUTE pg_catalog.format($create$
+		CREATE FUNCTION facematch_internal.keyed_hash(value bytea) RETURNS bytea
+			LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+		BEGIN ATOMIC
+			SELECT %I.hmac(value, k.key, 'sha256'::text) FROM facematch_internal.pseudonym_key k ORDER BY k.created_at, k.key_id LIMIT 1;
+		END
+		$create$, pgcrypto);
+END
+$install$;
+COMMENT ON FUNCTION facematch_internal.keyed_hash(bytea) IS 'HMAC-SHA256 of a value with the key of the pseudonyms; for subject_id() only';
+REVOKE ALL ON FUNCTION facematch_internal.keyed_hash(bytea) FROM PUBLIC;
+
+CREATE FUNCTION facematch_internal.normal_document_part(value text, what text) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	folded text := value;
+BEGIN
+	IF getdatabaseencoding() = 'UTF8' THEN
+		folded := normalize(folded, NFKC);
+	END IF;
+	-- Capitals of ASCII only, so that the answer is the same under every locale; then the letters and digits that a
+	-- machine-readable zone can hold: spaces, hyphens and its filler '<' differ between a page and its zone.
+	folded := regexp_replace(upper(folded COLLATE "C"), '[ -/:-@\[-`{-~[:space:]]', '', 'g');
+	IF folded IS NULL OR folded = '' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('the %s of a document is missing or empty', what),
+			HINT = 'A pseudonym is made from issuing country, kind and number of a travel document.';
+	ELSIF folded COLLATE "C" !~ '^[A-Z0-9]+$' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('the %s of a document has characters other than letters A to Z and digits', what),
+			HINT = 'Give it as the machine-readable zone has it: ICAO Doc 9303 transliterates other letters.';
+	END IF;
+	RETURN folded;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.normal_document_part(text, text) IS
+	'one form for all ways of writing a part of a document: Unicode NFKC, capitals, letters and digits only. Empty or other letters: 22023; the message does not repeat the value';
+
+CREATE FUNCTION facematch.subject_id(country text, doc_type text, doc_number text) RETURNS uuid
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	-- The separator is no character of a part: different documents cannot run together into one text.
+	document text := concat_ws('<',
+		facematch_internal.normal_document_part(country, 'country'),
+		facematch_internal.normal_document_part(doc_type, 'kind'),
+		facematch_internal.normal_document_part(doc_number, 'number'));
+	hash bytea := substring(facematch_internal.keyed_hash(convert_to(document, 'UTF8')) FROM 1 FOR 16);
+BEGIN
+	IF hash IS NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'there is no key to make pseudonyms with',
+			HINT = 'Restore the row of facematch_internal.pseudonym_key that this database had.';
+	END IF;
+	hash := set_byte(hash, 6, get_byte(hash, 6) & 15 | 128);	-- version 8
+	hash := set_byte(hash, 8, get_byte(hash, 8) & 63 | 128);	-- the variant of RFC 9562
+	RETURN encode(hash, 'hex')::uuid;
+END
+$$;
+COMMENT ON FUNCTION facematch.subject_id(text, text, text) IS
+	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. Whoever may call it can try document numbers, so it is granted to nobody. Empty parts and letters other than A to Z: 22023';
+REVOKE ALL ON FUNCTION facematch.subject_id(text, text, text) FROM PUBLIC;

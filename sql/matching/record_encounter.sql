@@ -1,0 +1,200 @@
+/*
+ * record_encounter(): the search, the decision, the record and the start of the
+ * retention clock, in one call.
+ */
+
+CREATE TYPE facematch_internal.decision AS (
+	encounter_id	bigint,
+	outcome			text,
+	subject_id		uuid,
+	reference_id	bigint,
+	similarity		double precision,
+	threshold		double precision,
+	reason			text,
+	purge_after		timestamptz
+);
+COMMENT ON TYPE facematch_internal.decision IS 'what a gate is told of an encounter';
+COMMENT ON COLUMN facematch_internal.decision.encounter_id IS 'the encounter';
+COMMENT ON COLUMN facematch_internal.decision.outcome IS 'match, no_match or manual_inspection';
+COMMENT ON COLUMN facematch_internal.decision.subject_id IS 'pseudonym of the person, if known';
+COMMENT ON COLUMN facematch_internal.decision.reference_id IS 'the reference that matched';
+COMMENT ON COLUMN facematch_internal.decision.similarity IS 'its cosine similarity, -1 to 1';
+COMMENT ON COLUMN facematch_internal.decision.threshold IS 'the threshold in use';
+COMMENT ON COLUMN facematch_internal.decision.reason IS 'why no photograph was compared: opted_out, exempt, no_probe';
+COMMENT ON COLUMN facematch_internal.decision.purge_after IS 'the record''s deadline';
+
+-- The encounter that was recorded under a key, as its caller was told.
+CREATE FUNCTION facematch_internal.recorded_decision(idempotency_key text, gallery text) RETURNS facematch_internal.decision
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	earlier facematch.encounter;
+BEGIN
+	SELECT e.* INTO earlier FROM facematch.encounter e WHERE e.idempotency_key = recorded_decision.idempotency_key;
+	IF NOT FOUND THEN
+		RETURN NULL;
+	ELSIF earlier.gallery <> recorded_decision.gallery THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('idempotency key %L was used for an encounter with gallery %L', idempotency_key, earlier.gallery),
+			HINT = 'A key names one call and its retries.';
+	END IF;
+	RETURN ROW(earlier.encounter_id, earlier.outcome, earlier.subject_id, earlier.reference_id, earlier.similarity, earlier.threshold,
+			   earlier.reason, earlier.purge_after)::facematch_internal.decision;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text) IS 'the encounter recorded under an idempotency key; NULL: none. A key of another gallery: 22023';
+REVOKE ALL ON FUNCTION facematch_internal.recorded_decision(text, text) FROM PUBLIC;
+
+CREATE FUNCTION facematch.record_encounter(
+	gallery text, probe @extschema@.face_embedding DEFAULT NULL, port text DEFAULT NULL, lane text DEFAULT NULL,
+	direction text DEFAULT NULL, mode text DEFAULT NULL, subject_id uuid DEFAULT NULL, idempotency_key text DEFAULT NULL,
+	max_candidates integer DEFAULT 10, occurred_at timestamptz DEFAULT NULL)
+	RETURNS SETOF facematch_internal.decision
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	searched facematch.gallery;
+	e facematch.encounter;
+	told facematch_internal.decision;
+	candidates facematch.candidate[] := '{}';
+	best facematch.candidate;
+	called_at timestamptz := clock_timestamp();
+	-- Half of the shortest clock: a gate that was cut off brings its records, and none of them is due when it comes.
+	earliest CONSTANT interval := '6 hours';
+	threshold double precision;
+BEGIN
+	IF idempotency_key IS NOT NULL THEN
+		-- A record that is due answers nobody.
+		UPDATE facematch.encounter t SET idempotency_key = NULL
+		WHERE t.idempotency_key = record_encounter.idempotency_key AND t.purge_after <= clock_timestamp();
+		told := facematch_internal.recorded_decision(idempotency_key, gallery);
+		IF told.encounter_id IS NOT NULL THEN
+			RETURN NEXT told;
+			RETURN;
+		END IF;
+	END IF;
+	SELECT g.* INTO searched FROM facematch.gallery g WHERE g.name = record_encounter.gallery;
+	IF NOT FOUND THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no gallery %L', gallery),
+			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
+	ELSIF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user, 'facematch.encounter'::regclass, 'occurred_at', 'INSERT') THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('occurred_at is more than %s hours ago', extract(hour FROM earliest)),
+			DETAIL = 'Deadlines count from it.',
+			HINT = 'Older encounters are for who may INSERT (occurred_at) ON facematch.encounter.';
+	END IF;
+
+	-- Who has declined or is exempt is not compared, and a photograph that was taken all the same is not kept.
+	e.reason := CASE WHEN facematch.is_opted_out(record_encounter.subject_id, searched.gallery_id) THEN 'opted_out'
+					 WHEN facematch.is_exempt(record_encounter.subject_id) THEN 'exempt'
+					 WHEN probe IS NULL THEN 'no_probe' END;
+	e.outcome := 'manual_inspection';
+	e.subject_id := record_encounter.subject_id;
+	IF e.reason IS NOT NULL THEN
+		threshold := facematch_internal.gallery_threshold(searched);
+	ELSE
+		-- In one statement: the threshold of as many references as are compared.
+		SELECT t.threshold, coalesce(array_agg(ROW(NULL, i.rank, i.reference_id, i.subject_id, i.similarity)::facematch.candidate ORDER BY i.rank)
+									 FILTER (WHERE i.rank IS NOT NULL), '{}')
+		INTO STRICT threshold, candidates
+		FROM (SELECT facematch_internal.gallery_threshold(searched) AS threshold OFFSET 0) t
+		LEFT JOIN LATERAL facematch.identify(probe, gallery, max_candidates, t.threshold) i ON true
+		GROUP BY t.threshold;
+		best := candidates[1];
+		e.outcome := CASE WHEN best.rank IS NULL THEN 'no_match' ELSE 'match' END;
+		-- A document that names another person than the best candidate is for an officer to look at.
+		IF best.subject_id <> e.subject_id THEN
+			e.outcome := 'no_match';
+		ELSIF best.rank IS NOT NULL THEN
+			e.subject_id := best.subject_id;
+			e.reference_id := best.reference_id;
+		END IF;
+		e.similarity := best.similarity;
+		e.runner_up := (SELECT max(c.similarity) FROM unnest(candidates) c WHERE c.subject_id <> best.subject_id);
+	END IF;
+
+	-- A clock that is set back gives no time.
+	e.latency_ms := greatest(extract(epoch FROM clock_timestamp() - called_at) * 1000, 0);
+
+	e.occurred_at := least(coalesce(record_encounter.occurred_at, clock_timestamp()), clock_timestamp());
+	e.verified_at := CASE e.outcome WHEN 'match' THEN e.occurred_at END;
+	e.retention_class := coalesce((SELECT r.retention_class FROM facematch.reference r
+								   WHERE r.reference_id = e.reference_id AND r.gallery_id = searched.gallery_id), 'unmatched');
+	e.posting_id := (SELECT p.posting_id FROM facematch.notice_posting p
+					 WHERE p.port = record_encounter.port AND (p.lane IS NULL OR p.lane = record_encounter.lane)
+					   AND p.posted_at <= e.occurred_at AND (p.removed_at IS NULL OR p.removed_at > e.occurred_at)
+					 ORDER BY p.lane IS NULL, p.posted_at DESC, p.posting_id DESC LIMIT 1);
+	IF direction = 'exit' AND e.outcome = 'match' THEN
+		INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (e.subject_id, 'exit', e.occurred_at);
+	END IF;
+
+	INSERT INTO facematch.encounter (idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode, outcome, reason, subject_id,
+									 reference_id, similarity, threshold, model, posting_id, probe, retention_class, verified_at,
+									 kind, runner_up, latency_ms)
+	VALUES (record_encounter.idempotency_key, searched.gallery_id, searched.name, e.occurred_at, record_encounter.port, record_encounter.lane,
+			record_encounter.direction, record_encounter.mode, e.outcome, e.reason, e.subject_id, e.reference_id, e.similarity,
+			threshold, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class, e.verified_at,
+			searched.kind, e.runner_up, e.latency_ms)
+	ON CONFLICT ON CONSTRAINT encounter_idempotency_key_key DO NOTHING
+	RETURNING encounter.encounter_id, encounter.purge_after INTO e.encounter_id, e.purge_after;
+	IF e.encounter_id IS NULL THEN
+		-- The same call came in twice at once: the other one has just been committed.
+		told := facematch_internal.recorded_decision(idempotency_key, gallery);
+		IF told.encounter_id IS NULL THEN
+			RAISE serialization_failure USING
+				MESSAGE = 'the same encounter is being recorded by another session',
+				HINT = 'Retry the call.';
+		END IF;
+		RETURN NEXT told;
+		RETURN;
+	END IF;
+	INSERT INTO facematch.candidate (encounter_id, rank, reference_id, subject_id, similarity)
+	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, c.similarity FROM unnest(candidates) c;
+	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, threshold, e.reason, e.purge_after)::facematch_internal.decision;
+END
+$$;
+COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) IS
+	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the traveler; manual_inspection without a probe, and for who has opted out or is exempt), records it with candidates, threshold, model and notice, and starts the retention clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or a key or port that reads as a template: 23514; occurred_at more than 6 hours ago, without the right to insert it: 42501; other errors as identify()';
+REVOKE ALL ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text) RETURNS facematch_internal.decision
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	e facematch.encounter;
+BEGIN
+	UPDATE facematch.encounter t
+	SET outcome = 'match', subject_id = resolve_encounter.subject_id, retention_class = resolve_encounter.retention_class,
+		verified_at = coalesce(t.verified_at, clock_timestamp()), override_reason = resolve_encounter.reason,
+		probe = CASE WHEN facematch.is_opted_out(resolve_encounter.subject_id, t.gallery_id) THEN NULL ELSE t.probe END
+	WHERE t.encounter_id = resolve_encounter.encounter_id AND t.outcome <> 'match' AND t.purge_after > clock_timestamp()
+	RETURNING t.* INTO e;
+	IF NOT FOUND THEN
+		RAISE no_data_found USING
+			MESSAGE = format('encounter %s is not there to resolve', encounter_id),
+			HINT = 'Only a referred encounter that is not due can be resolved.';
+	END IF;
+	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, e.threshold, e.reason, e.purge_after)::facematch_internal.decision;
+END
+$$;
+COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
+	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000; one that reads as a template: 23514';
+REVOKE ALL ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) FROM PUBLIC;
+
+CREATE FUNCTION facematch_internal.note_groups(encounter_id bigint, groups jsonb) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE facematch.encounter e SET groups = note_groups.groups
+	WHERE e.encounter_id = note_groups.encounter_id AND e.purge_after > clock_timestamp();
+	IF NOT FOUND THEN
+		RAISE no_data_found USING
+			MESSAGE = format('encounter %s is not there to note groups of', encounter_id),
+			HINT = 'Groups are noted while the encounter is not due.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.note_groups(bigint, jsonb) IS
+	'notes the groups that a site records a traveler in, such as {"age": "60-69", "sex": "F"}, so that differences between groups can be seen; NULL takes them away. They go with the encounter. Due or gone: P0002; no such object: 23514';
+REVOKE ALL ON FUNCTION facematch_internal.note_groups(bigint, jsonb) FROM PUBLIC;

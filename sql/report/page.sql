@@ -1,0 +1,195 @@
+/*
+ * report_html(): the whole page.
+ *
+ * One self-contained document: no script, no font, no image, nothing fetched; a
+ * policy in its head forbids it to.  Where it came from and what its words mean
+ * stands at its end.
+ */
+
+CREATE FUNCTION facematch_internal.report_style() RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN $css$
+:root{--ink:#16202b;--soft:#4a5764;--line:#d3dae1;--wash:#f3f6f9;--dark:#16365c;--mid:#6b9ac9;--pale:#d4e2f0;--alert:#8c1d04}
+*{box-sizing:border-box}
+html{-webkit-text-size-adjust:100%}
+body{margin:0;background:#fff;color:var(--ink);font:17px/1.55 "Helvetica Neue",Helvetica,Arial,"Liberation Sans","DejaVu Sans",sans-serif}
+header,main,footer{max-width:1120px;margin:0 auto;padding:0 28px}
+header{padding-top:52px}
+header::after{content:"";display:block;border-bottom:3px solid var(--dark);margin-top:24px}
+section:first-child h2{border-top:0}
+h1{font-size:38px;line-height:1.15;margin:0 0 10px;letter-spacing:-.4px;overflow-wrap:anywhere}
+header p{margin:0;color:var(--soft)}
+header .period{color:var(--ink);font-size:19px}
+nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:20px 0 0;padding:0;font-size:15px}
+a{color:var(--dark);text-underline-offset:3px}
+a:focus-visible,.data:focus-visible{outline:3px solid var(--mid);outline-offset:2px}
+section{padding:34px 0 10px}
+h2{font-size:26px;line-height:1.2;margin:0 0 14px;padding-top:12px;border-top:1px solid var(--line)}
+h3{font-size:18px;margin:26px 0 6px}
+p{margin:0 0 12px;max-width:74ch}
+.tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:16px;margin:6px 0 26px}
+.tile{background:var(--wash);border-left:5px solid var(--dark);padding:16px 18px 12px}
+.tile .big{font-size:34px;line-height:1.1;font-weight:700;margin:0 0 6px;color:var(--dark);font-variant-numeric:tabular-nums}
+.tile p{font-size:15px;line-height:1.4;margin:0}
+.answers{display:grid;grid-template-columns:minmax(190px,250px) 1fr;gap:0 32px;margin:0}
+.answers dt{font-weight:700;padding:12px 0;border-top:1px solid var(--line)}
+.answers dd{margin:0;padding:12px 0;border-top:1px solid var(--line)}
+figure{margin:8px 0 20px}
+figcaption h3{margin-top:8px}
+.pair{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,2fr);gap:8px 34px;align-items:start;margin-top:6px}
+.pair .data{max-height:372px;overflow:auto}
+.drawing svg[role=img]{display:block;width:100%;height:auto}
+svg text{font:13px "Helvetica Neue",Helvetica,Arial,"Liberation Sans","DejaVu Sans",sans-serif;fill:var(--soft)}
+svg text.mark{fill:var(--ink);font-weight:700}
+svg .grid{stroke:var(--line);stroke-width:1}
+svg .axis{stroke:var(--ink);stroke-width:1.2}
+svg .mark{stroke:var(--ink);stroke-width:1.6}
+svg text.mark{stroke:none}
+svg .s1{fill:#16365c}
+svg .s2{fill:#6b9ac9}
+svg .s3{fill:#d4e2f0;stroke:#16365c;stroke-width:.8}
+svg polyline{fill:none;stroke-linejoin:round}
+svg .l1,svg .l2,svg .l3,svg .l4{stroke-linecap:butt}
+svg .l1{stroke:#9dbbd9;stroke-width:6}
+svg .l2{stroke:#16202b;stroke-width:2.2}
+svg .l3{stroke:#4a5764;stroke-width:2.2;stroke-dasharray:7 4}
+svg .l4{stroke:#16202b;stroke-width:2.4;stroke-dasharray:2 3}
+svg .p1{fill:#9dbbd9}
+svg .p2,svg .p3,svg .p4{fill:#16202b}
+.legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:4px 0 0;padding:0 0 0 76px;font-size:14px;color:var(--soft)}
+.legend li{display:flex;align-items:center;gap:8px}
+.legend svg{width:26px;height:14px}
+.data{overflow-x:auto;background:linear-gradient(to right,#fff 30%,rgba(255,255,255,0)) left/36px 100% no-repeat local,linear-gradient(to left,#fff 30%,rgba(255,255,255,0)) right/36px 100% no-repeat local,linear-gradient(to right,rgba(22,32,43,.16),rgba(22,32,43,0)) left/11px 100% no-repeat scroll,linear-gradient(to left,rgba(22,32,43,.16),rgba(22,32,43,0)) right/11px 100% no-repeat scroll}
+table{border-collapse:collapse;width:100%;font-size:14.5px;line-height:1.4;font-variant-numeric:tabular-nums}
+caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+thead th{position:sticky;top:0;background:#fff;text-align:left;vertical-align:bottom;font-weight:700;border-bottom:2px solid var(--ink);padding:6px 14px 6px 0}
+tbody th{font-weight:400;text-align:left;vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line);overflow-wrap:break-word;min-width:12ch}
+.pair tbody th{min-width:9ch}
+td{vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line);overflow-wrap:break-word}
+td.n,th.n{text-align:right!important;padding-left:8px}
+td.n{white-space:nowrap}
+.pair td small{display:block;white-space:nowrap}
+#rules th[scope=row]{min-width:20ch}
+#rules td:nth-child(2){min-width:15ch}
+#rules td:nth-child(3){min-width:30ch}
+#rules td:nth-child(4){min-width:32ch}
+.note,.nothing p{color:var(--soft);font-size:15px}
+.nothing{background:var(--wash);padding:4px 18px;margin:10px 0 18px}
+.alert{color:var(--alert)}
+.fine{color:var(--soft);font-size:15px}
+small{font-size:13px;color:var(--soft)}
+footer{padding-top:22px;padding-bottom:60px;color:var(--soft);font-size:15px}
+@media screen and (max-width:820px){
+body{font-size:16px}
+header,main,footer{padding-left:18px;padding-right:18px}
+header{padding-top:30px}
+h1{font-size:29px}
+h2{font-size:23px}
+.tiles{grid-template-columns:repeat(2,1fr);gap:10px}
+.tile{padding:12px 12px 10px;border-left-width:4px}
+.tile .big{font-size:26px}
+.tile p{font-size:14px}
+.answers{grid-template-columns:1fr}
+.answers dt{padding-bottom:0}
+.answers dd{border-top:0;padding-top:4px}
+.pair{grid-template-columns:minmax(0,1fr)}
+.pair .data{max-height:260px}
+svg text{font-size:18px}
+.legend{padding-left:0}
+}
+@media print{
+@page{margin:16mm 14mm}
+body{font-size:10.5pt}
+header{padding-top:0}
+header,main,footer{max-width:none;padding-left:0;padding-right:0}
+nav{display:none}
+section{padding:10px 0 0}
+h2,h3{break-after:avoid}
+figure,.tile,.answers dt,.answers dd,tr,.nothing{break-inside:avoid}
+.pair .data,.data{max-height:none;overflow:visible;background:none}
+thead th{position:static}
+table{font-size:8pt;line-height:1.25}
+th,td{padding-top:2.5pt!important;padding-bottom:2.5pt!important}
+small,.note,.nothing p,footer,.legend,.tile p,header p,header .period{font-size:8pt}
+.tiles{gap:8pt}
+.tile .big{font-size:17pt}
+.tile{padding:8pt}
+h1{font-size:22pt}
+h2{font-size:15pt}
+h3{font-size:11.5pt;margin-top:12pt}
+#rules th,#rules td{min-width:0!important}
+section{padding-top:4pt}
+.legend{padding-left:40pt}
+tbody th,td{overflow-wrap:anywhere}
+.data table{min-width:0}
+.tile{border:1px solid var(--ink);border-left-width:5px;background:#fff}
+*{-webkit-print-color-adjust:exact;print-color-adjust:exact}
+}
+$css$;
+COMMENT ON FUNCTION facematch_internal.report_style() IS 'the style sheet of the HTML report';
+
+CREATE FUNCTION facematch_internal.report_words() RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN '<section id="words"><h2>Words and methods</h2><dl class="answers">'
+		|| facematch_internal.report_answer('Template', 'The numbers that stand for a face. People are named by pseudonyms; no template, photograph, name or document number is in this report.')
+		|| facematch_internal.report_answer('Comparison score, threshold', 'How similar two templates are, and how similar they have to be. The score here is the cosine similarity, from &minus;1 to 1.')
+		|| facematch_internal.report_answer('FMR and FNMR', 'False match rate and false non-match rate, per comparison (ISO/IEC 19795-1): how often two pictures of different people reach the threshold, and how often two of the same person do not. One can be had for the other; the DET curve shows the price.')
+		|| facematch_internal.report_answer('95&nbsp;% interval', 'The range that holds the true rate in 95 of 100 such measurements (Wilson 1927). Few travelers, wide interval.')
+		|| facematch_internal.report_answer('What is counted', 'Encounters that are still there, and those that were purged: at the purge their numbers are added up by day and place, never by person or flight. Days are UTC. Response times are rounded up by at most 19&nbsp;%. In purges each record counts as late as the first one of its batch.')
+		|| E'</dl></section>\n';
+COMMENT ON FUNCTION facematch_internal.report_words() IS 'section of the HTML report: what its words mean';
+
+CREATE FUNCTION facematch.report_html(since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT now(),
+									  title text DEFAULT 'Face matching at the gates') RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	first_day date := (since AT TIME ZONE 'UTC')::date;
+	last_day date := (until AT TIME ZONE 'UTC')::date;
+	-- Drift looks at whole weeks, and at the four before each.
+	whole record;
+	counts facematch_internal.encounter_count[];
+	scores facematch_internal.encounter_score[];
+	latencies facematch_internal.encounter_latency[];
+	kept facematch.report_retention[];
+	page text;
+BEGIN
+	IF since IS NULL OR until IS NULL OR NOT isfinite(since) OR NOT isfinite(until) OR last_day - first_day NOT BETWEEN 0 AND 36525 THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'a report needs a period, from a day to the same day or a later one, of at most a hundred years',
+			HINT = 'SELECT facematch.report_html(''2026-11-01'', ''2026-11-30'') is of November.';
+	END IF;
+	SELECT p.* INTO whole FROM facematch_internal.count_period(date_trunc('week', first_day::timestamp)::date - 28, date_trunc('week', last_day::timestamp)::date + 6) p;
+	counts := ARRAY(SELECT c FROM unnest(whole.counts) c WHERE c.day_utc BETWEEN first_day AND last_day);
+	scores := ARRAY(SELECT s FROM unnest(whole.scores) s WHERE s.day_utc BETWEEN first_day AND last_day);
+	latencies := ARRAY(SELECT l FROM unnest(whole.latencies) l WHERE l.day_utc BETWEEN first_day AND last_day);
+	kept := ARRAY(SELECT r FROM facematch.report_retention r);
+	page := E'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+		|| '<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;">'
+		|| '<title>' || replace(replace(facematch_internal.html_text(title), '<bdi>', ''), '</bdi>', '') || '</title><style>'
+		|| facematch_internal.report_style() || E'</style></head>\n<body><header><h1>' || facematch_internal.html_text(title) || '</h1><p class="period">'
+		|| facematch_internal.html_day(first_day) || CASE WHEN first_day < last_day THEN ' to ' || facematch_internal.html_day(last_day) ELSE '' END || '</p>'
+		|| '<nav aria-label="Contents"><ul><li><a href="#brief">In brief</a></li><li><a href="#kept">What is kept</a></li><li><a href="#purged">What was purged</a></li>'
+		|| '<li><a href="#gates">At the gates</a></li><li><a href="#speed">Speed</a></li><li><a href="#accuracy">Accuracy</a></li><li><a href="#drift">Drift</a></li><li><a href="#groups">Groups</a></li>'
+		|| '<li><a href="#rights">Choices and disclosures</a></li><li><a href="#controls">Controls</a></li><li><a href="#words">Words</a></li></ul></nav>'
+		|| E'</header>\n<main>\n'
+		|| facematch_internal.report_summary(counts, kept, first_day, last_day)
+		|| facematch_internal.report_kept(kept)
+		|| facematch_internal.report_purged(first_day, last_day)
+		|| facematch_internal.report_gates(counts, first_day, last_day)
+		|| facematch_internal.report_speed(latencies)
+		|| facematch_internal.report_accuracy(scores)
+		|| facematch_internal.report_drifting(whole.counts, whole.scores, whole.latencies, first_day, last_day)
+		|| facematch_internal.report_groups(first_day, last_day)
+		|| facematch_internal.report_rights(counts, first_day, last_day)
+		|| facematch_internal.report_controls()
+		|| facematch_internal.report_words()
+		|| E'</main>\n<footer><p>Made by facematch.report_html() on ' || facematch_internal.html_day((clock_timestamp() AT TIME ZONE 'UTC')::date) || ' at '
+		|| to_char(clock_timestamp() AT TIME ZONE 'UTC', 'HH24:MI') || ' UTC, in database ' || facematch_internal.html_text(current_database()) || ', by '
+		|| facematch_internal.html_text(session_user) || E'. Every number is from that database and can be had by query: the views facematch.report_&hellip;</p></footer></body></html>\n';
+	RETURN page;
+END
+$$;
+COMMENT ON FUNCTION facematch.report_html(timestamptz, timestamptz, text) IS
+	'a report for the public and for inspectors, of the days (UTC) from since to until: one HTML page that needs nothing else. Without a template, a name or a pseudonym; the title is shown as text. Days out of order or beyond a hundred years: 22023';
+REVOKE ALL ON FUNCTION facematch.report_html(timestamptz, timestamptz, text) FROM PUBLIC;

@@ -1,0 +1,87 @@
+CREATE FUNCTION facematch_internal.guard() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_guard';
+COMMENT ON FUNCTION facematch_internal.guard() IS
+	'trigger before each row of a table under retention: computes purge_after, refuses to push it away (23000), to add a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is held or to change its key, subject or template (23000). On facematch.reference it also gives an untagged template the tag of its gallery''s model, and refuses an impossible row and a source that reads as a template (23514), one without a gallery, and a template of another model (23503)';
+
+CREATE FUNCTION facematch_internal.report_skipped() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_report_skipped';
+COMMENT ON FUNCTION facematch_internal.report_skipped() IS 'trigger after each inserting statement: warns of rows that facematch.on_opt_out = skip left out';
+
+CREATE FUNCTION facematch.skipped() RETURNS TABLE (table_name regclass, subject_id uuid, gallery_id bigint)
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_skipped';
+COMMENT ON FUNCTION facematch.skipped() IS 'rows that this session left out in its last transaction that left out any, because their subjects had opted out';
+
+CREATE FUNCTION facematch_internal.gallery_moved() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_gallery_moved';
+COMMENT ON FUNCTION facematch_internal.gallery_moved() IS 'trigger: computes the deadlines of a gallery''s rows anew, and forgets what this session knew of it';
+
+CREATE TRIGGER gallery_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.gallery
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=gallery', 'key=gallery_id', 'class=retention_class', 'recorded=created_at',
+		'purge=purge_after', 'anchor=anchor_at', 'rule=retention_rule');
+CREATE TRIGGER gallery_30_moved AFTER UPDATE OR DELETE ON facematch.gallery
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.gallery_moved();
+ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_20_guard, ENABLE ALWAYS TRIGGER gallery_30_moved,
+	ENABLE ALWAYS TRIGGER gallery_40_truncate;
+
+---------------------------------------------------------------- references
+
+CREATE TRIGGER reference_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.reference
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=reference', 'key=reference_id', 'class=retention_class', 'recorded=enrolled_at',
+		'purge=purge_after', 'subject=subject_id', 'template=embedding', 'gallery=gallery_id', 'source=source', 'quality=quality');
+CREATE TRIGGER reference_30_skipped AFTER INSERT ON facematch.reference
+	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
+ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard, ENABLE ALWAYS TRIGGER reference_40_truncate;
+
+-- The guard has looked already where the foreign key's triggers on the reference's side would look again, at the price of
+-- storing another row for each (src/gallery/enrol.c).  Those on the gallery's side stay.
+DO $$
+DECLARE
+	t record;
+BEGIN
+	FOR t IN SELECT g.tgname FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint c ON c.oid = g.tgconstraint
+			 WHERE g.tgrelid = 'facematch.reference'::regclass AND c.conrelid = g.tgrelid AND c.conname = 'reference_is_of_its_gallerys_model' LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE facematch.reference DISABLE TRIGGER %I', t.tgname);
+	END LOOP;
+END
+$$;
+
+INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
+								gallery_column, anchor_column, shipped) VALUES
+	('facematch.gallery', 'gallery', 'gallery_id', 'retention_class', 'created_at', NULL, NULL, NULL, 'anchor_at', true),
+	('facematch.reference', 'reference', 'reference_id', 'retention_class', 'enrolled_at', 'subject_id', 'embedding', 'gallery_id', NULL, true);
+
+---------------------------------------------------------------- classes in use stay
+
+CREATE FUNCTION facematch_internal.keep_class_in_use() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t facematch_internal.retained;
+	used boolean;
+BEGIN
+	IF TG_OP = 'UPDATE' AND NEW.name = OLD.name AND NEW.shipped = OLD.shipped THEN
+		RETURN NEW;
+	ELSIF OLD.shipped OR TG_OP = 'UPDATE' THEN
+		RAISE integrity_constraint_violation USING
+			MESSAGE = format('retention class %L cannot be renamed, nor a shipped one deleted', OLD.name),
+			HINT = 'Insert a class of another name.';
+	END IF;
+	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name LOOP
+		-- Nobody may be about to add a row of the class.
+		EXECUTE format('LOCK TABLE %s IN SHARE MODE', t.table_name);
+		SELECT a.used INTO used FROM facematch_internal.ask_table(t.table_name,
+			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', t.table_name, t.class_column), OLD.name) a (used boolean);
+		IF used THEN
+			RAISE foreign_key_violation USING
+				MESSAGE = format('retention class %L is in use in %s', OLD.name, t.table_name),
+				HINT = 'It can go when the last of its rows has been purged.';
+		END IF;
+	END LOOP;
+	RETURN OLD;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.keep_class_in_use() IS 'trigger: refuses to delete a retention class that rows are in (23503), and to rename one (23000)';
+REVOKE ALL ON FUNCTION facematch_internal.keep_class_in_use() FROM PUBLIC;
+CREATE TRIGGER retention_class_10_in_use BEFORE UPDATE OR DELETE ON facematch.retention_class
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_class_in_use();
+ALTER TABLE facematch.retention_class ENABLE ALWAYS TRIGGER retention_class_10_in_use;

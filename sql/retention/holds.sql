@@ -1,0 +1,130 @@
+---------------------------------------------------------------- holds
+
+CREATE TABLE facematch.hold (
+	hold_id		bigint GENERATED ALWAYS AS IDENTITY,
+	table_name	regclass,
+	row_id		text COLLATE "C",
+	subject_id	uuid,
+	reason		text NOT NULL CONSTRAINT hold_reason_is_said CHECK (reason <> ''),
+	authority	text NOT NULL CONSTRAINT hold_authority_is_said CHECK (authority <> ''),
+	until		timestamptz,
+	placed_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	placed_by	text NOT NULL DEFAULT session_user,
+	released_at	timestamptz,
+	released_by	text,
+	CONSTRAINT hold_pkey PRIMARY KEY (hold_id),
+	CONSTRAINT hold_names_a_row_or_a_subject CHECK ((table_name IS NULL) = (row_id IS NULL) AND (row_id IS NULL) <> (subject_id IS NULL)),
+	CONSTRAINT hold_release_is_attributed CHECK ((released_at IS NULL) = (released_by IS NULL))
+);
+COMMENT ON TABLE facematch.hold IS 'suspends the deletion of a row or of all rows of a subject; a held row that is due is still no candidate';
+COMMENT ON COLUMN facematch.hold.hold_id IS 'identifier, given by the database';
+COMMENT ON COLUMN facematch.hold.table_name IS 'the table of the row, one of facematch_internal.retained; NULL with a subject';
+COMMENT ON COLUMN facematch.hold.row_id IS 'the row''s key, as text; NULL with a subject';
+COMMENT ON COLUMN facematch.hold.subject_id IS 'pseudonym of the person whose rows are held; NULL with a row';
+COMMENT ON COLUMN facematch.hold.reason IS 'why';
+COMMENT ON COLUMN facematch.hold.authority IS 'who ordered it';
+COMMENT ON COLUMN facematch.hold.until IS 'when it ends by itself; NULL: when it is released';
+COMMENT ON COLUMN facematch.hold.placed_at IS 'when the row was inserted';
+COMMENT ON COLUMN facematch.hold.placed_by IS 'the session''s user who inserted it';
+COMMENT ON COLUMN facematch.hold.released_at IS 'when it was released; NULL while it stands';
+COMMENT ON COLUMN facematch.hold.released_by IS 'the session''s user who released it, filled in';
+CREATE INDEX hold_row_idx ON facematch.hold (table_name, row_id);
+CREATE INDEX hold_subject_id_idx ON facematch.hold (subject_id);
+SELECT pg_catalog.pg_extension_config_dump('facematch.hold', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.hold_hold_id_seq', '');
+
+-- The type of the column that holds name rows of a table by; NULL: the table is not under retention.
+CREATE FUNCTION facematch_internal.key_type(table_name regclass) RETURNS regtype
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT a.atttypid FROM facematch_internal.retained r JOIN pg_attribute a ON a.attrelid = r.table_name AND a.attname = r.key_column
+	WHERE r.table_name = $1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype)
+$$;
+COMMENT ON FUNCTION facematch_internal.key_type(regclass) IS 'type of the key column of a table under retention; NULL for other tables';
+REVOKE ALL ON FUNCTION facematch_internal.key_type(regclass) FROM PUBLIC;
+
+CREATE FUNCTION facematch_internal.keep_hold() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_OP = 'INSERT' THEN
+		NEW.table_name := coalesce(pg_partition_root(NEW.table_name), NEW.table_name);
+		-- Holds are looked up by the text of the key: however it was written, it becomes what the row's own key reads.
+		IF facematch_internal.key_type(NEW.table_name) IS NOT NULL THEN
+			EXECUTE format('SELECT $1::%s::text', facematch_internal.key_type(NEW.table_name)) INTO NEW.row_id USING NEW.row_id;
+		END IF;
+		RETURN NEW;
+	ELSIF TG_OP = 'DELETE' THEN
+		IF OLD.released_at IS NULL AND (OLD.until IS NULL OR OLD.until > clock_timestamp()) THEN
+			RAISE integrity_constraint_violation USING
+				MESSAGE = 'a hold that stands cannot be deleted',
+				HINT = 'Release it: UPDATE released_at.';
+		END IF;
+		RETURN OLD;
+	ELSIF (to_jsonb(NEW) - '{released_at,released_by}'::text[]) IS DISTINCT FROM (to_jsonb(OLD) - '{released_at,released_by}'::text[])
+		OR OLD.released_at IS NOT NULL OR NEW.released_at > clock_timestamp() THEN
+		RAISE integrity_constraint_violation USING
+			MESSAGE = 'of a hold only released_at can be set, once, and not ahead of time',
+			HINT = 'Insert another hold for other rows or another end.';
+	END IF;
+	NEW.released_by := session_user;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key as the row has it; a hold can be released, not rewritten, and deleted when it stands no more (23000)';
+
+CREATE FUNCTION facematch_internal.place_hold() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t facematch_internal.retained;
+	found_one int;
+BEGIN
+	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = NEW.table_name;
+	-- A dump may load holds before the list of the tables they are about.
+	IF NOT FOUND THEN
+		IF NEW.table_name IS NOT NULL THEN
+			RAISE WARNING 'table % is not under retention: the hold keeps nothing until it is', NEW.table_name;
+		END IF;
+		RETURN NULL;
+	END IF;
+	-- Whoever is deleting the row is waited for; from now on the guard refuses.
+	SELECT a.found_one INTO found_one FROM facematch_internal.ask_table(NEW.table_name,
+		format('SELECT 1 FROM %s WHERE %I = $4::%s FOR KEY SHARE', NEW.table_name, t.key_column, facematch_internal.key_type(NEW.table_name)),
+		NEW.row_id) a (found_one int);
+	IF found_one IS NULL THEN
+		RAISE WARNING 'the row that the hold names is not in %', NEW.table_name;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.place_hold() IS 'trigger: waits for whoever is deleting the row, and warns if it is gone';
+REVOKE ALL ON FUNCTION facematch_internal.place_hold() FROM PUBLIC;
+
+CREATE TRIGGER hold_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.hold
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_hold();
+CREATE TRIGGER hold_20_place AFTER INSERT ON facematch.hold
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.place_hold();
+CREATE TRIGGER hold_30_truncate BEFORE TRUNCATE ON facematch.hold
+	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
+ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_10_keep, ENABLE ALWAYS TRIGGER hold_30_truncate;
+
+CREATE VIEW facematch.held AS
+	SELECT h.hold_id, h.table_name, h.row_id, h.subject_id, h.reason, h.authority, h.until, h.placed_at, h.placed_by
+	FROM facematch.hold h
+	WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp());
+COMMENT ON VIEW facematch.held IS 'holds that stand: what is held, and why';
+COMMENT ON COLUMN facematch.held.hold_id IS 'identifier of the hold';
+COMMENT ON COLUMN facematch.held.table_name IS 'the table of the row; NULL with a subject';
+COMMENT ON COLUMN facematch.held.row_id IS 'the row''s key; NULL with a subject';
+COMMENT ON COLUMN facematch.held.subject_id IS 'the person whose rows are held; NULL with a row';
+COMMENT ON COLUMN facematch.held.reason IS 'why';
+COMMENT ON COLUMN facematch.held.authority IS 'who ordered it';
+COMMENT ON COLUMN facematch.held.until IS 'when it ends by itself; NULL: when it is released';
+COMMENT ON COLUMN facematch.held.placed_at IS 'when it was placed';
+COMMENT ON COLUMN facematch.held.placed_by IS 'who placed it';
+CREATE TRIGGER hold_40_log AFTER INSERT OR UPDATE OR DELETE ON facematch.hold
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('hold', 'hold_id', 'table_name,row_id,subject_id,until,released_at', 'placed,released,deleted');
+CREATE TRIGGER hold_05_remarks BEFORE INSERT ON facematch.hold
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_remarks('reason', 'authority', 'row_id');
+ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_05_remarks;

@@ -1,0 +1,67 @@
+CREATE FUNCTION facematch.restage_gallery(gallery text, manifest uuid[])
+	RETURNS TABLE (subject_id uuid, state text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	staged facematch.gallery;
+	gone uuid[];
+BEGIN
+	SELECT g.* INTO staged FROM facematch.gallery g WHERE g.name = restage_gallery.gallery FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no gallery %L', gallery),
+			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
+	END IF;
+	PERFORM facematch_internal.check_may_stage(staged);
+	IF manifest IS NULL OR array_position(manifest, NULL) IS NOT NULL THEN
+		RAISE null_value_not_allowed USING
+			MESSAGE = 'the manifest, or a subject on it, is NULL',
+			HINT = 'An empty manifest is ''{}'': it removes everyone.';
+	END IF;
+	WITH removed AS (
+		DELETE FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id AND r.subject_id <> ALL (manifest)
+			AND NOT EXISTS (SELECT FROM facematch.held h WHERE h.subject_id = r.subject_id
+							OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text))
+		RETURNING r.subject_id)
+	SELECT array_agg(d.subject_id) INTO gone FROM removed d;
+	IF gone IS NOT NULL THEN
+		PERFORM facematch_internal.write_audit('gallery_restaged', jsonb_build_object('about', 'gallery:' || staged.gallery_id, 'removed', cardinality(gone)));
+	END IF;
+	RETURN QUERY
+	SELECT DISTINCT d, 'removed' FROM unnest(gone) d
+	UNION ALL
+	SELECT DISTINCT m.subject_id,
+		   CASE WHEN facematch.is_opted_out(m.subject_id, staged.gallery_id) THEN 'opted_out'
+				WHEN facematch.is_exempt(m.subject_id) THEN 'exempt'
+				WHEN EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id AND r.subject_id = m.subject_id
+							 AND r.purge_after > clock_timestamp()) THEN 'staged'
+				ELSE 'missing' END
+	FROM unnest(manifest) m (subject_id);
+END
+$$;
+COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
+	'the manifest has changed: removes the references of who is no longer on it, except held ones, and tells of each subject: removed, staged, missing (to be staged), opted_out or exempt (neither). Logged, if anybody was removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for who may only stage: 42501; NULL: 22004';
+REVOKE ALL ON FUNCTION facematch.restage_gallery(text, uuid[]) FROM PUBLIC;
+
+CREATE FUNCTION facematch.close_gallery(gallery text) RETURNS timestamptz
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	closing facematch.gallery;
+	deadline timestamptz;
+BEGIN
+	SELECT g.* INTO closing FROM facematch.gallery g WHERE g.name = close_gallery.gallery FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no gallery %L', gallery),
+			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
+	END IF;
+	PERFORM facematch_internal.check_may_stage(closing);
+	UPDATE facematch.gallery g SET closed_at = coalesce(g.closed_at, clock_timestamp()), anchor_at = least(g.anchor_at, clock_timestamp())
+	WHERE g.gallery_id = closing.gallery_id RETURNING g.purge_after INTO deadline;
+	RETURN deadline;
+END
+$$;
+COMMENT ON FUNCTION facematch.close_gallery(text) IS
+	'the doors are closed: nothing more is staged into the gallery, and its anchor is now, or earlier if it was. Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for who may only stage: 42501';
+REVOKE ALL ON FUNCTION facematch.close_gallery(text) FROM PUBLIC;
