@@ -57,14 +57,15 @@ uninstall-accuracy:
 facematch--$(EXTVERSION).sql: $(SQL_PARTS) sql/MANIFEST
 	cat $(SQL_PARTS) > $@
 
-# The tests of test/sql against an installed facematch, each in a database of its own, as script/test runs them.
-REGRESSION_TESTS = $(basename $(notdir $(sort $(wildcard test/sql/*.sql))))
+# The .sql tests of every domain against an installed facematch, each in a database of its own, as script/test runs them.
+SQL_TESTS = $(filter-out test/lib/%,$(sort $(wildcard test/*/*.sql)))
 
-# One after the other, for one's open snapshot would show in another's VACUUM.
+# One after the other: the open snapshot of one test would show in the VACUUM of another.
 installcheck:
-	@failed=; for t in $(REGRESSION_TESTS); do \
-		mkdir -p results/$$t; \
-		$(pg_regress_installcheck) --inputdir=test --outputdir=results/$$t --dbname=facematch_$$t --encoding=UTF8 \
+	@failed=; for f in $(SQL_TESTS); do \
+		t=$$(basename $$f .sql); rm -rf results/$$t; mkdir -p results/$$t/sql; \
+		ln -s $(CURDIR)/$$f results/$$t/sql/; ln -s $(CURDIR)/expected results/$$t/expected; \
+		$(pg_regress_installcheck) --inputdir=results/$$t --outputdir=results/$$t --dbname=facematch_$$t --encoding=UTF8 \
 			--load-extension=pgcrypto --load-extension=facematch $$t || { cat results/$$t/regression.diffs; failed="$$failed $$t"; }; \
 	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 

@@ -145,21 +145,6 @@ build()
 		as_server make -s -C "$tree" PG_CONFIG="$(prefix_bin "$prefix")/pg_config" "$@" install
 }
 
-# The sources of earlier versions, one directory each, in FACEMATCH_RELEASES: there already, or from git's history, which a
-# copy of the tree has not.
-find_releases()
-{
-	local version commit rest
-
-	[ -z "${FACEMATCH_RELEASES:-}" ] || return 0
-	export FACEMATCH_RELEASES=$scratch/releases
-	while read -r version commit rest; do
-		as_server mkdir -p "$FACEMATCH_RELEASES/$version"
-		git -c safe.directory='*' -C "$root" archive "$commit" 2>/dev/null | as_server tar -xf - -C "$FACEMATCH_RELEASES/$version" 2>/dev/null ||
-			as_server rm -rf "${FACEMATCH_RELEASES:?}/$version"
-	done < <(grep -v '^#' "$root/sql/releases/COMMITS")
-}
-
 # start_server NAME PREFIX [LINE-OF-CONFIGURATION...]: a new cluster on a unix socket in the scratch directory.
 start_server()
 {

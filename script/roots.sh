@@ -97,7 +97,7 @@ make_bare_root()
 # copy_root FROM DIR: a root to write into, with places to bind to.
 copy_root()
 {
-	rm -rf "$2" && cp -a --reflink=auto "$cache/$1" "$2" && mkdir -p "$2/facematch" "$2/shared" "$2/releases"
+	rm -rf "$2" && cp -a --reflink=auto "$cache/$1" "$2" && mkdir -p "$2/facematch" "$2/shared"
 }
 
 # recipe FUNCTION [FILE...]: what a root of the cache is made by; when that changes, it is made again.

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib $FindBin::Bin;
+use lib "$FindBin::Bin/../lib";
 use ErasedBytes;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;

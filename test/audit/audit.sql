@@ -1,4 +1,4 @@
--- What goes to the log, and how it is verified.  Tamperings by the thousand are in test/oracle/test_audit.py.
+-- What goes to the log, and how it is verified.  Tamperings by the thousand are in test/audit/test_audit.py.
 \set SHOW_CONTEXT never
 CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT lpad(n::text, 32, '0')::uuid $$;
 CREATE VIEW log AS SELECT action, detail FROM facematch.audit_event ORDER BY event_id;

@@ -36,7 +36,7 @@ sub let_go_of_wal
 sub find_bytes
 {
 	my ($node, @arguments) = @_;
-	my ($out, $err) = run_command([ '/usr/bin/python3', "$FindBin::Bin/find_bytes.py", $node->data_dir, @arguments ]);
+	my ($out, $err) = run_command([ '/usr/bin/python3', "$FindBin::Bin/../lib/find_bytes.py", $node->data_dir, @arguments ]);
 	my %found;
 
 	diag($err) if $err ne '';

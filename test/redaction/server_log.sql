@@ -1,4 +1,4 @@
--- What the log shows of a text.  That everything that reaches the log goes through this is tested in test/t/050_log_hygiene.pl.
+-- What the log shows of a text.  That everything that reaches the log goes through this is tested in test/redaction/log_hygiene.pl.
 CREATE FUNCTION shown(value text) RETURNS text LANGUAGE sql AS $$ SELECT facematch_internal.redacted(value) $$;
 -- Templates, however they are written.
 SELECT shown(v) FROM (VALUES

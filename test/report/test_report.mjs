@@ -139,8 +139,8 @@ async function main() {
 		assert.ok(watched.requests.some((r) => /nowhere/.test(r)), 'requests are seen');
 		assert.ok((await watched.evaluate(faults, hostile)).length > 5, 'faults are seen');
 
-		psql('-f', join(here, 'fixture.sql'));
-		writeFileSync(file, psql('-v', `title=${title}`, '-f', join(here, 'report.sql')));
+		psql('-f', join(here, '..', 'lib', 'report_fixture.sql'));
+		writeFileSync(file, psql('-v', `title=${title}`, '-f', join(here, '..', 'lib', 'report_page.sql')));
 		const page = await browser.page();
 		const url = pathToFileURL(file).href;
 		for (const [name, width, height] of [['desktop', 1280, 900], ['phone', 390, 844]]) {

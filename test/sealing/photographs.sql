@@ -1,104 +1,43 @@
--- Photographs, where no key directory is set.  With one, and what is left of them in copies: test/t/051_photographs.pl.
+-- Photographs, where no key directory is set.  With one, and what is left of them in copies: test/sealing/photograph_files.pl.
 \set SHOW_CONTEXT never
 INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('F', 'flight', 'two', 0.99, now() + interval '2 hours');
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT 1, lpad(n::text, 32, '0')::uuid, 'us_citizen', ARRAY[cosd(n * 10), sind(n * 10)]::face_embedding, 's' FROM generate_series(1, 3) n;
 SELECT outcome FROM facematch.record_encounter('F', port => 'JFK', subject_id => lpad('1', 32, '0')::uuid);
-      outcome      
--------------------
- manual_inspection
-(1 row)
-
 SELECT facematch.store_photograph('\xffd8ffe0', reference_id => 1);
-ERROR:  facematch.key_directory is not set
-HINT:  Set it to a directory outside the data directory and its backups, owned by the server's user, with mode 0700.
 SELECT facematch.store_photograph('', reference_id => 1);
-ERROR:  the photograph is missing, empty or larger than 20 MB
-HINT:  Give it as bytea, encoded as JPEG or the like.
 SELECT facematch.store_photograph(NULL, reference_id => 1);
-ERROR:  the photograph is missing, empty or larger than 20 MB
-HINT:  Give it as bytea, encoded as JPEG or the like.
 SELECT facematch.read_photograph(1);
-ERROR:  there is no photograph 1
-HINT:  It may be due, or purged.
 CALL facematch.purge();
 -- A photograph needs a row with a template, has its deadline, is never changed, and dooms its key.
 CREATE FUNCTION put(encounter_id bigint, reference_id bigint) RETURNS boolean LANGUAGE sql AS $$
 	INSERT INTO facematch.photograph (encounter_id, reference_id, media_type, key_id, sealed, purge_after) VALUES ($1, $2, 'image/jpeg', gen_random_uuid(), '\x01', 'infinity')
 	RETURNING purge_after = (SELECT r.purge_after FROM facematch.reference r WHERE r.reference_id = $2) $$;
 SELECT put(1, NULL);
-ERROR:  a photograph is kept beside a template: there is no such encounter or reference, or its template is gone
-HINT:  Store the photograph of an encounter with a probe, or of a reference.
 SELECT put(NULL, 99);
-ERROR:  a photograph is kept beside a template: there is no such encounter or reference, or its template is gone
-HINT:  Store the photograph of an encounter with a probe, or of a reference.
 SELECT put(1, 1);
-ERROR:  a photograph is kept beside a template: there is no such encounter or reference, or its template is gone
-HINT:  Store the photograph of an encounter with a probe, or of a reference.
 SELECT put(NULL, 1), put(NULL, 2), put(NULL, 3);
- put | put | put 
------+-----+-----
- t   | t   | t
-(1 row)
-
 UPDATE facematch.photograph SET sealed = '\x02';
-ERROR:  a photograph is never changed
-HINT:  Delete it, and store another.
 UPDATE facematch.photograph SET purge_after = 'infinity' WHERE photograph_id = 3;
 UPDATE facematch.reference SET purge_after = purge_after - interval '1 hour' WHERE reference_id = 3;
 SELECT count(*) AS as_their_references FROM facematch.photograph p JOIN facematch.reference r USING (reference_id, purge_after);
- as_their_references 
----------------------
-                   3
-(1 row)
-
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (lpad('2', 32, '0')::uuid, 'r', 'a');
 DELETE FROM facematch.photograph WHERE reference_id = 2;
-ERROR:  the photograph is of a held row and cannot be deleted
-HINT:  facematch.held says why and until when.
 TRUNCATE facematch.photograph;
-ERROR:  truncate of photograph is refused
-DETAIL:  It would pass by holds and receipts.
-HINT:  DELETE rows, or CALL facematch.purge() for what is due.
 INSERT INTO facematch.opt_out (subject_id) VALUES (lpad('1', 32, '0')::uuid), (lpad('2', 32, '0')::uuid);
 SELECT reference_id, purge_after <= clock_timestamp() AS due FROM facematch.photograph ORDER BY 1;
- reference_id | due 
---------------+-----
-            2 | t
-            3 | f
-(2 rows)
-
 SELECT count(*) AS doomed FROM facematch_internal.doomed_key;
- doomed 
---------
-      1
-(1 row)
-
 SELECT facematch_internal.destroy_keys();
-WARNING:  keys of photographs wait to be destroyed, and facematch.key_directory is not set
- destroy_keys 
---------------
-            0
-(1 row)
-
 -- Due is gone for everyone but the owner; nobody is granted anything.
 CREATE ROLE regress_clerk;
 GRANT USAGE ON SCHEMA facematch TO regress_clerk;
 GRANT SELECT ON facematch.photograph TO regress_clerk;
 SET ROLE regress_clerk;
 SELECT reference_id FROM facematch.photograph;
- reference_id 
---------------
-            3
-(1 row)
-
 SELECT facematch.read_photograph(3);
-ERROR:  permission denied for function read_photograph
 SELECT facematch.store_photograph('\x00', reference_id => 3);
-ERROR:  permission denied for function store_photograph
 SELECT facematch_internal.unseal('\x00', gen_random_uuid(), 'x');
-ERROR:  permission denied for function unseal
 RESET ROLE;
 DROP OWNED BY regress_clerk;
 DROP ROLE regress_clerk;

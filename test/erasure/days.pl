@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib $FindBin::Bin;
+use lib "$FindBin::Bin/../lib";
 use ErasedBytes;
 use FaceIndex qw(crash long_run);
 use PostgreSQL::Test::Cluster;
