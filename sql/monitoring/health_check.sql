@@ -18,7 +18,7 @@ AS $$
 		('facematch.retention_class', '{retention_class_10_in_use,retention_class_20_log}'),
 		('facematch.retention_rule', '{retention_rule_10_check,retention_rule_20_changed,retention_rule_30_truncate,retention_rule_40_log}'),
 		('facematch.anchor_event', '{anchor_event_10_is_a_record,anchor_event_20_happened}'),
-		('facematch_internal.retained', '{retained_10_log}'),
+		('facematch_internal.retained', '{retained_10_log,retained_20_added_log}'),
 		('facematch.model', '{model_10_log}'),
 		('facematch.audit_event', '{audit_event_10_is_a_record,audit_event_20_is_a_record}'),
 		('facematch.purge_receipt', '{purge_receipt_10_is_a_record,purge_receipt_20_is_a_record,purge_receipt_30_log}'),

@@ -52,7 +52,13 @@ AS $$
 		|| CASE WHEN retained.subject_column IS NULL THEN '' ELSE format(' AND (d.%1$I IS NULL OR d.%1$I <> ALL ($3))', retained.subject_column) END
 $$;
 COMMENT ON FUNCTION facematch_internal.not_held(facematch_internal.retained) IS 'the condition that no hold keeps row d of a table under retention; for facematch_internal.ask_table()';
-CREATE TRIGGER retained_10_log AFTER INSERT OR UPDATE OR DELETE ON facematch_internal.retained
+CREATE TRIGGER retained_10_log AFTER UPDATE OR DELETE ON facematch_internal.retained
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('table', 'table_name',
+		'what,key_column,class_column,recorded_column,subject_column,template_column,gallery_column,verified_column,anchor_column',
+		'retained,changed,released');
+-- The log begins with what a site does.
+CREATE TRIGGER retained_20_added_log AFTER INSERT ON facematch_internal.retained
+	FOR EACH ROW WHEN (NOT NEW.shipped)
+	EXECUTE FUNCTION facematch_internal.log_row('table', 'table_name',
 		'what,key_column,class_column,recorded_column,subject_column,template_column,gallery_column,verified_column,anchor_column',
 		'retained,changed,released');

@@ -39,7 +39,7 @@ SET search_path = elsewhere, public;
 SELECT false_matches, mated FROM facematch.det('TABLE face', thresholds => '{0.5}');
 RESET search_path;
 CREATE ROLE regress_analyst;
-GRANT USAGE ON SCHEMA facematch TO regress_analyst;
+GRANT USAGE ON SCHEMA facematch, facematch_internal TO regress_analyst;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA facematch TO regress_analyst;
 SET ROLE regress_analyst;
 SELECT * FROM facematch.score_histogram('SELECT reference_id, subject_id, embedding FROM facematch.reference', edges => '{0}');

@@ -124,7 +124,7 @@ class Site:
         self.execute("SELECT facematch.grant_auditor('%sauditor')" % PREFIX)
         self.execute("SELECT facematch.grant_monitor('%smonitor')" % PREFIX)
         self.execute("SELECT facematch.grant_template_reader('%stemplate_reader')" % PREFIX)
-        self.execute('GRANT USAGE ON SCHEMA facematch TO %svisitor' % PREFIX)
+        self.execute('GRANT USAGE ON SCHEMA facematch, facematch_internal TO %svisitor' % PREFIX)
         self.execute("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until)"
                      " SELECT 'Acme Air', gallery_id, now() + interval '1 day' FROM facematch.gallery WHERE name IN ('OWN1', 'OWN2')")
         self.execute("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until)"

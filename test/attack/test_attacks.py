@@ -51,7 +51,7 @@ def granted_calls(site, kind):
         'auditor': [('SELECT * FROM facematch.health_check()', None), ('SELECT * FROM facematch.verify_audit()', None),
                     ("SELECT * FROM facematch.verify_erased('facematch.reference')", None)] + [
             (f'SELECT * FROM facematch.{name}', None) for name, in site.execute(
-                "SELECT relname FROM pg_class WHERE relnamespace = 'facematch'::regnamespace AND relkind = 'v' AND relname LIKE 'report%%'").fetchall()],
+                "SELECT relname FROM pg_class WHERE relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND relkind = 'v' AND relname LIKE 'report%%'").fetchall()],
         'monitor': [('SELECT * FROM facematch.stats', None), ('SELECT * FROM facematch.search_latency', None)],
         'template_reader': [("CALL facematch.announce_template_reading('OTHERS', 'test')", None)],
     }.get(kind, [])

@@ -17,7 +17,7 @@ RELATION_KINDS = {'r': 'table', 'p': 'table', 'v': 'view', 'm': 'view', 'S': 'se
 
 
 def relations(site):
-    return site.execute("SELECT c.oid, c.relname, c.relkind FROM pg_class c WHERE c.relnamespace = 'facematch'::regnamespace"
+    return site.execute("SELECT c.oid, c.relname, c.relkind FROM pg_class c WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace)"
                         " AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') ORDER BY 2").fetchall()
 
 
@@ -28,7 +28,7 @@ def columns(site, oid):
 def routines(site):
     return site.execute("SELECT p.oid, p.proname, p.prokind, p.oid::regprocedure::text, p.prorettype = 'trigger'::regtype, p.provariadic <> 0,"
                         " coalesce((SELECT array_agg(format_type(t, NULL) ORDER BY i) FROM unnest(p.proargtypes) WITH ORDINALITY a (t, i)), '{}')"
-                        " FROM pg_proc p WHERE p.pronamespace = 'facematch'::regnamespace ORDER BY 2, 4").fetchall()
+                        " FROM pg_proc p WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) ORDER BY 2, 4").fetchall()
 
 
 def held_on_relation(site, role, oid, kind):
@@ -217,19 +217,19 @@ def test_functions_of_the_type_see_only_arguments(site):
     readers = site.execute(
         "SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'"
         " JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'facematch'"
-        " WHERE p.pronamespace <> 'facematch'::regnamespace AND (p.prosecdef OR p.provolatile = 'v' AND p.oid::regprocedure::text NOT LIKE '%handler(internal)')").fetchall()
+        " WHERE p.pronamespace NOT IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND (p.prosecdef OR p.provolatile = 'v' AND p.oid::regprocedure::text NOT LIKE '%handler(internal)')").fetchall()
     if readers:
         raise Failure(f'{readers} may do more than compute')
 
 
 def test_owners_rights_are_fenced(site):
     loose = site.execute(
-        "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'facematch'::regnamespace AND p.prosecdef"
+        "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND p.prosecdef"
         " AND (NOT EXISTS (SELECT FROM unnest(p.proconfig) s WHERE s LIKE 'search_path=%, pg_temp')"
         "      OR NOT coalesce('debug_print_plan=off' = ANY (p.proconfig), false))").fetchall()
     if loose:
         raise Failure(f'search_path or debug_print_plan not set: {loose}')
-    loose = site.execute("SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'facematch'::regnamespace AND c.relkind = 'v'"
+    loose = site.execute("SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND c.relkind = 'v'"
                          " AND NOT coalesce('security_barrier=true' = ANY (c.reloptions), false)").fetchall()
     if loose:
         raise Failure(f'no security barrier: {loose}')

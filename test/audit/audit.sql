@@ -102,7 +102,7 @@ ROLLBACK;
 
 -- Nobody else writes it, and nobody changes it.
 SELECT has_function_privilege('pg_monitor', p.oid, 'EXECUTE') AS granted, p.proname FROM pg_proc p
-WHERE p.pronamespace = 'facematch'::regnamespace AND p.proname ~ '^(verify_audit|write_audit|append_event|audit_.*|log_row)$' ORDER BY 2;
+WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND p.proname ~ '^(verify_audit|write_audit|append_event|audit_.*|log_row)$' ORDER BY 2;
 UPDATE facematch.audit_event SET actor = 'nobody';
 BEGIN READ ONLY;
 SELECT facematch.audit_anchor();

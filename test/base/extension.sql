@@ -21,12 +21,12 @@ ORDER BY 1, 2;
 
 -- Nothing in schema facematch is granted to PUBLIC that reads or writes a table.
 SELECT c.oid::regclass AS granted_to_public FROM pg_class c, aclexplode(c.relacl) a
-WHERE c.relnamespace = 'facematch'::regnamespace AND a.grantee = 0;
+WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND a.grantee = 0;
 SELECT has_schema_privilege('pg_monitor', 'facematch', 'USAGE') AS public_uses_schema;
 
 -- SECURITY DEFINER functions pin their search_path, pg_temp last.
 SELECT oid::regprocedure AS unpinned FROM pg_proc
-WHERE pronamespace = 'facematch'::regnamespace AND prosecdef
+WHERE pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND prosecdef
   AND NOT EXISTS (SELECT FROM unnest(proconfig) s WHERE s LIKE 'search_path=%, pg_temp');
 
 -- It goes as one thing, and comes back.

@@ -228,7 +228,7 @@ SET client_min_messages = warning;
 DROP DATABASE facematch_test_owned;
 
 -- Nobody asks a table as its owner who may not act as him.
-GRANT USAGE ON SCHEMA facematch TO facematch_test_monitor;
+GRANT USAGE ON SCHEMA facematch, facematch_internal TO facematch_test_monitor;
 GRANT EXECUTE ON FUNCTION facematch_internal.ask_table TO facematch_test_monitor;
 SET ROLE facematch_test_monitor;
 SELECT * FROM facematch_internal.ask_table('facematch_internal.pseudonym_key', 'SELECT key FROM facematch_internal.pseudonym_key') a (key bytea);

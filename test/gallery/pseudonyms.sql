@@ -44,7 +44,7 @@ SELECT facematch.subject_id('USA', 'passport', 'P1');
 SELECT facematch_internal.keyed_hash('P1');
 SELECT count(*) AS keys_seen FROM facematch_internal.pseudonym_key;
 RESET ROLE;
-GRANT USAGE ON SCHEMA facematch TO facematch_test_clerk;
+GRANT USAGE ON SCHEMA facematch, facematch_internal TO facematch_test_clerk;
 GRANT EXECUTE ON FUNCTION facematch.subject_id(text, text, text) TO facematch_test_clerk;
 SET ROLE facematch_test_clerk;
 SELECT facematch.subject_id('USA', 'passport', 'P1') IS NOT NULL AS granted;

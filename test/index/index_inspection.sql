@@ -130,7 +130,7 @@ SELECT facematch.index_check('all_together', true);
 
 -- Nothing of it is for everybody.
 SELECT p.oid::regprocedure, has_function_privilege('pg_monitor', p.oid, 'EXECUTE') AS monitor, has_function_privilege('pg_read_all_data', p.oid, 'EXECUTE') AS anybody
-FROM pg_proc p WHERE pronamespace = 'facematch'::regnamespace AND proname LIKE 'index\_%' ORDER BY 1;
+FROM pg_proc p WHERE pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND proname LIKE 'index\_%' ORDER BY 1;
 
 -- Expressions of an index run with its owner's rights, not the caller's.
 CREATE ROLE regress_inspected;

@@ -97,7 +97,7 @@ CREATE ROLE facematch_test_stranger;
 SET ROLE facematch_test_stranger;
 SELECT * FROM facematch.identify('[1,0]', 'G');
 RESET ROLE;
-GRANT USAGE ON SCHEMA facematch TO facematch_test_stranger;
+GRANT USAGE ON SCHEMA facematch, facematch_internal TO facematch_test_stranger;
 SET ROLE facematch_test_stranger;
 SELECT * FROM facematch.identify('[1,0]', 'G');
 RESET ROLE;

@@ -1,7 +1,7 @@
 -- health_check() misses no trigger, whatever became of it.
 CREATE TEMP TABLE known AS
 SELECT g.tgrelid::regclass AS table_name, g.tgname, format('%s on %s', g.tgname, g.tgrelid::regclass) AS object
-FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid WHERE c.relnamespace = 'facematch'::regnamespace AND NOT g.tgisinternal;
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND NOT g.tgisinternal;
 -- Of these a warning or an error says by itself when they do not fire.
 SELECT object FROM known WHERE tgname ~ '_skipped$|_10_model$' ORDER BY 1;
 DELETE FROM known WHERE tgname ~ '_skipped$|_10_model$';

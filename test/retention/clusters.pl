@@ -43,7 +43,7 @@ $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 is($standby->safe_psql('postgres', $matches), '5', 'standby: all match before the deadline');
 $standby->poll_query_until('postgres', q{SELECT bool_or(purge_after < clock_timestamp()) FROM facematch.reference});
 is($standby->safe_psql('postgres', "$matches; SELECT count(*) FROM facematch.reference"), "3\n5", 'standby: due rows match nobody, although they are there');
-$primary->safe_psql('postgres', q{CREATE ROLE app LOGIN; GRANT USAGE ON SCHEMA facematch TO app; GRANT SELECT ON facematch.reference, facematch.gallery TO app});
+$primary->safe_psql('postgres', q{CREATE ROLE app LOGIN; GRANT USAGE ON SCHEMA facematch, facematch_internal TO app; GRANT SELECT ON facematch.reference, facematch.gallery TO app});
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 is($standby->safe_psql('postgres', 'SELECT count(*) FROM facematch.reference', extra_params => [ '-U', 'app' ]), '3', 'standby: nor does a non-owner see them');
 $primary->safe_psql('postgres', 'INSERT INTO facematch.opt_out (subject_id) VALUES (' . subject(1) . ')');

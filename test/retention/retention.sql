@@ -50,7 +50,7 @@ ALTER TABLE facematch.reference DISABLE TRIGGER reference_40_truncate;
 TRUNCATE facematch.reference;
 ROLLBACK;
 BEGIN;
-GRANT USAGE ON SCHEMA facematch TO pg_monitor;
+GRANT USAGE ON SCHEMA facematch, facematch_internal TO pg_monitor;
 SET LOCAL ROLE pg_monitor;
 TRUNCATE facematch.reference;
 ROLLBACK;

@@ -84,7 +84,7 @@ def set_up(conn):
     insert_rules(conn, OWN_RULES)
     if not conn.execute("SELECT FROM pg_roles WHERE rolname = 'retention_app'").fetchall():
         conn.execute('CREATE ROLE retention_app LOGIN')
-    conn.execute('GRANT USAGE ON SCHEMA facematch TO retention_app')
+    conn.execute('GRANT USAGE ON SCHEMA facematch, facematch_internal TO retention_app')
     conn.execute('GRANT SELECT ON facematch.gallery, facematch.reference, facematch.encounter, facematch.candidate TO retention_app')
     conn.execute('GRANT INSERT ON facematch.reference TO retention_app')
     conn.execute('GRANT EXECUTE ON FUNCTION facematch.record_encounter, facematch.identify TO retention_app')

@@ -58,7 +58,7 @@ is(sql('SELECT facematch.read_photograph(1) = ' . literal($plain) . ', facematch
 is(sql(q{SELECT count(*) FROM facematch.audit_event WHERE action = 'photograph_read'}), '2', 'which is logged');
 
 # Whoever is given the functions reads nothing that is not in the log for good, whatever becomes of the transaction.
-sql('CREATE ROLE viewer LOGIN; GRANT USAGE ON SCHEMA facematch TO viewer; GRANT SELECT ON facematch.photograph TO viewer;
+sql('CREATE ROLE viewer LOGIN; GRANT USAGE ON SCHEMA facematch, facematch_internal TO viewer; GRANT SELECT ON facematch.photograph TO viewer;
 	GRANT EXECUTE ON FUNCTION facematch.read_photograph(bigint) TO viewer; GRANT EXECUTE ON PROCEDURE facematch.announce_photograph_reading(bigint, text) TO viewer');
 sub viewer { my ($ret, $out, $err) = $node->psql('postgres', $_[0], extra_params => [ '-U', 'viewer' ]); return "$out$err"; }
 sub logged { return sql("SELECT count(*) FROM facematch.audit_event WHERE actor = 'viewer' AND action = '$_[0]'"); }

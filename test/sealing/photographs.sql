@@ -31,7 +31,7 @@ SELECT count(*) AS doomed FROM facematch_internal.doomed_key;
 SELECT facematch_internal.destroy_keys();
 -- Due is gone for everyone but the owner; nobody is granted anything.
 CREATE ROLE regress_clerk;
-GRANT USAGE ON SCHEMA facematch TO regress_clerk;
+GRANT USAGE ON SCHEMA facematch, facematch_internal TO regress_clerk;
 GRANT SELECT ON facematch.photograph TO regress_clerk;
 SET ROLE regress_clerk;
 SELECT reference_id FROM facematch.photograph;

@@ -64,7 +64,7 @@ sub fleet
 		my $where = sprintf(q{host '%s', port '%s', dbname '%s', connect_timeout '2'}, $shard->host, $shard->port, $db);
 		$shard->safe_psql($db, qq{${galleries}$n, 8, 2) n});
 		$shard->safe_psql($db, q{
-			GRANT USAGE ON SCHEMA facematch TO searcher;
+			GRANT USAGE ON SCHEMA facematch, facematch_internal TO searcher;
 			GRANT SELECT (reference_id, gallery_id, subject_id, embedding, purge_after) ON facematch.reference TO searcher;
 			GRANT SELECT ON facematch.shard_gallery TO searcher;
 			GRANT EXECUTE ON FUNCTION facematch_internal.effective_threshold(bigint) TO searcher;});
@@ -200,7 +200,7 @@ run(q{UPDATE facematch.shard SET gallery_table = $$"s'1".shard_gallery$$ WHERE n
 
 ### who may ask
 
-run(q{CREATE ROLE gate LOGIN; CREATE ROLE nobody LOGIN; GRANT USAGE ON SCHEMA facematch TO nobody; SELECT facematch.grant_operator('gate'); GRANT SELECT ON probe TO gate, nobody});
+run(q{CREATE ROLE gate LOGIN; CREATE ROLE nobody LOGIN; GRANT USAGE ON SCHEMA facematch, facematch_internal TO nobody; SELECT facematch.grant_operator('gate'); GRANT SELECT ON probe TO gate, nobody});
 my @as_gate = (extra_params => [ '-U', 'gate' ]);
 my $search = 'SELECT count(*) FROM probe p, facematch.search_shards(p.e%s) WHERE p.id = 1';
 is(run(sprintf($search, ''), @as_gate), run(sprintf($search, '')), 'an operator searches, with no user mapping of its own');
