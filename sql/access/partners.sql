@@ -160,14 +160,14 @@ $$;
 COMMENT ON FUNCTION facematch_internal.partner_token(uuid, bigint, uuid) IS
 	'a subject''s reference token for a partner and a flight: HMAC-SHA256 of the three with the key of the pseudonyms. Without the key neither the subject nor another flight''s or partner''s token follows from it';
 
-CREATE FUNCTION facematch_internal.reference_token(partner text, reference_id bigint) RETURNS uuid
+CREATE FUNCTION facematch.reference_token(partner text, reference_id bigint) RETURNS uuid
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT facematch_internal.partner_token(p.partner_id, r.gallery_id, r.subject_id)
 	FROM facematch.partner p, facematch.reference r
 	WHERE p.name = $1 AND r.reference_id = $2 AND r.purge_after > clock_timestamp()
 $$;
-COMMENT ON FUNCTION facematch_internal.reference_token(text, bigint) IS
+COMMENT ON FUNCTION facematch.reference_token(text, bigint) IS
 	'the token that a partner is given when this reference matches: for whoever stages the manifest to hand to the carrier, which puts it beside its passenger. NULL: no such partner or reference';
 
 CREATE FUNCTION facematch.partner_flights() RETURNS TABLE (gallery text, valid_from timestamptz, valid_until timestamptz)

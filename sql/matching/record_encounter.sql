@@ -3,7 +3,7 @@
  * retention clock, in one call.
  */
 
-CREATE TYPE facematch_internal.decision AS (
+CREATE TYPE facematch.decision AS (
 	encounter_id	bigint,
 	outcome			text,
 	subject_id		uuid,
@@ -13,18 +13,18 @@ CREATE TYPE facematch_internal.decision AS (
 	reason			text,
 	purge_after		timestamptz
 );
-COMMENT ON TYPE facematch_internal.decision IS 'what a gate is told of an encounter';
-COMMENT ON COLUMN facematch_internal.decision.encounter_id IS 'the encounter';
-COMMENT ON COLUMN facematch_internal.decision.outcome IS 'match, no_match or manual_inspection';
-COMMENT ON COLUMN facematch_internal.decision.subject_id IS 'pseudonym of the person, if known';
-COMMENT ON COLUMN facematch_internal.decision.reference_id IS 'the reference that matched';
-COMMENT ON COLUMN facematch_internal.decision.similarity IS 'its cosine similarity, -1 to 1';
-COMMENT ON COLUMN facematch_internal.decision.threshold IS 'the threshold in use';
-COMMENT ON COLUMN facematch_internal.decision.reason IS 'why no photograph was compared: opted_out, exempt, no_probe';
-COMMENT ON COLUMN facematch_internal.decision.purge_after IS 'the record''s deadline';
+COMMENT ON TYPE facematch.decision IS 'what a gate is told of an encounter';
+COMMENT ON COLUMN facematch.decision.encounter_id IS 'the encounter';
+COMMENT ON COLUMN facematch.decision.outcome IS 'match, no_match or manual_inspection';
+COMMENT ON COLUMN facematch.decision.subject_id IS 'pseudonym of the person, if known';
+COMMENT ON COLUMN facematch.decision.reference_id IS 'the reference that matched';
+COMMENT ON COLUMN facematch.decision.similarity IS 'its cosine similarity, -1 to 1';
+COMMENT ON COLUMN facematch.decision.threshold IS 'the threshold in use';
+COMMENT ON COLUMN facematch.decision.reason IS 'why no photograph was compared: opted_out, exempt, no_probe';
+COMMENT ON COLUMN facematch.decision.purge_after IS 'the record''s deadline';
 
 -- The encounter that was recorded under a key, as its caller was told.
-CREATE FUNCTION facematch_internal.recorded_decision(idempotency_key text, gallery text) RETURNS facematch_internal.decision
+CREATE FUNCTION facematch_internal.recorded_decision(idempotency_key text, gallery text) RETURNS facematch.decision
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -39,7 +39,7 @@ BEGIN
 			HINT = 'A key names one call and its retries.';
 	END IF;
 	RETURN ROW(earlier.encounter_id, earlier.outcome, earlier.subject_id, earlier.reference_id, earlier.similarity, earlier.threshold,
-			   earlier.reason, earlier.purge_after)::facematch_internal.decision;
+			   earlier.reason, earlier.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text) IS 'the encounter recorded under an idempotency key; NULL: none. A key of another gallery: 22023';
@@ -49,13 +49,13 @@ CREATE FUNCTION facematch.record_encounter(
 	gallery text, probe @extschema@.face_embedding DEFAULT NULL, port text DEFAULT NULL, lane text DEFAULT NULL,
 	direction text DEFAULT NULL, mode text DEFAULT NULL, subject_id uuid DEFAULT NULL, idempotency_key text DEFAULT NULL,
 	max_candidates integer DEFAULT 10, occurred_at timestamptz DEFAULT NULL)
-	RETURNS SETOF facematch_internal.decision
+	RETURNS SETOF facematch.decision
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	searched facematch.gallery;
 	e facematch.encounter;
-	told facematch_internal.decision;
+	told facematch.decision;
 	candidates facematch.candidate[] := '{}';
 	best facematch.candidate;
 	called_at timestamptz := clock_timestamp();
@@ -151,14 +151,14 @@ BEGIN
 	END IF;
 	INSERT INTO facematch.candidate (encounter_id, rank, reference_id, subject_id, similarity)
 	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, c.similarity FROM unnest(candidates) c;
-	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, threshold, e.reason, e.purge_after)::facematch_internal.decision;
+	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, threshold, e.reason, e.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) IS
 	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the traveler; manual_inspection without a probe, and for who has opted out or is exempt), records it with candidates, threshold, model and notice, and starts the retention clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or a key or port that reads as a template: 23514; occurred_at more than 6 hours ago, without the right to insert it: 42501; other errors as identify()';
 REVOKE ALL ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) FROM PUBLIC;
 
-CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text) RETURNS facematch_internal.decision
+CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text) RETURNS facematch.decision
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -175,14 +175,14 @@ BEGIN
 			MESSAGE = format('encounter %s is not there to resolve', encounter_id),
 			HINT = 'Only a referred encounter that is not due can be resolved.';
 	END IF;
-	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, e.threshold, e.reason, e.purge_after)::facematch_internal.decision;
+	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, e.threshold, e.reason, e.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
 	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000; one that reads as a template: 23514';
 REVOKE ALL ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) FROM PUBLIC;
 
-CREATE FUNCTION facematch_internal.note_groups(encounter_id bigint, groups jsonb) RETURNS void
+CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -195,6 +195,6 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.note_groups(bigint, jsonb) IS
+COMMENT ON FUNCTION facematch.note_groups(bigint, jsonb) IS
 	'notes the groups that a site records a traveler in, such as {"age": "60-69", "sex": "F"}, so that differences between groups can be seen; NULL takes them away. They go with the encounter. Due or gone: P0002; no such object: 23514';
-REVOKE ALL ON FUNCTION facematch_internal.note_groups(bigint, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION facematch.note_groups(bigint, jsonb) FROM PUBLIC;

@@ -199,7 +199,7 @@ COMMENT ON FUNCTION facematch_internal.differentials() IS 'rates by group and mo
 REVOKE ALL ON FUNCTION facematch_internal.differentials() FROM PUBLIC;
 
 CREATE VIEW facematch.report_differential AS SELECT d.* FROM facematch_internal.differentials() d;
-COMMENT ON VIEW facematch.report_differential IS 'rates by month and group, where a site records groups (facematch_internal.note_groups), with 95 % intervals (Wilson). Two groups differ for certain where their intervals do not meet';
+COMMENT ON VIEW facematch.report_differential IS 'rates by month and group, where a site records groups (facematch.note_groups), with 95 % intervals (Wilson). Two groups differ for certain where their intervals do not meet';
 COMMENT ON COLUMN facematch.report_differential.month_utc IS 'first day of a month that is over, in UTC';
 COMMENT ON COLUMN facematch.report_differential.attribute IS 'what the groups differ in';
 COMMENT ON COLUMN facematch.report_differential.value IS 'the group';

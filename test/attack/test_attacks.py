@@ -44,7 +44,7 @@ def granted_calls(site, kind):
             ("SELECT * FROM facematch.restage_gallery('OTHERS', (SELECT array_agg(subject_id) FROM facematch.reference WHERE gallery_id ="
              " (SELECT gallery_id FROM facematch.gallery WHERE name = 'OTHERS')))", None),
             ("SELECT * FROM facematch.explain_retention('facematch.reference', %s)", [site.first]),
-            ("SELECT facematch_internal.reference_token('Acme Air', %s)", [site.first]),
+            ("SELECT facematch.reference_token('Acme Air', %s)", [site.first]),
             ('INSERT INTO facematch.opt_out (subject_id) VALUES (%s)', [other])],
         'partner': [("CALL facematch.ask('OWN1', %s::face_embedding)", [probe]), ('SELECT * FROM facematch.partner_flights()', None)],
         'rival': [("CALL facematch.ask('OTHERS', %s::face_embedding)", [probe])],
@@ -191,7 +191,7 @@ def test_hostile_names(site):
             for sql in ("SELECT * FROM facematch.restage_gallery(%s, '{}')", 'SELECT facematch.close_gallery(%s)', "SELECT facematch.stage_gallery(%s, 'OWN1', now())",
                         "SELECT * FROM facematch.explain_retention('facematch.reference', %s)",
                         "SELECT facematch.subject_id('UTO', 'passport', %s)", 'SELECT * FROM facematch.read_templates(%s)', "CALL facematch.announce_template_reading(%s, 'x')",
-                        "CALL facematch.announce_template_reading('OWN1', %s)", 'SELECT facematch_internal.reference_token(%s, 1)',
+                        "CALL facematch.announce_template_reading('OWN1', %s)", 'SELECT facematch.reference_token(%s, 1)',
                         "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), %s, %s)"):
                 attacker.run(sql, [name] * sql.count('%s'))
         for relation in ('pg_authid', 'pg_statistic', 'facematch_internal.pseudonym_key', 'facematch.audit_event'):

@@ -54,7 +54,7 @@ def test_answers(site):
     for name, token in tokens.items():
         expect('a token is no pseudonym', token not in site.subjects.values())
         expect('the token is what the stager hands out',
-               token == site.value("SELECT facematch_internal.reference_token('Acme Air', reference_id) FROM facematch.reference WHERE subject_id = %s", site.subjects[name]))
+               token == site.value("SELECT facematch.reference_token('Acme Air', reference_id) FROM facematch.reference WHERE subject_id = %s", site.subjects[name]))
     # The same person on another flight, and for another partner.
     site.execute('INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)'
                  " SELECT g.gallery_id, r.subject_id, r.retention_class, r.embedding, 'visa' FROM facematch.reference r, facematch.gallery g"

@@ -21,13 +21,13 @@ UPDATE facematch.encounter SET runner_up = NULL WHERE idempotency_key = 'a';
 -- What cannot be, said without the row.
 INSERT INTO facematch.encounter (gallery, port, outcome, threshold, model, retention_class, latency_ms, probe) VALUES ('F', 'JFK', 'no_match', 0.5, 'two', 'unmatched', -1, '[0.25,0.125]');
 INSERT INTO facematch.encounter (gallery, port, outcome, threshold, model, retention_class, runner_up, probe) VALUES ('F', 'JFK', 'no_match', 0.5, 'two', 'unmatched', 1.5, '[0.25,0.125]');
-SELECT facematch_internal.note_groups(1, '["a"]');
-SELECT facematch_internal.note_groups(1, '{"age": 7}');
-SELECT facematch_internal.note_groups(1, '{"": "x"}');
-SELECT facematch_internal.note_groups(1, jsonb_build_object('a', repeat('x', 101)));
-SELECT facematch_internal.note_groups(1, (SELECT jsonb_object_agg(n::text, 'x') FROM generate_series(1, 17) n));
-SELECT facematch_internal.note_groups(99, '{"age": "60-69"}');
-SELECT facematch_internal.note_groups(1, '{"age": "60-69", "sex": "F"}');
+SELECT facematch.note_groups(1, '["a"]');
+SELECT facematch.note_groups(1, '{"age": 7}');
+SELECT facematch.note_groups(1, '{"": "x"}');
+SELECT facematch.note_groups(1, jsonb_build_object('a', repeat('x', 101)));
+SELECT facematch.note_groups(1, (SELECT jsonb_object_agg(n::text, 'x') FROM generate_series(1, 17) n));
+SELECT facematch.note_groups(99, '{"age": "60-69"}');
+SELECT facematch.note_groups(1, '{"age": "60-69", "sex": "F"}');
 SELECT groups FROM facematch.encounter WHERE encounter_id = 1;
 
 -- Many, on three days of a month that is over, and their counts by hand.
