@@ -111,6 +111,15 @@ face_find_setting(const char *name)
 	index_beginscan(heap, index, snapshot, nkeys, norderbys)
 #endif
 
+/* 16 extends a table by several pages at once where many write; needs access/hio.h */
+#if PG_VERSION_NUM >= 160000
+#define face_buffer_for_tuple(rel, length, map) \
+	RelationGetBufferForTuple(rel, length, InvalidBuffer, 0, NULL, map, NULL, 0)
+#else
+#define face_buffer_for_tuple(rel, length, map) \
+	RelationGetBufferForTuple(rel, length, InvalidBuffer, 0, NULL, map, NULL)
+#endif
+
 /* 17 numbers processes from 0, before from 1; needs storage/lock.h */
 #if PG_VERSION_NUM >= 170000
 #define face_backend_number()	((int) MyProcNumber)

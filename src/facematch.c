@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "fmgr.h"
 #include "index/activity.h"
+#include "matching/account.h"
 #include "index/explain.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
@@ -94,7 +95,7 @@ _PG_init(void)
 							 FACE_DEFAULT_MISS_PROBABILITY,
 							 0.0,
 							 FACE_MAX_MISS_PROBABILITY,
-							 PGC_USERSET,
+							 PGC_SUSET,
 							 0,
 							 NULL,
 							 NULL,
@@ -109,6 +110,7 @@ _PG_init(void)
 	face_activity_init();
 	face_attempt_init();
 	face_redact_init();
+	face_account_init();
 	face_keystore_init();
 	face_truncate_init();
 

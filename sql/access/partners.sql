@@ -219,6 +219,8 @@ BEGIN
 								 FROM facematch.reference r WHERE r.gallery_id = searched.gallery_id AND r.purge_after > moment) c
 						   ORDER BY c.similarity DESC, c.reference_id LIMIT 1) b ON true;
 		match := coalesce(nearest >= threshold, false);
+		PERFORM facematch_internal.record_search('ask', 'partner:' || asking.name, searched.gallery_id, match::integer,
+			CASE WHEN nearest >= threshold - 0.15 THEN ARRAY[best] ELSE '{}' END);
 		token := facematch_internal.partner_token(asking.partner_id, searched.gallery_id, coalesce(best, asking.partner_id));
 	EXCEPTION WHEN OTHERS THEN
 		GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;

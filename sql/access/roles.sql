@@ -110,6 +110,7 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, pri
 	('auditor', 'function', 'report_*', 'EXECUTE', NULL, true),
 	('auditor', 'table', 'audit_event', 'SELECT', NULL, true),
 	('auditor', 'table', 'purge_receipt', 'SELECT', NULL, true),
+	('auditor', 'table', 'search', 'SELECT', NULL, true),
 	('auditor', 'table', 'disclosure', 'SELECT', NULL, true),
 	('auditor', 'table', 'partner', 'SELECT', NULL, true),
 	('auditor', 'table', 'partner_gallery', 'SELECT', NULL, true),

@@ -50,6 +50,7 @@ CREATE TABLE facematch.gallery (
 	closed_at		timestamptz,
 	purge_after		timestamptz NOT NULL,
 	target_fpir		double precision CONSTRAINT gallery_target_fpir_range CHECK (target_fpir > 0 AND target_fpir < 1),
+	purpose_required	boolean NOT NULL DEFAULT false,
 	CONSTRAINT gallery_has_a_threshold CHECK (num_nonnulls(min_similarity, target_fpir) >= 1),
 	CONSTRAINT gallery_retention_class_exists FOREIGN KEY (retention_class) REFERENCES facematch.retention_class ON UPDATE RESTRICT,
 	-- Because of this key, a dump loads the rules before galleries and references.
@@ -74,6 +75,7 @@ COMMENT ON COLUMN facematch.gallery.retention_class IS 'the class whose rules fo
 COMMENT ON COLUMN facematch.gallery.retention_rule IS 'the rule that gives the deadline, filled in';
 COMMENT ON COLUMN facematch.gallery.closed_at IS 'when facematch.close_gallery() ended staging; NULL while it is open';
 COMMENT ON COLUMN facematch.gallery.purge_after IS 'from this moment on none of its references is a candidate, and the next purge deletes it; infinity if no deadline applies. Computed from the retention rules';
+COMMENT ON COLUMN facematch.gallery.purpose_required IS 'whether each search has to say what it is for';
 COMMENT ON COLUMN facematch.gallery.target_fpir IS
 	'the false positive identification rate that a search shall have, such as 0.001: the threshold follows from it, the model''s calibration and the number of references, as they are when a client''s statement searches; NULL: min_similarity is the threshold';
 COMMENT ON COLUMN facematch.gallery.min_similarity IS

@@ -20,7 +20,7 @@ COMMENT ON COLUMN facematch.decision.subject_id IS 'pseudonym of the person, if 
 COMMENT ON COLUMN facematch.decision.reference_id IS 'the reference that matched';
 COMMENT ON COLUMN facematch.decision.similarity IS 'its cosine similarity, -1 to 1';
 COMMENT ON COLUMN facematch.decision.threshold IS 'the threshold in use';
-COMMENT ON COLUMN facematch.decision.reason IS 'why no photograph was compared: opted_out, exempt, no_probe';
+COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or nothing is told: opted_out, exempt, no_probe, too_many_attempts';
 COMMENT ON COLUMN facematch.decision.purge_after IS 'the record''s deadline';
 
 -- The encounter that was recorded under a key, as its caller was told.
@@ -61,6 +61,7 @@ DECLARE
 	called_at timestamptz := clock_timestamp();
 	-- Half of the shortest clock: a gate that was cut off brings its records, and none of them is due when it comes.
 	earliest CONSTANT interval := '6 hours';
+	persons CONSTANT integer := 10;
 	threshold double precision;
 BEGIN
 	IF idempotency_key IS NOT NULL THEN
@@ -94,15 +95,20 @@ BEGIN
 	IF e.reason IS NOT NULL THEN
 		threshold := facematch_internal.gallery_threshold(searched);
 	ELSE
-		-- In one statement: the threshold of as many references as are compared.
-		SELECT t.threshold, coalesce(array_agg(ROW(NULL, i.rank, i.reference_id, i.subject_id, i.similarity)::facematch.candidate ORDER BY i.rank)
-									 FILTER (WHERE i.rank IS NOT NULL), '{}')
-		INTO STRICT threshold, candidates
-		FROM (SELECT facematch_internal.gallery_threshold(searched) AS threshold OFFSET 0) t
-		LEFT JOIN LATERAL facematch.identify(probe, gallery, max_candidates, t.threshold) i ON true
-		GROUP BY t.threshold;
-		best := candidates[1];
-		e.outcome := CASE WHEN best.rank IS NULL THEN 'no_match' ELSE 'match' END;
+		threshold := facematch_internal.gallery_threshold(searched);
+		-- Persons enough for the best other one, and for those who are as similar as the best.
+		BEGIN
+			SELECT coalesce(array_agg(ROW(NULL, i.rank, i.reference_id, i.subject_id, i.similarity)::facematch.candidate ORDER BY i.rank), '{}')
+			INTO candidates
+			FROM facematch_internal.find_candidates(probe, gallery, greatest(max_candidates, persons), threshold, 'subject',
+				coalesce(nullif(current_setting('facematch.purpose'), ''), 'encounter'), 'record_encounter') i;
+			e.outcome := CASE WHEN candidates = '{}' THEN 'no_match' ELSE 'match' END;
+		EXCEPTION WHEN configuration_limit_exceeded THEN
+			e.reason := 'too_many_attempts';
+		END;
+		-- Of persons who are equally similar, the one whom the document names is the one who matches.
+		SELECT c.* INTO best FROM unnest(candidates) c
+		WHERE c.similarity = candidates[1].similarity ORDER BY c.subject_id = e.subject_id DESC NULLS LAST, c.rank LIMIT 1;
 		-- A document that names another person than the best candidate is for an officer to look at.
 		IF best.subject_id <> e.subject_id THEN
 			e.outcome := 'no_match';
@@ -110,8 +116,9 @@ BEGIN
 			e.subject_id := best.subject_id;
 			e.reference_id := best.reference_id;
 		END IF;
-		e.similarity := best.similarity;
-		e.runner_up := (SELECT max(c.similarity) FROM unnest(candidates) c WHERE c.subject_id <> best.subject_id);
+		e.similarity := facematch_internal.shown_similarity(best.similarity, threshold);
+		e.runner_up := facematch_internal.shown_similarity((SELECT max(c.similarity) FROM unnest(candidates) c
+															WHERE c.subject_id <> best.subject_id), threshold);
 	END IF;
 
 	-- A clock that is set back gives no time.
@@ -150,7 +157,8 @@ BEGIN
 		RETURN;
 	END IF;
 	INSERT INTO facematch.candidate (encounter_id, rank, reference_id, subject_id, similarity)
-	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, c.similarity FROM unnest(candidates) c;
+	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, facematch_internal.shown_similarity(c.similarity, threshold)
+	FROM unnest(candidates) c WHERE c.rank <= max_candidates;
 	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, threshold, e.reason, e.purge_after)::facematch.decision;
 END
 $$;

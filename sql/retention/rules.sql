@@ -102,7 +102,8 @@ INSERT INTO facematch.retention_class (name, description, shipped) VALUES
 	('noncitizen', 'in-scope noncitizens', true),
 	('unmatched', 'persons at a gate whose identity no comparison has shown', true),
 	('watchlist', 'subjects of interest', true),
-	('gallery', 'galleries themselves', true);
+	('gallery', 'galleries themselves', true),
+	('search', 'searches of galleries, and attempts on persons', true);
 
 INSERT INTO facematch.retention_rule
 	(name, retention_class, what, anchors, keep, fallback_anchor, fallback_keep, follows_anchor, citation, valid_from, shipped) VALUES
@@ -125,7 +126,11 @@ INSERT INTO facematch.retention_rule
 	('cbp/watchlist/encounter', 'watchlist', 'encounter', '{recorded}', '{12 hours}', NULL, NULL, false,
 	 'No published rule for a photograph that matched a watchlist: the shortest clock applies (CBP Biometrics Privacy Policy, 12 hours); an inquiry places a hold', '-infinity', true),
 	('cbp/gallery', 'gallery', 'gallery', '{gallery_anchor}', '{14 days}', NULL, NULL, true,
-	 'The longest clock of the templates in a flight''s gallery, 14 days after the departure (DHS/CBP/PIA-056)', '-infinity', true);
+	 'The longest clock of the templates in a flight''s gallery, 14 days after the departure (DHS/CBP/PIA-056)', '-infinity', true),
+	('site/search', 'search', 'search', '{recorded}', '{1 year}', NULL, NULL, false,
+	 'No published rule: a year for inspectors to see who searched what for; a site sets its own', '-infinity', true),
+	('site/attempt', 'search', 'attempt', '{recorded}', '{8 days}', NULL, NULL, false,
+	 'No published rule: as long as facematch.attempts_per_week counts', '-infinity', true);
 
 ---------------------------------------------------------------- what may be changed
 

@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/run.h"
+#include "gallery/staging.h"
 
 PG_FUNCTION_INFO_V1(facematch_may_stage);
 PG_FUNCTION_INFO_V1(facematch_unseen_galleries);
@@ -79,25 +80,32 @@ ask_galleries(FacePlan *plan, Datum *values, Datum none)
 	return SPI_processed == 0 ? none : SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 }
 
-/* may_stage(gallery_id bigint) returns boolean */
-Datum
-facematch_may_stage(PG_FUNCTION_ARGS)
+/* Whether the session's user may put references into a gallery and take them out. */
+bool
+face_may_stage(int64 gallery_id)
 {
 	static FacePlan look = {
 		"SELECT " PASSES " FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL
 	};
 	Oid			reference = face_table("reference");
-	Datum		id = PG_GETARG_DATUM(0);
-	Datum		result;
+	Datum		id = Int64GetDatum(gallery_id);
+	bool		may;
 
 	if (inserts_anywhere(reference))
-		PG_RETURN_BOOL(true);
+		return true;
 	if (!is_concerned(reference, ACL_INSERT) && !is_concerned(face_table("partner_gallery"), ACL_INSERT | ACL_UPDATE))
-		PG_RETURN_BOOL(false);
+		return false;
 	SPI_connect();
-	result = ask_galleries(&look, &id, BoolGetDatum(false));
+	may = DatumGetBool(ask_galleries(&look, &id, BoolGetDatum(false)));
 	SPI_finish();
-	PG_RETURN_DATUM(result);
+	return may;
+}
+
+/* may_stage(gallery_id bigint) returns boolean */
+Datum
+facematch_may_stage(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(face_may_stage(PG_GETARG_INT64(0)));
 }
 
 /* unseen_galleries() returns bigint[] */

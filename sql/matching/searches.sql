@@ -1,0 +1,68 @@
+/*
+ * The row of every search, and attempts: how often searches came near a person
+ * (src/matching/account.c writes both, so that they stay whatever becomes of the
+ * transaction).  Neither holds a probe or a score.
+ */
+
+CREATE TABLE facematch.search (
+	search_id		uuid NOT NULL,
+	searched_at		timestamptz NOT NULL,
+	role_name		text NOT NULL,
+	kind			text NOT NULL,
+	gallery_id		bigint,
+	purpose			text,
+	candidates		integer NOT NULL,
+	retention_class	text NOT NULL,
+	purge_after		timestamptz NOT NULL
+);
+COMMENT ON TABLE facematch.search IS
+	'every search: who, when, gallery, purpose, how many candidates. A row stays even if its transaction is rolled back';
+COMMENT ON COLUMN facematch.search.search_id IS 'identifier, random';
+COMMENT ON COLUMN facematch.search.searched_at IS 'when';
+COMMENT ON COLUMN facematch.search.role_name IS 'the session''s user';
+COMMENT ON COLUMN facematch.search.kind IS 'identify, verify, record_encounter or ask';
+COMMENT ON COLUMN facematch.search.gallery_id IS
+	'the gallery, kept when it is gone; NULL: verification against a reference that is not there';
+COMMENT ON COLUMN facematch.search.purpose IS 'what for, as the caller said; NULL: not said';
+COMMENT ON COLUMN facematch.search.candidates IS 'how many candidates were found; 0: no hit';
+COMMENT ON COLUMN facematch.search.retention_class IS 'search';
+COMMENT ON COLUMN facematch.search.purge_after IS 'when the next purge deletes the row: by the rule for what = search';
+-- src/base/surviving.c fills these indexes: plain columns, no condition, not unique.
+CREATE INDEX search_purge_after_idx ON facematch.search (purge_after);
+SELECT pg_catalog.pg_extension_config_dump('facematch.search', '');
+
+CREATE TABLE facematch_internal.attempt (
+	attempt_id		uuid NOT NULL,
+	attempted_at	timestamptz NOT NULL,
+	role_name		text NOT NULL,
+	subject_id		uuid NOT NULL,
+	retention_class	text NOT NULL,
+	purge_after		timestamptz NOT NULL
+);
+COMMENT ON TABLE facematch_internal.attempt IS
+	'searches that reached at least the threshold less 0.15 with a reference of a person, hits and misses; budgets count them';
+COMMENT ON COLUMN facematch_internal.attempt.attempt_id IS 'identifier, random';
+COMMENT ON COLUMN facematch_internal.attempt.attempted_at IS 'when';
+COMMENT ON COLUMN facematch_internal.attempt.role_name IS 'the session''s user, or a partner as partner:name';
+COMMENT ON COLUMN facematch_internal.attempt.subject_id IS 'pseudonym of the person';
+COMMENT ON COLUMN facematch_internal.attempt.retention_class IS 'search';
+COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge deletes the row: by the rule for what = attempt';
+CREATE INDEX attempt_subject_id_idx ON facematch_internal.attempt (subject_id);
+CREATE INDEX attempt_purge_after_idx ON facematch_internal.attempt (purge_after);
+
+CREATE TRIGGER search_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.search
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=search', 'key=search_id', 'class=retention_class',
+		'recorded=searched_at', 'purge=purge_after');
+CREATE TRIGGER search_40_truncate BEFORE TRUNCATE ON facematch.search
+	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
+CREATE TRIGGER attempt_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch_internal.attempt
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=attempt', 'key=attempt_id', 'class=retention_class',
+		'recorded=attempted_at', 'purge=purge_after');
+CREATE TRIGGER attempt_40_truncate BEFORE TRUNCATE ON facematch_internal.attempt
+	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
+ALTER TABLE facematch.search ENABLE ALWAYS TRIGGER search_20_guard, ENABLE ALWAYS TRIGGER search_40_truncate;
+ALTER TABLE facematch_internal.attempt ENABLE ALWAYS TRIGGER attempt_20_guard, ENABLE ALWAYS TRIGGER attempt_40_truncate;
+
+INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, shipped) VALUES
+	('facematch.search', 'search', 'search_id', 'retention_class', 'searched_at', true),
+	('facematch_internal.attempt', 'attempt', 'attempt_id', 'retention_class', 'attempted_at', true);

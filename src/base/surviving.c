@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * surviving.c
+ *	  Rows that stay whatever becomes of the transaction that wrote them.
+ *
+ * Whoever searches must not be able to take back that he searched: by ROLLBACK,
+ * by an error, in a READ ONLY transaction, or by killing the client.  So the row
+ * is inserted frozen: visible to everybody at once, as a row that VACUUM has
+ * frozen.  It is written through generic WAL, which takes no transaction number:
+ * a transaction that only searches still commits without waiting for the disk.
+ * A crash of the server may lose the rows of the last moments, up to three times
+ * wal_writer_delay (0.6 s by default), unless a later commit was waited for.
+ *
+ * Such rows pass by triggers, constraints and row security: only tables of the
+ * extension are written so, with values that the extension made, and their
+ * indexes are on plain columns, without a condition, and not unique.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/generic_xlog.h"
+#include "access/hio.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "executor/tuptable.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "base/surviving.h"
+
+static void
+make_frozen(HeapTuple tuple, Oid relid)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	header->t_infomask &= ~HEAP_XACT_MASK;
+	header->t_infomask2 &= ~HEAP2_XACT_MASK;
+	header->t_infomask |= HEAP_XMAX_INVALID | HEAP_XMIN_FROZEN;
+	HeapTupleHeaderSetXmin(header, FrozenTransactionId);
+	HeapTupleHeaderSetCmin(header, FirstCommandId);
+	HeapTupleHeaderSetXmax(header, InvalidTransactionId);
+	tuple->t_tableOid = relid;
+}
+
+/* Sets the tuple's t_self. */
+static void
+put_on_page(Relation rel, HeapTuple tuple)
+{
+	Buffer		map = InvalidBuffer;
+	Buffer		buffer = face_buffer_for_tuple(rel, tuple->t_len, &map);
+	bool		first = PageGetMaxOffsetNumber(BufferGetPage(buffer)) == 0;
+	GenericXLogState *state = GenericXLogStart(rel);
+	/* What is on disk of a page that is new may be nothing at all. */
+	Page		page = GenericXLogRegisterBuffer(state, buffer, first ? GENERIC_XLOG_FULL_IMAGE : 0);
+	OffsetNumber line = PageAddItem(page, (Item) tuple->t_data, tuple->t_len, InvalidOffsetNumber, false, true);
+
+	if (line == InvalidOffsetNumber)
+		elog(ERROR, "no room on a page of relation %u that was found to have some", RelationGetRelid(rel));
+	ItemPointerSet(&tuple->t_self, BufferGetBlockNumber(buffer), line);
+	((HeapTupleHeader) PageGetItem(page, PageGetItemId(page, line)))->t_ctid = tuple->t_self;
+	GenericXLogFinish(state);
+	UnlockReleaseBuffer(buffer);
+	if (BufferIsValid(map))
+		ReleaseBuffer(map);
+}
+
+static void
+put_in_index(Relation rel, HeapTuple tuple, Oid indexid)
+{
+	Relation	index = index_open(indexid, RowExclusiveLock);
+	IndexInfo  *info = BuildIndexInfo(index);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < info->ii_NumIndexAttrs; i++)
+		values[i] = heap_getattr(tuple, info->ii_IndexAttrNumbers[i], RelationGetDescr(rel), &isnull[i]);
+	(void) index_insert(index, values, isnull, &tuple->t_self, rel, UNIQUE_CHECK_NO, false, info);
+	index_close(index, NoLock);
+}
+
+/* Inserts a row of a table of the extension's that stays, whatever becomes of the transaction. */
+void
+face_insert_surviving(Oid relid, Datum *values, bool *isnull)
+{
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
+	List	   *indexes;
+	ListCell   *cell;
+
+	make_frozen(tuple, relid);
+	put_on_page(rel, tuple);
+	indexes = RelationGetIndexList(rel);
+	foreach(cell, indexes)
+		put_in_index(rel, tuple, lfirst_oid(cell));
+	list_free(indexes);
+	pgstat_count_heap_insert(rel, 1);
+	heap_freetuple(tuple);
+	table_close(rel, NoLock);
+}

@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * staging.h
+ *	  Which galleries whoever may only stage has to do with.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_GALLERY_STAGING_H
+#define FACEMATCH_GALLERY_STAGING_H
+
+#include "postgres.h"
+
+extern bool face_may_stage(int64 gallery_id);
+
+#endif							/* FACEMATCH_GALLERY_STAGING_H */

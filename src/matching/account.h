@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * account.h
+ *	  What every search leaves behind, and how often one may search.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_MATCHING_ACCOUNT_H
+#define FACEMATCH_MATCHING_ACCOUNT_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+/* Comparison scores this far below a threshold count as attempts that came near. */
+#define FACE_NEAR	0.15
+
+/* A search as it is accounted for. */
+typedef struct FaceAsked
+{
+	const char *kind;			/* identify, verify, record_encounter, ask */
+	const char *asker;			/* the session's user, or a partner */
+	const char *purpose;		/* NULL: not said */
+	int64		gallery_id;		/* 0: of a reference that is not there */
+	int			candidates;		/* how many were found: none is no hit */
+} FaceAsked;
+
+extern bool face_reads_templates(void);
+extern bool face_is_accounted(void);
+extern const char *face_checked_purpose(const char *purpose, bool required, const char *gallery);
+extern void face_record_search(const FaceAsked *search);
+extern void face_record_attempts(const FaceAsked *search, const pg_uuid_t *persons, int count);
+extern double face_shown_similarity(double similarity, double threshold);
+extern void face_account_init(void);
+
+#endif							/* FACEMATCH_MATCHING_ACCOUNT_H */

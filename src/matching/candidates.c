@@ -1,0 +1,372 @@
+/*-------------------------------------------------------------------------
+ *
+ * candidates.c
+ *	  The candidates of a search, by reference and by person.
+ *
+ * One bounded query finds the references: an index, a B-tree and a sort or a
+ * walk over the gallery, whatever the planner takes; the answer is the same.  It
+ * runs with the newest snapshot, so a person who has declined a moment ago is no
+ * candidate, whatever snapshot the caller's transaction has; and by the clock,
+ * so a reference that is due is none, however old the transaction is.
+ *
+ * Persons: the query asks for some multiple of the persons wanted.  Where those
+ * references are of too few persons, and there were more references, it asks
+ * again for more.  So the best persons are exact whatever number of references
+ * anybody has, without that number being kept anywhere; with a handful of them
+ * each, one query does.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "base/run.h"
+#include "matching/candidates.h"
+
+/* References asked for at first, for each person wanted, and at least. */
+#define REFERENCES_A_PERSON	4
+#define LEAST_REFERENCES	64
+
+/* Columns of the query that reads a gallery. */
+enum
+{
+	GALLERY_ID = 1, GALLERY_NAME, GALLERY_MODEL, GALLERY_TAG, GALLERY_DIMS, GALLERY_THRESHOLD, GALLERY_HAS_TARGET, GALLERY_PURPOSE
+};
+
+#define GALLERY_COLUMNS \
+	"SELECT g.gallery_id, g.name, g.model, g.model_tag, g.dims, g.min_similarity, g.target_fpir IS NOT NULL, g.purpose_required" \
+	" FROM facematch.gallery g WHERE "
+
+static Datum
+result(int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
+}
+
+static char *
+copied_text(MemoryContext memory, int column)
+{
+	bool		isnull;
+
+	return MemoryContextStrdup(memory, TextDatumGetCString(result(column, &isnull)));
+}
+
+/* A gallery that states a target FPIR has a threshold that follows from its size.  Within SPI_connect. */
+static double
+threshold_for_target(int64 gallery_id)
+{
+	static FacePlan plan = {
+		"SELECT facematch_internal.gallery_threshold(g) FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1",
+		1, {INT8OID}, NULL
+	};
+	Datum		id = Int64GetDatum(gallery_id);
+	bool		isnull;
+
+	face_run_plan(&plan, &id, face_owner(face_table("gallery")));
+	return DatumGetFloat8(result(1, &isnull));
+}
+
+/* False: there is none. */
+static bool
+read_gallery(FacePlan *plan, Datum key, FaceSearched *gallery)
+{
+	MemoryContext memory = CurrentMemoryContext;
+	bool		isnull;
+	bool		has_target;
+
+	SPI_connect();
+	face_run_plan(plan, &key, face_owner(face_table("gallery")));
+	if (SPI_processed != 1)
+	{
+		SPI_finish();
+		return false;
+	}
+	gallery->gallery_id = DatumGetInt64(result(GALLERY_ID, &isnull));
+	gallery->name = copied_text(memory, GALLERY_NAME);
+	gallery->model = copied_text(memory, GALLERY_MODEL);
+	gallery->model_tag = DatumGetInt16(result(GALLERY_TAG, &isnull));
+	gallery->dims = DatumGetInt16(result(GALLERY_DIMS, &isnull));
+	gallery->purpose_required = DatumGetBool(result(GALLERY_PURPOSE, &isnull));
+	has_target = DatumGetBool(result(GALLERY_HAS_TARGET, &isnull));
+	gallery->threshold = DatumGetFloat8(result(GALLERY_THRESHOLD, &isnull));
+	if (has_target)
+		gallery->threshold = threshold_for_target(gallery->gallery_id);
+	SPI_finish();
+	return true;
+}
+
+/* No gallery of that name: P0002. */
+void
+face_find_gallery(const text *name, FaceSearched *gallery)
+{
+	static FacePlan plan = {GALLERY_COLUMNS "g.name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}, NULL};
+
+	if (name == NULL || !read_gallery(&plan, PointerGetDatum(name), gallery))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("there is no gallery %s", name == NULL ? "NULL" : quote_literal_cstr(text_to_cstring(name))),
+				 errhint("SELECT name FROM facematch.gallery lists the galleries that are staged.")));
+}
+
+void
+face_find_gallery_by_id(int64 gallery_id, FaceSearched *gallery)
+{
+	static FacePlan plan = {GALLERY_COLUMNS "g.gallery_id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, NULL};
+
+	if (!read_gallery(&plan, Int64GetDatum(gallery_id), gallery))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("gallery %lld is gone", (long long) gallery_id),
+				 errhint("It was deleted while the search ran.")));
+}
+
+static void
+refuse_probe(const char *message, const FaceSearched *gallery)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg_internal("%s", message),
+			 errhint("Make the template with model %s.", quote_literal_cstr(gallery->model))));
+}
+
+/* What is wrong with a probe or a threshold is said before anything is compared, so that an empty gallery says it too. */
+void
+face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double min_similarity)
+{
+	if (probe == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("there is no probe to compare"),
+				 errhint("A capture that gave no template is a failure to acquire, not a search without candidates.")));
+	if (gallery == NULL)
+		return;
+	if (probe->model != FACE_NO_MODEL && probe->model != gallery->model_tag)
+		refuse_probe(psprintf("the probe is of model %d, but gallery %s is of model %d", probe->model,
+							  quote_literal_cstr(gallery->name), gallery->model_tag), gallery);
+	if (probe->dims != gallery->dims)
+		refuse_probe(psprintf("the probe has %d dimensions, but gallery %s has %d", probe->dims,
+							  quote_literal_cstr(gallery->name), gallery->dims), gallery);
+	/* A NaN is no threshold. */
+	if (!(min_similarity >= -1.0 && min_similarity <= 1.0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("min_similarity is %g", min_similarity),
+				 errhint("A threshold is a cosine similarity, -1 to 1.")));
+}
+
+/*--------------------------------------------------------- references */
+
+/* The schema of the type and its operators, quoted; and the type. */
+static const char *
+type_schema(Oid *type)
+{
+	Oid			reference = face_table("reference");
+
+	HeapTuple	tuple;
+	Oid			schema;
+
+	*type = get_atttype(reference, get_attnum(reference, "embedding"));
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(*type));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", *type);
+	schema = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
+	ReleaseSysCache(tuple);
+	return quote_identifier(get_namespace_name(schema));
+}
+
+/* Within SPI_connect; planned once in a backend's life. */
+static FacePlan *
+search_plan(void)
+{
+	static FacePlan plan = {NULL, 5, {INT8OID, InvalidOid, FLOAT8OID, TIMESTAMPTZOID, INT8OID}, NULL};
+
+	if (plan.sql == NULL)
+	{
+		const char *schema = type_schema(&plan.types[1]);
+
+		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
+				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2) FROM facematch.reference r"
+				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND %s.face_match(r.embedding, $2, $3)"
+				" AND r.purge_after OPERATOR(pg_catalog.>) $4"
+				" ORDER BY r.embedding OPERATOR(%s.<=>) $2 FETCH FIRST ($5) ROWS WITH TIES", schema, schema, schema));
+	}
+	return &plan;
+}
+
+static int
+by_similarity(const void *a, const void *b)
+{
+	const FaceCandidate *first = a;
+	const FaceCandidate *second = b;
+
+	if (first->similarity != second->similarity)
+		return first->similarity > second->similarity ? -1 : 1;
+	return first->reference_id < second->reference_id ? -1 : first->reference_id > second->reference_id;
+}
+
+static void
+copy_results(MemoryContext memory, FaceCandidates *found)
+{
+	found->count = (int) SPI_processed;
+	found->list = MemoryContextAllocExtended(memory, sizeof(FaceCandidate) * Max(found->count, 1), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < found->count; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+
+		found->list[i].reference_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+		found->list[i].subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
+		found->list[i].similarity = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
+		found->list[i].matches = 1;
+	}
+	/* Equally similar ones came in the order of the plan. */
+	qsort(found->list, found->count, sizeof(FaceCandidate), by_similarity);
+}
+
+/* The references of a gallery that reach "least", the best "most" of them and those as good as the last. */
+void
+face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, double least, int64 most, FaceCandidates *found)
+{
+	MemoryContext memory = CurrentMemoryContext;
+	Datum		values[] = {
+		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), Float8GetDatum(least),
+		TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(most)
+	};
+
+	SPI_connect();
+	face_run_plan(search_plan(), values, face_owner(face_table("reference")));
+	copy_results(memory, found);
+	found->all = found->count < most;
+	SPI_finish();
+}
+
+/*--------------------------------------------------------- persons */
+
+typedef struct Person
+{
+	pg_uuid_t	subject;		/* key */
+	int			place;			/* in the list of persons; -1: none of its references is among them */
+} Person;
+
+static HTAB *
+new_persons(void)
+{
+	HASHCTL		control = {.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(Person),.hcxt = CurrentMemoryContext};
+
+	return hash_create("facematch persons", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* The best reference of each person, at most "most" persons, in order; how many there are besides is not told. */
+static void
+group_by_person(const FaceCandidates *references, double threshold, int most, FaceCandidates *persons)
+{
+	HTAB	   *known = new_persons();
+
+	persons->list = palloc(sizeof(FaceCandidate) * Max(Min(references->count, most), 1));
+	persons->count = 0;
+	for (int i = 0; i < references->count && references->list[i].similarity >= threshold; i++)
+	{
+		const FaceCandidate *candidate = &references->list[i];
+		bool		found;
+		Person	   *person = hash_search(known, &candidate->subject, HASH_ENTER, &found);
+
+		if (!found)
+		{
+			person->place = persons->count < most ? persons->count : -1;
+			if (person->place >= 0)
+				persons->list[persons->count++] = *candidate;
+		}
+		else if (person->place >= 0)
+			persons->list[person->place].matches++;
+	}
+	hash_destroy(known);
+}
+
+/* How many references of a person reach the threshold, where the query has not brought all of them. */
+static int64
+count_matches(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, const pg_uuid_t *subject)
+{
+	static FacePlan plan = {NULL, 5, {INT8OID, InvalidOid, FLOAT8OID, TIMESTAMPTZOID, UUIDOID}, NULL};
+	Datum		values[] = {
+		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), Float8GetDatum(threshold),
+		TimestampTzGetDatum(GetCurrentTimestamp()), UUIDPGetDatum(subject)
+	};
+	bool		isnull;
+	int64		matches;
+
+	if (plan.sql == NULL)
+		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
+				"SELECT pg_catalog.count(*) FROM facematch.reference r"
+				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) $5"
+				" AND %s.face_match(r.embedding, $2, $3) AND r.purge_after OPERATOR(pg_catalog.>) $4", type_schema(&plan.types[1])));
+	SPI_connect();
+	face_run_plan(&plan, values, face_owner(face_table("reference")));
+	matches = DatumGetInt64(result(1, &isnull));
+	SPI_finish();
+	return matches;
+}
+
+/*
+ * The best "most" persons whose best reference reaches the threshold, and all
+ * references that were looked at, which reach "least" (the threshold, or below).
+ */
+void
+face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, int most,
+				  FaceCandidates *persons, FaceCandidates *references)
+{
+	int64		asked = Max((int64) most * REFERENCES_A_PERSON, LEAST_REFERENCES);
+
+	for (;; asked *= REFERENCES_A_PERSON)
+	{
+		bool		all;
+
+		CHECK_FOR_INTERRUPTS();
+		face_find_references(gallery, probe, least, asked, references);
+		all = references->all || references->list[references->count - 1].similarity < threshold;
+		group_by_person(references, threshold, most, persons);
+		persons->all = all;
+		if (all || persons->count == most)
+			break;
+	}
+	if (!persons->all)
+	{
+		for (int i = 0; i < persons->count; i++)
+			persons->list[i].matches = count_matches(gallery, probe, threshold, &persons->list[i].subject);
+	}
+}
+
+/* The most similar of a person's references in a gallery, whatever its score; false: there is none. */
+bool
+face_find_best_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject, FaceCandidate *best)
+{
+	static FacePlan plan = {NULL, 4, {INT8OID, InvalidOid, TIMESTAMPTZOID, UUIDOID}, NULL};
+	Datum		values[] = {
+		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), TimestampTzGetDatum(GetCurrentTimestamp()), UUIDPGetDatum(subject)
+	};
+	FaceCandidates found;
+
+	if (plan.sql == NULL)
+		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
+				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2) FROM facematch.reference r"
+				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) $4"
+				" AND r.purge_after OPERATOR(pg_catalog.>) $3", type_schema(&plan.types[1])));
+	SPI_connect();
+	face_run_plan(&plan, values, face_owner(face_table("reference")));
+	copy_results(CurrentMemoryContext, &found);
+	if (found.count > 0)
+		*best = found.list[0];
+	SPI_finish();
+	return found.count > 0;
+}

@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * candidates.h
+ *	  The candidates of a search, by reference and by person.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_MATCHING_CANDIDATES_H
+#define FACEMATCH_MATCHING_CANDIDATES_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+#include "embedding/embedding.h"
+
+/* A gallery as a search needs it. */
+typedef struct FaceSearched
+{
+	int64		gallery_id;
+	char	   *name;
+	char	   *model;
+	int16		model_tag;
+	int16		dims;
+	double		threshold;		/* its own */
+	bool		purpose_required;
+} FaceSearched;
+
+/* A reference that was found, or the best of a person's. */
+typedef struct FaceCandidate
+{
+	int64		reference_id;
+	pg_uuid_t	subject;
+	double		similarity;
+	int64		matches;		/* of the person's references, how many reach the threshold */
+} FaceCandidate;
+
+/* The best of a search, most similar first; equal ones in order of reference_id. */
+typedef struct FaceCandidates
+{
+	FaceCandidate *list;
+	int			count;
+	bool		all;			/* there is nothing more that reaches the least similarity */
+} FaceCandidates;
+
+extern void face_find_gallery(const text *name, FaceSearched *gallery);
+extern void face_find_gallery_by_id(int64 gallery_id, FaceSearched *gallery);
+extern void face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double min_similarity);
+extern void face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, double least, int64 most,
+								 FaceCandidates *found);
+extern void face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, int most,
+							  FaceCandidates *persons, FaceCandidates *references);
+extern bool face_find_best_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject,
+									  FaceCandidate *best);
+
+#endif							/* FACEMATCH_MATCHING_CANDIDATES_H */
