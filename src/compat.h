@@ -22,6 +22,27 @@
 #include "varatt.h"
 #endif
 
+/* The locks of this process in a partition of the lock table, whose lock the caller has; needs storage/proc.h.  16 has typed lists. */
+#ifdef _PROC_H_
+static inline int
+face_count_proc_locks(int partition)
+{
+	int			count = 0;
+#if PG_VERSION_NUM >= 160000
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &MyProc->myProcLocks[partition])
+		count++;
+#else
+	SHM_QUEUE  *first = &MyProc->myProcLocks[partition];
+
+	for (void *next = SHMQueueNext(first, first, 0); next != NULL; next = SHMQueueNext(first, next, 0))
+		count++;
+#endif
+	return count;
+}
+#endif							/* _PROC_H_ */
+
 /* 18 lets a module state its name and version (pg_get_loaded_modules) */
 #ifdef PG_MODULE_MAGIC_EXT
 #define FACE_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "facematch", .version = FACEMATCH_VERSION)

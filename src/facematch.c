@@ -16,6 +16,7 @@
 #include "gallery/gallery.h"
 #include "gallery/gallery_size.h"
 #include "base/attempt.h"
+#include "base/gate.h"
 #include "erasure/erase.h"
 #include "retention/facts.h"
 #include "sealing/keystore.h"
@@ -107,6 +108,7 @@ _PG_init(void)
 	face_erase_init();
 	face_explain_init();
 	face_activity_init();
+	face_gate_init();
 	face_attempt_init();
 	face_redact_init();
 	face_keystore_init();

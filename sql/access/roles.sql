@@ -54,6 +54,7 @@ SELECT pg_catalog.pg_extension_config_dump('facematch_internal.access_right', 'W
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
 	-- checks, triggers and policies of tables call these, as whoever inserts
 	('everyone', 'function', 'is_name', 'EXECUTE', NULL, true),
+	('everyone', 'function', 'is_reached', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'reference_fault', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'encounter_fault', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'log_has_begun', 'EXECUTE', NULL, true),

@@ -28,20 +28,12 @@ REVOKE ALL ON FUNCTION facematch_internal.verify_pages(regclass) FROM PUBLIC;
 
 -- A template may also be in an array of numbers, in bytes, or in a vector of another extension.
 CREATE FUNCTION facematch_internal.with_heirs(table_name regclass) RETURNS TABLE (relation regclass)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	WITH RECURSIVE member AS (SELECT $1::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN member m ON m.oid = i.inhparent)
-	SELECT m.oid::regclass FROM member m
-$$;
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_with_heirs';
 COMMENT ON FUNCTION facematch_internal.with_heirs(regclass) IS 'a table, its partitions and the tables that inherit from it';
 REVOKE ALL ON FUNCTION facematch_internal.with_heirs(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.with_kin(table_name regclass) RETURNS TABLE (relation regclass)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	WITH RECURSIVE ancestor AS (SELECT $1::oid AS oid UNION SELECT i.inhparent FROM pg_inherits i JOIN ancestor a ON a.oid = i.inhrelid)
-	SELECT a.oid::regclass FROM ancestor a UNION SELECT h.relation FROM facematch_internal.with_heirs($1) h
-$$;
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_with_kin';
 COMMENT ON FUNCTION facematch_internal.with_kin(regclass) IS
 	'a table, its partitions, the tables that inherit from it, and those that it is a partition of or inherits from: ANALYZE gathers its values for these too';
 REVOKE ALL ON FUNCTION facematch_internal.with_kin(regclass) FROM PUBLIC;

@@ -26,7 +26,7 @@ BEGIN
 		-- The oldest row that is due and not held, by the index on the deadline.
 		BEGIN
 			SELECT a.lag INTO lag FROM facematch_internal.ask_table(t.table_name, format(
-				'SELECT $1 - d.purge_after FROM %s d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1', t.table_name, facematch_internal.not_held(t))) a (lag interval);
+				'SELECT $1 - d.purge_after FROM %s d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1', t.table_name, facematch_internal.not_held(t.table_name))) a (lag interval);
 			lag := coalesce(lag, '0');
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be looked at: %', table_name, CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;

@@ -101,6 +101,8 @@ BEGIN
 			MESSAGE = format('table %s is under retention already', table_name),
 			HINT = 'facematch.release() detaches it.';
 	END IF;
+	-- What is found from here on stays until the end: its owner cannot put another column in place of the one that was looked at.
+	PERFORM facematch_internal.change_table(table_name, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', table_name));
 	template_column := coalesce(template_column, facematch_internal.only_column(table_name, '@extschema@.face_embedding'::regtype));
 	PERFORM facematch_internal.check_column(table_name, key_column, '{int2,int4,int8,text,varchar,uuid}', 'key');
 	PERFORM facematch_internal.check_column(table_name, class_column, '{text}', 'retention class');
@@ -116,8 +118,7 @@ BEGIN
 	END IF;
 	PERFORM facematch_internal.check_column(table_name, template_column, ARRAY['@extschema@.face_embedding'::regtype], 'template');
 
-	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', table_name);
-	EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS purge_after timestamptz', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS purge_after timestamptz', table_name));
 	PERFORM facematch_internal.check_column(table_name, 'purge_after', '{timestamptz}', 'deadline');
 	SELECT string_agg(format('%I on %s', d.name, d.relation), ', ' ORDER BY d.relation::text, d.name), string_agg(d.remedy, '; ' ORDER BY d.relation::text, d.name)
 	INTO deferred, remedies FROM facematch_internal.deferred_triggers(table_name) d;
@@ -141,32 +142,34 @@ BEGIN
 				 ('purge', 'purge_after'), ('subject', subject_column::text), ('template', template_column::text), ('gallery', gallery_column::text),
 				 ('verified', verified_column::text), ('anchor', anchor_column::text)) a (name, value)
 	WHERE value IS NOT NULL;
-	EXECUTE format('CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
-				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard(%s)', table_name, arguments);
-	EXECUTE format('CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %s'
-				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped()', table_name);
-	EXECUTE format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
-				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name);
-	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
+				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard(%s)', table_name, arguments));
+	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %s'
+				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped()', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
+				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate', table_name));
 	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go.
 	PERFORM FROM facematch_internal.ask_table(table_name, format(
-		'WITH dated AS (UPDATE %s SET purge_after = purge_after RETURNING 1) SELECT count(*) FROM dated', table_name)) a (rows bigint);
+		'WITH dated AS (UPDATE %s SET purge_after = purge_after RETURNING 1) SELECT count(*) FROM dated', table_name), limited => false) a (rows bigint);
 	IF subject_column IS NOT NULL THEN
 		-- A subject, or a subject and a gallery: what the row's own columns read as.
 		PERFORM FROM facematch_internal.ask_table(table_name, format(
 				'WITH gone AS (DELETE FROM %s t WHERE t.%I::text = ANY ($4::text[])%s RETURNING 1) SELECT count(*) FROM gone', table_name, subject_column,
 				CASE WHEN gallery_column IS NOT NULL THEN format(' OR concat_ws('' '', t.%I, t.%I) = ANY ($4::text[])', subject_column, gallery_column) END),
 			ARRAY(SELECT concat_ws(' ', o.subject_id, o.gallery_id) FROM facematch.opt_out o
-				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (rows bigint);
+				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text, false) a (rows bigint);
 	END IF;
-	EXECUTE format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL', table_name);
-	EXECUTE format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name));
 
 	IF NOT relation.relrowsecurity THEN
-		EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', table_name);
-		EXECUTE format('CREATE POLICY facematch_open ON %s USING (true) WITH CHECK (true)', table_name);
+		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', table_name));
+		PERFORM facematch_internal.change_table(table_name, format('CREATE POLICY facematch_open ON %s USING (true) WITH CHECK (true)', table_name));
 	END IF;
-	EXECUTE format('CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true)', table_name);
+	PERFORM facematch_internal.change_table(r.table_name, format('CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING %s WITH CHECK (true)',
+																 r.table_name, facematch_internal.due_condition(r)))
+	FROM facematch_internal.retained r WHERE r.table_name = retain.table_name;
 END
 $$;
 COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) IS
@@ -185,15 +188,16 @@ BEGIN
 			MESSAGE = format('table %s was not attached', table_name),
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;
-	EXECUTE format('DROP TRIGGER IF EXISTS facematch_20_guard ON %s', table_name);
-	EXECUTE format('DROP TRIGGER IF EXISTS facematch_30_skipped ON %s', table_name);
-	EXECUTE format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s', table_name);
-	EXECUTE format('DROP POLICY IF EXISTS facematch_due ON %s', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_20_guard ON %s', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_30_skipped ON %s', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_due ON %s', table_name));
+	DELETE FROM facematch_internal.unreached u WHERE u.relation = release.table_name;
 	IF t.row_security THEN
-		EXECUTE format('DROP POLICY IF EXISTS facematch_open ON %s', table_name);
-		EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name);
+		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %s', table_name));
+		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name));
 	END IF;
-	EXECUTE format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL', table_name));
 END
 $$;
 COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: triggers and policies go, rows and their purge_after stay. Logged. Not attached: 42704';

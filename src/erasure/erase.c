@@ -41,7 +41,7 @@
 
 #include "compat.h"
 #include "erasure/erase.h"
-#include "base/run.h"
+#include "base/kin.h"
 
 PG_FUNCTION_INFO_V1(facematch_erase);
 
