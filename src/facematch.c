@@ -7,12 +7,15 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "index/activity.h"
 #include "index/explain.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "gallery/gallery.h"
 #include "gallery/gallery_size.h"
 #include "base/attempt.h"
@@ -71,6 +74,19 @@ assign_simd(int newval, void *extra)
 	(void) face_simd_select(simd_options[newval].name);
 }
 
+/* Whoever loosens the bound loses matches inside identify(), for its function runs in his session: only a superuser may. */
+static bool
+check_miss_probability(double *newval, void **extra, GucSource source)
+{
+	if (*newval <= FACE_DEFAULT_MISS_PROBABILITY || source < PGC_S_CLIENT || InitializingParallelWorker ||
+		(IsTransactionState() && superuser()))
+		return true;
+	GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+	GUC_check_errmsg("permission denied to raise facematch.miss_probability above %g", FACE_DEFAULT_MISS_PROBABILITY);
+	GUC_check_errhint("Anybody may lower it.");
+	return false;
+}
+
 void
 _PG_init(void)
 {
@@ -97,7 +113,7 @@ _PG_init(void)
 							 FACE_MAX_MISS_PROBABILITY,
 							 PGC_USERSET,
 							 0,
-							 NULL,
+							 check_miss_probability,
 							 NULL,
 							 NULL);
 

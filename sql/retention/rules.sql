@@ -51,6 +51,9 @@ CREATE TABLE facematch.retention_rule (
 		AND array_ndims(anchors) IS NOT DISTINCT FROM array_ndims(keep)
 		AND array_position(anchors, NULL) IS NULL AND array_position(keep, NULL) IS NULL),
 	CONSTRAINT retention_rule_keeps_not_negative CHECK (interval '0' <= ALL (keep)),
+	-- What is added to any time of an event has to be a time.
+	CONSTRAINT retention_rule_periods_end CHECK (interval '10000 years' >= ALL (keep) AND fallback_keep <= interval '10000 years'
+												 AND notice_before <= interval '10000 years'),
 	CONSTRAINT retention_rule_fallback_is_whole CHECK ((fallback_anchor IS NULL) = (fallback_keep IS NULL)),
 	CONSTRAINT retention_rule_validity CHECK (valid_from < valid_to)
 );

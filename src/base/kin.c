@@ -24,6 +24,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/kin.h"
+#include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_with_heirs);
 PG_FUNCTION_INFO_V1(facematch_with_kin);
@@ -39,7 +40,11 @@ face_with_heirs(Oid relid, LOCKMODE lockmode)
 	List	   *found = list_make1_oid(relid);
 
 	for (int i = 0; i < list_length(found); i++)
-		found = list_concat_unique_oid(found, find_inheritance_children_extended(list_nth_oid(found, i), false, lockmode, NULL, NULL));
+	{
+		/* One that is dropped has none. */
+		if (face_exists(list_nth_oid(found, i)))
+			found = list_concat_unique_oid(found, find_inheritance_children_extended(list_nth_oid(found, i), false, lockmode, NULL, NULL));
+	}
 	return found;
 }
 

@@ -303,6 +303,12 @@ purge_parts(Purge *purge, const Purged *purged, TimestampTz until)
 
 			if (purge_part(purge, purged, lfirst_oid(part), share))
 				continue;
+			if (GetCurrentTimestamp() < share)
+			{
+				/* More time would not help. */
+				tell_failure(purge, lfirst_oid(part));
+				continue;
+			}
 			old = MemoryContextSwitchTo(purge->memory);
 			not_done = lappend_oid(not_done, lfirst_oid(part));
 			MemoryContextSwitchTo(old);
