@@ -133,9 +133,17 @@ _PG_init(void)
 	MarkGUCPrefixReserved("facematch");
 }
 
-/* facematch.simd_level() returns text */
+/* facematch.simd_level() returns text: asks the kernels themselves, so that it names what runs */
 Datum
 facematch_simd_level(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(face_kernels->name));
+	StringInfoData text;
+	FaceKernelPart part;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, face_kernels->name);
+	for (int i = 0; face_simd_part(face_kernels, i, &part); i++)
+		if (strcmp(part.level, face_kernels->name) != 0)
+			appendStringInfo(&text, ", %s by %s", part.kernel, part.level);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
 }
