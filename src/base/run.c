@@ -69,6 +69,15 @@ face_is_own(Oid relid)
 	return schema == get_namespace_oid(FACE_SCHEMA, false) || schema == get_namespace_oid(FACE_INTERNAL_SCHEMA, false);
 }
 
+void
+face_report_missing(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation with OID %u does not exist", relid),
+			 errhint("It has been dropped, or the number was never a relation's.")));
+}
+
 Oid
 face_owner(Oid relid)
 {
@@ -76,9 +85,7 @@ face_owner(Oid relid)
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
+		face_report_missing(relid);
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
@@ -103,9 +110,7 @@ face_qualified_name(Oid relid)
 
 	/* Its owner may drop it at any time: what others do waits for that, and then finds it gone. */
 	if (schema == NULL || table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
+		face_report_missing(relid);
 	quote_all_identifiers = false;
 	name = quote_qualified_identifier(schema, table);
 	quote_all_identifiers = all;
@@ -144,7 +149,7 @@ take_rights(Oid run_as)
 	if (Debug_print_plan)
 		(void) set_config_option("debug_print_plan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	/* What a superuser's session does as a replica was sent by nobody: rows that hang on others go with them, and the log has it. */
-	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA && replorigin_session_origin == InvalidRepOriginId)
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA && !face_was_sent())
 		(void) set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	GetUserIdAndSecContext(&before.user, &before.context);
 	SetUserIdAndSecContext(run_as, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |
@@ -215,6 +220,8 @@ face_with_heirs(Oid relid, LOCKMODE lockmode)
 {
 	List	   *found = list_make1_oid(relid);
 
+	if (!face_exists(relid))
+		face_report_missing(relid);
 	for (int i = 0; i < list_length(found); i++)
 		found = list_concat_unique_oid(found, find_inheritance_children_extended(list_nth_oid(found, i), false, lockmode, NULL, NULL));
 	return found;

@@ -34,6 +34,7 @@ typedef bool (*FaceRowTest) (TupleTableSlot *row, void *state);
 
 extern Oid	face_table(const char *name);
 extern bool face_is_own(Oid relid);
+extern void face_report_missing(Oid relid);
 extern Oid	face_owner(Oid relid);
 extern bool face_exists(Oid relid);
 extern char *face_qualified_name(Oid relid);
