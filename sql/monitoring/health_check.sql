@@ -150,7 +150,7 @@ BEGIN
 	-- Partitions are reached by the guard and by the purge; a table that inherits has neither triggers nor policies of its parent.
 	RETURN QUERY
 	SELECT 'error', h.relation::text, format('inherits from %s, whose triggers do not fire for it: no deadline, opt-out or hold is kept there', r.table_name),
-		   'ALTER TABLE … NO INHERIT, and facematch.retain() it'
+		   'ALTER TABLE ... NO INHERIT, and facematch.retain() it'
 	FROM facematch_internal.retained r CROSS JOIN LATERAL facematch_internal.with_heirs(r.table_name) h JOIN pg_class c ON c.oid = h.relation
 	WHERE NOT c.relispartition AND c.oid <> r.table_name AND NOT EXISTS (SELECT FROM facematch_internal.retained x WHERE x.table_name = c.oid) ORDER BY 2;
 
@@ -201,7 +201,7 @@ BEGIN
 
 	RETURN QUERY
 	SELECT 'error', CASE WHEN s.setrole = 0 THEN 'all roles' ELSE format('role %I', s.setrole::regrole) END,
-		   'session_replication_role is set to replica', 'ALTER ROLE or ALTER DATABASE … RESET session_replication_role'
+		   'session_replication_role is set to replica', 'ALTER ROLE or ALTER DATABASE ... RESET session_replication_role'
 	FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE c LIKE 'session\_replication\_role=replica' ORDER BY 2;
 
 	RETURN QUERY

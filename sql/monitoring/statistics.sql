@@ -8,7 +8,7 @@ CREATE FUNCTION facematch_internal.search_activity(
 	OUT refined bigint, OUT measured bigint, OUT returned bigint, OUT microseconds bigint, OUT latency bigint[])
 	RETURNS record LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'facematch_search_activity';
 COMMENT ON FUNCTION facematch_internal.search_activity() IS
-	'what searches of facematch indexes did since the server started or facematch.reset_stats(): of all sessions (server_wide) when the library is in shared_preload_libraries, else of this session; the columns of facematch.last_scan() summed, time inside the access method in microseconds, and searches by time: below 64 µs, below 128 µs, … below 2.1 s, longer. Searches that ended in an error are not counted';
+	'what searches of facematch indexes did since the server started or facematch.reset_stats(): of all sessions (server_wide) when the library is in shared_preload_libraries, else of this session; the columns of facematch.last_scan() summed, time inside the access method in microseconds, and searches by time: below 64 us, below 128 us, ... below 2.1 s, longer. Searches that ended in an error are not counted';
 
 CREATE FUNCTION facematch.reset_stats() RETURNS void
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'facematch_reset_stats';

@@ -91,8 +91,12 @@ DECLARE
 	remedies text;
 	about text := facematch_internal.log_subject('table', 'table_name', jsonb_build_object('table_name', table_name));
 BEGIN
-	SELECT c.* INTO STRICT relation FROM pg_class c WHERE c.oid = table_name;
-	IF relation.relkind NOT IN ('r', 'p') OR relation.relispartition OR relation.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) THEN
+	SELECT c.* INTO relation FROM pg_class c WHERE c.oid = table_name;
+	IF relation.oid IS NULL THEN
+		RAISE undefined_table USING
+			MESSAGE = format('relation with OID %s does not exist', table_name::oid),
+			HINT = 'It has been dropped, or the number was never a relation''s.';
+	ELSIF relation.relkind NOT IN ('r', 'p') OR relation.relispartition OR relation.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) THEN
 		RAISE wrong_object_type USING
 			MESSAGE = format('%s cannot be put under retention', table_name),
 			HINT = 'Attach an ordinary or a partitioned table of your own; of a partition, the table it is part of.';
@@ -114,7 +118,7 @@ BEGIN
 	IF template_column IS NULL THEN
 		RAISE undefined_column USING
 			MESSAGE = format('table %s does not have exactly one column of type face_embedding', table_name),
-			HINT = 'Name it: template_column => ''…''.';
+			HINT = 'Name it: template_column => ''...''.';
 	END IF;
 	PERFORM facematch_internal.check_column(table_name, template_column, ARRAY['@extschema@.face_embedding'::regtype], 'template');
 

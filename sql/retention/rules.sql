@@ -57,7 +57,7 @@ CREATE TABLE facematch.retention_rule (
 	CONSTRAINT retention_rule_fallback_is_whole CHECK ((fallback_anchor IS NULL) = (fallback_keep IS NULL)),
 	CONSTRAINT retention_rule_validity CHECK (valid_from < valid_to)
 );
-COMMENT ON TABLE facematch.retention_rule IS 'how long rows are kept: class × what is kept × dates. Once in force, a rule can only be ended; a site''s own rules are dumped';
+COMMENT ON TABLE facematch.retention_rule IS 'how long rows are kept: class, what is kept, dates. Once in force, a rule can only be ended; a site''s own rules are dumped';
 COMMENT ON COLUMN facematch.retention_rule.name IS 'name of the rule; the shipped ones begin with their authority';
 COMMENT ON COLUMN facematch.retention_rule.retention_class IS 'whom it is about, a row of facematch.retention_class';
 COMMENT ON COLUMN facematch.retention_rule.what IS 'what is kept: reference, encounter, gallery, or the word that facematch.retain() was given';

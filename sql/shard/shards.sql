@@ -219,13 +219,13 @@ BEGIN
 	IF gallery IS NULL AND place IS NOT NULL AND NOT facematch_internal.reads_templates() THEN
 		RAISE insufficient_privilege USING
 			MESSAGE = format('shard %L has no gallery_table, so the thresholds of its galleries are not known', place),
-			HINT = 'UPDATE facematch.shard SET gallery_table = …: without, only who may read facematch.reference.embedding searches it.';
+			HINT = 'UPDATE facematch.shard SET gallery_table = ...: without, only who may read facematch.reference.embedding searches it.';
 	ELSIF gallery IS NULL THEN
 		SELECT array_agg(ROW(s.name, s.reference_table, NULL, s.min_similarity)::facematch_internal.shard_part) INTO parts FROM unnest(shards) s;
 	ELSIF place IS NOT NULL THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('shard %L has no gallery_table, so its galleries cannot be named', place),
-			HINT = 'UPDATE facematch.shard SET gallery_table = …, or search all galleries.';
+			HINT = 'UPDATE facematch.shard SET gallery_table = ..., or search all galleries.';
 	ELSE
 		EXECUTE (SELECT format('SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, u.threshold)::facematch_internal.shard_part) FROM (%s) u',
 			string_agg(format('(SELECT %L::text AS shard, %L::regclass AS relation, g.gallery_id, g.threshold FROM %s g WHERE g.name = $1 LIMIT 2)',

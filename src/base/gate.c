@@ -72,6 +72,15 @@ static fmgr_hook_type next_fmgr = NULL;
 
 /*--------------------------------------------------------- as whom */
 
+void
+face_report_missing(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation with OID %u does not exist", relid),
+			 errhint("It has been dropped, or the number was never a relation's.")));
+}
+
 Oid
 face_owner(Oid relid)
 {
@@ -79,9 +88,7 @@ face_owner(Oid relid)
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
+		face_report_missing(relid);
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
@@ -124,7 +131,7 @@ open_gate(FaceGate *gate, Oid run_as, bool restricted)
 	if (Debug_print_plan)
 		set_for_now("debug_print_plan", "off", PGC_USERSET);
 	/* What a superuser's session does as a replica was sent by nobody: rows that hang on others go with them, and the log has it. */
-	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA && replorigin_session_origin == InvalidRepOriginId)
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA && !face_was_sent())
 		set_for_now("session_replication_role", "origin", PGC_SUSET);
 	GetUserIdAndSecContext(&gate->user, &gate->context);
 	SetUserIdAndSecContext(run_as, gate->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |

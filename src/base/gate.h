@@ -26,6 +26,7 @@ typedef struct FaceGate
 	Oid			outer_contained;
 } FaceGate;
 
+extern void face_report_missing(Oid relid);
 extern Oid	face_owner(Oid relid);
 extern Oid	face_acts_as(Oid relid);
 

@@ -83,9 +83,7 @@ face_qualified_name(Oid relid)
 
 	/* Its owner may drop it at any time: what others do waits for that, and then finds it gone. */
 	if (schema == NULL || table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
+		face_report_missing(relid);
 	quote_all_identifiers = false;
 	name = quote_qualified_identifier(schema, table);
 	quote_all_identifiers = all;

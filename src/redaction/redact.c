@@ -35,6 +35,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "redaction/redact.h"
 
 PG_FUNCTION_INFO_V1(facematch_redacted);
@@ -104,7 +105,7 @@ redact_error(ErrorData *edata)
 }
 
 static void
-hide_activity(ParseState *pstate, Query *query, JumbleState *jstate)
+hide_activity(ParseState *pstate, Query *query, FACE_JUMBLE *jstate)
 {
 	if (next_post_parse_analyze != NULL)
 		next_post_parse_analyze(pstate, query, jstate);
