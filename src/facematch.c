@@ -19,7 +19,7 @@
 #include "erasure/erase.h"
 #include "retention/facts.h"
 #include "sealing/keystore.h"
-#include "redaction/redact.h"
+#include "redaction/server_log.h"
 #include "retention/skip.h"
 #include "retention/truncate.h"
 #include "simd/simd.h"
@@ -108,7 +108,7 @@ _PG_init(void)
 	face_explain_init();
 	face_activity_init();
 	face_attempt_init();
-	face_redact_init();
+	face_server_log_init();
 	face_keystore_init();
 	face_truncate_init();
 
