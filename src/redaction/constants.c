@@ -77,7 +77,7 @@ tag_end(const char *p, const char *end)
 
 /* The tag that closes a constant; NULL: none does. */
 static const char *
-closing_tag(const char *p, const char *end, const char *tag, size_t length)
+closing_tag(const char *p, const char *end, const char *tag, ptrdiff_t length)
 {
 	while ((p = memchr(p, '$', end - p)) != NULL && end - p >= length)
 	{
@@ -245,7 +245,7 @@ mark_end(const char *p, const char *end)
 
 	for (p++; face_is_digit(byte_at(p, end)); p++)
 		;
-	return end - p >= sizeof(unit) - 1 && memcmp(p, unit, sizeof(unit) - 1) == 0 ? p + sizeof(unit) - 1 : NULL;
+	return end - p >= (ptrdiff_t) sizeof(unit) - 1 && memcmp(p, unit, sizeof(unit) - 1) == 0 ? p + sizeof(unit) - 1 : NULL;
 }
 
 /* Passes one token.  FACE_NO_MORE: it is no constant. */

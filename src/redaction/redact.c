@@ -5,8 +5,8 @@
  *
  * A statement is judged by its constants (constants.c), any other text by its
  * words (words.c).  Each has a weight, and what weighs more than
- * FACE_MOST_SHOWN together is replaced: of a statement every constant, of
- * another text the stretch from the first word to the last.
+ * FACE_MOST_SHOWN together is replaced: a list of constants, all constants of a
+ * statement, the stretch from the first word to the last of another text.
  *
  * Nothing here raises an error or allocates, and the time grows with the text's
  * length only: each place is looked at twice at most.
@@ -77,7 +77,14 @@ typedef struct Run
 	FacePart	first;
 	const char *to;
 	size_t		count;
+	int			weight;
 } Run;
+
+static int
+add_weight(int weight, int more)
+{
+	return weight > FACE_MOST_SHOWN ? weight : weight + more;
+}
 
 static bool
 is_beside(const char *from, const char *to)
@@ -87,34 +94,26 @@ is_beside(const char *from, const char *to)
 	return from == to;
 }
 
-static void
-replace_run(Output *output, const Run *run)
+/* The run that comes next, and moves behind it.  A broken part ends the text and the last run. */
+static FaceFound
+next_run(const char **at, const char *end, Run *run)
 {
-	if (run->count == 1)
-		replace(output, run->first.inner, run->first.inner_end, 0, "");
-	else if (run->count > 1)
-		replace(output, run->first.from, run->to, run->count, "values");
-}
-
-/* Too many constants: all of them, those of a list together. */
-static void
-replace_constants(Output *output, const char *at, const char *end)
-{
-	Run			run = {.count = 0};
+	const char *next = *at;
 	FacePart	part;
+	FaceFound	found = face_next_constant(&next, end, &part);
 
-	while (face_next_constant(&at, end, &part) != FACE_NO_MORE)
+	*run = (Run) {.first = part};
+	while (found != FACE_NO_MORE && (run->count == 0 || is_beside(run->to, part.from)))
 	{
-		if (run.count == 0 || !is_beside(run.to, part.from))
-		{
-			replace_run(output, &run);
-			run = (Run) {.first = part};
-		}
-		run.to = part.to;
-		run.count++;
-		at = part.to;
+		run->to = *at = part.to;
+		run->count++;
+		run->weight = add_weight(run->weight, part.weight);
+		if (found == FACE_BROKEN)
+			return found;
+		next = *at;
+		found = face_next_constant(&next, end, &part);
 	}
-	replace_run(output, &run);
+	return run->count > 0 ? FACE_PART : FACE_NO_MORE;
 }
 
 static void
@@ -130,26 +129,37 @@ replace_long_constants(Output *output, const char *at, const char *end)
 	}
 }
 
+/* Lists that are too long; of the other constants the long ones, or all. */
+static void
+replace_constants(Output *output, const char *at, const char *end, bool all)
+{
+	Run			run;
+
+	while (next_run(&at, end, &run) != FACE_NO_MORE)
+	{
+		if (!all && run.weight <= FACE_MOST_SHOWN)
+			replace_long_constants(output, run.first.from, run.to);
+		else if (run.count == 1)
+			replace(output, run.first.inner, run.first.inner_end, 0, "");
+		else
+			replace(output, run.first.from, run.to, run.count, "values");
+	}
+}
+
 static void
 redact_statement(Output *output, const char *text, const char *end, bool cut)
 {
 	const char *at = text;
-	FacePart	part;
+	Run			run;
 	FaceFound	found;
 	int			weight = 0;
-	bool		any_long = false;
 
-	while ((found = face_next_constant(&at, end, &part)) == FACE_PART)
-	{
-		weight = weight > FACE_MOST_SHOWN ? weight : weight + part.weight;
-		any_long = any_long || part.is_long;
-	}
-	if (found == FACE_BROKEN && !cut)
+	while ((found = next_run(&at, end, &run)) == FACE_PART || (found == FACE_BROKEN && cut))
+		weight = add_weight(weight, run.weight > FACE_MOST_SHOWN ? 0 : run.weight);
+	if (found == FACE_BROKEN)
 		replace(output, text, end, end - text, "bytes");
-	else if (weight + (found == FACE_BROKEN ? part.weight : 0) > FACE_MOST_SHOWN)
-		replace_constants(output, text, end);
-	else if (any_long || found == FACE_BROKEN)
-		replace_long_constants(output, text, end);
+	else
+		replace_constants(output, text, end, weight > FACE_MOST_SHOWN);
 }
 
 static void
@@ -168,7 +178,7 @@ redact_words(Output *output, const char *text, const char *end)
 
 		while (more && part.from - to <= APART)
 		{
-			weight = weight > FACE_MOST_SHOWN ? weight : weight + part.weight;
+			weight = add_weight(weight, part.weight);
 			count++;
 			to = part.to;
 			more = face_next_word(&words, &part);

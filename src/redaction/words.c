@@ -16,9 +16,11 @@
 
 /* Longer than the paths of files in messages. */
 #define LONG_WORD		100
-/* Letters and digits of a piece of base64: shorter ones are names.  It has twice the bits of hexadecimal digits. */
+/* Letters and digits of a piece of base64: shorter ones are names. */
 #define PIECE			16
+/* How much more than their length they weigh: nobody writes escapes but for bytes. */
 #define BASE64_FACTOR	2
+#define ESCAPED_FACTOR	4
 /* More decimals than the plans' times and costs have. */
 #define MANY_DECIMALS	4
 /* Backslashes double each time that they are quoted. */
@@ -67,12 +69,15 @@ skip_separator(const char *p, const char *end)
 static const char *
 number_end(const char *p, const char *end, int *decimals)
 {
-	const char *digits = p += p < end && (*p == '-' || *p == '+');
+	const char *digits;
 	const char *exponent;
 
-	*decimals = -1;
-	while (p < end && face_is_digit(*p))
+	/* With a sign, or behind a comment. */
+	while (p < end && (*p == '-' || *p == '+' || *p == '/'))
 		p++;
+	*decimals = -1;
+	for (digits = p; p < end && face_is_digit(*p); p++)
+		;
 	if (end - p >= 2 && *p == '.' && face_is_digit(p[1]))
 	{
 		for (digits = ++p; p < end && face_is_digit(*p); p++)
@@ -90,8 +95,8 @@ number_end(const char *p, const char *end, int *decimals)
 		for (p = exponent; p < end && face_is_digit(*p); p++)
 			;
 	}
-	/* At the end of a sentence, or cut off there. */
-	while (p < end && *p == '.')
+	/* At the end of a sentence, before a comment, or cut off there. */
+	while (p < end && (*p == '.' || *p == '/' || *p == '%'))
 		p++;
 	return p;
 }
@@ -168,7 +173,8 @@ weigh_number(FaceWords *words, const char *from, const char *to, int decimals)
 static bool
 is_hex(const char *from, const char *to, bool *alone)
 {
-	const char *p = to - from > 2 && from[0] == '0' && (from[1] == 'x' || from[1] == 'X') ? from + 2 : from;
+	bool		marked = to - from > 2 && from[0] == '0' && (from[1] == 'x' || from[1] == 'X');
+	const char *p = marked ? from + 2 : from;
 	int			digits = 0;
 	int			letters = 0;
 
@@ -178,10 +184,16 @@ is_hex(const char *from, const char *to, bool *alone)
 		letters += face_is_hex(*p) && !face_is_digit(*p);
 	}
 	*alone = digits > 0 && digits + letters > 2;
-	return p == to && letters > 0 && (digits + letters) % 2 == 0;
+	return p == to && (letters > 0 || marked) && (digits + letters) % 2 == 0;
 }
 
-/* Escapes, or base64: letters of both cases, and digits. */
+static bool
+is_escaped(const char *from, const char *to)
+{
+	return memchr(from, '\\', to - from) != NULL;
+}
+
+/* Letters of both cases, and digits. */
 static bool
 is_base64(const char *from, const char *to)
 {
@@ -191,8 +203,6 @@ is_base64(const char *from, const char *to)
 
 	for (const char *p = from; p < to; p++)
 	{
-		if (is_slash(*p))
-			return true;
 		digits = digits || face_is_digit(*p);
 		upper = upper || face_is_upper(*p);
 		lower = lower || face_is_lower(*p);
@@ -213,7 +223,7 @@ face_is_encoded(const char *from, const char *to)
 {
 	bool		alone;
 
-	return is_base64(from, to) || (is_hex(from, to, &alone) && alone);
+	return is_escaped(from, to) || is_base64(from, to) || (is_hex(from, to, &alone) && alone);
 }
 
 static int
@@ -234,6 +244,8 @@ weigh(FaceWords *words, const char *from, const char *to)
 		words->opened = false;
 		return alone || listed ? FACE_WEIGHT(to - from) : 0;
 	}
+	if (is_escaped(from, to))
+		return FACE_WEIGHT(ESCAPED_FACTOR * (to - from));
 	return is_base64(from, to) ? FACE_WEIGHT(BASE64_FACTOR * (to - from)) : 0;
 }
 
