@@ -23,7 +23,7 @@
 #include "erasure/erase.h"
 #include "retention/facts.h"
 #include "sealing/keystore.h"
-#include "redaction/redact.h"
+#include "redaction/server_log.h"
 #include "retention/skip.h"
 #include "retention/truncate.h"
 #include "simd/simd.h"
@@ -126,7 +126,7 @@ _PG_init(void)
 	face_activity_init();
 	face_gate_init();
 	face_attempt_init();
-	face_redact_init();
+	face_server_log_init();
 	face_keystore_init();
 	face_truncate_init();
 
