@@ -74,7 +74,7 @@ with_root()
 # bare_root SUITE: Debian's smallest root, $cache/bare-SUITE.
 bare_root()
 {
-	(flock 8 && make_bare_root "$1") 8>"$cache/bare-$1.lock"
+	mkdir -p "$cache" && (flock 8 && make_bare_root "$1") 8>"$cache/bare-$1.lock"
 }
 
 make_bare_root()
