@@ -42,7 +42,6 @@ CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, va
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_ask_table';
 COMMENT ON FUNCTION facematch_internal.ask_table(regclass, text, text) IS
 	'runs a query about a table with the rights of the table''s owner, as a restricted operation; $1 is the moment, $2 the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), $4 the value. Columns of other types than the caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
-REVOKE ALL ON FUNCTION facematch_internal.ask_table(regclass, text, text) FROM PUBLIC;
 
 -- Rows that no hold keeps, as a condition of a query for facematch_internal.ask_table().
 CREATE FUNCTION facematch_internal.not_held(retained facematch_internal.retained) RETURNS text
