@@ -108,7 +108,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer, double precision) IS
 	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (the gallery''s threshold, unless given). Exact; ties in order of reference_id; a due reference is no candidate. No row: no candidate. No such gallery: P0002; another model''s probe or max_candidates below 1: 22023; threshold outside -1 to 1: 22003; below the gallery''s, for who may not read templates: 42501; NULL probe: 22004; a target FPIR without a calibration: 55000';
-REVOKE ALL ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer, double precision) FROM PUBLIC;
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id bigint, min_similarity double precision DEFAULT NULL)
 	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, subject_id uuid)
@@ -150,4 +149,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision) IS
 	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the rest NULL. Without a match the similarity is NULL for who may not read templates, and of a watchlist or a gallery without an anchor the subject too. Errors as identify()';
-REVOKE ALL ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision) FROM PUBLIC;

@@ -55,7 +55,6 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.policy_condition(pg_catalog.pg_policy) IS 'which rows a policy shows, as SQL; empty: it does not say; NULL: the table is locked for longer than lock_timeout';
-REVOKE ALL ON FUNCTION facematch_internal.policy_condition(pg_catalog.pg_policy) FROM PUBLIC;
 
 CREATE FUNCTION facematch.health_check() RETURNS TABLE (severity text, object text, finding text, remedy text)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
@@ -368,4 +367,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch.health_check() IS
 	'what weakens the guarantees in this database: triggers missing or disabled, references without their gallery, row security off, roles and views that pass it by, deferred triggers that no purge can fire, grants beyond what facematch_internal.access_right gives, replica sessions, classes without a rule, holds that keep nothing, overdue rows, removed rows that are not erased, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
-REVOKE ALL ON FUNCTION facematch.health_check() FROM PUBLIC;

@@ -76,7 +76,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass) IS
 	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is no superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
-REVOKE ALL ON FUNCTION facematch_internal.deferred_triggers(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id', class_column name DEFAULT 'retention_class',
 								 recorded_column name DEFAULT 'recorded_at', subject_column name DEFAULT 'subject_id',
@@ -178,7 +177,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) IS
 	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), and computes the deadlines of the rows that are there. Partitioned tables too. For superusers: what the table runs of its own, it runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; attached already: 42710; triggers that are initially deferred and that a purge would fire, while the owner is no superuser: 55000';
-REVOKE ALL ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) FROM PUBLIC;
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -205,7 +203,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: triggers and policies go, rows and their purge_after stay. Logged. Not attached: 42704';
-REVOKE ALL ON FUNCTION facematch.release(regclass) FROM PUBLIC;
 
 CREATE VIEW facematch.attached AS
 	SELECT r.table_name, r.what, r.key_column, r.class_column, r.recorded_column, r.subject_column, r.template_column, r.gallery_column,

@@ -44,13 +44,11 @@ CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, va
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_ask_table';
 COMMENT ON FUNCTION facematch_internal.ask_table(regclass, text, text, boolean) IS
 	'runs a query about a table with the rights of the table''s owner, as a restricted operation; $1 is the moment, $2 the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), $4 the value. A table of a user''s has facematch.table_timeout for it (53400), unless limited is false. Columns of other types than the caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
-REVOKE ALL ON FUNCTION facematch_internal.ask_table(regclass, text, text, boolean) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.change_table(table_name regclass, statement text) RETURNS void
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_change_table';
 COMMENT ON FUNCTION facematch_internal.change_table(regclass, text) IS
 	'runs a statement that changes what a user''s table is, with the caller''s rights; functions of the table''s own that PostgreSQL calls on the way run as its owner. For the extension''s own functions';
-REVOKE ALL ON FUNCTION facematch_internal.change_table(regclass, text) FROM PUBLIC;
 
 -- Rows that no hold keeps, as a condition of a query for facematch_internal.ask_table().
 CREATE FUNCTION facematch_internal.not_held(table_name regclass) RETURNS text

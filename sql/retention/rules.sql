@@ -167,7 +167,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), and once it has taken force only its end can be changed, and nothing of a shipped one (23000)';
-REVOKE ALL ON FUNCTION facematch_internal.check_rule() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.rule_changed() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_rule_changed';

@@ -386,7 +386,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer, double precision, text, boolean) IS
 	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read templates. Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
-REVOKE ALL ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer, double precision, text, boolean) FROM PUBLIC;
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('operator', 'function', 'search_shards', 'EXECUTE', true),
