@@ -31,13 +31,15 @@ def pages():
 
 
 def lines_of(path):
-    """The lines of a page, each with whether it stands in a fenced block."""
-    fenced = False
+    """The lines of a page, each with the language of the fenced block that it stands in, or None."""
+    fenced = None
     with open(path, encoding='utf-8') as file:
         for number, line in enumerate(file, 1):
             fence = re.match(r' {0,3}```', line)
-            yield number, line.rstrip('\n'), fenced or bool(fence)
-            fenced ^= bool(fence)
+            language = fenced if fence and fenced else line.strip(' `\n') or 'none' if fence else fenced
+            yield number, line.rstrip('\n'), language
+            if fence:
+                fenced = None if fenced else language
 
 
 def anchors(path):
@@ -53,7 +55,7 @@ def anchors(path):
 def check_text(path):
     for number, line, fenced in lines_of(path):
         # The rows of a table cannot be broken, nor what a program printed.
-        if len(line) > LONGEST and not fenced and not line.startswith('|'):
+        if len(line) > LONGEST and fenced != 'text' and not line.startswith('|'):
             fail(f'{path}:{number}: {len(line)} characters')
         for target in [] if fenced else re.findall(r'\]\(([^)\s]+)\)', re.sub('`[^`]*`', '', line)):
             if re.match('[a-z]+:', target):
