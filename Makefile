@@ -18,21 +18,34 @@ DATA_built = facematch--$(EXTVERSION).sql
 # same roundings (src/simd/README.md).  No -march here: instruction sets are chosen per function and at run time.
 PG_CPPFLAGS = -I$(srcdir)/src -DFACEMATCH_VERSION='"$(EXTVERSION)"'
 # -ffile-prefix-map: the same bytes wherever the sources lie.
-PG_CFLAGS = -ffile-prefix-map=$(CURDIR)=. -std=gnu11 -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -ffp-contract=off $(FACEMATCH_CFLAGS)
+PG_CFLAGS = -ffile-prefix-map='$(CURDIR)'=. -std=gnu11 -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -ffp-contract=off $(FACEMATCH_CFLAGS)
 # FACEMATCH_OPENBLAS=PATH: the serial OpenBLAS, where it is not in Debian's place (src/accuracy/openblas.c).
 ifdef FACEMATCH_OPENBLAS
 PG_CPPFLAGS += -DFACEMATCH_OPENBLAS='"$(FACEMATCH_OPENBLAS)"'
 endif
 SHLIB_LINK = -lm $(FACEMATCH_LDFLAGS)
 
-EXTRA_CLEAN = $(DATA_built) facematch_accuracy.so $(ACCURACY_OBJS) results
+EXTRA_CLEAN = $(DATA_built) facematch_accuracy.so $(ACCURACY_OBJS) results built-for
 
 PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+PG_VERSION := $(shell '$(PG_CONFIG)' --version)
+PG_HEADERS := $(shell '$(PG_CONFIG)' --includedir-server)
+# A pg_config comes with clients too, without the headers.
+ifneq ($(shell test -e '$(PG_HEADERS)/postgres.h' && echo yes),yes)
+PG_MAJOR := $(or $(firstword $(subst ., ,$(word 2,$(PG_VERSION)))),15)
+$(error $(PG_CONFIG) knows of no headers of the server of PostgreSQL $(PG_MAJOR): install them \
+(Debian: postgresql-server-dev-$(PG_MAJOR)), or name another PostgreSQL by PG_CONFIG=/path/to/pg_config)
+endif
+PGXS := $(shell '$(PG_CONFIG)' --pgxs)
 include $(PGXS)
 
 # PGXS does not track headers: rebuild on any change of one.
-$(OBJS) $(OBJS:.o=.bc) $(ACCURACY_OBJS): $(ALL_HEADERS)
+$(OBJS) $(OBJS:.o=.bc) $(ACCURACY_OBJS): $(ALL_HEADERS) built-for
+
+# Nor which PostgreSQL objects were compiled for: `make` and `make install PG_CONFIG=...` may name two.
+built-for: FORCE
+	@echo '$(PG_VERSION) $(PG_HEADERS)' | cmp -s - $@ || echo '$(PG_VERSION) $(PG_HEADERS)' >$@
+FORCE:
 
 # Loops over tiles of scores, and over labels.
 $(ACCURACY_OBJS): CFLAGS += $(CFLAGS_VECTORIZE)
@@ -51,7 +64,7 @@ uninstall: uninstall-accuracy
 uninstall-accuracy:
 	rm -f '$(DESTDIR)$(pkglibdir)/facematch_accuracy.so'
 
-.PHONY: install-accuracy uninstall-accuracy
+.PHONY: FORCE install-accuracy uninstall-accuracy
 
 # The extension script, joined from its parts in reading order.
 facematch--$(EXTVERSION).sql: $(SQL_PARTS) sql/MANIFEST
@@ -64,7 +77,7 @@ SQL_TESTS = $(filter-out test/lib/%,$(sort $(wildcard test/*/*.sql)))
 installcheck:
 	@failed=; for f in $(SQL_TESTS); do \
 		t=$$(basename $$f .sql); rm -rf results/$$t; mkdir -p results/$$t/sql; \
-		ln -s $(CURDIR)/$$f results/$$t/sql/; ln -s $(CURDIR)/expected results/$$t/expected; \
+		ln -s '$(CURDIR)'/$$f results/$$t/sql/; ln -s '$(CURDIR)'/expected results/$$t/expected; \
 		$(pg_regress_installcheck) --inputdir=results/$$t --outputdir=results/$$t --dbname=facematch_$$t --encoding=UTF8 \
 			--load-extension=pgcrypto --load-extension=facematch $$t || { cat results/$$t/regression.diffs; failed="$$failed $$t"; }; \
 	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Nanoseconds per comparison of each distance kernel, beside the memory bandwidth of the same run.
+# Nanoseconds of every kernel by instruction set, side by side, beside the memory bandwidth of the same run.
 # Needs no server.  Usage: bench/kernels.sh        (CC chooses the compiler; the flags are those of a PostgreSQL package: -O2, no -march)
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)

@@ -6,7 +6,9 @@
 # directory.  On exit every server started here is stopped and the scratch directory removed (KEEP=1 keeps it).
 
 set -u
-export LC_ALL=C.UTF-8
+# Messages are compared: in English, whatever the caller's language.  PATH may be that of somebody who may do less.
+export LC_ALL=C.UTF-8 PATH=$PATH:/usr/sbin:/sbin
+unset LANGUAGE
 umask 022
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -60,29 +62,54 @@ find_faces()
 	fi
 }
 
+# try_scratch DIRECTORY: a scratch directory in it, or why_not.  make takes no blanks in names, the path of a socket has at
+# most 107 bytes, and the server's user must be able to run programs there.
+try_scratch()
+{
+	local dir
+
+	scratch=
+	dir=$(cd "$1" 2>/dev/null && pwd) || { why_not="there is no such directory"; return 1; }
+	case $dir in *[!A-Za-z0-9/._+-]*) why_not="its name has a character that make or psql takes for something else"; return 1 ;; esac
+	[ ${#dir} -le 48 ] || { why_not="its name is too long for the path of a socket"; return 1; }
+	scratch=$(mktemp -d "${dir%/}/facematch.XXXXXX" 2>/dev/null) || { why_not="it cannot be written to"; return 1; }
+	chmod 755 "$scratch"
+	cp /bin/true "$scratch/try" && as_server "$scratch/try" 2>/dev/null && return 0
+	why_not="the user $server_user cannot run programs in it"
+	rm -rf "$scratch"
+	return 1
+}
+
 make_scratch()
 {
-	scratch=$(mktemp -d "${TMPDIR:-/tmp}/facematch.XXXXXX") || die "no scratch directory"
+	local dir why_not
+
+	for dir in "${TMPDIR:-/tmp}" /tmp /var/tmp; do
+		! try_scratch "$dir" || break
+		echo "$(basename "$0"): not in $dir: $why_not" >&2
+	done
+	[ -n "$scratch" ] && [ -d "$scratch" ] || die "no place for a scratch directory: set TMPDIR"
+	export TMPDIR=${scratch%/*}
 	trap clean_up EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
-	chmod 755 "$scratch"
+	rm -f "$scratch/try"
 	mkdir "$scratch/src" "$scratch/log" "$scratch/s"
 	installed || copy_tree "$scratch/src"
 	[ "$(id -u)" != 0 ] || chown -R $server_user: "$scratch"
 	cd "$scratch" || die "no scratch directory"
 }
 
-# The files of the work tree that git knows or would add; all of them where there is no git.
+# The files of the work tree that git knows or would add; all of them, but what make leaves, where there is no git.
 copy_tree()
 {
 	local list=$1/../files
 
-	if git -c safe.directory='*' -C "$root" ls-files -z --cached --others --exclude-standard >"$list" 2>/dev/null; then
+	if [ -e "$root/.git" ] && git -c safe.directory='*' -C "$root" ls-files -z --cached --others --exclude-standard >"$list" 2>/dev/null; then
 		(cd "$root" && while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done <"$list" |
 			tar --null --no-recursion -T - -cf -) | tar -xf - -C "$1" --no-same-owner
 	else
-		tar -C "$root" --exclude=./.git --exclude='*.o' --exclude='*.so' -cf - . | tar -xf - -C "$1" --no-same-owner
+		tar -C "$root" --exclude=./.git --exclude=./built-for --exclude='./facematch--*.sql' --exclude='*.o' --exclude='*.bc' --exclude='*.so' -cf - . | tar -xf - -C "$1" --no-same-owner
 	fi || die "cannot copy the work tree"
 }
 
@@ -105,17 +132,31 @@ clean_up()
 	exit $status
 }
 
-# The installed PostgreSQL to copy: PG_MAJOR, else the newest that has its server headers and test tools.
+# The major versions of PostgreSQL that facematch is for, the newest first.
+pg_majors=(18 17 15)
+
+# complete_postgres MAJOR: whether all of it is here that a build, a server and the tests use.  Debian has it in three
+# packages, of which any may be here without the others: makefiles and test tools come with the client's.
+complete_postgres()
+{
+	local home=/usr/lib/postgresql/$1 clang
+
+	[ -x "$home/bin/postgres" ] && [ -x "$home/bin/psql" ] && [ -x "$home/lib/pgxs/src/test/regress/pg_regress" ] &&
+		[ -e "/usr/share/postgresql/$1/extension/pgcrypto.control" ] && [ -e "$home/lib/pgxs/src/makefiles/pgxs.mk" ] &&
+		[ -e "$("$home/bin/pg_config" --includedir-server)/postgres.h" ] || return 1
+	# What makes bitcode for its JIT.
+	clang=$(sed -n 's/^CLANG *= *//p' "$home/lib/pgxs/src/Makefile.global")
+	[ -z "$clang" ] || command -v "$clang" >/dev/null
+}
+
+# The installed PostgreSQL to copy: PG_MAJOR, else the newest that is complete.
 find_postgres()
 {
-	local dir
-
-	pg_home=
-	for dir in $(ls -d /usr/lib/postgresql/${PG_MAJOR:-*} 2>/dev/null | sort -V); do
-		[ -x "$dir/bin/postgres" ] && [ -x "$dir/lib/pgxs/src/test/regress/pg_regress" ] && pg_home=$dir
+	for pg_major in ${PG_MAJOR:-${pg_majors[*]}}; do
+		pg_home=/usr/lib/postgresql/$pg_major
+		! complete_postgres "$pg_major" || return 0
 	done
-	[ -n "$pg_home" ] || die "no PostgreSQL with its development files found: run script/bootstrap"
-	pg_major=$(basename "$pg_home")
+	die "no PostgreSQL ${PG_MAJOR:-of ${pg_majors[*]}} with its headers and test tools found: run script/bootstrap"
 }
 
 # make_prefix DIR: a private PostgreSQL, into which `make install` can go.

@@ -15,6 +15,7 @@ suite_of()
 		15) echo bookworm ;;
 		17) echo trixie ;;
 		18) echo forky ;;
+		19) echo sid ;;
 		*) die "no Debian release has PostgreSQL $1" ;;
 	esac
 }
@@ -73,7 +74,7 @@ with_root()
 # bare_root SUITE: Debian's smallest root, $cache/bare-SUITE.
 bare_root()
 {
-	(flock 8 && make_bare_root "$1") 8>"$cache/bare-$1.lock"
+	mkdir -p "$cache" && (flock 8 && make_bare_root "$1") 8>"$cache/bare-$1.lock"
 }
 
 make_bare_root()
@@ -103,7 +104,7 @@ copy_root()
 # recipe FUNCTION [FILE...]: what a root of the cache is made by; when that changes, it is made again.
 recipe()
 {
-	{ declare -f make_bare_root "$1" && shift && printf '%s\n' "$add_older" && cat -- "$@" /dev/null; } | sha256sum
+	{ declare -f make_bare_root "$1" && shift && printf '%s\n' "$add_older" "$add_experimental" && cat -- "$@" /dev/null; } | sha256sum
 }
 
 # made_root NAME RECIPE: whether the cache has it so.
@@ -140,14 +141,20 @@ make_test_root()
 
 	suite=$(suite_of "$major")
 	bare_root "$suite" && copy_root "bare-$suite" "$cache/pg$major.new" &&
+		{ [ "$suite" != sid ] || run_in_root "$cache/pg$major.new" bash -euc "$add_experimental" bash "$major" "$mirror"; } &&
 		run_in_root -b "$root:/facematch" "$cache/pg$major.new" env PG_MAJOR="$major" /facematch/script/bootstrap server &&
 		{ [ -z "${older_major[$major]:-}" ] || run_in_root "$cache/pg$major.new" bash -euc "$add_older" bash "${older_major[$major]}" "$mirror" "$(suite_of "${older_major[$major]}")"; } &&
 		finish_root "pg$major" "$(recipe make_test_root "$root/script/bootstrap")"
 }
 
+# A PostgreSQL before its release: Debian experimental has it and its libpq, everything else is unstable's.
+add_experimental='
+	echo "deb $2 experimental main" >/etc/apt/sources.list.d/experimental.list
+	printf "Package: src:postgresql-$1\nPin: release a=experimental\nPin-Priority: 500\n" >/etc/apt/preferences.d/experimental'
+
 # The version that pg_upgrade comes from, as Debian's own upgrade leaves it beside the new one: its server, and the headers
 # without the compiler that their package would bring.
-declare -A older_major=([17]=15)
+declare -A older_major=([17]=15 [19]=18)
 add_older='
 	echo "deb $2 $3 main" >/etc/apt/sources.list.d/older.list
 	echo "create_main_cluster = false" >>/etc/postgresql-common/createcluster.conf

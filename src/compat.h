@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  What differs between PostgreSQL 15, 17 and 18, in one place.
+ *	  What differs between PostgreSQL 15 and 19, in one place.
  *
  * Include after postgres.h.  Everything else in this extension is written as
  * for the newest of them.
@@ -22,8 +22,29 @@
 #include "varatt.h"
 #endif
 
+/* The locks of this process in a partition of the lock table, whose lock the caller has; needs storage/proc.h.  16 has typed lists. */
+#ifdef _PROC_H_
+static inline int
+face_count_proc_locks(int partition)
+{
+	int			count = 0;
+#if PG_VERSION_NUM >= 160000
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &MyProc->myProcLocks[partition])
+		count++;
+#else
+	SHM_QUEUE  *first = &MyProc->myProcLocks[partition];
+
+	for (void *next = SHMQueueNext(first, first, 0); next != NULL; next = SHMQueueNext(first, next, 0))
+		count++;
+#endif
+	return count;
+}
+#endif							/* _PROC_H_ */
+
 /* 18 lets a module state its name and version (pg_get_loaded_modules) */
-#ifdef PG_MODULE_MAGIC_EXT
+#if PG_VERSION_NUM >= 180000
 #define FACE_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "facematch", .version = FACEMATCH_VERSION)
 #else
 #define FACE_MODULE_MAGIC	PG_MODULE_MAGIC
@@ -102,13 +123,54 @@ face_find_setting(const char *name)
 #define face_relation_file(relation)	((relation)->rd_node)
 #endif
 
-/* 18 counts an index's searches; needs access/genam.h */
+/* 18 counts an index's searches; needs access/genam.h.  19 lets scans say what they are for; needs access/tableam.h */
+#if PG_VERSION_NUM >= 190000
+#define face_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys, SO_NONE)
+#define face_index_fetch_begin(heap)	table_index_fetch_begin(heap, SO_NONE)
+#define face_table_beginscan(rel, snapshot)	table_beginscan(rel, snapshot, 0, NULL, SO_NONE)
+#define face_table_beginscan_parallel(rel, shared)	table_beginscan_parallel(rel, shared, SO_NONE)
+#else
 #if PG_VERSION_NUM >= 180000
 #define face_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
 #else
 #define face_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
 	index_beginscan(heap, index, snapshot, nkeys, norderbys)
+#endif
+#define face_index_fetch_begin(heap)	table_index_fetch_begin(heap)
+#define face_table_beginscan(rel, snapshot)	table_beginscan(rel, snapshot, 0, NULL)
+#define face_table_beginscan_parallel(rel, shared)	table_beginscan_parallel(rel, shared)
+#endif
+
+/* 19 computes where columns lie once all are there: without, it reads them from wrong places; needs access/tupdesc.h */
+#if PG_VERSION_NUM >= 190000
+#define face_finish_descriptor(desc)	TupleDescFinalize(desc)
+#else
+#define face_finish_descriptor(desc)	((void) 0)
+#endif
+
+/* 19 has locks and a wider state of its own for buffers; needs storage/buf_internals.h */
+#if PG_VERSION_NUM >= 190000
+#define face_holds_page_lock(buffer)	BufferIsLockedByMe(buffer)
+#define face_buffer_state(buffer)	pg_atomic_read_u64(&GetBufferDescriptor((buffer) - 1)->state)
+#else
+#define face_holds_page_lock(buffer)	LWLockHeldByMe(BufferDescriptorGetContentLock(GetBufferDescriptor((buffer) - 1)))
+#define face_buffer_state(buffer)	pg_atomic_read_u32(&GetBufferDescriptor((buffer) - 1)->state)
+#endif
+
+/* 19 keeps what a transaction came from by replication in one place; needs replication/origin.h */
+#if PG_VERSION_NUM >= 190000
+#define face_was_sent()	(replorigin_xact_state.origin != InvalidReplOriginId)
+#else
+#define face_was_sent()	(replorigin_session_origin != InvalidRepOriginId)
+#endif
+
+/* 19 lets nobody change what a statement was normalized to */
+#if PG_VERSION_NUM >= 190000
+#define FACE_JUMBLE	const JumbleState
+#else
+#define FACE_JUMBLE	JumbleState
 #endif
 
 /* 16 extends a table by several pages at once where many write; needs access/hio.h */
@@ -146,33 +208,49 @@ face_find_setting(const char *name)
 #endif
 
 /*
- * Pruning of a heap page; needs access/heapam.h.  17 joined it with freezing.
- * 15.8 told it VACUUM's horizon as well as the one that moves, and changed the
- * function's arguments in doing so: a library that was built for one of them
- * must not call the other (face_pruning_fits, of a server's version number).
+ * Pruning of a heap page; needs access/heapam.h.  17 joined it with freezing,
+ * and 19 looks at the page's bits in the visibility map, for which the map has
+ * to be pinned before the page is locked (access/visibilitymap.h).
+ *
+ * 15.8 and 16.4 told it VACUUM's horizon as well as the one that moves, and
+ * changed the function's arguments in doing so: a library that was built for
+ * one of them must not call the other (face_pruning_fits, of a server's version
+ * number).
  */
+#if PG_VERSION_NUM >= 190000
+#define face_pin_map(rel, buffer, map)	visibilitymap_pin(rel, BufferGetBlockNumber(buffer), map)
+#define face_prune_page(rel, page, map, oldest, visible) \
+	do { \
+		PruneFreezeParams pruning = {rel, page, map, PRUNE_VACUUM_SCAN, 0, visible, NULL}; \
+		PruneFreezeResult pruned; \
+		OffsetNumber pruned_line; \
+		heap_page_prune_and_freeze(&pruning, &pruned, &pruned_line, NULL, NULL); \
+	} while (0)
+#else
+#define face_pin_map(rel, buffer, map)	((void) 0)
 #if PG_VERSION_NUM >= 170000
-#define face_pruning_fits(version)	true
-#define face_prune_page(rel, buffer, oldest, visible) \
+#define face_prune_page(rel, page, map, oldest, visible) \
 	do { \
 		PruneFreezeResult pruned; \
 		OffsetNumber pruned_line; \
-		heap_page_prune_and_freeze(rel, buffer, visible, 0, NULL, &pruned, PRUNE_VACUUM_SCAN, &pruned_line, NULL, NULL); \
+		heap_page_prune_and_freeze(rel, page, visible, 0, NULL, &pruned, PRUNE_VACUUM_SCAN, &pruned_line, NULL, NULL); \
 	} while (0)
-#elif PG_VERSION_NUM >= 150008
-#define face_pruning_fits(version)	((version) >= 150008)
-#define face_prune_page(rel, buffer, oldest, visible) \
+#elif PG_VERSION_NUM >= 160004 || (PG_VERSION_NUM >= 150008 && PG_VERSION_NUM < 160000)
+#define face_prune_page(rel, page, map, oldest, visible) \
 	do { \
 		int			newly_dead; \
-		(void) heap_page_prune(rel, buffer, oldest, visible, InvalidTransactionId, 0, &newly_dead, NULL); \
+		(void) heap_page_prune(rel, page, oldest, visible, InvalidTransactionId, 0, &newly_dead, NULL); \
 	} while (0)
 #else
-#define face_pruning_fits(version)	((version) < 150008)
-#define face_prune_page(rel, buffer, oldest, visible) \
+#define face_prune_page(rel, page, map, oldest, visible) \
 	do { \
 		int			newly_dead; \
-		(void) heap_page_prune(rel, buffer, visible, InvalidTransactionId, 0, &newly_dead, NULL); \
+		(void) heap_page_prune(rel, page, visible, InvalidTransactionId, 0, &newly_dead, NULL); \
 	} while (0)
 #endif
+#endif
+/* Both are older than the change, or both are not; a library loads in servers of its own major version only. */
+#define FACE_PRUNING_CHANGED	(PG_VERSION_NUM >= 160000 ? 160004 : 150008)
+#define face_pruning_fits(version)	(((version) >= FACE_PRUNING_CHANGED) == (PG_VERSION_NUM >= FACE_PRUNING_CHANGED))
 
 #endif							/* FACEMATCH_COMPAT_H */

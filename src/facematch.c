@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "index/activity.h"
@@ -14,13 +16,15 @@
 #include "index/explain.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "gallery/gallery.h"
 #include "gallery/gallery_size.h"
 #include "base/attempt.h"
+#include "base/gate.h"
 #include "erasure/erase.h"
 #include "retention/facts.h"
 #include "sealing/keystore.h"
-#include "redaction/redact.h"
+#include "redaction/server_log.h"
 #include "retention/skip.h"
 #include "retention/truncate.h"
 #include "simd/simd.h"
@@ -71,6 +75,19 @@ assign_simd(int newval, void *extra)
 	(void) face_simd_select(simd_options[newval].name);
 }
 
+/* Whoever loosens the bound loses matches inside identify(), for its function runs in his session: only a superuser may. */
+static bool
+check_miss_probability(double *newval, void **extra, GucSource source)
+{
+	if (*newval <= FACE_DEFAULT_MISS_PROBABILITY || source < PGC_S_CLIENT || InitializingParallelWorker ||
+		(IsTransactionState() && superuser()))
+		return true;
+	GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+	GUC_check_errmsg("permission denied to raise facematch.miss_probability above %g", FACE_DEFAULT_MISS_PROBABILITY);
+	GUC_check_errhint("Anybody may lower it.");
+	return false;
+}
+
 void
 _PG_init(void)
 {
@@ -95,9 +112,9 @@ _PG_init(void)
 							 FACE_DEFAULT_MISS_PROBABILITY,
 							 0.0,
 							 FACE_MAX_MISS_PROBABILITY,
-							 PGC_SUSET,
+							 PGC_USERSET,
 							 0,
-							 NULL,
+							 check_miss_probability,
 							 NULL,
 							 NULL);
 
@@ -108,8 +125,9 @@ _PG_init(void)
 	face_erase_init();
 	face_explain_init();
 	face_activity_init();
+	face_gate_init();
 	face_attempt_init();
-	face_redact_init();
+	face_server_log_init();
 	face_account_init();
 	face_keystore_init();
 	face_truncate_init();
@@ -117,9 +135,17 @@ _PG_init(void)
 	MarkGUCPrefixReserved("facematch");
 }
 
-/* facematch.simd_level() returns text */
+/* facematch.simd_level() returns text: asks the kernels themselves, so that it names what runs */
 Datum
 facematch_simd_level(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(face_kernels->name));
+	StringInfoData text;
+	FaceKernelPart part;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, face_kernels->name);
+	for (int i = 0; face_simd_part(face_kernels, i, &part); i++)
+		if (strcmp(part.level, face_kernels->name) != 0)
+			appendStringInfo(&text, ", %s by %s", part.kernel, part.level);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
 }

@@ -42,7 +42,7 @@ CREATE TABLE facematch_internal.access_right (
 	CONSTRAINT access_right_pkey PRIMARY KEY (kind, object_kind, object_name, privilege),
 	CONSTRAINT access_right_kind_exists FOREIGN KEY (kind) REFERENCES facematch_internal.access_kind ON UPDATE RESTRICT
 );
-COMMENT ON TABLE facematch_internal.access_right IS 'kind of role × object × privilege: all that facematch.grant_operator() and the others grant';
+COMMENT ON TABLE facematch_internal.access_right IS 'kind of role, object, privilege: all that facematch.grant_operator() and the others grant';
 COMMENT ON COLUMN facematch_internal.access_right.kind IS 'the kind of role, a row of facematch_internal.access_kind';
 COMMENT ON COLUMN facematch_internal.access_right.object_kind IS 'table (and view), or function (and procedure)';
 COMMENT ON COLUMN facematch_internal.access_right.object_name IS 'name of the object in schema facematch; a function''s stands for all of that name, and a * at the end for any rest';
@@ -54,6 +54,7 @@ SELECT pg_catalog.pg_extension_config_dump('facematch_internal.access_right', 'W
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
 	-- checks, triggers and policies of tables call these, as whoever inserts
 	('everyone', 'function', 'is_name', 'EXECUTE', NULL, true),
+	('everyone', 'function', 'is_reached', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'reference_fault', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'encounter_fault', 'EXECUTE', NULL, true),
 	('everyone', 'function', 'log_has_begun', 'EXECUTE', NULL, true),
@@ -239,7 +240,7 @@ $$;
 COMMENT ON FUNCTION facematch_internal.actual_access() IS
 	'what is granted on the extension''s schemas and all in them, to others than the owner; role_id 0 is PUBLIC, column_name NULL the whole object';
 
--- GRANT … ON TABLE facematch.reference, with the column where there is one.
+-- GRANT ... ON TABLE facematch.reference, with the column where there is one.
 CREATE FUNCTION facematch_internal.access_clause(object_class regclass, object_id oid, column_name name, privilege text) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

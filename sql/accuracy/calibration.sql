@@ -64,7 +64,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.store_calibration(text, double precision[], bigint[], bigint[], double precision[], text) IS
 	'writes a calibration from a histogram of scores (score_histogram() over score_grid(): low, non_mated, mated) and returns its thresholds; for calibrate(), and for who measures elsewhere. Too few comparisons: 55000';
-REVOKE ALL ON FUNCTION facematch_internal.store_calibration(text, double precision[], bigint[], bigint[], double precision[], text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.calibrate(model text, probes text, enrolled text DEFAULT NULL,
 									fmr double precision[] DEFAULT '{1e-2,1e-3,1e-4,1e-5,1e-6}', note text DEFAULT NULL)
@@ -78,7 +77,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], text) IS
 	'measures a model on a labelled set, stores the DET and the thresholds for the given false match rates, and returns these; galleries that state a target FPIR use it from now on. probes and enrolled as for score_histogram(), without enrolled all pairs within probes; choose templates taken as the site''s are. Logged. Too few comparisons: 55000; templates of another model: 22023';
-REVOKE ALL ON FUNCTION facematch.calibrate(text, text, text, double precision[], text) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.report_operating_points()
 	RETURNS TABLE (gallery_id bigint, gallery text, kind text, model text, live_references bigint, target_fpir double precision,
@@ -101,7 +99,6 @@ AS $$
 	WHERE g.purge_after > clock_timestamp()
 $$;
 COMMENT ON FUNCTION facematch_internal.report_operating_points() IS 'at which threshold each gallery that is not due is searched now; for the view of that name';
-REVOKE ALL ON FUNCTION facematch_internal.report_operating_points() FROM PUBLIC;
 
 CREATE VIEW facematch.report_operating_point AS
 	SELECT o.gallery_id, o.gallery, o.kind, o.model, o.live_references, o.target_fpir, o.fmr, o.threshold, o.basis, o.calibration_id, o.fnmr

@@ -49,7 +49,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.duplicates(text, double precision, text) IS
 	'pairs of references with a cosine similarity of at least min_similarity (the gallery''s threshold, unless given), within a gallery or between it and another: one person enrolled twice, or look-alikes. same_subject: under one pseudonym. Exact, most similar first; due references take no part; no template is shown. No such gallery: P0002; of different models: 22023; threshold outside -1 to 1: 22003';
-REVOKE ALL ON FUNCTION facematch.duplicates(text, double precision, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.look_alikes(gallery text, min_similarity double precision DEFAULT NULL, other text DEFAULT NULL)
 	RETURNS TABLE (subject_a uuid, subject_b uuid, pairs bigint, similarity double precision, reference_a bigint, reference_b bigint)
@@ -63,7 +62,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.look_alikes(text, double precision, text) IS
 	'different subjects whose references match each other: look-alikes whom a search may take for each other, or one person under two documents, for an officer to tell. How many pairs of references do, and the most similar of them. As duplicates()';
-REVOKE ALL ON FUNCTION facematch_internal.look_alikes(text, double precision, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.person_clusters(gallery text, min_similarity double precision DEFAULT NULL, other text DEFAULT NULL)
 	RETURNS TABLE (cluster bigint, reference_id bigint, subject_id uuid, cluster_references bigint, cluster_subjects bigint)
@@ -115,4 +113,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.person_clusters(text, double precision, text) IS
 	'references that match each other, directly or through others: each row a reference with its cluster, named by its least reference_id, and how many references and subjects the cluster has. References that match no other are left out. A cluster of several subjects is one person under several, or a chain of look-alikes. As duplicates()';
-REVOKE ALL ON FUNCTION facematch_internal.person_clusters(text, double precision, text) FROM PUBLIC;

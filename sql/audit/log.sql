@@ -54,13 +54,11 @@ CREATE FUNCTION facematch_internal.append_event(action text, detail jsonb) RETUR
 	LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'facematch_append_event';
 COMMENT ON FUNCTION facematch_internal.append_event(text, jsonb) IS 'appends an event to the log and returns its hash; for the extension''s own functions';
-REVOKE ALL ON FUNCTION facematch_internal.append_event(text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.write_audit(action text, detail jsonb) RETURNS void
 	LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'facematch_write_audit';
 COMMENT ON FUNCTION facematch_internal.write_audit(text, jsonb) IS 'appends an event to the log; for the extension''s own functions';
-REVOKE ALL ON FUNCTION facematch_internal.write_audit(text, jsonb) FROM PUBLIC;
 
 ---------------------------------------------------------------- anchors
 
@@ -80,7 +78,6 @@ AS $$
 	WHERE c.chain IS NOT NULL
 $$;
 COMMENT ON FUNCTION facematch_internal.audit_heads() IS 'the last event of each chain: its place and its hash';
-REVOKE ALL ON FUNCTION facematch_internal.audit_heads() FROM PUBLIC;
 
 -- In this order, each step with a snapshot of its own: what is committed; a number; the chains that somebody is writing to; the
 -- heads.  An event with a lower number than that is then in the heads, or in such a chain; one with a higher number has
@@ -114,7 +111,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.audit_anchor() IS
 	'writes an event that names the head of every chain, and returns its hash, 64 hexadecimal digits, to publish or to sign once the transaction has committed: facematch.verify_audit(anchor) finds whatever is changed or missing of all that came before, and what is put there later. In a transaction with one snapshot: 55000';
-REVOKE ALL ON FUNCTION facematch.audit_anchor() FROM PUBLIC;
 
 ---------------------------------------------------------------- verification
 
@@ -202,7 +198,6 @@ AS $$
 	  AND NOT EXISTS (SELECT FROM event e WHERE e.action = 'anchored' AND encode(e.hash, 'hex') = lower(audit_findings.anchor))
 $$;
 COMMENT ON FUNCTION facematch_internal.audit_findings(text) IS 'what is wrong with the log, one row for each finding; for facematch.verify_audit()';
-REVOKE ALL ON FUNCTION facematch_internal.audit_findings(text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.verify_audit(anchor text DEFAULT NULL)
 	RETURNS TABLE (intact boolean, events bigint, since_anchor bigint, chain integer, first_broken bigint, finding text)
@@ -234,7 +229,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.verify_audit(text) IS
 	'whether the log is whole: one row with intact if it is, else a row for each finding, in order of events: the chain, the event (first_broken) and what is wrong there. With an anchor that facematch.audit_anchor() returned, also whether anything it covers was cut off or rewritten; since_anchor counts the events it does not cover. Events cut off at the end of a chain that no later event has seen show by an anchor only. Not 64 hexadecimal digits: 22023';
-REVOKE ALL ON FUNCTION facematch.verify_audit(text) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.refuse_change() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

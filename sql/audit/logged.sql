@@ -15,13 +15,11 @@ AS $$
 	SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about' AND e.detail ->> 'about' = $1 ORDER BY e.event_id DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION facematch_internal.last_logged(text) IS 'the action of the newest event about a thing (what:key); NULL: the log has none';
-REVOKE ALL ON FUNCTION facematch_internal.last_logged(text) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.log_subject(what text, key_columns text, row_is jsonb) RETURNS text
 	LANGUAGE sql IMMUTABLE
 	RETURN facematch_internal.redacted(what || ':' || (SELECT string_agg(row_is ->> k.name, ',' ORDER BY k.place) FROM string_to_table(key_columns, ',') WITH ORDINALITY k (name, place)));
 COMMENT ON FUNCTION facematch_internal.log_subject(text, text, jsonb) IS 'what the log calls a row: what:key';
-REVOKE ALL ON FUNCTION facematch_internal.log_subject(text, text, jsonb) FROM PUBLIC;
 
 -- A row that is inserted while the log knows it to be there comes from a dump, and so does the log.  What gets another key is gone
 -- under the old one: a row that takes that is another, and new.
@@ -56,7 +54,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.log_row() IS
 	'trigger after a row: writes what became of it to the log. Arguments: what the row is, its key columns, the columns to log, and the words for insert, update and delete. detail has about (what:key) and row, or changed with each changed column as [before, after]. A row that gets another key is an event of each: the old one''s, as of a row that goes, says what it becomes';
-REVOKE ALL ON FUNCTION facematch_internal.log_row() FROM PUBLIC;
 
 -- A dump has some tables before it has the log: their rows that come while nothing is logged are from one, or were there before
 -- anybody was granted anything.

@@ -12,4 +12,3 @@ AS $$
 	SELECT set_config('lock_timeout', '100ms', true)
 $$;
 COMMENT ON FUNCTION facematch_internal.wait_less() IS 'shortens the wait for locks in the function that calls it and has SET lock_timeout';
-REVOKE ALL ON FUNCTION facematch_internal.wait_less() FROM PUBLIC;

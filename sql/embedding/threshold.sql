@@ -53,6 +53,103 @@ CREATE FUNCTION face_probe(probe face_embedding, min_similarity double precision
 COMMENT ON FUNCTION face_probe(face_embedding, double precision) IS
 	'a probe with its threshold: min_similarity -1 to 1 (22003; NaN: 22023)';
 
+-- Probes as values: a total order by embedding, then threshold.
+
+CREATE FUNCTION face_probe_cmp(face_probe, face_probe) RETURNS integer
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_cmp(face_probe, face_probe) IS
+	'btree: -1, 0 or 1 by embedding, then threshold';
+
+CREATE FUNCTION face_probe_eq(face_probe, face_probe) RETURNS boolean
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_eq(face_probe, face_probe) IS 'implementation of = operator';
+CREATE FUNCTION face_probe_ne(face_probe, face_probe) RETURNS boolean
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_ne(face_probe, face_probe) IS 'implementation of <> operator';
+CREATE FUNCTION face_probe_lt(face_probe, face_probe) RETURNS boolean
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_lt(face_probe, face_probe) IS 'implementation of < operator';
+CREATE FUNCTION face_probe_le(face_probe, face_probe) RETURNS boolean
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_le(face_probe, face_probe) IS 'implementation of <= operator';
+CREATE FUNCTION face_probe_gt(face_probe, face_probe) RETURNS boolean
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_gt(face_probe, face_probe) IS 'implementation of > operator';
+CREATE FUNCTION face_probe_ge(face_probe, face_probe) RETURNS boolean
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_ge(face_probe, face_probe) IS 'implementation of >= operator';
+
+CREATE OPERATOR = (
+	FUNCTION = face_probe_eq,
+	LEFTARG = face_probe, RIGHTARG = face_probe,
+	COMMUTATOR = =, NEGATOR = <>,
+	RESTRICT = eqsel, JOIN = eqjoinsel,
+	HASHES, MERGES
+);
+COMMENT ON OPERATOR = (face_probe, face_probe) IS 'equal: same embedding and threshold';
+
+CREATE OPERATOR <> (
+	FUNCTION = face_probe_ne,
+	LEFTARG = face_probe, RIGHTARG = face_probe,
+	COMMUTATOR = <>, NEGATOR = =,
+	RESTRICT = neqsel, JOIN = neqjoinsel
+);
+COMMENT ON OPERATOR <> (face_probe, face_probe) IS 'not equal as values';
+
+CREATE OPERATOR < (
+	FUNCTION = face_probe_lt,
+	LEFTARG = face_probe, RIGHTARG = face_probe,
+	COMMUTATOR = >, NEGATOR = >=,
+	RESTRICT = scalarltsel, JOIN = scalarltjoinsel
+);
+COMMENT ON OPERATOR < (face_probe, face_probe) IS 'less than, in the order of values';
+
+CREATE OPERATOR <= (
+	FUNCTION = face_probe_le,
+	LEFTARG = face_probe, RIGHTARG = face_probe,
+	COMMUTATOR = >=, NEGATOR = >,
+	RESTRICT = scalarlesel, JOIN = scalarlejoinsel
+);
+COMMENT ON OPERATOR <= (face_probe, face_probe) IS 'less than or equal, in the order of values';
+
+CREATE OPERATOR > (
+	FUNCTION = face_probe_gt,
+	LEFTARG = face_probe, RIGHTARG = face_probe,
+	COMMUTATOR = <, NEGATOR = <=,
+	RESTRICT = scalargtsel, JOIN = scalargtjoinsel
+);
+COMMENT ON OPERATOR > (face_probe, face_probe) IS 'greater than, in the order of values';
+
+CREATE OPERATOR >= (
+	FUNCTION = face_probe_ge,
+	LEFTARG = face_probe, RIGHTARG = face_probe,
+	COMMUTATOR = <=, NEGATOR = <,
+	RESTRICT = scalargesel, JOIN = scalargejoinsel
+);
+COMMENT ON OPERATOR >= (face_probe, face_probe) IS 'greater than or equal, in the order of values';
+
+CREATE FUNCTION face_probe_hash(face_probe) RETURNS integer
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_hash(face_probe) IS 'hash of embedding and threshold';
+CREATE FUNCTION face_probe_hash_extended(face_probe, bigint) RETURNS bigint
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_hash_extended(face_probe, bigint) IS 'hash of embedding and threshold, with a seed';
+
+CREATE OPERATOR CLASS face_probe_ops DEFAULT FOR TYPE face_probe USING btree AS
+	OPERATOR 1 < ,
+	OPERATOR 2 <= ,
+	OPERATOR 3 = ,
+	OPERATOR 4 >= ,
+	OPERATOR 5 > ,
+	FUNCTION 1 face_probe_cmp(face_probe, face_probe);
+COMMENT ON OPERATOR CLASS face_probe_ops USING btree IS 'order of probes as values, for DISTINCT and GROUP BY; not likeness';
+
+CREATE OPERATOR CLASS face_probe_ops DEFAULT FOR TYPE face_probe USING hash AS
+	OPERATOR 1 = ,
+	FUNCTION 1 face_probe_hash(face_probe),
+	FUNCTION 2 face_probe_hash_extended(face_probe, bigint);
+COMMENT ON OPERATOR CLASS face_probe_ops USING hash IS 'equality of probes as values';
+
 CREATE FUNCTION face_probe_sel(internal, oid, internal, integer) RETURNS double precision
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION face_probe_sel(internal, oid, internal, integer) IS

@@ -7,7 +7,6 @@ CREATE FUNCTION facematch_internal.leftovers(table_name regclass)
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_leftovers';
 COMMENT ON FUNCTION facematch_internal.leftovers(regclass) IS
 	'looks at every page of a table and of its TOAST table: deleted rows whose bytes are whole (dead_tuples), deleted rows that an old snapshot may see (fading_tuples), and other bytes outside rows that are not zero. Reads only; verify_erased() looks at indexes and beyond, too';
-REVOKE ALL ON FUNCTION facematch_internal.leftovers(regclass) FROM PUBLIC;
 
 ---------------------------------------------------------------- pages
 
@@ -15,36 +14,24 @@ CREATE FUNCTION facematch_internal.erase_pages(table_name regclass)
 	RETURNS TABLE (relation regclass, pages bigint, pages_cleared bigint, removed bigint, fading_tuples bigint, busy_pages bigint, left_to_vacuum boolean)
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_erase';
 COMMENT ON FUNCTION facematch_internal.erase_pages(regclass) IS 'what facematch.erase() does to a table''s own pages, and nothing to its statistics';
-REVOKE ALL ON FUNCTION facematch_internal.erase_pages(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.verify_pages(table_name regclass)
 	RETURNS TABLE (relation regclass, part text, pages bigint, dead_tuples bigint, fading_tuples bigint, stray_bytes bigint, padding_bytes bigint,
 				   kept_keys bigint, unwritten_pages bigint, clean boolean, note text)
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_verify_pages';
 COMMENT ON FUNCTION facematch_internal.verify_pages(regclass) IS 'what facematch.verify_erased() says of a table''s own pages, and nothing beyond them';
-REVOKE ALL ON FUNCTION facematch_internal.verify_pages(regclass) FROM PUBLIC;
 
 ---------------------------------------------------------------- statistics
 
 -- A template may also be in an array of numbers, in bytes, or in a vector of another extension.
 CREATE FUNCTION facematch_internal.with_heirs(table_name regclass) RETURNS TABLE (relation regclass)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	WITH RECURSIVE member AS (SELECT $1::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN member m ON m.oid = i.inhparent)
-	SELECT m.oid::regclass FROM member m
-$$;
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_with_heirs';
 COMMENT ON FUNCTION facematch_internal.with_heirs(regclass) IS 'a table, its partitions and the tables that inherit from it';
-REVOKE ALL ON FUNCTION facematch_internal.with_heirs(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.with_kin(table_name regclass) RETURNS TABLE (relation regclass)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	WITH RECURSIVE ancestor AS (SELECT $1::oid AS oid UNION SELECT i.inhparent FROM pg_inherits i JOIN ancestor a ON a.oid = i.inhrelid)
-	SELECT a.oid::regclass FROM ancestor a UNION SELECT h.relation FROM facematch_internal.with_heirs($1) h
-$$;
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_with_kin';
 COMMENT ON FUNCTION facematch_internal.with_kin(regclass) IS
 	'a table, its partitions, the tables that inherit from it, and those that it is a partition of or inherits from: ANALYZE gathers its values for these too';
-REVOKE ALL ON FUNCTION facematch_internal.with_kin(regclass) FROM PUBLIC;
 
 -- Down through domains, arrays, composites, ranges and multiranges. What is an array's element is that through domains, too.
 CREATE FUNCTION facematch_internal.template_types(column_types oid[], in_other_forms boolean) RETURNS TABLE (type oid)
@@ -67,7 +54,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.template_types(oid[], boolean) IS
 	'those of the types whose values may hold face_embedding, whatever they are made of: domains, arrays, composites, ranges, multiranges, and these of one another; in other forms: or bytea, arrays of real, double precision or numeric, or vectors of pgvector';
-REVOKE ALL ON FUNCTION facematch_internal.template_types(oid[], boolean) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.template_columns(table_name regclass) RETURNS TABLE (relation regclass, attnum smallint)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -92,7 +78,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.template_columns(regclass) IS
 	'columns of a table, its partitions, what it is a partition of, and their indexes, that may hold templates: face_embedding, bytea, arrays of real, double precision or numeric, vectors of pgvector, domains, arrays, composites, ranges and multiranges of these, and what is computed from columns of such a table (generated columns, expressions of indexes) and not passed by value';
-REVOKE ALL ON FUNCTION facematch_internal.template_columns(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.forget_statistics(table_name regclass) RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -114,7 +99,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.forget_statistics(regclass) IS
 	'deletes the planner''s statistics of columns that may hold templates, where they hold values; returns how many rows. ANALYZE gathers them anew: SET STATISTICS 0 on such a column prevents that (face_embedding keeps no values by itself)';
-REVOKE ALL ON FUNCTION facematch_internal.forget_statistics(regclass) FROM PUBLIC;
 
 ---------------------------------------------------------------- erase
 
@@ -126,7 +110,6 @@ AS $$
 				WHEN $3 THEN 'VACUUM takes entries of removed rows out; call again then' END
 $$;
 COMMENT ON FUNCTION facematch_internal.erase_note(bigint, bigint, boolean) IS 'what is left to do after facematch.erase() of a relation; NULL: nothing';
-REVOKE ALL ON FUNCTION facematch_internal.erase_note(bigint, bigint, boolean) FROM PUBLIC;
 
 -- What this transaction deletes it cannot erase: it may yet be rolled back, and others still see it.
 CREATE FUNCTION facematch.erase(table_name regclass)
@@ -148,13 +131,11 @@ END
 $$;
 COMMENT ON FUNCTION facematch.erase(regclass) IS
 	'makes removed rows zero bytes in a table, its partitions, their TOAST tables and indexes, on standbys through WAL, and takes values that may be templates out of the planner''s statistics. One row for each relation: pages looked at and changed, rows or index entries removed, deleted rows that a transaction may still see (fading_tuples; call again once it has ended), pages that somebody looks at (busy_pages; call again), whether VACUUM must take entries of removed rows out of an index (left_to_vacuum), and in note what is left to do (NULL: nothing). Values that it took out of the statistics are this transaction''s own deletions, which the next call erases: CALL facematch.erase_table() commits in between. Readers and writers go on; throttled by vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and called again. A view or foreign table: 42809; a damaged page: XX001, with its block';
-REVOKE ALL ON FUNCTION facematch.erase(regclass) FROM PUBLIC;
 
 CREATE PROCEDURE facematch.erase_table(table_name regclass)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_erase_table';
 COMMENT ON PROCEDURE facematch.erase_table(regclass) IS
 	'does what facematch.erase() does in transactions of its own, with no snapshot of its own while it erases: one call is enough, statistics included. What had to be left to another call, and why, is a WARNING. Settles no receipts: CALL facematch.purge() does. Within a transaction block or a function: 25001; a view or foreign table: 42809; a damaged page: XX001, with its block';
-REVOKE ALL ON PROCEDURE facematch.erase_table(regclass) FROM PUBLIC;
 
 -- 64206 is how facematch.erase() marks its lines among those of VACUUM.
 CREATE VIEW facematch.erase_progress AS
@@ -175,7 +156,6 @@ COMMENT ON COLUMN facematch.erase_progress.pages_done IS 'pages of the table beh
 CREATE FUNCTION facematch_internal.wal_files() RETURNS TABLE (oldest_lsn pg_lsn, current_lsn pg_lsn, files bigint, recycled_files bigint, unknown_files bigint)
 	LANGUAGE C VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_wal_files';
 COMMENT ON FUNCTION facematch_internal.wal_files() IS 'what the files in pg_wal hold, page by page; for facematch.wal_horizon()';
-REVOKE ALL ON FUNCTION facematch_internal.wal_files() FROM PUBLIC;
 
 CREATE FUNCTION facematch.wal_horizon()
 	RETURNS TABLE (oldest_lsn pg_lsn, current_lsn pg_lsn, redo_lsn pg_lsn, files bigint, recycled_files bigint, unknown_files bigint,
@@ -190,7 +170,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch.wal_horizon() IS
 	'one row: the oldest WAL that any page of any file in pg_wal holds (oldest_lsn; recycled files hold old pages under new names, recycled_files counts them), where WAL is now, where a recovery would begin (redo_lsn: changes before it are in the data files), and what keeps files: the slot that is farthest behind, wal_keep_size, files not archived yet. What was erased at erasure.wal_lsn is gone from this server''s WAL once oldest_lsn is not below it and unknown_files is 0';
-REVOKE ALL ON FUNCTION facematch.wal_horizon() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.out_of_reach(erased_lsn pg_lsn DEFAULT NULL) RETURNS TABLE (part text, clean boolean, note text)
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -220,7 +199,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.out_of_reach(pg_lsn) IS
 	'copies of removed rows that erasing cannot reach: clean is false where one is known to be, NULL where nobody here can tell. With the WAL position of an erasure, what is past it is left out';
-REVOKE ALL ON FUNCTION facematch_internal.out_of_reach(pg_lsn) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.abandoned_indexes(table_name regclass) RETURNS TABLE (relation regclass)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -230,7 +208,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.abandoned_indexes(regclass) IS
 	'indexes of a table, its partitions and their TOAST tables that a DROP INDEX CONCURRENTLY has begun to drop, or a CREATE INDEX or REINDEX CONCURRENTLY has not finished: their files are there, and no statement keeps or reads them';
-REVOKE ALL ON FUNCTION facematch_internal.abandoned_indexes(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.write_erasure(table_name text, pages bigint, pages_cleared bigint, rows_erased bigint, entries_erased bigint,
 										fading_tuples bigint, busy_pages bigint, complete boolean, verified boolean, receipts bigint[], notes text[]) RETURNS void
@@ -253,7 +230,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.write_erasure(text, bigint, bigint, bigint, bigint, bigint, bigint, boolean, boolean, bigint[], text[]) IS
 	'writes an erasure down; for the extension''s own functions';
-REVOKE ALL ON FUNCTION facematch_internal.write_erasure(text, bigint, bigint, bigint, bigint, bigint, bigint, boolean, boolean, bigint[], text[]) FROM PUBLIC;
 
 CREATE VIEW facematch.report_erasure AS
 	SELECT r.receipt_id, r.purged_at, r.cause, r.table_name, r.retention_class, r.rows_purged, e.erased_at AS erased,
@@ -389,4 +365,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch.verify_erased(regclass, bigint) IS
 	'whether removed rows of a table, or of a purge by its receipt, are gone. One row for each relation and fork: pages read, deleted rows or index entries that are whole, rows that a transaction may still see, other bytes outside rows that are not zero, of these the bytes of alignment after rows, keys of removed rows in inner pages of a B-tree, and pages that are newer in memory than on disk; then rows for what lies beyond: statistics, data files, WAL, slots, standbys, archive, backups. clean: true, proven; false, something is left, and note says what helps; NULL, cannot be told from here. Reads only; works on a standby. Neither or both arguments: 22023; no such receipt: P0002';
-REVOKE ALL ON FUNCTION facematch.verify_erased(regclass, bigint) FROM PUBLIC;

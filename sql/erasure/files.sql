@@ -13,7 +13,6 @@ AS $$
 	FROM pg_tablespace s CROSS JOIN pg_control_system() c WHERE s.oid <> 1664
 $$;
 COMMENT ON FUNCTION facematch_internal.database_directories() IS 'where each tablespace has the directories of databases, relative to the data directory';
-REVOKE ALL ON FUNCTION facematch_internal.database_directories() FROM PUBLIC;
 
 -- The start of the oldest transaction of this database that may have made a file which nobody else knows of yet; -infinity where
 -- one may know that is not seen here, or may be about to remove a file that it has replaced: it holds no lock any more, not
@@ -32,7 +31,6 @@ AS $$
 		  WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND (a.xact_start IS NOT NULL OR a.state = 'disabled')) t (since)
 $$;
 COMMENT ON FUNCTION facematch_internal.files_unknown_since() IS 'files of this database that are older than this and no relation''s belong to no transaction; for facematch_internal.orphaned_files()';
-REVOKE ALL ON FUNCTION facematch_internal.files_unknown_since() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.orphaned_files() RETURNS TABLE (path text, bytes bigint, modified_at timestamptz, orphaned boolean)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -100,7 +98,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.orphaned_files() IS
 	'files of this database that no relation has, temporary files of sessions that are gone, and directories of no database, as a crash leaves them, relative to the data directory, with size and last change. orphaned: true, nobody''s; NULL, it may be of a transaction at work, or of a primary''s on a standby. Empty ones are not listed';
-REVOKE ALL ON FUNCTION facematch_internal.orphaned_files() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.orphaned_files_note() RETURNS TABLE (orphaned boolean, note text)
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -110,4 +107,3 @@ AS $$
 	FROM (SELECT f.orphaned, count(*) AS n, sum(f.bytes) AS bytes, array_agg(f.path ORDER BY f.path) AS paths FROM facematch_internal.orphaned_files() f GROUP BY 1) g
 $$;
 COMMENT ON FUNCTION facematch_internal.orphaned_files_note() IS 'facematch_internal.orphaned_files() in a line, or two; for facematch_internal.out_of_reach() and facematch.health_check()';
-REVOKE ALL ON FUNCTION facematch_internal.orphaned_files_note() FROM PUBLIC;

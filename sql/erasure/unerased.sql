@@ -52,7 +52,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.begin_erasing(regclass, interval) IS
 	'what the server counts of a table or partition now, and whether that, or the time since, is reason to erase it; for the purge';
-REVOKE ALL ON FUNCTION facematch_internal.begin_erasing(regclass, interval) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.end_erasing(seen facematch_internal.erasure_mark) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -65,4 +64,3 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.end_erasing(facematch_internal.erasure_mark) IS
 	'a table or partition has been erased whole since begin_erasing() told this; for the purge';
-REVOKE ALL ON FUNCTION facematch_internal.end_erasing(facematch_internal.erasure_mark) FROM PUBLIC;

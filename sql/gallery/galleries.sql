@@ -140,7 +140,7 @@ COMMENT ON COLUMN facematch.reference.model_tag IS 'model tag of the template, c
 COMMENT ON COLUMN facematch.reference.dims IS 'dimensions of the template, computed';
 -- Statistics would keep texts of rows that are gone.
 ALTER TABLE facematch.reference ALTER COLUMN source SET STATISTICS 0;
-COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, earlier encounter…; up to 1,000 characters, nothing that reads as a template or an image';
+COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, an earlier encounter or another; up to 1,000 characters, nothing that reads as a template or an image';
 COMMENT ON COLUMN facematch.reference.quality IS 'quality of the photograph, 0 to 100, in the manner of ISO/IEC 29794-5; NULL if it was not assessed';
 COMMENT ON COLUMN facematch.reference.enrolled_at IS 'when the template was enrolled';
 COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the reference is no candidate, whether or not it has been purged; infinity if no deadline applies. Computed from the retention rules; it can be brought nearer, never pushed away';

@@ -26,7 +26,6 @@ COMMENT ON COLUMN facematch_internal.pseudonym_key.key_id IS 'identifier, random
 COMMENT ON COLUMN facematch_internal.pseudonym_key.key IS '256 random bits, the key of HMAC-SHA256';
 COMMENT ON COLUMN facematch_internal.pseudonym_key.created_at IS 'when the key was made';
 ALTER TABLE facematch_internal.pseudonym_key ENABLE ROW LEVEL SECURITY;
-REVOKE ALL ON facematch_internal.pseudonym_key FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.pseudonym_key', '');
 
 -- pgcrypto may stand in any schema: its functions are named by the schema that its own catalogue entry gives.
@@ -48,7 +47,6 @@ BEGIN
 END
 $install$;
 COMMENT ON FUNCTION facematch_internal.keyed_hash(bytea) IS 'HMAC-SHA256 of a value with the key of the pseudonyms; for subject_id() only';
-REVOKE ALL ON FUNCTION facematch_internal.keyed_hash(bytea) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.normal_document_part(value text, what text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -100,4 +98,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch.subject_id(text, text, text) IS
 	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. Whoever may call it can try document numbers, so it is granted to nobody. Empty parts and letters other than A to Z: 22023';
-REVOKE ALL ON FUNCTION facematch.subject_id(text, text, text) FROM PUBLIC;

@@ -27,7 +27,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.check_may_stage(facematch.gallery) IS 'refuses (42501) a gallery that facematch_internal.may_stage() denies the session''s user';
-REVOKE ALL ON FUNCTION facematch_internal.check_may_stage(facematch.gallery) FROM PUBLIC;
 
 CREATE POLICY facematch_staging ON facematch.reference AS RESTRICTIVE FOR INSERT WITH CHECK (facematch_internal.may_stage(gallery_id));
 COMMENT ON POLICY facematch_staging ON facematch.reference IS 'an operator stages only galleries for an event that passes';

@@ -26,7 +26,6 @@ CREATE FUNCTION facematch_internal.index_epochs(index regclass)
 COMMENT ON FUNCTION facematch_internal.index_epochs(regclass) IS
 	'how a facematch index encodes templates, a row for each epoch: dimensions (0: null embeddings) and model tag (0: none), bits a dimension of sketch and refinement code, seed of the random rotation (16 hexadecimal digits; keep it from those who enrol templates, who could choose ones with wide bounds), length of the centre that is subtracted from unit templates (0 to 1; 0: none), templates, slots and pages of the epoch, bytes of one template''s sketch and refinement code. Errors as of index_stats';
 
-REVOKE ALL ON FUNCTION facematch.index_stats(regclass, boolean), facematch_internal.index_epochs(regclass) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION facematch.index_stats(regclass, boolean) TO pg_stat_scan_tables;
 
 /* In the manner of amcheck. */
@@ -41,4 +40,3 @@ CREATE FUNCTION facematch.index_problems(index regclass, heapallindexed boolean 
 COMMENT ON FUNCTION facematch.index_problems(regclass, boolean) IS
 	'everything that index_check would raise, as rows: block number and what is wrong there. A page that the server itself refuses to read, or a damaged meta page, is still an error';
 
-REVOKE ALL ON FUNCTION facematch.index_check(regclass, boolean), facematch.index_problems(regclass, boolean) FROM PUBLIC;

@@ -25,7 +25,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.merge_references(text, uuid) IS
 	'replaces a person''s references in a gallery by one, their average, with the earliest of their deadlines; returns its reference_id, that of the best quality. None: P0002; a held one: 23000';
-REVOKE ALL ON FUNCTION facematch.merge_references(text, uuid) FROM PUBLIC;
 
 CREATE FUNCTION facematch.merge_subjects(kept uuid, merged uuid) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -58,4 +57,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch.merge_subjects(uuid, uuid) IS
 	'two pseudonyms are one person''s (two passports): references and encounters of the second become the first''s, opt-outs of either hold for both. Returns how many references moved. Logged. The same subject twice, or NULL: 22023';
-REVOKE ALL ON FUNCTION facematch.merge_subjects(uuid, uuid) FROM PUBLIC;

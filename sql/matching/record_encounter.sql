@@ -43,7 +43,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text) IS 'the encounter recorded under an idempotency key; NULL: none. A key of another gallery: 22023';
-REVOKE ALL ON FUNCTION facematch_internal.recorded_decision(text, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.record_encounter(
 	gallery text, probe @extschema@.face_embedding DEFAULT NULL, port text DEFAULT NULL, lane text DEFAULT NULL,
@@ -164,7 +163,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) IS
 	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the traveler; manual_inspection without a probe, and for who has opted out or is exempt), records it with candidates, threshold, model and notice, and starts the retention clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or a key or port that reads as a template: 23514; occurred_at more than 6 hours ago, without the right to insert it: 42501; other errors as identify()';
-REVOKE ALL ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text) RETURNS facematch.decision
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -188,7 +186,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
 	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000; one that reads as a template: 23514';
-REVOKE ALL ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -205,4 +202,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch.note_groups(bigint, jsonb) IS
 	'notes the groups that a site records a traveler in, such as {"age": "60-69", "sex": "F"}, so that differences between groups can be seen; NULL takes them away. They go with the encounter. Due or gone: P0002; no such object: 23514';
-REVOKE ALL ON FUNCTION facematch.note_groups(bigint, jsonb) FROM PUBLIC;

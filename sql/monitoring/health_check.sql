@@ -55,7 +55,6 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.policy_condition(pg_catalog.pg_policy) IS 'which rows a policy shows, as SQL; empty: it does not say; NULL: the table is locked for longer than lock_timeout';
-REVOKE ALL ON FUNCTION facematch_internal.policy_condition(pg_catalog.pg_policy) FROM PUBLIC;
 
 CREATE FUNCTION facematch.health_check() RETURNS TABLE (severity text, object text, finding text, remedy text)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
@@ -114,9 +113,11 @@ BEGIN
 
 	RETURN QUERY
 	SELECT 'error', r.table_name::text, 'the policy facematch_due has been changed',
-		   format('DROP it and CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true)', r.table_name)
+		   format('DROP it and CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING (%s) WITH CHECK (true)', r.table_name,
+				  CASE WHEN r.shipped THEN 'purge_after > clock_timestamp()' ELSE facematch_internal.due_condition(r) END)
 	FROM facematch_internal.retained r JOIN pg_policy p ON p.polrelid = r.table_name AND p.polname = 'facematch_due'
-	WHERE r.what <> 'gallery' AND (p.polcmd <> '*' OR p.polroles <> '{0}' OR facematch_internal.policy_condition(p) <> '(purge_after > clock_timestamp())')
+	WHERE r.what <> 'gallery' AND (p.polcmd <> '*' OR p.polroles <> '{0}' OR facematch_internal.policy_condition(p) <>
+		 CASE WHEN r.shipped THEN '(purge_after > clock_timestamp())' ELSE facematch_internal.due_condition(r) END)
 	ORDER BY 2;
 
 	RETURN QUERY
@@ -148,7 +149,7 @@ BEGIN
 	-- Partitions are reached by the guard and by the purge; a table that inherits has neither triggers nor policies of its parent.
 	RETURN QUERY
 	SELECT 'error', h.relation::text, format('inherits from %s, whose triggers do not fire for it: no deadline, opt-out or hold is kept there', r.table_name),
-		   'ALTER TABLE … NO INHERIT, and facematch.retain() it'
+		   'ALTER TABLE ... NO INHERIT, and facematch.retain() it'
 	FROM facematch_internal.retained r CROSS JOIN LATERAL facematch_internal.with_heirs(r.table_name) h JOIN pg_class c ON c.oid = h.relation
 	WHERE NOT c.relispartition AND c.oid <> r.table_name AND NOT EXISTS (SELECT FROM facematch_internal.retained x WHERE x.table_name = c.oid) ORDER BY 2;
 
@@ -199,7 +200,7 @@ BEGIN
 
 	RETURN QUERY
 	SELECT 'error', CASE WHEN s.setrole = 0 THEN 'all roles' ELSE format('role %I', s.setrole::regrole) END,
-		   'session_replication_role is set to replica', 'ALTER ROLE or ALTER DATABASE … RESET session_replication_role'
+		   'session_replication_role is set to replica', 'ALTER ROLE or ALTER DATABASE ... RESET session_replication_role'
 	FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE c LIKE 'session\_replication\_role=replica' ORDER BY 2;
 
 	RETURN QUERY
@@ -247,11 +248,11 @@ BEGIN
 	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
 		BEGIN
 			SELECT a.* INTO overdue, longest FROM facematch_internal.ask_table(t.table_name, format(
-				'SELECT count(*), $1 - min(d.purge_after::timestamptz) FROM %s d WHERE d.purge_after <= $1%s', t.table_name, facematch_internal.not_held(t))) a (overdue bigint, longest interval);
+				'SELECT count(*), $1 - min(d.purge_after::timestamptz) FROM %s d WHERE d.purge_after <= $1%s', t.table_name, facematch_internal.not_held(t.table_name))) a (overdue bigint, longest interval);
 			templates := 0;
 			IF t.subject_column IS NOT NULL AND t.template_column IS NOT NULL AND NOT t.shipped THEN
 				SELECT a.declined INTO templates FROM facematch_internal.ask_table(t.table_name,
-					format('SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column, t.template_column, facematch_internal.not_held(t)),
+					format('SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column, t.template_column, facematch_internal.not_held(t.table_name)),
 					ARRAY(SELECT o.subject_id FROM facematch.opt_out o WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (declined bigint);
 			END IF;
 		EXCEPTION WHEN lock_not_available THEN
@@ -297,6 +298,12 @@ BEGIN
 			END IF;
 		END IF;
 	END LOOP;
+
+	RETURN QUERY
+	SELECT 'error', k.table_name::text,
+		   format('%s opt-outs, rules or events have not reached its rows, the oldest for %s: these rows match nobody', count(*), date_trunc('second', clock_timestamp() - min(u.since))),
+		   'CALL facematch.purge(): its warnings say what is in the way'
+	FROM facematch_internal.unreached u JOIN facematch_internal.retained k ON k.table_name = u.relation GROUP BY k.table_name ORDER BY 2;
 
 	-- Of a table that is there and whose rows the purge looks after: of others no purge settles a receipt.
 	RETURN QUERY
@@ -360,4 +367,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch.health_check() IS
 	'what weakens the guarantees in this database: triggers missing or disabled, references without their gallery, row security off, roles and views that pass it by, deferred triggers that no purge can fire, grants beyond what facematch_internal.access_right gives, replica sessions, classes without a rule, holds that keep nothing, overdue rows, removed rows that are not erased, missing jobs, templates in statistics. severity: error, warning, notice. No row: nothing found';
-REVOKE ALL ON FUNCTION facematch.health_check() FROM PUBLIC;

@@ -8,7 +8,7 @@ CREATE FUNCTION facematch_internal.search_activity(
 	OUT refined bigint, OUT measured bigint, OUT returned bigint, OUT microseconds bigint, OUT latency bigint[])
 	RETURNS record LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'facematch_search_activity';
 COMMENT ON FUNCTION facematch_internal.search_activity() IS
-	'what searches of facematch indexes did since the server started or facematch.reset_stats(): of all sessions (server_wide) when the library is in shared_preload_libraries, else of this session; the columns of facematch.last_scan() summed, time inside the access method in microseconds, and searches by time: below 64 µs, below 128 µs, … below 2.1 s, longer. Searches that ended in an error are not counted';
+	'what searches of facematch indexes did since the server started or facematch.reset_stats(): of all sessions (server_wide) when the library is in shared_preload_libraries, else of this session; the columns of facematch.last_scan() summed, time inside the access method in microseconds, and searches by time: below 64 us, below 128 us, ... below 2.1 s, longer. Searches that ended in an error are not counted';
 
 CREATE FUNCTION facematch.reset_stats() RETURNS void
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'facematch_reset_stats';
@@ -26,7 +26,7 @@ BEGIN
 		-- The oldest row that is due and not held, by the index on the deadline.
 		BEGIN
 			SELECT a.lag INTO lag FROM facematch_internal.ask_table(t.table_name, format(
-				'SELECT $1 - d.purge_after FROM %s d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1', t.table_name, facematch_internal.not_held(t))) a (lag interval);
+				'SELECT $1 - d.purge_after FROM %s d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1', t.table_name, facematch_internal.not_held(t.table_name))) a (lag interval);
 			lag := coalesce(lag, '0');
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be looked at: %', table_name, CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;

@@ -1,12 +1,9 @@
-/*
- * What the server's log shows of a text (src/redaction/redact.c), and the log
- * of what was done (60_audit.sql): no template.
- */
+/* What is taken out of texts and statements (src/redaction/README.md): templates and images. */
 
-CREATE FUNCTION facematch_internal.redacted(value text) RETURNS text
+CREATE FUNCTION facematch_internal.redacted(value text, is_statement boolean DEFAULT false) RETURNS text
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_redacted';
-COMMENT ON FUNCTION facematch_internal.redacted(text) IS
-	'a text as the server''s log would have it while the library is loaded and facematch.redact_log is on: lists of numbers and long stretches of hexadecimal, octal or base64 bytes are replaced by how many there were';
+COMMENT ON FUNCTION facematch_internal.redacted(text, boolean) IS
+	'a text, or a statement, as the server''s log has it while the library is loaded and facematch.redact_log is on';
 
 CREATE FUNCTION facematch_internal.redacted(value jsonb) RETURNS jsonb
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_redacted_json';

@@ -23,7 +23,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.calibrated_at(text, double precision) IS
 	'what a model''s calibration in use says of a threshold: FNMR with its 99.9 % interval, and the mean cosine similarity of mated comparisons that reach it. Not calibrated: NULL';
-REVOKE ALL ON FUNCTION facematch_internal.calibrated_at(text, double precision) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.find_drift(counts facematch_internal.encounter_count[], scores facematch_internal.encounter_score[], latencies facematch_internal.encounter_latency[])
 	RETURNS TABLE (week_utc date, kind text, model text, threshold double precision, searches bigint, matches bigint, match_rate double precision,
@@ -73,7 +72,6 @@ AS $$
 	ORDER BY 1, 2, 3, 4
 $$;
 COMMENT ON FUNCTION facematch_internal.find_drift(facematch_internal.encounter_count[], facematch_internal.encounter_score[], facematch_internal.encounter_latency[]) IS 'the rows of facematch.report_drift, from counts';
-REVOKE ALL ON FUNCTION facematch_internal.find_drift(facematch_internal.encounter_count[], facematch_internal.encounter_score[], facematch_internal.encounter_latency[]) FROM PUBLIC;
 
 CREATE VIEW facematch.report_drift AS
 	SELECT d.* FROM facematch_internal.count_period('-infinity', 'infinity') p, LATERAL facematch_internal.find_drift(p.counts, p.scores, p.latencies) d;

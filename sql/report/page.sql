@@ -192,4 +192,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch.report_html(timestamptz, timestamptz, text) IS
 	'a report for the public and for inspectors, of the days (UTC) from since to until: one HTML page that needs nothing else. Without a template, a name or a pseudonym; the title is shown as text. Days out of order or beyond a hundred years: 22023';
-REVOKE ALL ON FUNCTION facematch.report_html(timestamptz, timestamptz, text) FROM PUBLIC;

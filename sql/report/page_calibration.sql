@@ -40,7 +40,6 @@ AS $$
 				facematch_internal.html_percent(p.fnmr) || ' <small>' || facematch_internal.html_interval(p.fnmr_low, p.fnmr_high) || '</small>'), '' ORDER BY p.i) FROM points p, frame)))
 $$;
 COMMENT ON FUNCTION facematch_internal.report_det(facematch_internal.calibration) IS 'part of the HTML report: the DET curve of a calibration';
-REVOKE ALL ON FUNCTION facematch_internal.report_det(facematch_internal.calibration) FROM PUBLIC;
 
 -- The histograms that a calibration's cumulative counts come from, in steps of 0.05.
 CREATE FUNCTION facematch_internal.report_calibration_scores(calibration facematch_internal.calibration, threshold double precision) RETURNS text
@@ -77,7 +76,6 @@ AS $$
 				facematch_internal.html_number(b.non_mated), facematch_internal.html_percent(b.non_mated_share)), '' ORDER BY b.i) FROM bin b)))
 $$;
 COMMENT ON FUNCTION facematch_internal.report_calibration_scores(facematch_internal.calibration, double precision) IS 'part of the HTML report: the score histograms of a calibration, with a threshold';
-REVOKE ALL ON FUNCTION facematch_internal.report_calibration_scores(facematch_internal.calibration, double precision) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.report_drifting(counts facematch_internal.encounter_count[], scores facematch_internal.encounter_score[], latencies facematch_internal.encounter_latency[],
 										  first_day date, last_day date) RETURNS text
@@ -95,4 +93,3 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.report_drifting(facematch_internal.encounter_count[], facematch_internal.encounter_score[], facematch_internal.encounter_latency[], date, date) IS 'section of the HTML report: drift by week';
-REVOKE ALL ON FUNCTION facematch_internal.report_drifting(facematch_internal.encounter_count[], facematch_internal.encounter_score[], facematch_internal.encounter_latency[], date, date) FROM PUBLIC;

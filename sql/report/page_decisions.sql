@@ -32,7 +32,6 @@ AS $$
 			(SELECT string_agg(facematch_internal.html_row(s.label, facematch_internal.html_number(s.matches), facematch_internal.html_number(s.runners_up)), '' ORDER BY s.i) FROM steps s)))
 $$;
 COMMENT ON FUNCTION facematch_internal.report_score_chart(text, double precision, facematch_internal.encounter_score[]) IS 'part of the HTML report: the scores of one model and threshold';
-REVOKE ALL ON FUNCTION facematch_internal.report_score_chart(text, double precision, facematch_internal.encounter_score[]) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.report_controls() RETURNS text
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -53,7 +52,6 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.report_controls() IS 'section of the HTML report: holds, the log, and what weakens the guarantees';
-REVOKE ALL ON FUNCTION facematch_internal.report_controls() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.report_accuracy(scores facematch_internal.encounter_score[]) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -72,4 +70,3 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.report_accuracy(facematch_internal.encounter_score[]) IS 'section of the HTML report: scores';
-REVOKE ALL ON FUNCTION facematch_internal.report_accuracy(facematch_internal.encounter_score[]) FROM PUBLIC;

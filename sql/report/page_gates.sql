@@ -56,7 +56,6 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.report_gates(facematch_internal.encounter_count[], date, date) IS 'section of the HTML report: outcomes by day, port and kind';
-REVOKE ALL ON FUNCTION facematch_internal.report_gates(facematch_internal.encounter_count[], date, date) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.report_speed(latencies facematch_internal.encounter_latency[]) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -78,7 +77,6 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.report_speed(facematch_internal.encounter_latency[]) IS 'section of the HTML report: response times';
-REVOKE ALL ON FUNCTION facematch_internal.report_speed(facematch_internal.encounter_latency[]) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.report_groups(first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -96,7 +94,6 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.report_groups(date, date) IS 'section of the HTML report: differences between groups';
-REVOKE ALL ON FUNCTION facematch_internal.report_groups(date, date) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.report_rights(counts facematch_internal.encounter_count[], first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -128,4 +125,3 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.report_rights(facematch_internal.encounter_count[], date, date) IS 'section of the HTML report: opt-outs, disclosures and privacy notices';
-REVOKE ALL ON FUNCTION facematch_internal.report_rights(facematch_internal.encounter_count[], date, date) FROM PUBLIC;

@@ -103,7 +103,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.report_summary(facematch_internal.encounter_count[], facematch.report_retention[], date, date) IS 'section of the HTML report: the summary for the public';
-REVOKE ALL ON FUNCTION facematch_internal.report_summary(facematch_internal.encounter_count[], facematch.report_retention[], date, date) FROM PUBLIC;
 
 ---------------------------------------------------------------- what is kept
 
@@ -115,7 +114,6 @@ AS $$
 				   ELSE facematch_internal.html_text(coalesce((SELECT e.description FROM facematch.event_kind e WHERE e.name = $1), $1)) END
 $$;
 COMMENT ON FUNCTION facematch_internal.event_in_words(text) IS 'an event that rules count from, as HTML';
-REVOKE ALL ON FUNCTION facematch_internal.event_in_words(text) FROM PUBLIC;
 
 -- "12 h after identity was verified; until then, 12 h after the record was made".
 CREATE FUNCTION facematch_internal.rule_in_words(rule facematch.retention_rule) RETURNS text
@@ -128,7 +126,6 @@ AS $$
 		|| CASE WHEN $1.fallback_anchor IS NULL THEN '' ELSE '; until then, ' || facematch_internal.html_duration($1.fallback_keep) || ' after ' || facematch_internal.event_in_words($1.fallback_anchor) END
 $$;
 COMMENT ON FUNCTION facematch_internal.rule_in_words(facematch.retention_rule) IS 'how long a rule lets rows be kept, as HTML';
-REVOKE ALL ON FUNCTION facematch_internal.rule_in_words(facematch.retention_rule) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.report_kept(kept facematch.report_retention[]) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -166,7 +163,6 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.report_kept(facematch.report_retention[]) IS 'section of the HTML report: what is kept, and the rules';
-REVOKE ALL ON FUNCTION facematch_internal.report_kept(facematch.report_retention[]) FROM PUBLIC;
 
 ---------------------------------------------------------------- what was purged
 
@@ -188,7 +184,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.count_due() IS 'rows that are due and not purged, by the day of their deadline in UTC; the same day may come for each table';
-REVOKE ALL ON FUNCTION facematch_internal.count_due() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.report_purged(first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -236,4 +231,3 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.report_purged(date, date) IS 'section of the HTML report: due and purged, and how late';
-REVOKE ALL ON FUNCTION facematch_internal.report_purged(date, date) FROM PUBLIC;

@@ -28,7 +28,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.count_retained() IS 'what is kept in each table under retention, by class; a table that cannot be looked at is a row of NULLs';
-REVOKE ALL ON FUNCTION facematch_internal.count_retained() FROM PUBLIC;
 
 CREATE VIEW facematch.report_retention AS
 	SELECT c.table_name::text, c.retention_class, c.rows_kept, c.rows_due, c.rows_held, c.next_due, c.longest_overdue,

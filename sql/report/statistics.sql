@@ -253,7 +253,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_statistics() IS 'trigger: adds the deleted encounters to the statistics';
-REVOKE ALL ON FUNCTION facematch_internal.keep_statistics() FROM PUBLIC;
 
 CREATE TRIGGER encounter_50_statistics AFTER DELETE ON facematch.encounter
 	REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.keep_statistics();
@@ -271,7 +270,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.tally_encounters(date, date) IS 'the encounters that are there, counted in one pass, of the days (UTC) from first_day to last_day';
-REVOKE ALL ON FUNCTION facematch_internal.tally_encounters(date, date) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.count_encounters() RETURNS SETOF facematch_internal.encounter_count
 	LANGUAGE sql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp
@@ -279,7 +277,6 @@ AS $$
 	SELECT (t.cell).* FROM facematch_internal.tally_encounters() t UNION ALL TABLE facematch_internal.encounter_count
 $$;
 COMMENT ON FUNCTION facematch_internal.count_encounters() IS 'counts of the encounters that are there, and of those that were deleted; the same cell may come twice';
-REVOKE ALL ON FUNCTION facematch_internal.count_encounters() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.count_scores() RETURNS SETOF facematch_internal.encounter_score
 	LANGUAGE sql STABLE SECURITY DEFINER ROWS 1000 SET search_path = pg_catalog, pg_temp
@@ -287,7 +284,6 @@ AS $$
 	SELECT s.* FROM facematch_internal.tally_encounters() t, LATERAL facematch_internal.tally_scores(t) s UNION ALL TABLE facematch_internal.encounter_score
 $$;
 COMMENT ON FUNCTION facematch_internal.count_scores() IS 'histograms of scores, likewise';
-REVOKE ALL ON FUNCTION facematch_internal.count_scores() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.count_groups() RETURNS SETOF facematch_internal.encounter_group
 	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_sort = off SET jit = off
@@ -300,7 +296,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.count_groups() IS 'searches by month and group, likewise, of encounters before this month and of deleted ones; exact, so not for an auditor';
-REVOKE ALL ON FUNCTION facematch_internal.count_groups() FROM PUBLIC;
 
 -- One statement, and so one snapshot: a purge that ends meanwhile moves nothing from one sum into the other, or into both.
 -- Of scores and response times nobody asks by port.
@@ -321,7 +316,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.count_period(date, date) IS
 	'counts, histograms of scores and of response times of the days (UTC) from first_day to last_day, of encounters that are there and of deleted ones; the same cell of counts may come twice, response times are of all ports together';
-REVOKE ALL ON FUNCTION facematch_internal.count_period(date, date) FROM PUBLIC;
 
 -- By day, port, mode and kind of gallery; the views report_daily and report_latency are its columns.
 CREATE FUNCTION facematch_internal.count_days()
@@ -353,7 +347,6 @@ AS $$
 		AND coalesce(s.kind, '') = coalesce(c.kind, '')
 $$;
 COMMENT ON FUNCTION facematch_internal.count_days() IS 'the columns of facematch.report_daily and report_latency, by day, port, mode and kind of gallery';
-REVOKE ALL ON FUNCTION facematch_internal.count_days() FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.encounter_count', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.encounter_score', '');

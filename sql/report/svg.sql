@@ -72,7 +72,7 @@ AS $$
 	SELECT array_agg(CASE WHEN (n - 1) % ceil(cardinality($1) / $2::double precision)::integer = 0 THEN label ELSE '' END ORDER BY n)
 	FROM unnest($1) WITH ORDINALITY u (label, n)
 $$;
-COMMENT ON FUNCTION facematch_internal.svg_thin(text[], integer) IS 'every second or third… of the labels, the others empty';
+COMMENT ON FUNCTION facematch_internal.svg_thin(text[], integer) IS 'every second label, or every third and so on, the others empty';
 
 CREATE FUNCTION facematch_internal.svg_label(value text, most integer) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -82,7 +82,6 @@ AS $$
 	GROUP BY 1, 2, 3, 4, 5
 $$;
 COMMENT ON FUNCTION facematch_internal.count_matching() IS 'the rows of facematch.report_matching';
-REVOKE ALL ON FUNCTION facematch_internal.count_matching() FROM PUBLIC;
 
 CREATE VIEW facematch.report_matching AS SELECT m.* FROM facematch_internal.count_matching() m;
 COMMENT ON VIEW facematch.report_matching IS 'outcomes at the gates, over the encounters that are not due';
@@ -140,7 +139,6 @@ AS $$
 	GROUP BY n.port
 $$;
 COMMENT ON FUNCTION facematch_internal.posted_notices() IS 'the privacy notices that hang now, by port where one ever hung: posted; outdated, when no text that hangs is valid; missing';
-REVOKE ALL ON FUNCTION facematch_internal.posted_notices() FROM PUBLIC;
 
 CREATE VIEW facematch.report_notice AS
 	SELECT port, coalesce(e.encounters, 0) AS encounters, coalesce(e.without_notice, 0) AS without_notice, e.last_without_notice,
@@ -196,7 +194,6 @@ AS $$
 	ORDER BY 1, 2, 3
 $$;
 COMMENT ON FUNCTION facematch_internal.differentials() IS 'rates by group and month without cells that are too small (facematch.report_setting); the month that runs is left out: who looked twice could subtract';
-REVOKE ALL ON FUNCTION facematch_internal.differentials() FROM PUBLIC;
 
 CREATE VIEW facematch.report_differential AS SELECT d.* FROM facematch_internal.differentials() d;
 COMMENT ON VIEW facematch.report_differential IS 'rates by month and group, where a site records groups (facematch.note_groups), with 95 % intervals (Wilson). Two groups differ for certain where their intervals do not meet';

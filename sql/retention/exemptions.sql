@@ -47,7 +47,6 @@ AS $$
 					 AND e.valid_from <= clock_timestamp() AND clock_timestamp() < e.valid_to)
 $$;
 COMMENT ON FUNCTION facematch.is_exempt(uuid) IS 'whether the law exempts a subject from being photographed today';
-REVOKE ALL ON FUNCTION facematch.is_exempt(uuid) FROM PUBLIC;
 CREATE TRIGGER exemption_10_log AFTER INSERT OR UPDATE OR DELETE ON facematch.exemption
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('exemption', 'name', 'name,valid_from,valid_to,shipped', 'added,changed,deleted');
 CREATE TRIGGER exempt_subject_10_log AFTER INSERT OR UPDATE OR DELETE ON facematch.exempt_subject

@@ -7,7 +7,6 @@ CREATE FUNCTION facematch_internal.retention_due(what text, retention_class text
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_retention_due';
 COMMENT ON FUNCTION facematch_internal.retention_due(text, text, timestamptz, timestamptz, timestamptz, bigint, uuid) IS
 	'the deadline that the rules give for these facts, and the rule: what the guard computes. due is infinity when there is none; capped: the gallery''s own deadline comes first. All NULL: no rule';
-REVOKE ALL ON FUNCTION facematch_internal.retention_due(text, text, timestamptz, timestamptz, timestamptz, bigint, uuid) FROM PUBLIC;
 
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id text)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,
@@ -66,7 +65,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.explain_retention(regclass, text) IS
 	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and the one in force. No row: no such row. A table that is not under retention: 22023';
-REVOKE ALL ON FUNCTION facematch.explain_retention(regclass, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id bigint)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,
@@ -76,4 +74,3 @@ AS $$
 	SELECT * FROM facematch.explain_retention($1, $2::text)
 $$;
 COMMENT ON FUNCTION facematch.explain_retention(regclass, bigint) IS 'the same for a row with a number';
-REVOKE ALL ON FUNCTION facematch.explain_retention(regclass, bigint) FROM PUBLIC;

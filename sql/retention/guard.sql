@@ -81,7 +81,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_class_in_use() IS 'trigger: refuses to delete a retention class that rows are in (23503), and to rename one (23000)';
-REVOKE ALL ON FUNCTION facematch_internal.keep_class_in_use() FROM PUBLIC;
 CREATE TRIGGER retention_class_10_in_use BEFORE UPDATE OR DELETE ON facematch.retention_class
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_class_in_use();
 ALTER TABLE facematch.retention_class ENABLE ALWAYS TRIGGER retention_class_10_in_use;

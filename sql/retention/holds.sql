@@ -41,7 +41,6 @@ AS $$
 	WHERE r.table_name = $1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype)
 $$;
 COMMENT ON FUNCTION facematch_internal.key_type(regclass) IS 'type of the key column of a table under retention; NULL for other tables';
-REVOKE ALL ON FUNCTION facematch_internal.key_type(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.keep_hold() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -99,7 +98,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.place_hold() IS 'trigger: waits for whoever is deleting the row, and warns if it is gone';
-REVOKE ALL ON FUNCTION facematch_internal.place_hold() FROM PUBLIC;
 
 CREATE TRIGGER hold_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.hold
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_hold();

@@ -77,7 +77,6 @@ AS $$
 					 AND (o.gallery_id IS NULL OR o.gallery_id = $2))
 $$;
 COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS 'whether a subject has an opt-out that stands: everywhere, or for this gallery';
-REVOKE ALL ON FUNCTION facematch.is_opted_out(uuid, bigint) FROM PUBLIC;
 CREATE TRIGGER opt_out_40_log AFTER INSERT OR UPDATE OR DELETE ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('opt_out', 'opt_out_id',
 		'subject_id,scope,gallery_id,until,noticed_at,revoked_at', 'recorded,revoked,deleted');

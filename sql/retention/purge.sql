@@ -6,7 +6,6 @@ CREATE PROCEDURE facematch.purge(batch integer DEFAULT 10000)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_purge';
 COMMENT ON PROCEDURE facematch.purge(integer) IS
 	'deletes what is due in every table under retention, the longest due first, and writes receipts. Commits after every batch of rows (within a transaction block it cannot, and does all in one); several may run at once. Held rows stay; a gallery goes with its last reference. A batch below 1: 22023';
-REVOKE ALL ON PROCEDURE facematch.purge(integer) FROM PUBLIC;
 
 ---------------------------------------------------------------- advance notice
 
@@ -36,4 +35,3 @@ END
 $$;
 COMMENT ON FUNCTION facematch.due_soon(interval) IS
 	'rows that will be due within an interval; without one, within the advance notice that their rule demands (retention_rule.notice_before). A table that another session has locked for longer than a second is left out, with a warning';
-REVOKE ALL ON FUNCTION facematch.due_soon(interval) FROM PUBLIC;

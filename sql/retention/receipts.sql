@@ -14,4 +14,3 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.write_receipt(text, text, text, bigint, bigint, timestamptz, timestamptz) IS
 	'writes a receipt; for the extension''s own functions';
-REVOKE ALL ON FUNCTION facematch_internal.write_receipt(text, text, text, bigint, bigint, timestamptz, timestamptz) FROM PUBLIC;

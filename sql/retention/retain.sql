@@ -76,7 +76,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass) IS
 	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is no superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
-REVOKE ALL ON FUNCTION facematch_internal.deferred_triggers(regclass) FROM PUBLIC;
 
 CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id', class_column name DEFAULT 'retention_class',
 								 recorded_column name DEFAULT 'recorded_at', subject_column name DEFAULT 'subject_id',
@@ -91,8 +90,12 @@ DECLARE
 	remedies text;
 	about text := facematch_internal.log_subject('table', 'table_name', jsonb_build_object('table_name', table_name));
 BEGIN
-	SELECT c.* INTO STRICT relation FROM pg_class c WHERE c.oid = table_name;
-	IF relation.relkind NOT IN ('r', 'p') OR relation.relispartition OR relation.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) THEN
+	SELECT c.* INTO relation FROM pg_class c WHERE c.oid = table_name;
+	IF relation.oid IS NULL THEN
+		RAISE undefined_table USING
+			MESSAGE = format('relation with OID %s does not exist', table_name::oid),
+			HINT = 'It has been dropped, or the number was never a relation''s.';
+	ELSIF relation.relkind NOT IN ('r', 'p') OR relation.relispartition OR relation.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) THEN
 		RAISE wrong_object_type USING
 			MESSAGE = format('%s cannot be put under retention', table_name),
 			HINT = 'Attach an ordinary or a partitioned table of your own; of a partition, the table it is part of.';
@@ -101,6 +104,8 @@ BEGIN
 			MESSAGE = format('table %s is under retention already', table_name),
 			HINT = 'facematch.release() detaches it.';
 	END IF;
+	-- What is found from here on stays until the end: its owner cannot put another column in place of the one that was looked at.
+	PERFORM facematch_internal.change_table(table_name, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', table_name));
 	template_column := coalesce(template_column, facematch_internal.only_column(table_name, '@extschema@.face_embedding'::regtype));
 	PERFORM facematch_internal.check_column(table_name, key_column, '{int2,int4,int8,text,varchar,uuid}', 'key');
 	PERFORM facematch_internal.check_column(table_name, class_column, '{text}', 'retention class');
@@ -112,12 +117,11 @@ BEGIN
 	IF template_column IS NULL THEN
 		RAISE undefined_column USING
 			MESSAGE = format('table %s does not have exactly one column of type face_embedding', table_name),
-			HINT = 'Name it: template_column => ''…''.';
+			HINT = 'Name it: template_column => ''...''.';
 	END IF;
 	PERFORM facematch_internal.check_column(table_name, template_column, ARRAY['@extschema@.face_embedding'::regtype], 'template');
 
-	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', table_name);
-	EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS purge_after timestamptz', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS purge_after timestamptz', table_name));
 	PERFORM facematch_internal.check_column(table_name, 'purge_after', '{timestamptz}', 'deadline');
 	SELECT string_agg(format('%I on %s', d.name, d.relation), ', ' ORDER BY d.relation::text, d.name), string_agg(d.remedy, '; ' ORDER BY d.relation::text, d.name)
 	INTO deferred, remedies FROM facematch_internal.deferred_triggers(table_name) d;
@@ -141,37 +145,38 @@ BEGIN
 				 ('purge', 'purge_after'), ('subject', subject_column::text), ('template', template_column::text), ('gallery', gallery_column::text),
 				 ('verified', verified_column::text), ('anchor', anchor_column::text)) a (name, value)
 	WHERE value IS NOT NULL;
-	EXECUTE format('CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
-				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard(%s)', table_name, arguments);
-	EXECUTE format('CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %s'
-				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped()', table_name);
-	EXECUTE format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
-				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name);
-	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
+				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard(%s)', table_name, arguments));
+	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %s'
+				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped()', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
+				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate', table_name));
 	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go.
 	PERFORM FROM facematch_internal.ask_table(table_name, format(
-		'WITH dated AS (UPDATE %s SET purge_after = purge_after RETURNING 1) SELECT count(*) FROM dated', table_name)) a (rows bigint);
+		'WITH dated AS (UPDATE %s SET purge_after = purge_after RETURNING 1) SELECT count(*) FROM dated', table_name), limited => false) a (rows bigint);
 	IF subject_column IS NOT NULL THEN
 		-- A subject, or a subject and a gallery: what the row's own columns read as.
 		PERFORM FROM facematch_internal.ask_table(table_name, format(
 				'WITH gone AS (DELETE FROM %s t WHERE t.%I::text = ANY ($4::text[])%s RETURNING 1) SELECT count(*) FROM gone', table_name, subject_column,
 				CASE WHEN gallery_column IS NOT NULL THEN format(' OR concat_ws('' '', t.%I, t.%I) = ANY ($4::text[])', subject_column, gallery_column) END),
 			ARRAY(SELECT concat_ws(' ', o.subject_id, o.gallery_id) FROM facematch.opt_out o
-				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (rows bigint);
+				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text, false) a (rows bigint);
 	END IF;
-	EXECUTE format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL', table_name);
-	EXECUTE format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name));
 
 	IF NOT relation.relrowsecurity THEN
-		EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', table_name);
-		EXECUTE format('CREATE POLICY facematch_open ON %s USING (true) WITH CHECK (true)', table_name);
+		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', table_name));
+		PERFORM facematch_internal.change_table(table_name, format('CREATE POLICY facematch_open ON %s USING (true) WITH CHECK (true)', table_name));
 	END IF;
-	EXECUTE format('CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true)', table_name);
+	PERFORM facematch_internal.change_table(r.table_name, format('CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING %s WITH CHECK (true)',
+																 r.table_name, facematch_internal.due_condition(r)))
+	FROM facematch_internal.retained r WHERE r.table_name = retain.table_name;
 END
 $$;
 COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) IS
 	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), and computes the deadlines of the rows that are there. Partitioned tables too. For superusers: what the table runs of its own, it runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; attached already: 42710; triggers that are initially deferred and that a purge would fire, while the owner is no superuser: 55000';
-REVOKE ALL ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) FROM PUBLIC;
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -185,19 +190,19 @@ BEGIN
 			MESSAGE = format('table %s was not attached', table_name),
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;
-	EXECUTE format('DROP TRIGGER IF EXISTS facematch_20_guard ON %s', table_name);
-	EXECUTE format('DROP TRIGGER IF EXISTS facematch_30_skipped ON %s', table_name);
-	EXECUTE format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s', table_name);
-	EXECUTE format('DROP POLICY IF EXISTS facematch_due ON %s', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_20_guard ON %s', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_30_skipped ON %s', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_due ON %s', table_name));
+	DELETE FROM facematch_internal.unreached u WHERE u.relation = release.table_name;
 	IF t.row_security THEN
-		EXECUTE format('DROP POLICY IF EXISTS facematch_open ON %s', table_name);
-		EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name);
+		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %s', table_name));
+		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name));
 	END IF;
-	EXECUTE format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL', table_name);
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL', table_name));
 END
 $$;
 COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: triggers and policies go, rows and their purge_after stay. Logged. Not attached: 42704';
-REVOKE ALL ON FUNCTION facematch.release(regclass) FROM PUBLIC;
 
 CREATE VIEW facematch.attached AS
 	SELECT r.table_name, r.what, r.key_column, r.class_column, r.recorded_column, r.subject_column, r.template_column, r.gallery_column,

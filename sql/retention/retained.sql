@@ -37,21 +37,51 @@ COMMENT ON COLUMN facematch_internal.retained.shipped IS 'true for the extension
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.retained',
 	'WHERE NOT shipped AND table_name::pg_catalog.oid IN (SELECT c.oid FROM pg_catalog.pg_class c)');
 
--- A table of a user's runs that user's code, by its column's types, its triggers, or as a view: never with more rights than his.
-CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, value text DEFAULT NULL) RETURNS SETOF record
+-- A table of a user's runs that user's code, by its columns' types, its triggers, or as a view: never with more rights than his, nor without end
+-- (src/base/gate.c).
+CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, value text DEFAULT NULL, limited boolean DEFAULT true)
+	RETURNS SETOF record
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_ask_table';
-COMMENT ON FUNCTION facematch_internal.ask_table(regclass, text, text) IS
-	'runs a query about a table with the rights of the table''s owner, as a restricted operation; $1 is the moment, $2 the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), $4 the value. Columns of other types than the caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
-REVOKE ALL ON FUNCTION facematch_internal.ask_table(regclass, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION facematch_internal.ask_table(regclass, text, text, boolean) IS
+	'runs a query about a table with the rights of the table''s owner, as a restricted operation; $1 is the moment, $2 the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), $4 the value. A table of a user''s has facematch.table_timeout for it (53400), unless limited is false. Columns of other types than the caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
+
+CREATE FUNCTION facematch_internal.change_table(table_name regclass, statement text) RETURNS void
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_change_table';
+COMMENT ON FUNCTION facematch_internal.change_table(regclass, text) IS
+	'runs a statement that changes what a user''s table is, with the caller''s rights; functions of the table''s own that PostgreSQL calls on the way run as its owner. For the extension''s own functions';
 
 -- Rows that no hold keeps, as a condition of a query for facematch_internal.ask_table().
-CREATE FUNCTION facematch_internal.not_held(retained facematch_internal.retained) RETURNS text
+CREATE FUNCTION facematch_internal.not_held(table_name regclass) RETURNS text
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_not_held';
+COMMENT ON FUNCTION facematch_internal.not_held(regclass) IS 'the condition that no hold keeps row d of a table under retention; for facematch_internal.ask_table()';
+
+CREATE TABLE facematch_internal.unreached (
+	relation	oid NOT NULL,
+	entry		text NOT NULL,
+	since		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	CONSTRAINT unreached_pkey PRIMARY KEY (relation, entry)
+);
+COMMENT ON TABLE facematch_internal.unreached IS
+	'rows that an opt-out, a rule or an event concerns, and that could not be reached: they match nobody, and the purge tries again (src/retention/unreached.c)';
+COMMENT ON COLUMN facematch_internal.unreached.relation IS 'the table under retention';
+COMMENT ON COLUMN facematch_internal.unreached.entry IS 'what they are known by: o: or e: and the subject, of an opt-out or an event; c: and the class, of a rule; g: and the gallery';
+COMMENT ON COLUMN facematch_internal.unreached.since IS 'when it was tried first';
+
+-- In the row security of a user's table, for every row: whoever reads it asks.
+CREATE FUNCTION facematch_internal.is_reached(table_name regclass, subject_id uuid, retention_class text, gallery_id bigint) RETURNS boolean
+	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_is_reached';
+COMMENT ON FUNCTION facematch_internal.is_reached(regclass, uuid, text, bigint) IS
+	'whether opt-outs, rules and events that concern a row of a table could be carried out there';
+
+CREATE FUNCTION facematch_internal.due_condition(retained facematch_internal.retained) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format(' AND d.%I::text <> ALL ($2)', retained.key_column)
-		|| CASE WHEN retained.subject_column IS NULL THEN '' ELSE format(' AND (d.%1$I IS NULL OR d.%1$I <> ALL ($3))', retained.subject_column) END
+	SELECT format('((purge_after > clock_timestamp()) AND facematch_internal.is_reached(%s, %s, %s, %s))',
+				  format('%L::regclass', retained.table_name), coalesce(quote_ident(retained.subject_column), 'NULL::uuid'),
+				  quote_ident(retained.class_column), coalesce(quote_ident(retained.gallery_column), 'NULL::bigint'))
 $$;
-COMMENT ON FUNCTION facematch_internal.not_held(facematch_internal.retained) IS 'the condition that no hold keeps row d of a table under retention; for facematch_internal.ask_table()';
+COMMENT ON FUNCTION facematch_internal.due_condition(facematch_internal.retained) IS 'the rows that policy facematch_due shows of a user''s table under retention, as PostgreSQL prints it';
+
 CREATE TRIGGER retained_10_log AFTER UPDATE OR DELETE ON facematch_internal.retained
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('table', 'table_name',
 		'what,key_column,class_column,recorded_column,subject_column,template_column,gallery_column,verified_column,anchor_column',

@@ -51,10 +51,13 @@ CREATE TABLE facematch.retention_rule (
 		AND array_ndims(anchors) IS NOT DISTINCT FROM array_ndims(keep)
 		AND array_position(anchors, NULL) IS NULL AND array_position(keep, NULL) IS NULL),
 	CONSTRAINT retention_rule_keeps_not_negative CHECK (interval '0' <= ALL (keep)),
+	-- What is added to any time of an event has to be a time.
+	CONSTRAINT retention_rule_periods_end CHECK (interval '10000 years' >= ALL (keep) AND fallback_keep <= interval '10000 years'
+												 AND notice_before <= interval '10000 years'),
 	CONSTRAINT retention_rule_fallback_is_whole CHECK ((fallback_anchor IS NULL) = (fallback_keep IS NULL)),
 	CONSTRAINT retention_rule_validity CHECK (valid_from < valid_to)
 );
-COMMENT ON TABLE facematch.retention_rule IS 'how long rows are kept: class × what is kept × dates. Once in force, a rule can only be ended; a site''s own rules are dumped';
+COMMENT ON TABLE facematch.retention_rule IS 'how long rows are kept: class, what is kept, dates. Once in force, a rule can only be ended; a site''s own rules are dumped';
 COMMENT ON COLUMN facematch.retention_rule.name IS 'name of the rule; the shipped ones begin with their authority';
 COMMENT ON COLUMN facematch.retention_rule.retention_class IS 'whom it is about, a row of facematch.retention_class';
 COMMENT ON COLUMN facematch.retention_rule.what IS 'what is kept: reference, encounter, gallery, or the word that facematch.retain() was given';
@@ -169,7 +172,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), and once it has taken force only its end can be changed, and nothing of a shipped one (23000)';
-REVOKE ALL ON FUNCTION facematch_internal.check_rule() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.rule_changed() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_rule_changed';

@@ -30,7 +30,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.schedule(text) IS
 	'makes pg_cron call facematch.purge(), by default every minute; a new schedule replaces the old one. pg_cron 1.5 and later also take ''10 seconds''. Returns the job''s number. Logged. No pg_cron: 55000';
-REVOKE ALL ON FUNCTION facematch.schedule(text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.unschedule() RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -48,4 +47,3 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.unschedule() IS 'takes the job away; whether there was one. Logged. No pg_cron: 55000';
-REVOKE ALL ON FUNCTION facematch.unschedule() FROM PUBLIC;

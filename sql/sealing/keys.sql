@@ -18,32 +18,27 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.doom_key() IS 'trigger: notes that a photograph''s key is to be destroyed';
-REVOKE ALL ON FUNCTION facematch_internal.doom_key() FROM PUBLIC;
 
 ---------------------------------------------------------------- storing and reading
 
 CREATE FUNCTION facematch_internal.seal(image bytea, key_id uuid, said text) RETURNS bytea
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_seal';
 COMMENT ON FUNCTION facematch_internal.seal(bytea, uuid, text) IS 'makes a key of that name and seals an image with it; what is said of it is authenticated too. For facematch.store_photograph() only';
-REVOKE ALL ON FUNCTION facematch_internal.seal(bytea, uuid, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.unseal(sealed bytea, key_id uuid, said text) RETURNS bytea
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_unseal';
 COMMENT ON FUNCTION facematch_internal.unseal(bytea, uuid, text) IS 'the image; NULL: its key has been destroyed. Changed, or another''s: XX001; the key of another database that is there: 55000. For facematch.read_photograph() only';
-REVOKE ALL ON FUNCTION facematch_internal.unseal(bytea, uuid, text) FROM PUBLIC;
 
 ---------------------------------------------------------------- keys go
 
 CREATE FUNCTION facematch_internal.destroy_key(key_id uuid) RETURNS boolean
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_destroy_key';
 COMMENT ON FUNCTION facematch_internal.destroy_key(uuid) IS 'overwrites, flushes and unlinks a key; whether it was there. The key of another database that is there: 55000. At once, whatever becomes of the transaction: for facematch_internal.destroy_keys() only';
-REVOKE ALL ON FUNCTION facematch_internal.destroy_key(uuid) FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.key_files() RETURNS TABLE (key_id uuid, database oid, of_this_cluster boolean)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_key_files';
 COMMENT ON FUNCTION facematch_internal.key_files() IS
 	'the keys in facematch.key_directory, the database that made each, which may be gone, and whether that was in this cluster as it is: pg_upgrade makes another';
-REVOKE ALL ON FUNCTION facematch_internal.key_files() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.own_keys() RETURNS uuid[]
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -52,7 +47,6 @@ AS $$
 	WHERE f.of_this_cluster AND d.datname = current_database()
 $$;
 COMMENT ON FUNCTION facematch_internal.own_keys() IS 'the keys in facematch.key_directory that this database has made';
-REVOKE ALL ON FUNCTION facematch_internal.own_keys() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.anothers_keys() RETURNS uuid[]
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -61,13 +55,34 @@ AS $$
 	WHERE f.of_this_cluster AND d.datname <> current_database()
 $$;
 COMMENT ON FUNCTION facematch_internal.anothers_keys() IS 'the keys in facematch.key_directory that other databases have made that are there: copies of them neither use nor destroy these';
-REVOKE ALL ON FUNCTION facematch_internal.anothers_keys() FROM PUBLIC;
+
+CREATE FUNCTION facematch_internal.destroy_those(keys uuid[]) RETURNS uuid[]
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	destroyed uuid[] := '{}';
+	k uuid;
+BEGIN
+	FOREACH k IN ARRAY keys LOOP
+		BEGIN
+			PERFORM facematch_internal.destroy_key(k);
+			destroyed := destroyed || k;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'key % is not destroyed: %', k, SQLERRM;
+		END;
+	END LOOP;
+	RETURN destroyed;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.destroy_those(uuid[]) IS 'those of the keys that are destroyed now: one that cannot be removed is told, and keeps no other';
 
 CREATE FUNCTION facematch_internal.destroy_keys() RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	doomed uuid[];
+	destroyed uuid[];
+	kept uuid[] := '{}';
 	anothers uuid[];
 	stray uuid[] := '{}';
 	total bigint := 0;
@@ -83,15 +98,16 @@ BEGIN
 	END IF;
 	LOOP
 		-- Committed deletions only: a key does not come back. What the database that made it may need waits until that is gone.
-		WITH gone AS (
-			DELETE FROM facematch_internal.doomed_key d WHERE d.key_id IN (
-				SELECT k.key_id FROM facematch_internal.doomed_key k WHERE k.doomed_in <> pg_current_xact_id() AND k.key_id <> ALL (anothers) LIMIT 1000 FOR UPDATE SKIP LOCKED)
-			RETURNING d.key_id)
-		SELECT array_agg(g.key_id ORDER BY g.key_id) INTO doomed FROM gone g;
-		EXIT WHEN doomed IS NULL;
-		PERFORM facematch_internal.destroy_key(k) FROM unnest(doomed) k;
-		PERFORM facematch_internal.write_audit('keys_destroyed', jsonb_build_object('count', cardinality(doomed), 'keys', to_jsonb(doomed)));
-		total := total + cardinality(doomed);
+		doomed := ARRAY(SELECT k.key_id FROM facematch_internal.doomed_key k
+						WHERE k.doomed_in <> pg_current_xact_id() AND k.key_id <> ALL (anothers) AND k.key_id <> ALL (kept)
+						LIMIT 1000 FOR UPDATE SKIP LOCKED);
+		EXIT WHEN doomed = '{}';
+		destroyed := facematch_internal.destroy_those(doomed);
+		kept := kept || ARRAY(SELECT d FROM unnest(doomed) d WHERE d <> ALL (destroyed));
+		CONTINUE WHEN destroyed = '{}';
+		DELETE FROM facematch_internal.doomed_key d WHERE d.key_id = ANY (destroyed);
+		PERFORM facematch_internal.write_audit('keys_destroyed', jsonb_build_object('count', cardinality(destroyed), 'keys', to_jsonb(destroyed)));
+		total := total + cardinality(destroyed);
 	END LOOP;
 	-- What a crash has left: nobody is storing a photograph while this lock is held, so a key without a row is nobody's.
 	-- An older snapshot would not show the newest rows.
@@ -107,15 +123,16 @@ BEGIN
 		NULL;	-- the next purge looks again
 	END;
 	IF stray <> '{}' THEN
-		PERFORM facematch_internal.destroy_key(k) FROM unnest(stray) k;
+		stray := facematch_internal.destroy_those(stray);
+	END IF;
+	IF stray <> '{}' THEN
 		PERFORM facematch_internal.write_audit('keys_destroyed', jsonb_build_object('count', cardinality(stray), 'keys', to_jsonb(stray), 'stray', true));
 	END IF;
 	RETURN total + cardinality(stray);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.destroy_keys() IS
-	'destroys the keys of photographs that are gone, and of transactions that a crash ended; logged, with the keys'' names. Returns how many. The purge calls it; the deletions have to be committed';
-REVOKE ALL ON FUNCTION facematch_internal.destroy_keys() FROM PUBLIC;
+	'destroys the keys of photographs that are gone, and of transactions that a crash ended; logged, with the keys'' names. One that cannot be removed is a WARNING and keeps no other. Returns how many. The purge calls it; the deletions have to be committed';
 
 CREATE FUNCTION facematch_internal.key_findings() RETURNS TABLE (severity text, object text, finding text, remedy text)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -166,5 +183,4 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.key_findings() IS
 	'what is wrong with the keys of photographs: a directory that cannot be used, keys that wait to be destroyed, are those of a database of which this one is a copy, of databases that are gone, or of no photograph; for facematch.health_check()';
-REVOKE ALL ON FUNCTION facematch_internal.key_findings() FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.doomed_key', '');

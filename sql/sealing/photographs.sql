@@ -73,7 +73,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.guard_photograph() IS 'trigger: a photograph has its row''s deadline (without a row with a template: 23503), is never changed, nor deleted while its row is held (23000)';
-REVOKE ALL ON FUNCTION facematch_internal.guard_photograph() FROM PUBLIC;
 
 CREATE FUNCTION facematch_internal.move_photographs() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -90,7 +89,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.move_photographs() IS 'trigger: photographs follow their row''s deadline, and go with its template';
-REVOKE ALL ON FUNCTION facematch_internal.move_photographs() FROM PUBLIC;
 
 CREATE TRIGGER photograph_10_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.photograph
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard_photograph();
@@ -142,7 +140,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.store_photograph(bytea, bigint, bigint, text) IS
 	'seals a photograph of an encounter or of a reference with a new key, and stores it under that row''s deadline; returns its photograph_id. Up to 20 MB, else 22023; a row that is due: P0002; none, or without a template: 23503; no facematch.key_directory: 55000';
-REVOKE ALL ON FUNCTION facematch.store_photograph(bytea, bigint, bigint, text) FROM PUBLIC;
 
 CREATE FUNCTION facematch.read_photograph(photograph_id bigint) RETURNS bytea
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -177,7 +174,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.read_photograph(bigint) IS
 	'a photograph, as it was stored, for a session''s user who has announced it within ten minutes, and for the owner of the table. Each reading is logged. Not announced: 42501; none, or due: P0002; its key is gone, or of another database that is there: 55000; changed since: XX001';
-REVOKE ALL ON FUNCTION facematch.read_photograph(bigint) FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.photograph', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.photograph_photograph_id_seq', '');

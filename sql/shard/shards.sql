@@ -219,13 +219,13 @@ BEGIN
 	IF gallery IS NULL AND place IS NOT NULL AND NOT facematch_internal.reads_templates() THEN
 		RAISE insufficient_privilege USING
 			MESSAGE = format('shard %L has no gallery_table, so the thresholds of its galleries are not known', place),
-			HINT = 'UPDATE facematch.shard SET gallery_table = …: without, only who may read facematch.reference.embedding searches it.';
+			HINT = 'UPDATE facematch.shard SET gallery_table = ...: without, only who may read facematch.reference.embedding searches it.';
 	ELSIF gallery IS NULL THEN
 		SELECT array_agg(ROW(s.name, s.reference_table, NULL, s.min_similarity)::facematch_internal.shard_part) INTO parts FROM unnest(shards) s;
 	ELSIF place IS NOT NULL THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('shard %L has no gallery_table, so its galleries cannot be named', place),
-			HINT = 'UPDATE facematch.shard SET gallery_table = …, or search all galleries.';
+			HINT = 'UPDATE facematch.shard SET gallery_table = ..., or search all galleries.';
 	ELSE
 		EXECUTE (SELECT format('SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, u.threshold)::facematch_internal.shard_part) FROM (%s) u',
 			string_agg(format('(SELECT %L::text AS shard, %L::regclass AS relation, g.gallery_id, g.threshold FROM %s g WHERE g.name = $1 LIMIT 2)',
@@ -386,7 +386,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer, double precision, text, boolean) IS
 	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read templates. Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
-REVOKE ALL ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer, double precision, text, boolean) FROM PUBLIC;
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('operator', 'function', 'search_shards', 'EXECUTE', true),

@@ -21,7 +21,7 @@
  * clock was set back the time stays, and the detail has what the clock said.
  *
  * No text of an event's detail is a template: what reads as one is replaced, as
- * in the server's log (redact_json.c).
+ * in the server's log (src/redaction).
  *
  * The heads are read with SnapshotSelf: they have to be the newest that are
  * committed, in a transaction with one snapshot too, and must make no
@@ -49,7 +49,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "redaction/redact.h"
+#include "redaction/texts.h"
 #include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_append_event);

@@ -1,24 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * attempt.c
- *	  Work on a user's table that may refuse, or not end.
+ *	  The gate's clock and errors: work on a user's table that may refuse, or not end.
  *
- * Purges and opt-outs run the triggers of users' tables.  What one of them
- * refuses, or does not get done in its time, is told and undone, and others are
- * worked on all the same.  Only the caller's own cancel ends everything: which
- * SQLSTATE a trigger raises does not matter, for it may raise any.
+ * What one table refuses, or does not get done in its time, is told and undone,
+ * and others are worked on all the same.  Only the caller's own cancel ends
+ * everything.  It is known by its signal, and not by its error: a trigger may raise
+ * any SQLSTATE, may catch the cancel, and the limit's own cancel may come first.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <limits.h>
+#include <signal.h>
 
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "utils/guc_tables.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timeout.h"
@@ -26,22 +27,51 @@
 
 #include "compat.h"
 #include "base/attempt.h"
+#include "base/gate.h"
 #include "base/run.h"
 
 /* Some 20 million rows (docs/retention.md); what is left goes with the next purge. */
 #define PURGE_TABLE_MINUTES		10
 /* One subject's rows, found by a sequential scan if need be. */
-#define OPT_OUT_TABLE_MINUTES	1
+#define TABLE_MINUTES	1
 /* A trigger that catches the cancel gets another. */
 #define CANCEL_AGAIN_MS			1000
 /* Deadlocks are nobody's refusal: try again, but not for ever. */
 #define DEADLOCK_TRIES			3
 
 static int	purge_table_timeout = PURGE_TABLE_MINUTES * 60 * 1000;
-static int	opt_out_table_timeout = OPT_OUT_TABLE_MINUTES * 60 * 1000;
+static int	table_timeout = TABLE_MINUTES * 60 * 1000;
 
 static TimeoutId over = MAX_TIMEOUTS;
 static volatile sig_atomic_t is_over = false;
+
+static int	attempts = 0;		/* that are under way, one inside another */
+static volatile sig_atomic_t cancel_asked = false;
+static void (*next_on_cancel) (int signo) = NULL;
+
+/* In a signal handler, before PostgreSQL's own.  A lock_timeout of the session's comes as the same signal, and concerns one lock. */
+static void
+note_cancel(int signo)
+{
+	if (!get_timeout_indicator(LOCK_TIMEOUT, false))
+		cancel_asked = true;
+	next_on_cancel(signo);
+}
+
+/* Once in a backend: PostgreSQL sets its handlers when one starts. */
+static void
+watch_for_cancel(void)
+{
+	struct sigaction action;
+
+	if (next_on_cancel != NULL || sigaction(SIGINT, NULL, &action) != 0 ||
+		action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
+		return;
+	next_on_cancel = action.sa_handler;
+	action.sa_handler = note_cancel;
+	if (sigaction(SIGINT, &action, NULL) != 0)
+		next_on_cancel = NULL;
+}
 
 /* In a signal handler: as PostgreSQL cancels a statement that takes too long. */
 static void
@@ -74,7 +104,8 @@ stop_clock(bool started)
 	if (!started)
 		return;
 	disable_timeout(over, false);
-	if (is_over)
+	/* The limit's cancel has done its work; the caller's has not. */
+	if (is_over && !cancel_asked)
 		QueryCancelPending = false;
 }
 
@@ -91,16 +122,29 @@ is_deadlock(const ErrorData *error)
 	return error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED && error->funcname != NULL && strcmp(error->funcname, "DeadLockReport") == 0;
 }
 
+/* The caller's cancel, or the end of the statement's own time, whatever a trigger has made of it. */
+static bool
+caller_ends_it(bool had_statement_timeout)
+{
+	return cancel_asked || (had_statement_timeout && !get_timeout_active(STATEMENT_TIMEOUT));
+}
+
+static void
+raise_callers_end(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 cancel_asked ? errmsg("canceling statement due to user request") : errmsg("canceling statement due to statement timeout")));
+}
+
 /*
- * What ends everything: the caller's cancel or statement_timeout, and in a
- * transaction with one snapshot what asks for it again, or an opt-out would
- * leave a template that was staged beside it.
+ * What ends everything beside that: a cancel that came before the clock was started, and in a
+ * transaction with one snapshot what asks for it again, or an opt-out would leave a template
+ * that was staged beside it.
  */
 static bool
-ends_all(const ErrorData *error, bool time_was_over, bool had_statement_timeout)
+ends_all(const ErrorData *error, bool time_was_over)
 {
-	if (had_statement_timeout && !get_timeout_active(STATEMENT_TIMEOUT))
-		return true;
 	if (error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
 		return IsolationUsesXactSnapshot();
 	return is_cancel(error) && !time_was_over;
@@ -113,20 +157,30 @@ try_once(TimestampTz until, void (*work) (void *state), void *state)
 	MemoryContext memory = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	bool		statement_timeout = get_timeout_active(STATEMENT_TIMEOUT);
+	int			locks = face_locks_held();
 	bool		started;
 	ErrorData  *volatile error = NULL;
 
+	watch_for_cancel();
+	if (attempts == 0)
+		cancel_asked = false;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(memory);
+	attempts++;
 	started = start_clock(until);
 	PG_TRY();
 	{
 		work(state);
 		stop_clock(started);
+		face_check_locks_held(locks);
+		if (caller_ends_it(statement_timeout))
+			raise_callers_end();
 		ReleaseCurrentSubTransaction();
+		attempts--;
 	}
 	PG_CATCH();
 	{
+		attempts--;
 		stop_clock(started);
 		MemoryContextSwitchTo(memory);
 		error = CopyErrorData();
@@ -135,14 +189,34 @@ try_once(TimestampTz until, void (*work) (void *state), void *state)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(memory);
 		CurrentResourceOwner = owner;
-		if (ends_all(error, is_over, statement_timeout))
+		if (caller_ends_it(statement_timeout) && !is_cancel(error))
+			raise_callers_end();
+		if (caller_ends_it(statement_timeout) || ends_all(error, is_over))
 			ReThrowError(error);
 		if (is_over && is_cancel(error))
-			error->message = "its triggers, or locks on it, have taken longer than it may";
+		{
+			error->sqlerrcode = ERRCODE_CONFIGURATION_LIMIT_EXCEEDED;
+			error->message = "its code, or locks on it, have taken longer than it may";
+		}
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(memory);
 	CurrentResourceOwner = owner;
+	return error;
+}
+
+/* Deadlocks are nobody's refusal: NULL, or what the last try failed with. */
+static ErrorData *
+try_often(TimestampTz until, void (*work) (void *state), void *state)
+{
+	ErrorData  *error = NULL;
+
+	for (int i = 0; i < DEADLOCK_TRIES && (error == NULL || is_deadlock(error)); i++)
+	{
+		error = try_once(until, work, state);
+		if (error == NULL)
+			break;
+	}
 	return error;
 }
 
@@ -153,26 +227,34 @@ try_once(TimestampTz until, void (*work) (void *state), void *state)
 bool
 face_attempt(Oid table, const char *what, TimestampTz until, void (*work) (void *state), void *state)
 {
-	ErrorData  *error = NULL;
+	ErrorData  *error;
 	char	   *name;
 
 	if (!face_exists(table))
 		return true;
 	name = face_qualified_name(table);
-	for (int i = 0; i < DEADLOCK_TRIES && (error == NULL || is_deadlock(error)); i++)
-	{
-		error = try_once(until, work, state);
-		if (error == NULL)
-			return true;
-	}
-	/* What its owner has dropped meanwhile keeps nothing any more. */
-	if (!face_exists(table))
+	error = try_often(until, work, state);
+	/* Dropped meanwhile: nothing to do. */
+	if (error == NULL || !face_exists(table))
 		return true;
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("%s cannot be %s: %s", name, what, error->message),
 			 error->detail == NULL ? 0 : errdetail_internal("%s", error->detail)));
 	return false;
+}
+
+/* The same for who wants the error.  It is none that a caller in PL/pgSQL cannot catch. */
+void
+face_limited(Oid table, TimestampTz until, void (*work) (void *state), void *state)
+{
+	ErrorData  *error = try_often(until, work, state);
+
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ASSERT_FAILURE)
+		error->sqlerrcode = ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
+	ReThrowError(error);
 }
 
 /*--------------------------------------------------------- how long */
@@ -206,27 +288,25 @@ face_purge_table_until(int tables_left)
 	return part_of_time(purge_table_timeout, tables_left);
 }
 
-/* When an opt-out does. */
+/* When an opt-out, an event, a check or a report does. */
 TimestampTz
-face_opt_out_table_until(int tables_left)
+face_table_until(int tables_left)
 {
-	return part_of_time(opt_out_table_timeout, tables_left);
+	return part_of_time(table_timeout, tables_left);
 }
 
-/* Settings by which a trigger could end the session with its error, instead of only what it is asked for. */
-static const char *const session_ending[] = {"exit_on_error", "transaction_timeout"};
+/* What each of a table's partitions gets of the table's time. */
+TimestampTz
+face_share_of_time(TimestampTz until, int parts_left)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return until == DT_NOEND ? until : now + Max(until - now, 0) / Max(parts_left, 1);
+}
 
 void
 face_attempt_init(void)
 {
-	/* What runs with a table owner's rights cannot change them; the second came with 17. */
-	for (int i = 0; i < lengthof(session_ending); i++)
-	{
-		struct config_generic *setting = face_find_setting(session_ending[i]);
-
-		if (setting != NULL)
-			setting->flags |= GUC_NOT_WHILE_SEC_REST;
-	}
 	DefineCustomIntVariable("facematch.purge_table_timeout",
 							"How long a purge deletes in one table of a user's before it goes on to the next.",
 							"What is committed by then stays; the rest is left to the next purge. Less if statement_timeout leaves less. 0: as long as that, or as it takes.",
@@ -238,11 +318,11 @@ face_attempt_init(void)
 							NULL,
 							NULL,
 							NULL);
-	DefineCustomIntVariable("facematch.opt_out_table_timeout",
-							"How long an opt-out waits for one table of a user's before it goes on without.",
+	DefineCustomIntVariable("facematch.table_timeout",
+							"How long an opt-out, an event, a check or a report waits for one table of a user's before it goes on without.",
 							"Less if statement_timeout leaves less. 0: as long as that, or as it takes.",
-							&opt_out_table_timeout,
-							OPT_OUT_TABLE_MINUTES * 60 * 1000,
+							&table_timeout,
+							TABLE_MINUTES * 60 * 1000,
 							0, INT_MAX,
 							PGC_SUSET,
 							GUC_UNIT_MS,

@@ -1,15 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * run.c
- *	  SQL run by the retention triggers, and look-ups through an index.
+ *	  Statements, look-ups by name, and look-ups through an index.
  *
- * Statements run as the owner of the table they touch, as those of foreign
- * keys do: whoever fires a trigger needs no right of his own to what it reads,
- * and a trigger on a user's table never runs with more than that user's rights.
- * Nor later: where the owner is no superuser the statement is a restricted
- * operation, as VACUUM's index expressions are.  A deferred trigger, which would
- * fire at the commit with the rights of whoever purges, is an error, and what
- * the owner's code sets is set back.
+ * Statements run through the gate (gate.c): no other file calls what executes SQL.
  * They see the newest committed rows.  In a transaction with one snapshot, a
  * row to change that this snapshot does not show is a serialization failure:
  * otherwise an opt-out could leave the template that was staged beside it.
@@ -26,15 +20,9 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_inherits.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
-#include "replication/origin.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -42,6 +30,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "base/gate.h"
 #include "base/run.h"
 
 /* A table of the extension, by name, in whichever of its schemas. */
@@ -60,28 +49,19 @@ face_table(const char *name)
 	return relid;
 }
 
+/* The schemas that are the extension's own. */
+bool
+face_is_own_schema(Oid namespace)
+{
+	return OidIsValid(namespace) &&
+		(namespace == get_namespace_oid(FACE_SCHEMA, true) || namespace == get_namespace_oid(FACE_INTERNAL_SCHEMA, true));
+}
+
 /* Whether a relation is the extension's own, and not a user's. */
 bool
 face_is_own(Oid relid)
 {
-	Oid			schema = get_rel_namespace(relid);
-
-	return schema == get_namespace_oid(FACE_SCHEMA, false) || schema == get_namespace_oid(FACE_INTERNAL_SCHEMA, false);
-}
-
-Oid
-face_owner(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	return face_is_own_schema(get_rel_namespace(relid));
 }
 
 /* Whether a relation is there, as far as others have committed. */
@@ -103,9 +83,7 @@ face_qualified_name(Oid relid)
 
 	/* Its owner may drop it at any time: what others do waits for that, and then finds it gone. */
 	if (schema == NULL || table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
+		face_report_missing(relid);
 	quote_all_identifiers = false;
 	name = quote_qualified_identifier(schema, table);
 	quote_all_identifiers = all;
@@ -124,101 +102,152 @@ face_column(Oid relid, const char *column)
 	return quote_identifier(column);
 }
 
-/* Whose rights there were before, to go back to. */
-typedef struct Rights
+/* What runs within the gate. */
+typedef struct Statement
 {
-	Oid			user;
-	int			context;
-	int			settings;
-	bool		restricted;
-} Rights;
+	FacePlan   *kept;			/* or, not worth a plan: */
+	const char *sql;
+	int			nargs;
+	Oid		   *types;
+	Datum	   *values;
+} Statement;
 
-static Rights
-take_rights(Oid run_as)
+static SPIPlanPtr
+prepare(const char *sql, int nargs, Oid *types, int options)
 {
-	Rights		before;
-
-	before.restricted = !superuser_arg(run_as);
-	before.settings = NewGUCNestLevel();
-	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to whoever asks for them. */
-	if (Debug_print_plan)
-		(void) set_config_option("debug_print_plan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	/* What a superuser's session does as a replica was sent by nobody: rows that hang on others go with them, and the log has it. */
-	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA && replorigin_session_origin == InvalidRepOriginId)
-		(void) set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(run_as, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |
-						   (before.restricted ? SECURITY_RESTRICTED_OPERATION : 0));
-	return before;
-}
-
-/* After an error the (sub)transaction's end does the same. */
-static void
-give_back_rights(const Rights *before)
-{
-	SetUserIdAndSecContext(before->user, before->context);
-	AtEOXact_GUC(!before->restricted, before->settings);
-}
-
-static void
-execute(SPIPlanPtr plan, Datum *values)
-{
-	bool		one_snapshot = IsolationUsesXactSnapshot();
-	int			status;
-
-	CommandCounterIncrement();
-	status = SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
-								  one_snapshot ? GetTransactionSnapshot() : InvalidSnapshot, false, true, 0);
-	if (status < 0)
-		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(status));
-}
-
-/* Within SPI_connect. */
-void
-face_run_plan(FacePlan *plan, Datum *values, Oid run_as)
-{
-	Rights		before = take_rights(run_as);
-
-	if (plan->plan == NULL)
-	{
-		/* Planned once: planning a search anew costs more than searching a flight. */
-		SPIPlanPtr	prepared = SPI_prepare_cursor(plan->sql, plan->nargs, plan->types, CURSOR_OPT_GENERIC_PLAN);
-
-		if (prepared == NULL || SPI_keepplan(prepared) != 0)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		plan->plan = prepared;
-	}
-	execute(plan->plan, values);
-	give_back_rights(&before);
-}
-
-/* The same for a statement that is not worth a plan. */
-uint64
-face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as)
-{
-	Rights		before = take_rights(run_as);
-	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_PARALLEL_OK);
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, options);
 
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	execute(plan, values);
-	give_back_rights(&before);
+	return plan;
+}
+
+static SPIPlanPtr
+plan_of(const Statement *statement)
+{
+	FacePlan   *kept = statement->kept;
+
+	if (kept == NULL)
+		return prepare(statement->sql, statement->nargs, statement->types, CURSOR_OPT_PARALLEL_OK);
+	if (kept->plan == NULL)
+	{
+		SPIPlanPtr	prepared = prepare(kept->sql, kept->nargs, kept->types, CURSOR_OPT_GENERIC_PLAN);
+
+		if (SPI_keepplan(prepared) != 0)
+			elog(ERROR, "SPI_keepplan failed: %s", SPI_result_code_string(SPI_result));
+		kept->plan = prepared;
+	}
+	return kept->plan;
+}
+
+/* With the newest committed rows. */
+static int
+execute(const Statement *statement)
+{
+	bool		one_snapshot = IsolationUsesXactSnapshot();
+	SPIPlanPtr	plan = plan_of(statement);
+
+	CommandCounterIncrement();
+	return SPI_execute_snapshot(plan, statement->values, NULL, GetLatestSnapshot(),
+								one_snapshot ? GetTransactionSnapshot() : InvalidSnapshot, false, true, 0);
+}
+
+/* With the snapshot of whoever asks. */
+static int
+execute_read(const Statement *statement)
+{
+	return SPI_execute_plan(plan_of(statement), statement->values, NULL, true, 1);
+}
+
+static int
+execute_utility(const Statement *statement)
+{
+	return SPI_execute(statement->sql, false, 0);
+}
+
+static void
+check_status(int status)
+{
+	if (status < 0)
+		elog(ERROR, "a statement through SPI failed: %s", SPI_result_code_string(status));
+}
+
+/* The gate is open, and closed at the end. */
+static void
+run_through(FaceGate *gate, int (*work) (const Statement *statement), const Statement *statement)
+{
+	PG_TRY();
+	{
+		check_status(work(statement));
+	}
+	PG_CATCH();
+	{
+		face_gate_failed(gate);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	face_close_gate(gate);
+}
+
+/* Statements on the extension's own tables, as their owner.  Within SPI_connect, as all of these. */
+void
+face_run_plan(FacePlan *plan, Datum *values, Oid run_as)
+{
+	Statement	statement = {.kept = plan, .values = values};
+	FaceGate	gate;
+
+	face_open_for_own(&gate, run_as);
+	run_through(&gate, execute, &statement);
+}
+
+uint64
+face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as)
+{
+	Statement	statement = {NULL, sql, nargs, types, values};
+	FaceGate	gate;
+
+	face_open_for_own(&gate, run_as);
+	run_through(&gate, execute, &statement);
 	return SPI_processed;
 }
 
-/*
- * A table, its partitions and those that inherit from it, parents first.  One
- * that a DETACH CONCURRENTLY has begun to detach is among them: statements that
- * name the parent pass over it, and its rows are under retention all the same.
- */
-List *
-face_with_heirs(Oid relid, LOCKMODE lockmode)
+/* One row at most that only reads them, with the snapshot of whoever asks; InvalidOid: with the rights of whoever asks, too. */
+void
+face_read_plan(FacePlan *plan, Datum *values, Oid run_as)
 {
-	List	   *found = list_make1_oid(relid);
+	Statement	statement = {.kept = plan, .values = values};
+	FaceGate	gate;
 
-	for (int i = 0; i < list_length(found); i++)
-		found = list_concat_unique_oid(found, find_inheritance_children_extended(list_nth_oid(found, i), false, lockmode, NULL, NULL));
-	return found;
+	if (!OidIsValid(run_as))
+	{
+		check_status(execute_read(&statement));
+		return;
+	}
+	face_open_for_own(&gate, run_as);
+	run_through(&gate, execute_read, &statement);
+}
+
+/* A statement on a user's table, or one that runs code of the table's: as its owner. */
+uint64
+face_run_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values)
+{
+	Statement	statement = {NULL, sql, nargs, types, values};
+	FaceGate	gate;
+
+	face_open_for_table(&gate, relid);
+	run_through(&gate, execute, &statement);
+	return SPI_processed;
+}
+
+/* A statement that changes what a user's table is, with the caller's rights. */
+void
+face_run_ddl(Oid relid, const char *sql)
+{
+	Statement	statement = {.sql = sql};
+	FaceGate	gate;
+
+	face_open_for_ddl(&gate, relid);
+	run_through(&gate, execute_utility, &statement);
 }
 
 /* Commits; what follows sees what others have committed since, and is not refused because of it. */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * run.h
- *	  SQL run by the retention triggers, and look-ups through an index.
+ *	  Statements, look-ups by name, and look-ups through an index.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,8 +13,8 @@
 #include "access/skey.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
-#include "nodes/pg_list.h"
-#include "storage/lockdefs.h"
+
+#include "base/gate.h"
 
 /* Where the extension's tables are, whatever schema its type is in: those for users, and the others. */
 #define FACE_SCHEMA "facematch"
@@ -33,16 +33,18 @@ typedef struct FacePlan
 typedef bool (*FaceRowTest) (TupleTableSlot *row, void *state);
 
 extern Oid	face_table(const char *name);
+extern bool face_is_own_schema(Oid namespace);
 extern bool face_is_own(Oid relid);
-extern Oid	face_owner(Oid relid);
 extern bool face_exists(Oid relid);
 extern char *face_qualified_name(Oid relid);
 extern const char *face_column(Oid relid, const char *column);
-extern List *face_with_heirs(Oid relid, LOCKMODE lockmode);
 extern void face_next_transaction(void);
 
 extern void face_run_plan(FacePlan *plan, Datum *values, Oid run_as);
 extern uint64 face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as);
+extern void face_read_plan(FacePlan *plan, Datum *values, Oid run_as);
+extern uint64 face_run_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values);
+extern void face_run_ddl(Oid relid, const char *sql);
 extern bool face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, void *state);
 extern Oid	face_index_on(Oid table, int nkeys, const char *const *columns);
 

@@ -34,8 +34,8 @@ half_rank(uint16 half)
 	return (half & HALF_SIGN) ? -(int) (half & HALF_MAGNITUDE) : (int) half;
 }
 
-static int
-compare_values(const FaceEmbedding *a, const FaceEmbedding *b)
+int
+face_embedding_compare(const FaceEmbedding *a, const FaceEmbedding *b)
 {
 	if (a->model != b->model)
 		return a->model < b->model ? -1 : 1;
@@ -54,7 +54,7 @@ compare_arguments(FunctionCallInfo fcinfo)
 {
 	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
 	FaceEmbedding *b = PG_GETARG_FACE_EMBEDDING(1);
-	int			result = compare_values(a, b);
+	int			result = face_embedding_compare(a, b);
 
 	PG_FREE_IF_COPY(a, 0);
 	PG_FREE_IF_COPY(b, 1);

@@ -38,9 +38,12 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/tuplestore.h"
 
 #include "compat.h"
 #include "erasure/erase.h"
+#include "base/gate.h"
+#include "base/kin.h"
 #include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_erase);
@@ -198,13 +201,17 @@ check_server(void)
 				 errhint("Build and install it for this one: the server's function that prunes pages is not the same.")));
 }
 
+/* NIL: the table, which another session has dropped, is gone. */
 static List *
 erase_with_toast(Oid relid)
 {
-	Relation	table = table_open(relid, ShareUpdateExclusiveLock);
-	Oid			toast = table->rd_rel->reltoastrelid;
+	Relation	table = try_table_open(relid, ShareUpdateExclusiveLock);
 	List	   *done;
+	Oid			toast;
 
+	if (table == NULL)
+		return NIL;
+	toast = table->rd_rel->reltoastrelid;
 	face_check_erasable(table);
 	done = erase_one(table);
 	table_close(table, NoLock);
@@ -218,25 +225,33 @@ erase_with_toast(Oid relid)
 }
 
 /*
- * Erases what removed rows left in a table, its TOAST table and their indexes.
- * Returns a list of FaceErased.
+ * Erases what removed rows left in a table, its TOAST table and their indexes, as
+ * the table's owner, as VACUUM does.  Returns a list of FaceErased.
  */
 List *
 face_erase_table(Oid relid)
 {
+	FaceGate	gate;
 	List	   *done = NIL;
 
+	if (!face_exists(relid))
+		return NIL;
 	check_server();
+	face_open_for_table(&gate, relid);
 	face_start_vacuum_delay();
 	PG_TRY();
 	{
 		done = erase_with_toast(relid);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		VacuumCostActive = false;
+		face_gate_failed(&gate);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	VacuumCostActive = false;
+	face_close_gate(&gate);
 	return done;
 }
 

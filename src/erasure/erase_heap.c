@@ -19,6 +19,7 @@
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/visibilitymap.h"
 #include "commands/vacuum.h"
 #include "miscadmin.h"
 #include "storage/procarray.h"
@@ -93,16 +94,18 @@ face_heap_erasure(Relation rel, FaceDeadRows *dead, FaceErased *done)
 }
 
 /* Lets go of dead rows if nobody else has the page pinned; the page is locked exclusively either way. */
-static bool
+static void
 prune(Relation rel, Buffer buffer, FaceHeapErasure *erasure)
 {
-	if (!ConditionalLockBufferForCleanup(buffer))
-	{
+	Buffer		map = InvalidBuffer;
+
+	face_pin_map(rel, buffer, &map);
+	if (ConditionalLockBufferForCleanup(buffer))
+		face_prune_page(rel, buffer, map, erasure->oldest, erasure->visible);
+	else
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		return false;
-	}
-	face_prune_page(rel, buffer, erasure->oldest, erasure->visible);
-	return true;
+	if (BufferIsValid(map))
+		ReleaseBuffer(map);
 }
 
 /* One page; the locks needed are taken and given back here, the pin is the caller's. */
@@ -124,7 +127,7 @@ erase_page(Relation rel, Buffer buffer, FaceHeapErasure *erasure)
 	}
 
 	if (before.dead > 0)
-		(void) prune(rel, buffer, erasure);
+		prune(rel, buffer, erasure);
 	else
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	erasure->dead->count = lines;

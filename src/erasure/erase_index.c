@@ -22,6 +22,7 @@
 #include "catalog/pg_am_d.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "index/handler.h"
@@ -160,7 +161,10 @@ face_index_row_is_dead(ItemPointer tid, void *dead)
 	return face_is_dead_row(dead, tid);
 }
 
-/* Entries of dead rows, where the access method needs no more than exclusive locks for them. */
+/*
+ * Entries of dead rows, where the access method needs no more than exclusive locks for them.  It may count on what VACUUM gives it:
+ * an active snapshot among others (SP-GiST asks for the oldest transaction that one is of).
+ */
 static void
 remove_entries(Relation table, Relation index, const FaceDeadRows *dead, FaceErased *done)
 {
@@ -173,7 +177,9 @@ remove_entries(Relation table, Relation index, const FaceDeadRows *dead, FaceEra
 	info.num_heap_tuples = table->rd_rel->reltuples;
 	info.estimated_count = true;
 	info.strategy = GetAccessStrategy(BAS_BULKREAD);
+	PushActiveSnapshot(GetTransactionSnapshot());
 	result = index_bulk_delete(&info, NULL, face_index_row_is_dead, unconstify(FaceDeadRows *, dead));
+	PopActiveSnapshot();
 	if (result != NULL)
 		done->removed += (int64) result->tuples_removed;
 	FreeAccessStrategy(info.strategy);

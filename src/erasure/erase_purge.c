@@ -45,8 +45,9 @@
 
 PG_FUNCTION_INFO_V1(facematch_erase_table);
 
-/* Counts are lost or switched off at times: this long is a table believed to have nothing to erase. */
+/* Counts are lost or switched off at times: re-scan after this long even if they show no change. */
 #define SWEEP_MINUTES	(24 * 60)
+#define MOST_SWEEP_MINUTES	(366 * 24 * 60)
 
 static bool purge_erases = true;
 static int	sweep_interval = SWEEP_MINUTES;
@@ -546,7 +547,7 @@ face_erase_init(void)
 							 "Off leaves that, with open receipts, to a purge for which it is on.",
 							 &purge_erases,
 							 true,
-							 PGC_USERSET,
+							 PGC_SUSET,
 							 0,
 							 NULL,
 							 NULL,
@@ -557,8 +558,8 @@ face_erase_init(void)
 							&sweep_interval,
 							SWEEP_MINUTES,
 							0,
-							INT_MAX,
-							PGC_USERSET,
+							MOST_SWEEP_MINUTES,
+							PGC_SUSET,
 							GUC_UNIT_MIN,
 							NULL,
 							NULL,

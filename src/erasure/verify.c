@@ -28,10 +28,12 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/tuplestore.h"
 
 #include "compat.h"
-#include "index/remains.h"
+#include "base/run.h"
 #include "erasure/erase.h"
+#include "index/remains.h"
 
 PG_FUNCTION_INFO_V1(facematch_leftovers);
 PG_FUNCTION_INFO_V1(facematch_verify_pages);
@@ -58,7 +60,7 @@ typedef struct TableCheck
 static bool
 is_unwritten(Buffer buffer)
 {
-	return !BufferIsLocal(buffer) && (pg_atomic_read_u32(&GetBufferDescriptor(buffer - 1)->state) & BM_DIRTY) != 0;
+	return !BufferIsLocal(buffer) && (face_buffer_state(buffer) & BM_DIRTY) != 0;
 }
 
 static void
@@ -366,9 +368,12 @@ Datum
 facematch_leftovers(PG_FUNCTION_ARGS)
 {
 	TableCheck	check = {0};
-	Relation	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
-	Oid			toast = rel->rd_rel->reltoastrelid;
+	Relation	rel = try_table_open(PG_GETARG_OID(0), AccessShareLock);
+	Oid			toast;
 
+	if (rel == NULL)
+		face_report_missing(PG_GETARG_OID(0));
+	toast = rel->rd_rel->reltoastrelid;
 	face_check_erasable(rel);
 	InitMaterializedSRF(fcinfo, 0);
 	check.result = (ReturnSetInfo *) fcinfo->resultinfo;

@@ -54,18 +54,12 @@ is_innocent(Datum value)
 {
 	text	   *source = DatumGetTextPP(value);
 	int			length = VARSIZE_ANY_EXHDR(source);
-	FaceStretch found;
-	char	   *copy;
-	bool		innocent;
 
 	if (length <= SHORT_SOURCE)
 		return true;
 	if (length > MAX_SOURCE && pg_mbstrlen_with_len(VARDATA_ANY(source), length) > MAX_SOURCE)
 		return false;
-	copy = text_to_cstring(source);
-	innocent = !face_find_stretch(copy, &found);
-	pfree(copy);
-	return innocent;
+	return !face_redact(VARDATA_ANY(source), length, FACE_ANY_TEXT, FACE_ASK, NULL);
 }
 
 /* In the order of the SQL function's arguments. */

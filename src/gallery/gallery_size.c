@@ -25,12 +25,14 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "gallery/gallery_size.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+#include "base/run.h"
+#include "gallery/gallery_size.h"
 
 PG_FUNCTION_INFO_V1(facematch_gallery_size);
 
@@ -183,27 +185,18 @@ face_gallery_size_init(void)
 	RegisterSubXactCallback(forget_at_abort, NULL);
 }
 
-/* With the active snapshot; within SPI_connect. */
+/* With the active snapshot, and the caller's rights: row security may show users different rows.  Within SPI_connect. */
 static int64
 count_with_snapshot(int64 gallery_id)
 {
-	static SPIPlanPtr plan = NULL;
+	static FacePlan count = {
+		"SELECT pg_catalog.count(*) FROM facematch.reference r"
+		" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.purge_after OPERATOR(pg_catalog.>) $2", 2, {INT8OID, TIMESTAMPTZOID}, NULL
+	};
 	Datum		arguments[] = {Int64GetDatum(gallery_id), TimestampTzGetDatum(not_due_at())};
 	bool		isnull;
 
-	if (plan == NULL)
-	{
-		Oid			types[] = {INT8OID, TIMESTAMPTZOID};
-		SPIPlanPtr	prepared = SPI_prepare("SELECT pg_catalog.count(*) FROM facematch.reference r"
-										   " WHERE r.gallery_id OPERATOR(pg_catalog.=) $1"
-										   " AND r.purge_after OPERATOR(pg_catalog.>) $2", lengthof(types), types);
-
-		if (prepared == NULL || SPI_keepplan(prepared) != 0)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		plan = prepared;
-	}
-	if (SPI_execute_plan(plan, arguments, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not count the references of gallery %lld", (long long) gallery_id);
+	face_read_plan(&count, arguments, InvalidOid);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 

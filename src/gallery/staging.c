@@ -60,23 +60,9 @@ reads_templates(Oid reference)
 static Datum
 ask_galleries(FacePlan *plan, Datum *values, Datum none)
 {
-	Oid			user;
-	int			context;
 	bool		isnull;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(face_owner(face_table("gallery")), context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	if (plan->plan == NULL)
-	{
-		SPIPlanPtr	prepared = SPI_prepare(plan->sql, plan->nargs, plan->types);
-
-		if (prepared == NULL || SPI_keepplan(prepared) != 0)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		plan->plan = prepared;
-	}
-	if (SPI_execute_plan(plan->plan, values, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read facematch.gallery");
-	SetUserIdAndSecContext(user, context);
+	face_read_plan(plan, values, face_owner(face_table("gallery")));
 	return SPI_processed == 0 ? none : SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 }
 

@@ -80,6 +80,7 @@ face_heap_check_create(FaceCheck *check)
 
 	for (int i = 0; i < SORT_COLUMNS; i++)
 		TupleDescInitEntry(desc, i + 1, NULL, INT8OID, -1, 0);
+	face_finish_descriptor(desc);
 	heap_check->check = check;
 	heap_check->sort = tuplesort_begin_heap(desc, 1, &column, &operator, &collation, &nulls_first,
 											maintenance_work_mem, NULL, TUPLESORT_NONE);
@@ -301,10 +302,10 @@ face_heap_check_run(FaceHeapCheck *heap_check)
 	read_ahead(heap_check);
 	next_block(heap_check);
 
-	/* Rows in the order of their blocks, as the given snapshot sees them. */
+	/* Rows in the order of their blocks, for the scan was not begun as one that joins others, as the given snapshot sees them. */
 	info->ii_Concurrent = true;
 	info->ii_Unique = false;
-	table_index_build_scan(check->heap, check->index, info, false, false, check_row, heap_check, scan);
+	table_index_build_scan(check->heap, check->index, info, true, false, check_row, heap_check, scan);
 	advance(heap_check, InvalidBlockNumber);
 
 	UnregisterSnapshot(snapshot);

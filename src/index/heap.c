@@ -37,7 +37,7 @@ face_heap_reader_create(Relation heap, Relation index, Snapshot snapshot)
 
 	reader->index = index;
 	reader->snapshot = snapshot;
-	reader->fetch = table_index_fetch_begin(heap);
+	reader->fetch = face_index_fetch_begin(heap);
 	reader->slot = table_slot_create(heap, NULL);
 	reader->column = index->rd_index->indkey.values[IndexRelationGetNumberOfKeyAttributes(index) - 1];
 	if (reader->column == 0)

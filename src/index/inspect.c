@@ -15,6 +15,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xlog.h"
@@ -23,6 +24,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "compat.h"
 #include "index/handler.h"
@@ -95,12 +97,17 @@ face_inspect_open(Oid index_oid, LOCKMODE lockmode, Relation *heap, Relation *in
 	Oid			heap_oid = IndexGetRelation(index_oid, true);
 
 	*heap = OidIsValid(heap_oid) ? try_table_open(heap_oid, lockmode) : NULL;
-	*index = index_open(index_oid, lockmode);	/* raises when it is none */
+	*index = try_relation_open(index_oid, lockmode);
+	if (*index == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("index with OID %u does not exist", index_oid),
+				 errhint("It has been dropped, or the number was never an index's.")));
+	check_is_ours(*index);
 	if (*heap == NULL || IndexGetRelation(index_oid, false) != heap_oid)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("could not open the table of index \"%s\"", RelationGetRelationName(*index))));
-	check_is_ours(*index);
 }
 
 void
@@ -122,7 +129,7 @@ dead_counter_create(Relation heap)
 	counter->heap = heap;
 	counter->nblocks = RelationGetNumberOfBlocks(heap);
 	counter->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	counter->fetch = table_index_fetch_begin(heap);
+	counter->fetch = face_index_fetch_begin(heap);
 	counter->slot = table_slot_create(heap, NULL);
 	return counter;
 }

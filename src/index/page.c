@@ -232,8 +232,7 @@ face_read_page_extended(Relation index, BlockNumber blkno, int lockmode, BufferA
 	buffer = pin_page(index, blkno, strategy);
 	if (lockmode == BUFFER_LOCK_UNLOCK)
 		return buffer;
-	if (!BufferIsLocal(buffer) &&
-		LWLockHeldByMe(BufferDescriptorGetContentLock(GetBufferDescriptor(buffer - 1))))
+	if (!BufferIsLocal(buffer) && face_holds_page_lock(buffer))
 		report_bad_link(index);
 	LockBuffer(buffer, lockmode);
 	return buffer;

@@ -87,7 +87,7 @@ encode_share(Relation heap, Relation index, IndexInfo *info, int memory, Shareds
 	SortCoordinateData coordinate = {.isWorker = true, .nParticipants = -1, .sharedsort = shared_sort};
 	FaceSpool  *spool = face_spool_create(index, face_sort_begin(memory, &coordinate));
 
-	counts->heap_tuples = face_spool_scan(spool, heap, info, table_beginscan_parallel(heap, shared_scan), progress);
+	counts->heap_tuples = face_spool_scan(spool, heap, info, face_table_beginscan_parallel(heap, shared_scan), progress);
 	counts->index_tuples = spool->ntuples;
 	tuplesort_performsort(spool->sort);
 	tuplesort_end(spool->sort);

@@ -107,11 +107,13 @@ void
 face_sample_epochs(Relation heap, Relation index, IndexInfo *info)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
+	/* A row counts whoever sees it, but beside writers only a snapshot's rows are to be had. */
+	const bool	anyvisible = !info->ii_Concurrent;
 	Sample	   *sample = palloc0(sizeof(Sample));
 
 	sample->index = index;
 	if (heap->rd_rel->relam != HEAP_TABLE_AM_OID || nblocks <= SAMPLE_WHOLE_BLOCKS)
-		table_index_build_range_scan(heap, index, info, false, true, false, 0, InvalidBlockNumber,
+		table_index_build_range_scan(heap, index, info, false, anyvisible, false, 0, InvalidBlockNumber,
 									 sample_row, sample, NULL);
 	else
 	{
@@ -122,7 +124,7 @@ face_sample_epochs(Relation heap, Relation index, IndexInfo *info)
 			uint64		high = (uint64) nblocks * (run + 1) / SAMPLE_RUNS - SAMPLE_RUN_BLOCKS;
 
 			CHECK_FOR_INTERRUPTS();
-			table_index_build_range_scan(heap, index, info, false, true, false,
+			table_index_build_range_scan(heap, index, info, false, anyvisible, false,
 										 (BlockNumber) pg_prng_uint64_range(&pg_global_prng_state, low, Max(low, high)),
 										 SAMPLE_RUN_BLOCKS, sample_row, sample, NULL);
 		}

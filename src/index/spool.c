@@ -32,6 +32,7 @@ face_sort_descriptor(void)
 	TupleDescInitEntry(desc, 1, "hash1", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "hash2_place", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, FACE_SORT_PAYLOAD, "payload", BYTEAOID, -1, 0);
+	face_finish_descriptor(desc);
 	return desc;
 }
 

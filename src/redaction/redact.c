@@ -1,203 +1,212 @@
 /*-------------------------------------------------------------------------
  *
  * redact.c
- *	  No template and no image in the server's log.
+ *	  A text without the templates in it.
  *
- * Whatever is about to be written there, by a failing statement, log_statement,
- * log_min_duration_statement, auto_explain or a function that raises it, goes
- * through emit_log_hook, whatever the format of the log.  Stretches that read
- * as a template or an image (stretch.c) are replaced in its message, detail,
- * hint, context and internal query, and in the statement that is logged beside
- * it.  A client that is sent the same message reads the same text.
+ * A statement is judged by its constants (constants.c), any other text by its
+ * words (words.c).  Each has a weight, and what weighs more than
+ * FACE_MOST_SHOWN together is replaced: a list of constants, all constants of a
+ * statement, the stretch from the first word to the last of another text.
  *
- * Utility statements of clients (CREATE TABLE AS, EXPLAIN, DECLARE CURSOR, DO) are
- * stored by pg_stat_statements as they were written, where it takes the
- * constants out of others.  So their text is replaced before it is stored, as
- * long as it was, for the places in it that others have noted.  And what
- * pg_stat_activity shows of a running statement is replaced when it has been
- * parsed.
- *
- * This needs the library to be loaded before the statement: by
- * shared_preload_libraries or session_preload_libraries, behind
- * pg_stat_statements, whose hook it then comes before.
+ * Nothing here raises an error or allocates, and the time grows with the text's
+ * length only: each place is looked at twice at most.
  *
  *-------------------------------------------------------------------------
  */
-#include "postgres.h"
-
-#include "fmgr.h"
-#include "parser/analyze.h"
-#include "pgstat.h"
-#include "tcop/tcopprot.h"
-#include "tcop/utility.h"
-#include "utils/backend_status.h"
-#include "utils/builtins.h"
-#include "utils/guc.h"
-#include "utils/memutils.h"
-
 #include "redaction/redact.h"
 
-PG_FUNCTION_INFO_V1(facematch_redacted);
+#include <stdio.h>
+#include <string.h>
 
-static bool redact_log = true;
-static emit_log_hook_type next_emit_log = NULL;
-static post_parse_analyze_hook_type next_post_parse_analyze = NULL;
-static ProcessUtility_hook_type next_process_utility = NULL;
+#include "redaction/constants.h"
+#include "redaction/words.h"
 
-/* A copy of a text without templates; NULL: there is none to take out, or no memory for it. */
-static char *
-redacted(const char *text, MemoryContext memory)
+/* How far words of a stretch may be from each other: a record or a statement for each number, with long names. */
+#define APART			160
+/* What stands for a value that is too short for words. */
+#define DOTS			3
+
+typedef struct Output
 {
-	FaceStretch found;
-	char	   *copy;
-
-	if (text == NULL || !face_find_stretch(text, &found))
-		return NULL;
-	copy = MemoryContextAllocExtended(memory, strlen(text) + 1, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
-	if (copy != NULL)
-		face_redact(text, copy);
-	return copy;
-}
-
-/* Within error handling nothing may fail: without memory, the text ends where the template begins. */
-static void
-redact_field(char **field)
-{
-	char	   *copy = redacted(*field, CurrentMemoryContext);
-	FaceStretch found;
-
-	if (copy != NULL)
-		*field = copy;
-	else if (*field != NULL && face_find_stretch(*field, &found))
-		(*field)[found.from - *field] = '\0';
-}
+	FaceForm	form;
+	const char *copied;			/* up to here */
+	char	   *into;
+	bool		any;
+} Output;
 
 static void
-redact_error(ErrorData *edata)
+copy_to(Output *output, const char *to)
 {
-	char	   *internal = edata->internalquery;
+	size_t		length = to - output->copied;
 
-	if (redact_log)
+	if (output->form != FACE_ASK)
 	{
-		redact_field(&edata->message);
-		redact_field(&edata->detail);
-		redact_field(&edata->detail_log);
-		redact_field(&edata->hint);
-		redact_field(&edata->context);
-		redact_field(&edata->internalquery);
-		if (edata->internalquery != internal)
-			edata->internalpos = 0; /* a place in the text as it was */
-		if (!edata->hide_stmt && debug_query_string != NULL)
-		{
-			/* It lives as long as the statement it stands for. */
-			char	   *copy = MessageContext == NULL ? NULL : redacted(debug_query_string, MessageContext);
-			FaceStretch found;
-
-			if (copy != NULL)
-				debug_query_string = copy;
-			else if (face_find_stretch(debug_query_string, &found))
-				edata->hide_stmt = true;
-		}
+		memmove(output->into, output->copied, length);
+		output->into += length;
 	}
-	if (next_emit_log != NULL)
-		next_emit_log(edata);
+	output->copied = to;
 }
 
+/* Writes how many of a unit were there, or dots if that is longer than they were, or if there is no count. */
 static void
-hide_activity(ParseState *pstate, Query *query, JumbleState *jstate)
+replace(Output *output, const char *from, const char *to, size_t count, const char *unit)
 {
-	if (next_post_parse_analyze != NULL)
-		next_post_parse_analyze(pstate, query, jstate);
-	/* Only what the client sent, which is what shows there, and as much of it. */
-	if (redact_log && pstate->p_sourcetext != NULL && pstate->p_sourcetext == debug_query_string)
-	{
-		char	   *begin = pnstrdup(pstate->p_sourcetext, pgstat_track_activity_query_size);
-		char	   *shown = redacted(begin, CurrentMemoryContext);
+	size_t		room = to - from;
+	char		said[48];
+	size_t		length = snprintf(said, sizeof(said), "<%zu %s>", count, unit);
 
-		if (shown != NULL)
-		{
-			pgstat_report_activity(STATE_RUNNING, shown);
-			pfree(shown);
-		}
-		pfree(begin);
+	output->any = true;
+	copy_to(output, from);
+	output->copied = to;
+	if (output->form == FACE_ASK)
+		return;
+	if (count == 0 || length > room || output->form == FACE_BLANK)
+	{
+		length = room < DOTS ? room : DOTS;
+		memset(said, '.', length);
 	}
+	memcpy(output->into, said, length);
+	if (output->form == FACE_BLANK)
+		memset(output->into + length, ' ', room - length);
+	output->into += output->form == FACE_BLANK ? room : length;
 }
 
-/* Whether a statement within a text, which may be of many, has something to take out. */
+/* Constants with nothing but signs between them. */
+typedef struct Run
+{
+	FacePart	first;
+	const char *to;
+	size_t		count;
+	int			weight;
+} Run;
+
+static int
+add_weight(int weight, int more)
+{
+	return weight > FACE_MOST_SHOWN ? weight : weight + more;
+}
+
 static bool
-to_be_redacted(const char *text, const PlannedStmt *statement)
+is_beside(const char *from, const char *to)
 {
-	const char *begin = text + Max(statement->stmt_location, 0);
-	char	   *alone = statement->stmt_len > 0 ? pnstrdup(begin, statement->stmt_len) : NULL;
-	FaceStretch found;
-	bool		any = face_find_stretch(alone == NULL ? begin : alone, &found);
-
-	if (alone != NULL)
-		pfree(alone);
-	return any;
+	while (from < to && !face_continues_name(*from) && *from != '"' && *from != '\'')
+		from++;
+	return from == to;
 }
 
-/* The same text with blanks where the stretches were longer than what stands for them. */
-static const char *
-redacted_in_place(const char *text)
+/* The run that comes next, and moves behind it.  A broken part ends the text and the last run. */
+static FaceFound
+next_run(const char **at, const char *end, Run *run)
 {
-	size_t		length = strlen(text);
-	char	   *copy = palloc_extended(length + 1, MCXT_ALLOC_HUGE);
-	FaceSearch	search;
-	FaceStretch found;
+	const char *next = *at;
+	FacePart	part;
+	FaceFound	found = face_next_constant(&next, end, &part);
 
-	memcpy(copy, text, length + 1);
-	face_begin_search(&search, text);
-	while (face_find_next(&search, &found))
+	*run = (Run) {.first = part};
+	while (found != FACE_NO_MORE && (run->count == 0 || is_beside(run->to, part.from)))
 	{
-		char	   *into = copy + (found.from - text);
-
-		memset(into, ' ', found.to - found.from);
-		memset(into, '.', Min(3, found.to - found.from));
+		run->to = *at = part.to;
+		run->count++;
+		run->weight = add_weight(run->weight, part.weight);
+		if (found == FACE_BROKEN)
+			return found;
+		next = *at;
+		found = face_next_constant(&next, end, &part);
 	}
-	return copy;
+	return run->count > 0 ? FACE_PART : FACE_NO_MORE;
 }
 
 static void
-hide_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree, ProcessUtilityContext context,
-			 ParamListInfo params, QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+replace_long_constants(Output *output, const char *at, const char *end)
 {
-	/* What a client sent: an extension's script has a thousand statements, and no template. */
-	if (redact_log && context == PROCESS_UTILITY_TOPLEVEL && to_be_redacted(queryString, pstmt))
-		queryString = redacted_in_place(queryString);
-	if (next_process_utility != NULL)
-		next_process_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	FacePart	part;
+
+	while (face_next_constant(&at, end, &part) != FACE_NO_MORE)
+	{
+		if (part.is_long)
+			replace(output, part.inner, part.inner_end, part.inner_end - part.inner, "bytes");
+		at = part.to;
+	}
+}
+
+/* Lists that are too long; of the other constants the long ones, or all. */
+static void
+replace_constants(Output *output, const char *at, const char *end, bool all)
+{
+	Run			run;
+
+	while (next_run(&at, end, &run) != FACE_NO_MORE)
+	{
+		if (!all && run.weight <= FACE_MOST_SHOWN)
+			replace_long_constants(output, run.first.from, run.to);
+		else if (run.count == 1)
+			replace(output, run.first.inner, run.first.inner_end, 0, "");
+		else
+			replace(output, run.first.from, run.to, run.count, "values");
+	}
+}
+
+static void
+redact_statement(Output *output, const char *text, const char *end, bool cut)
+{
+	const char *at = text;
+	Run			run;
+	FaceFound	found;
+	int			weight = 0;
+
+	while ((found = next_run(&at, end, &run)) == FACE_PART || (found == FACE_BROKEN && cut))
+		weight = add_weight(weight, run.weight > FACE_MOST_SHOWN ? 0 : run.weight);
+	if (found == FACE_BROKEN)
+		replace(output, text, end, end - text, "bytes");
 	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		replace_constants(output, text, end, weight > FACE_MOST_SHOWN);
 }
 
-void
-face_redact_init(void)
+static void
+redact_words(Output *output, const char *text, const char *end)
 {
-	DefineCustomBoolVariable("facematch.redact_log",
-							 "Takes templates and images out of what is written to the server's log.",
-							 "Also out of the statements that pg_stat_statements and pg_stat_activity show.",
-							 &redact_log,
-							 true,
-							 PGC_SUSET,
-							 0,
-							 NULL,
-							 NULL,
-							 NULL);
-	next_emit_log = emit_log_hook;
-	emit_log_hook = redact_error;
-	next_post_parse_analyze = post_parse_analyze_hook;
-	post_parse_analyze_hook = hide_activity;
-	next_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = hide_utility;
+	FaceWords	words = {.text = text, .end = end, .at = text};
+	FacePart	part;
+	bool		more = face_next_word(&words, &part);
+
+	while (more)
+	{
+		const char *from = part.from;
+		const char *to = from;
+		int			weight = 0;
+		size_t		count = 0;
+
+		while (more && part.from - to <= APART)
+		{
+			weight = add_weight(weight, part.weight);
+			count++;
+			to = part.to;
+			more = face_next_word(&words, &part);
+		}
+		if (weight > FACE_MOST_SHOWN)
+			replace(output, from, to, count == 1 ? to - from : count, count == 1 ? "bytes" : "values");
+	}
 }
 
-/* facematch_internal.redacted(text): what would stand in the log */
-Datum
-facematch_redacted(PG_FUNCTION_ARGS)
+/*
+ * Whether there is something to take out of a text.  Unless this was only asked,
+ * the text without it is written, and ends with a zero byte: "into" has room for
+ * the text and that.
+ */
+bool
+face_redact(const char *text, size_t length, FaceText kind, FaceForm form, char *into)
 {
-	char	   *value = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *copy = redacted(value, CurrentMemoryContext);
+	Output		output = {form, text, into, false};
+	const char *end = text + length;
 
-	PG_RETURN_TEXT_P(cstring_to_text(copy == NULL ? value : copy));
+	if (kind == FACE_ANY_TEXT)
+		redact_words(&output, text, end);
+	else
+		redact_statement(&output, text, end, kind == FACE_STATEMENT_CUT);
+	if (form != FACE_ASK)
+	{
+		copy_to(&output, end);
+		*output.into = '\0';
+	}
+	return output.any;
 }

@@ -2,12 +2,12 @@
  *
  * ask_table.c
  *	  facematch_internal.ask_table(): what reports and checks ask of a table under
- *	  retention, with the rights of that table's owner.
+ *	  retention, with the rights of that table's owner; and change_table().
  *
  * A table of a user's may have columns of the user's types, with casts and
  * operators of the user's making, or have become a view: whoever reads it runs
  * that code.  So nothing reads it with the rights of the extension's owner, for
- * whom reports and checks run.
+ * whom reports and checks run, nor for longer than one table may take.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,10 +25,12 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#include "retention/retained.h"
+#include "base/attempt.h"
 #include "base/run.h"
+#include "retention/retained.h"
 
 PG_FUNCTION_INFO_V1(facematch_ask_table);
+PG_FUNCTION_INFO_V1(facematch_change_table);
 
 /* What comes back is of the types that the caller named, none of them a user's. */
 static void
@@ -45,44 +47,73 @@ check_columns(TupleDesc got, TupleDesc wanted)
 				 errhint("Detach the table with facematch.release() and attach it again with facematch.retain().")));
 }
 
+/* A query and where its rows go. */
+typedef struct Question
+{
+	Oid			table;
+	const char *query;
+	Datum		values[4];
+	ReturnSetInfo *result;
+} Question;
+
+static void
+ask(void *state)
+{
+	Question   *question = state;
+	Oid			types[] = {TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, TEXTOID};
+
+	SPI_connect();
+	(void) face_run_on(question->table, question->query, lengthof(types), types, question->values);
+	if (SPI_tuptable != NULL)
+	{
+		check_columns(SPI_tuptable->tupdesc, question->result->setDesc);
+		for (uint64 i = 0; i < SPI_processed; i++)
+			tuplestore_puttuple(question->result->setResult, SPI_tuptable->vals[i]);
+	}
+	SPI_finish();
+}
+
 /*
- * ask_table(table regclass, query text, value text): the query's rows.  Its
- * parameters: $1 the moment, $2 text[] keys of held rows, $3 uuid[] held subjects,
- * $4 the value.
+ * ask_table(table regclass, query text, value text, limited boolean): the query's
+ * rows.  Its parameters: $1 the moment, $2 text[] keys of held rows, $3 uuid[] held
+ * subjects, $4 the value.  Limited: for as long as one table may take.
  */
 Datum
 facematch_ask_table(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			types[] = {TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, TEXTOID};
-	Datum		values[lengthof(types)];
-	Oid			table;
-	Oid			owner;
+	Question	question = {.result = (ReturnSetInfo *) fcinfo->resultinfo};
 	FaceKept	kept;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("a table and a query are needed")));
-	table = PG_GETARG_OID(0);
-	owner = face_owner(table);
-	if (!has_privs_of_role(GetUserId(), owner))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(table));
+	question.table = PG_GETARG_OID(0);
+	question.query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (!has_privs_of_role(GetUserId(), face_owner(question.table)))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(question.table));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	kept = face_kept_by_holds(table);
-	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[1] = kept.rows;
-	values[2] = kept.subjects;
+	kept = face_kept_by_holds(question.table);
+	question.values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
+	question.values[1] = kept.rows;
+	question.values[2] = kept.subjects;
 	/* A parameter is never NULL: there is a value, or the query does not ask for it. */
-	values[3] = PG_ARGISNULL(2) ? CStringGetTextDatum("") : PG_GETARG_DATUM(2);
-	SPI_connect();
-	(void) face_run(text_to_cstring(PG_GETARG_TEXT_PP(1)), lengthof(types), types, values, owner);
-	if (SPI_tuptable != NULL)
-	{
-		check_columns(SPI_tuptable->tupdesc, result->setDesc);
-		for (uint64 i = 0; i < SPI_processed; i++)
-			tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
-	}
-	SPI_finish();
+	question.values[3] = PG_ARGISNULL(2) ? CStringGetTextDatum("") : PG_GETARG_DATUM(2);
+	if (face_is_own(question.table))
+		ask(&question);
+	else
+		face_limited(question.table, !PG_ARGISNULL(3) && PG_GETARG_BOOL(3) ? face_table_until(1) : DT_NOEND, ask, &question);
 	return (Datum) 0;
+}
+
+/* change_table(table regclass, statement text): what is made on a user's table, or dropped, with the caller's rights */
+Datum
+facematch_change_table(PG_FUNCTION_ARGS)
+{
+	if (!has_privs_of_role(GetUserId(), face_owner(PG_GETARG_OID(0))))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(PG_GETARG_OID(0)));
+	SPI_connect();
+	face_run_ddl(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	SPI_finish();
+	PG_RETURN_VOID();
 }

@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "compat.h"
 #include "retention/declined.h"
 #include "retention/facts.h"
 
@@ -80,7 +81,7 @@ read_all(Relation rel)
 	AttrNumber	revoked_column = get_attnum(RelationGetRelid(rel), "revoked_at");
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TableScanDesc scan = face_table_beginscan(rel, snapshot);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{

@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/attempt.h"
 #include "base/run.h"
 #include "retention/facts.h"
 
@@ -102,7 +103,24 @@ face_share_all_subjects(Oid lock_class)
 }
 
 void
-face_own_subject(Oid lock_class, const pg_uuid_t *subject)
+face_own_subject(const pg_uuid_t *subject)
 {
-	LockDatabaseObject(lock_class, (Oid) (face_bucket(subject) + 1), 0, ExclusiveLock);
+	LockDatabaseObject(face_table("opt_out"), (Oid) (face_bucket(subject) + 1), 0, ExclusiveLock);
+}
+
+static void
+own_subject(void *subject)
+{
+	face_own_subject(subject);
+}
+
+/*
+ * The same, but not for longer than a table may take: whoever is adding templates may
+ * leave it at that, in an idle session or a prepared transaction.  The warning is here;
+ * what that transaction adds has to be removed later.
+ */
+bool
+face_lock_subject(Datum subject, int tables_left)
+{
+	return face_attempt(face_table("opt_out"), "locked for the subject", face_table_until(tables_left), own_subject, DatumGetPointer(subject));
 }

@@ -7,6 +7,9 @@
  * is locked by whoever stages into it; a subject by its bucket (facts.c); and a
  * change of rules keeps writers, not readers, out of the tables it concerns.
  *
+ * A table of a user's has its time, and keeps no rule, event or gallery from taking
+ * force: what could not be reached there is noted (unreached.c).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,9 +19,9 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -26,6 +29,8 @@
 #include "retention/facts.h"
 #include "retention/rules.h"
 #include "retention/retained.h"
+#include "retention/unreached.h"
+#include "base/attempt.h"
 #include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_gallery_moved);
@@ -80,6 +85,68 @@ log_lengthening(const FaceRetained *table, const FaceRecompute *why, const char 
 	face_write_audit("deadline_lengthened", detail.data);
 }
 
+/* Deadlines of one table's rows, those with a value in a column. */
+typedef struct Recomputation
+{
+	const FaceRetained *table;
+	FaceRecompute why;
+	FaceUnreachedKind kind;
+	const char *column;
+	Oid			type;
+	Datum		value;
+	const char *cause;
+} Recomputation;
+
+static void
+recompute_now(void *state)
+{
+	Recomputation *work = state;
+
+	work->why.nearer = work->why.farther = 0;
+	if (work->kind == FACE_UNREACHED_CLASS)
+		face_lock_for_rules(work->table);
+	face_recompute_rows(work->table, &work->why, work->column, work->type, work->value);
+	log_lengthening(work->table, &work->why, work->cause);
+}
+
+/* Where only the lock is missing, rows that are there get their deadlines all the same: those that a session is adding are noted. */
+static void
+recompute_unlocked(Recomputation *work)
+{
+	work->why.nearer = work->why.farther = 0;
+	face_recompute_rows(work->table, &work->why, work->column, work->type, work->value);
+	log_lengthening(work->table, &work->why, work->cause);
+}
+
+static char *
+value_as_text(Oid type, Datum value)
+{
+	Oid			output;
+	bool		varlena;
+
+	getTypeOutputInfo(type, &output, &varlena);
+	return OidOutputFunctionCall(output, value);
+}
+
+static void
+recompute(Recomputation *work, int tables_left)
+{
+	bool		own = face_is_own(work->table->relid);
+	bool		rules = work->kind == FACE_UNREACHED_CLASS;
+
+	if (own && !rules)
+	{
+		recompute_now(work);
+		return;
+	}
+	if (face_attempt(work->table->relid, "given new deadlines", rules ? face_purge_table_until(tables_left) : face_table_until(tables_left),
+					 recompute_now, work))
+		return;
+	if (own)
+		recompute_unlocked(work);
+	face_note_unreached(work->table, work->kind, value_as_text(work->type, work->value));
+}
+
 /* After a gallery has changed or gone: nothing that this transaction remembers of it holds any more. */
 Datum
 facematch_gallery_moved(PG_FUNCTION_ARGS)
@@ -88,6 +155,7 @@ facematch_gallery_moved(PG_FUNCTION_ARGS)
 	Relation	rel = trigger->tg_relation;
 	bool		isnull;
 	Datum		gallery_id;
+	List	   *tables;
 	ListCell   *cell;
 
 	face_forget_galleries();
@@ -97,17 +165,16 @@ facematch_gallery_moved(PG_FUNCTION_ARGS)
 	if (column_time(rel, trigger->tg_trigtuple, "anchor_at") == column_time(rel, trigger->tg_newtuple, "anchor_at") &&
 		column_time(rel, trigger->tg_trigtuple, "purge_after") == column_time(rel, trigger->tg_newtuple, "purge_after"))
 		return PointerGetDatum(NULL);
-	foreach(cell, face_retained_tables())
+	tables = face_retained_tables();
+	foreach(cell, tables)
 	{
-		const FaceRetained *table = lfirst(cell);
-		FaceRecompute why = {.gallery = true};
+		Recomputation work = {lfirst(cell), {.gallery = true}, FACE_UNREACHED_GALLERY, NULL, INT8OID, gallery_id, "gallery anchor moved"};
 
-		if (table->gallery == NULL)
-			continue;
-		why.anchor = column_time(rel, trigger->tg_trigtuple, "anchor_at");
-		why.ceiling = column_time(rel, trigger->tg_trigtuple, "purge_after");
-		face_recompute_rows(table, &why, table->gallery, INT8OID, gallery_id);
-		log_lengthening(table, &why, "gallery anchor moved");
+		work.column = work.table->gallery;
+		work.why.anchor = column_time(rel, trigger->tg_trigtuple, "anchor_at");
+		work.why.ceiling = column_time(rel, trigger->tg_trigtuple, "purge_after");
+		if (work.column != NULL)
+			recompute(&work, list_length(tables) - foreach_current_index(cell));
 	}
 	return PointerGetDatum(NULL);
 }
@@ -121,20 +188,17 @@ apply_rule(Relation rel, HeapTuple row, bool takes_effect)
 	char	   *what = TextDatumGetCString(column_value(rel, row, "what", &isnull));
 	/* Rules that come in one statement take force together. */
 	FaceCommand command = {HeapTupleHeaderGetXmin(row->t_data), HeapTupleHeaderGetRawCommandId(row->t_data)};
+	List	   *tables = face_retained_tables();
 	ListCell   *cell;
 
-	foreach(cell, face_retained_tables())
+	foreach(cell, tables)
 	{
-		const FaceRetained *table = lfirst(cell);
-		FaceRecompute why = {.rules = true, .new_rules = takes_effect ? &command : NULL};
+		Recomputation work = {lfirst(cell), {.rules = true, .new_rules = takes_effect ? &command : NULL}, FACE_UNREACHED_CLASS, NULL,
+		TEXTOID, class, "retention rule"};
 
-		if (strcmp(table->what, what) != 0)
-			continue;
-		LockRelationOid(table->relid, ShareRowExclusiveLock);
-		/* Its partitions too: rows may be on their way into them directly. */
-		(void) face_with_heirs(table->relid, ShareRowExclusiveLock);
-		face_recompute_rows(table, &why, table->class, TEXTOID, class);
-		log_lengthening(table, &why, "retention rule");
+		work.column = work.table->class;
+		if (strcmp(work.table->what, what) == 0)
+			recompute(&work, list_length(tables) - foreach_current_index(cell));
 	}
 }
 
@@ -184,21 +248,26 @@ facematch_event_happened(PG_FUNCTION_ARGS)
 	bool		isnull;
 	Datum		subject = column_value(rel, trigger->tg_trigtuple, "subject_id", &isnull);
 	char	   *event = TextDatumGetCString(column_value(rel, trigger->tg_trigtuple, "event", &isnull));
+	TimestampTz before;
+	bool		locked;
+	List	   *tables;
 	ListCell   *cell;
 
 	if (!face_event_matters(event))
 		return PointerGetDatum(NULL);
-	face_own_subject(face_table("opt_out"), DatumGetUUIDP(subject));
-	foreach(cell, face_retained_tables())
+	tables = face_retained_tables();
+	locked = face_lock_subject(subject, list_length(tables) + 1);
+	before = event_before(rel, trigger->tg_trigtuple);
+	foreach(cell, tables)
 	{
-		const FaceRetained *table = lfirst(cell);
-		FaceRecompute why = {.event = event};
+		Recomputation work = {lfirst(cell), {.event = event, .event_at = before}, FACE_UNREACHED_EVENT, NULL, UUIDOID, subject, "event of the subject"};
 
-		if (table->subject == NULL)
+		work.column = work.table->subject;
+		if (work.column == NULL)
 			continue;
-		why.event_at = event_before(rel, trigger->tg_trigtuple);
-		face_recompute_rows(table, &why, table->subject, UUIDOID, subject);
-		log_lengthening(table, &why, "event of the subject");
+		recompute(&work, list_length(tables) - foreach_current_index(cell));
+		if (!locked)
+			face_note_unreached(work.table, work.kind, value_as_text(UUIDOID, subject));
 	}
 	return PointerGetDatum(NULL);
 }

@@ -11,13 +11,18 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "retention/retained.h"
+#include "base/kin.h"
 #include "base/run.h"
+#include "retention/retained.h"
+
+PG_FUNCTION_INFO_V1(facematch_not_held);
 
 static FaceRecompute *recomputing = NULL;
 
@@ -96,6 +101,44 @@ face_kept_by_holds(Oid relid)
 	return kept;
 }
 
+/* The condition that no hold names a row, with the two arrays as parameters numbered from "first". */
+char *
+face_not_held(const FaceRetained *table, const char *alias, int first)
+{
+	char	   *by_row = psprintf("%s.%s::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ($%d)", alias,
+								  face_column(table->relid, table->key), first);
+	const char *subject;
+
+	if (table->subject == NULL)
+		return psprintf("%s AND $%d IS NOT NULL", by_row, first + 1);
+	subject = face_column(table->relid, table->subject);
+	return psprintf("%s AND (%s.%s IS NULL OR %s.%s OPERATOR(pg_catalog.<>) ALL ($%d))", by_row, alias, subject, alias, subject, first + 1);
+}
+
+/* not_held(table regclass): the same, for queries of facematch_internal.ask_table() that call a row "d" */
+Datum
+facematch_not_held(PG_FUNCTION_ARGS)
+{
+	ListCell   *cell;
+
+	foreach(cell, face_retained_tables())
+	{
+		const FaceRetained *table = lfirst(cell);
+
+		if (table->relid == PG_GETARG_OID(0))
+			PG_RETURN_TEXT_P(cstring_to_text(psprintf(" AND %s", face_not_held(table, "d", 2))));
+	}
+	PG_RETURN_NULL();
+}
+
+/* Keeps writers, not readers, out of a table whose rules change, and of its partitions: rows may be on their way into them directly. */
+void
+face_lock_for_rules(const FaceRetained *table)
+{
+	LockRelationOid(table->relid, ShareRowExclusiveLock);
+	(void) face_with_heirs(table->relid, ShareRowExclusiveLock);
+}
+
 /*
  * Lets the guard compute the deadlines of a table's rows anew, those with a
  * value in a column.  The guard changes what the reason given allows, and
@@ -113,7 +156,7 @@ face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *c
 	PG_TRY();
 	{
 		SPI_connect();
-		face_run(sql, 1, &type, &value, face_owner(table->relid));
+		face_run_on(table->relid, sql, 1, &type, &value);
 		SPI_finish();
 	}
 	PG_FINALLY();

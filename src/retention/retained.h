@@ -53,6 +53,8 @@ typedef struct FaceRecompute
 
 extern List *face_retained_tables(void);
 extern FaceKept face_kept_by_holds(Oid relid);
+extern char *face_not_held(const FaceRetained *table, const char *alias, int first);
+extern void face_lock_for_rules(const FaceRetained *table);
 extern void face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *column, Oid type, Datum value);
 extern const FaceRecompute *face_recomputing(Oid relid, List *ancestors);
 extern void face_count_recomputed(bool farther);

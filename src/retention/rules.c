@@ -301,19 +301,33 @@ anchor_time(const FaceTerm *term, const FaceFacts *facts)
 	return face_anchor_event(facts->subject, term->anchor);
 }
 
-/* Counted in UTC: a day is 24 hours, so that a deadline does not depend on who computes it. */
+static bool
+add_fixed(TimestampTz start, const Interval *keep, TimestampTz *sum)
+{
+	int64		days;
+
+	return !pg_mul_s64_overflow(keep->day, USECS_PER_DAY, &days) && !pg_add_s64_overflow(start, days, sum) &&
+		!pg_add_s64_overflow(*sum, keep->time, sum) && IS_VALID_TIMESTAMP(*sum);
+}
+
+/* Counted in UTC: a day is 24 hours, so that a deadline does not depend on who computes it.  What leaves the range is an error, on every version. */
 static TimestampTz
 add_interval(TimestampTz start, const Interval *keep)
 {
+	Interval	months = {.month = keep->month};
 	TimestampTz sum;
 
 	if (TIMESTAMP_NOT_FINITE(start))
 		return start;
-	/* Without months no calendar is needed; what leaves the range is PostgreSQL's to say. */
-	if (keep->month == 0 && !pg_add_s64_overflow(start, keep->time, &sum) &&
-		!pg_add_s64_overflow(sum, keep->day * USECS_PER_DAY, &sum) && IS_VALID_TIMESTAMP(sum))
-		return sum;
-	return DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(start), IntervalPGetDatum(keep)));
+	/* Only months need a calendar. */
+	if (keep->month != 0)
+		start = DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(start), IntervalPGetDatum(&months)));
+	if (!add_fixed(start, keep, &sum))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("a retention period leads past the last timestamp"),
+				 errhint("Give the rule a period in facematch.retention_rule that ends; 'infinity' is no period.")));
+	return sum;
 }
 
 static void

@@ -20,6 +20,9 @@
 
 /* per function, not per file: the LLVM bitcode build shares one set of flags */
 #define TARGET __attribute__((target("avx2,fma,f16c")))
+#define INLINE TARGET static pg_attribute_always_inline
+
+#define LEVEL	avx2
 
 #define WIDTH	8				/* float32 lanes of a vector */
 
@@ -35,22 +38,32 @@ typedef struct Lanes
 	__m256		v24;
 } Lanes;
 
-StaticAssertDecl(sizeof(Lanes) == FACE_LANES * sizeof(float), "Lanes must hold FACE_LANES sums");
-
-TARGET static pg_attribute_always_inline __m256
+INLINE __m256
 load(const uint16 *x)
 {
 	return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) x));
 }
 
-TARGET static pg_attribute_always_inline __m256
+INLINE void
+store(float *x, __m256 v)
+{
+	_mm256_storeu_ps(x, v);
+}
+
+INLINE void
+store_halves(uint16 *x, const float *v)
+{
+	_mm_storeu_si128((__m128i *) x, _mm256_cvtps_ph(_mm256_loadu_ps(v), _MM_FROUND_TO_NEAREST_INT));
+}
+
+INLINE __m256
 add_products(__m256 sums, const uint16 *a, const uint16 *b)
 {
 	return _mm256_fmadd_ps(load(a), load(b), sums);
 }
 
 /* No fused multiply-add: unlike a product of halves, the square is rounded. */
-TARGET static pg_attribute_always_inline __m256
+INLINE __m256
 add_squares(__m256 sums, const uint16 *a, const uint16 *b)
 {
 	__m256		difference = _mm256_sub_ps(load(a), load(b));
@@ -59,20 +72,20 @@ add_squares(__m256 sums, const uint16 *a, const uint16 *b)
 	return _mm256_add_ps(sums, square);
 }
 
-TARGET static pg_attribute_always_inline __m256d
+INLINE __m256d
 low(__m256 x)
 {
 	return _mm256_cvtps_pd(_mm256_castps256_ps128(x));
 }
 
-TARGET static pg_attribute_always_inline __m256d
+INLINE __m256d
 high(__m256 x)
 {
 	return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
 }
 
 /* Add the upper half of the lanes to the lower, in double, until one is left. */
-TARGET static pg_attribute_always_inline double
+INLINE double
 reduce(Lanes lanes)
 {
 	__m256d		sum0 = _mm256_add_pd(low(lanes.v0), low(lanes.v16));
@@ -87,7 +100,7 @@ reduce(Lanes lanes)
 	return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
-TARGET static pg_attribute_always_inline void
+INLINE void
 step(Lanes *lanes, const uint16 *a, const uint16 *b, Add add)
 {
 	lanes->v0 = add(lanes->v0, a, b);
@@ -96,71 +109,6 @@ step(Lanes *lanes, const uint16 *a, const uint16 *b, Add add)
 	lanes->v24 = add(lanes->v24, a + 24, b + 24);
 }
 
-TARGET static pg_attribute_always_inline double
-accumulate(int n, const uint16 *a, const uint16 *b, Add add)
-{
-	Lanes		lanes = {
-		_mm256_setzero_ps(), _mm256_setzero_ps(),
-		_mm256_setzero_ps(), _mm256_setzero_ps()
-	};
-	int			i;
-
-	for (i = 0; i + FACE_LANES <= n; i += FACE_LANES)
-		step(&lanes, a + i, b + i, add);
-	if (i < n)
-	{
-		uint16		tail_a[FACE_LANES];
-		uint16		tail_b[FACE_LANES];
-
-		face_pad_tail(tail_a, a + i, n - i);
-		face_pad_tail(tail_b, b + i, n - i);
-		step(&lanes, tail_a, tail_b, add);
-	}
-	return reduce(lanes);
-}
-
-TARGET static double
-avx2_dot(int n, const uint16 *a, const uint16 *b)
-{
-	return accumulate(n, a, b, add_products);
-}
-
-TARGET static double
-avx2_l2_squared(int n, const uint16 *a, const uint16 *b)
-{
-	return accumulate(n, a, b, add_squares);
-}
-
-TARGET static void
-avx2_half_to_float(int n, const uint16 *src, float *dst)
-{
-	int			i;
-
-	for (i = 0; i + WIDTH <= n; i += WIDTH)
-		_mm256_storeu_ps(dst + i, load(src + i));
-	for (; i < n; i++)
-		dst[i] = half_to_float(src[i]);
-}
-
-TARGET static void
-avx2_float_to_half(int n, const float *src, uint16 *dst)
-{
-	int			i;
-
-	for (i = 0; i + WIDTH <= n; i += WIDTH)
-		_mm_storeu_si128((__m128i *) (dst + i),
-						 _mm256_cvtps_ph(_mm256_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
-	for (; i < n; i++)
-		dst[i] = half_from_float(src[i]);
-}
-
-const FaceKernels face_kernels_avx2 = {
-	.name = "avx2",
-	.dot = avx2_dot,
-	.l2_squared = avx2_l2_squared,
-	.half_to_float = avx2_half_to_float,
-	.float_to_half = avx2_float_to_half,
-	.scan = &face_scan_avx2,
-};
+#include "simd/distance_template.h"
 
 #endif							/* __x86_64__ */

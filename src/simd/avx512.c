@@ -24,7 +24,9 @@
 #else
 #define TARGET __attribute__((target("avx512f,avx512bw,avx2,fma,f16c")))
 #endif
+#define INLINE TARGET static pg_attribute_always_inline
 
+#define LEVEL	avx512
 #define WIDTH	16				/* float32 lanes of a vector */
 
 /* WIDTH sums, and what the next components of two templates add to them */
@@ -37,22 +39,32 @@ typedef struct Lanes
 	__m512		v16;
 } Lanes;
 
-StaticAssertDecl(sizeof(Lanes) == FACE_LANES * sizeof(float), "Lanes must hold FACE_LANES sums");
-
-TARGET static pg_attribute_always_inline __m512
+INLINE __m512
 load(const uint16 *x)
 {
 	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) x));
 }
 
-TARGET static pg_attribute_always_inline __m512
+INLINE void
+store(float *x, __m512 v)
+{
+	_mm512_storeu_ps(x, v);
+}
+
+INLINE void
+store_halves(uint16 *x, const float *v)
+{
+	_mm256_storeu_si256((__m256i *) x, _mm512_cvtps_ph(_mm512_loadu_ps(v), _MM_FROUND_TO_NEAREST_INT));
+}
+
+INLINE __m512
 add_products(__m512 sums, const uint16 *a, const uint16 *b)
 {
 	return _mm512_fmadd_ps(load(a), load(b), sums);
 }
 
 /* No fused multiply-add: unlike a product of halves, the square is rounded. */
-TARGET static pg_attribute_always_inline __m512
+INLINE __m512
 add_squares(__m512 sums, const uint16 *a, const uint16 *b)
 {
 	__m512		difference = _mm512_sub_ps(load(a), load(b));
@@ -61,13 +73,13 @@ add_squares(__m512 sums, const uint16 *a, const uint16 *b)
 	return _mm512_add_ps(sums, square);
 }
 
-TARGET static pg_attribute_always_inline __m512d
+INLINE __m512d
 low(__m512 x)
 {
 	return _mm512_cvtps_pd(_mm512_castps512_ps256(x));
 }
 
-TARGET static pg_attribute_always_inline __m512d
+INLINE __m512d
 high(__m512 x)
 {
 	__m256d		bits = _mm512_extractf64x4_pd(_mm512_castps_pd(x), 1);
@@ -76,7 +88,7 @@ high(__m512 x)
 }
 
 /* Add the upper half of the lanes to the lower, in double, until one is left. */
-TARGET static pg_attribute_always_inline double
+INLINE double
 reduce(Lanes lanes)
 {
 	__m512d		sum0 = _mm512_add_pd(low(lanes.v0), low(lanes.v16));
@@ -90,75 +102,13 @@ reduce(Lanes lanes)
 	return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
-TARGET static pg_attribute_always_inline void
+INLINE void
 step(Lanes *lanes, const uint16 *a, const uint16 *b, Add add)
 {
 	lanes->v0 = add(lanes->v0, a, b);
 	lanes->v16 = add(lanes->v16, a + 16, b + 16);
 }
 
-TARGET static pg_attribute_always_inline double
-accumulate(int n, const uint16 *a, const uint16 *b, Add add)
-{
-	Lanes		lanes = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-	int			i;
-
-	for (i = 0; i + FACE_LANES <= n; i += FACE_LANES)
-		step(&lanes, a + i, b + i, add);
-	if (i < n)
-	{
-		uint16		tail_a[FACE_LANES];
-		uint16		tail_b[FACE_LANES];
-
-		face_pad_tail(tail_a, a + i, n - i);
-		face_pad_tail(tail_b, b + i, n - i);
-		step(&lanes, tail_a, tail_b, add);
-	}
-	return reduce(lanes);
-}
-
-TARGET static double
-avx512_dot(int n, const uint16 *a, const uint16 *b)
-{
-	return accumulate(n, a, b, add_products);
-}
-
-TARGET static double
-avx512_l2_squared(int n, const uint16 *a, const uint16 *b)
-{
-	return accumulate(n, a, b, add_squares);
-}
-
-TARGET static void
-avx512_half_to_float(int n, const uint16 *src, float *dst)
-{
-	int			i;
-
-	for (i = 0; i + WIDTH <= n; i += WIDTH)
-		_mm512_storeu_ps(dst + i, load(src + i));
-	for (; i < n; i++)
-		dst[i] = half_to_float(src[i]);
-}
-
-TARGET static void
-avx512_float_to_half(int n, const float *src, uint16 *dst)
-{
-	int			i;
-
-	for (i = 0; i + WIDTH <= n; i += WIDTH)
-		_mm256_storeu_si256((__m256i *) (dst + i),
-							_mm512_cvtps_ph(_mm512_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
-	for (; i < n; i++)
-		dst[i] = half_from_float(src[i]);
-}
-
-const FaceKernels face_kernels_avx512 = {
-	.name = "avx512",
-	.dot = avx512_dot,
-	.l2_squared = avx512_l2_squared,
-	.half_to_float = avx512_half_to_float,
-	.float_to_half = avx512_float_to_half,
-	.scan = &face_scan_avx2,
-};
+#include "simd/distance_template.h"
 
 #endif							/* __x86_64__ */

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "simd/scan.h"
 #include "simd/simd.h"
 
 /*
@@ -29,6 +30,25 @@ extern const FaceKernels face_kernels_avx512;
 #elif defined(__aarch64__)
 extern const FaceKernels face_kernels_neon;
 #endif
+
+/* Every table of this build, widest first, whatever this CPU can run; NULL at the end. */
+extern const FaceKernels *const face_simd_built[];
+
+/* "auto" of these tables, widest first and NULL at the end; needs a table to put it into if it is none of them. */
+typedef struct FaceMixedKernels
+{
+	FaceKernels kernels;
+	struct FaceScanKernels scan;
+} FaceMixedKernels;
+
+extern const FaceKernels *face_simd_mix(const FaceKernels *const *tables, FaceMixedKernels *mixed);
+
+/* The name of a table, and of an instruction set's function: LEVEL is the set's own name. */
+#define FACE_PASTE(a, b)		a##_##b
+#define FACE_NAME(a, b)			FACE_PASTE(a, b)
+#define KERNEL(name)			FACE_NAME(LEVEL, name)
+#define FACE_QUOTE(a)			#a
+#define FACE_STRING(a)			FACE_QUOTE(a)
 
 /* Copy the last n < FACE_LANES components to a full step, zeros after them. */
 static inline void

@@ -10,6 +10,7 @@
  */
 #include "c.h"
 
+#include "simd/kernels.h"
 #include "simd/scan_common.h"
 
 #if defined(__x86_64__)
@@ -19,6 +20,7 @@
 #define TARGET __attribute__((target("avx2,fma,f16c")))
 #define INLINE TARGET static pg_attribute_always_inline
 
+#define LEVEL	avx2
 #define WIDTH	8				/* float32 lanes of a vector */
 #define VECTOR_BYTES 32
 #define ROWS_A_VECTOR (VECTOR_BYTES / FACE_BLOCK_SLOTS)
@@ -150,172 +152,6 @@ avx2_sketch_sums(const FaceBlocks *blocks, const uint8 *tables, uint32 *sums)
 	}
 }
 
-INLINE __m128i
-load_u16(const void *x)
-{
-	return _mm_loadu_si128((const __m128i *) x);
-}
-
-/* Upper bounds on the cosines between probe and eight templates. */
-INLINE __m256
-cosine_upper(const FaceBoundTerms *t, const uint32 *sums, const FaceBlockScalars *s, int slot)
-{
-	const __m256 one = _mm256_set1_ps(1.0f);
-	const __m256 sign = _mm256_set1_ps(-0.0f);
-	__m256		sum = _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *) sums));
-	__m256		product = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(load_u16(s->centre_product + slot)));
-	__m256		a = _mm256_add_ps(_mm256_mul_ps(sum, _mm256_set1_ps(t->sum_scale)), _mm256_set1_ps(t->sum_offset));
-	__m256		b = _mm256_mul_ps(_mm256_cvtph_ps(load_u16(s->tangent + slot)), _mm256_set1_ps(t->width));
-	__m256		d = _mm256_add_ps(_mm256_mul_ps(b, b), one);
-	__m256		residual;
-	__m256		error;
-	__m256		length;
-
-	product = _mm256_mul_ps(product, _mm256_set1_ps(t->centre_scale));
-	a = _mm256_mul_ps(a, _mm256_cvtph_ps(load_u16(s->inverse + slot)));
-	a = _mm256_max_ps(_mm256_min_ps(a, one), _mm256_set1_ps(-1.0f));
-
-	residual = _mm256_mul_ps(b, _mm256_sqrt_ps(_mm256_sub_ps(d, _mm256_mul_ps(a, a))));
-	residual = _mm256_div_ps(_mm256_add_ps(a, residual), d);
-	residual = _mm256_add_ps(residual, _mm256_set1_ps(t->residual_slack));
-
-	error = _mm256_or_ps(_mm256_and_ps(residual, sign), _mm256_set1_ps(t->residual_error));
-	length = _mm256_sub_ps(_mm256_set1_ps(t->residual_base), _mm256_add_ps(product, product));
-	length = _mm256_sqrt_ps(_mm256_max_ps(_mm256_add_ps(length, error), _mm256_setzero_ps()));
-	residual = _mm256_mul_ps(residual, _mm256_mul_ps(length, _mm256_set1_ps(t->probe_residual)));
-
-	product = _mm256_add_ps(product, _mm256_set1_ps(t->cosine_offset));
-	return _mm256_min_ps(_mm256_add_ps(product, residual), _mm256_set1_ps(t->cosine_limit));
-}
-
-/* The template norms that eight codes stand for, or with step 1 those of the next codes. */
-INLINE __m256
-norm_values(const FaceBlockScalars *s, int slot, int step)
-{
-	__m256i		code = _mm256_add_epi32(_mm256_cvtepu16_epi32(load_u16(s->norm + slot)), _mm256_set1_epi32(step));
-
-	code = _mm256_slli_epi32(code, FACE_NORM_SHIFT);
-	return _mm256_castsi256_ps(_mm256_add_epi32(code, _mm256_set1_epi32(FACE_NORM_BASE)));
-}
-
-INLINE __m256
-cosine_distance(const FaceBoundTerms *t, __m256 cosine, const FaceBlockScalars *s, int slot)
-{
-	return _mm256_sub_ps(_mm256_set1_ps(1.0f), cosine);
-}
-
-INLINE __m256
-euclidean_distance(const FaceBoundTerms *t, __m256 cosine, const FaceBlockScalars *s, int slot)
-{
-	const __m256 one = _mm256_set1_ps(1.0f);
-	const __m256 probe_norm = _mm256_set1_ps(t->probe_norm);
-	__m256		along;
-	__m256		gap;
-	__m256		across;
-
-	cosine = _mm256_max_ps(_mm256_min_ps(cosine, one), _mm256_set1_ps(-1.0f));
-	along = _mm256_mul_ps(probe_norm, cosine);
-	gap = _mm256_max_ps(_mm256_min_ps(along, norm_values(s, slot, 1)), norm_values(s, slot, 0));
-	gap = _mm256_sub_ps(gap, along);
-	across = _mm256_mul_ps(_mm256_sub_ps(one, cosine), _mm256_add_ps(one, cosine));
-	across = _mm256_mul_ps(_mm256_mul_ps(probe_norm, probe_norm), across);
-	return _mm256_mul_ps(_mm256_sqrt_ps(_mm256_add_ps(_mm256_mul_ps(gap, gap), across)),
-						 _mm256_set1_ps(t->distance_shrink));
-}
-
-INLINE __m256
-inner_product_distance(const FaceBoundTerms *t, __m256 cosine, const FaceBlockScalars *s, int slot)
-{
-	__m256		positive = _mm256_cmp_ps(cosine, _mm256_setzero_ps(), _CMP_GE_OQ);
-	__m256		norm = _mm256_blendv_ps(norm_values(s, slot, 0), norm_values(s, slot, 1), positive);
-	__m256		product = _mm256_mul_ps(_mm256_mul_ps(norm, _mm256_set1_ps(t->probe_norm)), cosine);
-
-	return _mm256_sub_ps(_mm256_setzero_ps(), product);
-}
-
-typedef __m256 (*Distance) (const FaceBoundTerms *t, __m256 cosine, const FaceBlockScalars *s, int slot);
-
-INLINE float
-smallest_lane(__m256 x)
-{
-	__m128		four = _mm_min_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-	__m128		two = _mm_min_ps(four, _mm_movehl_ps(four, four));
-
-	return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
-}
-
-INLINE float
-bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower,
-	   Distance distance)
-{
-	const __m256 infinity = _mm256_set1_ps(INFINITY);
-	__m256		smallest = infinity;
-
-	for (int block = 0; block < blocks->nblocks; block++)
-	{
-		const FaceBlockScalars *scalars = face_block_scalars(blocks, block);
-
-		for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot += WIDTH)
-		{
-			__m256		bound = distance(terms, cosine_upper(terms, sums, scalars, slot), scalars, slot);
-
-			/* of a number that is none, the second operand */
-			bound = _mm256_max_ps(bound, _mm256_set1_ps(-FLT_MAX));
-			bound = _mm256_blendv_ps(bound, infinity, _mm256_cmp_ps(bound, _mm256_set1_ps(limit), _CMP_GT_OQ));
-			smallest = _mm256_min_ps(smallest, bound);
-			_mm256_storeu_ps(lower, bound);
-			sums += WIDTH;
-			lower += WIDTH;
-		}
-	}
-	return smallest_lane(smallest);
-}
-
-TARGET static float
-avx2_cosine_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower)
-{
-	return bounds(terms, blocks, sums, limit, lower, cosine_distance);
-}
-
-TARGET static float
-avx2_euclidean_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower)
-{
-	return bounds(terms, blocks, sums, limit, lower, euclidean_distance);
-}
-
-TARGET static float
-avx2_inner_product_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit,
-						  float *lower)
-{
-	return bounds(terms, blocks, sums, limit, lower, inner_product_distance);
-}
-
-TARGET static float
-avx2_take_slots(int nblocks, float limit, float *lower, uint16 *taken)
-{
-	const __m256 infinity = _mm256_set1_ps(INFINITY);
-	__m256		smallest = infinity;
-
-	for (int block = 0; block < nblocks; block++)
-	{
-		int			bits = 0;
-
-		for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot += WIDTH)
-		{
-			__m256		bound = _mm256_loadu_ps(lower);
-			__m256		take = _mm256_cmp_ps(bound, _mm256_set1_ps(limit), _CMP_LE_OQ);
-
-			bits |= _mm256_movemask_ps(take) << slot;
-			bound = _mm256_blendv_ps(bound, infinity, take);
-			smallest = _mm256_min_ps(smallest, bound);
-			_mm256_storeu_ps(lower, bound);
-			lower += WIDTH;
-		}
-		taken[block] = bits;
-	}
-	return smallest_lane(smallest);
-}
-
 INLINE __m256i
 load_query(const int16 *query)
 {
@@ -400,15 +236,70 @@ avx2_quantize(int n, const float *r, float scale, int max_code, uint8 *codes,
 	*length_squared = face_sum_lanes(lanes);
 }
 
-const FaceScanKernels face_scan_avx2 = {
-	.sketch_sums = avx2_sketch_sums,
-	.cosine_bounds = avx2_cosine_bounds,
-	.euclidean_bounds = avx2_euclidean_bounds,
-	.inner_product_bounds = avx2_inner_product_bounds,
-	.take_slots = avx2_take_slots,
-	.dot4 = avx2_dot4,
-	.dot8 = avx2_dot8,
-	.quantize = avx2_quantize,
-};
+#define V(operation) _mm256_##operation
+
+typedef __m256 Floats;
+typedef __m256i Integers;
+typedef __m256 Mask;			/* all bits of a lane, or none */
+
+INLINE Integers
+load_integers(const uint32 *x)
+{
+	return _mm256_loadu_si256((const __m256i *) x);
+}
+
+INLINE __m128i
+load_words(const void *x)
+{
+	return _mm_loadu_si128((const __m128i *) x);
+}
+
+INLINE Floats
+as_floats(Integers x)
+{
+	return _mm256_castsi256_ps(x);
+}
+
+/* The sign of "sign" on the magnitude. */
+INLINE Floats
+with_sign(Floats sign, float magnitude)
+{
+	return _mm256_or_ps(_mm256_and_ps(sign, _mm256_set1_ps(-0.0f)), _mm256_set1_ps(magnitude));
+}
+
+INLINE Mask
+above(Floats x, Floats limit)
+{
+	return _mm256_cmp_ps(x, limit, _CMP_GT_OQ);
+}
+
+INLINE Mask
+up_to(Floats x, Floats limit)
+{
+	return _mm256_cmp_ps(x, limit, _CMP_LE_OQ);
+}
+
+INLINE Floats
+choose(Mask mask, Floats yes, Floats no)
+{
+	return _mm256_blendv_ps(no, yes, mask);
+}
+
+INLINE int
+mask_bits(Mask mask)
+{
+	return _mm256_movemask_ps(mask);
+}
+
+INLINE float
+smallest_lane(Floats x)
+{
+	__m128		four = _mm_min_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+	__m128		two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+
+	return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
+}
+
+#include "simd/scan_template.h"
 
 #endif							/* __x86_64__ */

@@ -5,12 +5,13 @@
  *
  * One vector of sketches holds four rows of a block, one of floats a block.
  * The same bits as scan_portable.c; no fused multiply-add, which would round
- * differently.  Quantisation, rare beside the rest, stays with AVX2.
+ * differently.
  *
  *-------------------------------------------------------------------------
  */
 #include "c.h"
 
+#include "simd/kernels.h"
 #include "simd/scan_common.h"
 
 #if defined(__x86_64__)
@@ -25,6 +26,8 @@
 #endif
 #define INLINE TARGET static pg_attribute_always_inline
 
+#define LEVEL	avx512
+#define WIDTH	16				/* float32 lanes of a vector */
 #define VECTOR_BYTES 64
 #define ROWS_A_VECTOR (VECTOR_BYTES / FACE_BLOCK_SLOTS)
 
@@ -109,173 +112,6 @@ avx512_sketch_sums(const FaceBlocks *blocks, const uint8 *tables, uint32 *sums)
 	}
 }
 
-INLINE __m256i
-load_u16(const void *x)
-{
-	return _mm256_loadu_si256((const __m256i *) x);
-}
-
-/* The sign of "sign" on the magnitude. */
-INLINE __m512
-with_sign(__m512 sign, float magnitude)
-{
-	const __m512i sign_bit = _mm512_set1_epi32(INT32_MIN);
-	__m512i		bits = _mm512_castps_si512(_mm512_set1_ps(magnitude));
-
-	return _mm512_castsi512_ps(_mm512_or_si512(_mm512_and_si512(_mm512_castps_si512(sign), sign_bit), bits));
-}
-
-/* Upper bounds on the cosines between probe and the templates of a block. */
-INLINE __m512
-cosine_upper(const FaceBoundTerms *t, const uint32 *sums, const FaceBlockScalars *s)
-{
-	const __m512 one = _mm512_set1_ps(1.0f);
-	__m512		sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums));
-	__m512		product = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(load_u16(s->centre_product)));
-	__m512		a = _mm512_add_ps(_mm512_mul_ps(sum, _mm512_set1_ps(t->sum_scale)), _mm512_set1_ps(t->sum_offset));
-	__m512		b = _mm512_mul_ps(_mm512_cvtph_ps(load_u16(s->tangent)), _mm512_set1_ps(t->width));
-	__m512		d = _mm512_add_ps(_mm512_mul_ps(b, b), one);
-	__m512		residual;
-	__m512		length;
-
-	product = _mm512_mul_ps(product, _mm512_set1_ps(t->centre_scale));
-	a = _mm512_mul_ps(a, _mm512_cvtph_ps(load_u16(s->inverse)));
-	a = _mm512_max_ps(_mm512_min_ps(a, one), _mm512_set1_ps(-1.0f));
-
-	residual = _mm512_mul_ps(b, _mm512_sqrt_ps(_mm512_sub_ps(d, _mm512_mul_ps(a, a))));
-	residual = _mm512_div_ps(_mm512_add_ps(a, residual), d);
-	residual = _mm512_add_ps(residual, _mm512_set1_ps(t->residual_slack));
-
-	length = _mm512_sub_ps(_mm512_set1_ps(t->residual_base), _mm512_add_ps(product, product));
-	length = _mm512_add_ps(length, with_sign(residual, t->residual_error));
-	length = _mm512_sqrt_ps(_mm512_max_ps(length, _mm512_setzero_ps()));
-	residual = _mm512_mul_ps(residual, _mm512_mul_ps(length, _mm512_set1_ps(t->probe_residual)));
-
-	product = _mm512_add_ps(product, _mm512_set1_ps(t->cosine_offset));
-	return _mm512_min_ps(_mm512_add_ps(product, residual), _mm512_set1_ps(t->cosine_limit));
-}
-
-/* The template norms that the codes stand for, or with step 1 those of the next codes. */
-INLINE __m512
-norm_values(const FaceBlockScalars *s, int step)
-{
-	__m512i		code = _mm512_add_epi32(_mm512_cvtepu16_epi32(load_u16(s->norm)), _mm512_set1_epi32(step));
-
-	code = _mm512_slli_epi32(code, FACE_NORM_SHIFT);
-	return _mm512_castsi512_ps(_mm512_add_epi32(code, _mm512_set1_epi32(FACE_NORM_BASE)));
-}
-
-INLINE __m512
-cosine_distance(const FaceBoundTerms *t, __m512 cosine, const FaceBlockScalars *s)
-{
-	return _mm512_sub_ps(_mm512_set1_ps(1.0f), cosine);
-}
-
-INLINE __m512
-euclidean_distance(const FaceBoundTerms *t, __m512 cosine, const FaceBlockScalars *s)
-{
-	const __m512 one = _mm512_set1_ps(1.0f);
-	const __m512 probe_norm = _mm512_set1_ps(t->probe_norm);
-	__m512		along;
-	__m512		gap;
-	__m512		across;
-
-	cosine = _mm512_max_ps(_mm512_min_ps(cosine, one), _mm512_set1_ps(-1.0f));
-	along = _mm512_mul_ps(probe_norm, cosine);
-	gap = _mm512_max_ps(_mm512_min_ps(along, norm_values(s, 1)), norm_values(s, 0));
-	gap = _mm512_sub_ps(gap, along);
-	across = _mm512_mul_ps(_mm512_sub_ps(one, cosine), _mm512_add_ps(one, cosine));
-	across = _mm512_mul_ps(_mm512_mul_ps(probe_norm, probe_norm), across);
-	across = _mm512_sqrt_ps(_mm512_add_ps(_mm512_mul_ps(gap, gap), across));
-	return _mm512_mul_ps(across, _mm512_set1_ps(t->distance_shrink));
-}
-
-INLINE __m512
-inner_product_distance(const FaceBoundTerms *t, __m512 cosine, const FaceBlockScalars *s)
-{
-	__mmask16	positive = _mm512_cmp_ps_mask(cosine, _mm512_setzero_ps(), _CMP_GE_OQ);
-	__m512		norm = _mm512_mask_blend_ps(positive, norm_values(s, 0), norm_values(s, 1));
-	__m512		product = _mm512_mul_ps(_mm512_mul_ps(norm, _mm512_set1_ps(t->probe_norm)), cosine);
-
-	return _mm512_sub_ps(_mm512_setzero_ps(), product);
-}
-
-typedef __m512 (*Distance) (const FaceBoundTerms *t, __m512 cosine, const FaceBlockScalars *s);
-
-INLINE float
-smallest_lane(__m512 x)
-{
-	__m256		high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
-	__m256		eight = _mm256_min_ps(_mm512_castps512_ps256(x), high);
-	__m128		four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-	__m128		two = _mm_min_ps(four, _mm_movehl_ps(four, four));
-
-	return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
-}
-
-INLINE float
-bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower,
-	   Distance distance)
-{
-	const __m512 infinity = _mm512_set1_ps(INFINITY);
-	__m512		smallest = infinity;
-
-	for (int block = 0; block < blocks->nblocks; block++)
-	{
-		const FaceBlockScalars *scalars = face_block_scalars(blocks, block);
-		__m512		bound = distance(terms, cosine_upper(terms, sums, scalars), scalars);
-
-		/* of a number that is none, the second operand */
-		bound = _mm512_max_ps(bound, _mm512_set1_ps(-FLT_MAX));
-		bound = _mm512_mask_blend_ps(_mm512_cmp_ps_mask(bound, _mm512_set1_ps(limit), _CMP_GT_OQ), bound, infinity);
-		smallest = _mm512_min_ps(smallest, bound);
-		_mm512_storeu_ps(lower, bound);
-		sums += FACE_BLOCK_SLOTS;
-		lower += FACE_BLOCK_SLOTS;
-	}
-	return smallest_lane(smallest);
-}
-
-TARGET static float
-avx512_cosine_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit, float *lower)
-{
-	return bounds(terms, blocks, sums, limit, lower, cosine_distance);
-}
-
-TARGET static float
-avx512_euclidean_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit,
-						float *lower)
-{
-	return bounds(terms, blocks, sums, limit, lower, euclidean_distance);
-}
-
-TARGET static float
-avx512_inner_product_bounds(const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums, float limit,
-							float *lower)
-{
-	return bounds(terms, blocks, sums, limit, lower, inner_product_distance);
-}
-
-TARGET static float
-avx512_take_slots(int nblocks, float limit, float *lower, uint16 *taken)
-{
-	const __m512 infinity = _mm512_set1_ps(INFINITY);
-	__m512		smallest = infinity;
-
-	for (int block = 0; block < nblocks; block++)
-	{
-		__m512		bound = _mm512_loadu_ps(lower);
-		__mmask16	take = _mm512_cmp_ps_mask(bound, _mm512_set1_ps(limit), _CMP_LE_OQ);
-
-		taken[block] = take;
-		bound = _mm512_mask_blend_ps(take, bound, infinity);
-		smallest = _mm512_min_ps(smallest, bound);
-		_mm512_storeu_ps(lower, bound);
-		lower += FACE_BLOCK_SLOTS;
-	}
-	return smallest_lane(smallest);
-}
-
 INLINE int32
 sum_lanes(__m512i x)
 {
@@ -338,22 +174,121 @@ avx512_dot8(int n, const uint8 *codes, const int16 *query)
 	return sum_lanes(sum);
 }
 
+/* Sixteen bytes of as many numbers. */
+INLINE __m128i
+narrow(__m512i x)
+{
+	__m256i		words = _mm256_packus_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+
+	words = _mm256_permute4x64_epi64(words, 0xD8);
+	return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
+
+/* The lower and the upper half of a vector are two steps of the lanes that scan_common.h defines. */
+INLINE __m256
+add_halves(__m256 lanes, __m512 x)
+{
+	lanes = _mm256_add_ps(lanes, _mm512_castps512_ps256(x));
+	return _mm256_add_ps(lanes, _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+}
+
 TARGET static void
 avx512_quantize(int n, const float *r, float scale, int max_code, uint8 *codes,
 				float *dot, float *length_squared)
 {
-	face_scan_avx2.quantize(n, r, scale, max_code, codes, dot, length_squared);
+	const __m512 half_range = _mm512_set1_ps(max_code / 2.0f);
+	const __m512 zero = _mm512_set1_ps(max_code / 2.0f + 0.5f);
+	const __m512 top = _mm512_set1_ps((float) max_code);
+	__m256		dots = _mm256_setzero_ps();
+	__m256		squares = _mm256_setzero_ps();
+	float		lanes[FACE_QUANTIZE_LANES];
+
+	for (int i = 0; i < n; i += WIDTH)
+	{
+		__m512		value = _mm512_loadu_ps(r + i);
+		__m512		place = _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(scale)), zero);
+		__m512i		code = _mm512_cvttps_epi32(_mm512_min_ps(_mm512_max_ps(place, _mm512_setzero_ps()), top));
+		__m512		level = _mm512_sub_ps(_mm512_cvtepi32_ps(code), half_range);
+
+		_mm_storeu_si128((__m128i *) (codes + i), narrow(code));
+		dots = add_halves(dots, _mm512_mul_ps(level, value));
+		squares = add_halves(squares, _mm512_mul_ps(level, level));
+	}
+	_mm256_storeu_ps(lanes, dots);
+	*dot = face_sum_lanes(lanes);
+	_mm256_storeu_ps(lanes, squares);
+	*length_squared = face_sum_lanes(lanes);
 }
 
-const FaceScanKernels face_scan_avx512 = {
-	.sketch_sums = avx512_sketch_sums,
-	.cosine_bounds = avx512_cosine_bounds,
-	.euclidean_bounds = avx512_euclidean_bounds,
-	.inner_product_bounds = avx512_inner_product_bounds,
-	.take_slots = avx512_take_slots,
-	.dot4 = avx512_dot4,
-	.dot8 = avx512_dot8,
-	.quantize = avx512_quantize,
-};
+#define V(operation) _mm512_##operation
+
+typedef __m512 Floats;
+typedef __m512i Integers;
+typedef __mmask16 Mask;
+
+INLINE Integers
+load_integers(const uint32 *x)
+{
+	return _mm512_loadu_si512(x);
+}
+
+INLINE __m256i
+load_words(const void *x)
+{
+	return _mm256_loadu_si256((const __m256i *) x);
+}
+
+INLINE Floats
+as_floats(Integers x)
+{
+	return _mm512_castsi512_ps(x);
+}
+
+/* The sign of "sign" on the magnitude. */
+INLINE Floats
+with_sign(Floats sign, float magnitude)
+{
+	const __m512i sign_bit = _mm512_set1_epi32(INT32_MIN);
+	__m512i		bits = _mm512_castps_si512(_mm512_set1_ps(magnitude));
+
+	return _mm512_castsi512_ps(_mm512_or_si512(_mm512_and_si512(_mm512_castps_si512(sign), sign_bit), bits));
+}
+
+INLINE Mask
+above(Floats x, Floats limit)
+{
+	return _mm512_cmp_ps_mask(x, limit, _CMP_GT_OQ);
+}
+
+INLINE Mask
+up_to(Floats x, Floats limit)
+{
+	return _mm512_cmp_ps_mask(x, limit, _CMP_LE_OQ);
+}
+
+INLINE Floats
+choose(Mask mask, Floats yes, Floats no)
+{
+	return _mm512_mask_blend_ps(mask, no, yes);
+}
+
+INLINE int
+mask_bits(Mask mask)
+{
+	return mask;
+}
+
+INLINE float
+smallest_lane(Floats x)
+{
+	__m256		high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
+	__m256		eight = _mm256_min_ps(_mm512_castps512_ps256(x), high);
+	__m128		four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+	__m128		two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+
+	return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
+}
+
+#include "simd/scan_template.h"
 
 #endif							/* __x86_64__ */

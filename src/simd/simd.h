@@ -36,19 +36,33 @@ typedef struct FaceKernels
 	const struct FaceScanKernels *scan;
 } FaceKernels;
 
-/* The table in use.  Points to the portable one until face_simd_init(). */
+/*
+ * The table in use.  Points to the portable one until face_simd_init(), which
+ * takes "auto": the widest table that this CPU can run, but for the kernels
+ * that measured faster in a narrower one.
+ */
 extern const FaceKernels *face_kernels;
 
-/* Pick the best table that this CPU can run; called once by _PG_init. */
+/* Called once by _PG_init. */
 extern void face_simd_init(void);
 
-/* A table by name ("auto" for the best); NULL if it cannot run here. */
+/* A table by name, or "auto"; NULL if it cannot run here. */
 extern const FaceKernels *face_simd_find(const char *name);
 
-/* Switch to a table by name ("auto" for the best); false if it cannot run here. */
+/* Switch to a table by name, or to "auto"; false if it cannot run here. */
 extern bool face_simd_select(const char *name);
 
-/* Every table of this build that this CPU can run, best first; NULL at the end. */
+/* Every table of this build that this CPU can run, widest first; NULL at the end. */
 extern const FaceKernels *const *face_simd_available(void);
+
+/* A kernel of a table, and the name of the table that it is from. */
+typedef struct FaceKernelPart
+{
+	const char *kernel;
+	const char *level;
+} FaceKernelPart;
+
+/* The parts of a table, by number from 0; false behind the last. */
+extern bool face_simd_part(const FaceKernels *table, int number, FaceKernelPart *part);
 
 #endif							/* FACEMATCH_SIMD_SIMD_H */

@@ -63,7 +63,7 @@ for my $format ('plain', 'custom')
 	}
 	else
 	{
-		# Data one table after the other, as docs/backup.md says; the rest in parallel.
+		# Data one table after the other, as docs/howto-backup.md says; the rest in parallel.
 		command_ok([ 'pg_restore', '--exit-on-error', '--section=pre-data', '--section=data', '-d', $node->connstr($new), $file ], 'restored by pg_restore');
 		command_ok([ 'pg_restore', '--exit-on-error', '--section=post-data', '-j', '2', '-d', $node->connstr($new), $file ], 'indexes restored by pg_restore -j');
 	}

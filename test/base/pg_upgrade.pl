@@ -62,11 +62,12 @@ my $state = q{
 	ORDER BY 1, 2};
 my $before = $old->safe_psql('postgres', $state);
 cmp_ok(scalar(grep { /^found/ } split /\n/, $before), '>=', 50, 'there is something to find');
+my $checksums = $old->safe_psql('postgres', 'SHOW data_checksums');
 $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
 # Checksums became the default in 18; pg_upgrade wants the old cluster's choice.
-$new->init(extra => [ '--encoding=UTF8', '--locale=C', @{ without_checksums($new) } ]);
+$new->init(extra => [ '--encoding=UTF8', '--locale=C', $checksums eq 'on' ? '--data-checksums' : @{ without_checksums($new) } ]);
 $new->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'");
 chdir $PostgreSQL::Test::Utils::tmp_check;
 command_ok([ 'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir, '-b', "$old_home/bin", '-B', config_bindir(),

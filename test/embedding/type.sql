@@ -72,3 +72,20 @@ SELECT '{"[1,2]","[3,4]"}'::face_embedding(2,7)[];
 -- The probe with its threshold.
 SELECT '0.42@7:[1,2]'::face_probe, face_probe('[1,2]', '-0'), face_probe('7:[1,2]', 1), ' 1e-3@ [1]'::face_probe;
 SELECT encode(face_probe_send('0.5@7:[1]'), 'hex');
+
+-- Probes as values: by embedding, then by threshold.
+CREATE TABLE probe (p face_probe);
+INSERT INTO probe SELECT p::face_probe FROM unnest('{"0.5@[1,2]","0.25@[1,2]","0.5@7:[1]","0@[1,2]","-0@[1,2]","0.50@[1,2.0]"}'::text[]) p;
+SELECT DISTINCT p FROM probe ORDER BY p;
+SELECT count(*), count(DISTINCT p) FROM probe;
+SELECT a.p, b.p, a.p = b.p AS eq, a.p <> b.p AS ne, a.p < b.p AS lt, a.p <= b.p AS le, a.p > b.p AS gt, a.p >= b.p AS ge
+FROM (VALUES ('0.5@[1,2]'::face_probe)) a (p), (SELECT DISTINCT p FROM probe) b ORDER BY 2;
+SELECT count(*) AS pairs, count(*) FILTER (WHERE (a.p = b.p) <> (face_probe_hash(a.p) = face_probe_hash(b.p))) AS other_hash,
+	count(*) FILTER (WHERE (a.p = b.p) <> (face_probe_hash_extended(a.p, 7) = face_probe_hash_extended(b.p, 7))) AS other_extended,
+	count(*) FILTER (WHERE face_probe_hash_extended(a.p, 0) & 4294967295 <> face_probe_hash(a.p)::bigint & 4294967295) AS seed_0_differs
+FROM probe a, probe b;
+SET enable_hashagg = off;
+SELECT p, count(*) FROM probe GROUP BY p ORDER BY p;
+RESET enable_hashagg;
+SELECT amname, opcname, amvalidate(c.oid) FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod WHERE opcintype = 'face_probe'::regtype ORDER BY 1;
+DROP TABLE probe;

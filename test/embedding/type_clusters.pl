@@ -7,7 +7,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(allows_streaming => 'logical');
 $node->append_conf('postgresql.conf', "log_statement = none\nlog_min_error_statement = error");
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE origin');
@@ -68,6 +68,24 @@ $node->safe_psql('origin', qq{
 	COPY copied FROM '$copy' (FORMAT binary);
 });
 is($node->safe_psql('origin', $digest =~ s/enrolled/copied/r), $expected, 'identical values: binary COPY');
+
+# Where there is no key, logical replication finds a row by all its columns, with the type's own equality.
+my $seen = 'CREATE TABLE seen (id int, template face_embedding, probe face_probe)';
+$node->safe_psql('origin', "$seen; ALTER TABLE seen REPLICA IDENTITY FULL; CREATE PUBLICATION seen FOR TABLE seen;
+	SELECT pg_create_logical_replication_slot('seen', 'pgoutput')");
+$node->safe_psql('postgres', 'CREATE DATABASE follower');
+$node->safe_psql('follower', "CREATE EXTENSION facematch CASCADE; $seen");
+$node->safe_psql('follower', q{CREATE SUBSCRIPTION seen CONNECTION '} . $node->connstr . q{ dbname=origin' PUBLICATION seen WITH (create_slot = false, copy_data = false)});
+$node->safe_psql('origin', q{
+	INSERT INTO seen SELECT id, any_kind, probe FROM enrolled WHERE id <= 100;
+	UPDATE seen SET id = -id WHERE id % 3 = 0;
+	DELETE FROM seen WHERE id % 5 = 0;
+});
+$node->wait_for_catchup('seen');
+my $rows = q{SELECT count(*), md5(string_agg(id || template::text || probe::text, ' ' ORDER BY id)) FROM seen};
+is($node->safe_psql('follower', $rows), $node->safe_psql('origin', $rows), 'a subscriber finds rows by their templates and probes');
+is($node->safe_psql('follower', 'SELECT count(*), count(*) FILTER (WHERE id < 0) FROM seen'), '80|27', 'and had some to change and to remove');
+$node->safe_psql('follower', 'DROP SUBSCRIPTION seen');
 
 # Statements that fail over a template.  The mark is in the statement itself, which the log would repeat.
 my $log_start = -s $node->logfile;

@@ -41,9 +41,9 @@ CREATE INDEX ON t USING facematch (g, e, f);
 CREATE UNIQUE INDEX ON t USING facematch (g, e);
 CREATE INDEX ON t USING facematch (g) INCLUDE (e);
 CREATE INDEX ON t USING facematch (g, e) WITH (lists = 100);
+\set VERBOSITY sqlstate
 CREATE INDEX ON t USING facematch (g, e DESC);
 CREATE INDEX ON t USING facematch (g, e NULLS FIRST);
-\set VERBOSITY sqlstate
 CREATE TABLE excluding (g int, e face_embedding, EXCLUDE USING facematch (g WITH =, e WITH <=>));
 \set VERBOSITY default
 CREATE TABLE points (p point, e face_embedding);

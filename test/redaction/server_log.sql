@@ -6,14 +6,14 @@ SELECT shown(v) FROM (VALUES
 	('''{0.1,-0.2,NaN,0.3}''::real[]'), ('ARRAY[0.1,-.2,+3.]'), ('ARRAY[''0.1''::real, ''-0.2''::double precision]'), ('ARRAY[(-0.1)::real, (0.2)]'),
 	('{"embedding": [0.1, 0.2]}'), ('{"Query Text": "SELECT \"[0.1,0.2]\""}'), (E'[\n   0.1,\n   -0.2\n]'),
 	('COPY t, line 1, column e: "[0.0123,0.0234,0.0345..."'), (E'COPY t, line 1: "1\t[0.0123,0.0234"'),
-	('[1,2,3,4,5,6,7,8,9,10,11,12]'), ('{1,0,0,1,0,0,1,0,0,1,0,0,1}'),
+	('[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]'), ('{1,0,0,1,0,0,1,0,0,1,0,0,1,0,0,1,0,0}'), (E'COPY t, line 1: "1\t-2\t3\t-4\t5\t-6\t7\t-8\t9\t-10\t11\t-12\t13\t-14\t15\t-16\t17\t-18"'),
 	('parameters: $1 = ''7:[0.5,0.25]'', $2 = ''42'''), ('[0.1,0.2] and [0.3,0.4]')) t (v);
 SELECT shown('VALUES (' || string_agg((n / 7.0)::real::text, ', ') || ')') FROM generate_series(1, 512) n;
 SELECT shown(string_agg((n / 7.0)::real::text, E'\t')) FROM generate_series(1, 512) n;
 SELECT shown(string_agg((n / 7.0)::real::text, E'\n')) FROM generate_series(1, 512) n;
 SELECT shown('[' || string_agg(n::text, ',') || ']') FROM generate_series(-64, 63) n;
 -- Bytes.
-SELECT shown('SELECT ''\x' || repeat('3c00', 512) || '''::bytea'), shown('\\x' || repeat('AB', 17)), shown(repeat('3c00', 512));
+SELECT shown('SELECT ''\x' || repeat('3c00', 512) || '''::bytea'), shown('\\x' || repeat('AB', 32)), shown(repeat('3c00', 512));
 SELECT shown(regexp_replace(encode(decode(repeat('00ff3c00', 200), 'hex'), 'base64'), '^', '''') || ''''), shown(encode(decode(repeat('00ff3c41', 200), 'hex'), 'escape'));
 -- What is none of these stays.
 SELECT v, shown(v) = v AS stays FROM (VALUES
@@ -64,14 +64,37 @@ FROM generate_series(0, 31) i, (VALUES (4, ''), (4, 'k..s.4..mk.N.Z?W'), (2, '')
 SELECT facematch_internal.redacted('IN (''' || uuids(''', ''', 8) || ''')'), facematch_internal.redacted('{' || uuids(',', 32) || '}'), facematch_internal.redacted('VALUES (''' || uuids('''::uuid), (''', 9) || '''::uuid)');
 -- What is none of these: few prices, plans in every format, addresses, few identifiers, tokens and hashes, rows that have them among others, a remark.
 SELECT left(v, 60) AS v, facematch_internal.redacted(v) = v AS stays FROM (VALUES
-	('Gate 12, seat 14A, 3 bags, 2026-11-23 17:45'), ('INSERT INTO bag VALUES (''14A'', 23.5, 1), (''14B'', 19.25, 2), (''15C'', 7.0, 1)'), (uuids(',', 7)), (left(lines(''), 90)),
+	('Gate 12, seat 14A, 3 bags, 2026-11-23 17:45'), ('INSERT INTO bag VALUES (''14A'', 23.5, 1), (''14B'', 19.25, 2), (''15C'', 7.0, 1)'), (uuids(',', 5)), (left(lines(''), 90)),
 	('Bearer ' || left(lines(''), 64) || '.' || right(left(lines(''), 90), 30)), (pieces(''', ''', 64, 96)), ('decode(''' || pieces(''' || ''', 32, 48) || ''', ''hex'')'),
-	('SELECT a1, b2, c3, d4 FROM t1 WHERE id IN (''a1b2c3d4'', ''b2c3d4e5'', ''c3d4e5f6'')'), ('{"sha256": "' || pieces('", "size": 12, "name": "a.jpg"}, {"sha256": "', 64, 256) || '"}'),
-	('VALUES (''' || uuids(''', ''Bob'', 1), (''', 20) || ''', ''Bob'', 1)')) t (v);
+	('SELECT a1, b2, c3, d4 FROM t1 WHERE id IN (''a1b2c3d4'', ''b2c3d4e5'', ''c3d4e5f6'')'), ('{"sha256": "' || pieces('", "size": 12, "name": "a.jpg"}, {"sha256": "', 64, 96) || '"}'),
+	('VALUES (''' || uuids(''', ''Bob'', 1), (''', 5) || ''', ''Bob'', 1)')) t (v);
 SELECT facematch_internal.redacted(v) = v AS stays FROM (VALUES
 	(repeat('Seq Scan on t  (cost=0.00..35.50 rows=2550 width=4) (actual time=0.012..12.345 rows=7.50 loops=2)' || E'\n', 20)),
 	(repeat('"Startup Cost": 0.00, "Total Cost": 35.50, "Plan Rows": 10, "Actual Startup Time": 0.012, "Actual Total Time": 12.345, "Actual Rows": 7.50, ', 20)),
 	(repeat('<Startup-Cost>0.00</Startup-Cost> <Total-Cost>35.50</Total-Cost> <Actual-Rows>7.50</Actual-Rows>' || E'\n', 20)), (repeat('Total Cost: 35.50' || E'\n', 40)),
-	(repeat('127.0.0.1, ', 40)), (repeat('''0.1.0'', ', 40)), (repeat('(''2026-11-23 17:45:00.123+00'', 12), ', 40)), (parts('(%s, ''bag'', %s)', ', ', 23, 2)),
+	(repeat('127.0.0.1, ', 40)), (repeat('''0.1.0'', ', 40)), (repeat('(''2026-11-23 17:45:00.123+00'', 12), ', 40)), (parts('(%s, ''bag'', %s)', ', ', 8, 2)),
 	(repeat('(1000, ''bag''),' || E'\n', 100)), (repeat('t.a1 = u.b2 AND ', 100))) t (v);
+-- Statements: each constant longer than 40 bytes, and all constants where there are many, whatever they hold.
+CREATE FUNCTION statement(value text) RETURNS text LANGUAGE sql AS $$ SELECT facematch_internal.redacted(value, true) $$;
+SELECT left(statement(v), 110) AS shown FROM (VALUES
+	('INSERT INTO t VALUES (1, ''7:[' || parts('%2$s', ',') || ']'', ''passport'', now())'), ('SELECT ''a reason that is told in more than forty characters'''),
+	('SELECT ARRAY[' || parts('%2$s', ', ') || ']::real[]::face_embedding <=> e FROM t WHERE id = 17'), ('SELECT ARRAY[' || parts('CAST(%2$s AS real)', ', ', 17) || ']'),
+	('INSERT INTO t VALUES ' || parts('(%s,%s)', ',')), ('SELECT E''' || repeat('\''', 30) || ''' AS x'), ('SELECT $a$' || parts('%2$s', ',') || '$a$, $1, $2'),
+	('SELECT U&''' || repeat('\0041', 20) || ''', B''' || repeat('01', 30) || ''', x''' || repeat('1f', 30) || ''', N''' || repeat('it''''s', 10) || ''''),
+	('SELECT 1 /* ' || parts('%2$s', ',') || ' /* nested */ */, 2 -- ' || parts('%2$s', ',')), ('SELECT 1 AS "' || parts('%2$s', ',') || '", 2 AS x' || repeat('1f', 40)),
+	('SELECT ' || repeat('1', 50) || ', 0x' || repeat('1f', 30)), (E'SELECT \'' || lines(E'\'\n\t\'') || E'\''), ('DO $$ BEGIN PERFORM ''[' || parts('%2$s', ',') || ']''::face_embedding; END $$'),
+	('/* 0.1 */ ' || parts('SELECT /*%s*/ a /* %2$s */', '; ')), ('SELECT ' || parts('"%2$s"', ', ')), ('SELECT decode(''' || pieces(''' || ''', 32) || ''', ''hex'')'), ('SELECT ' || lines('') || ', 1'),
+	('IN (''' || uuids(''', ''', 6) || ''')')) t (v);
+-- What is no statement, or one in two ways, is replaced whole: a quote too few makes data of what is none and the other way round.
+SELECT statement(v) FROM (VALUES ('SELECT ''a, 0.1, 0.2'', ''0.3, 0.4'), ('SELECT $a$ FROM t WHERE x = 1'), ('SELECT "x FROM t WHERE x = 1'), ('SELECT 1 /* /* */ FROM t'), ('SELECT 12abc FROM t'), ('SELECT ' || uuids(',', 30)),
+	('SELECT ''it\''s'', 0.1 FROM t'), ('SELECT E''it\''s'', 0.1 FROM t'), ('SELECT ''it\\'', 0.1 FROM t')) t (v);
+-- What a statement shows.
+SELECT statement(v) = v AS stays FROM (VALUES
+	('SELECT * FROM facematch.reference WHERE subject_id = ''00000000-0000-0000-0000-000000000003'' AND purge_after < ''2026-11-23 08:51:08.618314+00'' LIMIT 10'),
+	('SELECT id FROM t WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10) AND name LIKE ''Bob%'' AND "Seat"."Row" = 12.5 AND a$b = $1'), ('INSERT INTO bag VALUES (''14A'', 23.5, 1), (''14B'', 19.25, 2), (''15C'', 7.0, 1)'),
+	('SELECT U&"\0441\043B" FROM "a ""quoted"" name" -- why'), ('SELECT $1, $2, ''[0.1,0.2]''::face_embedding <#> e'), (''), ('SELECT a.b.c, x[1:2], 1..2, .5, 1.e5, 1_000')) t (v);
+-- Once more changes nothing, and a statement stays one.
+SELECT count(*) FILTER (WHERE length(v2) > length(v)) AS longer, count(*) FILTER (WHERE v3 <> v2) AS twice, count(DISTINCT v2) > 50 AS many
+FROM (SELECT v, statement(v) AS v2, statement(statement(v)) AS v3 FROM (SELECT left(right(format('SELECT %L, %s, $a$%s$a$ /* %s */, "b"', parts('%2$s', ',', n), parts('%2$s', ',', n), n, n), -i), j) AS v
+	  FROM generate_series(1, 20, 4) n, generate_series(0, 40) i, generate_series(1, 400, 7) j) t) u;
 DROP FUNCTION parts, lines, pieces, uuids, image;

@@ -87,6 +87,20 @@ _mm512_cvtepi32_ps(simde__m512i integers)
 }
 #endif
 
+#ifndef _mm512_cvttps_epi32
+static inline simde__m512i
+_mm512_cvttps_epi32(simde__m512 floats)
+{
+	float		values[16];
+	simde__m256i both[2];
+
+	simde_mm512_storeu_ps(values, floats);
+	both[0] = simde_mm256_cvttps_epi32(simde_mm256_loadu_ps(values));
+	both[1] = simde_mm256_cvttps_epi32(simde_mm256_loadu_ps(values + 8));
+	return simde_mm512_loadu_si512(both);
+}
+#endif
+
 /* Its alias there has the arguments of the masked form. */
 #undef _mm512_madd_epi16
 #define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)

@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
- * removal.c
- *	  Rows that go: at an opt-out, and when they are due.
+ * purge.c
+ *	  Rows that go when they are due, and then their bytes.
  *
- * Each statement runs as the owner of the table it empties, so a trigger there
- * has that owner's rights and no more.  Held rows stay: an opt-out makes them
- * due, which takes them from every search, and the purge passes over them.
+ * Each table is worked on in transactions of its own, as its owner and for its time
+ * (base/gate.h); README.md has the whole way.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +13,6 @@
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -22,200 +20,20 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/attempt.h"
-#include "retention/declined.h"
-#include "erasure/erase.h"
-#include "retention/facts.h"
-#include "retention/retained.h"
+#include "base/kin.h"
 #include "base/run.h"
+#include "erasure/erase.h"
+#include "retention/retained.h"
+#include "retention/unreached.h"
 
-PG_FUNCTION_INFO_V1(facematch_opted_out);
 PG_FUNCTION_INFO_V1(facematch_purge);
-
-/* The condition that no hold names the row, with parameters numbered from "first". */
-static char *
-not_held(const FaceRetained *table, int first)
-{
-	char	   *by_row = psprintf("t.%s::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ($%d)",
-								  face_column(table->relid, table->key), first);
-
-	if (table->subject == NULL)
-		return psprintf("%s AND $%d IS NOT NULL", by_row, first + 1);
-	return psprintf("%s AND (t.%s IS NULL OR t.%s OPERATOR(pg_catalog.<>) ALL ($%d))", by_row,
-					face_column(table->relid, table->subject), face_column(table->relid, table->subject), first + 1);
-}
-
-/* A user's table, not the extension's own. */
-static bool
-is_users(Oid table)
-{
-	return !face_is_own(table);
-}
-
-/*--------------------------------------------------------- opt-outs */
-
-typedef struct OptOut
-{
-	const FaceRetained *table;	/* the one to remove from */
-	Datum		subject;
-	bool		one_gallery;
-	Datum		gallery_id;
-} OptOut;
-
-/* The rows that an opt-out concerns: parameters $1 subject, $2 gallery, which is never NULL but may not matter. */
-static char *
-of_subject(const OptOut *opt_out)
-{
-	const FaceRetained *table = opt_out->table;
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "t.%s OPERATOR(pg_catalog.=) $1", face_column(table->relid, table->subject));
-	if (opt_out->one_gallery)
-		appendStringInfo(&sql, " AND t.%s OPERATOR(pg_catalog.=) $2", face_column(table->relid, table->gallery));
-	else
-		appendStringInfoString(&sql, " AND $2 IS NOT NULL");
-	if (table->template != NULL)
-		appendStringInfo(&sql, " AND t.%s IS NOT NULL", face_column(table->relid, table->template));
-	return sql.data;
-}
-
-/* The table, and partitions that it has half lost: statements that name the table pass over these. */
-static List *
-relations_to_clear(Oid table)
-{
-	List	   *relations = list_make1_oid(table);
-	Oid			type = OIDOID;
-	Datum		value = ObjectIdGetDatum(table);
-	MemoryContext caller = CurrentMemoryContext;
-	bool		isnull;
-
-	if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE)
-		return relations;
-	SPI_connect();
-	face_run("WITH RECURSIVE member AS (SELECT $1 AS oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i"
-			 " JOIN member m ON m.oid OPERATOR(pg_catalog.=) i.inhparent)"
-			 " SELECT i.inhrelid FROM member m JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) m.oid WHERE i.inhdetachpending",
-			 1, &type, &value, face_owner(face_table("retained")));
-	MemoryContextSwitchTo(caller);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		relations = lappend_oid(relations, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
-	SPI_finish();
-	return relations;
-}
-
-static void
-remove_from_relation(const OptOut *opt_out, Oid relation, uint64 *removed, uint64 *held)
-{
-	const FaceRetained *table = opt_out->table;
-	FaceKept	kept = face_kept_by_holds(table->relid);
-	Oid			types[4] = {UUIDOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID};
-	Datum		values[4] = {opt_out->subject, opt_out->gallery_id, kept.rows, kept.subjects};
-	char	   *name = face_qualified_name(relation);
-	char	   *rows = of_subject(opt_out);
-	char	   *free_rows = psprintf("%s AND %s", rows, not_held(table, 3));
-	Oid			owner = face_owner(relation);
-	char	   *sql;
-
-	if (table->keeps_row)
-		sql = psprintf("UPDATE %s t SET %s = NULL WHERE %s", name, face_column(table->relid, table->template), free_rows);
-	else
-		sql = psprintf("DELETE FROM %s t WHERE %s", name, free_rows);
-	SPI_connect();
-	*removed += face_run(sql, lengthof(types), types, values, owner);
-	*held += face_run(psprintf("UPDATE %s t SET purge_after = pg_catalog.clock_timestamp() WHERE %s"
-							 " AND t.purge_after OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() AND NOT (%s)",
-							   name, rows, not_held(table, 3)), lengthof(types), types, values, owner);
-	SPI_finish();
-}
-
-static void
-remove_from_table(void *state)
-{
-	const OptOut *opt_out = state;
-	const FaceRetained *table = opt_out->table;
-	uint64		removed = 0;
-	uint64		held = 0;
-	ListCell   *cell;
-
-	foreach(cell, relations_to_clear(table->relid))
-		remove_from_relation(opt_out, lfirst_oid(cell), &removed, &held);
-	if (removed + held > 0)
-		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN);
-}
-
-static Datum
-opt_out_column(Relation rel, HeapTuple row, const char *column, bool *isnull)
-{
-	return SPI_getbinval(row, RelationGetDescr(rel), SPI_fnumber(RelationGetDescr(rel), column), isnull);
-}
-
-/* Whether the row says anything today: a dump has opt-outs that were revoked long ago. */
-static bool
-stands(Relation rel, HeapTuple row)
-{
-	bool		isnull;
-	Datum		until;
-
-	opt_out_column(rel, row, "revoked_at", &isnull);
-	if (!isnull)
-		return false;
-	until = opt_out_column(rel, row, "until", &isnull);
-	return isnull || DatumGetTimestampTz(until) > GetCurrentTimestamp();
-}
-
-/* Trigger after each opt-out: the templates of the subject go in the same transaction. */
-Datum
-facematch_opted_out(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	OptOut		opt_out;
-	Relation	rel;
-	List	   *tables;
-	ListCell   *cell;
-	bool		isnull;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_internal.remove_opted_out must be fired after each inserted row")));
-	rel = trigger->tg_relation;
-	if (!stands(rel, trigger->tg_trigtuple))
-		return PointerGetDatum(NULL);
-	opt_out.subject = opt_out_column(rel, trigger->tg_trigtuple, "subject_id", &isnull);
-	opt_out.gallery_id = opt_out_column(rel, trigger->tg_trigtuple, "gallery_id", &isnull);
-	opt_out.one_gallery = !isnull;
-
-	face_own_subject(RelationGetRelid(rel), DatumGetUUIDP(opt_out.subject));
-	face_forget_declined();
-	tables = face_retained_tables();
-	foreach(cell, tables)
-	{
-		const FaceRetained *table = lfirst(cell);
-
-		if (table->subject == NULL || table->template == NULL || (table->gallery == NULL && opt_out.one_gallery))
-			continue;
-		opt_out.table = table;
-		/* No table of a user's keeps anybody from declining: health_check() names those where templates stay. */
-		if (is_users(table->relid))
-			(void) face_attempt(table->relid, "rid of the subject's templates", face_opt_out_table_until(list_length(tables) - foreach_current_index(cell)),
-								remove_from_table, &opt_out);
-		else
-			remove_from_table(&opt_out);
-	}
-	return PointerGetDatum(NULL);
-}
-
-/*--------------------------------------------------------- the purge */
 
 /*
  * A gallery goes when its last reference has gone, held ones included; and not
@@ -283,9 +101,9 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 				   " RETURNING d.%s AS class, d.purge_after::pg_catalog.timestamptz AS purge_after)"
 				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
 				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
-				   name, name, not_held(table, 2), only_when_free(table), face_column(leaf, table->class));
+				   name, name, face_not_held(table, "t", 2), only_when_free(table), face_column(leaf, table->class));
 	SPI_connect();
-	groups = face_run(sql, lengthof(types), types, values, face_owner(leaf));
+	groups = face_run_on(leaf, sql, lengthof(types), types, values);
 	for (uint64 i = 0; i < groups; i++)
 	{
 		bool		isnull;
@@ -304,7 +122,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 static int
 turn(const FaceRetained *table)
 {
-	if (is_users(table->relid))
+	if (!face_is_own(table->relid))
 		return LAST_TURN;
 	return strcmp(table->what, "gallery") == 0 ? 1 : 0;
 }
@@ -340,8 +158,8 @@ count_due(Oid part)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run(psprintf("SELECT pg_catalog.count(*) FROM ONLY %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()",
-					  face_qualified_name(part)), 0, NULL, NULL, face_owner(part));
+	face_run_on(part, psprintf("SELECT pg_catalog.count(*) FROM ONLY %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()",
+							   face_qualified_name(part)), 0, NULL, NULL);
 	due = (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
 	PopActiveSnapshot();
@@ -364,7 +182,7 @@ purge_batch(void *state)
 {
 	Batch	   *batch = state;
 
-	if (batch->most == PG_UINT64_MAX && is_users(batch->part))
+	if (batch->most == PG_UINT64_MAX && !face_is_own(batch->part))
 		batch->most = count_due(batch->part);
 	batch->rows = purge_some(batch->table, batch->part, batch->purge->batch, batch->erasure);
 }
@@ -375,6 +193,7 @@ typedef struct Purged
 	const FaceRetained *table;
 	List	   *parts;			/* Oid */
 	FacePurgeErasure *erasure;	/* NULL: none now */
+	int			tables_left;	/* how many share what time there is, this one included */
 } Purged;
 
 static void
@@ -388,53 +207,138 @@ tell_failure(Purge *purge, Oid part)
 	MemoryContextSwitchTo(old);
 }
 
-/* All that is due in one table that is no partitioned one. */
+/* Ends an attempt's transaction, where the purge has transactions of its own. */
 static void
-purge_part(Purge *purge, const Purged *purged, Oid part, int tables_left)
+next_step(const Purge *purge)
+{
+	if (purge->commits)
+		face_next_transaction();
+	MemoryContextReset(purge->working);
+}
+
+/* All that is due in one table that is no partitioned one; false: not done in its time. */
+static bool
+purge_part(Purge *purge, const Purged *purged, Oid part, TimestampTz until)
 {
 	Batch		batch = {purge, purged->table, part, purged->erasure, PG_UINT64_MAX, 1};
-	TimestampTz until = face_purge_table_until(tables_left);
+	bool		done = true;
 
-	for (uint64 gone = 0; batch.rows > 0 && gone < batch.most; gone += batch.rows)
+	for (uint64 gone = 0; done && batch.rows > 0 && gone < batch.most; gone += batch.rows)
 	{
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(purge->working);
 		batch.rows = 0;
 		/* Of the extension's own tables nobody's triggers take the time: only a lock that somebody keeps does. */
-		if (!is_users(purged->table->relid))
-			until = face_purge_table_until(tables_left);
-		if (!purge->commits)
-			purge_batch(&batch);
-		else
-		{
-			if (!face_attempt(part, "purged", until, purge_batch, &batch))
-			{
-				batch.rows = 0;
-				tell_failure(purge, part);
-			}
-			face_next_transaction();
-		}
-		MemoryContextReset(purge->working);
+		if (face_is_own(part))
+			until = face_purge_table_until(purged->tables_left);
+		done = face_attempt(part, "purged", until, purge_batch, &batch);
+		next_step(purge);
 	}
+	return done;
 }
 
-/* tables_left: how many share what time there is, this one included; of its partitions each gets its part, for one may be locked. */
+/* A note of rows that an opt-out, a rule or an event did not reach. */
+typedef struct Reaching
+{
+	const FaceRetained *table;
+	const char *entry;
+} Reaching;
+
+static void
+reach(void *state)
+{
+	const Reaching *reaching = state;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	face_reach(reaching->table, reaching->entry);
+	PopActiveSnapshot();
+}
+
+/* What had to be left to the purge comes first: rows that a shorter rule makes due go with this one. */
+static void
+reach_rows(Purge *purge, const Purged *purged, TimestampTz until)
+{
+	List	   *entries;
+	ListCell   *cell;
+	bool		reached = true;
+
+	MemoryContextSwitchTo(purge->memory);
+	entries = face_unreached(purged->table->relid);
+	foreach(cell, entries)
+	{
+		Reaching	reaching = {purged->table, lfirst(cell)};
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(purge->working);
+		reached = face_attempt(purged->table->relid, "given what the law says", until, reach, &reaching);
+		next_step(purge);
+		if (!reached)
+			break;
+	}
+	if (!reached)
+		tell_failure(purge, purged->table->relid);
+}
+
+/*
+ * The parts of a table share its time: one that is locked, or whose triggers wait,
+ * gets its part of what is left.  Those that were not done in theirs get what the
+ * others did not need.
+ */
+static void
+purge_parts(Purge *purge, const Purged *purged, TimestampTz until)
+{
+	List	   *left = purged->parts;
+	int			tries = 0;
+	ListCell   *part;
+
+	do
+	{
+		List	   *not_done = NIL;
+
+		tries++;
+		foreach(part, left)
+		{
+			TimestampTz share = face_share_of_time(until, list_length(left) - foreach_current_index(part));
+			MemoryContext old;
+
+			if (purge_part(purge, purged, lfirst_oid(part), share))
+				continue;
+			if (GetCurrentTimestamp() < share)
+			{
+				/* More time would not help. */
+				tell_failure(purge, lfirst_oid(part));
+				continue;
+			}
+			old = MemoryContextSwitchTo(purge->memory);
+			not_done = lappend_oid(not_done, lfirst_oid(part));
+			MemoryContextSwitchTo(old);
+		}
+		left = not_done;
+	} while (tries < 2 && left != NIL && list_length(purged->parts) > 1 && GetCurrentTimestamp() < until);
+	foreach(part, left)
+		tell_failure(purge, lfirst_oid(part));
+}
+
 static void
 purge_table(Purge *purge, Purged *purged, int tables_left)
 {
 	Oid			table = purged->table->relid;
+	TimestampTz until = face_purge_table_until(tables_left);
 	ListCell   *part;
 
+	purged->tables_left = tables_left;
 	if (!face_exists(table))
 		return;
 	MemoryContextSwitchTo(purge->memory);
 	purged->erasure = purge->commits ? face_purge_erasure(table) : NULL;
-	purged->parts = face_with_heirs(table, NoLock);
-	foreach(part, purged->parts)
+	reach_rows(purge, purged, until);
+	MemoryContextSwitchTo(purge->memory);
+	foreach(part, face_with_heirs(table, NoLock))
 	{
 		if (get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
-			purge_part(purge, purged, lfirst_oid(part), tables_left - 1 + list_length(purged->parts) - foreach_current_index(part));
+			purged->parts = lappend_oid(purged->parts, lfirst_oid(part));
 	}
+	purge_parts(purge, purged, until);
 }
 
 /*--------------------------------------------------------- and its bytes */
@@ -487,10 +391,7 @@ erase_table(Purge *purge, const Purged *purged)
 	if (purged->erasure == NULL)
 		return;
 	foreach(part, purged->parts)
-	{
-		if (get_rel_relkind(lfirst_oid(part)) == RELKIND_RELATION)
-			erase_part(purge, purged->erasure, lfirst_oid(part));
-	}
+		erase_part(purge, purged->erasure, lfirst_oid(part));
 	foreach(part, face_parts_left(purged->erasure))
 		erase_part(purge, purged->erasure, lfirst_oid(part));
 	for (int i = 0; i < lengthof(steps) && face_exists(purged->table->relid); i++)

@@ -1,0 +1,329 @@
+/*-------------------------------------------------------------------------
+ *
+ * gate.c
+ *	  The one gate through which code of others runs: identity, settings and
+ *	  locks.
+ *
+ * A table of a user's brings code along: triggers, constraints, defaults, partition
+ * keys, casts, policies, expressions of indexes.  Whatever statement touches the
+ * table runs some of it.  There are three ways through:
+ *
+ * - Own: a statement on the extension's tables runs as their owner, as those of
+ *   foreign keys do, so whoever fires a trigger needs no right of his own.
+ * - Table: a statement on a user's table runs as the table's owner, so its code has
+ *   that owner's rights and no more.  Where a table, its partitions and what it is a
+ *   partition of belong to different roles, code of each may run: it runs as one of
+ *   them that is no superuser.
+ * - DDL: the extension's triggers, policies and indexes on a user's table are made
+ *   with the caller's rights, for its owner may lack those (CREATE on a schema, EXECUTE
+ *   on the extension's functions).  But PostgreSQL folds constraints and partition keys
+ *   on the way, and each function that it calls there runs as the owner (fmgr_hook).
+ *
+ * Where that role is no superuser, the work is a restricted operation, as VACUUM's
+ * is: no SET ROLE, no temporary table, nothing deferred to the commit, where it would
+ * have the rights of whoever commits; settings are set back.  What survives all that
+ * are advisory locks of the session, of which it takes or releases none
+ * (object_access_hook), and a share of the server's lock table so large that the rest
+ * of the transaction would find no room.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "access/twophase.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "replication/origin.h"
+#include "storage/lock.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/guc_tables.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "base/gate.h"
+#include "base/kin.h"
+#include "base/run.h"
+
+/* Of the server's lock table a transaction may hold 1 in so many, before what one table's code takes is bounded to 1 in so many. */
+#define LOCK_TABLE_SHARE	2
+#define TABLE_SHARE			8
+
+static Oid	foreign_owner = InvalidOid; /* whose code runs now; InvalidOid: nobody's but the extension's */
+static Oid	contained_from = InvalidOid;	/* and whose rights it must not have: those that DDL is done with */
+
+static object_access_hook_type next_object_access = NULL;
+static needs_fmgr_hook_type next_needs_fmgr = NULL;
+static fmgr_hook_type next_fmgr = NULL;
+
+/*--------------------------------------------------------- as whom */
+
+void
+face_report_missing(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation with OID %u does not exist", relid),
+			 errhint("It has been dropped, or the number was never a relation's.")));
+}
+
+Oid
+face_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		face_report_missing(relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* The role for statements on a user's table: its owner, or who of its kin's owners is no superuser. */
+Oid
+face_acts_as(Oid relid)
+{
+	Oid			owner = face_owner(relid);
+	ListCell   *cell;
+
+	if (!superuser_arg(owner))
+		return owner;
+	foreach(cell, face_with_kin(relid))
+	{
+		/* One that is being dropped has nothing that runs. */
+		if (face_exists(lfirst_oid(cell)) && !superuser_arg(face_owner(lfirst_oid(cell))))
+			return face_owner(lfirst_oid(cell));
+	}
+	return owner;
+}
+
+/*--------------------------------------------------------- in and out */
+
+static void
+set_for_now(const char *name, const char *value, GucContext context)
+{
+	(void) set_config_option(name, value, context, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+open_gate(FaceGate *gate, Oid run_as, bool restricted)
+{
+	gate->outer_owner = foreign_owner;
+	gate->outer_contained = contained_from;
+	gate->restricted = restricted;
+	gate->settings = NewGUCNestLevel();
+	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to whoever asks for them. */
+	if (Debug_print_plan)
+		set_for_now("debug_print_plan", "off", PGC_USERSET);
+	/* What a superuser's session does as a replica was sent by nobody: rows that hang on others go with them, and the log has it. */
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA && !face_was_sent())
+		set_for_now("session_replication_role", "origin", PGC_SUSET);
+	GetUserIdAndSecContext(&gate->user, &gate->context);
+	SetUserIdAndSecContext(run_as, gate->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |
+						   (restricted ? SECURITY_RESTRICTED_OPERATION : 0));
+}
+
+/* For a statement on the extension's own tables, as their owner. */
+void
+face_open_for_own(FaceGate *gate, Oid run_as)
+{
+	open_gate(gate, run_as, !superuser_arg(run_as));
+	foreign_owner = contained_from = InvalidOid;
+}
+
+/* For one on a user's table. */
+void
+face_open_for_table(FaceGate *gate, Oid relid)
+{
+	Oid			role = face_acts_as(relid);
+
+	open_gate(gate, role, !superuser_arg(role));
+	foreign_owner = role;
+	contained_from = InvalidOid;
+}
+
+/* For one that changes a user's table, with the caller's rights: only code that it runs has its owner's. */
+void
+face_open_for_ddl(FaceGate *gate, Oid relid)
+{
+	Oid			role = face_acts_as(relid);
+
+	open_gate(gate, GetUserId(), false);
+	gate->restricted = !superuser_arg(role);
+	foreign_owner = role;
+	contained_from = GetUserId();
+}
+
+/* After an error the end of the (sub)transaction does the rest. */
+void
+face_gate_failed(const FaceGate *gate)
+{
+	foreign_owner = gate->outer_owner;
+	contained_from = gate->outer_contained;
+}
+
+void
+face_close_gate(const FaceGate *gate)
+{
+	face_gate_failed(gate);
+	SetUserIdAndSecContext(gate->user, gate->context);
+	AtEOXact_GUC(!gate->restricted, gate->settings);
+}
+
+/*--------------------------------------------------------- functions that DDL calls */
+
+/* Code of somebody's who need not be a superuser: neither the server's, nor C, nor the extension's, nor a superuser's event trigger. */
+static bool
+is_foreign(Oid function)
+{
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	bool		foreign;
+
+	if (function < FirstNormalObjectId)
+		return false;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	foreign = proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId &&
+		!face_is_own_schema(proc->pronamespace) &&
+		!(proc->prorettype == EVENT_TRIGGEROID && superuser_arg(proc->proowner));
+	ReleaseSysCache(tuple);
+	return foreign;
+}
+
+static bool
+needs_owner(Oid function)
+{
+	if (OidIsValid(contained_from) && contained_from != foreign_owner && is_foreign(function))
+		return true;
+	return next_needs_fmgr != NULL && next_needs_fmgr(function);
+}
+
+/* What a function is called with, and what the next hook keeps of it. */
+typedef struct Contained
+{
+	bool		entered;
+	Oid			user;
+	int			context;
+	Datum		next;
+} Contained;
+
+static void
+contain(FmgrHookEventType event, FmgrInfo *function, Datum *private)
+{
+	Contained  *call = (Contained *) DatumGetPointer(*private);
+
+	if (call == NULL)
+	{
+		call = MemoryContextAllocZero(function->fn_mcxt, sizeof(Contained));
+		*private = PointerGetDatum(call);
+	}
+	if (event == FHET_START)
+	{
+		GetUserIdAndSecContext(&call->user, &call->context);
+		call->entered = OidIsValid(contained_from) && contained_from == call->user && is_foreign(function->fn_oid);
+		if (call->entered)
+			SetUserIdAndSecContext(foreign_owner, call->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	}
+	if (next_fmgr != NULL)
+		next_fmgr(event, function, &call->next);
+	if (event != FHET_START && call->entered)
+		SetUserIdAndSecContext(call->user, call->context);
+}
+
+/*--------------------------------------------------------- locks */
+
+static bool
+is_session_lock(Oid function)
+{
+	char	   *name;
+	bool		found;
+
+	if (function >= FirstNormalObjectId)
+		return false;
+	name = get_func_name(function);
+	found = name != NULL && (strncmp(name, "pg_advisory_", 12) == 0 || strncmp(name, "pg_try_advisory_", 16) == 0) &&
+		strstr(name, "_xact_") == NULL;
+	return found;
+}
+
+/* The session's own advisory locks outlive what is rolled back: taken, they fill the server's lock table; released, they are missed. */
+static void
+refuse_session_locks(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *arg)
+{
+	if (next_object_access != NULL)
+		next_object_access(access, classId, objectId, subId, arg);
+	if (access == OAT_FUNCTION_EXECUTE && OidIsValid(foreign_owner) && is_session_lock(objectId) && !superuser_arg(foreign_owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("code of a table under retention cannot call %s()", get_func_name(objectId)),
+				 errhint("Use pg_advisory_xact_lock(), whose lock ends with the transaction.")));
+}
+
+/* Locks that this process holds. */
+int
+face_locks_held(void)
+{
+	int			held = 0;
+
+	for (int i = 0; i < NUM_LOCK_PARTITIONS; i++)
+	{
+		LWLockAcquire(LockHashPartitionLockByIndex(i), LW_SHARED);
+		held += face_count_proc_locks(i);
+		LWLockRelease(LockHashPartitionLockByIndex(i));
+	}
+	return held;
+}
+
+/* What is left of the lock table is for the rest of the transaction and for others: an error gives them back what one table's code took. */
+void
+face_check_locks_held(int before)
+{
+	int64		room = (int64) max_locks_per_xact * (MaxBackends + max_prepared_xacts);
+	int			held = face_locks_held();
+
+	if (held > room / LOCK_TABLE_SHARE && held - before > room / TABLE_SHARE)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("the transaction holds %d of the server's %lld locks", held, (long long) room),
+				 errhint("Raise max_locks_per_transaction if the table has many partitions.")));
+}
+
+/* Settings by which a trigger could end the session with its error, instead of only what it is asked for. */
+static const char *const session_ending[] = {"exit_on_error", "transaction_timeout"};
+
+void
+face_gate_init(void)
+{
+	/* What runs with a table owner's rights cannot change them; the second came with 17. */
+	for (int i = 0; i < lengthof(session_ending); i++)
+	{
+		struct config_generic *setting = face_find_setting(session_ending[i]);
+
+		if (setting != NULL)
+			setting->flags |= GUC_NOT_WHILE_SEC_REST;
+	}
+	next_object_access = object_access_hook;
+	object_access_hook = refuse_session_locks;
+	next_needs_fmgr = needs_fmgr_hook;
+	needs_fmgr_hook = needs_owner;
+	next_fmgr = fmgr_hook;
+	fmgr_hook = contain;
+}

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * gate.h
+ *	  The one gate through which code of others runs: as whom, with which
+ *	  settings, and what of a session it may not touch.
+ *
+ *	gate.c		identity, settings, session locks
+ *	attempt.c	clock and errors: work on a user's table that may refuse, or not end
+ *	run.c		statements
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_BASE_GATE_H
+#define FACEMATCH_BASE_GATE_H
+
+#include "postgres.h"
+
+/* What there was before, to go back to. */
+typedef struct FaceGate
+{
+	Oid			user;
+	int			context;
+	int			settings;
+	bool		restricted;
+	Oid			outer_owner;
+	Oid			outer_contained;
+} FaceGate;
+
+extern void face_report_missing(Oid relid);
+extern Oid	face_owner(Oid relid);
+extern Oid	face_acts_as(Oid relid);
+
+extern void face_open_for_own(FaceGate *gate, Oid run_as);
+extern void face_open_for_table(FaceGate *gate, Oid relid);
+extern void face_open_for_ddl(FaceGate *gate, Oid relid);
+extern void face_close_gate(const FaceGate *gate);
+extern void face_gate_failed(const FaceGate *gate);
+
+extern int	face_locks_held(void);
+extern void face_check_locks_held(int before);
+extern void face_gate_init(void);
+
+#endif							/* FACEMATCH_BASE_GATE_H */

@@ -1,0 +1,139 @@
+/*-------------------------------------------------------------------------
+ *
+ * kin.c
+ *	  Tables that belong together: partitions, and tables that inherit.
+ *
+ * Nothing here reads a partition key or a bound: PostgreSQL folds those when it
+ * builds what it knows of a partitioned table, and they may call its owner's
+ * functions (gate.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
+#include "base/kin.h"
+#include "base/run.h"
+
+PG_FUNCTION_INFO_V1(facematch_with_heirs);
+PG_FUNCTION_INFO_V1(facematch_with_kin);
+
+/*
+ * A table, its partitions and those that inherit from it, parents first.  One
+ * that a DETACH CONCURRENTLY has begun to detach is among them: statements that
+ * name the parent pass over it, and its rows are under retention all the same.
+ */
+List *
+face_with_heirs(Oid relid, LOCKMODE lockmode)
+{
+	List	   *found = list_make1_oid(relid);
+
+	for (int i = 0; i < list_length(found); i++)
+	{
+		/* One that is dropped has none. */
+		if (face_exists(list_nth_oid(found, i)))
+			found = list_concat_unique_oid(found, find_inheritance_children_extended(list_nth_oid(found, i), false, lockmode, NULL, NULL));
+	}
+	return found;
+}
+
+/* Rows of pg_inherits of a relation. */
+typedef void (*Visit) (Form_pg_inherits link, List **found);
+
+static void
+each_link(Relation inherits, Oid relid, Visit visit, List **found)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		visit((Form_pg_inherits) GETSTRUCT(tuple), found);
+	systable_endscan(scan);
+}
+
+static void
+add_parent(Form_pg_inherits link, List **found)
+{
+	*found = list_append_unique_oid(*found, link->inhparent);
+}
+
+static void
+add_half_detached(Form_pg_inherits link, List **found)
+{
+	if (link->inhdetachpending)
+		*found = lappend_oid(*found, link->inhrelid);
+}
+
+/* And what it is a partition of, or inherits from. */
+List *
+face_with_kin(Oid relid)
+{
+	List	   *kin = face_with_heirs(relid, NoLock);
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+
+	for (int i = 0; i < list_length(kin); i++)
+		each_link(inherits, list_nth_oid(kin, i), add_parent, &kin);
+	table_close(inherits, AccessShareLock);
+	return kin;
+}
+
+/* Partitions that a DETACH CONCURRENTLY has begun to detach. */
+List *
+face_half_detached(Oid relid)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	List	   *found = NIL;
+	ListCell   *cell;
+
+	foreach(cell, face_with_heirs(relid, NoLock))
+		each_link(inherits, lfirst_oid(cell), add_half_detached, &found);
+	table_close(inherits, AccessShareLock);
+	return found;
+}
+
+/*--------------------------------------------------------- SQL */
+
+static Datum
+return_list(FunctionCallInfo fcinfo, List *relations)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *cell;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	foreach(cell, relations)
+	{
+		Datum		value = ObjectIdGetDatum(lfirst_oid(cell));
+		bool		isnull = false;
+
+		tuplestore_putvalues(result->setResult, result->setDesc, &value, &isnull);
+	}
+	return (Datum) 0;
+}
+
+/* with_heirs(table regclass) */
+Datum
+facematch_with_heirs(PG_FUNCTION_ARGS)
+{
+	return return_list(fcinfo, face_with_heirs(PG_GETARG_OID(0), NoLock));
+}
+
+/* with_kin(table regclass) */
+Datum
+facematch_with_kin(PG_FUNCTION_ARGS)
+{
+	return return_list(fcinfo, face_with_kin(PG_GETARG_OID(0)));
+}

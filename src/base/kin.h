@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * kin.h
+ *	  Tables that belong together: partitions, and tables that inherit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_BASE_KIN_H
+#define FACEMATCH_BASE_KIN_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
+
+extern List *face_with_heirs(Oid relid, LOCKMODE lockmode);
+extern List *face_with_kin(Oid relid);
+extern List *face_half_detached(Oid relid);
+
+#endif							/* FACEMATCH_BASE_KIN_H */

@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * probe_compare.c
+ *	  Equality, order and hash of probes as values.
+ *
+ * By embedding, then by threshold, for btree, hash, DISTINCT and the rows that
+ * logical replication finds by all their columns.  Like those of embeddings
+ * they never fail.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "utils/fmgrprotos.h"
+
+#include "matching/match.h"
+
+PG_FUNCTION_INFO_V1(face_probe_cmp);
+PG_FUNCTION_INFO_V1(face_probe_eq);
+PG_FUNCTION_INFO_V1(face_probe_ne);
+PG_FUNCTION_INFO_V1(face_probe_lt);
+PG_FUNCTION_INFO_V1(face_probe_le);
+PG_FUNCTION_INFO_V1(face_probe_gt);
+PG_FUNCTION_INFO_V1(face_probe_ge);
+PG_FUNCTION_INFO_V1(face_probe_hash);
+PG_FUNCTION_INFO_V1(face_probe_hash_extended);
+
+static int
+compare_arguments(FunctionCallInfo fcinfo)
+{
+	FaceProbe  *a = PG_GETARG_FACE_PROBE(0);
+	FaceProbe  *b = PG_GETARG_FACE_PROBE(1);
+	int			result = face_embedding_compare(&a->embedding, &b->embedding);
+
+	/* A threshold is a number, and never -0. */
+	if (result == 0 && a->min_similarity != b->min_similarity)
+		result = a->min_similarity < b->min_similarity ? -1 : 1;
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
+	return result;
+}
+
+Datum
+face_probe_cmp(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(compare_arguments(fcinfo));
+}
+
+Datum
+face_probe_eq(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) == 0);
+}
+
+Datum
+face_probe_ne(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) != 0);
+}
+
+Datum
+face_probe_lt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) < 0);
+}
+
+Datum
+face_probe_le(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) <= 0);
+}
+
+Datum
+face_probe_gt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) > 0);
+}
+
+Datum
+face_probe_ge(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_arguments(fcinfo) >= 0);
+}
+
+static uint64
+hash_probe(FaceProbe *probe, int64 seed)
+{
+	uint64		hash = DatumGetUInt64(DirectFunctionCall2(face_embedding_hash_extended, PointerGetDatum(&probe->embedding),
+														  Int64GetDatum(seed)));
+
+	return hash_combine64(hash, DatumGetUInt64(DirectFunctionCall2(hashfloat8extended, Float8GetDatum(probe->min_similarity),
+																   Int64GetDatum(seed))));
+}
+
+/* What the other gives for seed 0, but narrower: PostgreSQL wants them so. */
+Datum
+face_probe_hash(PG_FUNCTION_ARGS)
+{
+	FaceProbe  *a = PG_GETARG_FACE_PROBE(0);
+	uint64		hash = hash_probe(a, 0);
+
+	PG_FREE_IF_COPY(a, 0);
+	PG_RETURN_INT32((int32) hash);
+}
+
+Datum
+face_probe_hash_extended(PG_FUNCTION_ARGS)
+{
+	FaceProbe  *a = PG_GETARG_FACE_PROBE(0);
+	uint64		hash = hash_probe(a, PG_GETARG_INT64(1));
+
+	PG_FREE_IF_COPY(a, 0);
+	PG_RETURN_INT64((int64) hash);
+}

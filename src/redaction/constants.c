@@ -1,0 +1,287 @@
+/*-------------------------------------------------------------------------
+ *
+ * constants.c
+ *	  The constants of an SQL statement, one after the other.
+ *
+ * The tokens are those of PostgreSQL's own scanner (scan.l); README.md has their
+ * grammar.  Unlike that scanner, this one raises no error and allocates nothing,
+ * so that it can run where an error is being reported, and no setting changes
+ * what it does.  It does not check what is in a token, as PostgreSQL will.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "redaction/constants.h"
+
+#include <string.h>
+
+#include "redaction/words.h"
+
+/* More than a UUID, a moment or a name of a flight has; fewer than any template. */
+#define LONG_CONSTANT	40
+/* PostgreSQL cuts names off here; names of so many letters and digits may be bytes. */
+#define LONG_NAME		63
+#define ENCODED_NAME	16
+
+/* The byte at a place, 0 behind the end. */
+static inline char
+byte_at(const char *p, const char *end)
+{
+	return p < end ? *p : '\0';
+}
+
+static void
+set_part(FacePart *part, const char *from, const char *inner, const char *inner_end, const char *to)
+{
+	bool		is_long = inner_end - inner > LONG_CONSTANT;
+
+	*part = (FacePart) {from, to, inner, inner_end, FACE_WEIGHT(is_long ? LONG_CONSTANT / 2 : inner_end - inner), is_long};
+}
+
+/*
+ * The closing quote; NULL: there is none, or it depends on
+ * standard_conforming_strings whether a quote behind a backslash is one.
+ */
+static const char *
+closing_quote(const char *p, const char *end, char quote, bool escapes)
+{
+	for (; p < end; p++)
+	{
+		if (*p == '\\' && quote == '\'')
+		{
+			if (escapes || byte_at(p + 1, end) == '\\')
+				p++;
+			else if (byte_at(p + 1, end) == quote)
+				return NULL;
+		}
+		else if (*p == quote)
+		{
+			if (byte_at(p + 1, end) != quote)
+				return p;
+			p++;
+		}
+	}
+	return NULL;
+}
+
+/* The end of a $tag$ that begins here; NULL: none does. */
+static const char *
+tag_end(const char *p, const char *end)
+{
+	if (face_begins_name(byte_at(++p, end)))
+	{
+		while (byte_at(p, end) != '$' && face_continues_name(byte_at(p, end)))
+			p++;
+	}
+	return byte_at(p, end) == '$' ? p + 1 : NULL;
+}
+
+/* The tag that closes a constant; NULL: none does. */
+static const char *
+closing_tag(const char *p, const char *end, const char *tag, ptrdiff_t length)
+{
+	while ((p = memchr(p, '$', end - p)) != NULL && end - p >= length)
+	{
+		if (memcmp(p, tag, length) == 0)
+			return p;
+		p++;
+	}
+	return NULL;
+}
+
+/* The end of a comment, which may have others in it; NULL: it has none. */
+static const char *
+block_end(const char *p, const char *end)
+{
+	int			depth = 0;
+
+	for (; p < end; p++)
+	{
+		if (*p == '/' && byte_at(p + 1, end) == '*')
+		{
+			depth++;
+			p++;
+		}
+		else if (*p == '*' && byte_at(p + 1, end) == '/')
+		{
+			p++;
+			if (--depth == 0)
+				return p + 1;
+		}
+	}
+	return NULL;
+}
+
+static const char *
+skip_digits(const char *p, const char *end)
+{
+	while (face_is_digit(byte_at(p, end)) || byte_at(p, end) == '_')
+		p++;
+	return p;
+}
+
+/* The end of a number; NULL: a name follows without a gap, which is an error. */
+static const char *
+number_end(const char *p, const char *end)
+{
+	if (*p == '0' && p + 1 < end && strchr("xXoObB", p[1]) != NULL)
+	{
+		for (p += 2; face_is_hex(byte_at(p, end)) || byte_at(p, end) == '_'; p++)
+			;
+	}
+	else
+	{
+		p = skip_digits(p, end);
+		if (byte_at(p, end) == '.' && byte_at(p + 1, end) != '.')
+			p = skip_digits(p + 1, end);
+		if (byte_at(p, end) == 'e' || byte_at(p, end) == 'E')
+		{
+			const char *digits = p + 1 + (byte_at(p + 1, end) == '+' || byte_at(p + 1, end) == '-');
+
+			if (face_is_digit(byte_at(digits, end)))
+				p = skip_digits(digits, end);
+		}
+	}
+	return face_begins_name(byte_at(p, end)) ? NULL : p;
+}
+
+/* Whether a name is no name: it is longer than PostgreSQL keeps one, begins with no letter, or is bytes in letters. */
+static bool
+holds_data(const char *from, const char *to)
+{
+	return to - from > LONG_NAME || (from < to && !face_begins_name(*from)) ||
+		(to - from >= ENCODED_NAME && face_is_encoded(from, to));
+}
+
+static FaceFound
+find_quoted(const char **at, const char *quote, const char *end, bool escapes, FacePart *part)
+{
+	const char *close = closing_quote(quote + 1, end, *quote, escapes);
+
+	if (close == NULL)
+	{
+		set_part(part, *at, quote + 1, end, end);
+		return FACE_BROKEN;
+	}
+	set_part(part, *at, quote + 1, close, close + 1);
+	*at = close + 1;
+	return *quote == '\'' || holds_data(quote + 1, close) ? FACE_PART : FACE_NO_MORE;
+}
+
+static FaceFound
+find_tagged(const char **at, const char *tag, const char *end, FacePart *part)
+{
+	const char *close = closing_tag(tag, end, *at, tag - *at);
+
+	set_part(part, *at, tag, close == NULL ? end : close, close == NULL ? end : close + (tag - *at));
+	*at = part->to;
+	return close == NULL ? FACE_BROKEN : FACE_PART;
+}
+
+static FaceFound
+find_comment(const char **at, const char *end, FacePart *part)
+{
+	const char *p = *at;
+
+	if (*p == '/')
+	{
+		p = block_end(p, end);
+		set_part(part, *at, *at + 2, p == NULL ? end : p - 2, p == NULL ? end : p);
+	}
+	else
+	{
+		while (p < end && *p != '\n' && *p != '\r')
+			p++;
+		set_part(part, *at, *at + 2, p, p);
+	}
+	*at = part->to;
+	return p == NULL ? FACE_BROKEN : FACE_PART;
+}
+
+static FaceFound
+find_number(const char **at, const char *end, FacePart *part)
+{
+	const char *to = number_end(*at, end);
+
+	set_part(part, *at, *at, to == NULL ? end : to, to == NULL ? end : to);
+	*at = part->to;
+	return to == NULL ? FACE_BROKEN : FACE_PART;
+}
+
+/* A name, or a constant with a letter before its quote. */
+static FaceFound
+find_name(const char **at, const char *end, FacePart *part)
+{
+	const char *p = *at;
+
+	if (byte_at(p + 1, end) == '\'' && strchr("eEbBxXnN", *p) != NULL)
+		return find_quoted(at, p + 1, end, *p == 'e' || *p == 'E', part);
+	if ((*p == 'u' || *p == 'U') && byte_at(p + 1, end) == '&' && (byte_at(p + 2, end) == '\'' || byte_at(p + 2, end) == '"'))
+		return find_quoted(at, p + 2, end, false, part);
+	while (face_continues_name(byte_at(p, end)))
+		p++;
+	set_part(part, *at, *at, p, p);
+	*at = p;
+	return holds_data(part->from, p) ? FACE_PART : FACE_NO_MORE;
+}
+
+/* $tag$, $1, or a lone $ */
+static FaceFound
+find_dollar(const char **at, const char *end, FacePart *part)
+{
+	const char *tag = tag_end(*at, end);
+
+	if (tag != NULL)
+		return find_tagged(at, tag, end, part);
+	for ((*at)++; face_is_digit(byte_at(*at, end)); (*at)++)
+		;
+	return FACE_NO_MORE;
+}
+
+/* What stands for values that were replaced before, as redact.c writes it; no constant is in it. */
+static const char *
+mark_end(const char *p, const char *end)
+{
+	static const char unit[] = " values>";
+
+	for (p++; face_is_digit(byte_at(p, end)); p++)
+		;
+	return end - p >= (ptrdiff_t) sizeof(unit) - 1 && memcmp(p, unit, sizeof(unit) - 1) == 0 ? p + sizeof(unit) - 1 : NULL;
+}
+
+/* Passes one token.  FACE_NO_MORE: it is no constant. */
+static FaceFound
+pass_token(const char **at, const char *end, FacePart *part)
+{
+	const char *p = *at;
+	char		next = byte_at(p + 1, end);
+
+	if (face_begins_name(*p))
+		return find_name(at, end, part);
+	if (face_is_digit(*p) || (*p == '.' && face_is_digit(next)))
+		return find_number(at, end, part);
+	if (*p == '\'' || *p == '"')
+		return find_quoted(at, p, end, false, part);
+	if (*p == '$')
+		return find_dollar(at, end, part);
+	if ((*p == '-' && next == '-') || (*p == '/' && next == '*'))
+		return find_comment(at, end, part);
+	if (*p == '<' && (p = mark_end(p, end)) != NULL)
+		*at = p;
+	else
+		*at += next == '.' && **at == '.' ? 2 : 1;	/* 1..2 */
+	return FACE_NO_MORE;
+}
+
+/*
+ * The next constant, comment, or name that holds data, and moves behind it.  If
+ * the text is broken, the part is what is left of it.
+ */
+FaceFound
+face_next_constant(const char **at, const char *end, FacePart *part)
+{
+	FaceFound	found = FACE_NO_MORE;
+
+	while (found == FACE_NO_MORE && *at < end)
+		found = pass_token(at, end, part);
+	return found;
+}

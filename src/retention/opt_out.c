@@ -1,0 +1,172 @@
+/*-------------------------------------------------------------------------
+ *
+ * opt_out.c
+ *	  Rows that go at an opt-out.
+ *
+ * Held rows stay: they become due, which takes them from every search, and the
+ * purge passes over them.  What a table of a user's refuses to let go is noted
+ * (unreached.c): it matches nobody from then on, and the purge tries again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "base/attempt.h"
+#include "base/kin.h"
+#include "base/run.h"
+#include "retention/declined.h"
+#include "retention/facts.h"
+#include "retention/opt_out.h"
+#include "retention/unreached.h"
+
+PG_FUNCTION_INFO_V1(facematch_opted_out);
+
+/* The rows that an opt-out concerns: parameters $1 subject, $2 gallery, which is never NULL but may not matter. */
+static char *
+of_subject(const FaceOptOut *opt_out)
+{
+	const FaceRetained *table = opt_out->table;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "t.%s OPERATOR(pg_catalog.=) $1", face_column(table->relid, table->subject));
+	if (opt_out->one_gallery)
+		appendStringInfo(&sql, " AND t.%s OPERATOR(pg_catalog.=) $2", face_column(table->relid, table->gallery));
+	else
+		appendStringInfoString(&sql, " AND $2 IS NOT NULL");
+	if (table->template != NULL)
+		appendStringInfo(&sql, " AND t.%s IS NOT NULL", face_column(table->relid, table->template));
+	return sql.data;
+}
+
+static void
+remove_from_relation(const FaceOptOut *opt_out, Oid relation, uint64 *removed, uint64 *held)
+{
+	const FaceRetained *table = opt_out->table;
+	FaceKept	kept = face_kept_by_holds(table->relid);
+	Oid			types[4] = {UUIDOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID};
+	Datum		values[4] = {opt_out->subject, opt_out->gallery_id, kept.rows, kept.subjects};
+	char	   *name = face_qualified_name(relation);
+	char	   *rows = of_subject(opt_out);
+	char	   *free_rows = psprintf("%s AND %s", rows, face_not_held(table, "t", 3));
+	char	   *sql;
+
+	if (table->keeps_row)
+		sql = psprintf("UPDATE %s t SET %s = NULL WHERE %s", name, face_column(table->relid, table->template), free_rows);
+	else
+		sql = psprintf("DELETE FROM %s t WHERE %s", name, free_rows);
+	SPI_connect();
+	*removed += face_run_on(relation, sql, lengthof(types), types, values);
+	*held += face_run_on(relation,
+						 psprintf("UPDATE %s t SET purge_after = pg_catalog.clock_timestamp() WHERE %s"
+								  " AND t.purge_after OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() AND NOT (%s)",
+								  name, rows, face_not_held(table, "t", 3)), lengthof(types), types, values);
+	SPI_finish();
+}
+
+/* Whether an opt-out, of one gallery or of all, is about rows of a table. */
+bool
+face_concerns(const FaceRetained *table, bool one_gallery)
+{
+	return table->subject != NULL && table->template != NULL && (table->gallery != NULL || !one_gallery);
+}
+
+/* Takes the subject's templates out of one table; the state is a FaceOptOut. */
+void
+face_remove_opted_out(void *state)
+{
+	const FaceOptOut *opt_out = state;
+	const FaceRetained *table = opt_out->table;
+	uint64		removed = 0;
+	uint64		held = 0;
+	ListCell   *cell;
+
+	remove_from_relation(opt_out, table->relid, &removed, &held);
+	/* Partitions that it has half lost: statements that name the table pass over these. */
+	foreach(cell, face_half_detached(table->relid))
+		remove_from_relation(opt_out, lfirst_oid(cell), &removed, &held);
+	if (removed + held > 0)
+		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN);
+}
+
+static Datum
+opt_out_column(Relation rel, HeapTuple row, const char *column, bool *isnull)
+{
+	return SPI_getbinval(row, RelationGetDescr(rel), SPI_fnumber(RelationGetDescr(rel), column), isnull);
+}
+
+/* Whether the row says anything today: a dump has opt-outs that were revoked long ago. */
+static bool
+stands(Relation rel, HeapTuple row)
+{
+	bool		isnull;
+	Datum		until;
+
+	opt_out_column(rel, row, "revoked_at", &isnull);
+	if (!isnull)
+		return false;
+	until = opt_out_column(rel, row, "until", &isnull);
+	return isnull || DatumGetTimestampTz(until) > GetCurrentTimestamp();
+}
+
+/* No table of a user's keeps anybody from declining, nor does who is adding the subject's templates just now. */
+static void
+opt_out_of_table(FaceOptOut *opt_out, bool locked, int tables_left)
+{
+	const FaceRetained *table = opt_out->table;
+	bool		removed = true;
+
+	if (face_is_own(table->relid))
+		face_remove_opted_out(opt_out);
+	else
+		removed = face_attempt(table->relid, "rid of the subject's templates", face_table_until(tables_left), face_remove_opted_out, opt_out);
+	if (!removed || !locked)
+		face_note_unreached(table, FACE_UNREACHED_OPT_OUT, DatumGetCString(DirectFunctionCall1(uuid_out, opt_out->subject)));
+}
+
+/* Trigger after each opt-out: the templates of the subject go in the same transaction. */
+Datum
+facematch_opted_out(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	FaceOptOut	opt_out;
+	Relation	rel;
+	List	   *tables;
+	ListCell   *cell;
+	bool		isnull;
+	bool		locked;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("facematch_internal.remove_opted_out must be fired after each inserted row")));
+	rel = trigger->tg_relation;
+	if (!stands(rel, trigger->tg_trigtuple))
+		return PointerGetDatum(NULL);
+	opt_out.subject = opt_out_column(rel, trigger->tg_trigtuple, "subject_id", &isnull);
+	opt_out.gallery_id = opt_out_column(rel, trigger->tg_trigtuple, "gallery_id", &isnull);
+	opt_out.one_gallery = !isnull;
+
+	tables = face_retained_tables();
+	locked = face_lock_subject(opt_out.subject, list_length(tables) + 1);
+	face_forget_declined();
+	foreach(cell, tables)
+	{
+		opt_out.table = lfirst(cell);
+		if (face_concerns(opt_out.table, opt_out.one_gallery))
+			opt_out_of_table(&opt_out, locked, list_length(tables) - foreach_current_index(cell));
+	}
+	return PointerGetDatum(NULL);
+}
+
