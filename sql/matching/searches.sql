@@ -50,6 +50,15 @@ COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge
 CREATE INDEX attempt_subject_id_idx ON facematch_internal.attempt (subject_id);
 CREATE INDEX attempt_purge_after_idx ON facematch_internal.attempt (purge_after);
 
+-- A record: it goes when it is due, and only a new rule changes when that is.
+CREATE TRIGGER search_10_is_a_record BEFORE DELETE ON facematch.search
+	FOR EACH ROW WHEN (OLD.purge_after > clock_timestamp()) EXECUTE FUNCTION facematch_internal.refuse_change();
+CREATE TRIGGER search_15_is_a_record BEFORE UPDATE OF search_id, searched_at, role_name, kind, gallery_id, purpose, candidates, retention_class
+	ON facematch.search FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
+CREATE TRIGGER attempt_10_is_a_record BEFORE DELETE ON facematch_internal.attempt
+	FOR EACH ROW WHEN (OLD.purge_after > clock_timestamp()) EXECUTE FUNCTION facematch_internal.refuse_change();
+CREATE TRIGGER attempt_15_is_a_record BEFORE UPDATE OF attempt_id, attempted_at, role_name, subject_id, retention_class
+	ON facematch_internal.attempt FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER search_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.search
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=search', 'key=search_id', 'class=retention_class',
 		'recorded=searched_at', 'purge=purge_after');
@@ -60,8 +69,22 @@ CREATE TRIGGER attempt_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch_i
 		'recorded=attempted_at', 'purge=purge_after');
 CREATE TRIGGER attempt_40_truncate BEFORE TRUNCATE ON facematch_internal.attempt
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-ALTER TABLE facematch.search ENABLE ALWAYS TRIGGER search_20_guard, ENABLE ALWAYS TRIGGER search_40_truncate;
-ALTER TABLE facematch_internal.attempt ENABLE ALWAYS TRIGGER attempt_20_guard, ENABLE ALWAYS TRIGGER attempt_40_truncate;
+ALTER TABLE facematch.search ENABLE ALWAYS TRIGGER search_10_is_a_record, ENABLE ALWAYS TRIGGER search_15_is_a_record,
+	ENABLE ALWAYS TRIGGER search_20_guard, ENABLE ALWAYS TRIGGER search_40_truncate;
+ALTER TABLE facematch_internal.attempt ENABLE ALWAYS TRIGGER attempt_10_is_a_record, ENABLE ALWAYS TRIGGER attempt_15_is_a_record,
+	ENABLE ALWAYS TRIGGER attempt_20_guard, ENABLE ALWAYS TRIGGER attempt_40_truncate;
+
+-- Due means gone for everyone but the owner, who purges.
+ALTER TABLE facematch.search ENABLE ROW LEVEL SECURITY;
+CREATE POLICY facematch_open ON facematch.search USING (true) WITH CHECK (true);
+CREATE POLICY facematch_due ON facematch.search AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true);
+COMMENT ON POLICY facematch_open ON facematch.search IS 'what is granted may be used';
+COMMENT ON POLICY facematch_due ON facematch.search IS 'except rows that are due';
+ALTER TABLE facematch_internal.attempt ENABLE ROW LEVEL SECURITY;
+CREATE POLICY facematch_open ON facematch_internal.attempt USING (true) WITH CHECK (true);
+CREATE POLICY facematch_due ON facematch_internal.attempt AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true);
+COMMENT ON POLICY facematch_open ON facematch_internal.attempt IS 'what is granted may be used';
+COMMENT ON POLICY facematch_due ON facematch_internal.attempt IS 'except rows that are due';
 
 INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, shipped) VALUES
 	('facematch.search', 'search', 'search_id', 'retention_class', 'searched_at', true),

@@ -1,0 +1,114 @@
+-- Every search leaves a row, whatever becomes of its transaction; and nobody comes near a person as often as he likes.
+CREATE ROLE facematch_test_gate LOGIN;
+CREATE ROLE facematch_test_desk LOGIN;
+SELECT facematch.grant_operator('facematch_test_gate'), facematch.grant_operator('facematch_test_desk');
+CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-8000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, 3);
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, purpose_required) VALUES
+	('flight', 'flight', 'm', 0.9, now() + interval '1 hour', false), ('asks', 'flight', 'm', 0.9, now() + interval '1 hour', true);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT g.gallery_id, subject(s), 'us_citizen', f::face_embedding, 'passport'
+FROM facematch.gallery g, (VALUES (1, '[1,0,0]'), (2, '[0,1,0]')) v (s, f);
+CREATE VIEW said AS SELECT role_name, kind, (SELECT g.name FROM facematch.gallery g WHERE g.gallery_id = s.gallery_id) AS gallery, purpose, candidates
+FROM facematch.search s ORDER BY searched_at;
+
+---------------------------------------------------------------- rows that stay
+
+SET SESSION AUTHORIZATION facematch_test_gate;
+BEGIN;
+SELECT count(*) FROM facematch.identify('[1,0.1,0]', 'flight');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT count(*) FROM facematch.identify('[0,0,1]', 'flight', purpose => 'boarding');
+COMMIT;
+SET facematch.purpose = 'inquiry';
+DO $$ BEGIN PERFORM facematch.identify('[0,1,0.1]', 'flight'); PERFORM 1 / 0; END $$;
+RESET facematch.purpose;
+BEGIN;
+SAVEPOINT a;
+SELECT match FROM facematch.verify('[1,0,0]', 1);
+ROLLBACK TO a;
+COMMIT;
+SELECT match FROM facematch.verify('[1,0,0]', 999);
+SELECT outcome FROM facematch.record_encounter('flight', '[1,0,0]', 'JFK');
+-- Refused before anything is compared: no search.
+SELECT count(*) FROM facematch.identify('[1,0]', 'flight');
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks');
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => repeat('long ', 30));
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => 'boarding');
+-- Nobody who searches sees the rows, and nobody changes them.
+SELECT count(*) FROM facematch.search;
+SET facematch.account_searches = off;
+RESET SESSION AUTHORIZATION;
+SELECT * FROM said;
+UPDATE facematch.search SET purge_after = 'infinity';
+UPDATE facematch.search SET purpose = 'none of your business';
+DELETE FROM facematch.search;
+TRUNCATE facematch.search;
+-- They go by a rule, a day's worth at a time.
+SELECT DISTINCT s.purge_after = date_trunc('day', s.searched_at AT TIME ZONE 'UTC' + interval '1 year') AT TIME ZONE 'UTC' AS by_rule FROM facematch.search s;
+SELECT rule, keep FROM facematch.search s, facematch.explain_retention('facematch.search', s.search_id::text) LIMIT 1;
+-- They are rows like others: an index, a sequential scan, VACUUM, and all of them frozen.
+SET enable_seqscan = off;
+SELECT count(*) FROM facematch.search WHERE purge_after > now();
+RESET enable_seqscan;
+VACUUM facematch.search;
+SELECT count(*) FROM facematch.search;
+
+---------------------------------------------------------------- scores
+
+SET SESSION AUTHORIZATION facematch_test_gate;
+SELECT similarity FROM facematch.identify('[1,0.123,0]', 'flight');
+SELECT match, similarity FROM facematch.verify('[1,0.123,0]', 1);
+-- A score is on its own side of the threshold.
+SELECT similarity, similarity >= 0.9 AS above FROM facematch.identify('[1,0.4843,0]', 'flight');
+SELECT facematch.identify('[1,0,0]', 'flight', min_similarity => 0.89);
+SELECT facematch.verify('[1,0,0]', 1, 0.89);
+RESET SESSION AUTHORIZATION;
+SELECT similarity FROM facematch.identify('[1,0.123,0]', 'flight');
+SELECT facematch_internal.shown_similarity(s, 0.9) AS shown FROM unnest(ARRAY[0.8999, 0.9, 0.9049, 0.905, 1, -1]) s;
+
+---------------------------------------------------------------- attempts
+
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('next', 'flight', 'm', 0.9, now() + interval '1 hour');
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT g.gallery_id, subject(s), 'us_citizen', f::face_embedding, 'passport'
+FROM facematch.gallery g, (VALUES (3, '[1,0,0]'), (4, '[0,1,0]')) v (s, f) WHERE g.name = 'next';
+SELECT reference_id AS third FROM facematch.reference WHERE subject_id = subject(3) \gset
+SET facematch.attempts_per_day = 3;
+SET facematch.attempts_per_week = 5;
+SET SESSION AUTHORIZATION facematch_test_gate;
+-- Far from everybody: as often as one likes.
+SELECT count(*) FROM generate_series(1, 20) i, LATERAL facematch.identify(ARRAY[0, 0, i]::real[]::face_embedding, 'next');
+-- A miss within 0.15 below the threshold is an attempt, so is a hit, and verification is; a savepoint takes none back.
+SELECT count(*) FROM facematch.identify('[1,0.6,0]', 'next');
+SELECT match FROM facematch.verify('[1,0.1,0]', :third);
+BEGIN; SAVEPOINT a; SELECT count(*) FROM facematch.identify('[1,0,0]', 'next'); ROLLBACK TO a; COMMIT;
+\set VERBOSITY terse
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'next');
+SELECT match FROM facematch.verify('[1,0,0]', :third);
+\set VERBOSITY default
+-- At a gate the traveler is for an officer to look at, and the encounter is recorded.
+SELECT outcome, reason, similarity FROM facematch.record_encounter('next', '[1,0,0]', 'JFK');
+-- Others are not concerned.
+SELECT count(*) FROM facematch.identify('[0,1,0]', 'next');
+SET SESSION AUTHORIZATION facematch_test_desk;
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'next');
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'next');
+-- All roles together, in a week.
+DO $$
+BEGIN
+	PERFORM facematch.identify('[1,0,0]', 'next');
+EXCEPTION WHEN configuration_limit_exceeded THEN
+	RAISE NOTICE 'refused';
+END
+$$;
+RESET SESSION AUTHORIZATION;
+-- Whoever may read templates needs no scores.
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'next');
+SELECT role_name, subject_id, count(*) FROM facematch_internal.attempt WHERE subject_id IN (subject(3), subject(4)) GROUP BY 1, 2 ORDER BY 1, 2;
+RESET facematch.attempts_per_day;
+RESET facematch.attempts_per_week;
+
+DROP OWNED BY facematch_test_gate, facematch_test_desk;
+DROP ROLE facematch_test_gate, facematch_test_desk;
