@@ -3,7 +3,7 @@
  *
  * A trigger names the columns that are logged; no other is.  None of them holds
  * text that somebody types in, in which a document number could stand; what in a
- * name reads as a template is replaced (src/redaction/redact_json.c).  Changes of a row's retention class are logged by the guard
+ * name reads as a template is replaced (src/redaction/texts.c).  Changes of a row's retention class are logged by the guard
  * (src/retention/guard.c), deadlines that move away by recompute.c, uses and
  * grants by the functions that make them.
  */

@@ -29,14 +29,6 @@ byte_at(const char *p, const char *end)
 	return p < end ? *p : '\0';
 }
 
-static void
-set_part(FacePart *part, const char *from, const char *inner, const char *inner_end, const char *to)
-{
-	bool		is_long = inner_end - inner > LONG_CONSTANT;
-
-	*part = (FacePart) {from, to, inner, inner_end, FACE_WEIGHT(is_long ? LONG_CONSTANT / 2 : inner_end - inner), is_long};
-}
-
 /*
  * The closing quote; NULL: there is none, or it depends on
  * standard_conforming_strings whether a quote behind a backslash is one.
@@ -88,27 +80,28 @@ closing_tag(const char *p, const char *end, const char *tag, ptrdiff_t length)
 	return NULL;
 }
 
-/* The end of a comment, which may have others in it; NULL: it has none. */
+/* The mark that closes a comment, which may have others in it; NULL: none does. */
 static const char *
-block_end(const char *p, const char *end)
+closing_mark(const char *p, const char *end)
 {
-	int			depth = 0;
-
-	for (; p < end; p++)
+	for (int depth = 1; p < end; p++)
 	{
-		if (*p == '/' && byte_at(p + 1, end) == '*')
-		{
-			depth++;
-			p++;
-		}
-		else if (*p == '*' && byte_at(p + 1, end) == '/')
-		{
-			p++;
-			if (--depth == 0)
-				return p + 1;
-		}
+		char		next = byte_at(p + 1, end);
+
+		if (*p == '*' && next == '/' && --depth == 0)
+			return p;
+		depth += *p == '/' && next == '*';
+		p += (*p == '/' && next == '*') || (*p == '*' && next == '/');
 	}
 	return NULL;
+}
+
+static const char *
+line_end(const char *p, const char *end)
+{
+	while (p < end && *p != '\n' && *p != '\r')
+		p++;
+	return p;
 }
 
 static const char *
@@ -148,90 +141,61 @@ number_end(const char *p, const char *end)
 static bool
 holds_data(const char *from, const char *to)
 {
+	bool		hex;
+
 	return to - from > LONG_NAME || (from < to && !face_begins_name(*from)) ||
-		(to - from >= ENCODED_NAME && face_is_encoded(from, to));
+		(to - from >= ENCODED_NAME && face_weigh_bytes(from, to, &hex) > 0);
 }
 
+/* Takes what lies between two marks, the second of which may be missing, and moves behind it. */
 static FaceFound
-find_quoted(const char **at, const char *quote, const char *end, bool escapes, FacePart *part)
+take(const char **at, const char *inner, const char *close, size_t mark, const char *end, FacePart *part)
 {
-	const char *close = closing_quote(quote + 1, end, *quote, escapes);
+	const char *inner_end = close == NULL ? end : close;
+	bool		is_long = inner_end - inner > LONG_CONSTANT;
 
-	if (close == NULL)
-	{
-		set_part(part, *at, quote + 1, end, end);
-		return FACE_BROKEN;
-	}
-	set_part(part, *at, quote + 1, close, close + 1);
-	*at = close + 1;
-	return *quote == '\'' || holds_data(quote + 1, close) ? FACE_PART : FACE_NO_MORE;
-}
-
-static FaceFound
-find_tagged(const char **at, const char *tag, const char *end, FacePart *part)
-{
-	const char *close = closing_tag(tag, end, *at, tag - *at);
-
-	set_part(part, *at, tag, close == NULL ? end : close, close == NULL ? end : close + (tag - *at));
+	*part = (FacePart) {*at, close == NULL ? end : close + mark, inner, inner_end, FACE_WEIGHT(inner_end - inner), is_long};
+	if (is_long)
+		part->weight = FACE_WEIGHT_OF_MARK;
 	*at = part->to;
 	return close == NULL ? FACE_BROKEN : FACE_PART;
 }
 
 static FaceFound
-find_comment(const char **at, const char *end, FacePart *part)
+take_quoted(const char **at, const char *quote, const char *end, bool escapes, FacePart *part)
 {
-	const char *p = *at;
+	const char *close = closing_quote(quote + 1, end, *quote, escapes);
+	FaceFound	found = take(at, quote + 1, close, 1, end, part);
 
-	if (*p == '/')
-	{
-		p = block_end(p, end);
-		set_part(part, *at, *at + 2, p == NULL ? end : p - 2, p == NULL ? end : p);
-	}
-	else
-	{
-		while (p < end && *p != '\n' && *p != '\r')
-			p++;
-		set_part(part, *at, *at + 2, p, p);
-	}
-	*at = part->to;
-	return p == NULL ? FACE_BROKEN : FACE_PART;
-}
-
-static FaceFound
-find_number(const char **at, const char *end, FacePart *part)
-{
-	const char *to = number_end(*at, end);
-
-	set_part(part, *at, *at, to == NULL ? end : to, to == NULL ? end : to);
-	*at = part->to;
-	return to == NULL ? FACE_BROKEN : FACE_PART;
+	return found == FACE_BROKEN || *quote == '\'' || holds_data(quote + 1, close) ? found : FACE_NO_MORE;
 }
 
 /* A name, or a constant with a letter before its quote. */
 static FaceFound
-find_name(const char **at, const char *end, FacePart *part)
+take_name(const char **at, const char *end, FacePart *part)
 {
-	const char *p = *at;
+	const char *name = *at;
+	const char *p = name;
 
 	if (byte_at(p + 1, end) == '\'' && strchr("eEbBxXnN", *p) != NULL)
-		return find_quoted(at, p + 1, end, *p == 'e' || *p == 'E', part);
+		return take_quoted(at, p + 1, end, *p == 'e' || *p == 'E', part);
 	if ((*p == 'u' || *p == 'U') && byte_at(p + 1, end) == '&' && (byte_at(p + 2, end) == '\'' || byte_at(p + 2, end) == '"'))
-		return find_quoted(at, p + 2, end, false, part);
+		return take_quoted(at, p + 2, end, false, part);
 	while (face_continues_name(byte_at(p, end)))
 		p++;
-	set_part(part, *at, *at, p, p);
-	*at = p;
-	return holds_data(part->from, p) ? FACE_PART : FACE_NO_MORE;
+	(void) take(at, name, p, 0, end, part);
+	return holds_data(name, p) ? FACE_PART : FACE_NO_MORE;
 }
 
 /* $tag$, $1, or a lone $ */
 static FaceFound
-find_dollar(const char **at, const char *end, FacePart *part)
+take_dollar(const char **at, const char *end, FacePart *part)
 {
-	const char *tag = tag_end(*at, end);
+	const char *tag = *at;
+	const char *inner = tag_end(tag, end);
 
-	if (tag != NULL)
-		return find_tagged(at, tag, end, part);
+	if (inner != NULL)
+		return take(at, inner, closing_tag(inner, end, tag, inner - tag), inner - tag, end, part);
 	for ((*at)++; face_is_digit(byte_at(*at, end)); (*at)++)
 		;
 	return FACE_NO_MORE;
@@ -256,15 +220,17 @@ pass_token(const char **at, const char *end, FacePart *part)
 	char		next = byte_at(p + 1, end);
 
 	if (face_begins_name(*p))
-		return find_name(at, end, part);
+		return take_name(at, end, part);
 	if (face_is_digit(*p) || (*p == '.' && face_is_digit(next)))
-		return find_number(at, end, part);
+		return take(at, p, number_end(p, end), 0, end, part);
 	if (*p == '\'' || *p == '"')
-		return find_quoted(at, p, end, false, part);
+		return take_quoted(at, p, end, false, part);
 	if (*p == '$')
-		return find_dollar(at, end, part);
-	if ((*p == '-' && next == '-') || (*p == '/' && next == '*'))
-		return find_comment(at, end, part);
+		return take_dollar(at, end, part);
+	if (*p == '-' && next == '-')
+		return take(at, p + 2, line_end(p, end), 0, end, part);
+	if (*p == '/' && next == '*')
+		return take(at, p + 2, closing_mark(p + 2, end), 2, end, part);
 	if (*p == '<' && (p = mark_end(p, end)) != NULL)
 		*at = p;
 	else

@@ -15,6 +15,8 @@
 #define FACE_MOST_SHOWN		16
 /* What a part of this length weighs: one, and one more for each 16 bytes. */
 #define FACE_WEIGHT(length)	(1 + (int) ((length) / 16))
+/* What it weighs when a mark stands for it. */
+#define FACE_WEIGHT_OF_MARK	2
 
 typedef struct FacePart
 {

@@ -71,6 +71,30 @@ replace(Output *output, const char *from, const char *to, size_t count, const ch
 	output->into += output->form == FACE_BLANK ? room : length;
 }
 
+/*
+ * A constant that is to be as long as it was is to be one token, too: whoever has
+ * noted where it begins looks for its end there.  So a number becomes zeros.
+ */
+static void
+blank(Output *output, const FacePart *part)
+{
+	const char *p = part->inner;
+
+	/* pg_hint_plan reads its hints here. */
+	if (part->from[0] == '/' && p < part->inner_end && *p == '+')
+		return;
+	if (!face_is_digit(*part->from) && *part->from != '.')
+	{
+		replace(output, p, part->inner_end, 0, "");
+		return;
+	}
+	output->any = true;
+	copy_to(output, p);
+	output->copied = part->inner_end;
+	for (; p < part->inner_end; p++)
+		*output->into++ = face_is_digit(*p) || (p > part->inner + 1 && face_is_hex(*p) && *p != 'e' && *p != 'E') ? '0' : *p;
+}
+
 /* Constants with nothing but signs between them. */
 typedef struct Run
 {
@@ -116,16 +140,21 @@ next_run(const char **at, const char *end, Run *run)
 	return run->count > 0 ? FACE_PART : FACE_NO_MORE;
 }
 
+/* Of some constants the long ones, or all. */
 static void
-replace_long_constants(Output *output, const char *at, const char *end)
+replace_each(Output *output, const char *at, const char *end, bool all)
 {
 	FacePart	part;
 
 	while (face_next_constant(&at, end, &part) != FACE_NO_MORE)
 	{
-		if (part.is_long)
-			replace(output, part.inner, part.inner_end, part.inner_end - part.inner, "bytes");
 		at = part.to;
+		if (!all && !part.is_long)
+			continue;
+		if (output->form == FACE_BLANK)
+			blank(output, &part);
+		else
+			replace(output, part.inner, part.inner_end, all ? 0 : part.inner_end - part.inner, "bytes");
 	}
 }
 
@@ -137,12 +166,12 @@ replace_constants(Output *output, const char *at, const char *end, bool all)
 
 	while (next_run(&at, end, &run) != FACE_NO_MORE)
 	{
-		if (!all && run.weight <= FACE_MOST_SHOWN)
-			replace_long_constants(output, run.first.from, run.to);
-		else if (run.count == 1)
-			replace(output, run.first.inner, run.first.inner_end, 0, "");
-		else
+		bool		whole = all || run.weight > FACE_MOST_SHOWN;
+
+		if (whole && run.count > 1 && output->form != FACE_BLANK)
 			replace(output, run.first.from, run.to, run.count, "values");
+		else
+			replace_each(output, run.first.from, run.to, whole);
 	}
 }
 

@@ -23,7 +23,7 @@ typedef enum FaceForm
 {
 	FACE_ASK,					/* nothing: whether there is something to take out */
 	FACE_SHORTEN,				/* a text of the same length or less */
-	FACE_BLANK					/* a text in which all else is where it was */
+	FACE_BLANK					/* a statement in which all tokens are where they were */
 } FaceForm;
 
 extern bool face_redact(const char *text, size_t length, FaceText kind, FaceForm form, char *into);

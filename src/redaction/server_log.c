@@ -11,9 +11,9 @@
  *
  * pg_stat_statements takes the constants out of statements, but stores comments
  * and names as they were written, and utility statements of clients (CREATE TABLE
- * AS, EXPLAIN, DECLARE CURSOR, DO) whole.  So the text is blanked before it is
- * stored, as long as it was, for the places in it that others have noted.  And
- * what pg_stat_activity shows of a running statement is replaced when it has been
+ * AS, EXPLAIN, DECLARE CURSOR, DO) whole.  So it is given a text with blanks in
+ * place of what is taken out: the places that it has noted stay right.  And what
+ * pg_stat_activity shows of a running statement is replaced when it has been
  * parsed.
  *
  * This needs the library to be loaded before the statement: by
@@ -158,11 +158,19 @@ hide_activity(const char *text)
 static void
 hide_parsed(ParseState *pstate, Query *query, FACE_JUMBLE *jstate)
 {
+	const char *text = pstate->p_sourcetext;
+	/* What the client sent: that shows in pg_stat_activity, and statements within functions are noted by few. */
+	bool		hide = redact_log && text != NULL && text == debug_query_string;
+
 	if (next_post_parse_analyze != NULL)
+	{
+		if (hide)
+			pstate->p_sourcetext = blanked(text, query->stmt_location, query->stmt_len);
 		next_post_parse_analyze(pstate, query, jstate);
-	/* Only what the client sent, which is what shows there, and as much of it. */
-	if (redact_log && pstate->p_sourcetext != NULL && pstate->p_sourcetext == debug_query_string)
-		hide_activity(debug_query_string);
+		pstate->p_sourcetext = text;
+	}
+	if (hide)
+		hide_activity(text);
 }
 
 static void

@@ -26,16 +26,16 @@
 /* Backslashes double each time that they are quoted. */
 #define MOST_SLASHES	16
 
-static inline bool
-is_slash(char c)
+static bool
+is_one_of(char c, const char *characters)
 {
-	return c == '\\';
+	return c != '\0' && strchr(characters, c) != NULL;
 }
 
 static const char *
 skip_slashes(const char *p, const char *end)
 {
-	for (int i = 0; p < end && is_slash(*p) && i < MOST_SLASHES; i++)
+	for (int i = 0; p < end && *p == '\\' && i < MOST_SLASHES; i++)
 		p++;
 	return p;
 }
@@ -44,14 +44,11 @@ skip_slashes(const char *p, const char *end)
 static const char *
 word_character(const char *p, const char *end)
 {
-	const char *escape;
+	const char *escape = skip_slashes(p, end);
 
-	if (p == end)
-		return NULL;
-	if (face_is_digit(*p) || face_is_lower(*p) || face_is_upper(*p) || strchr("_.+-/%", *p) != NULL)
-		return *p == '\0' ? NULL : p + 1;
-	escape = skip_slashes(p, end);
-	return escape > p && escape < end && strchr("xXuU0123/", *escape) != NULL ? escape + 1 : NULL;
+	if (p < end && (face_is_digit(*p) || face_is_lower(*p) || face_is_upper(*p) || is_one_of(*p, "_.+-/%")))
+		return p + 1;
+	return escape > p && escape < end && is_one_of(*escape, "xXuU0123/") ? escape + 1 : NULL;
 }
 
 /* Behind what is no character of a word: \n, \t and \r are blanks. */
@@ -62,58 +59,49 @@ skip_separator(const char *p, const char *end)
 
 	if (escape == p)
 		return p + 1;
-	return escape < end && (*escape == 'n' || *escape == 't' || *escape == 'r') ? escape + 1 : escape;
+	return escape < end && is_one_of(*escape, "ntr") ? escape + 1 : escape;
 }
 
-/* The end of a number, and how many decimals it has; -1: it is an integer; NULL: it is none. */
 static const char *
-number_end(const char *p, const char *end, int *decimals)
+skip_digits(const char *p, const char *end)
 {
-	const char *digits;
-	const char *exponent;
-
-	/* With a sign, or behind a comment. */
-	while (p < end && (*p == '-' || *p == '+' || *p == '/'))
-		p++;
-	*decimals = -1;
-	for (digits = p; p < end && face_is_digit(*p); p++)
-		;
-	if (end - p >= 2 && *p == '.' && face_is_digit(p[1]))
-	{
-		for (digits = ++p; p < end && face_is_digit(*p); p++)
-			;
-		*decimals = p - digits;
-	}
-	if (p == digits)
-		return NULL;
-	exponent = p < end && (*p == 'e' || *p == 'E') ? p + 1 : p;
-	if (exponent > p && end - exponent >= 2 && (*exponent == '-' || *exponent == '+'))
-		exponent++;
-	if (exponent > p && exponent < end && face_is_digit(*exponent))
-	{
-		*decimals = MANY_DECIMALS;
-		for (p = exponent; p < end && face_is_digit(*p); p++)
-			;
-	}
-	/* At the end of a sentence, before a comment, or cut off there. */
-	while (p < end && (*p == '.' || *p == '/' || *p == '%'))
+	while (p < end && face_is_digit(*p))
 		p++;
 	return p;
+}
+
+/* Whether a word is a number, also with a comment beside it or cut off, and how many decimals it has. */
+static bool
+is_number(const char *p, const char *end, int *decimals)
+{
+	const char *digits;
+	const char *point;
+
+	while (p < end && is_one_of(*p, "+-/"))
+		p++;
+	digits = p;
+	point = p = skip_digits(p, end);
+	if (p < end && *p == '.')
+		p = skip_digits(p + 1, end);
+	*decimals = p > point ? p - point - 1 : 0;
+	if (p - digits == (p > point))
+		return false;
+	if (end - p > 1 && (*p == 'e' || *p == 'E'))
+	{
+		p = skip_digits(p + 1 + is_one_of(p[1], "+-"), end);
+		*decimals = MANY_DECIMALS;
+	}
+	while (p < end && is_one_of(*p, "./%"))
+		p++;
+	return p == end;
 }
 
 /* Whether nothing is between two numbers but what separates those of a list. */
 static bool
 is_listed(const char *before, const char *at, const char *end)
 {
-	while (before != NULL && before < at)
-	{
-		if (is_slash(*before))
-			before = skip_separator(before, end);
-		else if (strchr(",;| \t\r\n'\"()[]{}", *before) != NULL)
-			before++;
-		else
-			return false;
-	}
+	while (before != NULL && before < at && is_one_of(*before, ",;| \t\r\n'\"()[]{}\\"))
+		before = skip_separator(before, end);
 	return before == at;
 }
 
@@ -121,132 +109,102 @@ is_listed(const char *before, const char *at, const char *end)
 static bool
 is_opened(const char *text, const char *at)
 {
-	while (at > text && strchr(" \t\r\n'\"\\", at[-1]) != NULL)
+	while (at > text && is_one_of(at[-1], " \t\r\n'\"\\"))
 		at--;
-	return at > text && (at[-1] == '[' || at[-1] == '{');
-}
-
-/* Whether the seconds of a time of day stand here: 13:14:37.736362 */
-static bool
-is_time(const char *text, const char *at)
-{
-	return at - text >= 6 && at[-1] == ':' && face_is_digit(at[-2]) && at[-4] == ':' && face_is_digit(at[-5]);
+	return at > text && is_one_of(at[-1], "[{");
 }
 
 /*
  * Whether a plan says here how long something took, how much it cost or how many
- * rows it had: rows=2.50, "Total Cost": 35.50, <Actual-Total-Time>0.012
+ * rows it had, or a time of day has its seconds: rows=2.50, "Total Cost": 35.50,
+ * <Actual-Total-Time>0.012, 13:14:37.736
  */
 static bool
 is_of_plan(const char *text, const char *at)
 {
-	while (at > text && strchr("=: \"\\>", at[-1]) != NULL)
+	static const char *const words[] = {"cost", "time", "rows", "read", "rite", NULL};
+
+	if (at - text > 1 && at[-1] == ':' && face_is_digit(at[-2]))
+		return true;
+	while (at > text && is_one_of(at[-1], "=: \"\\>"))
 		at--;
-	if (at - text < 4)
-		return false;
-	for (const char *const *word = (const char *const[]) {"cost", "time", "rows", "read", "rite", NULL}; *word != NULL; word++)
+	for (int i = 0; words[i] != NULL && at - text >= 4; i++)
 	{
-		if ((at[-4] | 0x20) == (*word)[0] && memcmp(at - 3, *word + 1, 3) == 0)
+		if ((at[-4] | 0x20) == words[i][0] && memcmp(at - 3, words[i] + 1, 3) == 0)
 			return true;
 	}
 	return false;
 }
 
-/* What a number weighs: fractions always, integers in a list. */
+/* What a number weighs: fractions always, integers in a list, the second one of [0.1,-0.2 too much. */
 static int
 weigh_number(FaceWords *words, const char *from, const char *to, int decimals)
 {
 	bool		listed = is_listed(words->number, from, words->end);
-	bool		pair = listed && words->opened && (words->fraction || decimals >= 0);
+	bool		pair = listed && words->opened && (words->fraction || decimals > 0);
 
 	words->opened = is_opened(words->text, from);
-	words->fraction = decimals >= 0;
+	words->fraction = decimals > 0;
 	words->number = to;
 	if (pair)
-		return FACE_MOST_SHOWN + 1; /* [0.1,-0.2 */
-	if (decimals >= 0 && (is_time(words->text, from) || (*from != '-' && decimals < MANY_DECIMALS && is_of_plan(words->text, from))))
+		return FACE_MOST_SHOWN + 1;
+	if (decimals == 0 ? !listed && !words->opened : decimals < MANY_DECIMALS && *from != '-' && is_of_plan(words->text, from))
 		return 0;
-	return decimals >= 0 || listed || words->opened ? FACE_WEIGHT(to - from) : 0;
+	return FACE_WEIGHT(to - from);
 }
 
-/* Hexadecimal digits, two for each byte: 1f, 0x1f, UUIDs.  Of one byte or without digits they count in a list only. */
-static bool
-is_hex(const char *from, const char *to, bool *alone)
+/*
+ * What a word weighs as bytes: escapes; hexadecimal digits, two for each byte, as
+ * in 1f2e, 0x1f and UUIDs; base64, which has digits and letters of both cases.
+ * Of one byte or without a digit, hexadecimal digits weigh in a list only.
+ */
+int
+face_weigh_bytes(const char *from, const char *to, bool *hex)
 {
-	bool		marked = to - from > 2 && from[0] == '0' && (from[1] == 'x' || from[1] == 'X');
-	const char *p = marked ? from + 2 : from;
-	int			digits = 0;
-	int			letters = 0;
+	size_t		length = to - from;
+	bool		marked = length > 2 && from[0] == '0' && (from[1] == 'x' || from[1] == 'X');
+	size_t		digits = 0;
+	size_t		hex_digits = 0;
+	size_t		upper = 0;
+	size_t		lower = 0;
+	size_t		dashes = 0;
 
-	for (; p < to && (face_is_hex(*p) || *p == '-'); p++)
+	for (const char *p = from + (marked ? 2 : 0); p < to; p++)
 	{
 		digits += face_is_digit(*p);
-		letters += face_is_hex(*p) && !face_is_digit(*p);
+		hex_digits += face_is_hex(*p);
+		upper += face_is_upper(*p);
+		lower += face_is_lower(*p);
+		dashes += *p == '-';
 	}
-	*alone = digits > 0 && digits + letters > 2;
-	return p == to && (letters > 0 || marked) && (digits + letters) % 2 == 0;
-}
-
-static bool
-is_escaped(const char *from, const char *to)
-{
-	return memchr(from, '\\', to - from) != NULL;
-}
-
-/* Letters of both cases, and digits. */
-static bool
-is_base64(const char *from, const char *to)
-{
-	bool		digits = false;
-	bool		upper = false;
-	bool		lower = false;
-
-	for (const char *p = from; p < to; p++)
-	{
-		digits = digits || face_is_digit(*p);
-		upper = upper || face_is_upper(*p);
-		lower = lower || face_is_lower(*p);
-	}
-	return to - from >= PIECE && digits && upper && lower;
-}
-
-static bool
-has_digit(const char *from, const char *to)
-{
-	while (from < to && !face_is_digit(*from))
-		from++;
-	return from < to;
-}
-
-bool
-face_is_encoded(const char *from, const char *to)
-{
-	bool		alone;
-
-	return is_escaped(from, to) || is_base64(from, to) || (is_hex(from, to, &alone) && alone);
+	*hex = hex_digits + dashes + (marked ? 2 : 0) == length && hex_digits % 2 == 0 && (hex_digits > digits || marked);
+	if (length > LONG_WORD && digits > 0)
+		return FACE_MOST_SHOWN + 1;
+	if (memchr(from, '\\', length) != NULL)
+		return FACE_WEIGHT(ESCAPED_FACTOR * length);
+	if (*hex)
+		return digits > 0 && hex_digits > 2 ? FACE_WEIGHT(length) : 0;
+	return length >= PIECE && digits > 0 && upper > 0 && lower > 0 ? FACE_WEIGHT(BASE64_FACTOR * length) : 0;
 }
 
 static int
 weigh(FaceWords *words, const char *from, const char *to)
 {
-	bool		alone;
 	int			decimals;
+	int			weight;
+	bool		hex;
 
-	if (to - from > LONG_WORD && has_digit(from, to))
-		return FACE_MOST_SHOWN + 1;
-	if (number_end(from, to, &decimals) == to)
+	if (is_number(from, to, &decimals))
 		return weigh_number(words, from, to, decimals);
-	if (is_hex(from, to, &alone))
+	weight = face_weigh_bytes(from, to, &hex);
+	if (hex)
 	{
-		bool		listed = is_listed(words->number, from, words->end);
-
+		if (weight == 0 && is_listed(words->number, from, words->end))
+			weight = FACE_WEIGHT(to - from);
 		words->number = to;
 		words->opened = false;
-		return alone || listed ? FACE_WEIGHT(to - from) : 0;
 	}
-	if (is_escaped(from, to))
-		return FACE_WEIGHT(ESCAPED_FACTOR * (to - from));
-	return is_base64(from, to) ? FACE_WEIGHT(BASE64_FACTOR * (to - from)) : 0;
+	return weight;
 }
 
 /* The next word that counts. */

@@ -21,6 +21,6 @@ typedef struct FaceWords
 } FaceWords;
 
 extern bool face_next_word(FaceWords *words, FacePart *part);
-extern bool face_is_encoded(const char *from, const char *to);
+extern int	face_weigh_bytes(const char *from, const char *to, bool *hex);
 
 #endif							/* FACEMATCH_REDACTION_WORDS_H */

@@ -83,7 +83,7 @@ SELECT intact, finding FROM facematch.verify_audit();
 ROLLBACK;
 -- So is what erasures could not reach: a place less, one more, another order.
 BEGIN;
-SELECT facematch_internal.write_erasure('public.visit', 1, 1, 1, 1, 0, 0, true, true, '{}', '{"public.i: 0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.11,0.12,0.13,0.14"}');
+SELECT facematch_internal.write_erasure('public.visit', 1, 1, 1, 1, 0, 0, true, true, '{}', '{"public.i: 0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.11,0.12,0.13,0.14,0.15,0.16,0.17,0.18"}');
 SELECT unreachable[1] AS shown, detail -> 'row' -> 'unreachable' = to_jsonb(unreachable) AS logged
 FROM facematch_internal.erasure JOIN facematch.audit_event ON action = 'erasure_written' AND (detail -> 'row' ->> 'erasure_id')::bigint = erasure_id ORDER BY erasure_id DESC LIMIT 1;
 ALTER TABLE facematch_internal.erasure DISABLE TRIGGER erasure_10_is_a_record;
