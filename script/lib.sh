@@ -133,7 +133,7 @@ clean_up()
 }
 
 # The major versions of PostgreSQL that facematch is for, the newest first.
-pg_majors=(18 17 15)
+pg_majors=(19 18 17 15)
 
 # complete_postgres MAJOR: whether all of it is here that a build, a server and the tests use.  Debian has it in three
 # packages, of which any may be here without the others: makefiles and test tools come with the client's.

@@ -44,8 +44,27 @@ use()
 	# Batch comparison opens the OpenBLAS that the package depends on.
 	[ "$(sql -c 'SELECT sum(mated + non_mated) FROM facematch.score_histogram($$SELECT reference_id, subject_id, embedding FROM facematch.reference$$)')" = 4950 ]
 	"/usr/share/postgresql/$major/facematch/demo"
-	[ -s "/usr/share/doc/$package/README.md" ] || [ -s "/usr/share/doc/$package/README.md.gz" ]
+	documentation
 	as_postgres dropdb passengers
+}
+
+# What the package's documentation refers to is in the package: all links but those to the list of changes, which Debian
+# keeps under a name of its own, and the files for other programs.
+documentation()
+{
+	local doc=/usr/share/doc/$package file path
+
+	find "$doc" -name '*.md' >/tmp/pages
+	[ -s /tmp/pages ]
+	while read -r file; do
+		grep -oE '\]\([^)#:]+' "$file" | cut -c3- | sed "s,^,$(dirname "$file")/," || true
+		grep -oE '`(contrib|examples|test/clients)/[A-Za-z0-9_./-]+' "$file" | tr -d '`' | sed "s,^,$doc/," || true
+	done </tmp/pages | grep -v CHANGELOG.md | sort -u >/tmp/paths
+	[ -s /tmp/paths ]
+	while read -r path; do
+		[ -e "$path" ] || { echo "the documentation refers to $path, which is not in the package"; return 1; }
+	done </tmp/paths
+	echo "the documentation refers to $(wc -l </tmp/paths) other files, and they are here"
 }
 
 purge()
