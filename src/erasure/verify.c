@@ -32,6 +32,10 @@
 #include "compat.h"
 #include "index/remains.h"
 #include "erasure/erase.h"
+#include "erasure/erase_btree.h"
+#include "erasure/erase_heap.h"
+#include "erasure/erase_index.h"
+#include "erasure/walk.h"
 
 PG_FUNCTION_INFO_V1(facematch_leftovers);
 PG_FUNCTION_INFO_V1(facematch_verify_pages);
