@@ -65,7 +65,8 @@ ALTER TABLE facematch.encounter DISABLE ROW LEVEL SECURITY;
 SELECT count(*) > 1 AS letter, count(DISTINCT finding) = count(*) AS each_once, min(n) FILTER (WHERE severity = 'verdict') AS verdict_at,
 	   max(n) FILTER (WHERE severity = 'error') < min(n) FILTER (WHERE severity = 'warning') AS worst_first
 FROM (SELECT c.*, row_number() OVER () AS n FROM facematch.health_check() c) c;
-SELECT severity, finding, found, object, remedy FROM facematch.health_check() WHERE severity IN ('verdict', 'error');
+SELECT severity, finding, found, replace(object, current_database(), '...') AS object, remedy FROM facematch.health_check()
+WHERE severity IN ('verdict', 'error');
 ROLLBACK;
 -- Where one part cannot look, the others do.
 BEGIN;
@@ -79,7 +80,8 @@ CREATE SCHEMA cron;
 CREATE TABLE cron.job (jobid bigint, active boolean, database text, command text);
 CREATE TABLE cron.job_run_details (jobid bigint, runid bigint, status text, return_message text, start_time timestamptz, end_time timestamptz);
 CREATE FUNCTION jobs() RETURNS TABLE (severity text, finding text, object text, remedy text) LANGUAGE sql AS $$
-	SELECT c.severity, c.finding, c.object, c.remedy FROM facematch.health_check() c WHERE c.finding ~ 'job|pg_cron' $$;
+	SELECT c.severity, c.finding, c.object, replace(c.remedy, current_database(), '...') FROM facematch.health_check() c
+	WHERE c.finding ~ 'job|pg_cron' $$;
 SELECT * FROM jobs();
 -- As its own database of jobs is known by: the extension is there.
 INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) VALUES (4711, 'pg_cron', 10, 'cron'::regnamespace, false, '1');
