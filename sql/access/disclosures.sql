@@ -19,10 +19,14 @@ CREATE TABLE facematch.disclosure (
 	subject_id		uuid,
 	token			uuid,
 	CONSTRAINT disclosure_pkey PRIMARY KEY (disclosure_id),
-	CONSTRAINT disclosure_names_whom_it_tells_of CHECK (answer IS DISTINCT FROM 'match' OR subject_id IS NOT NULL AND token IS NOT NULL),
-	CONSTRAINT disclosure_tells_nothing_else CHECK (answer IS NULL OR answer = 'match' OR subject_id IS NULL AND token IS NULL)
+	CONSTRAINT disclosure_names_whom_it_tells_of CHECK (answer IS DISTINCT FROM 'match' OR subject_id IS NOT NULL
+		AND token IS NOT NULL),
+	CONSTRAINT disclosure_tells_nothing_else CHECK (answer IS NULL OR answer = 'match' OR subject_id IS NULL
+		AND token IS NULL)
 );
-COMMENT ON TABLE facematch.disclosure IS 'what was told to whom outside, and when: each use by a partner, and what facematch.record_disclosure() was told of. Kept for five years at least; rows are never changed';
+COMMENT ON TABLE facematch.disclosure IS
+	'what was told to whom outside, and when: each use by a partner, and what facematch.record_disclosure() was'
+	' told of. Kept for five years at least; rows are never changed';
 COMMENT ON COLUMN facematch.disclosure.disclosure_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.disclosure.disclosed_at IS 'when';
 COMMENT ON COLUMN facematch.disclosure.partner IS 'to whom: the partner, by name';
@@ -31,7 +35,9 @@ COMMENT ON COLUMN facematch.disclosure.recipient IS 'the session''s user who ask
 COMMENT ON COLUMN facematch.disclosure.nature IS 'what was told';
 COMMENT ON COLUMN facematch.disclosure.purpose IS 'what for';
 COMMENT ON COLUMN facematch.disclosure.gallery IS 'the gallery that was asked about, by name; NULL: none';
-COMMENT ON COLUMN facematch.disclosure.answer IS 'match, no_match, or refused (not a flight of the partner''s, or a probe that could not be compared; nothing was told); NULL: no answer to a probe';
+COMMENT ON COLUMN facematch.disclosure.answer IS
+	'match, no_match, or refused (not a flight of the partner''s, or a probe that could not be compared; nothing'
+	' was told); NULL: no answer to a probe';
 COMMENT ON COLUMN facematch.disclosure.subject_id IS 'pseudonym of the person it tells of; NULL: nobody';
 COMMENT ON COLUMN facematch.disclosure.token IS 'the reference token that was given; NULL: none';
 CREATE INDEX disclosure_partner_idx ON facematch.disclosure (partner, disclosed_at);
@@ -60,26 +66,17 @@ BEGIN
 	RETURN OLD;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.keep_disclosure() IS 'trigger: a disclosure is not changed, and not deleted within five years or while the subject has rows (23000)';
+COMMENT ON FUNCTION facematch_internal.keep_disclosure() IS
+	'trigger: a disclosure is not changed, and not deleted within five years or while the subject has rows (23000)';
 
-CREATE TRIGGER disclosure_05_remarks BEFORE INSERT ON facematch.disclosure
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_remarks('nature', 'purpose', 'gallery');
 CREATE TRIGGER disclosure_10_keep BEFORE UPDATE OR DELETE ON facematch.disclosure
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_disclosure();
-CREATE TRIGGER disclosure_20_truncate BEFORE TRUNCATE ON facematch.disclosure
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-ALTER TABLE facematch.disclosure ENABLE ALWAYS TRIGGER disclosure_05_remarks, ENABLE ALWAYS TRIGGER disclosure_10_keep, ENABLE ALWAYS TRIGGER disclosure_20_truncate;
+ALTER TABLE facematch.disclosure ENABLE ALWAYS TRIGGER disclosure_10_keep;
+SELECT facematch_internal.keep_as_record('facematch.disclosure', changes => true,
+	remarks => '{nature,purpose,gallery}');
 
-CREATE FUNCTION facematch_internal.account_use(asking facematch.partner, gallery text, answer text, subject_id uuid, token uuid) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-	INSERT INTO facematch.disclosure (partner, address, nature, purpose, gallery, answer, subject_id, token)
-	VALUES (asking.name, asking.address, 'answer to a probe', asking.purpose, CASE WHEN $3 <> 'refused' OR facematch_internal.is_name($2) AND facematch_internal.redacted($2) = $2 THEN $2 END, $3, $4, $5)
-$$;
-COMMENT ON FUNCTION facematch_internal.account_use(facematch.partner, text, text, uuid, uuid) IS
-	'accounts a partner''s use; for the extension''s own functions. Of a refused one, the gallery''s name is kept only if it can be one, and does not read as a template';
-
-CREATE FUNCTION facematch.record_disclosure(partner text, subject_id uuid, nature text, purpose text, gallery text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION facematch.record_disclosure(partner text, subject_id uuid, nature text, purpose text,
+	gallery text DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -93,10 +90,12 @@ BEGIN
 			HINT = 'facematch.partner has the recipients; insert it there.';
 	END IF;
 	INSERT INTO facematch.disclosure (partner, address, nature, purpose, gallery, subject_id)
-	VALUES (told_to.name, told_to.address, record_disclosure.nature, record_disclosure.purpose, record_disclosure.gallery, record_disclosure.subject_id)
+	VALUES (told_to.name, told_to.address, record_disclosure.nature, record_disclosure.purpose,
+		record_disclosure.gallery, record_disclosure.subject_id)
 	RETURNING disclosure_id INTO id;
 	RETURN id;
 END
 $$;
 COMMENT ON FUNCTION facematch.record_disclosure(text, uuid, text, text, text) IS
-	'accounts something that was told to a partner by another way than facematch.ask(); returns the row''s disclosure_id. No such partner: P0002; no nature or purpose: 23502, 23514';
+	'accounts something that was told to a partner by another way than facematch.ask(); returns the row''s'
+	' disclosure_id. No such partner: P0002; no nature or purpose: 23502, 23514';

@@ -1,12 +1,13 @@
 /*
- * The log: events in hash chains, and receipts for rows that went.
+ * The log: events in hash chains, their anchors, and the proof that the log is
+ * whole.
  *
  * An event's hash covers the event, the hash of the event before it in its
  * chain, and that of the newest event of all chains when it was written (its
  * witness).  A transaction writes to a chain that no other transaction is
- * writing to, so nobody waits for another's commit (src/audit/audit.c).
+ * writing to, so nobody waits for another's commit (src/audit/README.md).
  * docs/audit.md says what follows from that, and what does not.
- * Neither table holds a template, a photograph or a document number.
+ * No event holds a template, a photograph or a document number.
  */
 
 CREATE TABLE facematch.audit_event (
@@ -17,71 +18,57 @@ CREATE TABLE facematch.audit_event (
 	detail		jsonb NOT NULL,
 	previous	bytea NOT NULL,
 	hash		bytea NOT NULL,
-	chain		integer NOT NULL DEFAULT 0,
-	seq			bigint,
-	witness		bytea,
+	chain		integer NOT NULL,
+	seq			bigint NOT NULL,
+	witness		bytea NOT NULL,
 	CONSTRAINT audit_event_pkey PRIMARY KEY (event_id),
 	CONSTRAINT audit_event_follows_one UNIQUE (chain, seq)
 );
-COMMENT ON TABLE facematch.audit_event IS 'what was done to rules, deadlines, opt-outs, holds, classes, overrides and rows that went; hash chains, rows are never changed';
-COMMENT ON COLUMN facematch.audit_event.event_id IS 'number, in about the order of writing; a transaction that failed leaves a gap, which means nothing';
-COMMENT ON COLUMN facematch.audit_event.at IS 'when it happened; never before the event before it in the chain, nor before its witness: where the clock was set back, detail.clock has what it said, in seconds since 1970';
+COMMENT ON TABLE facematch.audit_event IS
+	'what was done to rules, deadlines, opt-outs, holds, classes, overrides and rows that went; hash chains, rows'
+	' are never changed';
+COMMENT ON COLUMN facematch.audit_event.event_id IS
+	'number, in about the order of writing; a transaction that failed leaves a gap, which means nothing';
+COMMENT ON COLUMN facematch.audit_event.at IS
+	'when it happened; never before the event before it in the chain, nor before its witness: where the clock was'
+	' set back, detail.clock has what it said, in seconds since 1970';
 COMMENT ON COLUMN facematch.audit_event.actor IS 'the session''s user';
 COMMENT ON COLUMN facematch.audit_event.action IS 'what happened, such as deadline_lengthened';
-COMMENT ON COLUMN facematch.audit_event.detail IS 'particulars; never free text that was typed in, and what reads as a template or an image is replaced by how long it was, as facematch_internal.redacted() has it';
-COMMENT ON COLUMN facematch.audit_event.previous IS 'hash of the event before in the chain; of the first, 32 zero bytes';
+COMMENT ON COLUMN facematch.audit_event.detail IS
+	'particulars; never free text that was typed in, and what reads as a template or an image is replaced by how'
+	' long it was, as facematch_internal.redacted() has it';
+COMMENT ON COLUMN facematch.audit_event.previous IS
+	'hash of the event before in the chain; of the first, 32 zero bytes';
 COMMENT ON COLUMN facematch.audit_event.hash IS 'SHA-256 of facematch_internal.audit_content() of the row';
-COMMENT ON COLUMN facematch.audit_event.chain IS 'the chain, from 1; 0 is the one chain that version 0.1.0 wrote';
-COMMENT ON COLUMN facematch.audit_event.seq IS 'place in the chain, from 1 without gaps; NULL in chain 0, where event_id is that';
-COMMENT ON COLUMN facematch.audit_event.witness IS 'hash of the newest event of all chains when this one was written; 32 zero bytes: there was none; NULL in chain 0';
+COMMENT ON COLUMN facematch.audit_event.chain IS 'the chain, from 1';
+COMMENT ON COLUMN facematch.audit_event.seq IS 'place in the chain, from 1 without gaps';
+COMMENT ON COLUMN facematch.audit_event.witness IS
+	'hash of the newest event of all chains when this one was written; 32 zero bytes: there was none';
 -- What the log says of a thing, newest first.
 CREATE INDEX audit_event_about_idx ON facematch.audit_event ((detail ->> 'about'), event_id) WHERE detail ? 'about';
 CREATE SEQUENCE facematch_internal.audit_event_id_seq;
 
 CREATE FUNCTION facematch_internal.audit_content(event facematch.audit_event) RETURNS bytea
 	LANGUAGE sql STABLE PARALLEL SAFE
-	RETURN CASE
-		WHEN event.chain = 0 THEN event.previous
-			|| convert_to(jsonb_build_array(event.event_id, extract(epoch FROM event.at)::text, event.actor, event.action, event.detail)::text, 'UTF8')
-		ELSE event.previous || event.witness
-			|| convert_to(jsonb_build_array(event.chain, event.seq, event.event_id, extract(epoch FROM event.at)::text, event.actor, event.action,
-											event.detail)::text, 'UTF8')
-	END;
+	RETURN event.previous || event.witness
+		|| convert_to(jsonb_build_array(event.chain, event.seq, event.event_id, extract(epoch FROM event.at)::text,
+			event.actor,
+										event.action, event.detail)::text, 'UTF8');
 COMMENT ON FUNCTION facematch_internal.audit_content(facematch.audit_event) IS
-	'the bytes that an event''s hash is of: the hash before it, the witness, then chain, place, number, seconds since 1970, actor, action and detail as a JSON array in UTF-8. In chain 0: the hash before it, then number, seconds, actor, action and detail';
-
-CREATE FUNCTION facematch_internal.append_event(action text, detail jsonb) RETURNS bytea
-	LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'facematch_append_event';
-COMMENT ON FUNCTION facematch_internal.append_event(text, jsonb) IS 'appends an event to the log and returns its hash; for the extension''s own functions';
+	'the bytes that an event''s hash is of: the hash before it, the witness, then chain, place, number, seconds'
+	' since 1970, actor, action and detail as a JSON array in UTF-8';
 
 CREATE FUNCTION facematch_internal.write_audit(action text, detail jsonb) RETURNS void
 	LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'facematch_write_audit';
-COMMENT ON FUNCTION facematch_internal.write_audit(text, jsonb) IS 'appends an event to the log; for the extension''s own functions';
+COMMENT ON FUNCTION facematch_internal.write_audit(text, jsonb) IS
+	'appends an event to the log; for the extension''s own functions';
 
 ---------------------------------------------------------------- anchors
 
-CREATE FUNCTION facematch_internal.audit_heads() RETURNS TABLE (chain integer, place bigint, hash bytea)
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	-- From chain to chain by the index: a log is long, its chains are few.
-	WITH RECURSIVE chains AS (
-		SELECT min(e.chain) AS chain FROM facematch.audit_event e
-		UNION ALL
-		SELECT (SELECT min(e.chain) FROM facematch.audit_event e WHERE e.chain > c.chain) FROM chains c WHERE c.chain IS NOT NULL)
-	SELECT c.chain, coalesce(h.seq, h.event_id), h.hash
-	FROM chains c
-	JOIN facematch.audit_event h ON h.event_id = CASE c.chain
-		WHEN 0 THEN (SELECT max(e.event_id) FROM facematch.audit_event e WHERE e.chain = 0)
-		ELSE (SELECT e.event_id FROM facematch.audit_event e WHERE e.chain = c.chain ORDER BY e.seq DESC LIMIT 1) END
-	WHERE c.chain IS NOT NULL
-$$;
-COMMENT ON FUNCTION facematch_internal.audit_heads() IS 'the last event of each chain: its place and its hash';
-
--- In this order, each step with a snapshot of its own: what is committed; a number; the chains that somebody is writing to; the
--- heads.  An event with a lower number than that is then in the heads, or in such a chain; one with a higher number has
--- a witness no older than what was committed.
+-- In this order, each step with a snapshot of its own: what is committed; a number; the chains that somebody is
+-- writing to; the heads. An event with a lower number than that is then in the heads, or in such a chain; one with
+-- a higher number has a witness no older than what was committed.
 CREATE FUNCTION facematch.audit_anchor() RETURNS text
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -102,107 +89,41 @@ BEGIN
 	END IF;
 	mark := nextval('facematch_internal.audit_event_id_seq');
 	SELECT coalesce(jsonb_agg(DISTINCT l.objid::bigint), '[]') INTO open FROM pg_locks l
-	WHERE l.locktype = 'object' AND l.classid = 'facematch.audit_event'::regclass AND l.pid IS DISTINCT FROM pg_backend_pid()
+	WHERE l.locktype = 'object' AND l.classid = 'facematch.audit_event'::regclass
+		AND l.pid IS DISTINCT FROM pg_backend_pid()
 	  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
-	SELECT coalesce(jsonb_agg(jsonb_build_array(h.chain, h.place, encode(h.hash, 'hex')) ORDER BY h.chain), '[]') INTO heads
-	FROM facematch_internal.audit_heads() h;
-	RETURN encode(facematch_internal.append_event('anchored', jsonb_build_object('heads', heads, 'mark', mark, 'open', open, 'newest', newest)), 'hex');
+	-- From chain to chain by the index: a log is long, its chains are few.
+	WITH RECURSIVE chains AS (
+		SELECT min(e.chain) AS chain FROM facematch.audit_event e
+		UNION ALL
+		SELECT (SELECT min(e.chain) FROM facematch.audit_event e WHERE e.chain > c.chain) FROM chains c
+		WHERE c.chain IS NOT NULL)
+	SELECT coalesce(jsonb_agg(jsonb_build_array(h.chain, h.seq, encode(h.hash, 'hex')) ORDER BY h.chain), '[]') INTO heads
+	FROM chains c
+	JOIN facematch.audit_event h ON h.chain = c.chain
+		AND h.seq = (SELECT max(e.seq) FROM facematch.audit_event e WHERE e.chain = c.chain);
+	PERFORM facematch_internal.write_audit('anchored',
+		jsonb_build_object('heads', heads, 'mark', mark, 'open', open, 'newest', newest));
+	RETURN (SELECT encode(e.hash, 'hex') FROM facematch.audit_event e
+			WHERE e.event_id > mark AND e.action = 'anchored' AND e.detail -> 'mark' = to_jsonb(mark));
 END
 $$;
 COMMENT ON FUNCTION facematch.audit_anchor() IS
-	'writes an event that names the head of every chain, and returns its hash, 64 hexadecimal digits, to publish or to sign once the transaction has committed: facematch.verify_audit(anchor) finds whatever is changed or missing of all that came before, and what is put there later. In a transaction with one snapshot: 55000';
+	'writes an event that names the head of every chain, and returns its hash, 64 hexadecimal digits, to publish or'
+	' to sign once the transaction has committed: facematch.verify_audit(anchor) finds whatever is changed or'
+	' missing of all that came before, and what is put there later. In a transaction with one snapshot: 55000';
 
 ---------------------------------------------------------------- verification
-
--- One finding for each thing that is wrong with an event; a whole log gives none.
-CREATE FUNCTION facematch_internal.audit_findings(anchor text) RETURNS TABLE (chain integer, event_id bigint, finding text)
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = 'postgres' SET work_mem = '64MB'
-AS $$
-	WITH hashed AS MATERIALIZED (
-		SELECT e.chain, e.event_id, e.at, e.action, e.detail, e.hash, e.previous, e.seq, e.witness, sha256(facematch_internal.audit_content(e)) AS computed,
-			   CASE WHEN e.chain = 0 THEN e.event_id ELSE e.seq END AS place
-		FROM facematch.audit_event e
-	), event AS MATERIALIZED (
-		SELECT h.*, s.event_id AS seen_id, s.at AS seen_at, row_number() OVER w AS expected,
-			   lag(h.hash, 1, decode(repeat('00', 32), 'hex')) OVER w AS before, lag(h.event_id) OVER w AS before_id, lag(h.at) OVER w AS before_at,
-			   lag(s.event_id) OVER w AS before_seen
-		FROM hashed h LEFT JOIN (SELECT d.hash, min(d.event_id) AS event_id, min(d.at) AS at FROM hashed d GROUP BY d.hash) s ON s.hash = h.witness
-		WINDOW w AS (PARTITION BY h.chain ORDER BY h.place, h.event_id)
-	), anchored AS (
-		SELECT e.chain, e.event_id, (h.head ->> 0)::integer AS head_chain, (h.head ->> 1)::bigint AS head_place, h.head ->> 2 AS head_hash
-		FROM event e CROSS JOIN LATERAL jsonb_array_elements(
-			CASE WHEN jsonb_typeof(e.detail -> 'heads') = 'array' THEN e.detail -> 'heads' ELSE '[]' END) h (head)
-		WHERE e.action = 'anchored'
-	), marked AS (
-		-- Of each chain, the first place that an anchor does not cover.
-		SELECT e.event_id, c.chain, (e.detail ->> 'mark')::bigint AS mark, (e.detail ->> 'newest')::bigint AS newest, e.detail -> 'open' AS open,
-			   coalesce(a.head_place, 0) + 1 AS next_place
-		FROM event e CROSS JOIN (SELECT DISTINCT v.chain FROM event v WHERE v.chain <> 0) c
-		LEFT JOIN anchored a ON a.event_id = e.event_id AND a.head_chain = c.chain
-		WHERE e.action = 'anchored' AND jsonb_typeof(e.detail -> 'mark') = 'number' AND jsonb_typeof(e.detail -> 'open') = 'array'
-	), written AS (
-		SELECT e.chain, e.event_id, e.detail ->> 'about' AS about, e.detail -> 'row' AS row FROM event e
-		WHERE e.action IN ('receipt_written', 'erasure_written', 'settlement_written')
-	), kept AS (
-		SELECT 'receipt:' || p.receipt_id AS about, 'purge_receipt' AS table_name, to_jsonb(p) AS row FROM facematch.purge_receipt p
-		UNION ALL
-		SELECT 'erasure:' || r.erasure_id, 'erasure', to_jsonb(r) FROM facematch_internal.erasure r
-		UNION ALL
-		SELECT 'settlement:' || s.receipt_id, 'erased_receipt', to_jsonb(s) FROM facematch_internal.erased_receipt s
-	)
-	SELECT e.chain, e.event_id, 'the event is not the one that was written: its hash is of another' FROM event e
-	WHERE e.computed IS DISTINCT FROM e.hash
-	UNION ALL
-	SELECT e.chain, e.event_id, format('place %s of the chain, where %s is expected: events are missing, doubled or moved', e.place, e.expected) FROM event e
-	WHERE e.place IS DISTINCT FROM e.expected
-	UNION ALL
-	SELECT e.chain, e.event_id, 'it does not follow the event before it in the chain' FROM event e
-	WHERE e.previous IS DISTINCT FROM e.before
-	UNION ALL
-	SELECT e.chain, e.event_id, 'the newest event when it was written is missing or changed' FROM event e
-	WHERE e.chain <> 0 AND e.witness IS DISTINCT FROM decode(repeat('00', 32), 'hex') AND coalesce(e.seen_id >= e.event_id, true)
-	UNION ALL
-	SELECT e.chain, e.event_id, 'its number or time is before that of the event before it in the chain, or of the newest event when it was written' FROM event e
-	WHERE e.chain <> 0 AND (e.event_id <= e.before_id OR e.at < e.before_at OR e.at < e.seen_at)
-	UNION ALL
-	SELECT e.chain, e.event_id, 'it saw less of the log than the event before it in the chain' FROM event e
-	WHERE e.chain <> 0 AND (e.seen_id < e.before_seen OR e.witness = decode(repeat('00', 32), 'hex')
-							AND (e.place > 1 OR EXISTS (SELECT FROM event o WHERE o.chain = 0)))
-	UNION ALL
-	SELECT e.chain, e.event_id, 'version 0.1.0 did not write it: it has a place or a witness' FROM event e
-	WHERE e.chain = 0 AND num_nonnulls(e.seq, e.witness) > 0
-	UNION ALL
-	SELECT f.chain, f.event_id, 'the first event since version 0.1.0 does not follow that one''s last: events were added there, or removed'
-	FROM (SELECT e.* FROM event e WHERE e.chain <> 0 ORDER BY e.event_id LIMIT 1) f,
-		 (SELECT e.hash FROM event e WHERE e.chain = 0 ORDER BY e.event_id DESC LIMIT 1) l
-	WHERE f.witness IS DISTINCT FROM l.hash
-	UNION ALL
-	SELECT e.chain, e.event_id, format('event %s anchored the log without it, and it does not come after that', m.event_id)
-	FROM marked m JOIN event e ON e.chain = m.chain AND e.place = m.next_place
-	WHERE CASE WHEN e.event_id > m.mark THEN m.newest IS NOT NULL AND coalesce(e.seen_id < m.newest, true)
-			   ELSE NOT m.open @> to_jsonb(e.chain) END
-	UNION ALL
-	SELECT a.head_chain, a.event_id, format('it anchors an event at place %s of chain %s that is missing or changed', a.head_place, a.head_chain) FROM anchored a
-	WHERE NOT EXISTS (SELECT FROM event e WHERE e.chain = a.head_chain AND e.place = a.head_place AND encode(e.hash, 'hex') = a.head_hash)
-	UNION ALL
-	SELECT w.chain, w.event_id, format('%s is missing or changed', w.about) FROM written w
-	-- Each field that was logged is the same, and the log has no text that reads as a template; an array is not while it has something more.
-	WHERE NOT EXISTS (SELECT FROM kept k WHERE k.about = w.about
-					  AND (k.row || w.row = k.row OR facematch_internal.redacted(k.row) || w.row = facematch_internal.redacted(k.row)))
-	UNION ALL
-	SELECT NULL, NULL, format('%s of facematch.%s was never written to the log', k.about, k.table_name) FROM kept k
-	WHERE NOT EXISTS (SELECT FROM written w WHERE w.about = k.about)
-	UNION ALL
-	SELECT NULL, NULL, 'the anchor is not in the log: what it covers was cut off or rewritten'
-	WHERE audit_findings.anchor IS NOT NULL
-	  AND NOT EXISTS (SELECT FROM event e WHERE e.action = 'anchored' AND encode(e.hash, 'hex') = lower(audit_findings.anchor))
-$$;
-COMMENT ON FUNCTION facematch_internal.audit_findings(text) IS 'what is wrong with the log, one row for each finding; for facematch.verify_audit()';
 
 CREATE FUNCTION facematch.verify_audit(anchor text DEFAULT NULL)
 	RETURNS TABLE (intact boolean, events bigint, since_anchor bigint, chain integer, first_broken bigint, finding text)
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET timezone = 'UTC' SET intervalstyle = 'postgres' SET work_mem = '64MB'
 AS $$
+#variable_conflict use_column
+DECLARE
+	-- The witness of the first event, and what comes before the first of a chain.
+	nothing CONSTANT bytea := decode(repeat('00', 32), 'hex');
 BEGIN
 	IF anchor !~* '^[0-9a-f]{64}$' THEN
 		RAISE invalid_parameter_value USING
@@ -212,12 +133,100 @@ BEGIN
 	events := (SELECT count(*) FROM facematch.audit_event);
 	-- Places have no gaps: the heads' places are how many events an anchor covers, besides its own.
 	since_anchor := events - 1 - (SELECT coalesce(sum((h.head ->> 1)::bigint), 0)
-								  FROM facematch.audit_event e LEFT JOIN LATERAL jsonb_array_elements(e.detail -> 'heads') h (head) ON true
+								  FROM facematch.audit_event e
+								  LEFT JOIN LATERAL jsonb_array_elements(e.detail -> 'heads') h (head) ON true
 								  WHERE e.action = 'anchored' AND e.hash = decode(verify_audit.anchor, 'hex')
 								  HAVING count(*) > 0);
 	intact := false;
+	-- One finding for each thing that is wrong with an event; a whole log gives none.
 	FOR chain, first_broken, finding IN
-		SELECT f.chain, f.event_id, f.finding FROM facematch_internal.audit_findings(verify_audit.anchor) f ORDER BY f.event_id, f.finding COLLATE "C"
+		WITH hashed AS MATERIALIZED (
+			SELECT e.chain, e.seq, e.event_id, e.at, e.action, e.detail, e.hash, e.previous, e.witness,
+				   sha256(facematch_internal.audit_content(e)) AS computed
+			FROM facematch.audit_event e
+		), event AS MATERIALIZED (
+			SELECT h.*, s.event_id AS seen_id, s.at AS seen_at, row_number() OVER w AS expected,
+				   lag(h.hash, 1, nothing) OVER w AS before, lag(h.event_id) OVER w AS before_id, lag(h.at) OVER w AS before_at,
+				   lag(s.event_id) OVER w AS before_seen
+			FROM hashed h
+			LEFT JOIN (SELECT d.hash, min(d.event_id) AS event_id, min(d.at) AS at FROM hashed d GROUP BY d.hash) s
+				ON s.hash = h.witness
+			WINDOW w AS (PARTITION BY h.chain ORDER BY h.seq, h.event_id)
+		), anchored AS (
+			SELECT e.chain, e.event_id, (h.head ->> 0)::integer AS head_chain, (h.head ->> 1)::bigint AS head_place,
+				   h.head ->> 2 AS head_hash
+			FROM event e CROSS JOIN LATERAL jsonb_array_elements(
+				CASE WHEN jsonb_typeof(e.detail -> 'heads') = 'array' THEN e.detail -> 'heads' ELSE '[]' END) h (head)
+			WHERE e.action = 'anchored'
+		), marked AS (
+			-- Of each chain, the first place that an anchor does not cover.
+			SELECT e.event_id, c.chain, (e.detail ->> 'mark')::bigint AS mark, (e.detail ->> 'newest')::bigint AS newest,
+				   e.detail -> 'open' AS open, coalesce(a.head_place, 0) + 1 AS next_place
+			FROM event e CROSS JOIN (SELECT DISTINCT v.chain FROM event v) c
+			LEFT JOIN anchored a ON a.event_id = e.event_id AND a.head_chain = c.chain
+			WHERE e.action = 'anchored' AND jsonb_typeof(e.detail -> 'mark') = 'number'
+			  AND jsonb_typeof(e.detail -> 'open') = 'array'
+		), written AS (
+			SELECT e.chain, e.event_id, e.detail ->> 'about' AS about, e.detail -> 'row' AS row FROM event e
+			WHERE e.action IN ('receipt_written', 'erasure_written', 'settlement_written')
+		), kept AS (
+			SELECT 'receipt:' || p.receipt_id AS about, 'facematch.purge_receipt' AS table_name, to_jsonb(p) AS row
+			FROM facematch.purge_receipt p
+			UNION ALL
+			SELECT 'erasure:' || r.erasure_id, 'facematch_internal.erasure', to_jsonb(r) FROM facematch_internal.erasure r
+			UNION ALL
+			SELECT 'settlement:' || s.receipt_id, 'facematch_internal.erased_receipt', to_jsonb(s)
+			FROM facematch_internal.erased_receipt s
+		), found (chain, event_id, finding) AS (
+			SELECT e.chain, e.event_id, 'the event is not the one that was written: its hash is of another' FROM event e
+			WHERE e.computed IS DISTINCT FROM e.hash
+			UNION ALL
+			SELECT e.chain, e.event_id,
+				   format('place %s of the chain, where %s is expected: events are missing, doubled or moved', e.seq, e.expected)
+			FROM event e WHERE e.seq <> e.expected
+			UNION ALL
+			SELECT e.chain, e.event_id, 'it does not follow the event before it in the chain' FROM event e
+			WHERE e.previous IS DISTINCT FROM e.before
+			UNION ALL
+			SELECT e.chain, e.event_id, 'the newest event when it was written is missing or changed' FROM event e
+			WHERE e.witness <> nothing AND coalesce(e.seen_id >= e.event_id, true)
+			UNION ALL
+			SELECT e.chain, e.event_id, 'its number or time is before that of the event before it in the chain, or of the'
+				' newest'
+				   ' event when it was written'
+			FROM event e WHERE e.event_id <= e.before_id OR e.at < e.before_at OR e.at < e.seen_at
+			UNION ALL
+			SELECT e.chain, e.event_id, 'it saw less of the log than the event before it in the chain' FROM event e
+			WHERE e.seen_id < e.before_seen OR e.witness = nothing AND e.seq > 1
+			UNION ALL
+			SELECT e.chain, e.event_id, format('event %s anchored the log without it, and it does not come after that',
+				m.event_id)
+			FROM marked m JOIN event e ON e.chain = m.chain AND e.seq = m.next_place
+			WHERE CASE WHEN e.event_id > m.mark THEN m.newest IS NOT NULL AND coalesce(e.seen_id < m.newest, true)
+					   ELSE NOT m.open @> to_jsonb(e.chain) END
+			UNION ALL
+			SELECT a.head_chain, a.event_id,
+				   format('it anchors an event at place %s of chain %s that is missing or changed', a.head_place, a.head_chain)
+			FROM anchored a
+			WHERE NOT EXISTS (SELECT FROM event e WHERE e.chain = a.head_chain AND e.seq = a.head_place
+							  AND encode(e.hash, 'hex') = a.head_hash)
+			UNION ALL
+			SELECT w.chain, w.event_id, format('%s is missing or changed', w.about) FROM written w
+			-- Each field that was logged is the same, and the log has no text that reads as a template; an array is not while
+			-- it has something more.
+			WHERE NOT EXISTS (SELECT FROM kept k WHERE k.about = w.about
+							  AND (k.row || w.row = k.row
+								   OR facematch_internal.redacted(k.row) || w.row = facematch_internal.redacted(k.row)))
+			UNION ALL
+			SELECT NULL, NULL, format('%s of %s was never written to the log', k.about, k.table_name) FROM kept k
+			WHERE NOT EXISTS (SELECT FROM written w WHERE w.about = k.about)
+			UNION ALL
+			SELECT NULL, NULL, 'the anchor is not in the log: what it covers was cut off or rewritten'
+			WHERE verify_audit.anchor IS NOT NULL
+			  AND NOT EXISTS (SELECT FROM event e
+							  WHERE e.action = 'anchored' AND encode(e.hash, 'hex') = lower(verify_audit.anchor))
+		)
+		SELECT f.chain, f.event_id, f.finding FROM found f ORDER BY f.event_id, f.finding COLLATE "C"
 	LOOP
 		RETURN NEXT;
 	END LOOP;
@@ -228,25 +237,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.verify_audit(text) IS
-	'whether the log is whole: one row with intact if it is, else a row for each finding, in order of events: the chain, the event (first_broken) and what is wrong there. With an anchor that facematch.audit_anchor() returned, also whether anything it covers was cut off or rewritten; since_anchor counts the events it does not cover. Events cut off at the end of a chain that no later event has seen show by an anchor only. Not 64 hexadecimal digits: 22023';
-
-CREATE FUNCTION facematch_internal.refuse_change() RETURNS trigger
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RAISE integrity_constraint_violation USING
-		MESSAGE = format('%s of %I is refused', lower(TG_OP), TG_TABLE_NAME),
-		DETAIL = CASE TG_OP WHEN 'TRUNCATE' THEN 'It would pass by holds and receipts.' ELSE 'Its rows are a record.' END,
-		HINT = CASE TG_OP WHEN 'TRUNCATE' THEN 'DELETE rows, or CALL facematch.purge() for what is due.' ELSE 'Nothing but the extension''s own functions writes it.' END;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.refuse_change() IS 'trigger: refuses what it is put on (23000)';
-
-CREATE TRIGGER audit_event_10_is_a_record BEFORE UPDATE OR DELETE ON facematch.audit_event
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER audit_event_20_is_a_record BEFORE TRUNCATE ON facematch.audit_event
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-ALTER TABLE facematch.audit_event ENABLE ALWAYS TRIGGER audit_event_10_is_a_record, ENABLE ALWAYS TRIGGER audit_event_20_is_a_record;
+	'whether the log is whole: one row with intact if it is, else a row for each finding, in order of events: the'
+	' chain, the event (first_broken) and what is wrong there. With an anchor that facematch.audit_anchor()'
+	' returned, also whether anything it covers was cut off or rewritten; since_anchor counts the events it does'
+	' not cover. Events cut off at the end of a chain that no later event has seen show by an anchor only. Not 64'
+	' hexadecimal digits: 22023';
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.audit_event', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.audit_event_id_seq', '');

@@ -1,3 +1,12 @@
+/*
+ * Receipts: what was purged, and what became of the bytes.
+ *
+ * A purge writes a receipt for each batch and class of rows (src/retention),
+ * an erasure says what it found in the files of a table (src/erasure), and a
+ * receipt is settled by the erasure that left nothing of its rows.  All of it
+ * is in the log, too: facematch.verify_audit() compares the two.
+ */
+
 CREATE TABLE facematch.purge_receipt (
 	receipt_id		bigint GENERATED ALWAYS AS IDENTITY,
 	purged_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -13,18 +22,23 @@ CREATE TABLE facematch.purge_receipt (
 	actor			text NOT NULL DEFAULT session_user,
 	CONSTRAINT purge_receipt_pkey PRIMARY KEY (receipt_id)
 );
-COMMENT ON TABLE facematch.purge_receipt IS 'one row for each batch and class of rows that went; rows are never changed';
+COMMENT ON TABLE facematch.purge_receipt IS
+	'one row for each batch and class of rows that went; rows are never changed';
 COMMENT ON COLUMN facematch.purge_receipt.receipt_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.purge_receipt.purged_at IS 'when the rows were deleted';
 COMMENT ON COLUMN facematch.purge_receipt.cause IS 'retention (the rows were due) or opt_out';
 COMMENT ON COLUMN facematch.purge_receipt.table_name IS 'the table they were in';
 COMMENT ON COLUMN facematch.purge_receipt.retention_class IS 'their retention class; NULL for an opt-out';
-COMMENT ON COLUMN facematch.purge_receipt.rule IS 'the retention rule of that class at the time of the purge; NULL for an opt-out';
+COMMENT ON COLUMN facematch.purge_receipt.rule IS
+	'the retention rule of that class at the time of the purge; NULL for an opt-out';
 COMMENT ON COLUMN facematch.purge_receipt.rows_purged IS 'how many rows were deleted, or had their template cleared';
-COMMENT ON COLUMN facematch.purge_receipt.rows_held IS 'how many rows of an opt-out a hold kept: they are due, and purged when the hold ends';
-COMMENT ON COLUMN facematch.purge_receipt.earliest_due IS 'deadline of the row that was due longest; NULL for an opt-out';
+COMMENT ON COLUMN facematch.purge_receipt.rows_held IS
+	'how many rows of an opt-out a hold kept: they are due, and purged when the hold ends';
+COMMENT ON COLUMN facematch.purge_receipt.earliest_due IS
+	'deadline of the row that was due longest; NULL for an opt-out';
 COMMENT ON COLUMN facematch.purge_receipt.latest_due IS 'deadline of the row that was due last; NULL for an opt-out';
-COMMENT ON COLUMN facematch.purge_receipt.lateness IS 'how long after earliest_due the rows were deleted; they were no candidates meanwhile';
+COMMENT ON COLUMN facematch.purge_receipt.lateness IS
+	'how long after earliest_due the rows were deleted; they were no candidates meanwhile';
 COMMENT ON COLUMN facematch.purge_receipt.actor IS 'the session''s user';
 CREATE TABLE facematch_internal.receipt_relation (
 	receipt_id		bigint NOT NULL,
@@ -34,24 +48,18 @@ CREATE TABLE facematch_internal.receipt_relation (
 	CONSTRAINT receipt_relation_receipt_fkey FOREIGN KEY (receipt_id) REFERENCES facematch.purge_receipt (receipt_id)
 );
 CREATE INDEX receipt_relation_relation_idx ON facematch_internal.receipt_relation (relation);
-COMMENT ON TABLE facematch_internal.receipt_relation IS 'the relation that a receipt is of, whatever its name has become: erasures settle receipts by it; rows are never changed';
+COMMENT ON TABLE facematch_internal.receipt_relation IS
+	'the relation that a receipt is of, whatever its name has become: erasures settle receipts by it; rows are'
+	' never changed';
 COMMENT ON COLUMN facematch_internal.receipt_relation.receipt_id IS 'the receipt';
 COMMENT ON COLUMN facematch_internal.receipt_relation.relation IS 'the table; a number if it has been dropped';
-COMMENT ON COLUMN facematch_internal.receipt_relation.is_part IS 'a partition that the table had then: erased and verified with it, even if it has been detached since';
+COMMENT ON COLUMN facematch_internal.receipt_relation.is_part IS
+	'a partition that the table had then: erased and verified with it, even if it has been detached since';
 
-CREATE TRIGGER purge_receipt_10_is_a_record BEFORE UPDATE OR DELETE ON facematch.purge_receipt
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER purge_receipt_20_is_a_record BEFORE TRUNCATE ON facematch.purge_receipt
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER receipt_relation_10_is_a_record BEFORE UPDATE OR DELETE ON facematch_internal.receipt_relation
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER receipt_relation_20_is_a_record BEFORE TRUNCATE ON facematch_internal.receipt_relation
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-ALTER TABLE facematch_internal.receipt_relation ENABLE ALWAYS TRIGGER receipt_relation_10_is_a_record, ENABLE ALWAYS TRIGGER receipt_relation_20_is_a_record;
-ALTER TABLE facematch.purge_receipt ENABLE ALWAYS TRIGGER purge_receipt_10_is_a_record, ENABLE ALWAYS TRIGGER purge_receipt_20_is_a_record;
 SELECT pg_catalog.pg_extension_config_dump('facematch.purge_receipt', '');
 -- A number that no relation has could be another's in the database that the dump goes to.
-SELECT pg_catalog.pg_extension_config_dump('facematch_internal.receipt_relation', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = relation)');
+SELECT pg_catalog.pg_extension_config_dump('facematch_internal.receipt_relation',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = relation)');
 
 ---------------------------------------------------------------- erasures of purges
 
@@ -72,20 +80,32 @@ CREATE TABLE facematch_internal.erasure (
 	actor			text NOT NULL DEFAULT session_user,
 	CONSTRAINT erasure_pkey PRIMARY KEY (erasure_id)
 );
-COMMENT ON TABLE facematch_internal.erasure IS 'what became of the bytes of purged rows: one row for each table and purge that had something to erase; rows are never changed';
+COMMENT ON TABLE facematch_internal.erasure IS
+	'what became of the bytes of purged rows: one row for each table and purge that had something to erase; rows'
+	' are never changed';
 COMMENT ON COLUMN facematch_internal.erasure.erasure_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch_internal.erasure.erased_at IS 'when it was done';
 COMMENT ON COLUMN facematch_internal.erasure.table_name IS 'the table under retention, with its partitions';
-COMMENT ON COLUMN facematch_internal.erasure.pages IS 'pages looked at, of the table, its TOAST table and their indexes';
+COMMENT ON COLUMN facematch_internal.erasure.pages IS
+	'pages looked at, of the table, its TOAST table and their indexes';
 COMMENT ON COLUMN facematch_internal.erasure.pages_cleared IS 'pages changed';
-COMMENT ON COLUMN facematch_internal.erasure.rows_erased IS 'removed rows that became zero bytes, in table and TOAST table; queries may have done some of it before';
-COMMENT ON COLUMN facematch_internal.erasure.entries_erased IS 'entries of removed rows that were taken out of indexes';
-COMMENT ON COLUMN facematch_internal.erasure.fading_tuples IS 'removed rows that a transaction may still see: they are left to the next purge';
-COMMENT ON COLUMN facematch_internal.erasure.busy_pages IS 'pages with removed rows that somebody had open: left to the next purge';
-COMMENT ON COLUMN facematch_internal.erasure.complete IS 'nothing was left to another purge or VACUUM: the receipts are settled';
-COMMENT ON COLUMN facematch_internal.erasure.verified IS 'complete, and each page was looked at again after it was changed, and no index is of a kind that cannot be vouched for';
-COMMENT ON COLUMN facematch_internal.erasure.wal_lsn IS 'WAL before this position holds the rows: facematch.wal_horizon() tells when this server has none of it left';
-COMMENT ON COLUMN facematch_internal.erasure.unreachable IS 'where copies of the rows may be that this could not reach';
+COMMENT ON COLUMN facematch_internal.erasure.rows_erased IS
+	'removed rows that became zero bytes, in table and TOAST table; queries may have done some of it before';
+COMMENT ON COLUMN facematch_internal.erasure.entries_erased IS
+	'entries of removed rows that were taken out of indexes';
+COMMENT ON COLUMN facematch_internal.erasure.fading_tuples IS
+	'removed rows that a transaction may still see: they are left to the next purge';
+COMMENT ON COLUMN facematch_internal.erasure.busy_pages IS
+	'pages with removed rows that somebody had open: left to the next purge';
+COMMENT ON COLUMN facematch_internal.erasure.complete IS
+	'nothing was left to another purge or VACUUM: the receipts are settled';
+COMMENT ON COLUMN facematch_internal.erasure.verified IS
+	'complete, and each page was looked at again after it was changed, and no index is of a kind that cannot be'
+	' vouched for';
+COMMENT ON COLUMN facematch_internal.erasure.wal_lsn IS
+	'WAL before this position holds the rows: facematch.wal_horizon() tells when this server has none of it left';
+COMMENT ON COLUMN facematch_internal.erasure.unreachable IS
+	'where copies of the rows may be that this could not reach';
 COMMENT ON COLUMN facematch_internal.erasure.actor IS 'the session''s user';
 
 CREATE TABLE facematch_internal.erased_receipt (
@@ -95,32 +115,23 @@ CREATE TABLE facematch_internal.erased_receipt (
 	CONSTRAINT erased_receipt_receipt_fkey FOREIGN KEY (receipt_id) REFERENCES facematch.purge_receipt (receipt_id),
 	CONSTRAINT erased_receipt_erasure_fkey FOREIGN KEY (erasure_id) REFERENCES facematch_internal.erasure (erasure_id)
 );
-COMMENT ON TABLE facematch_internal.erased_receipt IS 'receipts that are settled: nothing of their rows is left to erase; rows are never changed';
+COMMENT ON TABLE facematch_internal.erased_receipt IS
+	'receipts that are settled: nothing of their rows is left to erase; rows are never changed';
 COMMENT ON COLUMN facematch_internal.erased_receipt.receipt_id IS 'the receipt';
 COMMENT ON COLUMN facematch_internal.erased_receipt.erasure_id IS 'the erasure that settled it';
-
-CREATE TRIGGER erasure_10_is_a_record BEFORE UPDATE OR DELETE ON facematch_internal.erasure
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER erasure_20_is_a_record BEFORE TRUNCATE ON facematch_internal.erasure
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER erased_receipt_10_is_a_record BEFORE UPDATE OR DELETE ON facematch_internal.erased_receipt
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER erased_receipt_20_is_a_record BEFORE TRUNCATE ON facematch_internal.erased_receipt
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-ALTER TABLE facematch_internal.erasure ENABLE ALWAYS TRIGGER erasure_10_is_a_record, ENABLE ALWAYS TRIGGER erasure_20_is_a_record;
-ALTER TABLE facematch_internal.erased_receipt ENABLE ALWAYS TRIGGER erased_receipt_10_is_a_record, ENABLE ALWAYS TRIGGER erased_receipt_20_is_a_record;
 
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.erasure', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.erasure_erasure_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.erased_receipt', '');
 
-CREATE TRIGGER purge_receipt_30_log AFTER INSERT ON facematch.purge_receipt
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('receipt', 'receipt_id',
-		'receipt_id,purged_at,cause,table_name,retention_class,rule,rows_purged,rows_held,earliest_due,latest_due,actor', 'written,changed,deleted');
-CREATE TRIGGER erasure_30_log AFTER INSERT ON facematch_internal.erasure
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('erasure', 'erasure_id',
-		'erasure_id,erased_at,table_name,pages,pages_cleared,rows_erased,entries_erased,fading_tuples,busy_pages,complete,verified,wal_lsn,unreachable,actor',
-		'written,changed,deleted');
-CREATE TRIGGER erased_receipt_30_log AFTER INSERT ON facematch_internal.erased_receipt
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('settlement', 'receipt_id', 'receipt_id,erasure_id', 'written,changed,deleted');
 SELECT pg_catalog.pg_extension_config_dump('facematch.purge_receipt_receipt_id_seq', '');
+
+SELECT facematch_internal.keep_as_record('facematch.purge_receipt', log => ARRAY['receipt', 'receipt_id',
+	'receipt_id,purged_at,cause,table_name,retention_class,rule,rows_purged,rows_held,earliest_due,latest_due,actor',
+	'written,changed,deleted']);
+SELECT facematch_internal.keep_as_record('facematch_internal.receipt_relation');
+SELECT facematch_internal.keep_as_record('facematch_internal.erasure', log => ARRAY['erasure', 'erasure_id',
+	'erasure_id,erased_at,table_name,pages,pages_cleared,rows_erased,entries_erased,fading_tuples,busy_pages,complete,'
+	'verified,wal_lsn,unreachable,actor', 'written,changed,deleted']);
+SELECT facematch_internal.keep_as_record('facematch_internal.erased_receipt',
+	log => '{settlement,receipt_id,"receipt_id,erasure_id","written,changed,deleted"}');

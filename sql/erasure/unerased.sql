@@ -17,15 +17,24 @@ CREATE TABLE facematch_internal.erasure_mark (
 	counted_since	timestamptz NOT NULL,
 	CONSTRAINT erasure_mark_pkey PRIMARY KEY (relation)
 );
-COMMENT ON TABLE facematch_internal.erasure_mark IS 'what the server had counted when a table under retention, or a partition of one, was last erased whole: as long as the counts stay there is nothing to erase';
-COMMENT ON COLUMN facematch_internal.erasure_mark.relation IS 'the table or partition; one that leads to partitions has no rows of its own';
-COMMENT ON COLUMN facematch_internal.erasure_mark.erased_at IS 'when that erasure began; facematch.sweep_interval later it is due again, whatever the counts';
-COMMENT ON COLUMN facematch_internal.erasure_mark.changed IS 'rows deleted or updated, there and in its TOAST table, since counted_since; of transactions that were rolled back as well';
-COMMENT ON COLUMN facematch_internal.erasure_mark.dead IS 'about how many rows VACUUM has to remove there, those of inserts that were rolled back among them';
+COMMENT ON TABLE facematch_internal.erasure_mark IS
+	'what the server had counted when a table under retention, or a partition of one, was last erased whole: as'
+	' long as the counts stay there is nothing to erase';
+COMMENT ON COLUMN facematch_internal.erasure_mark.relation IS
+	'the table or partition; one that leads to partitions has no rows of its own';
+COMMENT ON COLUMN facematch_internal.erasure_mark.erased_at IS
+	'when that erasure began; facematch.sweep_interval later it is due again, whatever the counts';
+COMMENT ON COLUMN facematch_internal.erasure_mark.changed IS
+	'rows deleted or updated, there and in its TOAST table, since counted_since; of transactions that were rolled'
+	' back as well';
+COMMENT ON COLUMN facematch_internal.erasure_mark.dead IS
+	'about how many rows VACUUM has to remove there, those of inserts that were rolled back among them';
 COMMENT ON COLUMN facematch_internal.erasure_mark.counted_in IS 'the database: a copy made of it begins to count anew';
-COMMENT ON COLUMN facematch_internal.erasure_mark.counted_since IS 'when the server was started, had crashed, or its statistics were reset';
+COMMENT ON COLUMN facematch_internal.erasure_mark.counted_since IS
+	'when the server was started, had crashed, or its statistics were reset';
 
-CREATE FUNCTION facematch_internal.begin_erasing(part regclass, sweep interval, OUT seen facematch_internal.erasure_mark, OUT due boolean)
+CREATE FUNCTION facematch_internal.begin_erasing(part regclass, sweep interval,
+	OUT seen facematch_internal.erasure_mark, OUT due boolean)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -33,8 +42,10 @@ DECLARE
 BEGIN
 	-- What this session has changed itself it has not told the server yet.
 	SELECT part, clock_timestamp(),
-		   sum(pg_stat_get_tuples_updated(s.oid) + pg_stat_get_tuples_deleted(s.oid) + o.own), sum(pg_stat_get_dead_tuples(s.oid) + o.own), d.oid,
-		   greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time(), pg_stat_get_db_stat_reset_time(d.oid))
+		   sum(pg_stat_get_tuples_updated(s.oid) + pg_stat_get_tuples_deleted(s.oid) + o.own),
+			sum(pg_stat_get_dead_tuples(s.oid) + o.own), d.oid,
+		   greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time(),
+			pg_stat_get_db_stat_reset_time(d.oid))
 	INTO seen
 	FROM pg_class c JOIN pg_database d ON d.datname = current_database()
 	CROSS JOIN LATERAL (VALUES (c.oid), (nullif(c.reltoastrelid, 0))) s (oid)
@@ -51,7 +62,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.begin_erasing(regclass, interval) IS
-	'what the server counts of a table or partition now, and whether that, or the time since, is reason to erase it; for the purge';
+	'what the server counts of a table or partition now, and whether that, or the time since, is reason to erase'
+	' it; for the purge';
 
 CREATE FUNCTION facematch_internal.end_erasing(seen facematch_internal.erasure_mark) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -59,7 +71,8 @@ AS $$
 	DELETE FROM facematch_internal.erasure_mark m WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = m.relation);
 	INSERT INTO facematch_internal.erasure_mark SELECT ($1).*
 	ON CONFLICT (relation) DO UPDATE
-	SET erased_at = excluded.erased_at, changed = excluded.changed, dead = excluded.dead, counted_in = excluded.counted_in,
+	SET erased_at = excluded.erased_at, changed = excluded.changed, dead = excluded.dead,
+		counted_in = excluded.counted_in,
 		counted_since = excluded.counted_since
 $$;
 COMMENT ON FUNCTION facematch_internal.end_erasing(facematch_internal.erasure_mark) IS

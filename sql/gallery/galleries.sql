@@ -1,3 +1,16 @@
+/*
+ * Models, galleries and references: the plain tables that everything is about.
+ *
+ * That a reference is a template of its gallery's model is declared, not
+ * programmed: the tag and dimensions of the template are generated columns, and
+ * a foreign key demands that they are the gallery's, whose own foreign key
+ * demands that they are the model's.  So it holds for COPY, for concurrent
+ * sessions at every isolation level, and after a restore; and a model or a
+ * gallery cannot be turned into another one under its references.  Of that key,
+ * PostgreSQL's own triggers guard the gallery's side; for the reference that
+ * comes in, the guard looks, once a gallery and transaction (sql/retention/guard.sql).
+ */
+
 ---------------------------------------------------------------- models
 
 CREATE TABLE facematch.model (
@@ -165,10 +178,11 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.reference_reference_id_seq
 CREATE INDEX gallery_retention_class_idx ON facematch.gallery (retention_class);
 CREATE INDEX gallery_retention_rule_idx ON facematch.gallery (retention_rule);
 CREATE INDEX gallery_purge_after_idx ON facematch.gallery (purge_after) WHERE purge_after < 'infinity';
-CREATE TRIGGER gallery_40_truncate BEFORE TRUNCATE ON facematch.gallery
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER reference_40_truncate BEFORE TRUNCATE ON facematch.reference
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
+SELECT facematch_internal.keep_as_record('facematch.reference', changes => true);
+-- By its name a gallery is in disclosures and statistics.
+SELECT facematch_internal.keep_as_record('facematch.gallery', changes => true, remarks => '{name}');
+SELECT facematch_internal.keep_as_record('facematch.model', changes => true,
+	log => '{model,name,"name,tag,dims","added,changed,deleted"}');
 
 -- Due means gone for everyone but the owner, who purges.
 ALTER TABLE facematch.reference ENABLE ROW LEVEL SECURITY;
@@ -176,17 +190,11 @@ CREATE POLICY facematch_open ON facematch.reference USING (true) WITH CHECK (tru
 CREATE POLICY facematch_due ON facematch.reference AS RESTRICTIVE FOR ALL USING (purge_after > clock_timestamp()) WITH CHECK (true);
 COMMENT ON POLICY facematch_open ON facematch.reference IS 'what is granted may be used';
 COMMENT ON POLICY facematch_due ON facematch.reference IS 'except rows that are due';
-CREATE TRIGGER model_10_log AFTER INSERT OR UPDATE OR DELETE ON facematch.model
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('model', 'name', 'name,tag,dims', 'added,changed,deleted');
 -- Galleries come and go by the thousand, and their receipts say so: the log has what changes who matches in one.
 CREATE TRIGGER gallery_50_log AFTER UPDATE ON facematch.gallery
 	FOR EACH ROW WHEN (OLD.closed_at IS DISTINCT FROM NEW.closed_at OR OLD.model IS DISTINCT FROM NEW.model
 		OR OLD.min_similarity IS DISTINCT FROM NEW.min_similarity)
 	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id', 'closed_at,model,min_similarity', 'added,changed,deleted');
--- By its name a gallery is in disclosures and statistics.
-CREATE TRIGGER gallery_05_remarks BEFORE INSERT OR UPDATE OF name ON facematch.gallery
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_remarks('name');
-ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_05_remarks;
 
 ---------------------------------------------------------------- galleries with a target FPIR
 

@@ -1,6 +1,6 @@
 /*
- * Galleries' life: staging again when the manifest changes, closing, and putting
- * together what belongs to one person.
+ * Which galleries whoever may only stage has to do with: those for an event that
+ * passes.
  */
 
 -- A watchlist keeps its templates for decades, an enrolment gallery without an end: who may only stage puts nothing there,

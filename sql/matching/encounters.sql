@@ -207,10 +207,8 @@ CREATE TRIGGER encounter_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch
 		'purge=purge_after', 'subject=subject_id', 'template=probe', 'gallery=gallery_id', 'verified=verified_at');
 CREATE TRIGGER encounter_30_skipped AFTER INSERT ON facematch.encounter
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
-CREATE TRIGGER encounter_40_truncate BEFORE TRUNCATE ON facematch.encounter
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_10_override, ENABLE ALWAYS TRIGGER encounter_20_guard,
-	ENABLE ALWAYS TRIGGER encounter_40_truncate;
+ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_10_override, ENABLE ALWAYS TRIGGER encounter_20_guard;
+SELECT facematch_internal.keep_as_record('facematch.encounter', changes => true);
 
 ALTER TABLE facematch.encounter ENABLE ROW LEVEL SECURITY;
 CREATE POLICY facematch_open ON facematch.encounter USING (true) WITH CHECK (true);

@@ -1,3 +1,7 @@
+/*
+ * Putting together what belongs to one person.
+ */
+
 CREATE FUNCTION facematch.merge_references(gallery text, subject_id uuid) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -62,17 +62,15 @@ CREATE TRIGGER attempt_15_is_a_record BEFORE UPDATE OF attempt_id, attempted_at,
 CREATE TRIGGER search_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.search
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=search', 'key=search_id', 'class=retention_class',
 		'recorded=searched_at', 'purge=purge_after');
-CREATE TRIGGER search_40_truncate BEFORE TRUNCATE ON facematch.search
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
+SELECT facematch_internal.keep_as_record('facematch.search', changes => true);
 CREATE TRIGGER attempt_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch_internal.attempt
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=attempt', 'key=attempt_id', 'class=retention_class',
 		'recorded=attempted_at', 'purge=purge_after');
-CREATE TRIGGER attempt_40_truncate BEFORE TRUNCATE ON facematch_internal.attempt
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
+SELECT facematch_internal.keep_as_record('facematch_internal.attempt', changes => true);
 ALTER TABLE facematch.search ENABLE ALWAYS TRIGGER search_10_is_a_record, ENABLE ALWAYS TRIGGER search_15_is_a_record,
-	ENABLE ALWAYS TRIGGER search_20_guard, ENABLE ALWAYS TRIGGER search_40_truncate;
+	ENABLE ALWAYS TRIGGER search_20_guard;
 ALTER TABLE facematch_internal.attempt ENABLE ALWAYS TRIGGER attempt_10_is_a_record, ENABLE ALWAYS TRIGGER attempt_15_is_a_record,
-	ENABLE ALWAYS TRIGGER attempt_20_guard, ENABLE ALWAYS TRIGGER attempt_40_truncate;
+	ENABLE ALWAYS TRIGGER attempt_20_guard;
 
 -- Due means gone for everyone but the owner, who purges.
 ALTER TABLE facematch.search ENABLE ROW LEVEL SECURITY;

@@ -1,21 +1,15 @@
 /*
- * Models, galleries and references: the plain tables that everything is about.
- *
- * That a reference is a template of its gallery's model is declared, not
- * programmed: the tag and dimensions of the template are generated columns, and
- * a foreign key demands that they are the gallery's, whose own foreign key
- * demands that they are the model's.  So it holds for COPY, for concurrent
- * sessions at every isolation level, and after a restore; and a model or a
- * gallery cannot be turned into another one under its references.  Of that key,
- * PostgreSQL's own triggers guard the gallery's side; for the reference that
- * comes in, the guard looks, once a gallery and transaction (62_guard.sql).
+ * Texts that somebody types in and that outlive templates: names, what for, on
+ * whose order.  They are kept for years, or in the log for ever: nothing in them
+ * may be a template, and a remark is no place to store one.
  */
 
 CREATE FUNCTION facematch_internal.is_name(value text) RETURNS boolean
 	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF length(value) NOT BETWEEN 1 AND 200 OR value ~ '^[[:space:]]|[[:space:]]$|[[:cntrl:]]' OR facematch_internal.redacted(value) <> value THEN
+	IF length(value) NOT BETWEEN 1 AND 200 OR value ~ '^[[:space:]]|[[:space:]]$|[[:cntrl:]]'
+		OR facematch_internal.redacted(value) <> value THEN
 		RETURN false;
 	END IF;
 	-- Normal forms are defined for Unicode only, and the test is an error in another encoding.
@@ -23,11 +17,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.is_name(text) IS
-	'whether a text can be a name: 1 to 200 characters, no white space at the ends, no control characters, nothing that reads as a template or an image, Unicode normal form C; so that names that look the same are the same';
-/*
- * Texts that somebody types in and that outlive templates: what for, on whose order.  They are kept for years, or in the log
- * for ever: nothing in them may be a template, and a remark is no place to store one.
- */
+	'whether a text can be a name: 1 to 200 characters, no white space at the ends, no control characters, nothing'
+	' that reads as a template or an image, Unicode normal form C; so that names that look the same are the same';
+
 CREATE FUNCTION facematch_internal.check_remarks() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -37,7 +29,8 @@ BEGIN
 	FOR remark IN SELECT a.name, to_jsonb(NEW) ->> a.name AS said FROM unnest(TG_ARGV) a (name) LOOP
 		IF length(remark.said) > 1000 OR facematch_internal.redacted(remark.said) <> remark.said THEN
 			RAISE check_violation USING
-				MESSAGE = format('%s of %I is longer than 1000 characters, or reads as a template or an image', remark.name, TG_TABLE_NAME),
+				MESSAGE = format('%s of %I is longer than 1000 characters, or reads as a template or an image', remark.name,
+					TG_TABLE_NAME),
 				HINT = 'It is kept longer than templates may be: say it in words.',
 				SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, COLUMN = remark.name;
 		END IF;
@@ -46,4 +39,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.check_remarks() IS
-	'trigger: refuses (23514), without printing it, a text in the columns named that is longer than 1000 characters, or has what the server''s log would not show';
+	'trigger: refuses (23514), without printing it, a text in the columns named that is longer than 1000'
+	' characters, or has what the server''s log would not show';

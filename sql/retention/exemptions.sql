@@ -1,3 +1,7 @@
+/*
+ * Exemptions: who is matched by nobody, by law, and so is never enrolled.
+ */
+
 ---------------------------------------------------------------- exemptions
 
 CREATE TABLE facematch.exemption (
@@ -47,8 +51,7 @@ AS $$
 					 AND e.valid_from <= clock_timestamp() AND clock_timestamp() < e.valid_to)
 $$;
 COMMENT ON FUNCTION facematch.is_exempt(uuid) IS 'whether the law exempts a subject from being photographed today';
-CREATE TRIGGER exemption_10_log AFTER INSERT OR UPDATE OR DELETE ON facematch.exemption
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('exemption', 'name', 'name,valid_from,valid_to,shipped', 'added,changed,deleted');
-CREATE TRIGGER exempt_subject_10_log AFTER INSERT OR UPDATE OR DELETE ON facematch.exempt_subject
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('exempt_subject', 'subject_id,exemption', 'subject_id,exemption,noted_at,until',
-		'noted,changed,deleted');
+SELECT facematch_internal.keep_as_record('facematch.exemption', changes => true,
+	log => '{exemption,name,"name,valid_from,valid_to,shipped","added,changed,deleted"}');
+SELECT facematch_internal.keep_as_record('facematch.exempt_subject', changes => true,
+	log => '{exempt_subject,"subject_id,exemption","subject_id,exemption,noted_at,until","noted,changed,deleted"}');

@@ -1,3 +1,7 @@
+/*
+ * Why a row has the deadline it has: the rule, its citation, and what it waits for.
+ */
+
 ---------------------------------------------------------------- why
 
 CREATE FUNCTION facematch_internal.retention_due(what text, retention_class text, recorded_at timestamptz, verified_at timestamptz,

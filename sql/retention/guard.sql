@@ -1,3 +1,8 @@
+/*
+ * The guard (src/retention/guard.c): the trigger before each row of a table under
+ * retention, on the extension's own tables.
+ */
+
 CREATE FUNCTION facematch_internal.guard() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_guard';
 COMMENT ON FUNCTION facematch_internal.guard() IS
@@ -20,8 +25,7 @@ CREATE TRIGGER gallery_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.g
 		'purge=purge_after', 'anchor=anchor_at', 'rule=retention_rule');
 CREATE TRIGGER gallery_30_moved AFTER UPDATE OR DELETE ON facematch.gallery
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.gallery_moved();
-ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_20_guard, ENABLE ALWAYS TRIGGER gallery_30_moved,
-	ENABLE ALWAYS TRIGGER gallery_40_truncate;
+ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_20_guard, ENABLE ALWAYS TRIGGER gallery_30_moved;
 
 ---------------------------------------------------------------- references
 
@@ -30,20 +34,7 @@ CREATE TRIGGER reference_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch
 		'purge=purge_after', 'subject=subject_id', 'template=embedding', 'gallery=gallery_id', 'source=source', 'quality=quality');
 CREATE TRIGGER reference_30_skipped AFTER INSERT ON facematch.reference
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
-ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard, ENABLE ALWAYS TRIGGER reference_40_truncate;
-
--- The guard has looked already where the foreign key's triggers on the reference's side would look again, at the price of
--- storing another row for each (src/gallery/enrol.c).  Those on the gallery's side stay.
-DO $$
-DECLARE
-	t record;
-BEGIN
-	FOR t IN SELECT g.tgname FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint c ON c.oid = g.tgconstraint
-			 WHERE g.tgrelid = 'facematch.reference'::regclass AND c.conrelid = g.tgrelid AND c.conname = 'reference_is_of_its_gallerys_model' LOOP
-		EXECUTE pg_catalog.format('ALTER TABLE facematch.reference DISABLE TRIGGER %I', t.tgname);
-	END LOOP;
-END
-$$;
+ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard;
 
 INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
 								gallery_column, anchor_column, shipped) VALUES

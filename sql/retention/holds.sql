@@ -1,3 +1,7 @@
+/*
+ * Holds: what a court or an inquiry keeps from being purged.
+ */
+
 ---------------------------------------------------------------- holds
 
 CREATE TABLE facematch.hold (
@@ -111,9 +115,9 @@ CREATE TRIGGER hold_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.hold
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_hold();
 CREATE TRIGGER hold_20_place AFTER INSERT ON facematch.hold
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.place_hold();
-CREATE TRIGGER hold_30_truncate BEFORE TRUNCATE ON facematch.hold
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_10_keep, ENABLE ALWAYS TRIGGER hold_30_truncate;
+ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_10_keep;
+SELECT facematch_internal.keep_as_record('facematch.hold', changes => true, remarks => '{reason,authority,row_id}',
+	log => '{hold,hold_id,"table_name,row_id,subject_id,until,released_at","placed,released,deleted"}');
 
 CREATE VIEW facematch.held AS
 	SELECT h.hold_id, h.table_name, h.row_id, h.subject_id, h.reason, h.authority, h.until, h.placed_at, h.placed_by
@@ -129,8 +133,3 @@ COMMENT ON COLUMN facematch.held.authority IS 'who ordered it';
 COMMENT ON COLUMN facematch.held.until IS 'when it ends by itself; NULL: when it is released';
 COMMENT ON COLUMN facematch.held.placed_at IS 'when it was placed';
 COMMENT ON COLUMN facematch.held.placed_by IS 'who placed it';
-CREATE TRIGGER hold_40_log AFTER INSERT OR UPDATE OR DELETE ON facematch.hold
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('hold', 'hold_id', 'table_name,row_id,subject_id,until,released_at', 'placed,released,deleted');
-CREATE TRIGGER hold_05_remarks BEFORE INSERT ON facematch.hold
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_remarks('reason', 'authority', 'row_id');
-ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_05_remarks;

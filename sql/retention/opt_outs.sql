@@ -64,10 +64,9 @@ CREATE TRIGGER opt_out_10_keep BEFORE UPDATE OR DELETE ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_opt_out();
 CREATE TRIGGER opt_out_20_remove AFTER INSERT ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.remove_opted_out();
-CREATE TRIGGER opt_out_30_truncate BEFORE TRUNCATE ON facematch.opt_out
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
-ALTER TABLE facematch.opt_out ENABLE ALWAYS TRIGGER opt_out_10_keep, ENABLE ALWAYS TRIGGER opt_out_20_remove,
-	ENABLE ALWAYS TRIGGER opt_out_30_truncate;
+ALTER TABLE facematch.opt_out ENABLE ALWAYS TRIGGER opt_out_10_keep, ENABLE ALWAYS TRIGGER opt_out_20_remove;
+SELECT facematch_internal.keep_as_record('facematch.opt_out', changes => true, remarks => '{alternative}',
+	log => '{opt_out,opt_out_id,"subject_id,scope,gallery_id,until,noticed_at,revoked_at","recorded,revoked,deleted"}');
 
 CREATE FUNCTION facematch.is_opted_out(subject_id uuid, gallery_id bigint DEFAULT NULL) RETURNS boolean
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -77,10 +76,3 @@ AS $$
 					 AND (o.gallery_id IS NULL OR o.gallery_id = $2))
 $$;
 COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS 'whether a subject has an opt-out that stands: everywhere, or for this gallery';
-CREATE TRIGGER opt_out_40_log AFTER INSERT OR UPDATE OR DELETE ON facematch.opt_out
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('opt_out', 'opt_out_id',
-		'subject_id,scope,gallery_id,until,noticed_at,revoked_at', 'recorded,revoked,deleted');
-
-CREATE TRIGGER opt_out_05_remarks BEFORE INSERT ON facematch.opt_out
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_remarks('alternative');
-ALTER TABLE facematch.opt_out ENABLE ALWAYS TRIGGER opt_out_05_remarks;

@@ -88,7 +88,7 @@ DECLARE
 	arguments text;
 	deferred text;
 	remedies text;
-	about text := facematch_internal.log_subject('table', 'table_name', jsonb_build_object('table_name', table_name));
+	about text := facematch_internal.redacted('table:' || table_name);
 BEGIN
 	SELECT c.* INTO relation FROM pg_class c WHERE c.oid = table_name;
 	IF relation.oid IS NULL THEN

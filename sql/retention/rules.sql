@@ -181,10 +181,8 @@ CREATE TRIGGER retention_rule_10_check BEFORE INSERT OR UPDATE OR DELETE ON face
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_rule();
 CREATE TRIGGER retention_rule_20_changed AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_rule
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.rule_changed();
-CREATE TRIGGER retention_rule_30_truncate BEFORE TRUNCATE ON facematch.retention_rule
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
 ALTER TABLE facematch.retention_rule ENABLE ALWAYS TRIGGER retention_rule_10_check,
-	ENABLE ALWAYS TRIGGER retention_rule_20_changed, ENABLE ALWAYS TRIGGER retention_rule_30_truncate;
+	ENABLE ALWAYS TRIGGER retention_rule_20_changed;
 
 CREATE FUNCTION facematch_internal.event_happened() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_event_happened';
@@ -202,9 +200,8 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.event_kind', 'WHERE NOT sh
 SELECT pg_catalog.pg_extension_config_dump('facematch.retention_rule', 'WHERE NOT shipped');
 SELECT pg_catalog.pg_extension_config_dump('facematch.anchor_event', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.anchor_event_event_id_seq', '');
-CREATE TRIGGER retention_rule_40_log AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_rule
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('rule', 'name',
-		'retention_class,what,anchors,keep,take,fallback_anchor,fallback_keep,notice_before,follows_anchor,lengthens,valid_from,valid_to',
-		'added,changed,deleted');
-CREATE TRIGGER retention_class_20_log AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_class
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('class', 'name', 'name,shipped', 'added,changed,deleted');
+SELECT facematch_internal.keep_as_record('facematch.retention_rule', changes => true, log => ARRAY['rule', 'name',
+	'retention_class,what,anchors,keep,take,fallback_anchor,fallback_keep,notice_before,follows_anchor,lengthens,valid_from,valid_to',
+	'added,changed,deleted']);
+SELECT facematch_internal.keep_as_record('facematch.retention_class', changes => true,
+	log => '{class,name,"name,shipped","added,changed,deleted"}');

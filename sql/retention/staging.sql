@@ -1,3 +1,7 @@
+/*
+ * Galleries' life: staging again when the manifest changes, and closing.
+ */
+
 CREATE FUNCTION facematch.restage_gallery(gallery text, manifest uuid[])
 	RETURNS TABLE (subject_id uuid, state text)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -24,13 +24,17 @@ CREATE TABLE facematch.photograph (
 	CONSTRAINT photograph_reference_exists FOREIGN KEY (reference_id) REFERENCES facematch.reference ON DELETE CASCADE
 );
 ALTER TABLE facematch.photograph ALTER COLUMN sealed SET STORAGE EXTERNAL;
-COMMENT ON TABLE facematch.photograph IS 'photographs of references and encounters, sealed with keys that are not in the database; facematch.store_photograph() and facematch.read_photograph() write and read it';
+COMMENT ON TABLE facematch.photograph IS
+	'photographs of references and encounters, sealed with keys that are not in the database;'
+	' facematch.store_photograph() and facematch.read_photograph() write and read it';
 COMMENT ON COLUMN facematch.photograph.photograph_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.photograph.encounter_id IS 'the encounter it was taken at; NULL: it is a reference''s';
-COMMENT ON COLUMN facematch.photograph.reference_id IS 'the reference whose template was made from it; NULL: it is an encounter''s';
+COMMENT ON COLUMN facematch.photograph.reference_id IS
+	'the reference whose template was made from it; NULL: it is an encounter''s';
 COMMENT ON COLUMN facematch.photograph.media_type IS 'what it is encoded as, such as image/jpeg';
 COMMENT ON COLUMN facematch.photograph.key_id IS 'name of its key, a file in facematch.key_directory';
-COMMENT ON COLUMN facematch.photograph.sealed IS 'version, initialisation vector, AES-256-CBC ciphertext, HMAC-SHA-256';
+COMMENT ON COLUMN facematch.photograph.sealed IS
+	'version, initialisation vector, AES-256-CBC ciphertext, HMAC-SHA-256';
 COMMENT ON COLUMN facematch.photograph.stored_at IS 'when it was stored';
 COMMENT ON COLUMN facematch.photograph.stored_by IS 'the session''s user who stored it';
 COMMENT ON COLUMN facematch.photograph.purge_after IS 'the deadline of its encounter or reference, which it follows';
@@ -45,9 +49,13 @@ AS $$
 DECLARE
 	deadline timestamptz := CASE WHEN TG_OP = 'DELETE' THEN NULL WHEN NEW.encounter_id IS NULL
 		THEN (SELECT r.purge_after FROM facematch.reference r WHERE r.reference_id = NEW.reference_id)
-		ELSE (SELECT e.purge_after FROM facematch.encounter e WHERE e.encounter_id = NEW.encounter_id AND e.probe IS NOT NULL) END;
+		ELSE (SELECT e.purge_after FROM facematch.encounter e WHERE e.encounter_id = NEW.encounter_id
+			AND e.probe IS NOT NULL) END;
 BEGIN
-	IF TG_OP = 'DELETE' THEN
+	IF TG_WHEN = 'AFTER' THEN
+		INSERT INTO facematch_internal.doomed_key (key_id) VALUES (OLD.key_id) ON CONFLICT DO NOTHING;
+		RETURN NULL;
+	ELSIF TG_OP = 'DELETE' THEN
 		IF EXISTS (SELECT FROM facematch.held h LEFT JOIN facematch.encounter e ON e.encounter_id = OLD.encounter_id
 				   LEFT JOIN facematch.reference r ON r.reference_id = OLD.reference_id
 				   WHERE h.subject_id IN (e.subject_id, r.subject_id)
@@ -60,10 +68,13 @@ BEGIN
 		RETURN OLD;
 	ELSIF deadline IS NULL THEN
 		RAISE foreign_key_violation USING
-			MESSAGE = 'a photograph is kept beside a template: there is no such encounter or reference, or its template is gone',
+			MESSAGE = 'a photograph is kept beside a template: there is no such encounter or reference, or its template is'
+				' gone',
 			HINT = 'Store the photograph of an encounter with a probe, or of a reference.';
-	ELSIF TG_OP = 'UPDATE' AND (NEW.photograph_id, NEW.encounter_id, NEW.reference_id, NEW.media_type, NEW.key_id, NEW.stored_at, NEW.stored_by, NEW.sealed)
-		IS DISTINCT FROM (OLD.photograph_id, OLD.encounter_id, OLD.reference_id, OLD.media_type, OLD.key_id, OLD.stored_at, OLD.stored_by, OLD.sealed) THEN
+	ELSIF TG_OP = 'UPDATE' AND (NEW.photograph_id, NEW.encounter_id, NEW.reference_id, NEW.media_type, NEW.key_id,
+		NEW.stored_at, NEW.stored_by, NEW.sealed)
+		IS DISTINCT FROM (OLD.photograph_id, OLD.encounter_id, OLD.reference_id, OLD.media_type, OLD.key_id, OLD.stored_at,
+			OLD.stored_by, OLD.sealed) THEN
 		RAISE integrity_constraint_violation USING
 			MESSAGE = 'a photograph is never changed',
 			HINT = 'Delete it, and store another.';
@@ -72,7 +83,9 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.guard_photograph() IS 'trigger: a photograph has its row''s deadline (without a row with a template: 23503), is never changed, nor deleted while its row is held (23000)';
+COMMENT ON FUNCTION facematch_internal.guard_photograph() IS
+	'trigger: a photograph has its row''s deadline (without a row with a template: 23503), is never changed, nor'
+	' deleted while its row is held (23000); once it is deleted, its key is doomed';
 
 CREATE FUNCTION facematch_internal.move_photographs() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -88,30 +101,30 @@ BEGIN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.move_photographs() IS 'trigger: photographs follow their row''s deadline, and go with its template';
+COMMENT ON FUNCTION facematch_internal.move_photographs() IS
+	'trigger: photographs follow their row''s deadline, and go with its template';
 
 CREATE TRIGGER photograph_10_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.photograph
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard_photograph();
 CREATE TRIGGER photograph_20_doom AFTER DELETE ON facematch.photograph
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.doom_key();
-CREATE TRIGGER photograph_30_truncate BEFORE TRUNCATE ON facematch.photograph
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard_photograph();
 CREATE TRIGGER encounter_70_photographs AFTER UPDATE ON facematch.encounter
 	FOR EACH ROW WHEN (OLD.purge_after IS DISTINCT FROM NEW.purge_after OR (OLD.probe IS NOT NULL AND NEW.probe IS NULL))
 	EXECUTE FUNCTION facematch_internal.move_photographs('encounter');
 CREATE TRIGGER reference_70_photographs AFTER UPDATE ON facematch.reference
 	FOR EACH ROW WHEN (OLD.purge_after IS DISTINCT FROM NEW.purge_after)
 	EXECUTE FUNCTION facematch_internal.move_photographs('reference');
-ALTER TABLE facematch.photograph ENABLE ALWAYS TRIGGER photograph_10_guard, ENABLE ALWAYS TRIGGER photograph_20_doom,
-	ENABLE ALWAYS TRIGGER photograph_30_truncate;
+ALTER TABLE facematch.photograph ENABLE ALWAYS TRIGGER photograph_10_guard, ENABLE ALWAYS TRIGGER photograph_20_doom;
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_70_photographs;
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_70_photographs;
+SELECT facematch_internal.keep_as_record('facematch.photograph', changes => true);
 
 ALTER TABLE facematch.photograph ENABLE ROW LEVEL SECURITY;
 CREATE POLICY facematch_due ON facematch.photograph USING (purge_after > clock_timestamp()) WITH CHECK (true);
 COMMENT ON POLICY facematch_due ON facematch.photograph IS 'what is granted may be used, except rows that are due';
 
-CREATE FUNCTION facematch.store_photograph(image bytea, encounter_id bigint DEFAULT NULL, reference_id bigint DEFAULT NULL,
+CREATE FUNCTION facematch.store_photograph(image bytea, encounter_id bigint DEFAULT NULL,
+	reference_id bigint DEFAULT NULL,
 										   media_type text DEFAULT 'image/jpeg') RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -123,8 +136,10 @@ BEGIN
 		RAISE invalid_parameter_value USING
 			MESSAGE = 'the photograph is missing, empty or larger than 20 MB',
 			HINT = 'Give it as bytea, encoded as JPEG or the like.';
-	ELSIF EXISTS (SELECT FROM facematch.encounter e WHERE e.encounter_id = store_photograph.encounter_id AND e.purge_after <= clock_timestamp())
-		OR EXISTS (SELECT FROM facematch.reference r WHERE r.reference_id = store_photograph.reference_id AND r.purge_after <= clock_timestamp()) THEN
+	ELSIF EXISTS (SELECT FROM facematch.encounter e WHERE e.encounter_id = store_photograph.encounter_id
+		AND e.purge_after <= clock_timestamp())
+		OR EXISTS (SELECT FROM facematch.reference r WHERE r.reference_id = store_photograph.reference_id
+			AND r.purge_after <= clock_timestamp()) THEN
 		RAISE no_data_found USING
 			MESSAGE = 'the encounter or reference is due',
 			HINT = 'Nothing is kept beyond its deadline.';
@@ -139,41 +154,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.store_photograph(bytea, bigint, bigint, text) IS
-	'seals a photograph of an encounter or of a reference with a new key, and stores it under that row''s deadline; returns its photograph_id. Up to 20 MB, else 22023; a row that is due: P0002; none, or without a template: 23503; no facematch.key_directory: 55000';
-
-CREATE FUNCTION facematch.read_photograph(photograph_id bigint) RETURNS bytea
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	p facematch.photograph;
-	image bytea;
-BEGIN
-	SELECT t.* INTO p FROM facematch.photograph t WHERE t.photograph_id = read_photograph.photograph_id AND t.purge_after > clock_timestamp();
-	IF NOT FOUND THEN
-		RAISE no_data_found USING
-			MESSAGE = format('there is no photograph %s', photograph_id),
-			HINT = 'It may be due, or purged.';
-	END IF;
-	-- Who rolls back has been logged all the same.  The owner of the table needs no leave.
-	IF NOT EXISTS (SELECT FROM facematch.photograph_reading r
-				   WHERE r.role_name = session_user AND r.photograph_id = p.photograph_id AND r.announced_at <= clock_timestamp() AND clock_timestamp() < r.until)
-		AND NOT (SELECT pg_has_role(session_user, c.relowner, 'MEMBER') FROM pg_class c WHERE c.oid = 'facematch.photograph'::regclass) THEN
-		RAISE insufficient_privilege USING
-			MESSAGE = format('no reading of photograph %s is announced', photograph_id),
-			HINT = 'CALL facematch.announce_photograph_reading(photograph_id, purpose): it is logged, and holds for ten minutes.';
-	END IF;
-	PERFORM facematch_internal.write_audit('photograph_read', jsonb_build_object('photograph', p.photograph_id, 'encounter', p.encounter_id, 'reference', p.reference_id));
-	image := facematch_internal.unseal(p.sealed, p.key_id, p.media_type);
-	IF image IS NULL THEN
-		RAISE object_not_in_prerequisite_state USING
-			MESSAGE = format('photograph %s cannot be read: its key has been destroyed, or was never here', photograph_id),
-			HINT = 'Where the photograph has been purged since, this copy of it is meant to be unreadable.';
-	END IF;
-	RETURN image;
-END
-$$;
-COMMENT ON FUNCTION facematch.read_photograph(bigint) IS
-	'a photograph, as it was stored, for a session''s user who has announced it within ten minutes, and for the owner of the table. Each reading is logged. Not announced: 42501; none, or due: P0002; its key is gone, or of another database that is there: 55000; changed since: XX001';
+	'seals a photograph of an encounter or of a reference with a new key, and stores it under that row''s deadline;'
+	' returns its photograph_id. Up to 20 MB, else 22023; a row that is due: P0002; none, or without a template:'
+	' 23503; no facematch.key_directory: 55000';
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.photograph', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.photograph_photograph_id_seq', '');

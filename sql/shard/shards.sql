@@ -110,9 +110,8 @@ COMMENT ON FUNCTION facematch_internal.check_shard() IS
 CREATE TRIGGER shard_10_check BEFORE INSERT OR UPDATE
 	ON facematch.shard FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_shard();
 ALTER TABLE facematch.shard ENABLE ALWAYS TRIGGER shard_10_check;
-CREATE TRIGGER shard_20_log AFTER INSERT OR UPDATE OR DELETE ON facematch.shard
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('shard', 'name',
-		'name,reference_table,gallery_table,min_similarity', 'added,changed,deleted');
+SELECT facematch_internal.keep_as_record('facematch.shard', changes => true,
+	log => '{shard,name,"name,reference_table,gallery_table,min_similarity","added,changed,deleted"}');
 COMMENT ON TRIGGER shard_10_check ON facematch.shard IS 'its tables are what facematch.search_shards() needs';
 
 ---------------------------------------------------------------- the search

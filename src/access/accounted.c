@@ -34,8 +34,7 @@
 #include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_ask);
-PG_FUNCTION_INFO_V1(facematch_announce_template_reading);
-PG_FUNCTION_INFO_V1(facematch_announce_photograph_reading);
+PG_FUNCTION_INFO_V1(facematch_announce_reading);
 
 /* What a partner is told. */
 typedef struct Answer
@@ -209,37 +208,27 @@ facematch_ask(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
-/* Commits what a note of two arguments, what and what for, writes. */
-static Datum
-announce(FunctionCallInfo fcinfo, const char *name, const char *what, const char *note, Oid type)
+/* facematch.announce_reading(gallery text, photograph_id bigint, purpose text): of one or of the other */
+Datum
+facematch_announce_reading(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {type, TEXTOID};
+	bool		of_gallery = !PG_ARGISNULL(0);
+	Oid			types[] = {of_gallery ? TEXTOID : INT8OID, TEXTOID};
 	Datum		values[2];
 
-	require_own_transactions(fcinfo, name);
-	require_argument(fcinfo, 0, what);
-	require_argument(fcinfo, 1, "the purpose");
+	require_own_transactions(fcinfo, "facematch.announce_reading");
+	require_argument(fcinfo, 2, "the purpose");
+	if (of_gallery == !PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("name a gallery or a photograph"),
+				 errhint("CALL facematch.announce_reading(gallery => '...', purpose => '...'), or with photograph_id.")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	values[0] = PG_GETARG_DATUM(0);
-	values[1] = PG_GETARG_DATUM(1);
-	step(note, lengthof(types), types, values);
+	values[0] = PG_GETARG_DATUM(of_gallery ? 0 : 1);
+	values[1] = PG_GETARG_DATUM(2);
+	step(of_gallery ? "SELECT facematch_internal.note_reading($1, NULL, $2)" : "SELECT facematch_internal.note_reading(NULL, $1, $2)",
+		 lengthof(types), types, values);
 	commit();
 	SPI_finish();
 	PG_RETURN_VOID();
-}
-
-/* facematch.announce_template_reading(gallery text, purpose text) */
-Datum
-facematch_announce_template_reading(PG_FUNCTION_ARGS)
-{
-	return announce(fcinfo, "facematch.announce_template_reading", "the gallery",
-					"SELECT facematch_internal.note_template_reading($1, $2)", TEXTOID);
-}
-
-/* facematch.announce_photograph_reading(photograph_id bigint, purpose text) */
-Datum
-facematch_announce_photograph_reading(PG_FUNCTION_ARGS)
-{
-	return announce(fcinfo, "facematch.announce_photograph_reading", "the photograph",
-					"SELECT facematch_internal.note_photograph_reading($1, $2)", INT8OID);
 }

@@ -14,7 +14,7 @@
  * chains are woven into each other: to take away the end of one, all events of
  * the others have to go that were written after it.
  *
- * The order of the steps is what facematch_internal.audit_findings() counts on: the
+ * The order of the steps is what facematch.verify_audit() counts on: the
  * chain, its head, the number, the witness, the time.  So the witness is no older
  * than what was committed before the number was given, and neither number nor
  * time is before those of the event's predecessor and of its witness.  Where the
@@ -52,11 +52,9 @@
 #include "redaction/texts.h"
 #include "base/run.h"
 
-PG_FUNCTION_INFO_V1(facematch_append_event);
 PG_FUNCTION_INFO_V1(facematch_write_audit);
 
 #define HASH_BYTES	32			/* SHA-256 */
-#define INSERTED_HASH 1			/* the column that the insertion returns */
 
 /* The last event of a chain, or of all. */
 typedef struct LastEvent
@@ -140,23 +138,19 @@ next_event_id(int64 newest)
 	return nextval_internal(sequence, false);
 }
 
-static Datum
+static void
 insert_event(Datum *values)
 {
 	static FacePlan plan = {
 		"INSERT INTO facematch.audit_event (event_id, at, actor, action, detail, previous, hash, chain, seq, witness)"
 		" VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.sha256(facematch_internal.audit_content("
-		"ROW($1, $2, $3, $4, $5, $6, NULL, $7, $8, $9)::facematch.audit_event)), $7, $8, $9) RETURNING hash",
+		"ROW($1, $2, $3, $4, $5, $6, NULL, $7, $8, $9)::facematch.audit_event)), $7, $8, $9)",
 		9, {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, INT4OID, INT8OID, BYTEAOID}, NULL
 	};
-	bool		isnull;
-	Datum		hash;
 
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("audit_event")));
-	hash = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, INSERTED_HASH, &isnull), false, -1);
 	SPI_finish();
-	return hash;
 }
 
 /* A detail that says what a clock said that is behind the log. */
@@ -170,7 +164,7 @@ with_clock(Datum detail, TimestampTz clock)
 	return DirectFunctionCall2(jsonb_concat, detail, DirectFunctionCall1(jsonb_in, CStringGetDatum(said)));
 }
 
-static Datum
+static void
 append_event(Datum action, Datum detail)
 {
 	static const char *const by_chain[] = {"chain", "seq"};
@@ -180,7 +174,6 @@ append_event(Datum action, Datum detail)
 	LastEvent	newest;
 	TimestampTz at;
 	TimestampTz clock;
-	Datum		hash;
 	int64		event_id;
 	int32		chain;
 
@@ -200,26 +193,18 @@ append_event(Datum action, Datum detail)
 	at = Max(clock, Max(head.at, newest.at));
 	if (at > clock)
 		detail = with_clock(detail, clock);
-	hash = insert_event((Datum[]) {
+	insert_event((Datum[]) {
 		Int64GetDatum(event_id), TimestampTzGetDatum(at),
 		CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false)), action, detail, head.hash,
 		Int32GetDatum(chain), Int64GetDatum(head.seq + 1), newest.hash
 	});
 	table_close(log, NoLock);
-	return hash;
-}
-
-/* facematch_internal.append_event(action, detail): the event's hash */
-Datum
-facematch_append_event(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_DATUM(append_event(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
 }
 
 /* facematch_internal.write_audit(action, detail) */
 Datum
 facematch_write_audit(PG_FUNCTION_ARGS)
 {
-	(void) append_event(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
+	append_event(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
 	PG_RETURN_VOID();
 }

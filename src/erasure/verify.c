@@ -39,7 +39,6 @@
 #include "erasure/walk.h"
 #include "index/remains.h"
 
-PG_FUNCTION_INFO_V1(facematch_leftovers);
 PG_FUNCTION_INFO_V1(facematch_verify_pages);
 
 typedef enum Verdict
@@ -343,52 +342,5 @@ facematch_verify_pages(PG_FUNCTION_ARGS)
 		VacuumCostActive = false;
 	}
 	PG_END_TRY();
-	return (Datum) 0;
-}
-
-/*--------------------------------------------------------- as version 0.1.0 knew it */
-
-static void
-report_leftovers(TableCheck *check, Relation rel)
-{
-	FaceRemains found = {0};
-	Datum		values[6];
-	bool		nulls[lengthof(values)] = {false};
-
-	check->found = &found;
-	check->oldest = GetOldestNonRemovableTransactionId(rel);
-	face_each_page(rel, MAIN_FORKNUM, visit_heap_page, check);
-	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
-	values[1] = Int64GetDatum(found.pages);
-	values[2] = Int64GetDatum(found.dead);
-	values[3] = Int64GetDatum(found.fading);
-	values[4] = Int64GetDatum(found.stray + found.padding);
-	values[5] = BoolGetDatum(nothing_found(&found));
-	tuplestore_putvalues(check->result->setResult, check->result->setDesc, values, nulls);
-}
-
-/* leftovers(table regclass): one row for the table, one for its TOAST table */
-Datum
-facematch_leftovers(PG_FUNCTION_ARGS)
-{
-	TableCheck	check = {0};
-	Relation	rel = try_table_open(PG_GETARG_OID(0), AccessShareLock);
-	Oid			toast;
-
-	if (rel == NULL)
-		face_report_missing(PG_GETARG_OID(0));
-	toast = rel->rd_rel->reltoastrelid;
-	face_check_erasable(rel);
-	InitMaterializedSRF(fcinfo, 0);
-	check.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	report_leftovers(&check, rel);
-	if (OidIsValid(toast))
-	{
-		Relation	toast_rel = table_open(toast, AccessShareLock);
-
-		report_leftovers(&check, toast_rel);
-		table_close(toast_rel, AccessShareLock);
-	}
-	table_close(rel, AccessShareLock);
 	return (Datum) 0;
 }

@@ -53,7 +53,7 @@ def granted_calls(site, kind):
             (f'SELECT * FROM facematch.{name}', None) for name, in site.execute(
                 "SELECT relname FROM pg_class WHERE relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND relkind = 'v' AND relname LIKE 'report%%'").fetchall()],
         'monitor': [('SELECT * FROM facematch.stats', None), ('SELECT * FROM facematch.search_latency', None)],
-        'template_reader': [("CALL facematch.announce_template_reading('OTHERS', 'test')", None)],
+        'template_reader': [("CALL facematch.announce_reading('OTHERS', purpose => 'test')", None)],
     }.get(kind, [])
 
 
@@ -190,8 +190,8 @@ def test_hostile_names(site):
                 attacker.run(sql.format(name.replace("'", "''").replace('%', '%%')), [text_of(near(site, 'OWN1 1'))])
             for sql in ("SELECT * FROM facematch.restage_gallery(%s, '{}')", 'SELECT facematch.close_gallery(%s)', "SELECT facematch.stage_gallery(%s, 'OWN1', now())",
                         "SELECT * FROM facematch.explain_retention('facematch.reference', %s)",
-                        "SELECT facematch.subject_id('UTO', 'passport', %s)", 'SELECT * FROM facematch.read_templates(%s)', "CALL facematch.announce_template_reading(%s, 'x')",
-                        "CALL facematch.announce_template_reading('OWN1', %s)", 'SELECT facematch.reference_token(%s, 1)',
+                        "SELECT facematch.subject_id('UTO', 'passport', %s)", 'SELECT * FROM facematch.read_templates(%s)', "CALL facematch.announce_reading(%s, purpose => 'x')",
+                        "CALL facematch.announce_reading('OWN1', purpose => %s)", 'SELECT facematch.reference_token(%s, 1)',
                         "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), %s, %s)"):
                 attacker.run(sql, [name] * sql.count('%s'))
         for relation in ('pg_authid', 'pg_statistic', 'facematch_internal.pseudonym_key', 'facematch.audit_event'):
@@ -413,7 +413,7 @@ def test_texts_keep_no_template(site):
                               (operator, "SELECT facematch.record_encounter('OWN1', port => 'P', idempotency_key => %s)"),
                               (operator, f"SELECT facematch.resolve_encounter({referred}, gen_random_uuid(), 'us_citizen', %s)"),
                               (operator, "SELECT facematch.record_encounter('OWN1', port => %s)"), (operator, "SELECT facematch.record_encounter('OWN1', port => 'P', lane => %s)"),
-                              (reader, "CALL facematch.announce_template_reading('OWN1', %s)")):
+                              (reader, "CALL facematch.announce_reading('OWN1', purpose => %s)")):
             attacker.refused(sql, [text], states=('23514',))
             expect(f'the refusal does not repeat {name}: {attacker.message}', text[:40] not in attacker.message)
     for sql in ('INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (gen_random_uuid(), %s, %s)', "UPDATE facematch.partner SET purpose = %s, address = %s WHERE name = 'Acme Air'"):
@@ -526,7 +526,7 @@ def test_operators_see_no_watchlist(site):
         site.execute(f'GRANT {right} ON facematch.reference TO {PREFIX}operator')
         expect(f'{right}: they are seen', operator.allowed(reads, [site.subjects['watched'], site.subjects['a member']])[0][0] == 2)
         site.execute(f'REVOKE {right} ON facematch.reference FROM {PREFIX}operator')
-        site.execute('SELECT facematch_internal.renew_access()')
+        site.execute('SELECT facematch.renew_access()')
     site.execute(f'GRANT {PREFIX}operator TO {PREFIX}visitor')
     site.execute(f'ALTER ROLE {PREFIX}visitor NOINHERIT')
     visitor = Attacker(site, 'visitor')
@@ -565,14 +565,14 @@ def test_template_readers(site):
     before = site.value("SELECT count(*) FROM facematch.audit_event WHERE action = 'templates_read'")
     reader.refused(read)
     reader.run('BEGIN')
-    reader.refused("CALL facematch.announce_template_reading('OWN2', 'test')", states=('25001',))
+    reader.refused("CALL facematch.announce_reading('OWN2', purpose => 'test')", states=('25001',))
     reader.run('ROLLBACK')
     reader.refused(read)
     for purpose in ('', '   ', '-'):
-        reader.refused("CALL facematch.announce_template_reading('OWN2', %s)", [purpose], states=('22023',))
-    reader.refused("CALL facematch.announce_template_reading('OWN2', NULL)", states=('22004',))
-    reader.refused("CALL facematch.announce_template_reading('none', 'x')", states=('P0002',))
-    reader.allowed("CALL facematch.announce_template_reading('OWN2', 'inquiry')")
+        reader.refused("CALL facematch.announce_reading('OWN2', purpose => %s)", [purpose], states=('22023',))
+    reader.refused("CALL facematch.announce_reading('OWN2', purpose => NULL)", states=('22004',))
+    reader.refused("CALL facematch.announce_reading('none', purpose => 'x')", states=('P0002',))
+    reader.allowed("CALL facematch.announce_reading('OWN2', purpose => 'inquiry')")
     expect('read', reader.allowed(read)[0][0] == site.value("SELECT count(*) FROM facematch.reference JOIN facematch.gallery USING (gallery_id) WHERE name = 'OWN2' AND facematch.reference.purge_after > now()"))
     reader.refused(read.replace('OWN2', 'WATCH'))
     reader.refused('SELECT embedding FROM facematch.reference')
@@ -636,16 +636,16 @@ def test_grants_are_guarded(site):
     site.execute(f'GRANT {PREFIX}operator TO {PREFIX}partner')
     expect('a partner in an operator\'s role is found', findings(f'may act as role {PREFIX}operator'))
     site.execute(f'REVOKE {PREFIX}operator FROM {PREFIX}partner')
-    for grant, found in ((f'SELECT (embedding) ON facematch.reference TO {PREFIX}operator', 'which no record gives it'), (f'SELECT ON facematch.reference TO {role}', 'reads the templates'),
-                         (f'UPDATE ON facematch.retention_rule TO {PREFIX}auditor', 'which no record gives it'), ('SELECT ON facematch.gallery TO PUBLIC', 'PUBLIC'),
-                         ('EXECUTE ON FUNCTION facematch.identify TO PUBLIC', 'PUBLIC'), (f'EXECUTE ON FUNCTION facematch_internal.keyed_hash TO {PREFIX}partner', 'which no record gives it')):
+    for grant, found in ((f'SELECT (embedding) ON facematch.reference TO {PREFIX}operator', 'that no record gives it'), (f'SELECT ON facematch.reference TO {role}', 'reads templates'),
+                         (f'UPDATE ON facematch.retention_rule TO {PREFIX}auditor', 'that no record gives it'), ('SELECT ON facematch.gallery TO PUBLIC', 'PUBLIC'),
+                         ('EXECUTE ON FUNCTION facematch.identify TO PUBLIC', 'PUBLIC'), (f'EXECUTE ON FUNCTION facematch_internal.keyed_hash TO {PREFIX}partner', 'that no record gives it')):
         site.execute(f'GRANT {grant}')
         expect(f'{grant}: found', findings(found))
         site.execute(f"REVOKE {grant.replace(' TO ', ' FROM ')}")
         expect(f'{grant}: gone', not findings(found))
     site.execute(f'REVOKE SELECT ON facematch.audit_event FROM {PREFIX}auditor')
-    expect('what is lacking is found', findings('lacks SELECT ON TABLE facematch.audit_event'))
-    site.execute('SELECT facematch_internal.renew_access()')
+    expect('what is lacking is found', findings('SELECT ON TABLE facematch.audit_event'))
+    site.execute('SELECT facematch.renew_access()')
     expect('and renewed', not findings('lacks'))
     expect('nothing else is found', not [row for row in findings(PREFIX) if row[0] == 'error'])
 

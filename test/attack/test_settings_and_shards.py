@@ -343,7 +343,7 @@ def test_statements_prepared_before(site):
     for kind, sql in statements.items():
         attacker = Attacker(site, kind)
         if kind == 'template_reader':
-            attacker.allowed("CALL facematch.announce_template_reading('OWN2', 'test')")
+            attacker.allowed("CALL facematch.announce_reading('OWN2', purpose => 'test')")
         attacker.allowed('SET plan_cache_mode = force_generic_plan')
         attacker.allowed(f'PREPARE kept AS {sql}')
         attacker.allowed('EXECUTE kept')
@@ -438,7 +438,7 @@ def test_verification_reads_no_bytes(site):
     for relation in ('facematch.held', 'facematch.attacked_idx', 'facematch_internal.audit_event_id_seq', 'facematch.decision'):
         rows, state = auditor.run(f"SELECT * FROM facematch.verify_erased('{relation}')")
         expect(f'{relation}: refused, or counted: {state}', state in (None, '42809'))
-    for sql in ("SELECT facematch.erase('facematch.reference')", "SELECT facematch_internal.leftovers('facematch.reference')", "SELECT facematch_internal.verify_pages('facematch.reference')",
+    for sql in ("SELECT facematch.erase('facematch.reference')", "SELECT facematch_internal.verify_pages('facematch.reference')",
                 "SELECT facematch_internal.erase_pages('facematch.reference')", "SELECT facematch_internal.forget_statistics('facematch.reference')", 'SELECT facematch_internal.wal_files()'):
         auditor.refused(sql)
     auditor.close()

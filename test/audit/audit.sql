@@ -49,9 +49,9 @@ WHERE e::text LIKE '%L898902C3%'
 -- A row that the log knows comes from a dump; one it does not know is news.
 BEGIN;
 CREATE TEMP TABLE dumped AS SELECT * FROM facematch.hold;
-ALTER TABLE facematch.hold DISABLE TRIGGER hold_40_log;
+ALTER TABLE facematch.hold DISABLE TRIGGER hold_50_log;
 DELETE FROM facematch.hold;
-ALTER TABLE facematch.hold ENABLE TRIGGER hold_40_log;
+ALTER TABLE facematch.hold ENABLE TRIGGER hold_50_log;
 INSERT INTO facematch.hold OVERRIDING SYSTEM VALUE SELECT * FROM dumped;
 SELECT action FROM log WHERE detail ->> 'about' = 'hold:1';
 DELETE FROM facematch.hold;
@@ -102,7 +102,7 @@ ROLLBACK;
 
 -- Nobody else writes it, and nobody changes it.
 SELECT has_function_privilege('pg_monitor', p.oid, 'EXECUTE') AS granted, p.proname FROM pg_proc p
-WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND p.proname ~ '^(verify_audit|write_audit|append_event|audit_.*|log_row)$' ORDER BY 2;
+WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND p.proname ~ '^(verify_audit|write_audit|audit_.*|log_row)$' ORDER BY 2;
 UPDATE facematch.audit_event SET actor = 'nobody';
 BEGIN READ ONLY;
 SELECT facematch.audit_anchor();

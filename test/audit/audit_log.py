@@ -16,7 +16,8 @@ def read(conn):
 
 
 # What the log has the rows of: the event's word for one, its table and key.
-KEPT = {'receipt': ('purge_receipt', 'receipt_id'), 'erasure': ('erasure', 'erasure_id'), 'settlement': ('erased_receipt', 'receipt_id')}
+KEPT = {'receipt': ('facematch.purge_receipt', 'receipt_id'), 'erasure': ('facematch_internal.erasure', 'erasure_id'),
+        'settlement': ('facematch_internal.erased_receipt', 'receipt_id')}
 
 
 def read_receipts(conn):
@@ -24,7 +25,7 @@ def read_receipts(conn):
     with conn.transaction():
         conn.execute("SET LOCAL timezone = 'UTC'")
         return {(what, row[key]): row for what, (table, key) in KEPT.items()
-                for row, in conn.execute(f'SELECT to_jsonb(p) FROM facematch.{table} p').fetchall()}
+                for row, in conn.execute(f'SELECT to_jsonb(p) FROM {table} p').fetchall()}
 
 
 def content(event):
@@ -32,8 +33,6 @@ def content(event):
     number, at, actor, action, detail, previous, _, chain, seq, witness = event
     # detail is JSON already, as PostgreSQL writes it.
     said = ', '.join([str(number), json.dumps(at), json.dumps(actor, ensure_ascii=False), json.dumps(action, ensure_ascii=False), detail])
-    if chain == 0:
-        return previous + f'[{said}]'.encode()
     return previous + witness + f'[{chain}, {seq}, {said}]'.encode()
 
 
@@ -48,20 +47,12 @@ def order_findings(chains, numbers):
     for chain, members in chains.items():
         before = None
         for event in members:
-            if chain == 0:
-                if event[8] is not None or event[9] is not None:
-                    found.append(f'{event[0]}: fields of a later version')
-                continue
             at, seen = decimal.Decimal(event[1]), numbers.get(event[9])
-            if event[9] == NOTHING and (event[8] != 1 or 0 in chains):
+            if event[9] == NOTHING and event[8] != 1:
                 found.append(f'{event[0]}: says that it is the first')
             if before and (event[0] <= before[0] or at < before[1] or seen and before[2] and seen[0] < before[2][0]) or seen and at < seen[1]:
                 found.append(f'{event[0]}: earlier than what it follows')
             before = (event[0], at, seen)
-    if 0 in chains and len(chains) > 1:
-        first = min(e for chain, members in chains.items() if chain != 0 for e in members)
-        if first[9] != chains[0][-1][6]:
-            found.append(f'{first[0]}: does not follow chain 0')
     return found
 
 
@@ -75,7 +66,7 @@ def mark_findings(chains, anchors, numbers):
         covered = {chain: place for chain, place, _ in heads(anchor)}
         for chain, members in chains.items():
             for event in members:
-                if chain == 0 or event[8] != covered.get(chain, 0) + 1:
+                if event[8] != covered.get(chain, 0) + 1:
                     continue
                 if event[0] <= detail['mark']:
                     wrong = chain not in detail['open']
@@ -109,8 +100,7 @@ def findings(events, receipts, anchor=None):
         numbers[event[6]] = (min(seen[0], event[0]), min(seen[1], decimal.Decimal(event[1])))
     at_place = {}
     for chain, members in chains.items():
-        place_of = (lambda e: e[0]) if chain == 0 else (lambda e: e[8])
-        members.sort(key=lambda e: (place_of(e) is None, place_of(e), e[0]))
+        members.sort(key=lambda e: (e[8], e[0]))
         before = NOTHING
         for expected, event in enumerate(members, 1):
             try:
@@ -119,14 +109,14 @@ def findings(events, receipts, anchor=None):
                 computed = None
             if computed != event[6]:
                 found.append(f'{event[0]}: hash')
-            if place_of(event) != expected:
+            if event[8] != expected:
                 found.append(f'{event[0]}: place')
             if event[5] != before:
                 found.append(f'{event[0]}: previous')
-            if chain != 0 and event[9] != NOTHING and not numbers.get(event[9], event)[0] < event[0]:
+            if event[9] != NOTHING and not numbers.get(event[9], event)[0] < event[0]:
                 found.append(f'{event[0]}: witness')
             before = event[6]
-            at_place[chain, place_of(event)] = event[6]
+            at_place[chain, event[8]] = event[6]
     anchors = [e for e in events if e[3] == 'anchored']
     for event in anchors:
         for chain, place, value in heads(event):

@@ -5,7 +5,7 @@ that shares no code with the extension too.
     test_audit.py [TAMPERINGS [SEED]]
 
 What only an anchor can show (the end of the log cut off or rewritten, hashes and all) is looked for with the anchor that was
-taken before.  The log has several chains, and an old one of version 0.1.0 at its beginning.
+taken before.  The log has several chains.
 """
 import datetime
 import hashlib
@@ -20,23 +20,9 @@ import audit_log
 
 TAMPERINGS = 1000
 SESSIONS = 5
-OLD_EVENTS = 12
 # Kinds that the log shows by itself, and that are more than one event more.
 ALONE = ('backdate', 'fill_gap')
 FIELDS = ('event_id', 'at', 'actor', 'action', 'detail', 'previous', 'hash', 'chain', 'seq', 'witness')
-
-
-def write_old_events(conn):
-    """Chain 0, as version 0.1.0 wrote it: its formula, not this version's functions."""
-    previous = audit_log.NOTHING
-    for number in range(1, OLD_EVENTS + 1):
-        said = conn.execute("SELECT jsonb_build_array(%s::bigint, extract(epoch FROM '2026-11-01 00:00+00'::timestamptz + %s * interval '1 minute')::text, "
-                            "'op'::text, 'deadline_lengthened'::text, jsonb_build_object('rows', %s::int))::text", [number] * 3).fetchone()[0]
-        value = hashlib.sha256(previous + said.encode()).digest()
-        conn.execute("INSERT INTO facematch.audit_event (event_id, at, actor, action, detail, previous, hash) VALUES (%s, "
-                     "'2026-11-01 00:00+00'::timestamptz + %s * interval '1 minute', 'op', 'deadline_lengthened', jsonb_build_object('rows', %s::int), %s, %s)",
-                     [number, number, number, previous, value])
-        previous = value
 
 
 def write_events(rng):
@@ -67,7 +53,7 @@ def write_policy():
 def rehash(conn, chain, place):
     """Makes a chain whole again from a place on, as somebody would who knows how it is made."""
     members = conn.execute(f'SELECT {audit_log.COLUMNS} FROM facematch.audit_event WHERE chain = %s '
-                           'AND CASE WHEN chain = 0 THEN event_id ELSE seq END >= %s - 1 ORDER BY seq, event_id', [chain, place]).fetchall()
+                           'AND seq >= %s - 1 ORDER BY seq, event_id', [chain, place]).fetchall()
     before = audit_log.NOTHING if place == 1 else members[0][6]
     for event in members if place == 1 else members[1:]:
         event = event[:5] + (before,) + event[6:]
@@ -82,18 +68,15 @@ class Tampering:
         self.conn, self.rng = conn, rng
         self.events = conn.execute(f'SELECT {audit_log.COLUMNS} FROM facematch.audit_event ORDER BY event_id').fetchall()
 
-    def place(self, event):
-        return event[0] if event[7] == 0 else event[8]
-
     def last_of(self, chain):
-        return max((e for e in self.events if e[7] == chain), key=self.place)
+        return max((e for e in self.events if e[7] == chain), key=lambda e: e[8])
 
     def some_field(self, event):
         """Changes a field; returns its name."""
         field = self.rng.choice(FIELDS)
         new = {
             'event_id': "event_id + 100000", 'at': "at + interval '1 microsecond' * (1 + %s::int)", 'actor': "actor || 'x'", 'action': "action || ' '",
-            'detail': "detail || jsonb_build_object('n', %s::int)", 'chain': 'chain + 1000', 'seq': 'coalesce(seq, 0) + 100000',
+            'detail': "detail || jsonb_build_object('n', %s::int)", 'chain': 'chain + 1000', 'seq': 'seq + 100000',
             'previous': 'set_byte(previous, %s::int %% 32, get_byte(previous, %s::int %% 32) # 1)',
             'hash': 'set_byte(hash, %s::int %% 32, get_byte(hash, %s::int %% 32) # 16)',
             'witness': "set_byte(coalesce(witness, '\\x6f726465727320666f7267656420627920736f6d656f6e6520656c736521212121'), %s::int %% 32, "
@@ -113,8 +96,6 @@ class Tampering:
 
     def delete_and_close_up(self):
         event = self.rng.choice(self.events)
-        if event[7] == 0:
-            return self.delete()
         self.conn.execute('DELETE FROM facematch.audit_event WHERE event_id = %s', [event[0]])
         self.conn.execute('UPDATE facematch.audit_event SET seq = -seq WHERE chain = %s AND seq > %s', [event[7], event[8]])
         self.conn.execute('UPDATE facematch.audit_event SET seq = -seq - 1 WHERE chain = %s AND seq < 0', [event[7]])
@@ -127,18 +108,15 @@ class Tampering:
         if self.rng.random() < 0.5:
             self.conn.execute('DELETE FROM facematch.audit_event WHERE event_id >= %s', [first[0]])
             return f'cut off from {first[0]}'
-        self.conn.execute('DELETE FROM facematch.audit_event WHERE chain = %s AND CASE WHEN chain = 0 THEN event_id ELSE seq END >= %s',
-                          [first[7], self.place(first)])
+        self.conn.execute('DELETE FROM facematch.audit_event WHERE chain = %s AND seq >= %s', [first[7], first[8]])
         return f'cut off chain {first[7]} from {first[0]}'
 
     def insert(self):
         """A copy of an event, in a chain's end, in the middle or in a new chain; with a right hash or the copied one."""
         copied, at = self.rng.choice(self.events), self.rng.choice(self.events)
-        chain = at[7] if at[7] != 0 else 777
+        chain = at[7]
         where = self.rng.choice(('middle', 'end'))
-        if at[7] == 0:
-            seq, previous = 1, audit_log.NOTHING
-        elif where == 'end':
+        if where == 'end':
             last = self.last_of(chain)
             seq, previous = last[8] + 1, last[6]
         else:
@@ -148,7 +126,7 @@ class Tampering:
         number = self.conn.execute('SELECT max(event_id) + 1 FROM facematch.audit_event').fetchone()[0]
         self.conn.execute('INSERT INTO facematch.audit_event SELECT %s, at, actor, action, detail, %s, hash, %s, %s, %s FROM facematch.audit_event '
                           'WHERE event_id = %s', [number, previous, chain, seq, self.events[-1][6], copied[0]])
-        if self.rng.random() < 0.5 and where == 'middle' and at[7] != 0:
+        if self.rng.random() < 0.5 and where == 'middle':
             rehash(self.conn, chain, seq)
         return f'inserted a copy of {copied[0]} at place {seq} of chain {chain}'
 
@@ -156,8 +134,6 @@ class Tampering:
         """Two events change places, or only what they say."""
         a, b = self.rng.sample(self.events, 2)
         columns = self.rng.choice(('event_id', 'at, actor, action, detail', 'hash', 'previous, hash', 'chain, seq', 'actor, action, detail, at, previous, hash, witness, chain, seq'))
-        if columns == 'chain, seq' and a[7] == b[7] == 0:
-            columns = 'previous, hash'      # neither has a place of its own
         if columns == 'event_id':
             for number, other in ((a[0], -1), (b[0], a[0]), (-1, b[0])):
                 self.conn.execute('UPDATE facematch.audit_event SET event_id = %s WHERE event_id = %s', [other, number])
@@ -169,7 +145,7 @@ class Tampering:
 
     def reorder(self):
         """The places of a stretch of a chain are dealt anew, sometimes with hashes to fit."""
-        chain = self.rng.choice([e[7] for e in self.events if e[7] != 0])
+        chain = self.rng.choice([e[7] for e in self.events])
         places = sorted(e[8] for e in self.events if e[7] == chain)
         if len(places) < 2:
             return self.swap()
@@ -187,7 +163,7 @@ class Tampering:
         """An event says something else, and all of its chain after it is hashed anew."""
         event = self.rng.choice(self.events)
         self.conn.execute("UPDATE facematch.audit_event SET detail = detail || '{\"forged\": true}' WHERE event_id = %s", [event[0]])
-        rehash(self.conn, event[7], self.place(event))
+        rehash(self.conn, event[7], event[8])
         return f'rewrote {event[0]} and hashed anew'
 
     def rewrite_all(self):
@@ -219,7 +195,7 @@ class Tampering:
 
     def backdate(self):
         """An event is added today that says it is of another day: the log alone shows it."""
-        chain = self.rng.choice([e[7] for e in self.events if e[7] != 0] + [77])
+        chain = self.rng.choice([e[7] for e in self.events] + [77])
         witness = self.rng.choice([self.events[0], self.events[-1], self.rng.choice(self.events)])[6]
         if witness == self.events[-1][6] and self.rng.random() < 0.5 and chain == 77:
             witness = audit_log.NOTHING
@@ -229,7 +205,7 @@ class Tampering:
         """A number that a failed transaction left, with a time and a witness that fit: the anchor in the log shows it."""
         there = {e[0] for e in self.events}
         mark = json.loads(self.events[-1][4])['mark']
-        number = self.rng.choice([n for n in range(OLD_EVENTS + 2, mark) if n not in there])
+        number = self.rng.choice([n for n in range(2, mark) if n not in there])
         before = [e for e in self.events if e[0] < number][-1]
         age = self.conn.execute('SELECT clock_timestamp() - at FROM facematch.audit_event WHERE event_id = %s', [before[0]]).fetchone()[0]
         return self.append(number, self.rng.choice([77, 78]), age - datetime.timedelta(microseconds=1), before[6])
@@ -257,8 +233,6 @@ def main():
     tamperings = int(sys.argv[1]) if len(sys.argv) > 1 else TAMPERINGS
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     rng = random.Random(seed)
-    with psycopg.connect(autocommit=True) as conn:
-        write_old_events(conn)
     write_events(rng)
     write_policy()
     with psycopg.connect() as conn:
@@ -274,9 +248,9 @@ def main():
             conn.rollback()
             conn.execute('ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL')
             for table, _ in audit_log.KEPT.values():
-                conn.execute(f'ALTER TABLE facematch.{table} DISABLE TRIGGER ALL')
+                conn.execute(f'ALTER TABLE {table} DISABLE TRIGGER ALL')
             tampering = Tampering(conn, rng)
-            kind = rng.choice([k for k in vars(Tampering) if not k.startswith('_') and k not in ('place', 'last_of', 'some_field', 'append')])
+            kind = rng.choice([k for k in vars(Tampering) if not k.startswith('_') and k not in ('last_of', 'some_field', 'append')])
             did = getattr(tampering, kind)()
             kinds[kind] = kinds.get(kind, 0) + 1
             intact, since = conn.execute('SELECT bool_and(intact), max(since_anchor) FROM facematch.verify_audit(%s)', [anchor]).fetchone()

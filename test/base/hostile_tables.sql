@@ -114,7 +114,8 @@ SELECT purge_after IS NOT NULL AS explained FROM facematch.explain_retention('ap
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('app.late', '5', 'inquiry', 'court');
 SET client_min_messages = warning;
 SELECT DISTINCT who, super, what FROM app.heard ORDER BY what;
-SELECT severity, object, regexp_replace(finding, ', the oldest.*', '') AS finding FROM facematch.health_check() WHERE object ~ 'app' AND finding !~ 'sees due rows' ORDER BY 2, 3;
+SELECT severity, regexp_replace(object, ', the oldest.*', ')') AS object, finding
+FROM (SELECT * FROM facematch_internal.retention_findings() UNION ALL SELECT * FROM facematch_internal.installation_findings()) f WHERE object ~ 'app' AND finding !~ 'sees due rows' ORDER BY 2, 3;
 
 -- Nor by one whose trigger says that the caller has cancelled, that the server stops, or that it must be tried again; or waits.
 RESET client_min_messages;
@@ -198,7 +199,7 @@ CREATE TABLE app.copy AS SELECT embedding FROM app.face;
 CREATE TABLE app.arrays (all_of face_embedding[]);
 CREATE MATERIALIZED VIEW app.seen AS SELECT * FROM app.face;
 CREATE TEMP TABLE scratch AS SELECT embedding FROM app.face;
-SELECT severity, object, finding FROM facematch.health_check()
+SELECT severity, object, finding FROM (SELECT * FROM facematch_internal.retention_findings() UNION ALL SELECT * FROM facematch_internal.installation_findings()) f
 WHERE object ~ 'app\.(copy|arrays|seen)|scratch|facematch\.(reference|encounter|gallery)' ORDER BY 2, 3;
 ROLLBACK;
 

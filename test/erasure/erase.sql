@@ -204,7 +204,7 @@ CREATE TABLE copy_in_domain (p raw_again, q of_person);
 CREATE MATERIALIZED VIEW copy_in_row AS SELECT ROW('x', '[1,2]'::face_embedding)::person AS p;
 CREATE TABLE copy_typed OF person;
 CREATE TABLE copy_in_range (r spans);
-SELECT object FROM facematch.health_check() WHERE object ~ '^public.(copy|composed)' ORDER BY 1;
+SELECT object FROM facematch_internal.retention_findings() WHERE object ~ '^public.(copy|composed)' ORDER BY 1;
 DROP TABLE composed, copy_in_domain, copy_typed, copy_in_range;
 DROP MATERIALIZED VIEW copy_in_row;
 
@@ -253,7 +253,7 @@ SELECT max(receipt_id) AS receipt FROM facematch.purge_receipt \gset
 SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt' OR relation = 'named_before'::regclass AND part = 'table';
 CALL facematch.purge();
 SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt' OR relation = 'named_before'::regclass AND part = 'table';
-SELECT relation, dead_tuples, clean FROM facematch_internal.leftovers('named_before') WHERE relation = 'named_before'::regclass;
+SELECT relation, dead_tuples, clean FROM facematch_internal.verify_pages('named_before') WHERE relation = 'named_before'::regclass;
 SELECT facematch.release('named'), facematch.release('named_before');
 DROP TABLE named, named_before;
 SELECT part, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt';

@@ -164,7 +164,7 @@ DROP TABLE forms CASCADE;
 -- A table that something keeps from being erased for days is named.
 SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'erased whole';
 UPDATE facematch_internal.erasure_mark SET erased_at = erased_at - interval '3 days' WHERE relation = 'facematch.reference'::regclass;
-SELECT severity, object, regexp_replace(finding, 'whole .* ago', 'whole … ago') AS finding FROM facematch.health_check() WHERE finding ~ 'erased whole';
+SELECT severity, regexp_replace(object, 'last .* ago', 'last … ago') AS object, finding FROM facematch.health_check() WHERE finding ~ 'erased whole';
 CALL facematch.purge();
 SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'erased whole';
 
@@ -178,8 +178,8 @@ SET session_replication_role = replica;
 ALTER TABLE facematch.purge_receipt DISABLE TRIGGER ALL;
 UPDATE facematch.purge_receipt SET purged_at = purged_at - interval '2 hours';
 SET session_replication_role = origin;
-ALTER TABLE facematch.purge_receipt ENABLE ALWAYS TRIGGER purge_receipt_10_is_a_record, ENABLE ALWAYS TRIGGER purge_receipt_20_is_a_record, ENABLE TRIGGER purge_receipt_30_log;
-SELECT severity, object, regexp_replace(finding, 'for .*', 'for …') AS finding FROM facematch.health_check() WHERE finding ~ 'not erased';
+ALTER TABLE facematch.purge_receipt ENABLE ALWAYS TRIGGER purge_receipt_10_is_a_record, ENABLE ALWAYS TRIGGER purge_receipt_40_truncate, ENABLE TRIGGER purge_receipt_50_log;
+SELECT severity, regexp_replace(object, 'for .*', 'for …') AS object, finding FROM facematch.health_check() WHERE finding ~ 'not erased';
 CALL facematch.purge();
 SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'not erased';
 SELECT whole();

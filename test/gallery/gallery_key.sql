@@ -123,7 +123,7 @@ ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard;
 ALTER TABLE facematch.gallery DISABLE TRIGGER ALL;
 ALTER TABLE facematch.reference ENABLE TRIGGER ALL;
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard, ENABLE ALWAYS TRIGGER reference_40_truncate;
-SELECT severity, count(*), object, finding FROM facematch.health_check() WHERE finding ~ 'foreign key' AND object ~ '^reference_' GROUP BY 1, 3, 4 ORDER BY 1, 3;
+SELECT severity, count(*), object, finding FROM facematch_internal.installation_findings() WHERE finding ~ 'foreign key' AND object ~ '^reference_' GROUP BY 1, 3, 4 ORDER BY 1, 3;
 EXECUTE stage (0, 17, '1:[1,0]');
 EXECUTE stage (id('b'), 17, '[1,0]');
 SELECT * FROM dangling;

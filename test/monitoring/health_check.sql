@@ -1,10 +1,8 @@
--- health_check() misses no trigger, whatever became of it.
+-- health_check(): a letter.  No trigger is missed, whatever became of it, and one command puts all of them back.
 CREATE TEMP TABLE known AS
 SELECT g.tgrelid::regclass AS table_name, g.tgname, format('%s on %s', g.tgname, g.tgrelid::regclass) AS object
-FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND NOT g.tgisinternal;
--- Of these a warning or an error says by itself when they do not fire.
-SELECT object FROM known WHERE tgname ~ '_skipped$|_10_model$' ORDER BY 1;
-DELETE FROM known WHERE tgname ~ '_skipped$|_10_model$';
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND NOT g.tgisinternal;
 CREATE FUNCTION all_triggers(statement text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	k known;
@@ -14,14 +12,18 @@ BEGIN
 	END LOOP;
 END
 $$;
--- What is said of how many, whether that is all of them, and of which it is not.
-CREATE FUNCTION said() RETURNS TABLE (severity text, finding text, of_all boolean, of_none_of text) LANGUAGE sql AS $$
-	SELECT c.severity, c.finding, count(c.object) = (SELECT count(*) FROM known),
-		   (SELECT string_agg(k.object, ', ' ORDER BY k.object) FROM known k WHERE k.object <> ALL (array_agg(c.object)))
-	FROM facematch.health_check() c JOIN known k USING (object) GROUP BY 1, 2 ORDER BY 1, 2 $$;
+-- What the letter says of triggers: how many have it, whether that is all of them, and of which it says nothing.
+CREATE FUNCTION said() RETURNS TABLE (severity text, finding text, of_all boolean, of_none_of text, remedy text) LANGUAGE sql AS $$
+	SELECT c.severity, c.finding, c.found = (SELECT count(*) FROM known),
+		   (SELECT string_agg(k.object, E'\n' ORDER BY k.object) FROM known k
+			WHERE NOT EXISTS (SELECT FROM facematch_internal.installation_findings() f WHERE f.finding = c.finding AND f.object = k.object)),
+		   c.remedy
+	FROM facematch.health_check() c WHERE c.finding ~ 'the trigger' $$;
 SELECT * FROM said();
 BEGIN;
 SELECT all_triggers('ALTER TABLE %s DISABLE TRIGGER %I');
+SELECT * FROM said();
+SELECT facematch_internal.reinstate() = (SELECT count(*) FROM known) AS mended_all;
 SELECT * FROM said();
 ROLLBACK;
 BEGIN;
@@ -36,5 +38,65 @@ ROLLBACK;
 BEGIN;
 SELECT all_triggers('DROP TRIGGER %2$I ON %1$s');
 SELECT * FROM said();
-ROLLBACK;
+SELECT facematch_internal.reinstate() = (SELECT count(*) FROM known) AS mended_all;
 SELECT * FROM said();
+SELECT count(*) AS other_than_installed FROM facematch_internal.expected_trigger e
+WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = e.table_name AND g.tgname = e.trigger_name
+				  AND pg_get_triggerdef(g.oid) = e.definition AND g.tgenabled = CASE WHEN e.always THEN 'A' ELSE 'O' END::"char");
+ROLLBACK;
+-- One that has the name, and calls something else.
+BEGIN;
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+DROP TRIGGER hold_10_keep ON facematch.hold;
+CREATE TRIGGER hold_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.hold FOR EACH ROW EXECUTE FUNCTION nothing();
+SELECT severity, finding, found, object, remedy FROM facematch.health_check() WHERE finding ~ 'the trigger';
+SELECT facematch_internal.reinstate();
+SELECT * FROM said();
+ROLLBACK;
+
+-- The letter begins with the verdict; causes come worst first, each once.
+SELECT severity, finding, found FROM facematch.health_check() WHERE severity = 'verdict';
+SELECT count(*) > 1 AS letter, count(DISTINCT finding) = count(*) AS each_once, min(n) FILTER (WHERE severity = 'verdict') AS verdict_at,
+	   max(n) FILTER (WHERE severity = 'error') < min(n) FILTER (WHERE severity = 'warning') AS worst_first
+FROM (SELECT c.*, row_number() OVER () AS n FROM facematch.health_check() c) c;
+BEGIN;
+ALTER TABLE facematch.hold DISABLE TRIGGER USER;
+ALTER TABLE facematch.encounter DISABLE ROW LEVEL SECURITY;
+SELECT count(*) > 1 AS letter, count(DISTINCT finding) = count(*) AS each_once, min(n) FILTER (WHERE severity = 'verdict') AS verdict_at,
+	   max(n) FILTER (WHERE severity = 'error') < min(n) FILTER (WHERE severity = 'warning') AS worst_first
+FROM (SELECT c.*, row_number() OVER () AS n FROM facematch.health_check() c) c;
+SELECT severity, finding, found, replace(object, current_database(), '...') AS object, remedy FROM facematch.health_check()
+WHERE severity IN ('verdict', 'error');
+ROLLBACK;
+-- Where one part cannot look, the others do.
+BEGIN;
+ALTER TABLE facematch_internal.doomed_key RENAME TO lost;
+SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'cannot look';
+SELECT count(*) > 2 AS others FROM facematch.health_check();
+ROLLBACK;
+
+-- What pg_cron keeps of its runs.
+CREATE SCHEMA cron;
+CREATE TABLE cron.job (jobid bigint, active boolean, database text, command text);
+CREATE TABLE cron.job_run_details (jobid bigint, runid bigint, status text, return_message text, start_time timestamptz, end_time timestamptz);
+CREATE FUNCTION jobs() RETURNS TABLE (severity text, finding text, object text, remedy text) LANGUAGE sql AS $$
+	SELECT c.severity, c.finding, c.object, replace(c.remedy, current_database(), '...') FROM facematch.health_check() c
+	WHERE c.finding ~ 'job|pg_cron' $$;
+SELECT * FROM jobs();
+-- As its own database of jobs is known by: the extension is there.
+INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) VALUES (4711, 'pg_cron', 10, 'cron'::regnamespace, false, '1');
+SELECT * FROM jobs();
+INSERT INTO cron.job VALUES (1, true, current_database(), 'CALL facematch.purge()');
+SELECT * FROM jobs();
+INSERT INTO cron.job_run_details VALUES (1, 1, 'succeeded', '1 row', '2026-11-23 10:00+00'), (1, 2, 'failed', 'connection failed', '2026-11-23 10:01+00');
+SET timezone = 'UTC';
+SELECT * FROM jobs();
+INSERT INTO cron.job_run_details VALUES (1, 3, 'failed', 'tables could not be purged: public.visit', '2026-11-23 10:02+00');
+SELECT * FROM jobs();
+INSERT INTO cron.job_run_details VALUES (1, 4, 'succeeded', '1 row', '2026-11-23 10:03+00'), (1, 5, 'running', NULL, '2026-11-23 10:04+00');
+SELECT * FROM jobs();
+DELETE FROM pg_extension WHERE oid = 4711;
+DROP SCHEMA cron CASCADE;
+SET cron.database_name = 'another';
+SELECT * FROM jobs();
+RESET cron.database_name;

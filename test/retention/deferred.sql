@@ -72,7 +72,7 @@ RESET ROLE;
 
 -- Named, whether or not anything is due.
 CREATE VIEW named AS SELECT object, regexp_replace(finding, '.* rows of (.*) that it fires.*', '\1') AS of_table, remedy
-FROM facematch.health_check() WHERE severity = 'error' AND finding ~ 'initially deferred';
+FROM facematch_internal.retention_findings() WHERE severity = 'error' AND finding ~ 'initially deferred';
 SELECT * FROM named ORDER BY object COLLATE "C", of_table COLLATE "C";
 
 -- What the purge says, table by table, and a rule.

@@ -74,9 +74,9 @@ SELECT count(*) AS due FROM facematch.reference WHERE purge_after <= now();
 SELECT count(*) AS due_soon, bool_and(purge_after > now()) AS not_yet FROM facematch.due_soon('5 years');
 -- What is due and held is not overdue, by row or by subject.
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id, subject(11), 'us_citizen', face(3), 's' FROM facematch.gallery WHERE name = 'gone';
-SELECT object, regexp_replace(finding, 'for .*', 'for …') AS finding FROM facematch.health_check() WHERE finding ~ 'not purged' AND object ~ 'reference';
+SELECT regexp_replace(object, 'for .*', 'for …') AS object, finding FROM facematch.health_check() WHERE finding ~ 'not purged' AND object ~ 'reference';
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(11), 'inquiry', 'court');
-SELECT object, regexp_replace(finding, 'for .*', 'for …') AS finding FROM facematch.health_check() WHERE finding ~ 'not purged' AND object ~ 'reference';
+SELECT regexp_replace(object, 'for .*', 'for …') AS object, finding FROM facematch.health_check() WHERE finding ~ 'not purged' AND object ~ 'reference';
 CALL facematch.purge();
 SELECT count(*) FROM facematch.reference WHERE subject_id IN (subject(10), subject(11));
 

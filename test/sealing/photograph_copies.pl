@@ -16,7 +16,7 @@ $node->start;
 sub sql { return $node->safe_psql(@_); }
 sub error { my ($ret, $out, $err) = $node->psql(@_); return $err; }
 sub keys_there { return scalar(my @files = glob "$keys/*.key"); }
-sub findings { return sql($_[0], q{SELECT string_agg(severity || ': ' || finding, '; ' ORDER BY finding) FROM facematch.health_check() WHERE object = 'photographs'}); }
+sub findings { return sql($_[0], q{SELECT string_agg(severity || ': ' || finding, '; ' ORDER BY finding) FROM facematch.health_check() WHERE object ~ '^photographs'}); }
 my $read = q{SELECT string_agg(convert_from(facematch.read_photograph(photograph_id), 'UTF8'), ' ' ORDER BY photograph_id) FROM facematch.photograph};
 
 sql('postgres', 'CREATE DATABASE site');

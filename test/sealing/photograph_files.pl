@@ -59,22 +59,22 @@ is(sql(q{SELECT count(*) FROM facematch.audit_event WHERE action = 'photograph_r
 
 # Whoever is given the functions reads nothing that is not in the log for good, whatever becomes of the transaction.
 sql('CREATE ROLE viewer LOGIN; GRANT USAGE ON SCHEMA facematch, facematch_internal TO viewer; GRANT SELECT ON facematch.photograph TO viewer;
-	GRANT EXECUTE ON FUNCTION facematch.read_photograph(bigint) TO viewer; GRANT EXECUTE ON PROCEDURE facematch.announce_photograph_reading(bigint, text) TO viewer');
+	GRANT EXECUTE ON FUNCTION facematch.read_photograph(bigint) TO viewer; GRANT EXECUTE ON PROCEDURE facematch.announce_reading TO viewer');
 sub viewer { my ($ret, $out, $err) = $node->psql('postgres', $_[0], extra_params => [ '-U', 'viewer' ]); return "$out$err"; }
 sub logged { return sql("SELECT count(*) FROM facematch.audit_event WHERE actor = 'viewer' AND action = '$_[0]'"); }
 like(viewer('BEGIN; SELECT facematch.read_photograph(1); ROLLBACK'), qr/no reading of photograph 1 is announced/, 'unannounced, nothing is read');
-like(viewer("BEGIN; CALL facematch.announce_photograph_reading(1, 'inquiry'); SELECT facematch.read_photograph(1); ROLLBACK"), qr/cannot run inside a transaction block/,
+like(viewer("BEGIN; CALL facematch.announce_reading(photograph_id => 1, purpose => 'inquiry'); SELECT facematch.read_photograph(1); ROLLBACK"), qr/cannot run inside a transaction block/,
 	'nor announced in a transaction that may roll back');
-like(viewer("CALL facematch.announce_photograph_reading(99, 'inquiry')"), qr/there is no photograph 99/, 'nor is one that is not there');
-like(viewer("CALL facematch.announce_photograph_reading(1, '-')"), qr/the purpose is not said/, 'nor without a purpose');
-like(viewer("CALL facematch.announce_photograph_reading(1, '[" . join(',', (0.25) x 16) . "]')"), qr/reads as a template/, 'nor with a template as one');
-like(viewer("INSERT INTO facematch.photograph_reading (photograph_id, purpose, until) VALUES (1, 'x', 'infinity')"), qr/permission denied/, 'nor by hand');
+like(viewer("CALL facematch.announce_reading(photograph_id => 99, purpose => 'inquiry')"), qr/there is no photograph 99/, 'nor is one that is not there');
+like(viewer("CALL facematch.announce_reading(photograph_id => 1, purpose => '-')"), qr/the purpose is not said/, 'nor without a purpose');
+like(viewer("CALL facematch.announce_reading(photograph_id => 1, purpose => '[" . join(',', (0.25) x 16) . "]')"), qr/reads as a template/, 'nor with a template as one');
+like(viewer("INSERT INTO facematch.reading (photograph_id, purpose, until) VALUES (1, 'x', 'infinity')"), qr/permission denied/, 'nor by hand');
 is(logged('photograph_announced') + logged('photograph_read'), 0, 'none of which is a reading');
-is(viewer("CALL facematch.announce_photograph_reading(1, 'inquiry 7')"), '', 'announced');
+is(viewer("CALL facematch.announce_reading(photograph_id => 1, purpose => 'inquiry 7')"), '', 'announced');
 is(viewer("BEGIN;\nSELECT facematch.read_photograph(1) = " . literal($plain) . ";\nROLLBACK;"), 't', 'it is read, and rolled back');
 is(logged('photograph_announced'), '1', 'which is in the log');
 like(viewer('SELECT facematch.read_photograph(2)'), qr/no reading of photograph 2 is announced/, 'another one is not read');
-is(sql("SELECT purpose, until - announced_at BETWEEN '9 minutes' AND '10 minutes' FROM facematch.photograph_reading"), 'inquiry 7|t', 'and who, what for, until when is kept');
+is(sql("SELECT purpose, until - announced_at BETWEEN '9 minutes' AND '10 minutes' FROM facematch.reading"), 'inquiry 7|t', 'and who, what for, until when is kept');
 is(sql('SELECT intact FROM facematch.verify_audit()'), 't', 'the log is whole');
 sql('DROP OWNED BY viewer; DROP ROLE viewer');
 

@@ -1,0 +1,146 @@
+/*
+ * Reading templates and photographs: announced in the log first, and that is
+ * committed, so that who rolls back has been logged all the same.
+ */
+
+CREATE TABLE facematch.reading (
+	reading_id		bigint GENERATED ALWAYS AS IDENTITY,
+	role_name		text NOT NULL DEFAULT session_user,
+	gallery_id		bigint,
+	gallery			text,
+	photograph_id	bigint,
+	purpose			text NOT NULL CONSTRAINT reading_purpose_is_said CHECK (purpose <> ''),
+	announced_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	until			timestamptz NOT NULL,
+	CONSTRAINT reading_pkey PRIMARY KEY (reading_id),
+	CONSTRAINT reading_is_of_one CHECK (num_nonnulls(gallery_id, photograph_id) = 1
+		AND num_nulls(gallery_id, gallery) <> 1)
+);
+COMMENT ON TABLE facematch.reading IS
+	'announced readings of the templates of a gallery, or of a photograph: who, what for, until when; each is in'
+	' the log too';
+COMMENT ON COLUMN facematch.reading.reading_id IS 'identifier, given by the database';
+COMMENT ON COLUMN facematch.reading.role_name IS 'the session''s user who announced it, and who alone may read';
+COMMENT ON COLUMN facematch.reading.gallery_id IS
+	'the gallery; kept when the gallery is gone; NULL: a photograph is read';
+COMMENT ON COLUMN facematch.reading.gallery IS 'the gallery''s name';
+COMMENT ON COLUMN facematch.reading.photograph_id IS 'the photograph; kept when it is gone; NULL: templates are read';
+COMMENT ON COLUMN facematch.reading.purpose IS 'what for';
+COMMENT ON COLUMN facematch.reading.announced_at IS 'when it was announced';
+COMMENT ON COLUMN facematch.reading.until IS 'until when it may be read';
+CREATE INDEX reading_role_idx ON facematch.reading (role_name, until);
+SELECT pg_catalog.pg_extension_config_dump('facematch.reading', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.reading_reading_id_seq', '');
+SELECT facematch_internal.keep_as_record('facematch.reading', remarks => '{purpose}');
+
+CREATE FUNCTION facematch_internal.note_reading(gallery text, photograph_id bigint, purpose text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	id bigint := (SELECT g.gallery_id FROM facematch.gallery g WHERE g.name = note_reading.gallery);
+	templates bigint;
+	-- Long enough to fetch a gallery, too short to be forgotten.
+	last_moment timestamptz := clock_timestamp() + interval '10 minutes';
+BEGIN
+	IF gallery IS NOT NULL AND id IS NULL THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no gallery %L', gallery),
+			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
+	ELSIF photograph_id IS NOT NULL AND NOT EXISTS (
+		SELECT FROM facematch.photograph p WHERE p.photograph_id = note_reading.photograph_id
+			AND p.purge_after > clock_timestamp()) THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no photograph %s', photograph_id),
+			HINT = 'It may be due, or purged.';
+	ELSIF purpose !~ '[[:alnum:]]' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'the purpose is not said',
+			HINT = 'It is what an auditor will read in the log.';
+	END IF;
+	INSERT INTO facematch.reading (gallery_id, gallery, photograph_id, purpose, until)
+	VALUES (id, note_reading.gallery, note_reading.photograph_id, note_reading.purpose, last_moment);
+	IF photograph_id IS NULL THEN
+		SELECT count(*) INTO templates FROM facematch.reference r WHERE r.gallery_id = id
+			AND r.purge_after > clock_timestamp();
+	END IF;
+	PERFORM facematch_internal.write_audit(CASE WHEN photograph_id IS NULL THEN 'templates_read'
+		ELSE 'photograph_announced' END,
+		jsonb_strip_nulls(jsonb_build_object('gallery', gallery, 'templates', templates, 'photograph', photograph_id,
+											 'purpose', purpose, 'until', last_moment)));
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.note_reading(text, bigint, text) IS
+	'records and logs that the session''s user is about to read; for facematch.announce_reading(), which commits it';
+
+CREATE PROCEDURE facematch.announce_reading(gallery text DEFAULT NULL, photograph_id bigint DEFAULT NULL,
+	purpose text DEFAULT NULL)
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_announce_reading';
+COMMENT ON PROCEDURE facematch.announce_reading(text, bigint, text) IS
+	'logs that the session''s user will read the templates of a gallery, or a photograph, and what for, and'
+	' commits; for ten minutes facematch.read_templates() or facematch.read_photograph() then gives them to that'
+	' user. In a transaction block: 25001; no such gallery, or no such photograph, or due: P0002; neither or both,'
+	' or no purpose: 22023; purpose NULL: 22004';
+
+CREATE FUNCTION facematch.read_templates(gallery text)
+	RETURNS TABLE (reference_id bigint, subject_id uuid, retention_class text, embedding @extschema@.face_embedding,
+				   purge_after timestamptz)
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	moment timestamptz := clock_timestamp();
+	id bigint := (SELECT g.gallery_id FROM facematch.gallery g WHERE g.name = read_templates.gallery);
+BEGIN
+	IF NOT EXISTS (SELECT FROM facematch.reading t
+				   WHERE t.role_name = session_user AND t.gallery_id = id AND t.announced_at <= moment AND moment < t.until) THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('no reading of the templates of gallery %L is announced', gallery),
+			HINT = 'CALL facematch.announce_reading(gallery => ..., purpose => ...): it is logged, and holds for ten minutes.';
+	END IF;
+	RETURN QUERY
+	SELECT r.reference_id, r.subject_id, r.retention_class, r.embedding, r.purge_after
+	FROM facematch.reference r WHERE r.gallery_id = id AND r.purge_after > moment;
+END
+$$;
+COMMENT ON FUNCTION facematch.read_templates(text) IS
+	'the templates of a gallery that are not due, for a session''s user who has announced it within ten minutes; on'
+	' standbys too. Not announced: 42501';
+
+CREATE FUNCTION facematch.read_photograph(photograph_id bigint) RETURNS bytea
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	p facematch.photograph;
+	image bytea;
+BEGIN
+	SELECT t.* INTO p FROM facematch.photograph t
+	WHERE t.photograph_id = read_photograph.photograph_id AND t.purge_after > clock_timestamp();
+	IF NOT FOUND THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no photograph %s', photograph_id),
+			HINT = 'It may be due, or purged.';
+	END IF;
+	-- Who rolls back has been logged all the same.  The owner of the table needs no leave.
+	IF NOT EXISTS (SELECT FROM facematch.reading r WHERE r.role_name = session_user AND r.photograph_id = p.photograph_id
+				   AND r.announced_at <= clock_timestamp() AND clock_timestamp() < r.until)
+		AND NOT (SELECT pg_has_role(session_user, c.relowner, 'MEMBER') FROM pg_class c
+			WHERE c.oid = 'facematch.photograph'::regclass) THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('no reading of photograph %s is announced', photograph_id),
+			HINT = 'CALL facematch.announce_reading(photograph_id => ..., purpose => ...): it is logged, and holds for ten'
+				' minutes.';
+	END IF;
+	PERFORM facematch_internal.write_audit('photograph_read',
+		jsonb_build_object('photograph', p.photograph_id, 'encounter', p.encounter_id, 'reference', p.reference_id));
+	image := facematch_internal.unseal(p.sealed, p.key_id, p.media_type);
+	IF image IS NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('photograph %s cannot be read: its key has been destroyed, or was never here', photograph_id),
+			HINT = 'Where the photograph has been purged since, this copy of it is meant to be unreadable.';
+	END IF;
+	RETURN image;
+END
+$$;
+COMMENT ON FUNCTION facematch.read_photograph(bigint) IS
+	'a photograph, as it was stored, for a session''s user who has announced it within ten minutes, and for the'
+	' owner of the table. Each reading is logged. Not announced: 42501; none, or due: P0002; its key is gone, or of'
+	' another database that is there: 55000; changed since: XX001';

@@ -1,0 +1,130 @@
+/*
+ * Health: who can do what, against the list of rights.
+ *
+ * It begins with what PostgreSQL grants, whoever was granted it: privileges by
+ * hand on roles that facematch never recorded are named as well.
+ */
+
+CREATE TYPE facematch_internal.finding AS (severity text, finding text, object text, remedy text);
+COMMENT ON TYPE facematch_internal.finding IS
+	'something that weakens the guarantees: severity is error, warning or notice, finding the cause, object what it'
+	' is about, remedy the command that mends it; facematch.health_check() makes one line of all with the same'
+	' cause';
+
+CREATE FUNCTION facematch_internal.access_findings() RETURNS SETOF facematch_internal.finding
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH granted AS (
+		SELECT r.oid AS role, g.role_name, g.kind, g.partner
+		FROM facematch_internal.access_grant g LEFT JOIN pg_roles r ON r.rolname = g.role_name
+	), again AS (
+		SELECT g.role, string_agg(format(', facematch.grant_%s(%L%s)', g.kind, quote_ident(g.role_name), ', '
+			|| quote_literal(g.partner)), '') AS calls
+		FROM granted g GROUP BY g.role
+	), expected AS MATERIALIZED (
+		SELECT DISTINCT g.role, e.clause, e.whole FROM granted g JOIN facematch_internal.expected_access e USING (kind)
+		UNION
+		SELECT 0, e.clause, e.whole FROM facematch_internal.expected_access e WHERE e.kind = 'everyone'
+	), actual AS MATERIALIZED (
+		SELECT a.role_id AS role, a.clause, a.whole FROM facematch_internal.actual_access a
+	), shipped AS (
+		-- What the extension's script granted to roles of PostgreSQL.
+		SELECT a.grantee AS role, format('%s ON ROUTINE %s', a.privilege_type, i.objoid::regprocedure) AS clause
+		FROM pg_init_privs i CROSS JOIN LATERAL aclexplode(i.initprivs) a WHERE i.classoid = 'pg_proc'::regclass
+			AND i.privtype = 'e'
+	), beyond AS (
+		SELECT a.role, coalesce(r.rolname, 'PUBLIC') AS name, count(*) AS n,
+			   bool_or(a.role = 0 OR a.clause !~ '^(SELECT|EXECUTE|USAGE|REFERENCES)') AS writes,
+			   array_agg(a.clause ORDER BY a.clause ~ '^(SELECT|EXECUTE)', a.clause) AS clauses
+		FROM actual a LEFT JOIN pg_roles r ON r.oid = a.role
+		WHERE r.rolsuper IS NOT TRUE
+		  -- Whoever has a table whose checks call the extension's needs the schema, and has nothing by it.
+		  AND (a.role = 0 OR a.clause !~ '^USAGE ON SCHEMA ')
+		  AND NOT EXISTS (SELECT FROM expected e WHERE e.role = a.role AND e.clause IN (a.clause, a.whole))
+		  AND NOT EXISTS (SELECT FROM shipped s WHERE s.role = a.role AND s.clause = a.clause)
+		GROUP BY a.role, r.rolname
+	), lacking AS (
+		SELECT r.rolname AS name, count(*) AS n, array_agg(e.clause ORDER BY e.clause) AS clauses
+		FROM expected e JOIN pg_roles r ON r.oid = e.role
+		WHERE NOT EXISTS (SELECT FROM actual a WHERE a.role = e.role AND a.clause IN (e.clause, e.whole))
+		GROUP BY r.rolname
+	)
+	SELECT CASE WHEN b.writes THEN 'error' ELSE 'warning' END, 'has rights that no record gives it',
+		   format('%s (%s%s)', CASE WHEN b.role = 0 THEN 'PUBLIC' ELSE format('role %I', b.name) END,
+			array_to_string(b.clauses[1:3], ', '),
+				  CASE WHEN b.n > 3 THEN format(', and %s more', b.n - 3) END),
+		   CASE WHEN b.role = 0 THEN 'SELECT facematch_internal.reinstate()'
+				ELSE format('SELECT facematch.revoke_access(%L)%s', quote_ident(b.name), g.calls) END
+	FROM beyond b LEFT JOIN again g ON g.role = b.role
+	UNION ALL
+	SELECT 'warning', 'lacks rights that its record gives it',
+		   format('role %I (%s%s)', l.name, array_to_string(l.clauses[1:3], ', '), CASE WHEN l.n > 3
+			THEN format(', and %s more', l.n - 3) END),
+		   'SELECT facematch.renew_access()'
+	FROM lacking l
+	UNION ALL
+	SELECT 'warning', format('is recorded as %s and does not exist: dropped, or renamed', g.kind),
+		format('role %I', g.role_name),
+		   format('DELETE FROM facematch_internal.access_grant WHERE role_name = %L; or CREATE ROLE it, and SELECT'
+				  ' facematch.renew_access()', g.role_name)
+	FROM granted g WHERE g.role IS NULL
+	UNION ALL
+	SELECT 'error', format('is recorded as %s and %s: its limits mean nothing', g.kind, p.power),
+		format('role %I', g.role_name),
+		   format('take that away from it, or SELECT facematch.revoke_access(%L)', quote_ident(g.role_name))
+	FROM granted g JOIN facematch_internal.role_power p ON p.role_id = g.role
+	UNION ALL
+	SELECT DISTINCT 'error', format('is recorded as %s and may act as role %I, which is %s', g.kind, o.role_name,
+		concat_ws(' of ', o.kind, o.partner)),
+		   format('role %I', g.role_name), format('REVOKE %I FROM %I', o.role_name, g.role_name)
+	FROM granted g JOIN granted o ON o.role_name <> g.role_name AND (g.kind = 'partner' OR o.kind = 'partner')
+		AND g.partner IS DISTINCT FROM o.partner
+	WHERE pg_has_role(g.role, o.role, 'MEMBER')
+	UNION ALL
+	SELECT 'warning', w.does, format('role %I', r.rolname), format('REVOKE %s FROM %I, or from the role through which it'
+		' is a member', w.power, r.rolname)
+	FROM pg_roles r JOIN facematch_internal.role_power p ON p.role_id = r.oid
+	JOIN (VALUES ('pg_read_all_data', 'reads every table unlogged, templates too: it is a member of pg_read_all_data'),
+				 ('pg_write_all_data', 'writes every table, rules and the log too: it is a member of pg_write_all_data'),
+				 ('pg_read_server_files', 'reads the server''s files, templates too: it is a member of pg_read_server_files'),
+				 ('pg_write_server_files', 'writes the server''s files: it is a member of pg_write_server_files'),
+				 ('pg_execute_server_program', 'runs programs as the server: it is a member of pg_execute_server_program')) w
+					(power, does)
+		ON p.power = format('is a member of %I', w.power)
+	WHERE NOT starts_with(r.rolname, 'pg_') AND NOT EXISTS (SELECT FROM granted g WHERE g.role = r.oid)
+	UNION ALL
+	SELECT 'warning', 'reads templates unlogged', format('role %I (%s)', r.rolname, t.table_name),
+		   'grant columns other than the template, or facematch.grant_template_reader()'
+	FROM facematch_internal.retained t JOIN pg_class c ON c.oid = t.table_name
+	JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = t.template_column AND NOT a.attisdropped
+	CROSS JOIN pg_roles r
+	WHERE NOT r.rolsuper AND NOT starts_with(r.rolname, 'pg_') AND NOT pg_has_role(r.oid, c.relowner, 'MEMBER')
+	  AND NOT pg_has_role(r.oid, 'pg_read_all_data', 'USAGE') AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
+	UNION ALL
+	SELECT 'warning', 'sees due rows: it ' || CASE WHEN r.rolbypassrls THEN 'bypasses row security'
+		ELSE 'owns tables under retention' END,
+		   format('role %I', r.rolname), 'let applications connect as another role'
+	FROM pg_roles r
+	WHERE r.rolcanlogin AND NOT r.rolsuper
+	  AND (r.rolbypassrls OR EXISTS (SELECT FROM facematch_internal.retained t JOIN pg_class c ON c.oid = t.table_name
+									 WHERE pg_has_role(r.oid, c.relowner, 'MEMBER')))
+	UNION ALL
+	SELECT 'warning', 'the threshold is 0 or less: everybody is a candidate, and scores of enough probes tell a template',
+		   format('gallery %s (%s)', g.name, g.min_similarity), 'choose min_similarity for a false match rate of the model'
+	FROM facematch.gallery g WHERE g.min_similarity <= 0
+	UNION ALL
+	SELECT 'warning', 'the threshold is 0 or less: everybody whose gallery has none above it is a candidate, and scores'
+		' of enough'
+		   ' probes tell a template',
+		   format('shard %s (%s)', s.name, s.min_similarity), 'choose min_similarity for a false match rate of the models,'
+			' and no lower'
+		   ' than its galleries'''
+	FROM facematch.shard s WHERE s.min_similarity <= 0
+	UNION ALL
+	SELECT 'warning', 'has no gallery_table: the thresholds of its galleries are not known, and operators cannot search',
+		   format('shard %s', s.name), 'import facematch.shard_gallery of the shard'
+	FROM facematch.shard s WHERE s.gallery_table IS NULL
+$$;
+COMMENT ON FUNCTION facematch_internal.access_findings() IS
+	'privileges that go beyond facematch_internal.access_right, whoever has them, roles whose attributes or'
+	' memberships do, and thresholds that tell everything; part of facematch.health_check()';

@@ -1,0 +1,115 @@
+/*
+ * Health: bytes of removed rows, and keys of photographs that are gone.
+ */
+
+CREATE FUNCTION facematch_internal.erasure_findings() RETURNS SETOF facematch_internal.finding
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	keys uuid[];
+	databases oid[];
+	ours boolean[];
+	here oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+BEGIN
+	-- Of a table that is there and whose rows the purge looks after: of others no purge settles a receipt.
+	RETURN QUERY
+	SELECT 'error', 'the bytes of removed rows are not erased',
+		   format('%s (the oldest for %s)', k.table_name, date_trunc('second', clock_timestamp() - min(p.purged_at))),
+		   'CALL facematch.purge(); facematch_internal.erasure says what was in the way: a transaction, cursor or lock that'
+			' somebody'
+		   ' keeps open'
+	FROM facematch.purge_receipt p JOIN facematch_internal.receipt_relation l ON l.receipt_id = p.receipt_id
+		AND NOT l.is_part
+	JOIN facematch_internal.retained k ON k.table_name = l.relation JOIN pg_class c ON c.oid = l.relation
+	WHERE NOT EXISTS (SELECT FROM facematch_internal.erased_receipt e WHERE e.receipt_id = p.receipt_id)
+	GROUP BY k.table_name HAVING min(p.purged_at) < clock_timestamp() - interval '1 hour'
+	UNION ALL
+	SELECT 'warning', 'was not erased whole for long: what went without a receipt may still be there',
+		   format('%s (last %s ago)', m.relation, date_trunc('second', clock_timestamp() - m.erased_at)),
+		   'CALL facematch.purge(), or facematch.erase_table(): its warnings say what is in the way'
+	FROM facematch_internal.erasure_mark m JOIN facematch_internal.retained k ON k.table_name = m.relation
+	JOIN pg_class c ON c.oid = m.relation
+	WHERE m.erased_at < clock_timestamp() - 2 * greatest(current_setting('facematch.sweep_interval', true)::interval,
+		interval '1 day')
+	UNION ALL
+	SELECT 'error', 'ANALYZE has left templates in pg_statistic', format('%s.%I', a.attrelid::regclass, a.attname),
+		   format('CALL facematch.erase_table(%L)', t.table_name)
+	FROM facematch_internal.retained t JOIN pg_attribute a ON a.attrelid = t.table_name AND a.attname = t.template_column
+	JOIN pg_statistic s ON s.starelid = a.attrelid AND s.staattnum = a.attnum
+	WHERE num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4, s.stavalues5) > 0
+	UNION ALL
+	SELECT 'error', 'a crash has left files that no relation has', o.note,
+		'remove them while the server is stopped, or dump and restore'
+		   ' the database'
+	FROM facematch_internal.out_of_reach() o WHERE o.part = 'orphaned files' AND NOT o.clean;
+
+	-- What is at work is seen by its progress, or holds VACUUM's lock on the index.
+	BEGIN
+		RETURN QUERY
+		SELECT 'error', format('a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY of %s did not end: nothing takes removed'
+			' rows out of'
+			   ' what it left', k.table_name), x.relation::text, format('DROP INDEX %s', x.relation)
+		FROM facematch_internal.retained k CROSS JOIN LATERAL facematch_internal.abandoned_indexes(k.table_name) x
+		WHERE pg_relation_size(x.relation) > 0
+		  AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = x.relation)
+		  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = x.relation AND l.mode = 'ShareUpdateExclusiveLock'
+			AND l.granted
+						  AND l.database = here);
+	EXCEPTION WHEN lock_not_available THEN
+		RETURN NEXT ROW('error', 'an index that a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY left cannot be looked'
+			' at: another'
+					 ' session has locked it', 'indexes', 'pg_locks says who')::facematch_internal.finding;
+	END;
+
+	-- Keys.
+	IF coalesce(current_setting('facematch.key_directory', true), '') <> '' THEN
+		BEGIN
+			SELECT array_agg(f.key_id), array_agg(f.database), array_agg(f.of_this_cluster) INTO keys, databases, ours
+			FROM facematch_internal.key_files() f;
+		EXCEPTION WHEN object_not_in_prerequisite_state THEN
+			RETURN NEXT ROW('error', SQLERRM, 'photographs', 'a directory of the server''s user, with mode 0700, outside of'
+				' what is backed up')::facematch_internal.finding;
+		END;
+	END IF;
+	RETURN QUERY
+	WITH key AS (
+		SELECT k.id, k.database, k.ours, b.datname, EXISTS (SELECT FROM facematch.photograph p
+			WHERE p.key_id = k.id) AS used,
+			   EXISTS (SELECT FROM facematch_internal.doomed_key d WHERE d.key_id = k.id) AS doomed
+		FROM unnest(keys, databases, ours) k (id, database, ours) LEFT JOIN pg_database b ON b.oid = k.database
+	)
+	SELECT 'error', 'keys wait to be destroyed',
+		   format('photographs (%s, the oldest for %s)', count(*), date_trunc('second',
+			clock_timestamp() - min(d.doomed_at))),
+		   'CALL facematch.purge(), with facematch.key_directory set'
+	FROM facematch_internal.doomed_key d
+	WHERE NOT EXISTS (SELECT FROM key k WHERE k.id = d.key_id AND k.ours AND k.database <> here AND k.datname IS NOT NULL)
+	HAVING min(d.doomed_at) < clock_timestamp() - interval '1 hour'
+	UNION ALL
+	SELECT 'warning', format('keys of photographs that were here are those of database %I, of which this one is a copy:'
+		' they go when its'
+		   ' photographs go', k.datname), format('photographs (%s)', count(*)),
+		   format('CALL facematch.purge() in %I, or DROP DATABASE what is not needed', k.datname)
+	FROM key k WHERE k.doomed AND k.ours AND k.database <> here AND k.datname IS NOT NULL GROUP BY k.datname
+	UNION ALL
+	SELECT 'warning', 'keys are of databases that are gone: with them, dumps and backups of those can be read',
+		   format('photographs (%s)', count(*)), 'facematch_internal.key_files() names them: overwrite and remove (shred'
+			' -u) those that no'
+		   ' restored database needs'
+	FROM key k WHERE k.datname IS NULL AND NOT k.used AND NOT k.doomed HAVING count(*) > 0
+	UNION ALL
+	-- Whoever is storing a photograph has the lock, and the key before the row.
+	SELECT 'warning', 'keys of this database have no photograph', format('photographs (%s)', count(*)),
+		   CASE WHEN bool_and(k.ours) THEN 'CALL facematch.purge(): a crash has left them'
+				ELSE 'facematch_internal.key_files() names them: made before pg_upgrade, or by another cluster; overwrite and'
+					' remove'
+					 ' (shred -u) the former' END
+	FROM key k
+	WHERE k.database = here AND NOT k.used AND NOT k.doomed
+	  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.database = here AND l.relation = 'facematch.photograph'::regclass
+					  AND l.mode = 'RowExclusiveLock') HAVING count(*) > 0;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.erasure_findings() IS
+	'removed rows whose bytes are not erased, templates in statistics, files and indexes that a crash has left, and'
+	' keys of photographs that wait, are another database''s, or nobody''s; part of facematch.health_check()';

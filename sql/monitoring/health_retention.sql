@@ -1,0 +1,208 @@
+/*
+ * Health: tables under retention, their rows, and the rules.
+ */
+
+CREATE FUNCTION facematch_internal.retention_findings() RETURNS SETOF facematch_internal.finding
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	t facematch_internal.retained;
+	overdue bigint;
+	longest interval;
+	declined bigint;
+BEGIN
+	-- Tables.
+	RETURN QUERY
+	WITH member AS MATERIALIZED (
+		SELECT r.table_name, r.what, h.relation, c.relispartition, c.relowner, c.relacl,
+			   r.what <> 'gallery' AND NOT (c.relrowsecurity AND EXISTS (
+					SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'facematch_due'
+						AND NOT p.polpermissive)) AS shows_due
+		FROM facematch_internal.retained r CROSS JOIN LATERAL facematch_internal.with_heirs(r.table_name) h
+		JOIN pg_class c ON c.oid = h.relation
+	), kinds AS MATERIALIZED (
+		SELECT y.type FROM facematch_internal.template_types(ARRAY(
+			SELECT DISTINCT a.atttypid FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped), false) y
+	)
+	SELECT 'error', 'row security does not hide due rows', m.relation::text,
+		   format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY; the policy is facematch_due', m.relation)
+	FROM member m WHERE m.shows_due AND m.relation = m.table_name
+	UNION ALL
+	-- 1 is a trigger for each row, 2 one before it, 4 for insertions, 16 for updates.
+	SELECT 'error', 'a trigger fires after the guard, and may put back what the guard has changed',
+		format('%s on %s', g.tgname, m.table_name),
+		   format('ALTER TRIGGER %I ON %s RENAME TO a name that comes before the guard''s', g.tgname, m.table_name)
+	FROM member m JOIN pg_trigger g ON g.tgrelid = m.table_name AND g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0
+		AND NOT g.tgisinternal
+	JOIN pg_proc p ON p.oid = g.tgfoid
+	JOIN pg_trigger k ON k.tgrelid = g.tgrelid AND k.tgfoid = 'facematch_internal.guard'::regproc AND k.tgname < g.tgname
+	WHERE m.relation = m.table_name AND p.pronamespace NOT IN ('facematch'::regnamespace,
+		'facematch_internal'::regnamespace)
+	UNION ALL
+	SELECT 'error', CASE c.relkind WHEN 'v' THEN 'has become a view'
+		ELSE 'has rules, which the purge does not get past' END, m.table_name::text,
+		   'DROP RULE, or facematch.release() and facematch.retain() the table'
+	FROM member m JOIN pg_class c ON c.oid = m.table_name
+	WHERE m.relation = m.table_name AND (c.relkind NOT IN ('r', 'p')
+		OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid))
+	UNION ALL
+	SELECT 'error', format('is initially deferred: rows of %s that it fires for can neither be purged nor get another'
+		' deadline, while the'
+		   ' owner is no superuser', a.table_name), format('%I on %s', d.name, d.relation), d.remedy
+	FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.deferred_triggers(a.table_name) d
+	UNION ALL
+	-- Partitions are reached by the guard and by the purge; a table that inherits has neither triggers nor policies of
+	-- its parent.
+	SELECT 'error', format('inherits from %s, whose triggers do not fire for it: no deadline, opt-out or hold is kept'
+		' there', m.table_name),
+		   m.relation::text, format('ALTER TABLE %s NO INHERIT %s, and facematch.retain() it', m.relation, m.table_name)
+	FROM member m
+	WHERE NOT m.relispartition AND m.relation <> m.table_name
+	  AND NOT EXISTS (SELECT FROM facematch_internal.retained x WHERE x.table_name = m.relation)
+	UNION ALL
+	SELECT 'error', format('is half detached from %s, by a DETACH CONCURRENTLY that did not end: no new deadline reaches'
+		' its rows',
+						   m.table_name), m.relation::text,
+		   format('ALTER TABLE %s DETACH PARTITION %s FINALIZE, and facematch.retain() it', i.inhparent::regclass,
+			m.relation)
+	FROM member m JOIN pg_inherits i ON i.inhrelid = m.relation AND i.inhdetachpending
+	UNION ALL
+	SELECT 'error', format('is read directly, past the row security of %s: due rows too', m.table_name),
+		format('%s (%s)', m.relation, g.who),
+		   format('REVOKE it, and GRANT on %s', m.table_name)
+	FROM member m CROSS JOIN LATERAL (
+		SELECT DISTINCT CASE x.grantee WHEN 0 THEN 'everybody' ELSE format('role %I', pg_get_userbyid(x.grantee)) END AS who
+		FROM (SELECT m.relacl AS acl
+			  UNION ALL
+			  SELECT a.attacl FROM pg_attribute a WHERE a.attrelid = m.relation AND NOT a.attisdropped) l
+		CROSS JOIN LATERAL aclexplode(l.acl) x
+		WHERE x.privilege_type = 'SELECT' AND x.grantee <> m.relowner) g
+	WHERE m.relation <> m.table_name AND m.shows_due
+	UNION ALL
+	SELECT 'warning', 'holds templates that no retention rule purges: a copy, a partition that was detached, or a table'
+		' of its own',
+		   c.oid::regclass::text, format('SELECT facematch.retain(%L, ...), or erase and DROP it', c.oid::regclass)
+	FROM pg_class c
+	WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't'
+	  AND c.relnamespace NOT IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace)
+	  AND c.oid NOT IN (SELECT m.relation FROM member m)
+	  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+				  AND a.atttypid IN (SELECT k.type FROM kinds k))
+	UNION ALL
+	SELECT 'warning', CASE v.relkind WHEN 'm' THEN 'the materialized view copies rows under retention'
+									 ELSE 'the view shows its readers due rows, with its owner''s rights' END, v.oid::regclass::text,
+		   CASE v.relkind WHEN 'm' THEN format('DROP MATERIALIZED VIEW %s, or refresh it after each purge', v.oid::regclass)
+						  ELSE format('ALTER VIEW %s SET (security_invoker = true)', v.oid::regclass) END
+	FROM pg_class v
+	WHERE v.relkind IN ('v', 'm') AND v.relnamespace NOT IN ('facematch'::regnamespace,
+		'facematch_internal'::regnamespace)
+	  AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions) o
+					  WHERE o.option_name = 'security_invoker' AND o.option_value::boolean)
+	  AND EXISTS (SELECT FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+				  JOIN facematch_internal.retained r ON r.table_name = d.refobjid AND d.refclassid = 'pg_class'::regclass
+				  WHERE w.ev_class = v.oid AND r.what <> 'gallery');
+
+	-- Rules, opt-outs and holds.
+	RETURN QUERY
+	WITH covered AS (
+		SELECT c.name, r.has_references, r.has_encounters FROM facematch.retention_class c CROSS JOIN LATERAL (
+			SELECT count(*) FILTER (WHERE r.what = 'reference') > 0 AS has_references,
+				count(*) FILTER (WHERE r.what = 'encounter') > 0 AS has_encounters,
+				   count(*) AS rules
+			FROM facematch.retention_rule r WHERE r.retention_class = c.name AND r.valid_from <= now() AND now() < r.valid_to) r
+		WHERE r.rules = 0 OR r.has_references AND NOT r.has_encounters
+	)
+	SELECT 'error', CASE WHEN c.has_references THEN 'has a rule for references and none for encounters: a match at a'
+		' gate would be an error'
+						 ELSE 'has no rule in force for references and encounters: nothing can be recorded in it' END,
+		   format('class %s', c.name), 'INSERT INTO facematch.retention_rule'
+	FROM covered c
+	UNION ALL
+	SELECT 'warning', 'gives no deadline while its anchor has not come', format('rule %s', r.name),
+		'give the rule a fallback'
+	FROM facematch.retention_rule r
+	WHERE r.valid_to > now() AND r.fallback_anchor IS NULL AND r.what <> 'gallery' AND NOT 'recorded' = ANY (r.anchors)
+	UNION ALL
+	SELECT 'error', 'names a row of a table that is not under retention', format('hold %s (%s)', h.hold_id, h.table_name),
+		   format('SELECT facematch.retain(%L, ...)', h.table_name)
+	FROM facematch.held h
+	WHERE h.table_name IS NOT NULL AND NOT EXISTS (SELECT FROM facematch_internal.retained r
+		WHERE r.table_name = h.table_name)
+	UNION ALL
+	SELECT 'error', format('%s references are not of a gallery, or not of its model', count(*)), 'facematch.reference',
+		'delete them'
+	FROM facematch.reference r
+	WHERE NOT EXISTS (SELECT FROM facematch.gallery g WHERE (g.gallery_id, g.model_tag, g.dims) = (r.gallery_id,
+		r.model_tag, r.dims))
+	HAVING count(*) > 0
+	UNION ALL
+	SELECT 'warning', 'references of subjects who have opted out are there', 'facematch.reference',
+		'delete them, or revoke the opt-out'
+	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r USING (subject_id)
+				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
+					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp())
+	UNION ALL
+	SELECT 'error', 'opt-outs, rules or events have not reached its rows: these rows match nobody',
+		   format('%s (%s, the oldest for %s)', k.table_name, count(*), date_trunc('second',
+			clock_timestamp() - min(u.since))),
+		   'CALL facematch.purge(): its warnings say what is in the way'
+	FROM facematch_internal.unreached u JOIN facematch_internal.retained k ON k.table_name = u.relation
+		GROUP BY k.table_name
+	UNION ALL
+	SELECT 'error', 'its code could not be stopped and is not run any more: nothing is purged there', q.relation::regclass::text,
+		   'put it right, facematch.release() it and facematch.retain() it again'
+	FROM facematch_internal.quarantined q JOIN pg_class c ON c.oid = q.relation;
+
+	-- Rows, table by table: whatever is wrong with one keeps none of the others from being looked at.
+	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
+		ORDER BY r.table_name::text LOOP
+		BEGIN
+			RETURN QUERY
+			SELECT 'error', 'the policy facematch_due has been changed', t.table_name::text,
+				   format('DROP it and CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING (%s) WITH CHECK (true)',
+					t.table_name,
+						  CASE WHEN t.shipped THEN 'purge_after > clock_timestamp()' ELSE facematch_internal.due_condition(t) END)
+			FROM pg_policy p
+			WHERE t.what <> 'gallery' AND p.polrelid = t.table_name AND p.polname = 'facematch_due'
+			  AND (p.polcmd <> '*' OR p.polroles <> '{0}'
+				   OR coalesce(pg_get_expr(p.polqual, p.polrelid), '') <>
+					  CASE WHEN t.shipped THEN '(purge_after > clock_timestamp())' ELSE facematch_internal.due_condition(t) END);
+			SELECT a.* INTO overdue, longest FROM facematch_internal.ask_table(t.table_name, format(
+				'SELECT count(*), $1 - min(d.purge_after::timestamptz) FROM %s d WHERE d.purge_after <= $1%s', t.table_name,
+				facematch_internal.not_held(t.table_name))) a (overdue bigint, longest interval);
+			declined := 0;
+			IF t.subject_column IS NOT NULL AND t.template_column IS NOT NULL AND NOT t.shipped THEN
+				SELECT a.declined INTO declined FROM facematch_internal.ask_table(t.table_name, format(
+						'SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column,
+						t.template_column, facematch_internal.not_held(t.table_name)),
+					ARRAY(SELECT o.subject_id FROM facematch.opt_out o WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
+						  AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (declined bigint);
+			END IF;
+		EXCEPTION WHEN OTHERS THEN
+			IF SQLSTATE = '55P03' THEN
+				PERFORM facematch_internal.wait_less();
+			END IF;
+			RETURN NEXT ROW('error', CASE SQLSTATE WHEN '55P03'
+				THEN 'its rows cannot be looked at: another session has locked the table'
+												ELSE 'its rows cannot be looked at: ' || SQLERRM END, t.table_name,
+						 CASE SQLSTATE WHEN '55P03' THEN 'pg_locks says who; while the lock is held nothing is purged there'
+									   ELSE 'the purge cannot either: put the table right, or facematch.release() it'
+										END)::facematch_internal.finding;
+			CONTINUE;
+		END;
+		IF declined > 0 THEN
+			RETURN NEXT ROW('error', 'templates of subjects who have opted out are there',
+				format('%s (%s)', t.table_name, declined),
+						 'delete them: something in the table has refused to let them go')::facematch_internal.finding;
+		END IF;
+		IF overdue > 0 THEN
+			RETURN NEXT ROW(CASE WHEN longest > interval '1 hour' THEN 'error' ELSE 'notice' END, 'rows are due and not purged',
+						 format('%s (%s rows, the oldest for %s)', t.table_name, overdue, date_trunc('second', longest)),
+						 'CALL facematch.purge(): its warnings say what keeps the rows of a table')::facematch_internal.finding;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.retention_findings() IS
+	'tables under retention that show or keep rows they should not, classes without rules, holds that keep nothing,'
+	' opt-outs that were not obeyed, and overdue rows; part of facematch.health_check()';

@@ -1,0 +1,74 @@
+/*
+ * Last: what holds for every object, whichever part made it.
+ *
+ * A function that was replaced by an upgrade has lost its settings, and a new one
+ * is PUBLIC's: so upgrade scripts end with what this part does, too.
+ */
+
+-- A change of the list of rights is logged; what the extension ships is all there by now.
+SELECT facematch_internal.keep_as_record('facematch_internal.access_right', changes => true, log => ARRAY['right',
+	'kind,object_kind,object_name,privilege', 'kind,object_kind,object_name,privilege,columns,shipped',
+		'added,changed,deleted']);
+
+INSERT INTO facematch_internal.expected_trigger (table_name, trigger_name, function, type, always, definition)
+SELECT g.tgrelid, g.tgname, g.tgfoid, g.tgtype, g.tgenabled = 'A', pg_catalog.pg_get_triggerdef(g.oid)
+FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
+WHERE NOT g.tgisinternal AND c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace);
+
+CREATE FUNCTION facematch_internal.reinstate() RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	statements text[];
+	statement text;
+BEGIN
+	-- All of them first: a table that is being read is not altered.
+	statements := ARRAY(
+		-- PUBLIC has what the list gives everyone.
+		(SELECT format('REVOKE %s FROM PUBLIC', a.clause) FROM facematch_internal.actual_access a WHERE a.role_id = 0
+		 EXCEPT SELECT format('REVOKE %s FROM PUBLIC', e.clause) FROM facematch_internal.expected_access e
+			WHERE e.kind = 'everyone')
+		UNION ALL
+		(SELECT format('GRANT %s TO PUBLIC', e.clause) FROM facematch_internal.expected_access e WHERE e.kind = 'everyone'
+		 EXCEPT SELECT format('GRANT %s TO PUBLIC', a.clause) FROM facematch_internal.actual_access a WHERE a.role_id = 0)
+		UNION ALL
+		-- Plans of its statements, with templates and pseudonyms as constants, would otherwise go to whoever asks for them.
+		SELECT format('ALTER ROUTINE %s SET debug_print_plan = off', p.oid::regprocedure) FROM pg_proc p
+		WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND p.prosecdef
+			AND p.prokind = 'f'
+		  AND NOT coalesce('debug_print_plan=off' = ANY (p.proconfig), false)
+		UNION ALL
+		-- A condition of the reader's must not see rows that the view leaves out.
+		SELECT format('ALTER VIEW %s SET (security_barrier = true)', c.oid::regclass) FROM pg_class c
+		WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND c.relkind = 'v'
+		  AND NOT coalesce('security_barrier=true' = ANY (c.reloptions), false)
+		UNION ALL
+		SELECT concat_ws('; ',
+				CASE WHEN g.oid IS NOT NULL AND f.changed THEN format('DROP TRIGGER %I ON %s', e.trigger_name, e.table_name) END,
+				CASE WHEN f.changed THEN e.definition END,
+				format('ALTER TABLE %s ENABLE%s TRIGGER %I', e.table_name, CASE WHEN e.always THEN ' ALWAYS' END, e.trigger_name))
+		FROM facematch_internal.expected_trigger e LEFT JOIN pg_trigger g ON g.tgrelid = e.table_name
+			AND g.tgname = e.trigger_name
+		CROSS JOIN LATERAL (SELECT g.oid IS NULL OR g.tgfoid <> e.function OR g.tgtype <> e.type AS changed) f
+		WHERE f.changed OR g.tgenabled <> CASE WHEN e.always THEN 'A' ELSE 'O' END
+		UNION ALL
+		SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::regclass, g.tgname)
+		FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name) h
+		JOIN pg_trigger g ON g.tgrelid = h.relation AND g.tgname IN ('facematch_20_guard', 'facematch_40_truncate')
+			AND g.tgenabled <> 'A'
+		UNION ALL
+		SELECT format('ALTER TABLE %s %s TRIGGER %I', k.table_name, CASE WHEN k.guarded THEN 'DISABLE' ELSE 'ENABLE' END,
+			k.trigger_name)
+		FROM facematch_internal.foreign_key_trigger k WHERE k.disabled <> k.guarded);
+	FOREACH statement IN ARRAY statements LOOP
+		EXECUTE statement;
+	END LOOP;
+	RETURN cardinality(statements);
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.reinstate() IS
+	'puts back what install made and somebody has changed: what PUBLIC may, plans that are not printed, views as'
+	' barriers, triggers. Returns how many things it mended; for extension scripts, and where'
+	' facematch.health_check() says so';
+
+SELECT facematch_internal.reinstate();

@@ -1,0 +1,56 @@
+-- What was granted by hand, to roles that facematch never recorded.  health_check() begins with what PostgreSQL grants.
+SET client_min_messages = warning;
+CREATE ROLE facematch_test_byhand LOGIN;
+CREATE ROLE facematch_test_lane7 LOGIN;
+CREATE ROLE facematch_test_group;
+CREATE FUNCTION found(whose text) RETURNS TABLE (severity text, finding text, object text, remedy text) LANGUAGE sql AS $$
+	SELECT f.severity, f.finding, f.object, f.remedy FROM facematch_internal.access_findings() f WHERE concat_ws(' ', f.finding, f.object) ~ $1
+	ORDER BY 1, 2, 3 $$;
+SELECT * FROM found('test_');
+-- The schema alone is what tables need whose checks call the extension's functions.
+GRANT USAGE ON SCHEMA facematch TO facematch_test_byhand;
+SELECT * FROM found('byhand');
+GRANT INSERT, UPDATE, DELETE, SELECT ON facematch.retention_rule, facematch.hold, facematch.opt_out, facematch.gallery TO facematch_test_byhand;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA facematch TO facematch_test_byhand;
+GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA facematch TO facematch_test_byhand;
+SELECT severity, finding, regexp_replace(object, '\d+', 'N') AS object, remedy FROM found('byhand');
+SELECT count(*) AS lines, max(found) AS roles FROM facematch.health_check() WHERE finding ~ 'no record gives';
+SELECT facematch.revoke_access('facematch_test_byhand');
+SELECT * FROM found('byhand');
+-- Functions alone, one column, the right to create, and by a group.
+GRANT SELECT (embedding) ON facematch.reference TO facematch_test_byhand;
+GRANT CREATE ON SCHEMA facematch TO facematch_test_byhand;
+GRANT EXECUTE ON FUNCTION facematch_internal.keyed_hash TO facematch_test_group;
+GRANT facematch_test_group TO facematch_test_byhand;
+SELECT * FROM found('test_');
+SELECT facematch.revoke_access('facematch_test_byhand'), facematch.revoke_access('facematch_test_group');
+SELECT * FROM found('test_');
+-- An operator that is renamed keeps its rights, off the books.
+SELECT facematch.grant_operator('facematch_test_lane7');
+SELECT * FROM found('test_');
+ALTER ROLE facematch_test_lane7 RENAME TO facematch_test_lane8;
+SELECT severity, finding, regexp_replace(object, '\d+ more', 'N more') AS object, remedy FROM found('lane');
+DELETE FROM facematch_internal.access_grant WHERE role_name = 'facematch_test_lane7';
+SELECT severity, finding, regexp_replace(object, '\d+ more', 'N more') AS object, remedy FROM found('lane');
+SELECT facematch.revoke_access('facematch_test_lane8'), facematch.grant_operator('facematch_test_lane8');
+SELECT * FROM found('lane');
+-- More than its kind, and less.
+GRANT SELECT, UPDATE ON facematch.retention_rule TO facematch_test_lane8;
+REVOKE SELECT ON facematch.notice FROM facematch_test_lane8;
+SELECT * FROM found('lane');
+SELECT facematch.renew_access() > 0 AS renewed;
+SELECT * FROM found('lane');
+SELECT facematch.revoke_access('facematch_test_lane8'), facematch.grant_operator('facematch_test_lane8');
+SELECT * FROM found('lane');
+-- Memberships that go round every grant, of roles that are nobody's.
+GRANT pg_read_all_data, pg_write_all_data TO facematch_test_group;
+SELECT * FROM found('test_');
+REVOKE pg_read_all_data, pg_write_all_data FROM facematch_test_group;
+-- PUBLIC.
+GRANT SELECT ON facematch.gallery TO PUBLIC;
+GRANT EXECUTE ON FUNCTION facematch.identify TO PUBLIC;
+SELECT * FROM found('PUBLIC');
+SELECT facematch_internal.reinstate();
+SELECT * FROM found('PUBLIC');
+DROP OWNED BY facematch_test_byhand, facematch_test_lane8, facematch_test_group;
+DROP ROLE facematch_test_byhand, facematch_test_lane8, facematch_test_group;
