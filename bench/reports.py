@@ -6,7 +6,7 @@ import time
 from facebench import db
 
 DIMS = 512
-REPORTS = ('report_daily', 'report_latency', 'report_scores', 'report_notice', 'report_differential', 'report_drift', 'report_purge',
+REPORTS = ('report_daily', 'report_scores', 'report_notice', 'report_differential', 'report_drift', 'report_purge',
            'report_disclosure', 'report_matching', 'report_opt_out', 'report_retention')
 
 

@@ -1,4 +1,7 @@
----------------------------------------------------------------- calibrate()
+/*
+ * Calibration: measuring a model on a labelled set, and storing its DET and thresholds.  The tables, and what
+ * galleries make of them, are in sql/gallery/calibrated.sql.
+ */
 
 CREATE FUNCTION facematch_internal.query_of_model(query text, model text) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -12,58 +15,66 @@ BEGIN
 			MESSAGE = format('there is no model %L', model),
 			HINT = 'Add it to facematch.model, with its tag and dimensions.';
 	END IF;
-	RETURN CASE WHEN query IS NOT NULL THEN format(E'SELECT q.id, q.subject, q.template::@extschema@.face_embedding(%s, %s) FROM (\n%s\n) q (id, subject, template)', of.dims, of.tag, query) END;
+	RETURN CASE WHEN query IS NOT NULL THEN format(E'SELECT q.id, q.subject, q.template::@extschema@.face_embedding(%s, '
+		'%s) FROM (\n%s\n) q (id, subject, template)', of.dims, of.tag, query) END;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.query_of_model(text, text) IS
-	'a query of identifier, subject, template that refuses templates of another model than the named one, or of other dimensions. NULL for NULL; no such model: 23503';
+	'a query of identifier, subject, template that refuses templates of another model than the named one, or of other '
+	'dimensions. NULL for NULL; no such model: 23503';
 
-CREATE FUNCTION facematch_internal.store_calibration(model text, thresholds double precision[], non_mated bigint[], mated bigint[],
-											fmr double precision[], note text)
+CREATE FUNCTION facematch_internal.store_calibration(model text, thresholds double precision[], non_mated bigint[],
+	mated bigint[], fmr double precision[], note text)
 	RETURNS SETOF facematch_internal.calibrated_threshold
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 DECLARE
 	least_non_mated CONSTANT bigint := 3000;	-- 30 false matches at FMR 1:100, below which there is nothing to calibrate
 	least_mated CONSTANT bigint := 30;
-	stored facematch_internal.calibration;
+	stored calibration;
 BEGIN
 	stored.non_mated := (SELECT sum(n) FROM unnest(store_calibration.non_mated) n);
 	stored.mated := (SELECT sum(n) FROM unnest(store_calibration.mated) n);
 	IF stored.non_mated < least_non_mated OR stored.mated < least_mated THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('%s non-mated and %s mated comparisons are too few to calibrate', stored.non_mated, stored.mated),
-			HINT = format('There have to be %s and %s at the least; a false match rate r is measured well with 30 / r non-mated ones.', least_non_mated, least_mated);
+			HINT = format('There have to be %s and %s at the least; a false match rate r is measured well with 30 / r '
+				'non-mated ones.', least_non_mated, least_mated);
 	END IF;
-	INSERT INTO facematch_internal.calibration (model, non_mated, mated, note)
+	INSERT INTO calibration (model, non_mated, mated, note)
 	VALUES (store_calibration.model, stored.non_mated, stored.mated, store_calibration.note) RETURNING * INTO stored;
-	INSERT INTO facematch_internal.calibration_point (calibration_id, threshold, false_matches, false_non_matches)
+	INSERT INTO calibration_point (calibration_id, threshold, false_matches, false_non_matches)
 	SELECT stored.calibration_id, p.threshold, p.false_matches, p.false_non_matches
 	FROM (SELECT c.threshold, c.false_matches, c.false_non_matches,
 				 (c.false_matches, c.false_non_matches) IS DISTINCT FROM
-				 (lag(c.false_matches) OVER (ORDER BY c.threshold), lag(c.false_non_matches) OVER (ORDER BY c.threshold)) AS changes
+				 (lag(c.false_matches) OVER (ORDER BY c.threshold),
+				 	lag(c.false_non_matches) OVER (ORDER BY c.threshold)) AS changes
 		  FROM (SELECT h.threshold, sum(h.n) OVER (ORDER BY h.threshold DESC NULLS LAST) AS false_matches,
 					   sum(h.m) OVER (ORDER BY h.threshold NULLS FIRST) - h.m AS false_non_matches
 				FROM unnest(thresholds, store_calibration.non_mated, store_calibration.mated) h (threshold, n, m)) c
 		  WHERE c.threshold IS NOT NULL) p
 	WHERE p.changes;
-	PERFORM facematch_internal.write_audit('model_calibrated', jsonb_build_object('model', model, 'calibration_id', stored.calibration_id,
+	PERFORM write_audit('model_calibrated', jsonb_build_object('model', model, 'calibration_id', stored.calibration_id,
 		'non_mated', stored.non_mated, 'mated', stored.mated));
 	RETURN QUERY
-	INSERT INTO facematch_internal.calibrated_threshold (calibration_id, fmr, threshold, basis, false_matches, fmr_lower, fmr_upper,
+	INSERT INTO calibrated_threshold (calibration_id, fmr, threshold, basis, false_matches, fmr_lower, fmr_upper,
 												false_non_matches, fnmr, fnmr_lower, fnmr_upper)
 	SELECT stored.calibration_id, f.fmr, t.threshold, t.basis, p.false_matches, m.lower, m.upper,
-		   p.false_non_matches, p.false_non_matches / stored.mated::double precision, n.lower, n.upper
-	FROM unnest(store_calibration.fmr) f (fmr), facematch_internal.threshold_at_fmr(stored, f.fmr) t,
-		 LATERAL (SELECT c.* FROM facematch_internal.calibration_point c WHERE c.calibration_id = stored.calibration_id AND c.threshold <= t.threshold
+		   p.false_non_matches, n.rate, n.lower, n.upper
+	FROM unnest(store_calibration.fmr) f (fmr), threshold_at_fmr(stored, f.fmr) t,
+		 LATERAL (SELECT c.* FROM calibration_point c WHERE c.calibration_id = stored.calibration_id
+		 	AND c.threshold <= t.threshold
 				  ORDER BY c.threshold DESC LIMIT 1) p,
-		 facematch.wilson_interval(p.false_matches, stored.non_mated) m, facematch.wilson_interval(p.false_non_matches, stored.mated) n
+		 facematch.rate_interval(p.false_matches, stored.non_mated) m,
+		 facematch.rate_interval(p.false_non_matches, stored.mated) n
 	ORDER BY f.fmr DESC
 	RETURNING *;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.store_calibration(text, double precision[], bigint[], bigint[], double precision[], text) IS
-	'writes a calibration from a histogram of scores (score_histogram() over score_grid(): low, non_mated, mated) and returns its thresholds; for calibrate(), and for who measures elsewhere. Too few comparisons: 55000';
+COMMENT ON FUNCTION facematch_internal.store_calibration(text, double precision[], bigint[], bigint[],
+	double precision[], text) IS
+	'writes a calibration from a histogram of scores (score_histogram() over score_grid(): low, non_mated, mated) and '
+	'returns its thresholds; for calibrate(), and for who measures elsewhere. Too few comparisons: 55000';
 
 CREATE FUNCTION facematch.calibrate(model text, probes text, enrolled text DEFAULT NULL,
 									fmr double precision[] DEFAULT '{1e-2,1e-3,1e-4,1e-5,1e-6}', note text DEFAULT NULL)
@@ -72,49 +83,38 @@ CREATE FUNCTION facematch.calibrate(model text, probes text, enrolled text DEFAU
 BEGIN ATOMIC
 	WITH histogram AS (
 		SELECT array_agg(h.low) AS low, array_agg(h.non_mated) AS non_mated, array_agg(h.mated) AS mated
-		FROM facematch.score_histogram(facematch_internal.query_of_model($2, $1), facematch_internal.query_of_model($3, $1)) h)
+		FROM facematch.score_histogram(facematch_internal.query_of_model($2, $1),
+			facematch_internal.query_of_model($3, $1)) h)
 	SELECT s.* FROM histogram h, facematch_internal.store_calibration($1, h.low, h.non_mated, h.mated, $4, $5) s;
 END;
 COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], text) IS
-	'measures a model on a labelled set, stores the DET and the thresholds for the given false match rates, and returns these; galleries that state a target FPIR use it from now on. probes and enrolled as for score_histogram(), without enrolled all pairs within probes; choose templates taken as the site''s are. Logged. Too few comparisons: 55000; templates of another model: 22023';
-
-CREATE FUNCTION facematch_internal.report_operating_points()
-	RETURNS TABLE (gallery_id bigint, gallery text, kind text, model text, live_references bigint, target_fpir double precision,
-				   fmr double precision, threshold double precision, basis text, calibration_id bigint, fnmr double precision)
-	LANGUAGE sql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT g.gallery_id, g.name, g.kind, g.model, s.size, g.target_fpir, f.fmr, u.threshold, t.basis, c.calibration_id,
-		   p.false_non_matches / c.mated::double precision
-	FROM facematch.gallery g
-	CROSS JOIN LATERAL (SELECT facematch_internal.gallery_size(g.gallery_id) AS size) s
-	CROSS JOIN LATERAL (SELECT facematch_internal.fmr_for_fpir(g.target_fpir, s.size) AS fmr) f
-	LEFT JOIN LATERAL (SELECT k.* FROM facematch_internal.calibration k WHERE k.model = g.model
-					   ORDER BY k.calibrated_at DESC, k.calibration_id DESC LIMIT 1) c ON true
-	LEFT JOIN LATERAL facematch_internal.threshold_at_fmr(c, f.fmr) t ON c.calibration_id IS NOT NULL AND f.fmr IS NOT NULL
-	CROSS JOIN LATERAL (SELECT CASE WHEN g.target_fpir IS NULL THEN g.min_similarity
-									WHEN t.threshold IS NOT NULL THEN greatest(g.min_similarity, t.threshold) END AS threshold) u
-	LEFT JOIN LATERAL (SELECT q.* FROM facematch_internal.calibration_point q
-					   WHERE q.calibration_id = c.calibration_id AND q.threshold <= u.threshold
-					   ORDER BY q.threshold DESC LIMIT 1) p ON true
-	WHERE g.purge_after > clock_timestamp()
-$$;
-COMMENT ON FUNCTION facematch_internal.report_operating_points() IS 'at which threshold each gallery that is not due is searched now; for the view of that name';
+	'measures a model on a labelled set, stores the DET and the thresholds for the given false match rates, and returns '
+	'these; galleries that state a target FPIR use it from now on. probes and enrolled as for score_histogram(), without '
+	'enrolled all pairs within probes; choose templates taken as the site''s are. Logged. Too few comparisons: 55000; '
+	'templates of another model: 22023';
 
 CREATE VIEW facematch.report_operating_point AS
-	SELECT o.gallery_id, o.gallery, o.kind, o.model, o.live_references, o.target_fpir, o.fmr, o.threshold, o.basis, o.calibration_id, o.fnmr
-	FROM facematch_internal.report_operating_points() o;
-COMMENT ON VIEW facematch.report_operating_point IS 'at which threshold each gallery is searched now, and what its model''s calibration says about it';
+	SELECT g.gallery_id, g.name AS gallery, g.kind, g.model, o.live_references, g.target_fpir, o.fmr, o.threshold,
+		o.basis, o.calibration_id, o.fnmr
+	FROM facematch.gallery g, LATERAL facematch_internal.operating_point(g.gallery_id) o
+	WHERE g.purge_after > clock_timestamp();
+COMMENT ON VIEW facematch.report_operating_point IS 'at which threshold each gallery is searched now, and what its '
+	'model''s calibration says about it';
 COMMENT ON COLUMN facematch.report_operating_point.gallery_id IS 'the gallery';
 COMMENT ON COLUMN facematch.report_operating_point.gallery IS 'its name';
 COMMENT ON COLUMN facematch.report_operating_point.kind IS 'what it is for';
 COMMENT ON COLUMN facematch.report_operating_point.model IS 'its model';
 COMMENT ON COLUMN facematch.report_operating_point.live_references IS 'how many references are not due';
 COMMENT ON COLUMN facematch.report_operating_point.target_fpir IS 'the FPIR it states, if it does';
-COMMENT ON COLUMN facematch.report_operating_point.fmr IS 'the false match rate that the target asks for at this size; NULL without a target';
-COMMENT ON COLUMN facematch.report_operating_point.threshold IS 'the threshold in use; NULL: a target without a calibration, so that searches fail';
-COMMENT ON COLUMN facematch.report_operating_point.basis IS 'measured, sparse or extrapolated, as in calibrated_threshold; NULL without a target';
+COMMENT ON COLUMN facematch.report_operating_point.fmr IS 'the false match rate that the target asks for at this '
+	'size; NULL without a target';
+COMMENT ON COLUMN facematch.report_operating_point.threshold
+	IS 'the threshold in use; NULL: a target without a calibration, so that searches fail';
+COMMENT ON COLUMN facematch.report_operating_point.basis IS 'measured, sparse or extrapolated, as in '
+	'calibrated_threshold; NULL without a target';
 COMMENT ON COLUMN facematch.report_operating_point.calibration_id IS 'the model''s calibration in use; NULL: none';
-COMMENT ON COLUMN facematch.report_operating_point.fnmr IS 'the false non-match rate that the calibration had at the threshold, to the step of 0.001 below it';
+COMMENT ON COLUMN facematch.report_operating_point.fnmr IS 'the false non-match rate that the calibration had at the '
+	'threshold, to the step of 0.001 below it';
 
 -- Counts and rates: nothing of anybody's template.
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES

@@ -1,14 +1,11 @@
 /*
- * Batch comparison (src/accuracy): all comparisons between two sets of templates,
- * or within one, by matrix multiplication; bounded by maintenance_work_mem,
- * cancellable, exact.  A module of its own: a backend that only searches never
- * loads OpenBLAS.
+ * Batch comparison (src/accuracy): all comparisons between two sets of templates, or within one, by matrix
+ * multiplication; bounded by maintenance_work_mem, cancellable, exact.  A module of its own: a backend that only
+ * searches never loads OpenBLAS.
  *
- * A set is a query, which runs with the caller's rights and under the caller's
- * snapshot.  Its first three columns are an identifier (an integer, unique within the
- * set), the subject (any type: equal text is the same person) and the template.
- * Row security applies to whoever it applies to; facematch_internal.gallery_query() and
- * facematch.enrolled_query() name only references that are not due.
+ * A set is a query, which runs with the caller's rights, under the caller's snapshot and row security.  Its first
+ * three columns are an identifier (an integer, unique within the set), the subject (any type: equal text is the same
+ * person) and the template.
  */
 
 CREATE FUNCTION facematch_internal.score_grid(step double precision DEFAULT 0.001) RETURNS double precision[]
@@ -30,45 +27,30 @@ $$;
 COMMENT ON FUNCTION facematch_internal.score_grid(double precision) IS
 	'thresholds from -1 to 1 in equal steps (the nearest that divides 1), 0.001 unless given, 0.0001 to 1 (22003)';
 
-CREATE FUNCTION facematch.score_histogram(probes text, enrolled text DEFAULT NULL, edges double precision[] DEFAULT facematch_internal.score_grid())
+CREATE FUNCTION facematch.score_histogram(probes text, enrolled text DEFAULT NULL,
+	edges double precision[] DEFAULT facematch_internal.score_grid())
 	RETURNS TABLE (low double precision, high double precision, non_mated bigint, mated bigint)
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT COST 1000000 ROWS 2000 AS '$libdir/facematch_accuracy', 'facematch_count_scores';
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT COST 1000000 ROWS 2000 AS '$libdir/facematch_accuracy',
+		'facematch_count_scores';
 COMMENT ON FUNCTION facematch.score_histogram(text, text, double precision[]) IS
-	'counts all comparisons of two sets by cosine similarity: one row for each interval low <= similarity < high between the edges, which ascend, and one at each end (low or high NULL). probes and enrolled are queries of identifier, subject, template; without enrolled: each pair within probes once. Exact. NULL in a set: 22004; other dimensions: 22000; other models, edges out of order, identifiers not unique: 22023; no serial OpenBLAS: 58P01';
+	'counts all comparisons of two sets by cosine similarity: one row for each interval low <= similarity < high between '
+	'the edges, which ascend, and one at each end (low or high NULL). probes and enrolled are queries of identifier, '
+	'subject, template; without enrolled: each pair within probes once. Exact. NULL in a set: 22004; other dimensions: '
+	'22000; other models, edges out of order, identifiers not unique: 22023; no serial OpenBLAS: 58P01';
 
 CREATE FUNCTION facematch.compare_sets(probes text, enrolled text, min_similarity double precision)
 	RETURNS TABLE (probe_id bigint, enrolled_id bigint, similarity double precision, mated boolean)
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT COST 1000000 ROWS 1000 AS '$libdir/facematch_accuracy', 'facematch_compare_sets';
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT COST 1000000 ROWS 1000 AS '$libdir/facematch_accuracy',
+		'facematch_compare_sets';
 COMMENT ON FUNCTION facematch.compare_sets(text, text, double precision) IS
-	'all comparisons of two sets with a cosine similarity of at least min_similarity, -1 to 1 (22003), in no order. The sets as for score_histogram(); with enrolled NULL each pair within probes once, probe_id < enrolled_id';
+	'all comparisons of two sets with a cosine similarity of at least min_similarity, -1 to 1 (22003), in no order. The '
+	'sets as for score_histogram(); with enrolled NULL each pair within probes once, probe_id < enrolled_id';
 
 CREATE FUNCTION facematch.search_set(probes text, enrolled text)
 	RETURNS TABLE (probe_id bigint, compared bigint, mate_id bigint, mate_similarity double precision, mate_rank bigint,
 				   other_id bigint, other_similarity double precision)
 	LANGUAGE C VOLATILE STRICT COST 1000000 ROWS 1000 AS '$libdir/facematch_accuracy', 'facematch_search_set';
 COMMENT ON FUNCTION facematch.search_set(text, text) IS
-	'every probe as a search (1:N) of the enrolled: how many templates it was compared with; its best mate, if enrolled, the mate''s cosine similarity and its place in the candidate list (ties by identifier); and the best of all others. From it follow FNIR, FPIR and CMC. The sets as for score_histogram()';
-
-CREATE FUNCTION facematch_internal.normal_quantile(p double precision) RETURNS double precision
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS '$libdir/facematch_accuracy', 'facematch_normal_quantile';
-COMMENT ON FUNCTION facematch_internal.normal_quantile(double precision) IS
-	'quantile of the standard normal distribution: the z below which a share p of it lies, 0 < p < 1 (22003)';
-
----------------------------------------------------------------- the extension's own tables as sets
-
-CREATE FUNCTION facematch_internal.gallery_query(gallery text) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	id bigint := (SELECT g.gallery_id FROM facematch.gallery g WHERE g.name = gallery_query.gallery);
-BEGIN
-	IF id IS NULL THEN
-		RAISE no_data_found USING
-			MESSAGE = format('there is no gallery %L', gallery),
-			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	END IF;
-	RETURN format('SELECT reference_id, subject_id, embedding FROM facematch.reference WHERE gallery_id = %s AND purge_after > pg_catalog.clock_timestamp()', id);
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.gallery_query(text) IS
-	'the references of a gallery that are not due, as a set for the accuracy functions: the text of a query, run with the caller''s rights. No such gallery: P0002';
+	'every probe as a search (1:N) of the enrolled: how many templates it was compared with; its best mate, if enrolled, '
+	'the mate''s cosine similarity and its place in the candidate list (ties by identifier); and the best of all others. '
+	'From it follow FNIR, FPIR and CMC. The sets as for score_histogram()';

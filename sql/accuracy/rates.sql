@@ -1,60 +1,28 @@
 /*
- * Accuracy, in the terms of ISO/IEC 19795-1 and of NIST's evaluations: per
- * comparison FMR and FNMR, per search FPIR and FNIR, with confidence intervals.
+ * Accuracy, in the terms of ISO/IEC 19795-1 and of NIST's evaluations: per comparison FMR and FNMR, per search FPIR
+ * and FNIR, with confidence intervals.
  *
- * Rates have the intervals of Wilson (1927), which hold for independent trials.
- * Comparisons that share a person are not independent: facematch_internal.bootstrap_rates()
- * resamples persons.  Of zero errors in n trials a rate below 3/n follows with
- * 95 % confidence (rule of 3); 30 errors or more make a rate known to 30 %
- * with 90 % confidence (rule of 30).
+ * The intervals hold for independent trials.  Comparisons that share a person are not independent: bootstrap_rates()
+ * resamples persons.
  *
- * The functions that take a query have SQL-standard bodies: their names are
- * bound when they are made, so they need no search_path of their own, and the
- * query is read under the caller's.
+ * The functions that take a query have SQL-standard bodies: their names are bound when they are made, so they need no
+ * search_path of their own, and the query is read under the caller's.
  */
 
-CREATE FUNCTION facematch.wilson_interval(errors bigint, trials bigint, confidence double precision DEFAULT 0.95,
-										  OUT lower double precision, OUT upper double precision)
-	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	z double precision := facematch_internal.normal_quantile((1 + confidence) / 2);
-	n double precision := trials;
-	p double precision;
-	half double precision;
-BEGIN
-	IF errors < 0 OR trials < errors THEN
-		RAISE numeric_value_out_of_range USING
-			MESSAGE = format('%s errors in %s trials', errors, trials),
-			HINT = 'There are as many trials as errors, or more.';
-	ELSIF trials = 0 THEN
-		RETURN;
-	END IF;
-	p := errors / n;
-	half := z * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-	lower := CASE WHEN errors = 0 THEN 0 ELSE (p + z * z / (2 * n) - half) / (1 + z * z / n) END;
-	upper := CASE WHEN errors = trials THEN 1 ELSE (p + z * z / (2 * n) + half) / (1 + z * z / n) END;
-END
-$$;
-COMMENT ON FUNCTION facematch.wilson_interval(bigint, bigint, double precision) IS
-	'the interval of Wilson (1927) for a rate of errors in independent trials; NULL without trials. confidence is between 0 and 1; more errors than trials: 22003';
-
-CREATE FUNCTION facematch.rule_of_3(trials bigint, confidence double precision DEFAULT 0.95) RETURNS double precision
-	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-	RETURN CASE WHEN trials > 0 THEN 1 - power(1 - confidence, 1 / trials::double precision) END;
-COMMENT ON FUNCTION facematch.rule_of_3(bigint, double precision) IS
-	'what a rate is below, with that confidence, when there was no error in so many independent trials: at 95 % about 3 / trials. NULL without trials';
-
-CREATE FUNCTION facematch.rule_of_30(errors bigint, trials bigint) RETURNS boolean
-	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-	RETURN least(errors, trials - errors) >= 30;
-COMMENT ON FUNCTION facematch.rule_of_30(bigint, bigint) IS
-	'whether there were 30 errors and 30 successes or more, so that the true rate is within 30 % of the measured one with 90 % confidence (Doddington''s rule of 30)';
+CREATE FUNCTION facematch.rate_interval(events bigint, trials bigint, confidence double precision DEFAULT 0.95,
+	OUT rate double precision, OUT lower double precision, OUT upper double precision, OUT below double precision,
+		OUT sure boolean)
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS '$libdir/facematch_accuracy', 'facematch_rate_interval';
+COMMENT ON FUNCTION facematch.rate_interval(bigint, bigint, double precision) IS
+	'the rate of events in independent trials, with the interval of Wilson (1927); NULL without trials. below: of no '
+	'event in n trials, what the rate is below (rule of 3, at 95 % about 3 / n). sure: there were 30 events or more, and '
+	'30 other trials, so that the true rate is within 30 % of the measured one with 90 % confidence (rule of 30). '
+	'Confidence between 0 and 1, events not more than trials: 22003';
 
 ---------------------------------------------------------------- per comparison: FMR, FNMR, DET, EER
 
-CREATE FUNCTION facematch.det(probes text, enrolled text DEFAULT NULL, thresholds double precision[] DEFAULT facematch_internal.score_grid(),
-							  confidence double precision DEFAULT 0.95)
+CREATE FUNCTION facematch.det(probes text, enrolled text DEFAULT NULL,
+	thresholds double precision[] DEFAULT facematch_internal.score_grid(), confidence double precision DEFAULT 0.95)
 	RETURNS TABLE (threshold double precision, non_mated bigint, false_matches bigint, fmr double precision,
 				   fmr_lower double precision, fmr_upper double precision, mated bigint, false_non_matches bigint,
 				   fnmr double precision, fnmr_lower double precision, fnmr_upper double precision)
@@ -63,49 +31,64 @@ BEGIN ATOMIC
 	WITH histogram AS MATERIALIZED (SELECT h.low, h.non_mated, h.mated FROM facematch.score_histogram($1, $2, $3) h),
 	point AS (
 		SELECT h.low AS threshold,
-			   sum(h.non_mated) OVER ()::bigint AS non_mated, sum(h.non_mated) OVER (ORDER BY h.low DESC NULLS LAST)::bigint AS false_matches,
-			   sum(h.mated) OVER ()::bigint AS mated, (sum(h.mated) OVER (ORDER BY h.low NULLS FIRST) - h.mated)::bigint AS false_non_matches
+			   sum(h.non_mated) OVER ()::bigint AS non_mated,
+			   	sum(h.non_mated) OVER (ORDER BY h.low DESC NULLS LAST)::bigint AS false_matches,
+			   sum(h.mated) OVER ()::bigint AS mated,
+			   	(sum(h.mated) OVER (ORDER BY h.low NULLS FIRST) - h.mated)::bigint AS false_non_matches
 		FROM histogram h)
-	SELECT p.threshold, p.non_mated, p.false_matches, p.false_matches / nullif(p.non_mated, 0)::double precision, m.lower, m.upper,
-		   p.mated, p.false_non_matches, p.false_non_matches / nullif(p.mated, 0)::double precision, n.lower, n.upper
-	FROM point p, facematch.wilson_interval(p.false_matches, p.non_mated, $4) m, facematch.wilson_interval(p.false_non_matches, p.mated, $4) n
+	SELECT p.threshold, p.non_mated, p.false_matches, m.rate, m.lower, m.upper,
+		   p.mated, p.false_non_matches, n.rate, n.lower, n.upper
+	FROM point p, facematch.rate_interval(p.false_matches, p.non_mated, $4) m,
+		 facematch.rate_interval(p.false_non_matches, p.mated, $4) n
 	WHERE p.threshold IS NOT NULL
 	ORDER BY p.threshold;
 END;
 COMMENT ON FUNCTION facematch.det(text, text, double precision[], double precision) IS
-	'detection error tradeoff, per comparison: for each threshold how many non-mated comparisons reach it (false matches, FMR) and how many mated ones do not (false non-matches, FNMR), with Wilson intervals. Counts are exact. The sets as for score_histogram(): queries of identifier, subject, template; without enrolled all pairs within probes. One threshold gives the rates at it';
+	'detection error tradeoff, per comparison: for each threshold how many non-mated comparisons reach it (false '
+	'matches, FMR) and how many mated ones do not (false non-matches, FNMR), with Wilson intervals. Counts are exact. '
+	'The sets as for score_histogram(): queries of identifier, subject, template; without enrolled all pairs within '
+	'probes. One threshold gives the rates at it';
 
-CREATE FUNCTION facematch.eer(probes text, enrolled text DEFAULT NULL, thresholds double precision[] DEFAULT facematch_internal.score_grid(),
+CREATE FUNCTION facematch.eer(probes text, enrolled text DEFAULT NULL,
+	thresholds double precision[] DEFAULT facematch_internal.score_grid(),
 							  OUT eer double precision, OUT threshold double precision)
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH point AS (
-		SELECT d.threshold, d.fmr, d.fnmr, lag(d.threshold) OVER w AS t0, lag(d.fmr) OVER w AS fmr0, lag(d.fnmr) OVER w AS fnmr0
+		SELECT d.threshold, d.fmr, d.fnmr, lag(d.threshold) OVER w AS t0, lag(d.fmr) OVER w AS fmr0,
+			lag(d.fnmr) OVER w AS fnmr0
 		FROM facematch.det($1, $2, $3) d WINDOW w AS (ORDER BY d.threshold)),
 	-- The two rates as straight lines between the last point where FMR is above FNMR and the next.
 	crossing AS (
 		SELECT p.*, coalesce((p.fmr0 - p.fnmr0) / nullif((p.fmr0 - p.fnmr0) - (p.fmr - p.fnmr), 0), 1) AS share
 		FROM point p WHERE p.fnmr >= p.fmr ORDER BY p.threshold LIMIT 1)
-	SELECT coalesce(c.fmr0 + c.share * (c.fmr - c.fmr0), c.fmr), coalesce(c.t0 + c.share * (c.threshold - c.t0), c.threshold)
+	SELECT coalesce(c.fmr0 + c.share * (c.fmr - c.fmr0), c.fmr), coalesce(c.t0 + c.share * (c.threshold - c.t0),
+		c.threshold)
 	FROM crossing c;
 END;
 COMMENT ON FUNCTION facematch.eer(text, text, double precision[]) IS
-	'equal error rate: where FMR and FNMR cross, by straight lines between the thresholds; NULL if they do not. The sets as for score_histogram()';
+	'equal error rate: where FMR and FNMR cross, by straight lines between the thresholds; NULL if they do not. The sets '
+	'as for score_histogram()';
 
-CREATE FUNCTION facematch_internal.bootstrap_rates(probes text, enrolled text, threshold double precision, replicates integer DEFAULT 1000,
-										  confidence double precision DEFAULT 0.95, seed bigint DEFAULT 1,
+CREATE FUNCTION facematch_internal.bootstrap_rates(probes text, enrolled text, threshold double precision,
+	replicates integer DEFAULT 1000, confidence double precision DEFAULT 0.95, seed bigint DEFAULT 1,
 										  OUT subjects bigint, OUT non_mated bigint, OUT false_matches bigint, OUT fmr double precision,
 										  OUT fmr_lower double precision, OUT fmr_upper double precision,
 										  OUT mated bigint, OUT false_non_matches bigint, OUT fnmr double precision,
 										  OUT fnmr_lower double precision, OUT fnmr_upper double precision)
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT COST 1000000 AS '$libdir/facematch_accuracy', 'facematch_bootstrap_rates';
-COMMENT ON FUNCTION facematch_internal.bootstrap_rates(text, text, double precision, integer, double precision, bigint) IS
-	'FMR and FNMR at a threshold, with percentile intervals from resampling subjects (bootstrap): wider, and more honest, than Wilson''s where few people give many comparisons. The same seed gives the same intervals. The sets as for score_histogram(); enrolled NULL: all pairs within probes. replicates 1 to 100000, confidence between 0 and 1, threshold -1 to 1: 22003; more false matches than maintenance_work_mem holds: 54000';
+COMMENT ON FUNCTION facematch_internal.bootstrap_rates(text, text, double precision, integer, double precision,
+	bigint) IS
+	'FMR and FNMR at a threshold, with percentile intervals from resampling subjects (bootstrap): wider, and more '
+	'honest, than Wilson''s where few people give many comparisons. The same seed gives the same intervals. The sets as '
+	'for score_histogram(); enrolled NULL: all pairs within probes. replicates 1 to 100000, confidence between 0 and 1, '
+	'threshold -1 to 1: 22003; more false matches than maintenance_work_mem holds: 54000';
 
 ---------------------------------------------------------------- per search: FPIR, FNIR, CMC
 
-CREATE FUNCTION facematch_internal.identification_rates(probes text, enrolled text, thresholds double precision[] DEFAULT facematch_internal.score_grid(),
-											   rank bigint DEFAULT NULL, confidence double precision DEFAULT 0.95)
+CREATE FUNCTION facematch_internal.identification_rates(probes text, enrolled text,
+	thresholds double precision[] DEFAULT facematch_internal.score_grid(), rank bigint DEFAULT NULL,
+	confidence double precision DEFAULT 0.95)
 	RETURNS TABLE (threshold double precision, non_mated_searches bigint, false_positives bigint, fpir double precision,
 				   fpir_lower double precision, fpir_upper double precision, mated_searches bigint, misses bigint,
 				   fnir double precision, fnir_lower double precision, fnir_upper double precision)
@@ -125,15 +108,21 @@ BEGIN ATOMIC
 			   coalesce(sum(c.searches) FILTER (WHERE c.mated), 0)::bigint AS mated_searches,
 			   coalesce(sum(c.searches) FILTER (WHERE c.mated AND c.passed < t.n), 0)::bigint AS misses
 		FROM unnest($3) WITH ORDINALITY t (threshold, n) LEFT JOIN counted c ON true GROUP BY t.threshold, t.n)
-	SELECT p.threshold, p.non_mated_searches, p.false_positives, p.false_positives / nullif(p.non_mated_searches, 0)::double precision, f.lower, f.upper,
-		   p.mated_searches, p.misses, p.misses / nullif(p.mated_searches, 0)::double precision, m.lower, m.upper
-	FROM point p, facematch.wilson_interval(p.false_positives, p.non_mated_searches, $5) f, facematch.wilson_interval(p.misses, p.mated_searches, $5) m
+	SELECT p.threshold, p.non_mated_searches, p.false_positives, f.rate, f.lower, f.upper,
+		   p.mated_searches, p.misses, m.rate, m.lower, m.upper
+	FROM point p, facematch.rate_interval(p.false_positives, p.non_mated_searches, $5) f,
+		 facematch.rate_interval(p.misses, p.mated_searches, $5) m
 	ORDER BY p.n;
 END;
-COMMENT ON FUNCTION facematch_internal.identification_rates(text, text, double precision[], bigint, double precision) IS
-	'errors per search of a set, at each threshold (ascending): FPIR, the share of searches of people who are not enrolled that give a candidate all the same; and FNIR, the share of searches of enrolled people whose mate is not in the candidate list, because it is below the threshold or beyond the rank (NULL: any). With Wilson intervals; counts are exact. The sets as for score_histogram()';
+COMMENT ON FUNCTION facematch_internal.identification_rates(text, text, double precision[], bigint,
+	double precision) IS
+	'errors per search of a set, at each threshold (ascending): FPIR, the share of searches of people who are not '
+	'enrolled that give a candidate all the same; and FNIR, the share of searches of enrolled people whose mate is not '
+	'in the candidate list, because it is below the threshold or beyond the rank (NULL: any). With Wilson intervals; '
+	'counts are exact. The sets as for score_histogram()';
 
-CREATE FUNCTION facematch.fpir(probes text, enrolled text, threshold double precision, confidence double precision DEFAULT 0.95,
+CREATE FUNCTION facematch.fpir(probes text, enrolled text, threshold double precision,
+	confidence double precision DEFAULT 0.95,
 							   OUT searches bigint, OUT false_positives bigint, OUT fpir double precision,
 							   OUT lower double precision, OUT upper double precision)
 	LANGUAGE sql VOLATILE
@@ -142,7 +131,8 @@ BEGIN ATOMIC
 	FROM facematch_internal.identification_rates($1, $2, ARRAY[$3], NULL, $4) r;
 END;
 COMMENT ON FUNCTION facematch.fpir(text, text, double precision, double precision) IS
-	'false positive identification rate at a threshold: of the searches of people who are not enrolled, how many give a candidate. As identification_rates()';
+	'false positive identification rate at a threshold: of the searches of people who are not enrolled, how many give a '
+	'candidate. As identification_rates()';
 
 CREATE FUNCTION facematch.fnir(probes text, enrolled text, threshold double precision, rank bigint DEFAULT NULL,
 							   confidence double precision DEFAULT 0.95,
@@ -154,21 +144,25 @@ BEGIN ATOMIC
 	FROM facematch_internal.identification_rates($1, $2, ARRAY[$3], $4, $5) r;
 END;
 COMMENT ON FUNCTION facematch.fnir(text, text, double precision, bigint, double precision) IS
-	'false negative identification rate at a threshold and rank: of the searches of enrolled people, how many do not return the mate. As identification_rates()';
+	'false negative identification rate at a threshold and rank: of the searches of enrolled people, how many do not '
+	'return the mate. As identification_rates()';
 
-CREATE FUNCTION facematch.cmc(probes text, enrolled text, max_rank integer DEFAULT 20, confidence double precision DEFAULT 0.95)
-	RETURNS TABLE (rank integer, searches bigint, found bigint, share double precision, lower double precision, upper double precision)
+CREATE FUNCTION facematch.cmc(probes text, enrolled text, max_rank integer DEFAULT 20,
+	confidence double precision DEFAULT 0.95)
+	RETURNS TABLE (rank integer, searches bigint, found bigint, share double precision, lower double precision,
+		upper double precision)
 	LANGUAGE sql VOLATILE ROWS 20
 BEGIN ATOMIC
 	WITH search AS MATERIALIZED (SELECT s.mate_rank FROM facematch.search_set($1, $2) s WHERE s.mate_id IS NOT NULL),
 	point AS (
 		SELECT k.rank, count(s.mate_rank) AS searches, count(*) FILTER (WHERE s.mate_rank <= k.rank) AS found
 		FROM generate_series(1, $3) k (rank) LEFT JOIN search s ON true GROUP BY k.rank)
-	SELECT p.rank, p.searches, p.found, p.found / nullif(p.searches, 0)::double precision, w.lower, w.upper
-	FROM point p, facematch.wilson_interval(p.found, p.searches, $4) w ORDER BY p.rank;
+	SELECT p.rank, p.searches, p.found, r.rate, r.lower, r.upper
+	FROM point p, facematch.rate_interval(p.found, p.searches, $4) r ORDER BY p.rank;
 END;
 COMMENT ON FUNCTION facematch.cmc(text, text, integer, double precision) IS
-	'cumulative match characteristic: of the searches of enrolled people, how many have the mate among the first so many candidates, whatever the threshold. As identification_rates()';
+	'cumulative match characteristic: of the searches of enrolled people, how many have the mate among the first so many '
+	'candidates, whatever the threshold. As identification_rates()';
 
 ---------------------------------------------------------------- a fixed list of pairs
 
@@ -178,7 +172,8 @@ CREATE FUNCTION facematch.verification_accuracy(folds integer[], mated boolean[]
 AS $$
 BEGIN
 	IF cardinality(folds) <> cardinality(mated) OR cardinality(folds) <> cardinality(scores)
-		OR array_position(folds, NULL) IS NOT NULL OR array_position(mated, NULL) IS NOT NULL OR array_position(scores, NULL) IS NOT NULL THEN
+		OR array_position(folds, NULL) IS NOT NULL OR array_position(mated, NULL) IS NOT NULL
+			OR array_position(scores, NULL) IS NOT NULL THEN
 		RAISE invalid_parameter_value USING
 			MESSAGE = 'folds, mated and scores are not of the same pairs',
 			HINT = 'Aggregate the three over the same rows, without NULL.';
@@ -193,11 +188,14 @@ BEGIN
 		SELECT t.fold, t.score, sum(t.mated) OVER (PARTITION BY t.fold ORDER BY t.score DESC)
 								+ sum(t.non_mated) OVER (PARTITION BY t.fold ORDER BY t.score) - t.non_mated AS correct
 		FROM training t),
-	chosen AS (SELECT DISTINCT ON (j.fold) j.fold, j.score AS threshold FROM judged j ORDER BY j.fold, j.correct DESC, j.score)
+	chosen AS (SELECT DISTINCT ON (j.fold) j.fold, j.score AS threshold FROM judged j ORDER BY j.fold, j.correct DESC,
+		j.score)
 	SELECT c.fold, c.threshold, count(*), count(*) FILTER (WHERE p.mated = (p.score >= c.threshold)),
 		   count(*) FILTER (WHERE p.mated = (p.score >= c.threshold)) / count(*)::double precision
 	FROM chosen c JOIN pair p ON p.fold = c.fold GROUP BY c.fold, c.threshold ORDER BY c.fold;
 END
 $$;
 COMMENT ON FUNCTION facematch.verification_accuracy(integer[], boolean[], double precision[]) IS
-	'cross-validated accuracy over a list of pairs, as the protocol of Labeled Faces in the Wild has it: for each fold, the score of the other folds'' pairs that as a threshold gets most of them right (the lowest of several) is tried on the fold. The mean of accuracy is the figure that is published. Arrays of unequal length, or with NULL: 22023';
+	'cross-validated accuracy over a list of pairs, as the protocol of Labeled Faces in the Wild has it: for each fold, '
+	'the score of the other folds'' pairs that as a threshold gets most of them right (the lowest of several) is tried '
+	'on the fold. The mean of accuracy is the figure that is published. Arrays of unequal length, or with NULL: 22023';

@@ -1,11 +1,10 @@
 /*
- * Calibration: the thresholds of a model by false match rate, measured on a
- * labelled set, and the thresholds of galleries that state a target FPIR.
+ * Calibrations of models, as stored, and the thresholds of galleries that state a target FPIR. 
+ * sql/accuracy/calibration.sql measures and stores them.
  *
- * A search of N references by somebody who is not among them errs with a
- * probability of at most N times the FMR, of 1 - (1 - FMR)^N when comparisons
- * are independent.  So a target FPIR asks for FMR = 1 - (1 - FPIR)^(1/N), and
- * the calibration says at which threshold the model has it.
+ * A search of N references by somebody who is not among them errs with a probability of at most N times the FMR, of
+ * 1 - (1 - FMR)^N when comparisons are independent.  So a target FPIR asks for FMR = 1 - (1 - FPIR)^(1/N), and the
+ * calibration says at which threshold the model has it.
  */
 
 CREATE TABLE facematch_internal.calibration (
@@ -19,7 +18,8 @@ CREATE TABLE facematch_internal.calibration (
 	CONSTRAINT calibration_pkey PRIMARY KEY (calibration_id),
 	CONSTRAINT calibration_model_exists FOREIGN KEY (model) REFERENCES facematch.model ON UPDATE CASCADE ON DELETE CASCADE
 );
-COMMENT ON TABLE facematch_internal.calibration IS 'measurements of a model''s errors on a labelled set; the latest of a model is in use. No template is kept';
+COMMENT ON TABLE facematch_internal.calibration IS 'measurements of a model''s errors on a labelled set; the latest '
+	'of a model is in use. No template is kept';
 COMMENT ON COLUMN facematch_internal.calibration.calibration_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch_internal.calibration.model IS 'the model';
 COMMENT ON COLUMN facematch_internal.calibration.calibrated_at IS 'when it was measured';
@@ -35,21 +35,27 @@ CREATE TABLE facematch_internal.calibration_point (
 	false_matches		bigint NOT NULL CONSTRAINT calibration_point_false_matches_range CHECK (false_matches >= 0),
 	false_non_matches	bigint NOT NULL CONSTRAINT calibration_point_false_non_matches_range CHECK (false_non_matches >= 0),
 	CONSTRAINT calibration_point_pkey PRIMARY KEY (calibration_id, threshold),
-	CONSTRAINT calibration_point_calibration_exists FOREIGN KEY (calibration_id) REFERENCES facematch_internal.calibration ON DELETE CASCADE
+	CONSTRAINT calibration_point_calibration_exists FOREIGN KEY (calibration_id)
+		REFERENCES facematch_internal.calibration ON DELETE CASCADE
 );
-COMMENT ON TABLE facematch_internal.calibration_point IS 'the DET of a calibration: counts at thresholds, in steps of 0.001 wherever a count changes';
+COMMENT ON TABLE facematch_internal.calibration_point IS 'the DET of a calibration: counts at thresholds, in steps of '
+	'0.001 wherever a count changes';
 COMMENT ON COLUMN facematch_internal.calibration_point.calibration_id IS 'the calibration';
-COMMENT ON COLUMN facematch_internal.calibration_point.threshold IS 'the threshold, a cosine similarity; up to the next row''s the counts are the same on the grid';
-COMMENT ON COLUMN facematch_internal.calibration_point.false_matches IS 'non-mated comparisons that reach it, of calibration.non_mated';
-COMMENT ON COLUMN facematch_internal.calibration_point.false_non_matches IS 'mated comparisons that do not reach it, of calibration.mated';
-CREATE INDEX calibration_point_false_matches_idx ON facematch_internal.calibration_point (calibration_id, false_matches, threshold);
+COMMENT ON COLUMN facematch_internal.calibration_point.threshold
+	IS 'the threshold, a cosine similarity; up to the next row''s the counts are the same on the grid';
+COMMENT ON COLUMN facematch_internal.calibration_point.false_matches
+	IS 'non-mated comparisons that reach it, of calibration.non_mated';
+COMMENT ON COLUMN facematch_internal.calibration_point.false_non_matches
+	IS 'mated comparisons that do not reach it, of calibration.mated';
+CREATE INDEX calibration_point_false_matches_idx ON facematch_internal.calibration_point (calibration_id,
+	false_matches, threshold);
 
 CREATE TABLE facematch_internal.calibrated_threshold (
 	calibration_id		bigint NOT NULL,
 	fmr					double precision NOT NULL CONSTRAINT calibrated_threshold_fmr_range CHECK (fmr > 0 AND fmr < 1),
 	threshold			double precision NOT NULL,
-	basis				text NOT NULL CONSTRAINT calibrated_threshold_basis_is_known CHECK (basis IN ('measured', 'sparse', 'extrapolated')),
-	false_matches		bigint NOT NULL,
+	basis				text NOT NULL CONSTRAINT calibrated_threshold_basis_is_known
+		CHECK (basis IN ('measured', 'sparse', 'extrapolated')), false_matches		bigint NOT NULL,
 	fmr_lower			double precision NOT NULL,
 	fmr_upper			double precision NOT NULL,
 	false_non_matches	bigint NOT NULL,
@@ -57,15 +63,21 @@ CREATE TABLE facematch_internal.calibrated_threshold (
 	fnmr_lower			double precision NOT NULL,
 	fnmr_upper			double precision NOT NULL,
 	CONSTRAINT calibrated_threshold_pkey PRIMARY KEY (calibration_id, fmr),
-	CONSTRAINT calibrated_threshold_calibration_exists FOREIGN KEY (calibration_id) REFERENCES facematch_internal.calibration ON DELETE CASCADE
+	CONSTRAINT calibrated_threshold_calibration_exists FOREIGN KEY (calibration_id)
+		REFERENCES facematch_internal.calibration ON DELETE CASCADE
 );
-COMMENT ON TABLE facematch_internal.calibrated_threshold IS 'a model''s thresholds by false match rate, written by calibrate()';
+COMMENT ON TABLE facematch_internal.calibrated_threshold IS 'a model''s thresholds by false match rate, written by '
+	'calibrate()';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.calibration_id IS 'the calibration';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fmr IS 'the false match rate that was asked for';
-COMMENT ON COLUMN facematch_internal.calibrated_threshold.threshold IS 'the least threshold, in steps of 0.001, with that rate or a lower one: a cosine similarity';
-COMMENT ON COLUMN facematch_internal.calibrated_threshold.basis IS 'measured: 30 false matches or more may happen at that rate (rule of 30); sparse: fewer may, so the threshold rests on a few pairs; extrapolated: none may, so it rests on the slope of the tail';
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.threshold
+	IS 'the least threshold, in steps of 0.001, with that rate or a lower one: a cosine similarity';
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.basis
+	IS 'measured: 30 false matches or more may happen at that rate (rule of 30); sparse: fewer may, so the threshold '
+	'rests on a few pairs; extrapolated: none may, so it rests on the slope of the tail';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.false_matches IS 'false matches at the threshold';
-COMMENT ON COLUMN facematch_internal.calibrated_threshold.fmr_lower IS 'lower end of the 95 % Wilson interval of the rate there';
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.fmr_lower
+	IS 'lower end of the 95 % Wilson interval of the rate there';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fmr_upper IS 'upper end';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.false_non_matches IS 'false non-matches at the threshold';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fnmr IS 'their share: the price of the threshold';
@@ -80,26 +92,15 @@ SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibrated_thresh
 ---------------------------------------------------------------- the threshold for a rate
 
 CREATE FUNCTION facematch_internal.calibration_in_use(model text) RETURNS facematch_internal.calibration
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
-DECLARE
-	latest facematch_internal.calibration;
-BEGIN
-	SELECT c.* INTO latest FROM facematch_internal.calibration c WHERE c.model = calibration_in_use.model
-	ORDER BY c.calibrated_at DESC, c.calibration_id DESC LIMIT 1;
-	IF NOT FOUND THEN
-		RAISE object_not_in_prerequisite_state USING
-			MESSAGE = format('model %L is not calibrated', model),
-			HINT = 'Measure its errors on a labelled set: SELECT * FROM facematch.calibrate(...).';
-	END IF;
-	RETURN latest;
-END
+	SELECT c.* FROM calibration c WHERE c.model = $1 ORDER BY c.calibrated_at DESC, c.calibration_id DESC LIMIT 1
 $$;
-COMMENT ON FUNCTION facematch_internal.calibration_in_use(text) IS 'the latest calibration of a model; none: 55000';
+COMMENT ON FUNCTION facematch_internal.calibration_in_use(text) IS 'the latest calibration of a model; none: NULL';
 
 CREATE FUNCTION facematch_internal.threshold_at_fmr(calibration facematch_internal.calibration, fmr double precision,
 										   OUT threshold double precision, OUT basis text)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 DECLARE
 	grid CONSTANT double precision := 1000;		-- steps to 1 of the calibration's thresholds
@@ -107,8 +108,8 @@ DECLARE
 	few CONSTANT bigint := 30;
 	many CONSTANT bigint := 300;
 	allowed double precision := fmr * calibration.non_mated;
-	a facematch_internal.calibration_point;
-	b facematch_internal.calibration_point;
+	a calibration_point;
+	b calibration_point;
 BEGIN
 	IF fmr IS NULL THEN
 		RETURN;
@@ -118,15 +119,15 @@ BEGIN
 			HINT = 'It is between 0 and 1, such as 0.0001.';
 	END IF;
 	-- Above 1 is nothing: when templates of different people are equal, no threshold tells them apart.
-	threshold := coalesce((SELECT min(p.threshold) FROM facematch_internal.calibration_point p
+	threshold := coalesce((SELECT min(p.threshold) FROM calibration_point p
 						   WHERE p.calibration_id = calibration.calibration_id AND p.false_matches <= floor(allowed)), 1);
 	basis := CASE WHEN allowed >= few THEN 'measured' WHEN allowed >= 1 THEN 'sparse' ELSE 'extrapolated' END;
 	IF allowed < 1 THEN
 		-- Fewer than one false match may happen: go on from the measured tail in a straight line of the rate's logarithm.
 		-- Tails of similarity fall faster than that, so the line errs on the side of a higher threshold.
-		SELECT p.* INTO a FROM facematch_internal.calibration_point p
+		SELECT p.* INTO a FROM calibration_point p
 		WHERE p.calibration_id = calibration.calibration_id AND p.false_matches >= many ORDER BY p.threshold DESC LIMIT 1;
-		SELECT p.* INTO b FROM facematch_internal.calibration_point p
+		SELECT p.* INTO b FROM calibration_point p
 		WHERE p.calibration_id = calibration.calibration_id AND p.false_matches >= few ORDER BY p.threshold DESC LIMIT 1;
 		IF a.threshold < b.threshold AND a.false_matches > b.false_matches THEN
 			threshold := greatest(threshold, least(1, ceil(grid * (b.threshold + (b.threshold - a.threshold)
@@ -136,30 +137,59 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.threshold_at_fmr(facematch_internal.calibration, double precision) IS
-	'the least threshold, in steps of 0.001, at which a calibration had that false match rate or a lower one; basis as in calibrated_threshold. NULL for NULL; fmr between 0 and 1 (22003)';
+	'the least threshold, in steps of 0.001, at which a calibration had that false match rate or a lower one; basis as '
+	'in calibrated_threshold. NULL for NULL; fmr between 0 and 1 (22003)';
 
 CREATE FUNCTION facematch_internal.gallery_size(gallery_id bigint) RETURNS bigint
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_gallery_size';
 COMMENT ON FUNCTION facematch_internal.gallery_size(bigint) IS
-	'how many references of a gallery are not due, counted with the caller''s rights; what this transaction has removed counts until it commits. Once for each snapshot, and over 5,000 again only after a hundred times as long as counting took, a minute at most';
-
-CREATE FUNCTION facematch_internal.fmr_for_fpir(fpir double precision, size bigint) RETURNS double precision
-	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-	RETURN 1 - power(1 - fpir, 1 / greatest(size, 1)::double precision);
-COMMENT ON FUNCTION facematch_internal.fmr_for_fpir(double precision, bigint) IS
-	'the false match rate at which a search of so many references has a false positive identification rate, comparisons being independent: 1 - (1 - fpir)^(1/size)';
+	'how many references of a gallery are not due, counted with the caller''s rights; what this transaction has removed '
+	'counts until it commits. Once for each snapshot, and over 5,000 again only after a hundred times as long as '
+	'counting took, a minute at most';
 
 CREATE FUNCTION facematch_internal.gallery_threshold(gallery facematch.gallery) RETURNS double precision
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
+DECLARE
+	used calibration;
+	size bigint;
 BEGIN
 	IF gallery.target_fpir IS NULL THEN
 		RETURN gallery.min_similarity;
 	END IF;
+	used := calibration_in_use(gallery.model);
+	IF used.calibration_id IS NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('model %L is not calibrated', gallery.model),
+			HINT = 'Measure its errors on a labelled set: SELECT * FROM facematch.calibrate(...).';
+	END IF;
+	size := greatest(gallery_size(gallery.gallery_id), 1);
 	RETURN greatest(gallery.min_similarity,
-		(facematch_internal.threshold_at_fmr(facematch_internal.calibration_in_use(gallery.model),
-									facematch_internal.fmr_for_fpir(gallery.target_fpir, facematch_internal.gallery_size(gallery.gallery_id)))).threshold);
+		(threshold_at_fmr(used, 1 - power(1 - gallery.target_fpir, 1 / size::double precision))).threshold);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.gallery_threshold(facematch.gallery) IS
-	'the threshold of a gallery now: min_similarity, or what its target FPIR asks for at its present size. A model without calibration: 55000';
+	'the threshold of a gallery now: min_similarity, or what its target FPIR asks for at its present size. A model '
+	'without calibration: 55000';
+
+CREATE FUNCTION facematch_internal.operating_point(gallery_id bigint, OUT live_references bigint,
+	OUT fmr double precision,
+	OUT threshold double precision, OUT basis text, OUT calibration_id bigint, OUT fnmr double precision)
+	LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+	SELECT s.size, f.fmr, u.threshold, t.basis, c.calibration_id, p.false_non_matches / c.mated::double precision
+	FROM facematch.gallery g
+	CROSS JOIN LATERAL (SELECT gallery_size(g.gallery_id) AS size) s
+	CROSS JOIN LATERAL (SELECT 1 - power(1 - g.target_fpir, 1 / greatest(s.size, 1)::double precision) AS fmr) f
+	CROSS JOIN LATERAL calibration_in_use(g.model) c
+	LEFT JOIN LATERAL threshold_at_fmr(c, f.fmr) t ON c.calibration_id IS NOT NULL AND f.fmr IS NOT NULL
+	CROSS JOIN LATERAL (SELECT CASE WHEN g.target_fpir IS NULL THEN g.min_similarity
+									WHEN t.threshold IS NOT NULL THEN greatest(g.min_similarity, t.threshold) END AS threshold) u
+	LEFT JOIN LATERAL (SELECT q.* FROM calibration_point q
+					   WHERE q.calibration_id = c.calibration_id AND q.threshold <= u.threshold
+					   ORDER BY q.threshold DESC LIMIT 1) p ON true
+	WHERE g.gallery_id = $1
+$$;
+COMMENT ON FUNCTION facematch_internal.operating_point(bigint) IS
+	'at which threshold facematch.identify() searches a gallery now, counted and calibrated with the owner''s rights as '
+	'it does; the columns of facematch.report_operating_point. threshold is NULL for a target FPIR without a calibration';

@@ -252,7 +252,7 @@ ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_05_remarks;
  * moment, and gates never wait for a counter: only deletions write here.
  *
  * A statistic is always the rows that are there plus these tables.  Both come
- * from one query (tally_query), over the table in one case and over the deleted
+ * from one query (counting_queries), over the table in one case and over the deleted
  * rows in the other, so a total does not change when a purge runs.  It reads
  * the rows once, whatever is asked of them: histograms are aggregates.
  */

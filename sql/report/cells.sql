@@ -1,34 +1,30 @@
 /*
- * What reports share: a site's settings for them, and cells too small to show.
+ * What reports share: a site's settings for them, and counts that are too small to show.
  */
 
 CREATE TABLE facematch.report_setting (
-	only_row			boolean NOT NULL DEFAULT true CONSTRAINT report_policy_is_one_row CHECK (only_row),
-	least_cell			integer NOT NULL DEFAULT 10 CONSTRAINT report_policy_least_cell_range CHECK (least_cell BETWEEN 3 AND 1000),
-	least_match_rate	double precision CONSTRAINT report_policy_least_match_rate_range CHECK (least_match_rate BETWEEN 0 AND 1),
-	most_latency_ms		double precision CONSTRAINT report_policy_most_latency_range CHECK (most_latency_ms > 0),
-	CONSTRAINT report_policy_pkey PRIMARY KEY (only_row)
+	only_row			boolean NOT NULL DEFAULT true CONSTRAINT report_setting_is_one_row CHECK (only_row),
+	least_cell			integer NOT NULL DEFAULT 10 CONSTRAINT report_setting_least_cell_range
+		CHECK (least_cell BETWEEN 3 AND 1000),
+		least_match_rate	double precision CONSTRAINT report_setting_least_match_rate_range
+		CHECK (least_match_rate BETWEEN 0 AND 1),
+		most_latency_ms		double precision CONSTRAINT report_setting_most_latency_range CHECK (most_latency_ms > 0),
+		CONSTRAINT report_setting_pkey PRIMARY KEY (only_row)
 );
-COMMENT ON TABLE facematch.report_setting IS 'a site''s settings for reports, at most one row; without one, the defaults';
+COMMENT ON TABLE facematch.report_setting IS
+	'a site''s settings for reports, at most one row; without a row the defaults hold';
 COMMENT ON COLUMN facematch.report_setting.only_row IS 'true';
-COMMENT ON COLUMN facematch.report_setting.least_cell IS 'the least count of persons that is shown of a group, 3 to 1000; smaller ones are hidden, with as many others as it takes that nobody can compute them';
-COMMENT ON COLUMN facematch.report_setting.least_match_rate IS 'the share of searches that have to match, 0 to 1: a week below it is an alert; NULL: no goal';
-COMMENT ON COLUMN facematch.report_setting.most_latency_ms IS 'the response time in milliseconds that 99 of 100 encounters have to keep: a week above it is an alert; NULL: no goal';
+COMMENT ON COLUMN facematch.report_setting.least_cell IS
+	'the smallest count of persons that reports show of a group, 3 to 1000; smaller ones are hidden, and so many others '
+	'that nobody can compute them';
+COMMENT ON COLUMN facematch.report_setting.least_match_rate IS
+	'goal for the share of searches that match, 0 to 1: a week below it is an alert; NULL: no goal';
+COMMENT ON COLUMN facematch.report_setting.most_latency_ms IS
+	'goal for the response time of 99 % of the encounters, in milliseconds: a week above it is an alert; NULL: no goal';
 SELECT pg_catalog.pg_extension_config_dump('facematch.report_setting', '');
 
-CREATE FUNCTION facematch_internal.least_cell() RETURNS integer
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT coalesce((SELECT p.least_cell FROM facematch.report_setting p), 10)
-$$;
-COMMENT ON FUNCTION facematch_internal.least_cell() IS 'the least count of persons that reports show of a group: the site''s, or 10';
-
-CREATE FUNCTION facematch_internal.share(part bigint, whole bigint) RETURNS double precision
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN part / nullif(whole, 0)::double precision;
-COMMENT ON FUNCTION facematch_internal.share(bigint, bigint) IS 'a rate, 0 to 1; of nothing: NULL';
-
-CREATE FUNCTION facematch_internal.hidden_cells(counts bigint[], least_cell integer, hidden boolean[] DEFAULT NULL) RETURNS boolean[]
+CREATE FUNCTION facematch_internal.hidden_cells(counts bigint[], least_cell integer, hidden boolean[] DEFAULT NULL)
+	RETURNS boolean[]
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -42,7 +38,8 @@ BEGIN
 	FROM generate_subscripts(counts, 1) i;
 	-- The sum of all is known to readers: what is hidden has to be two cells or more, and together not small.
 	LOOP
-		SELECT sum(counts[i]) FILTER (WHERE hidden[i]), min(i) FILTER (WHERE NOT hidden[i] AND counts[i] = least.n) INTO together, smallest
+		SELECT sum(counts[i]) FILTER (WHERE hidden[i]), min(i) FILTER (WHERE NOT hidden[i] AND counts[i] = least.n)
+			INTO together, smallest
 		FROM generate_subscripts(counts, 1) i,
 			 (SELECT min(counts[j]) AS n FROM generate_subscripts(counts, 1) j WHERE NOT hidden[j] AND counts[j] > 0) least;
 		EXIT WHEN smallest IS NULL OR coalesce(together, 0) = 0
@@ -53,10 +50,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.hidden_cells(bigint[], integer, boolean[]) IS
-	'which counts of a table must not be shown, where the sum of all is known: those from 1 to below least_cell, those that "hidden" names already, and the smallest others until what is hidden are two cells or more with least_cell or more together';
-
--- What views call is the reader's to call, and what that calls too.
-INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
-	('auditor', 'function', 'wilson_interval', 'EXECUTE', true),
-	('auditor', 'function', 'normal_quantile', 'EXECUTE', true)
-ON CONFLICT DO NOTHING;
+	'which counts of a table must not be shown, where the sum of all is known: those from 1 to below least_cell, those '
+	'that "hidden" names already, and the smallest others until at least two cells are hidden, with least_cell or more '
+	'together';

@@ -1,81 +1,93 @@
 /*
- * Drift: whether the gates still do what was measured, by week, against the
- * model's calibration, the four weeks before, and the site's goals.
- *
- * An alert wants certainty, since there are many weeks and galleries to be wrong
- * about: intervals are of 99.9 %.
+ * Drift: whether the gates still do what was measured, by week, against the model's calibration, the four weeks
+ * before, and the site's goals.  There are many weeks and galleries to raise a false alert about: so intervals are of
+ * 99.9 %.
  */
 
--- What the calibration in use says of a threshold: misses, and the mean score of the mated comparisons that reach it.
-CREATE FUNCTION facematch_internal.calibrated_at(model text, threshold double precision,
-										OUT calibrated_at timestamptz, OUT fnmr double precision, OUT fnmr_low double precision,
-										OUT fnmr_high double precision, OUT mean_similarity double precision)
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION facematch_internal.calibrated_at(model text, threshold double precision, OUT fnmr double precision,
+	OUT fnmr_low double precision, OUT fnmr_high double precision, OUT mean_similarity double precision)
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
-	WITH used AS (SELECT c.* FROM facematch_internal.calibration c WHERE c.model = $1 ORDER BY c.calibrated_at DESC, c.calibration_id DESC LIMIT 1),
-	point AS (SELECT p.threshold, p.false_non_matches, p.false_non_matches - lag(p.false_non_matches, 1, 0::bigint) OVER (ORDER BY p.threshold) AS mated
-			  FROM used u JOIN facematch_internal.calibration_point p USING (calibration_id)),
+	WITH used AS (SELECT c.* FROM calibration_in_use($1) c WHERE c.calibration_id IS NOT NULL),
+	point AS (
+		SELECT p.threshold, p.false_non_matches,
+			   p.false_non_matches - lag(p.false_non_matches, 1, 0::bigint) OVER (ORDER BY p.threshold) AS mated
+		FROM used u JOIN calibration_point p USING (calibration_id)),
 	missed AS (SELECT coalesce(max(p.false_non_matches), 0) AS n FROM point p WHERE p.threshold <= $2)
-	SELECT u.calibrated_at, facematch_internal.share(m.n, u.mated), w.lower, w.upper,
+	SELECT r.rate, r.lower, r.upper,
 		   -- A point counts the scores below it, down to a thousandth.
 		   (SELECT sum((p.threshold - 0.0005) * p.mated) / nullif(sum(p.mated), 0) FROM point p WHERE p.threshold > $2)
-	FROM used u, missed m, LATERAL facematch.wilson_interval(m.n, u.mated, 0.999) w
+	FROM used u, missed m, LATERAL facematch.rate_interval(m.n, u.mated, 0.999) r
 $$;
 COMMENT ON FUNCTION facematch_internal.calibrated_at(text, double precision) IS
-	'what a model''s calibration in use says of a threshold: FNMR with its 99.9 % interval, and the mean cosine similarity of mated comparisons that reach it. Not calibrated: NULL';
+	'what a model''s calibration in use says of a threshold: FNMR with its 99.9 % interval, and the mean cosine '
+	'similarity of mated comparisons that reach it. Not calibrated: NULL';
 
-CREATE FUNCTION facematch_internal.find_drift(counts facematch_internal.encounter_count[], scores facematch_internal.encounter_score[], latencies facematch_internal.encounter_latency[])
-	RETURNS TABLE (week_utc date, kind text, model text, threshold double precision, searches bigint, matches bigint, match_rate double precision,
-				   match_rate_low double precision, match_rate_high double precision, match_rate_before double precision,
-				   missed bigint, miss_rate double precision, miss_rate_low double precision, miss_rate_high double precision,
-				   calibrated_fnmr double precision, mean_similarity double precision, calibrated_mean double precision,
-				   latency_p99_ms double precision, alerts text[])
-	LANGUAGE sql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION facematch_internal.find_drift(counts facematch_internal.encounter_count[],
+	histograms facematch_internal.encounter_histogram[])
+	RETURNS TABLE (week_utc date, kind text, model text, threshold double precision, searches bigint, matches bigint,
+				   match_rate double precision, match_rate_low double precision, match_rate_high double precision,
+				   match_rate_before double precision, missed bigint, miss_rate double precision, miss_rate_low double precision,
+				   miss_rate_high double precision, calibrated_fnmr double precision, mean_similarity double precision,
+				   calibrated_mean double precision, latency_p99_ms double precision, alerts text[])
+	LANGUAGE sql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 	WITH week AS (
-		SELECT date_trunc('week', c.day_utc::timestamp)::date AS week_utc, c.kind, c.model, c.threshold, sum(c.searches)::bigint AS searches,
-			   sum(c.matches)::bigint AS matches, sum(c.missed)::bigint AS missed
+		SELECT date_trunc('week', c.day_utc::timestamp)::date AS week_utc, c.kind, c.model, c.threshold,
+			   sum(c.searches)::bigint AS searches, sum(c.matches)::bigint AS matches, sum(c.missed)::bigint AS missed
 		FROM unnest($1) c GROUP BY 1, 2, 3, 4 HAVING sum(c.searches) > 0),
+	bin AS (
+		SELECT date_trunc('week', h.day_utc::timestamp)::date AS week_utc, h.measure, h.kind, h.model, h.threshold, h.bin,
+			h.n
+		FROM unnest($2) h),
 	score AS (
-		SELECT date_trunc('week', s.day_utc::timestamp)::date AS week_utc, s.kind, s.model, s.threshold,
-			   sum((s.bin + 0.5) / 100 * s.n) / sum(s.n) AS mean, sum(s.n) AS n, stddev_pop((s.bin + 0.5) / 100) AS spread
-		FROM unnest($2) s WHERE s.score = 'match' GROUP BY 1, 2, 3, 4),
+		SELECT s.week_utc, s.kind, s.model, s.threshold, sum((s.bin + 0.5) / 100 * s.n) / sum(s.n) AS mean, sum(s.n) AS n,
+			   stddev_pop((s.bin + 0.5) / 100) AS spread
+		FROM bin s WHERE s.measure = 'match' GROUP BY 1, 2, 3, 4),
 	slow AS (
-		SELECT b.week_utc, b.kind, facematch_internal.latency_of_bin(min(b.bin) FILTER (WHERE b.upto >= 0.99 * b.total)) AS p99
-		FROM (SELECT date_trunc('week', l.day_utc::timestamp)::date AS week_utc, l.kind, l.bin, sum(sum(l.n)) OVER (w ORDER BY l.bin) AS upto, sum(sum(l.n)) OVER w AS total
-			  FROM unnest($3) l GROUP BY 1, 2, 3 WINDOW w AS (PARTITION BY date_trunc('week', l.day_utc::timestamp)::date, l.kind)) b
+		SELECT u.week_utc, u.kind, 2 ^ (min(u.bin) FILTER (WHERE u.upto >= 0.99 * u.total) / 4::double precision) AS p99
+		FROM (SELECT l.week_utc, l.kind, l.bin, sum(sum(l.n)) OVER (w ORDER BY l.bin) AS upto, sum(sum(l.n)) OVER w AS total
+			  FROM bin l WHERE l.measure = 'latency' GROUP BY 1, 2, 3 WINDOW w AS (PARTITION BY l.week_utc, l.kind)) u
 		GROUP BY 1, 2),
 	beside AS (
-		SELECT w.*, facematch_internal.share(w.matches, w.searches) AS match_rate, r.lower AS low, r.upper AS high,
-			   facematch_internal.share(w.missed, w.matches + w.missed) AS miss_rate, x.lower AS miss_low, x.upper AS miss_high, s.mean, s.n AS scored, s.spread, l.p99,
-			   (sum(w.matches) OVER before)::bigint AS matches_before, (sum(w.searches) OVER before)::bigint AS searches_before, c.fnmr, c.fnmr_low, c.fnmr_high, c.mean_similarity
+		SELECT w.*, r.rate AS match_rate, r.lower AS low, r.upper AS high, x.rate AS miss_rate, x.lower AS miss_low,
+			   x.upper AS miss_high, s.mean, s.n AS scored, s.spread, l.p99, c.fnmr, c.fnmr_low, c.fnmr_high, c.mean_similarity,
+			   (sum(w.matches) OVER before)::bigint AS matches_before, (sum(w.searches) OVER before)::bigint AS searches_before
 		FROM week w
-		CROSS JOIN LATERAL facematch.wilson_interval(w.matches, w.searches, 0.999) r
-		CROSS JOIN LATERAL facematch.wilson_interval(w.missed, w.matches + w.missed, 0.999) x
-		LEFT JOIN score s ON (s.week_utc, s.model, s.threshold) = (w.week_utc, w.model, w.threshold) AND s.kind IS NOT DISTINCT FROM w.kind
+		CROSS JOIN LATERAL facematch.rate_interval(w.matches, w.searches, 0.999) r
+		CROSS JOIN LATERAL facematch.rate_interval(w.missed, w.matches + w.missed, 0.999) x
+		LEFT JOIN score s ON (s.week_utc, s.model, s.threshold) = (w.week_utc, w.model, w.threshold)
+			AND s.kind IS NOT DISTINCT FROM w.kind
 		LEFT JOIN slow l ON l.week_utc = w.week_utc AND l.kind IS NOT DISTINCT FROM w.kind
-		LEFT JOIN LATERAL facematch_internal.calibrated_at(w.model, w.threshold) c ON true
+		LEFT JOIN LATERAL calibrated_at(w.model, w.threshold) c ON true
 		WINDOW before AS (PARTITION BY w.kind, w.model, w.threshold ORDER BY w.week_utc
 						  RANGE BETWEEN interval '28 days' PRECEDING AND interval '7 days' PRECEDING))
-	SELECT b.week_utc, b.kind, b.model, b.threshold, b.searches, b.matches, b.match_rate, b.low, b.high, facematch_internal.share(b.matches_before, b.searches_before),
+	SELECT b.week_utc, b.kind, b.model, b.threshold, b.searches, b.matches, b.match_rate, b.low, b.high, e.rate,
 		   b.missed, b.miss_rate, b.miss_low, b.miss_high, b.fnmr, b.mean, b.mean_similarity, b.p99,
 		   array_remove(ARRAY[
 			   CASE WHEN b.miss_low > b.fnmr_high THEN 'more misses than calibrated' END,
 			   CASE WHEN b.missed > 0 AND b.miss_high < b.fnmr_low THEN 'fewer misses than calibrated' END,
-			   CASE WHEN e.lower > b.high THEN 'fewer matches than in the weeks before' WHEN e.upper < b.low THEN 'more matches than in the weeks before' END,
+			   CASE WHEN e.lower > b.high THEN 'fewer matches than in the weeks before'
+					WHEN e.upper < b.low THEN 'more matches than in the weeks before' END,
 			   CASE WHEN b.match_rate < p.least_match_rate THEN 'match rate below the goal' END,
 			   CASE WHEN b.p99 > p.most_latency_ms THEN 'slower than the goal' END,
 			   -- Bins are a hundredth wide: a shift of two is one.
 			   CASE WHEN abs(b.mean - b.mean_similarity) > greatest(0.02, 3.29 * b.spread / sqrt(b.scored))
-					THEN CASE WHEN b.mean < b.mean_similarity THEN 'scores lower than calibrated' ELSE 'scores higher than calibrated' END END], NULL)
-	FROM beside b CROSS JOIN LATERAL facematch.wilson_interval(b.matches_before, b.searches_before, 0.999) e LEFT JOIN facematch.report_setting p ON true
+					THEN CASE WHEN b.mean < b.mean_similarity THEN 'scores lower than calibrated'
+							  ELSE 'scores higher than calibrated' END END], NULL)
+	FROM beside b CROSS JOIN LATERAL facematch.rate_interval(b.matches_before, b.searches_before, 0.999) e
+	LEFT JOIN facematch.report_setting p ON true
 	ORDER BY 1, 2, 3, 4
 $$;
-COMMENT ON FUNCTION facematch_internal.find_drift(facematch_internal.encounter_count[], facematch_internal.encounter_score[], facematch_internal.encounter_latency[]) IS 'the rows of facematch.report_drift, from counts';
+COMMENT ON FUNCTION facematch_internal.find_drift(facematch_internal.encounter_count[],
+	facematch_internal.encounter_histogram[])
+	IS 'the rows of facematch.report_drift, from counts and histograms';
 
 CREATE VIEW facematch.report_drift AS
-	SELECT d.* FROM facematch_internal.count_period('-infinity', 'infinity') p, LATERAL facematch_internal.find_drift(p.counts, p.scores, p.latencies) d;
-COMMENT ON VIEW facematch.report_drift IS 'whether the gates still do what was measured: by week, kind of gallery, model and threshold, with alerts where 99.9 % intervals do not meet';
+	SELECT d.* FROM facematch_internal.count_period() p, LATERAL facematch_internal.find_drift(p.counts, p.histograms) d;
+COMMENT ON VIEW facematch.report_drift IS
+	'whether the gates still do what was measured: by week, kind of gallery, model and threshold, with alerts where '
+	'99.9 % intervals do not meet';
 COMMENT ON COLUMN facematch.report_drift.week_utc IS 'Monday of the week, in UTC';
 COMMENT ON COLUMN facematch.report_drift.kind IS 'kind of the gallery; NULL: not recorded';
 COMMENT ON COLUMN facematch.report_drift.model IS 'model in use';
@@ -85,13 +97,20 @@ COMMENT ON COLUMN facematch.report_drift.matches IS 'of them, those that matched
 COMMENT ON COLUMN facematch.report_drift.match_rate IS 'matches in searches, 0 to 1';
 COMMENT ON COLUMN facematch.report_drift.match_rate_low IS 'lower end of its 99.9 % interval (Wilson)';
 COMMENT ON COLUMN facematch.report_drift.match_rate_high IS 'upper end of its interval';
-COMMENT ON COLUMN facematch.report_drift.match_rate_before IS 'match rate of the four weeks before; NULL: there were none';
-COMMENT ON COLUMN facematch.report_drift.missed IS 'searches that did not match, where an officer then found the traveler to be who the document says';
-COMMENT ON COLUMN facematch.report_drift.miss_rate IS 'of the travelers whose identity was shown, by the match or by an officer, those whom the comparison missed, 0 to 1';
+COMMENT ON COLUMN facematch.report_drift.match_rate_before IS
+	'match rate of the four weeks before; NULL: there were none';
+COMMENT ON COLUMN facematch.report_drift.missed IS
+	'searches that did not match, where an officer then found the traveler to be who the document says';
+COMMENT ON COLUMN facematch.report_drift.miss_rate IS
+	'of the travelers whose identity was shown, by the match or by an officer, those whom the comparison missed, 0 to 1';
 COMMENT ON COLUMN facematch.report_drift.miss_rate_low IS 'lower end of its 99.9 % interval';
 COMMENT ON COLUMN facematch.report_drift.miss_rate_high IS 'upper end of its interval';
-COMMENT ON COLUMN facematch.report_drift.calibrated_fnmr IS 'FNMR of the model''s calibration at the threshold; NULL: not calibrated';
-COMMENT ON COLUMN facematch.report_drift.mean_similarity IS 'mean cosine similarity of the matches, to half a hundredth';
-COMMENT ON COLUMN facematch.report_drift.calibrated_mean IS 'what it was in the calibration, of mated comparisons that reach the threshold; NULL: not calibrated';
-COMMENT ON COLUMN facematch.report_drift.latency_p99_ms IS 'milliseconds to a decision that 99 % of the week''s encounters with this kind of gallery kept';
+COMMENT ON COLUMN facematch.report_drift.calibrated_fnmr IS
+	'FNMR of the model''s calibration at the threshold; NULL: not calibrated';
+COMMENT ON COLUMN facematch.report_drift.mean_similarity IS
+	'mean cosine similarity of the matches, to half a hundredth';
+COMMENT ON COLUMN facematch.report_drift.calibrated_mean IS
+	'what it was in the calibration, of mated comparisons that reach the threshold; NULL: not calibrated';
+COMMENT ON COLUMN facematch.report_drift.latency_p99_ms IS
+	'99 % of the week''s encounters with this kind of gallery were decided within so many milliseconds';
 COMMENT ON COLUMN facematch.report_drift.alerts IS 'what is out of its bounds; empty: nothing';

@@ -1,12 +1,11 @@
 /*
- * report_html(): the whole page.
+ * report_html(): the whole page, and what is shown of holds, the log and the health check.
  *
- * One self-contained document: no script, no font, no image, nothing fetched; a
- * policy in its head forbids it to.  Where it came from and what its words mean
- * stands at its end.
+ * One self-contained document: no script, no font, no image, nothing fetched; its own Content-Security-Policy forbids
+ * them. Where it comes from and what its words mean stands at its end.
  */
 
-CREATE FUNCTION facematch_internal.report_style() RETURNS text
+CREATE FUNCTION facematch_internal.page_style() RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN $css$
 :root{--ink:#16202b;--soft:#4a5764;--line:#d3dae1;--wash:#f3f6f9;--dark:#16365c;--mid:#6b9ac9;--pale:#d4e2f0;--alert:#8c1d04}
@@ -59,7 +58,10 @@ svg .p2,svg .p3,svg .p4{fill:#16202b}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:4px 0 0;padding:0 0 0 76px;font-size:14px;color:var(--soft)}
 .legend li{display:flex;align-items:center;gap:8px}
 .legend svg{width:26px;height:14px}
-.data{overflow-x:auto;background:linear-gradient(to right,#fff 30%,rgba(255,255,255,0)) left/36px 100% no-repeat local,linear-gradient(to left,#fff 30%,rgba(255,255,255,0)) right/36px 100% no-repeat local,linear-gradient(to right,rgba(22,32,43,.16),rgba(22,32,43,0)) left/11px 100% no-repeat scroll,linear-gradient(to left,rgba(22,32,43,.16),rgba(22,32,43,0)) right/11px 100% no-repeat scroll}
+.data{overflow-x:auto;background:linear-gradient(to right,#fff 30%,rgba(255,255,255,0)) left/36px 100% no-repeat local,
+linear-gradient(to left,#fff 30%,rgba(255,255,255,0)) right/36px 100% no-repeat local,
+linear-gradient(to right,rgba(22,32,43,.16),rgba(22,32,43,0)) left/11px 100% no-repeat scroll,
+linear-gradient(to left,rgba(22,32,43,.16),rgba(22,32,43,0)) right/11px 100% no-repeat scroll}
 table{border-collapse:collapse;width:100%;font-size:14.5px;line-height:1.4;font-variant-numeric:tabular-nums}
 caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 thead th{position:sticky;top:0;background:#fff;text-align:left;vertical-align:bottom;font-weight:700;border-bottom:2px solid var(--ink);padding:6px 14px 6px 0}
@@ -76,7 +78,6 @@ td.n{white-space:nowrap}
 .note,.nothing p{color:var(--soft);font-size:15px}
 .nothing{background:var(--wash);padding:4px 18px;margin:10px 0 18px}
 .alert{color:var(--alert)}
-.fine{color:var(--soft);font-size:15px}
 small{font-size:13px;color:var(--soft)}
 footer{padding-top:22px;padding-bottom:60px;color:var(--soft);font-size:15px}
 @media screen and (max-width:820px){
@@ -96,6 +97,10 @@ h2{font-size:23px}
 .pair .data{max-height:260px}
 svg text{font-size:18px}
 .legend{padding-left:0}
+#rules thead{display:none}
+#rules tr,#rules tbody th,#rules td{display:block;min-width:0!important;border:0;padding:0}
+#rules tr{border-bottom:1px solid var(--line);padding:8px 0}
+#rules tbody th{font-weight:700}
 }
 @media print{
 @page{margin:16mm 14mm}
@@ -126,69 +131,112 @@ tbody th,td{overflow-wrap:anywhere}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 }
 $css$;
-COMMENT ON FUNCTION facematch_internal.report_style() IS 'the style sheet of the HTML report';
+COMMENT ON FUNCTION facematch_internal.page_style() IS 'the style sheet of the HTML report';
 
-CREATE FUNCTION facematch_internal.report_words() RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN '<section id="words"><h2>Words and methods</h2><dl class="answers">'
-		|| facematch_internal.report_answer('Template', 'The numbers that stand for a face. People are named by pseudonyms; no template, photograph, name or document number is in this report.')
-		|| facematch_internal.report_answer('Comparison score, threshold', 'How similar two templates are, and how similar they have to be. The score here is the cosine similarity, from &minus;1 to 1.')
-		|| facematch_internal.report_answer('FMR and FNMR', 'False match rate and false non-match rate, per comparison (ISO/IEC 19795-1): how often two pictures of different people reach the threshold, and how often two of the same person do not. One can be had for the other; the DET curve shows the price.')
-		|| facematch_internal.report_answer('95&nbsp;% interval', 'The range that holds the true rate in 95 of 100 such measurements (Wilson 1927). Few travelers, wide interval.')
-		|| facematch_internal.report_answer('What is counted', 'Encounters that are still there, and those that were purged: at the purge their numbers are added up by day and place, never by person or flight. Days are UTC. Response times are rounded up by at most 19&nbsp;%. In purges each record counts as late as the first one of its batch.')
-		|| E'</dl></section>\n';
-COMMENT ON FUNCTION facematch_internal.report_words() IS 'section of the HTML report: what its words mean';
+CREATE FUNCTION facematch_internal.page_controls() RETURNS text
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+	WITH found AS MATERIALIZED (SELECT c.severity, c.object, c.finding FROM facematch.health_check() c)
+	SELECT '<section id="controls"><h2>Controls</h2><h3>Holds</h3>'
+		|| html_table('Holds that stand', '{Authority,Holds|#,Of a person|#,Of a record|#,Oldest since,Last one ends}',
+			(SELECT jsonb_agg(jsonb_build_array(h.authority, h.n, h.subjects, h.n - h.subjects,
+					to_char(h.first AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY'),
+					CASE WHEN h.open THEN 'open' ELSE to_char(h.last AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') END)
+				ORDER BY h.authority COLLATE "C")
+			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first,
+			 	max(d.until) AS last, bool_or(d.until IS NULL) AS open
+				   FROM facematch.held d GROUP BY 1) h),
+			'<p>No hold stands.</p>')
+		|| '<h3>The log</h3><p>'
+		|| (SELECT CASE WHEN bool_and(v.intact)
+						THEN 'The log is whole: ' || html_number(max(v.events)) || ' events, each sealed with those before it.'
+						ELSE '<strong class="alert">&#9650; The log is not whole: ' || count(*) || ' findings, the first at event '
+							 || coalesce(min(v.first_broken)::text, 'unknown') || '.</strong>' END
+			FROM facematch.verify_audit() v)
+		|| '</p><h3>What weakens the guarantees here</h3><p>'
+		|| (SELECT 'The database examined itself when this was written: '
+				   || string_agg(coalesce(html_number(k.n), 'no') || ' ' || s.name || CASE k.n WHEN 1 THEN '' ELSE 's' END, ', '
+								 ORDER BY s.place) || '. <code>SELECT * FROM facematch.health_check()</code> lists them, with the remedies.'
+			FROM (VALUES (1, 'error'), (2, 'warning'), (3, 'notice')) s (place, name)
+			LEFT JOIN (SELECT f.severity, nullif(count(*), 0) AS n FROM found f GROUP BY 1) k ON k.severity = s.name)
+		|| '</p>'
+		|| html_table('Errors that the health check found', '{Where,What is wrong|html}',
+			(SELECT jsonb_agg(jsonb_build_array(f.object, '<strong class="alert">&#9650; ' || html_text(f.finding)
+				|| '</strong>')
+							  ORDER BY f.object COLLATE "C", f.finding COLLATE "C")
+			 FROM found f WHERE f.severity = 'error'))
+		|| E'</section>\n'
+$$;
+COMMENT ON FUNCTION facematch_internal.page_controls() IS
+	'section of the HTML report: holds, the log, and what weakens the guarantees';
 
-CREATE FUNCTION facematch.report_html(since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT now(),
-									  title text DEFAULT 'Face matching at the gates') RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION facematch.report_html(since timestamptz DEFAULT now() - interval '30 days',
+	until timestamptz DEFAULT now(), title text DEFAULT 'Face matching at the gates') RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 DECLARE
 	first_day date := (since AT TIME ZONE 'UTC')::date;
 	last_day date := (until AT TIME ZONE 'UTC')::date;
 	-- Drift looks at whole weeks, and at the four before each.
 	whole record;
-	counts facematch_internal.encounter_count[];
-	scores facematch_internal.encounter_score[];
-	latencies facematch_internal.encounter_latency[];
+	counts encounter_count[];
+	histograms encounter_histogram[];
 	kept facematch.report_retention[];
-	page text;
 BEGIN
-	IF since IS NULL OR until IS NULL OR NOT isfinite(since) OR NOT isfinite(until) OR last_day - first_day NOT BETWEEN 0 AND 36525 THEN
+	IF since IS NULL OR until IS NULL OR NOT isfinite(since) OR NOT isfinite(until) OR last_day - first_day NOT BETWEEN 0
+		AND 36525 THEN
 		RAISE invalid_parameter_value USING
 			MESSAGE = 'a report needs a period, from a day to the same day or a later one, of at most a hundred years',
 			HINT = 'SELECT facematch.report_html(''2026-11-01'', ''2026-11-30'') is of November.';
 	END IF;
-	SELECT p.* INTO whole FROM facematch_internal.count_period(date_trunc('week', first_day::timestamp)::date - 28, date_trunc('week', last_day::timestamp)::date + 6) p;
+	SELECT p.* INTO whole FROM count_period(date_trunc('week', first_day::timestamp)::date - 28,
+															   date_trunc('week', last_day::timestamp)::date + 6) p;
 	counts := ARRAY(SELECT c FROM unnest(whole.counts) c WHERE c.day_utc BETWEEN first_day AND last_day);
-	scores := ARRAY(SELECT s FROM unnest(whole.scores) s WHERE s.day_utc BETWEEN first_day AND last_day);
-	latencies := ARRAY(SELECT l FROM unnest(whole.latencies) l WHERE l.day_utc BETWEEN first_day AND last_day);
+	histograms := ARRAY(SELECT h FROM unnest(whole.histograms) h WHERE h.day_utc BETWEEN first_day AND last_day);
 	kept := ARRAY(SELECT r FROM facematch.report_retention r);
-	page := E'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-		|| '<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;">'
-		|| '<title>' || replace(replace(facematch_internal.html_text(title), '<bdi>', ''), '</bdi>', '') || '</title><style>'
-		|| facematch_internal.report_style() || E'</style></head>\n<body><header><h1>' || facematch_internal.html_text(title) || '</h1><p class="period">'
-		|| facematch_internal.html_day(first_day) || CASE WHEN first_day < last_day THEN ' to ' || facematch_internal.html_day(last_day) ELSE '' END || '</p>'
-		|| '<nav aria-label="Contents"><ul><li><a href="#brief">In brief</a></li><li><a href="#kept">What is kept</a></li><li><a href="#purged">What was purged</a></li>'
-		|| '<li><a href="#gates">At the gates</a></li><li><a href="#speed">Speed</a></li><li><a href="#accuracy">Accuracy</a></li><li><a href="#drift">Drift</a></li><li><a href="#groups">Groups</a></li>'
-		|| '<li><a href="#rights">Choices and disclosures</a></li><li><a href="#controls">Controls</a></li><li><a href="#words">Words</a></li></ul></nav>'
-		|| E'</header>\n<main>\n'
-		|| facematch_internal.report_summary(counts, kept, first_day, last_day)
-		|| facematch_internal.report_kept(kept)
-		|| facematch_internal.report_purged(first_day, last_day)
-		|| facematch_internal.report_gates(counts, first_day, last_day)
-		|| facematch_internal.report_speed(latencies)
-		|| facematch_internal.report_accuracy(scores)
-		|| facematch_internal.report_drifting(whole.counts, whole.scores, whole.latencies, first_day, last_day)
-		|| facematch_internal.report_groups(first_day, last_day)
-		|| facematch_internal.report_rights(counts, first_day, last_day)
-		|| facematch_internal.report_controls()
-		|| facematch_internal.report_words()
-		|| E'</main>\n<footer><p>Made by facematch.report_html() on ' || facematch_internal.html_day((clock_timestamp() AT TIME ZONE 'UTC')::date) || ' at '
-		|| to_char(clock_timestamp() AT TIME ZONE 'UTC', 'HH24:MI') || ' UTC, in database ' || facematch_internal.html_text(current_database()) || ', by '
-		|| facematch_internal.html_text(session_user) || E'. Every number is from that database and can be had by query: the views facematch.report_&hellip;</p></footer></body></html>\n';
-	RETURN page;
+	RETURN E'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+		'<meta name="viewport" content="width=device-width,initial-scale=1">'
+		'<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src '
+		'&#39;unsafe-inline&#39;"><title>'
+		|| replace(replace(html_text(title), '<bdi>', ''), '</bdi>', '') || '</title><style>'
+		|| page_style() || E'</style></head>\n<body><header><h1>' || html_text(title)
+		|| '</h1><p class="period">' || to_char(first_day, 'FMDD FMMonth YYYY')
+		|| CASE WHEN first_day < last_day THEN ' to ' || to_char(last_day, 'FMDD FMMonth YYYY') ELSE '' END
+		|| '</p><nav aria-label="Contents"><ul><li><a href="#brief">In brief</a></li><li><a href="#kept">What is '
+			'kept</a></li><li><a href="#purged">What was purged</a></li><li><a href="#gates">At the gates</a></li><li><a '
+			'href="#speed">Speed</a></li><li><a href="#accuracy">Accuracy</a></li><li><a href="#drift">Drift</a></li><li><a '
+			'href="#groups">Groups</a></li><li><a href="#choices">Choices and disclosures</a></li><li><a '
+			'href="#controls">Controls</a></li>'
+		|| E'<li><a href="#words">Words</a></li></ul></nav></header>\n<main>\n'
+		|| page_summary(counts, kept, first_day, last_day)
+		|| page_kept(kept)
+		|| page_purged(first_day, last_day)
+		|| page_gates(counts, first_day, last_day)
+		|| page_speed(histograms)
+		|| page_accuracy(histograms)
+		|| page_drift(whole.counts, whole.histograms, first_day, last_day)
+		|| page_groups(first_day, last_day)
+		|| page_choices(counts, first_day, last_day)
+		|| page_controls()
+		|| '<section id="words"><h2>Words and methods</h2><dl class="answers"><dt>Template</dt><dd>The numbers that stand '
+			'for a face. People are named by pseudonyms; no template, photograph, name or document number is in this '
+			'report.</dd><dt>Comparison score, threshold</dt><dd>How similar two templates are, and how similar they have to '
+			'be. The score here is the cosine similarity, from &minus;1 to 1.</dd><dt>FMR and FNMR</dt><dd>False match rate '
+			'and false non-match rate, per comparison (ISO/IEC 19795-1): how often two pictures of different people reach the '
+			'threshold, and how often two of the same person do not. One can be had for the other; the DET curve shows the '
+			'price.</dd><dt>95&nbsp;% interval</dt><dd>The range that holds the true rate in 95 of 100 such measurements '
+			'(Wilson 1927). Few travelers, wide interval.</dd><dt>What is counted</dt><dd>Encounters that are still there, and '
+			'those that were purged: at the purge their numbers are added up by day and place, never by person or flight. Days '
+			'are UTC. Response times are rounded up by at most 19&nbsp;%. In purges each record counts as late as the first '
+			'one of its '
+		|| E'batch.</dd></dl></section>\n</main>\n<footer><p>Made by facematch.report_html() on '
+		|| to_char(clock_timestamp() AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY "at" HH24:MI') || ' UTC, in database '
+		|| html_text(current_database()) || ', by ' || html_text(session_user)
+		|| E'. Every number is from that database and can be had by query: the views '
+			'facematch.report_&hellip;</p></footer></body></html>\n';
 END
 $$;
 COMMENT ON FUNCTION facematch.report_html(timestamptz, timestamptz, text) IS
-	'a report for the public and for inspectors, of the days (UTC) from since to until: one HTML page that needs nothing else. Without a template, a name or a pseudonym; the title is shown as text. Days out of order or beyond a hundred years: 22023';
+	'a report for the public and for inspectors, of the days (UTC) from since to until: one HTML page that needs nothing '
+	'else. Without a template, a name or a pseudonym; the title is shown as text. Days out of order or beyond a hundred '
+	'years: 22023';

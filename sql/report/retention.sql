@@ -1,46 +1,58 @@
+/*
+ * What is kept, due, held and purged, table by table, and who declined, in numbers.
+ */
+
 CREATE FUNCTION facematch_internal.count_retained()
 	RETURNS TABLE (table_name regclass, retention_class text, rows_kept bigint, rows_due bigint, rows_held bigint,
 				   next_due timestamptz, longest_overdue interval)
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal,
+		pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-	t facematch_internal.retained;
+	t retained;
 BEGIN
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
+	FOR t IN SELECT r.* FROM retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
 		-- Holds are few: what they hold is looked up by its key, not asked of every row.
 		BEGIN
-			RETURN QUERY SELECT t.table_name, c.* FROM facematch_internal.ask_table(t.table_name, format(
+			RETURN QUERY SELECT t.table_name, c.* FROM ask_table(t.table_name, format(
 					'SELECT k.class, k.kept, k.due, coalesce(h.held, 0), k.next_due, k.overdue'
-					' FROM (SELECT d.%1$I AS class, count(*) FILTER (WHERE d.purge_after > $1) AS kept, count(*) FILTER (WHERE d.purge_after <= $1) AS due,'
-					' min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after > $1) AS next_due, $1 - min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after <= $1) AS overdue'
+					' FROM (SELECT d.%1$I AS class, count(*) FILTER (WHERE d.purge_after > $1) AS kept,'
+					' count(*) FILTER (WHERE d.purge_after <= $1) AS due,'
+					' min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after > $1) AS next_due,'
+					' $1 - min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after <= $1) AS overdue'
 					' FROM %3$s d GROUP BY 1) k'
 					' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM %3$s d'
 					' WHERE d.%2$I = ANY ($2::%4$s[])%5$s GROUP BY 1) h ON h.class = k.class ORDER BY 1',
-					t.class_column, t.key_column, t.table_name, facematch_internal.key_type(t.table_name),
+					t.class_column, t.key_column, t.table_name, key_type(t.table_name),
 					CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR d.%I = ANY ($3)', t.subject_column) END))
 				c (class text, kept bigint, due bigint, held bigint, next_due timestamptz, overdue interval);
 		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING 'table % cannot be counted: %', t.table_name, CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
-			PERFORM facematch_internal.wait_less() WHERE SQLSTATE = '55P03';
-			RETURN QUERY SELECT t.table_name, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, NULL::interval;
+			RAISE WARNING 'table % cannot be counted: %', t.table_name,
+				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
+			PERFORM wait_less() WHERE SQLSTATE = '55P03';
+			RETURN QUERY SELECT t.table_name, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz,
+				NULL::interval;
 		END;
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.count_retained() IS 'what is kept in each table under retention, by class; a table that cannot be looked at is a row of NULLs';
+COMMENT ON FUNCTION facematch_internal.count_retained() IS
+	'what is kept in each table under retention, by class; a table that cannot be looked at is a row of NULLs';
 
 CREATE VIEW facematch.report_retention AS
 	SELECT c.table_name::text, c.retention_class, c.rows_kept, c.rows_due, c.rows_held, c.next_due, c.longest_overdue,
 		   p.rows_purged, p.last_purge, p.worst_lateness
 	FROM facematch_internal.count_retained() c
-	LEFT JOIN (SELECT pg_catalog.to_regclass(r.table_name) AS table_name, r.retention_class, sum(r.rows_purged)::bigint AS rows_purged,
-					  max(r.purged_at) AS last_purge, max(r.lateness) AS worst_lateness
+	LEFT JOIN (SELECT pg_catalog.to_regclass(r.table_name) AS table_name, r.retention_class,
+		sum(r.rows_purged)::bigint AS rows_purged, max(r.purged_at) AS last_purge, max(r.lateness) AS worst_lateness
 			   FROM facematch.purge_receipt r WHERE r.cause = 'retention' GROUP BY 1, 2) p USING (table_name, retention_class);
 COMMENT ON VIEW facematch.report_retention IS 'what is kept, due, held and purged, by table and retention class';
 COMMENT ON COLUMN facematch.report_retention.table_name IS 'the table under retention';
-COMMENT ON COLUMN facematch.report_retention.retention_class IS 'the class; NULL: the table cannot be looked at, as another session has locked it or it runs code that fails';
+COMMENT ON COLUMN facematch.report_retention.retention_class IS
+	'the class; NULL: the table cannot be looked at, as another session has locked it or it runs code that fails';
 COMMENT ON COLUMN facematch.report_retention.rows_kept IS 'rows that are not due; NULL: not known';
-COMMENT ON COLUMN facematch.report_retention.rows_due IS 'rows that are due and not purged yet: no candidates any more';
+COMMENT ON COLUMN facematch.report_retention.rows_due IS
+	'rows that are due and not purged yet: no candidates any more';
 COMMENT ON COLUMN facematch.report_retention.rows_held IS 'rows that a hold names, or whose subject it names';
 COMMENT ON COLUMN facematch.report_retention.next_due IS 'when the next row will be due';
 COMMENT ON COLUMN facematch.report_retention.longest_overdue IS 'for how long the oldest due row has been due';

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * tally.c
- *	  Counting encounters for reports: histograms as an aggregate, days of UTC.
+ *	  Counting encounters for reports: histograms as an aggregate.
  *
  * Reports count a million rows in many ways at once.  As an aggregate of a
  * group a histogram costs an addition a row; as groups of their own its bins
@@ -16,12 +16,9 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/array.h"
-#include "utils/date.h"
-#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(facematch_bin_counts_add);
 PG_FUNCTION_INFO_V1(facematch_bin_counts_merge);
-PG_FUNCTION_INFO_V1(facematch_utc_day);
 
 /* Bins are what a smallint numbers. */
 #define LEAST_BIN	PG_INT16_MIN
@@ -38,7 +35,7 @@ check_histogram(ArrayType *array)
 		LOWEST(array) < LEAST_BIN || LOWEST(array) > MOST_BIN || WIDTH(array) > MOST_BIN - LOWEST(array) + 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("an array is no histogram"),
+				 errmsg("an array is not a histogram"),
 				 errhint("It has one dimension, counts without NULL, and subscripts that are a smallint.")));
 	return array;
 }
@@ -105,20 +102,4 @@ facematch_bin_counts_merge(PG_FUNCTION_ARGS)
 	for (int i = 0; i < WIDTH(others); i++)
 		COUNTS(array)[LOWEST(others) - LOWEST(array) + i] += COUNTS(others)[i];
 	PG_RETURN_ARRAYTYPE_P(array);
-}
-
-/* utc_day(moment timestamptz): without asking for the time zone by its name, which costs more than all else that is counted of a row */
-Datum
-facematch_utc_day(PG_FUNCTION_ARGS)
-{
-	TimestampTz moment = PG_GETARG_TIMESTAMPTZ(0);
-	int64		day = moment / USECS_PER_DAY;
-
-	if (TIMESTAMP_IS_NOBEGIN(moment))
-		PG_RETURN_DATEADT(DATEVAL_NOBEGIN);
-	if (TIMESTAMP_IS_NOEND(moment))
-		PG_RETURN_DATEADT(DATEVAL_NOEND);
-	if (moment % USECS_PER_DAY < 0)
-		day--;
-	PG_RETURN_DATEADT((DateADT) day);
 }

@@ -160,12 +160,15 @@ def check_bootstrap(conn, what, probes, a, threshold, replicates=200, seed=7, co
 def check_published_intervals(conn):
     """Newcombe, Two-sided confidence intervals for the single proportion, 1998, table I, method 3."""
     for errors, trials, lower, upper in ((81, 263, .2553, .3662), (15, 148, .0624, .1605), (0, 20, 0, .1611), (1, 29, .0061, .1718)):
-        same(f'Wilson interval of {errors}/{trials}', tuple(round(v, 4) for v in one(conn, 'SELECT * FROM facematch.wilson_interval(%s, %s)', [errors, trials])),
+        same(f'Wilson interval of {errors}/{trials}', tuple(round(v, 4) for v in one(conn, 'SELECT lower, upper FROM facematch.rate_interval(%s, %s)', [errors, trials])),
              (lower, upper))
-    for p in (1e-300, 1e-9, 0.025, 0.3, 0.5, 0.75, 0.975, 0.9999):
-        near(f'normal quantile of {p}', one(conn, 'SELECT facematch_internal.normal_quantile(%s)', [p])[0], statistics.NormalDist().inv_cdf(p), 1e-9)
-    near('rule of 3', one(conn, 'SELECT facematch.rule_of_3(1000)')[0], 3 / 1000, 1e-5)
-    same('rule of 30', one(conn, 'SELECT facematch.rule_of_30(29, 10000), facematch.rule_of_30(30, 10000), facematch.rule_of_30(980, 1000)'), (False, True, False))
+    for confidence in (1e-9, 0.05, 0.4, 0.5, 0.9, 0.95, 0.999, 1 - 1e-9):
+        for errors, trials in ((0, 20), (3, 100), (5000, 10 ** 6), (7, 7)):
+            got = one(conn, 'SELECT lower, upper FROM facematch.rate_interval(%s, %s, %s)', [errors, trials, confidence])
+            for side, value, expected in zip(('lower', 'upper'), got, wilson(errors, trials, confidence)):
+                near(f'{side} end at {confidence} of {errors}/{trials}', value, expected, 1e-9)
+    near('rule of 3', one(conn, 'SELECT below FROM facematch.rate_interval(0, 1000)')[0], 3 / 1000, 1e-5)
+    same('rule of 30', [one(conn, 'SELECT sure FROM facematch.rate_interval(%s, %s)', pair)[0] for pair in ((29, 10000), (30, 10000), (980, 1000))], [False, True, False])
 
 
 def folds_accuracy(fold, mated, score):

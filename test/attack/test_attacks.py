@@ -353,7 +353,7 @@ def test_operators_scores(site):
     # A mean with a template of one's own choice would have scores above the threshold that tell of the other's.
     operator.refused("SELECT facematch.merge_references('OWN1', %s)", [site.subjects['OWN1 2']])
     operator.refused("SELECT * FROM facematch.duplicates('OWN1', -1)")
-    operator.refused("SELECT * FROM facematch_internal.look_alikes('OWN1', -1, 'OWN2')")
+    operator.refused("SELECT * FROM facematch.duplicates('OWN1', -1, 'OWN2')")
     # No gallery with a threshold of one's own.
     operator.refused("INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('LOW', 'flight', 'm', -1)")
     operator.refused('UPDATE facematch.gallery SET min_similarity = -1')

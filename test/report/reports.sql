@@ -33,8 +33,7 @@ SELECT groups FROM facematch.encounter WHERE encounter_id = 1;
 -- Many, on three days of a month that is over, and their counts by hand.
 DELETE FROM facematch.encounter;
 DELETE FROM facematch_internal.encounter_count;
-DELETE FROM facematch_internal.encounter_score;
-DELETE FROM facematch_internal.encounter_latency;
+DELETE FROM facematch_internal.encounter_histogram;
 DELETE FROM facematch_internal.encounter_group;
 CREATE TABLE plan AS
 SELECT n, date '2025-03-01' + n % 3 AS day, (ARRAY['JFK', 'LAX'])[1 + n % 2] AS port, CASE WHEN n % 10 = 0 THEN NULL ELSE 'air' END AS mode,
@@ -74,7 +73,7 @@ SELECT (SELECT count(*) FROM plan WHERE outcome = 'match') + (SELECT count(*) FR
 SELECT count(*) FROM (
 	SELECT p.day, p.port, p.mode, count(*), max(p.ms) FROM plan p WHERE p.outcome <> 'manual_inspection' GROUP BY 1, 2, 3
 	EXCEPT SELECT l.day_utc, l.port, l.mode, l.measured, (SELECT max(p.ms) FROM plan p WHERE (p.day, p.port) = (l.day_utc, l.port) AND p.mode IS NOT DISTINCT FROM l.mode
-		AND p.outcome <> 'manual_inspection' AND p.ms <= l.longest_ms AND p.ms > l.longest_ms / 1.2) FROM facematch.report_latency l) d;
+		AND p.outcome <> 'manual_inspection' AND p.ms <= l.latency_longest_ms AND p.ms > l.latency_longest_ms / 1.2) FROM facematch.report_daily l) d;
 CREATE VIEW matching AS SELECT (e.occurred_at AT TIME ZONE 'UTC')::date AS day_utc, e.port, e.gallery, e.model, e.threshold, count(*) AS encounters,
 	sum((e.outcome = 'match' AND e.override_reason IS NULL)::int) AS matches, sum((e.outcome = 'no_match')::int) AS no_matches,
 	sum((e.outcome = 'manual_inspection')::int) AS manual_inspections, count(e.override_reason) AS overrides, count(*) - count(e.posting_id) AS without_notice,
@@ -86,10 +85,10 @@ SELECT (SELECT count(*) FROM matching) AS cells, (SELECT count(*) FROM (TABLE ma
 DELETE FROM facematch.encounter WHERE gallery IN ('G0', 'G1');
 DELETE FROM facematch_internal.encounter_count WHERE day_utc > '2026-01-01';
 -- A tally of some days is of those alone.
-SELECT min((t.cell).day_utc), max((t.cell).day_utc), sum((t.cell).encounters) FROM facematch_internal.tally_encounters('2025-03-02', '2025-03-02') t;
+SELECT min(c.day_utc), max(c.day_utc), sum(c.encounters) FROM facematch_internal.count_period('2025-03-02', '2025-03-02') p, unnest(p.counts) c;
 SELECT count(*) FROM plan WHERE day = '2025-03-02';
 
--- The aggregate beside GROUP BY, with and without parallel workers; what is no histogram; days of UTC at their edges.
+-- The aggregate beside GROUP BY, with and without parallel workers; what is not a histogram.
 CREATE TABLE bins AS SELECT n % 7 AS g, CASE WHEN n % 11 > 0 THEN ((n * 7919) % 401 - 200)::smallint END AS bin FROM generate_series(1, 20000) n;
 CREATE VIEW bins_differ AS SELECT count(*) FROM (
 	(SELECT b.g, i, b.h[i] FROM (SELECT g, facematch_internal.bin_counts(bin) AS h FROM bins GROUP BY g) b, generate_subscripts(b.h, 1) i WHERE b.h[i] > 0
@@ -114,7 +113,8 @@ SELECT facematch_internal.bin_counts_add('{{1}}', 1::smallint);
 SELECT facematch_internal.bin_counts_add('{NULL}', 1::smallint);
 SELECT facematch_internal.bin_counts_add('[100000:100000]={1}', 1::smallint);
 SELECT facematch_internal.bin_counts_merge('[32767:32768]={1,1}', '{1}');
-SELECT count(*) AS moments, count(*) FILTER (WHERE facematch_internal.utc_day(t) IS DISTINCT FROM (t AT TIME ZONE 'UTC')::date) AS wrong
+-- The days that encounters are counted under, at their edges.
+SELECT count(*) AS moments, count(*) FILTER (WHERE (date_bin('1 day', t, '2000-01-01 00:00+00') AT TIME ZONE 'UTC')::date IS DISTINCT FROM (t AT TIME ZONE 'UTC')::date) AS wrong
 FROM (SELECT timestamptz '2000-01-01 00:00+00' + d * interval '1 day' + u * interval '1 microsecond' FROM generate_series(-800000, 800000, 4001) d, generate_series(-1, 1) u
 	  UNION ALL SELECT unnest('{infinity,-infinity,epoch,NULL,1970-01-01 23:59:59.999999-00:01,294276-12-31 23:59:59.999999+00,4713-01-02 00:00:00+00 BC}'::timestamptz[])) m (t);
 
@@ -164,13 +164,18 @@ SELECT * FROM facematch.report_notice ORDER BY 1;
 -- HTML: what comes from rows is text.
 SELECT facematch_internal.html_text('<script>alert("1")</script> & ''x''');
 SELECT facematch_internal.html_text(E'a\u202Eb\u0001\u200Fc'), facematch_internal.html_text(E'\u05D0') = E'<bdi>\u05D0</bdi>' AS isolated, facematch_internal.html_text(''), facematch_internal.html_text(NULL);
-SELECT facematch_internal.html_number(1234567), facematch_internal.html_number(NULL), facematch_internal.html_percent(0.98765), facematch_internal.html_percent(0.00123), facematch_internal.html_percent(0.0000123), facematch_internal.html_percent(0), facematch_internal.html_percent(NULL);
-SELECT facematch_internal.html_duration(i) FROM (VALUES (interval '3 ms'), ('12 s'), ('5 min'), ('26 h'), ('14 days'), ('75 years'), (NULL)) v (i);
-SELECT facematch_internal.svg_ticks(t) FROM (VALUES (0::float8), (1), (3), (7), (99), (100), (101), (1234), (0.02), (NULL)) v (t);
-SELECT facematch_internal.svg_count(n) FROM (VALUES (0::float8), (25), (20000), (99999), (100000), (250000), (1e6), (1.5e6), (2.5e9)) v (n);
-SELECT min(starts), max(ends), count(*), min(label COLLATE "C") FROM facematch_internal.report_buckets('2025-01-15', '2025-02-14');
-SELECT min(starts), max(ends), count(*) FROM facematch_internal.report_buckets('2025-01-15', '2025-03-31');
-SELECT min(starts), max(ends), count(*) FROM facematch_internal.report_buckets('2024-01-15', '2025-03-31');
+SELECT facematch_internal.html_number(1234567), facematch_internal.html_number(NULL), facematch_internal.html_number(0.987, 'score');
+SELECT facematch_internal.html_number(r, '%') FROM (VALUES (0.98765::float8), (0.00123), (0.0000123), (0), (NULL)) v (r);
+SELECT facematch_internal.html_number(extract(epoch FROM i), 's')
+FROM (VALUES (interval '0'), ('1 microsecond'), ('250 microseconds'), ('2.83 ms'), ('34.6 ms'), ('12 s'), ('5 min'), ('26 h'), ('14 days'), ('75 years'), (NULL)) v (i);
+SELECT facematch_internal.html_table('Five cells', '{Name,Count|#,Mark|html,"A rate, with its interval|%",Interval|%}',
+	'[["<b>", 1234, "<b>x</b>", [0.5, 0.25, 0.75], [0.1, 0.2]], [null, null, null, [null, null, null], [null, null]]]');
+SELECT facematch_internal.html_table('No cells', '{Name}', NULL, 'none');
+SELECT (facematch_internal.svg_axis(0, t, '#')).* FROM (VALUES (0::float8), (1), (3), (7), (99), (100), (101), (1234), (0.02), (NULL), (99999), (250000), (1.5e6), (2.5e9)) v (t);
+SELECT (facematch_internal.svg_axis(low, high, unit)).* FROM (VALUES (0::float8, 23::float8, '%'), (-6.3, -1.2, 'log'), (-4.1, -1, 'log%'), (-2, -2, 'log%')) v (low, high, unit);
+SELECT min(starts), max(ends), count(*), min(label COLLATE "C") FROM facematch_internal.page_steps('2025-01-15', '2025-02-14');
+SELECT min(starts), max(ends), count(*) FROM facematch_internal.page_steps('2025-01-15', '2025-03-31');
+SELECT min(starts), max(ends), count(*) FROM facematch_internal.page_steps('2024-01-15', '2025-03-31');
 
 -- The page.
 SELECT page LIKE '<!DOCTYPE html>%</html>_' AS whole, page ~* 'https?:|src=|<script|<link|@import|url\(' AS fetches, page ~ '<title>A &lt;b&gt; &amp; c</title>' AS title,
@@ -186,7 +191,7 @@ CREATE ROLE regress_facematch_auditor;
 SELECT facematch.grant_auditor('regress_facematch_auditor');
 SET ROLE regress_facematch_auditor;
 SELECT count(*) > 0 AS daily FROM facematch.report_daily;
-SELECT count(*) > 0 AS latency FROM facematch.report_latency;
+SELECT sum(measured) > 0 AS latency FROM facematch.report_daily;
 SELECT count(*) > 0 AS scores FROM facematch.report_scores;
 SELECT count(*) > 0 AS purge FROM facematch.report_purge;
 SELECT count(*) > 0 AS notice FROM facematch.report_notice;
@@ -195,7 +200,7 @@ SELECT count(*) >= 0 AS drift FROM facematch.report_drift;
 SELECT count(*) >= 0 AS disclosure FROM facematch.report_disclosure;
 SELECT length(facematch.report_html('2025-03-01', '2025-03-31')) > 10000 AS page;
 SELECT * FROM facematch_internal.encounter_group;
-SELECT * FROM facematch_internal.count_groups();
+SELECT facematch_internal.counting_queries('facematch.encounter');
 UPDATE facematch.report_setting SET least_cell = 3;
 SELECT probe FROM facematch.encounter;
 RESET ROLE;
@@ -205,8 +210,7 @@ DROP ROLE regress_facematch_auditor;
 -- Drift: a model calibrated with an FNMR of 5 % at 0.5, three steady weeks, and one that is not.
 DELETE FROM facematch.encounter;
 DELETE FROM facematch_internal.encounter_count;
-DELETE FROM facematch_internal.encounter_score;
-DELETE FROM facematch_internal.encounter_latency;
+DELETE FROM facematch_internal.encounter_histogram;
 INSERT INTO facematch_internal.calibration (model, non_mated, mated, note) VALUES ('two', 100000, 10000, 'a set');
 INSERT INTO facematch_internal.calibration_point (calibration_id, threshold, false_matches, false_non_matches)
 SELECT max(calibration_id), t, m, n FROM facematch_internal.calibration, (VALUES (-1, 100000, 0), (0.3, 1000, 100), (0.5, 10, 500), (0.75, 0, 5500), (0.85, 0, 10000)) p (t, m, n) GROUP BY t, m, n;
@@ -214,8 +218,8 @@ SELECT fnmr, round(fnmr_low::numeric, 4) AS low, round(fnmr_high::numeric, 4) AS
 SELECT * FROM facematch_internal.calibrated_at('no such model', 0.5);
 INSERT INTO facematch_internal.encounter_count
 SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'exit', 'flight', 'two', 0.5, 1000, 1000, 1000 - x, x - x / 2, 0, x / 2, x / 2, 0, 0, 0, 0, 0 FROM (VALUES (0, 100), (1, 104), (2, 98), (3, 300)) v (w, x);
-INSERT INTO facematch_internal.encounter_score SELECT date '2025-03-03' + 7 * w, 'flight', 'two', 0.5, 'match', b, 450 FROM generate_series(0, 3) w, unnest(CASE w WHEN 3 THEN '{55,65}' ELSE '{74,84}' END::int[]) b;
-INSERT INTO facematch_internal.encounter_latency SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'flight', CASE w WHEN 3 THEN 40 ELSE 4 END, 1000 FROM generate_series(0, 3) w;
+INSERT INTO facematch_internal.encounter_histogram SELECT date '2025-03-03' + 7 * w, 'match', NULL, NULL, 'flight', 'two', 0.5, b, 450 FROM generate_series(0, 3) w, unnest(CASE w WHEN 3 THEN '{55,65}' ELSE '{74,84}' END::int[]) b;
+INSERT INTO facematch_internal.encounter_histogram SELECT date '2025-03-03' + 7 * w, 'latency', 'JFK', 'air', 'flight', NULL, NULL, CASE w WHEN 3 THEN 40 ELSE 4 END, 1000 FROM generate_series(0, 3) w;
 DELETE FROM facematch.report_setting;
 CREATE VIEW drift AS SELECT week_utc, searches, round(match_rate::numeric, 3) AS rate, round(match_rate_before::numeric, 3) AS before, round(miss_rate::numeric, 3) AS missed,
 	calibrated_fnmr AS fnmr, round(mean_similarity::numeric, 3) AS mean, round(calibrated_mean::numeric, 3) AS mean_then, latency_p99_ms AS p99, alerts FROM facematch.report_drift;
