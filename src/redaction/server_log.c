@@ -126,17 +126,17 @@ redact_error(ErrorData *edata)
 
 /* A text with one of its statements blanked, which may be one of many; the same text, if there is nothing to take out. */
 static const char *
-blanked(const char *text, int location, int length)
+blanked(const char *text, int location, int length, FaceText kind)
 {
 	size_t		from = Max(location, 0);
-	size_t		size = length > 0 ? length : strlen(text + from);
+	size_t		size = length > 0 ? (size_t) length : strlen(text + from);
 	char	   *copy;
 
-	if (!face_redact(text + from, size, FACE_STATEMENT, FACE_ASK, NULL))
+	if (!face_redact(text + from, size, kind, FACE_ASK, NULL))
 		return text;
 	copy = MemoryContextAllocHuge(CurrentMemoryContext, from + strlen(text + from) + 1);
 	strcpy(copy, text);
-	(void) face_redact(text + from, size, FACE_STATEMENT, FACE_BLANK, copy + from);
+	(void) face_redact(text + from, size, kind, FACE_BLANK, copy + from);
 	copy[from + size] = text[from + size];
 	return copy;
 }
@@ -165,7 +165,7 @@ hide_parsed(ParseState *pstate, Query *query, FACE_JUMBLE *jstate)
 	if (next_post_parse_analyze != NULL)
 	{
 		if (hide)
-			pstate->p_sourcetext = blanked(text, query->stmt_location, query->stmt_len);
+			pstate->p_sourcetext = blanked(text, query->stmt_location, query->stmt_len, FACE_NAMES_OF_STATEMENT);
 		next_post_parse_analyze(pstate, query, jstate);
 		pstate->p_sourcetext = text;
 	}
@@ -179,7 +179,7 @@ hide_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree, Pro
 {
 	/* What a client sent: an extension's script has a thousand statements, and no template. */
 	if (redact_log && context == PROCESS_UTILITY_TOPLEVEL)
-		queryString = blanked(queryString, pstmt->stmt_location, pstmt->stmt_len);
+		queryString = blanked(queryString, pstmt->stmt_location, pstmt->stmt_len, FACE_STATEMENT);
 	if (next_process_utility != NULL)
 		next_process_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	else
