@@ -41,6 +41,10 @@ static emit_log_hook_type next_emit_log = NULL;
 static post_parse_analyze_hook_type next_post_parse_analyze = NULL;
 static ProcessUtility_hook_type next_process_utility = NULL;
 
+/* The copy that was put in the place of the client's statement last, and what it stands for; only to compare with. */
+static const char *shown_statement = NULL;
+static const char *own_statement = NULL;
+
 /* A copy of a text without templates; NULL: there is none to take out, or no memory for it. */
 static char *
 redacted(const char *text, size_t length, FaceText kind, FaceForm form, MemoryContext memory)
@@ -94,10 +98,13 @@ redact_own_statement(ErrorData *edata)
 	{
 		char	   *copy = MessageContext == NULL ? NULL : redacted(debug_query_string, length, FACE_STATEMENT, FACE_SHORTEN, MessageContext);
 
-		if (copy != NULL)
-			debug_query_string = copy;
-		else
+		if (copy == NULL)
 			edata->hide_stmt = true;
+		else
+		{
+			own_statement = debug_query_string;
+			debug_query_string = shown_statement = copy;
+		}
 	}
 }
 
@@ -155,12 +162,19 @@ hide_activity(const char *text)
 	}
 }
 
+/* Whether a text is what the client sent, though a message about it may have come before. */
+static bool
+is_own_statement(const char *text)
+{
+	return text != NULL && (text == debug_query_string || (text == own_statement && debug_query_string == shown_statement));
+}
+
 static void
 hide_parsed(ParseState *pstate, Query *query, FACE_JUMBLE *jstate)
 {
 	const char *text = pstate->p_sourcetext;
 	/* What the client sent: that shows in pg_stat_activity, and statements within functions are noted by few. */
-	bool		hide = redact_log && text != NULL && text == debug_query_string;
+	bool		hide = redact_log && is_own_statement(text);
 
 	if (next_post_parse_analyze != NULL)
 	{

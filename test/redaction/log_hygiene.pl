@@ -152,6 +152,13 @@ $session->query("SELECT count(*) FROM faces WHERE embedding <=> '$running' > 3")
 my $activity = sql("SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) FROM faces WHERE embedding <=>%'");
 like($activity, qr/<=> '/, 'pg_stat_activity shows the statement');
 unlike($activity, qr/\d\.\d+,/, 'without the template');
+# A warning about the statement comes before it is parsed.
+my $warned = face();
+$session->query("SET standard_conforming_strings = off");
+$session->query("SELECT 'a\\\\b', count(*) FROM faces WHERE embedding <=> '$warned' > 3");
+$activity = sql("SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE query LIKE '%count(*) FROM faces WHERE embedding <=>%' AND pid <> pg_backend_pid()");
+like($activity, qr/SELECT 'a.*<=> '/, 'so it does after a warning');
+unlike($activity, qr/\d\.\d+,/, 'without the template, too');
 $session->quit;
 
 sql('ANALYZE');
