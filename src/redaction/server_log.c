@@ -88,7 +88,10 @@ is_statement(const ErrorData *edata)
 	return edata->hide_stmt && length >= 4 && strcmp(form + length - 4, ": %s") == 0;
 }
 
-/* The statement that is logged beside a message.  A copy lives as long as the statement it stands for. */
+/*
+ * The statement that is logged beside a message.  A copy lives as long as the
+ * statement it stands for: in a worker, as long as that.
+ */
 static void
 redact_own_statement(ErrorData *edata)
 {
@@ -96,7 +99,7 @@ redact_own_statement(ErrorData *edata)
 
 	if (face_redact(debug_query_string, length, FACE_STATEMENT, FACE_ASK, NULL))
 	{
-		char	   *copy = MessageContext == NULL ? NULL : redacted(debug_query_string, length, FACE_STATEMENT, FACE_SHORTEN, MessageContext);
+		char	   *copy = redacted(debug_query_string, length, FACE_STATEMENT, FACE_SHORTEN, MessageContext == NULL ? TopMemoryContext : MessageContext);
 
 		if (copy == NULL)
 			edata->hide_stmt = true;
