@@ -232,7 +232,7 @@ redact_words(Output *output, const char *text, const char *end)
 /*
  * Whether there is something to take out of a text.  Unless this was only asked,
  * the text without it is written, and ends with a zero byte: "into" has room for
- * the text and that.
+ * the text and that, or is where the text is.
  */
 bool
 face_redact(const char *text, size_t length, FaceText kind, FaceForm form, char *into)

@@ -59,19 +59,11 @@ redacted(const char *text, size_t length, FaceText kind, FaceForm form, MemoryCo
 	return copy;
 }
 
-/* Within error handling nothing may fail: without memory, the text is dropped. */
-static void
-redact_field(char **field, FaceText kind)
+/* In place, for within error handling nothing may fail.  Whether there was something to take out. */
+static bool
+redact_field(char *field, FaceText kind)
 {
-	if (*field != NULL && face_redact(*field, strlen(*field), kind, FACE_ASK, NULL))
-	{
-		char	   *copy = redacted(*field, strlen(*field), kind, FACE_SHORTEN, CurrentMemoryContext);
-
-		if (copy != NULL)
-			*field = copy;
-		else
-			**field = '\0';
-	}
+	return field != NULL && face_redact(field, strlen(field), kind, FACE_SHORTEN, field);
 }
 
 /*
@@ -111,21 +103,34 @@ redact_own_statement(ErrorData *edata)
 	}
 }
 
+/* The time that such a message begins with is none of the statement's constants: "duration: %s ms  statement: %s". */
+static void
+redact_message(const ErrorData *edata, FaceText kind)
+{
+	static const char digits[] = "0123456789.";
+	char	   *text = edata->message;
+
+	if (kind == FACE_STATEMENT && text != NULL && strncmp(edata->message_id, "duration: %s", 12) == 0)
+	{
+		text += strcspn(text, digits);
+		text += strspn(text, digits);
+	}
+	(void) redact_field(text, kind);
+}
+
 static void
 redact_error(ErrorData *edata)
 {
-	char	   *internal = edata->internalquery;
 	FaceText	kind = is_statement(edata) ? FACE_STATEMENT : FACE_ANY_TEXT;
 
 	if (redact_log)
 	{
-		redact_field(&edata->message, kind);
-		redact_field(&edata->detail, kind);
-		redact_field(&edata->detail_log, kind);
-		redact_field(&edata->hint, FACE_ANY_TEXT);
-		redact_field(&edata->context, FACE_ANY_TEXT);
-		redact_field(&edata->internalquery, FACE_STATEMENT);
-		if (edata->internalquery != internal)
+		redact_message(edata, kind);
+		(void) redact_field(edata->detail, kind);
+		(void) redact_field(edata->detail_log, kind);
+		(void) redact_field(edata->hint, FACE_ANY_TEXT);
+		(void) redact_field(edata->context, FACE_ANY_TEXT);
+		if (redact_field(edata->internalquery, FACE_STATEMENT))
 			edata->internalpos = 0; /* a place in the text as it was */
 		if (!edata->hide_stmt && debug_query_string != NULL)
 			redact_own_statement(edata);

@@ -107,11 +107,15 @@ try_kind(const char *text, size_t size, FaceText kind)
 	bool		any = face_redact(text, size, kind, FACE_SHORTEN, once);
 	size_t		length = strlen(once);
 	char	   *exact = copy_of(once, length);
+	char	   *in_place = malloc(size + 1);
 
 	require(length <= size && any == face_redact(text, size, kind, FACE_ASK, NULL));
 	require(any || memcmp(once, text, size) == 0);
 	if (kind == FACE_STATEMENT || kind == FACE_NAMES_OF_STATEMENT)
 		require_same_tokens(text, size, kind, blank);
+	memcpy(in_place, text, size);
+	(void) face_redact(in_place, size, kind, FACE_SHORTEN, in_place);
+	require(strcmp(once, in_place) == 0);
 	(void) face_redact(exact, length, kind, FACE_SHORTEN, twice);
 	require(strcmp(once, twice) == 0);
 	if (kind == FACE_STATEMENT)
@@ -120,6 +124,7 @@ try_kind(const char *text, size_t size, FaceText kind)
 	free(twice);
 	free(blank);
 	free(exact);
+	free(in_place);
 }
 
 int
