@@ -65,4 +65,13 @@ face_continues_name(char c)
 	return face_begins_name(c) || face_is_digit(c) || c == '$';
 }
 
+/* Whether a part is a string or a number: the others are names and comments. */
+static inline bool
+face_is_value(const FacePart *part)
+{
+	if (part->inner == part->from)
+		return !face_begins_name(*part->from);
+	return part->inner[-1] == '\'' || part->inner[-1] == '$';
+}
+
 #endif							/* FACEMATCH_REDACTION_PART_H */

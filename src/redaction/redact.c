@@ -28,6 +28,7 @@
 
 typedef struct Output
 {
+	FaceText	kind;
 	FaceForm	form;
 	const char *copied;			/* up to here */
 	char	   *into;
@@ -118,13 +119,24 @@ is_beside(const char *from, const char *to)
 	return from == to;
 }
 
+static FaceFound
+next_part(const Output *output, const char **at, const char *end, FacePart *part)
+{
+	FaceFound	found;
+
+	do
+		found = face_next_constant(at, end, part);
+	while (found == FACE_PART && output->kind == FACE_NAMES_OF_STATEMENT && face_is_value(part));
+	return found == FACE_BROKEN && output->kind == FACE_NAMES_OF_STATEMENT ? FACE_NO_MORE : found;
+}
+
 /* The run that comes next, and moves behind it.  A broken part ends the text and the last run. */
 static FaceFound
-next_run(const char **at, const char *end, Run *run)
+next_run(const Output *output, const char **at, const char *end, Run *run)
 {
 	const char *next = *at;
 	FacePart	part;
-	FaceFound	found = face_next_constant(&next, end, &part);
+	FaceFound	found = next_part(output, &next, end, &part);
 
 	*run = (Run) {.first = part};
 	while (found != FACE_NO_MORE && (run->count == 0 || is_beside(run->to, part.from)))
@@ -135,7 +147,7 @@ next_run(const char **at, const char *end, Run *run)
 		if (found == FACE_BROKEN)
 			return found;
 		next = *at;
-		found = face_next_constant(&next, end, &part);
+		found = next_part(output, &next, end, &part);
 	}
 	return run->count > 0 ? FACE_PART : FACE_NO_MORE;
 }
@@ -146,7 +158,7 @@ replace_each(Output *output, const char *at, const char *end, bool all)
 {
 	FacePart	part;
 
-	while (face_next_constant(&at, end, &part) != FACE_NO_MORE)
+	while (next_part(output, &at, end, &part) != FACE_NO_MORE)
 	{
 		at = part.to;
 		if (!all && !part.is_long)
@@ -164,7 +176,7 @@ replace_constants(Output *output, const char *at, const char *end, bool all)
 {
 	Run			run;
 
-	while (next_run(&at, end, &run) != FACE_NO_MORE)
+	while (next_run(output, &at, end, &run) != FACE_NO_MORE)
 	{
 		bool		whole = all || run.weight > FACE_MOST_SHOWN;
 
@@ -176,14 +188,14 @@ replace_constants(Output *output, const char *at, const char *end, bool all)
 }
 
 static void
-redact_statement(Output *output, const char *text, const char *end, bool cut)
+redact_statement(Output *output, const char *text, const char *end)
 {
 	const char *at = text;
 	Run			run;
 	FaceFound	found;
 	int			weight = 0;
 
-	while ((found = next_run(&at, end, &run)) == FACE_PART || (found == FACE_BROKEN && cut))
+	while ((found = next_run(output, &at, end, &run)) == FACE_PART || (found == FACE_BROKEN && output->kind == FACE_STATEMENT_CUT))
 		weight = add_weight(weight, run.weight > FACE_MOST_SHOWN ? 0 : run.weight);
 	if (found == FACE_BROKEN)
 		replace(output, text, end, end - text, "bytes");
@@ -213,25 +225,25 @@ redact_words(Output *output, const char *text, const char *end)
 			more = face_next_word(&words, &part);
 		}
 		if (weight > FACE_MOST_SHOWN)
-			replace(output, from, to, count == 1 ? to - from : count, count == 1 ? "bytes" : "values");
+			replace(output, from, to, count == 1 ? (size_t) (to - from) : count, count == 1 ? "bytes" : "values");
 	}
 }
 
 /*
  * Whether there is something to take out of a text.  Unless this was only asked,
  * the text without it is written, and ends with a zero byte: "into" has room for
- * the text and that.
+ * the text and that, or is where the text is.
  */
 bool
 face_redact(const char *text, size_t length, FaceText kind, FaceForm form, char *into)
 {
-	Output		output = {form, text, into, false};
+	Output		output = {kind, form, text, into, false};
 	const char *end = text + length;
 
 	if (kind == FACE_ANY_TEXT)
 		redact_words(&output, text, end);
 	else
-		redact_statement(&output, text, end, kind == FACE_STATEMENT_CUT);
+		redact_statement(&output, text, end);
 	if (form != FACE_ASK)
 	{
 		copy_to(&output, end);

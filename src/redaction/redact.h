@@ -15,7 +15,8 @@ typedef enum FaceText
 {
 	FACE_ANY_TEXT,
 	FACE_STATEMENT,
-	FACE_STATEMENT_CUT			/* the beginning of a longer one */
+	FACE_STATEMENT_CUT,			/* the beginning of a longer one */
+	FACE_NAMES_OF_STATEMENT		/* names and comments of one whose constants somebody else takes out */
 } FaceText;
 
 /* What becomes of a text. */

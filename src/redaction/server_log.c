@@ -41,6 +41,10 @@ static emit_log_hook_type next_emit_log = NULL;
 static post_parse_analyze_hook_type next_post_parse_analyze = NULL;
 static ProcessUtility_hook_type next_process_utility = NULL;
 
+/* The copy that was put in the place of the client's statement last, and what it stands for; only to compare with. */
+static const char *shown_statement = NULL;
+static const char *own_statement = NULL;
+
 /* A copy of a text without templates; NULL: there is none to take out, or no memory for it. */
 static char *
 redacted(const char *text, size_t length, FaceText kind, FaceForm form, MemoryContext memory)
@@ -55,19 +59,11 @@ redacted(const char *text, size_t length, FaceText kind, FaceForm form, MemoryCo
 	return copy;
 }
 
-/* Within error handling nothing may fail: without memory, the text is dropped. */
-static void
-redact_field(char **field, FaceText kind)
+/* In place, for within error handling nothing may fail.  Whether there was something to take out. */
+static bool
+redact_field(char *field, FaceText kind)
 {
-	if (*field != NULL && face_redact(*field, strlen(*field), kind, FACE_ASK, NULL))
-	{
-		char	   *copy = redacted(*field, strlen(*field), kind, FACE_SHORTEN, CurrentMemoryContext);
-
-		if (copy != NULL)
-			*field = copy;
-		else
-			**field = '\0';
-	}
+	return field != NULL && face_redact(field, strlen(field), kind, FACE_SHORTEN, field);
 }
 
 /*
@@ -84,7 +80,10 @@ is_statement(const ErrorData *edata)
 	return edata->hide_stmt && length >= 4 && strcmp(form + length - 4, ": %s") == 0;
 }
 
-/* The statement that is logged beside a message.  A copy lives as long as the statement it stands for. */
+/*
+ * The statement that is logged beside a message.  A copy lives as long as the
+ * statement it stands for: in a worker, as long as that.
+ */
 static void
 redact_own_statement(ErrorData *edata)
 {
@@ -92,30 +91,46 @@ redact_own_statement(ErrorData *edata)
 
 	if (face_redact(debug_query_string, length, FACE_STATEMENT, FACE_ASK, NULL))
 	{
-		char	   *copy = MessageContext == NULL ? NULL : redacted(debug_query_string, length, FACE_STATEMENT, FACE_SHORTEN, MessageContext);
+		char	   *copy = redacted(debug_query_string, length, FACE_STATEMENT, FACE_SHORTEN, MessageContext == NULL ? TopMemoryContext : MessageContext);
 
-		if (copy != NULL)
-			debug_query_string = copy;
-		else
+		if (copy == NULL)
 			edata->hide_stmt = true;
+		else
+		{
+			own_statement = debug_query_string;
+			debug_query_string = shown_statement = copy;
+		}
 	}
+}
+
+/* The time that such a message begins with is none of the statement's constants: "duration: %s ms  statement: %s". */
+static void
+redact_message(const ErrorData *edata, FaceText kind)
+{
+	static const char digits[] = "0123456789.";
+	char	   *text = edata->message;
+
+	if (kind == FACE_STATEMENT && text != NULL && strncmp(edata->message_id, "duration: %s", 12) == 0)
+	{
+		text += strcspn(text, digits);
+		text += strspn(text, digits);
+	}
+	(void) redact_field(text, kind);
 }
 
 static void
 redact_error(ErrorData *edata)
 {
-	char	   *internal = edata->internalquery;
 	FaceText	kind = is_statement(edata) ? FACE_STATEMENT : FACE_ANY_TEXT;
 
 	if (redact_log)
 	{
-		redact_field(&edata->message, kind);
-		redact_field(&edata->detail, kind);
-		redact_field(&edata->detail_log, kind);
-		redact_field(&edata->hint, FACE_ANY_TEXT);
-		redact_field(&edata->context, FACE_ANY_TEXT);
-		redact_field(&edata->internalquery, FACE_STATEMENT);
-		if (edata->internalquery != internal)
+		redact_message(edata, kind);
+		(void) redact_field(edata->detail, kind);
+		(void) redact_field(edata->detail_log, kind);
+		(void) redact_field(edata->hint, FACE_ANY_TEXT);
+		(void) redact_field(edata->context, FACE_ANY_TEXT);
+		if (redact_field(edata->internalquery, FACE_STATEMENT))
 			edata->internalpos = 0; /* a place in the text as it was */
 		if (!edata->hide_stmt && debug_query_string != NULL)
 			redact_own_statement(edata);
@@ -126,17 +141,17 @@ redact_error(ErrorData *edata)
 
 /* A text with one of its statements blanked, which may be one of many; the same text, if there is nothing to take out. */
 static const char *
-blanked(const char *text, int location, int length)
+blanked(const char *text, int location, int length, FaceText kind)
 {
 	size_t		from = Max(location, 0);
-	size_t		size = length > 0 ? length : strlen(text + from);
+	size_t		size = length > 0 ? (size_t) length : strlen(text + from);
 	char	   *copy;
 
-	if (!face_redact(text + from, size, FACE_STATEMENT, FACE_ASK, NULL))
+	if (!face_redact(text + from, size, kind, FACE_ASK, NULL))
 		return text;
 	copy = MemoryContextAllocHuge(CurrentMemoryContext, from + strlen(text + from) + 1);
 	strcpy(copy, text);
-	(void) face_redact(text + from, size, FACE_STATEMENT, FACE_BLANK, copy + from);
+	(void) face_redact(text + from, size, kind, FACE_BLANK, copy + from);
 	copy[from + size] = text[from + size];
 	return copy;
 }
@@ -155,17 +170,24 @@ hide_activity(const char *text)
 	}
 }
 
+/* Whether a text is what the client sent, though a message about it may have come before. */
+static bool
+is_own_statement(const char *text)
+{
+	return text != NULL && (text == debug_query_string || (text == own_statement && debug_query_string == shown_statement));
+}
+
 static void
 hide_parsed(ParseState *pstate, Query *query, FACE_JUMBLE *jstate)
 {
 	const char *text = pstate->p_sourcetext;
 	/* What the client sent: that shows in pg_stat_activity, and statements within functions are noted by few. */
-	bool		hide = redact_log && text != NULL && text == debug_query_string;
+	bool		hide = redact_log && is_own_statement(text);
 
 	if (next_post_parse_analyze != NULL)
 	{
 		if (hide)
-			pstate->p_sourcetext = blanked(text, query->stmt_location, query->stmt_len);
+			pstate->p_sourcetext = blanked(text, query->stmt_location, query->stmt_len, FACE_NAMES_OF_STATEMENT);
 		next_post_parse_analyze(pstate, query, jstate);
 		pstate->p_sourcetext = text;
 	}
@@ -179,7 +201,7 @@ hide_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree, Pro
 {
 	/* What a client sent: an extension's script has a thousand statements, and no template. */
 	if (redact_log && context == PROCESS_UTILITY_TOPLEVEL)
-		queryString = blanked(queryString, pstmt->stmt_location, pstmt->stmt_len);
+		queryString = blanked(queryString, pstmt->stmt_location, pstmt->stmt_len, FACE_STATEMENT);
 	if (next_process_utility != NULL)
 		next_process_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	else

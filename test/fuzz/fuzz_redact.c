@@ -71,7 +71,7 @@ copy_of(const char *text, size_t size)
 
 /* A text with blanks has its constants where they were: who has noted the places of all finds each of them. */
 static void
-require_same_tokens(const char *text, size_t size, char *blank)
+require_same_tokens(const char *text, size_t size, FaceText kind, char *blank)
 {
 	const char *at = text;
 	const char *at_blank = blank;
@@ -79,7 +79,7 @@ require_same_tokens(const char *text, size_t size, char *blank)
 	FacePart	same;
 	FaceFound	found;
 
-	(void) face_redact(text, size, FACE_STATEMENT, FACE_BLANK, blank);
+	(void) face_redact(text, size, kind, FACE_BLANK, blank);
 	require(strlen(blank) == size);
 	while ((found = face_next_constant(&at, text + size, &part)) == FACE_PART)
 		;
@@ -107,11 +107,15 @@ try_kind(const char *text, size_t size, FaceText kind)
 	bool		any = face_redact(text, size, kind, FACE_SHORTEN, once);
 	size_t		length = strlen(once);
 	char	   *exact = copy_of(once, length);
+	char	   *in_place = malloc(size + 1);
 
 	require(length <= size && any == face_redact(text, size, kind, FACE_ASK, NULL));
 	require(any || memcmp(once, text, size) == 0);
-	if (kind == FACE_STATEMENT)
-		require_same_tokens(text, size, blank);
+	if (kind == FACE_STATEMENT || kind == FACE_NAMES_OF_STATEMENT)
+		require_same_tokens(text, size, kind, blank);
+	memcpy(in_place, text, size);
+	(void) face_redact(in_place, size, kind, FACE_SHORTEN, in_place);
+	require(strcmp(once, in_place) == 0);
 	(void) face_redact(exact, length, kind, FACE_SHORTEN, twice);
 	require(strcmp(once, twice) == 0);
 	if (kind == FACE_STATEMENT)
@@ -120,6 +124,7 @@ try_kind(const char *text, size_t size, FaceText kind)
 	free(twice);
 	free(blank);
 	free(exact);
+	free(in_place);
 }
 
 int
@@ -134,6 +139,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_kind(text, size, FACE_ANY_TEXT);
 	try_kind(text, size, FACE_STATEMENT);
 	try_kind(text, size, FACE_STATEMENT_CUT);
+	try_kind(text, size, FACE_NAMES_OF_STATEMENT);
 	free(text);
 	return 0;
 }

@@ -100,14 +100,6 @@ core_accepts(const char *statement, bool conforming, char *bytes)
 }
 
 static bool
-is_constant(const FacePart *part)
-{
-	if (part->inner == part->from)
-		return !face_begins_name(*part->from);
-	return part->inner[-1] == '\'' || part->inner[-1] == '$';
-}
-
-static bool
 accepts_here(const char *statement, Bytes *bytes)
 {
 	const char *at = statement;
@@ -119,9 +111,9 @@ accepts_here(const char *statement, Bytes *bytes)
 	while ((found = face_next_constant(&at, statement + strlen(statement), &part)) == FACE_PART)
 	{
 		/* An N before a quote is a token of its own. */
-		const char *from = part.from + (*part.from == 'N' && is_constant(&part));
+		const char *from = part.from + (*part.from == 'N' && face_is_value(&part));
 
-		memset((is_constant(&part) ? bytes->constant : bytes->other) + (from - statement), 1, part.to - from);
+		memset((face_is_value(&part) ? bytes->constant : bytes->other) + (from - statement), 1, part.to - from);
 	}
 	return found == FACE_NO_MORE;
 }

@@ -104,6 +104,8 @@ my @errors = (
 	"CREATE TEMP TABLE odd (e face_embedding(512,1), n int); COPY odd FROM stdin;\n" . face() . "\tx\n\\.\n",
 	"CREATE TEMP TABLE odd (e face_embedding(2)); COPY odd FROM stdin;\n" . face() . "\n\\.\n",
 	"CREATE TEMP TABLE odd (e real[], UNIQUE (e)); INSERT INTO odd SELECT ARRAY[" . numbers() . "] FROM generate_series(1, 2)");
+# A statement with many short constants, of which the time stays.
+sql('SET log_statement = none; SELECT ' . join(', ', map { "'many' = 'many$_'" } 1 .. 20));
 # Lists that are none: rows, members of an object, assignments, escapes of every letter.
 sub rows { my $i = 0; return join ',', map { $i++; "($i,$_)" } split /,/, numbers(); }
 sub members { my $i = 0; return '{' . join(',', map { $i++; qq{"d$i":$_} } split /,/, numbers()) . '}'; }
@@ -152,6 +154,13 @@ $session->query("SELECT count(*) FROM faces WHERE embedding <=> '$running' > 3")
 my $activity = sql("SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) FROM faces WHERE embedding <=>%'");
 like($activity, qr/<=> '/, 'pg_stat_activity shows the statement');
 unlike($activity, qr/\d\.\d+,/, 'without the template');
+# A warning about the statement comes before it is parsed.
+my $warned = face();
+$session->query("SET standard_conforming_strings = off");
+$session->query("SELECT 'a\\\\b', count(*) FROM faces WHERE embedding <=> '$warned' > 3");
+$activity = sql("SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE query LIKE '%count(*) FROM faces WHERE embedding <=>%' AND pid <> pg_backend_pid()");
+like($activity, qr/SELECT 'a.*<=> '/, 'so it does after a warning');
+unlike($activity, qr/\d\.\d+,/, 'without the template, too');
 $session->quit;
 
 sql('ANALYZE');
@@ -197,6 +206,7 @@ foreach my $file (@logs, glob($node->data_dir . '/pg_stat/*'), glob($node->data_
 		cmp_ok(() = $text =~ /<\d+ (?:bytes|values)>/g, '>', 40, "but where they were, in $name");
 		like($text, qr/Query Text/, "auto_explain's plans, too");
 		like($text, qr/division by zero/, 'and the errors');
+		like($text, qr/duration: \d+\.\d+ ms  statement: SELECT <40 values>/, 'and how long statements took');
 	}
 }
 is(leaks($kept), 0, 'no template in pg_stat_statements');
