@@ -118,7 +118,7 @@ refused()
 # Another program holds apt's lock for a while.
 hold_apt()
 {
-	perl -e 'use Fcntl; open my $f, ">>", $_ and fcntl($f, F_SETLK, pack("s s q q l x4", F_WRLCK, 0, 0, 0, 0)) and push @held, $f
+	perl -e 'use Fcntl; open my $f, ">>", $_ and fcntl($f, F_SETLK, pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0)) and push @held, $f
 		for qw(/var/lib/dpkg/lock-frontend /var/lib/apt/lists/lock); @held == 2 or die; sleep 15' &
 }
 
