@@ -3,7 +3,8 @@
 #
 # bare: nothing but Debian, a tree without git's history, no lists of packages, a TMPDIR where no program may run.
 # git: git alone, a clone that is another user's, a language that is not installed, apt in use.
-# headers: postgresql-15 and its cluster without its headers, blanks in the tree's name, a TMPDIR too long for a socket.
+# headers: postgresql-15 and its cluster without its headers, the server of another PostgreSQL, blanks in the tree's name, a
+# TMPDIR too long for a socket.
 # sudo: an ordinary user with sudo, a tree that may only be read; and one without, who is told what is missing.
 fresh_machines=(bare git headers sudo)
 

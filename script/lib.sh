@@ -110,7 +110,7 @@ copy_tree()
 			tar --null --no-recursion -T - -cf -) | tar -xf - -C "$1" --no-same-owner
 	else
 		tar -C "$root" --exclude=./.git --exclude=./built-for --exclude='./facematch--*.sql' --exclude='*.o' --exclude='*.bc' --exclude='*.so' -cf - . | tar -xf - -C "$1" --no-same-owner
-	fi || die "cannot copy the work tree"
+	fi && chmod -R u+w "$1" || die "cannot copy the work tree"
 }
 
 clean_up()

@@ -45,7 +45,12 @@ prepare()
 			useradd keeper
 			chown -R keeper: "$tree"
 			;;
-		headers) mkdir -m 1777 "${environment[0]#*=}" ;;
+		headers)
+			mkdir -m 1777 "${environment[0]#*=}"
+			# A server from elsewhere, which Debian 12 has nothing for.
+			mkdir -p /usr/lib/postgresql/17/bin
+			cp /bin/true /usr/lib/postgresql/17/bin/postgres
+			;;
 		sudo)
 			useradd --create-home --shell /bin/bash --groups sudo reader
 			useradd --create-home --shell /bin/bash guest
@@ -115,10 +120,26 @@ refused()
 	done
 }
 
+# PG_MAJOR is honoured, and what cannot be had is named.
+chosen()
+{
+	local major
+
+	[ -z "$("$tree/script/bootstrap" build 2>&1)" ]
+	for major in 14 17; do
+		if PG_MAJOR=$major "$tree/script/bootstrap" build >/tmp/chosen 2>&1; then
+			echo "PG_MAJOR=$major does not fail"
+			return 1
+		fi
+		cat /tmp/chosen
+		grep -E "PG_MAJOR=14: facematch is for|Unable to locate package postgresql-17" /tmp/chosen
+	done
+}
+
 # Another program holds apt's lock for a while.
 hold_apt()
 {
-	perl -e 'use Fcntl; open my $f, ">>", $_ and fcntl($f, F_SETLK, pack("s s q q l x4", F_WRLCK, 0, 0, 0, 0)) and push @held, $f
+	perl -e 'use Fcntl; open my $f, ">>", $_ and fcntl($f, F_SETLK, pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0)) and push @held, $f
 		for qw(/var/lib/dpkg/lock-frontend /var/lib/apt/lists/lock); @held == 2 or die; sleep 15' &
 }
 
@@ -150,6 +171,7 @@ case $step in
 	test)
 		[ "$machine" != bare ] || mount -t tmpfs -o noexec,mode=1777 tmpfs /mnt/noexec
 		as_printed "TEST=type $commands"
+		[ "$machine" != headers ] || chosen
 		;;
 	install) install ;;
 	package)
