@@ -130,7 +130,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.erase(regclass) IS
-	'makes removed rows zero bytes in a table, its partitions, their TOAST tables and indexes, on standbys through WAL, and takes values that may be templates out of the planner''s statistics. One row for each relation: pages looked at and changed, rows or index entries removed, deleted rows that a transaction may still see (fading_tuples; call again once it has ended), pages that somebody looks at (busy_pages; call again), whether VACUUM must take entries of removed rows out of an index (left_to_vacuum), and in note what is left to do (NULL: nothing). Values that it took out of the statistics are this transaction''s own deletions, which the next call erases: CALL facematch.erase_table() commits in between. Readers and writers go on; throttled by vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and called again. A view or foreign table: 42809; a damaged page: XX001, with its block';
+	'makes removed rows zero bytes in a table, its partitions, their TOAST tables and indexes, on standbys through WAL, and takes values that may be templates out of the planner''s statistics. One row for each relation: pages looked at and changed, rows or index entries removed, deleted rows that a transaction may still see (fading_tuples; call again once it has ended), pages that somebody looks at (busy_pages; call again), whether VACUUM must take entries of removed rows out of an index (left_to_vacuum), and in note what is left to do (NULL: nothing). Values that it took out of the statistics are this transaction''s own deletions, which the next call erases: CALL facematch.erase_table() commits in between. Readers and writers go on; throttled by vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and called again. Of a foreign table, its statistics only. A view, or a table with a foreign partition: 42809; a damaged page: XX001, with its block';
 
 CREATE PROCEDURE facematch.erase_table(table_name regclass)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_erase_table';
@@ -190,7 +190,7 @@ AS $$
 												  ELSE f.note || '; of a transaction at work, or left by a crash' END
 	FROM facematch_internal.orphaned_files_note() f
 	UNION ALL
-	SELECT 'replaced files', NULL, 'files that a rewrite, REINDEX, TRUNCATE or a cut-off tail gave back to the file system keep their bytes until it uses the space again'
+	SELECT 'replaced files', NULL, 'files that a rewrite (VACUUM FULL, CLUSTER, REPACK), REINDEX, TRUNCATE or a cut-off tail gave back to the file system, and temporary files, keep their bytes until it uses the space again'
 	UNION ALL
 	SELECT 'server log', NULL, 'statements with literals may stand in it'
 	UNION ALL
@@ -282,6 +282,12 @@ BEGIN
 		ELSIF table_name IS DISTINCT FROM to_regclass(the_receipt.table_name) THEN
 			note := concat_ws('; ', note, format('the table is %s now', table_name));
 		END IF;
+		RETURN NEXT;
+	END IF;
+
+	IF EXISTS (SELECT FROM pg_foreign_table f WHERE f.ftrelid = verify_erased.table_name) THEN
+		relation := verify_erased.table_name; part := 'foreign table'; clean := NULL;
+		note := 'its rows are another server''s, where facematch.verify_erased() tells; only their values in the planner''s statistics are here';
 		RETURN NEXT;
 	END IF;
 

@@ -230,6 +230,18 @@ BEGIN
 				  WHERE w.ev_class = v.oid AND r.what <> 'gallery') ORDER BY 2;
 
 	RETURN QUERY
+	SELECT 'warning', c.relation::text, 'the planner''s statistics hold templates of a foreign table: an ANALYZE has fetched or imported them',
+		   format('CALL facematch.erase_table(%L); before the next ANALYZE: %s', c.relation,
+				  string_agg(format('ALTER FOREIGN TABLE %s ALTER %I SET STATISTICS 0', c.relation, a.attname), ', ' ORDER BY a.attnum))
+	FROM pg_foreign_table f CROSS JOIN LATERAL facematch_internal.template_columns(f.ftrelid) c
+	JOIN pg_statistic s ON s.starelid = c.relation AND s.staattnum = c.attnum
+	JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.attnum
+	WHERE c.relation = f.ftrelid AND num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4, s.stavalues5) > 0
+	  AND EXISTS (SELECT FROM pg_attribute e WHERE e.attrelid = f.ftrelid AND NOT e.attisdropped AND e.atttypid IN
+				  (SELECT k.type FROM facematch_internal.template_types(ARRAY[e.atttypid], false) k))
+	GROUP BY c.relation ORDER BY 2;
+
+	RETURN QUERY
 	SELECT 'error', format('hold %s', h.hold_id), format('names a row of %s, which is not under retention', h.table_name), 'facematch.retain() attaches the table'
 	FROM facematch.held h
 	WHERE h.table_name IS NOT NULL AND NOT EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = h.table_name) ORDER BY h.hold_id;
