@@ -122,30 +122,69 @@ finish_root()
 		printf '%s\n' "$2" >"$dir.new/etc/facematch-root" && rm -rf "$dir" && mv "$dir.new" "$dir"
 }
 
-# test_root MAJOR: a root in which script/test runs with that PostgreSQL, $cache/pgMAJOR.
+# test_root NAME: a root in which script/test runs, with Debian's own PostgreSQL (pg17) or with one that checks assertions
+# (assert15), $cache/NAME.
 test_root()
 {
-	local major=$1
+	local name=$1 major=${1##*[a-z]}
 
-	with_root "pg$1" test_root_ready make_test_root
+	with_root "$name" test_root_ready "make_${name%%[0-9]*}_root"
 }
 
 test_root_ready()
 {
-	made_root "pg$major" "$(recipe make_test_root "$root/script/bootstrap")"
+	made_root "$name" "$(test_recipe)"
 }
 
-make_test_root()
+test_recipe()
+{
+	local kind=${name%%[0-9]*} more=
+
+	[ "$kind" != assert ] || more=$add_assertions
+	{ printf '%s\n' "$more" && recipe "make_${kind}_root" "$root/script/bootstrap"; } | sha256sum
+}
+
+make_pg_root()
 {
 	local suite
 
 	suite=$(suite_of "$major")
-	bare_root "$suite" && copy_root "bare-$suite" "$cache/pg$major.new" &&
-		{ [ "$suite" != sid ] || run_in_root "$cache/pg$major.new" bash -euc "$add_experimental" bash "$major" "$mirror"; } &&
-		run_in_root -b "$root:/facematch" "$cache/pg$major.new" env PG_MAJOR="$major" /facematch/script/bootstrap server &&
-		{ [ -z "${older_major[$major]:-}" ] || run_in_root "$cache/pg$major.new" bash -euc "$add_older" bash "${older_major[$major]}" "$mirror" "$(suite_of "${older_major[$major]}")"; } &&
-		finish_root "pg$major" "$(recipe make_test_root "$root/script/bootstrap")"
+	bare_root "$suite" && copy_root "bare-$suite" "$cache/$name.new" &&
+		{ [ "$suite" != sid ] || run_in_root "$cache/$name.new" bash -euc "$add_experimental" bash "$major" "$mirror"; } &&
+		run_in_root -b "$root:/facematch" "$cache/$name.new" env PG_MAJOR="$major" /facematch/script/bootstrap server &&
+		{ [ -z "${older_major[$major]:-}" ] || run_in_root "$cache/$name.new" bash -euc "$add_older" bash "${older_major[$major]}" "$mirror" "$(suite_of "${older_major[$major]}")"; } &&
+		finish_root "$name" "$(test_recipe)"
 }
+
+# The server is put in the place of Debian's: a subshell holds the lock on the root that it begins with.
+make_assert_root()
+{
+	(test_root "pg$major" && copy_root "pg$major" "$cache/$name.new") &&
+		run_in_root "$cache/$name.new" bash -euc "$add_assertions" bash "$major" "$mirror" "$(suite_of "$major")" &&
+		finish_root "$name" "$(test_recipe)"
+}
+
+# Debian's own sources, configured as Debian does but for what no test needs.  Its JIT was built for the other server.
+add_assertions='
+	echo "deb-src $2 $3 main" >/etc/apt/sources.list.d/source.list
+	apt-get update
+	apt-get install -y --no-install-recommends bison dpkg-dev flex libicu-dev liblz4-dev libreadline-dev libssl-dev libxml2-dev \
+		libxslt1-dev libzstd-dev pkgconf uuid-dev zlib1g-dev
+	major=$1
+	mkdir /tmp/source
+	cd /tmp/source
+	apt-get source postgresql-$major
+	cd postgresql-$major-*/
+	eval "set -- $("/usr/lib/postgresql/$major/bin/pg_config" --configure)"
+	for option do
+		shift
+		[ "${option%%=*}" = --runstatedir ] || set -- "$@" "$option"	# Debian makes another configure, which knows it
+	done
+	./configure "$@" --enable-cassert --disable-dtrace --disable-nls --disable-tap-tests --without-gssapi --without-ldap \
+		--without-llvm --without-pam --without-perl --without-python --without-selinux --without-systemd --without-tcl
+	make -s -j"$(nproc)" world-bin
+	make -s install-world-bin
+	rm -r /tmp/source /usr/lib/postgresql/$major/lib/llvmjit* /usr/lib/postgresql/$major/lib/bitcode'
 
 # A PostgreSQL before its release: Debian experimental has it and its libpq, everything else is unstable's.
 add_experimental='

@@ -151,8 +151,9 @@ COMMENT ON FUNCTION facematch.erase(regclass) IS
 	' VACUUM must take entries of removed rows out of an index (left_to_vacuum), and in note what is left to do'
 	' (NULL: nothing). Values that it took out of the statistics are this transaction''s own deletions, which the'
 	' next call erases: CALL facematch.erase_table() commits in between. Readers and writers go on; throttled by'
-	' vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and called again. A view or foreign'
-	' table: 42809; a damaged page: XX001, with its block';
+	' vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and called again. Of a foreign'
+	' table, its statistics only. A view, or a table with a foreign partition: 42809; a damaged page: XX001, with its'
+	' block';
 
 CREATE PROCEDURE facematch.erase_table(table_name regclass)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_erase_table';
@@ -236,8 +237,8 @@ AS $$
 	FROM (SELECT f.orphaned, count(*) AS n, sum(f.bytes) AS bytes, array_agg(f.path ORDER BY f.path) AS paths
 		  FROM facematch_internal.orphaned_files() f GROUP BY 1) g
 	UNION ALL
-	SELECT 'replaced files', NULL, 'files that a rewrite, REINDEX, TRUNCATE or a cut-off tail gave back to the file'
-		' system keep their bytes until it uses the space again'
+	SELECT 'replaced files', NULL, 'files that a rewrite (VACUUM FULL, CLUSTER, REPACK), REINDEX, TRUNCATE or a cut-off'
+		' tail gave back to the file system, and temporary files, keep their bytes until it uses the space again'
 	UNION ALL
 	SELECT 'server log', NULL, 'statements with literals may stand in it'
 	UNION ALL
@@ -383,6 +384,11 @@ BEGIN
 			FROM facematch_internal.template_columns(table_name) c
 			JOIN pg_statistic s ON s.starelid = c.relation AND s.staattnum = c.attnum
 			WHERE num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4, s.stavalues5) > 0 GROUP BY c.relation
+			UNION ALL
+			SELECT 0, f.ftrelid::regclass, 'foreign table', NULL, NULL, NULL, NULL,
+				'its rows are another server''s, where facematch.verify_erased() tells; only their values in the'
+				' planner''s statistics are here'
+			FROM pg_foreign_table f WHERE f.ftrelid = table_name
 			UNION ALL
 			SELECT 1, e.stxrelid::regclass, 'statistics', count(*), NULL, NULL, false,
 				'extended statistics have values of columns that'

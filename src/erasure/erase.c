@@ -81,7 +81,8 @@ face_check_erasable(Relation rel)
 /*
  * The table itself, its partitions and those that inherit from it, without
  * those that only lead to others.  A foreign table among them is an error: its
- * rows are another server's.
+ * rows are another server's.  Of one that is named itself, its values in the
+ * planner's statistics are here, which no page of its own holds.
  */
 List *
 face_erasable_tables(Oid relid)
@@ -89,6 +90,8 @@ face_erasable_tables(Oid relid)
 	List	   *tables = NIL;
 	ListCell   *cell;
 
+	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+		return NIL;
 	foreach(cell, face_with_heirs(relid, AccessShareLock))
 	{
 		if (get_rel_relkind(lfirst_oid(cell)) != RELKIND_PARTITIONED_TABLE)

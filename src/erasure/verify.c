@@ -57,7 +57,6 @@ typedef struct TableCheck
 	FaceIndexKind kind;
 	bool		rows_left;		/* the table has removed rows that are whole, and indexes may lead to them */
 	int64		hole_bytes;		/* of the strays in a facematch index, those in the free space of pages */
-	BlockNumber blocks;			/* of the table whose visibility map it is */
 } TableCheck;
 
 static bool
@@ -108,10 +107,13 @@ visit_visibility_page(Relation rel, Buffer buffer, void *state)
 	const uint8 *map = (const uint8 *) PageGetContents(BufferGetPage(buffer));
 	const int64 map_size = BLCKSZ - MAXALIGN(SizeOfPageHeaderData);
 	const int64 first = BufferGetBlockNumber(buffer) * map_size * BITS_PER_BYTE / BITS_PER_HEAPBLOCK;
+	BlockNumber blocks;
 
 	check->found->pages++;
 	check->found->unwritten += is_unwritten(buffer);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	/* Under the lock: since PostgreSQL 19 any query sets bits, those of pages that the table has just got among them. */
+	blocks = RelationGetNumberOfBlocks(rel);
 	if (!PageIsNew(BufferGetPage(buffer)))
 	{
 		for (int64 i = 0; i < map_size; i++)
@@ -120,7 +122,7 @@ visit_visibility_page(Relation rel, Buffer buffer, void *state)
 			int			frozen = (map[i] >> 1) & 0x55;
 			int64		block = first + i * BITS_PER_BYTE / BITS_PER_HEAPBLOCK;
 
-			check->found->stray += (frozen & ~visible) != 0 || (map[i] != 0 && block >= check->blocks);
+			check->found->stray += (frozen & ~visible) != 0 || (map[i] != 0 && block >= blocks);
 		}
 	}
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
@@ -152,7 +154,6 @@ check_maps(TableCheck *check, Relation rel)
 	FaceRemains found = {0};
 
 	check->found = &found;
-	check->blocks = RelationGetNumberOfBlocks(rel);
 	if (smgrexists(RelationGetSmgr(rel), VISIBILITYMAP_FORKNUM))
 	{
 		face_each_page(rel, VISIBILITYMAP_FORKNUM, visit_visibility_page, check);
