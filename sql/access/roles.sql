@@ -164,8 +164,8 @@ COMMENT ON COLUMN facematch.partner.name IS 'name of the recipient, as the accou
 COMMENT ON COLUMN facematch.partner.partner_id IS 'random: the partner''s reference tokens are made with it, so that two partners'' tokens have nothing in common';
 COMMENT ON COLUMN facematch.partner.address IS 'address of the recipient, which 5 U.S.C. 552a(c)(1)(B) asks for';
 COMMENT ON COLUMN facematch.partner.purpose IS 'what it asks for, as the accounting of disclosures has it';
-COMMENT ON COLUMN facematch.partner.per_minute IS 'uses in any minute, and at once after a quiet one; at most twice as many over a minute that begins so';
-COMMENT ON COLUMN facematch.partner.per_day IS 'uses in a day, likewise';
+COMMENT ON COLUMN facematch.partner.per_minute IS 'uses a minute on average; up to so many at once, so up to twice as many in one minute';
+COMMENT ON COLUMN facematch.partner.per_day IS 'uses a day on average; up to so many at once';
 COMMENT ON COLUMN facematch.partner.created_at IS 'when the row was made';
 
 CREATE TABLE facematch_internal.access_grant (
