@@ -127,8 +127,8 @@ COMMENT ON COLUMN facematch.partner.partner_id IS
 COMMENT ON COLUMN facematch.partner.address IS 'address of the recipient, which 5 U.S.C. 552a(c)(1)(B) asks for';
 COMMENT ON COLUMN facematch.partner.purpose IS 'what it asks for, as the accounting of disclosures has it';
 COMMENT ON COLUMN facematch.partner.per_minute IS
-	'uses in any minute, and at once after a quiet one; at most twice as many over a minute that begins so';
-COMMENT ON COLUMN facematch.partner.per_day IS 'uses in a day, likewise';
+	'uses a minute on average; up to so many at once, so up to twice as many in one minute';
+COMMENT ON COLUMN facematch.partner.per_day IS 'uses a day on average; up to so many at once';
 COMMENT ON COLUMN facematch.partner.created_at IS 'when the row was made';
 
 CREATE TABLE facematch_internal.access_grant (

@@ -8,12 +8,12 @@
 CREATE FUNCTION facematch_internal.may_stage(gallery_id bigint) RETURNS boolean
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_may_stage';
 COMMENT ON FUNCTION facematch_internal.may_stage(bigint) IS
-	'whether the session''s user may put references into a gallery, take them out, close it or let a partner ask about it: of one with an anchor that is no watchlist, or with INSERT on all of facematch.reference of any. Who has no right to insert references or to assign galleries to partners: false';
+	'whether the session''s user may put references into a gallery, take them out, close it or let a partner ask about it: of one with an anchor that is no watchlist, or with INSERT on all of facematch.reference of any. For roles that have no right to insert references or to assign galleries to partners: false';
 
 CREATE FUNCTION facematch_internal.unseen_galleries() RETURNS bigint[]
 	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_unseen_galleries';
 COMMENT ON FUNCTION facematch_internal.unseen_galleries() IS
-	'the galleries whose members the session''s user does not see: watchlists and those without an anchor, for who may read facematch.reference, but neither its templates nor insert into all of it; otherwise empty. For the policy of facematch.reference';
+	'the galleries whose members the session''s user does not see: watchlists and those without an anchor, for roles that may read facematch.reference, but neither read its templates nor insert into all of it; otherwise empty. For the policy of facematch.reference';
 
 CREATE FUNCTION facematch_internal.check_may_stage(gallery facematch.gallery) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

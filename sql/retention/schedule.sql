@@ -29,7 +29,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.schedule(text) IS
-	'makes pg_cron call facematch.purge(), by default every minute; a new schedule replaces the old one. pg_cron 1.5 and later also take ''10 seconds''. Returns the job''s number. Logged. No pg_cron: 55000';
+	'makes pg_cron call facematch.purge(), by default every minute; a new schedule replaces the old one. pg_cron 1.4 reads schedules in GMT; 1.5 and later also take ''10 seconds''. Returns the job''s number. Logged. No pg_cron: 55000';
 
 CREATE FUNCTION facematch.unschedule() RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp

@@ -44,7 +44,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
-	'the manifest has changed: removes the references of who is no longer on it, except held ones, and tells of each subject: removed, staged, missing (to be staged), opted_out or exempt (neither). Logged, if anybody was removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for who may only stage: 42501; NULL: 22004';
+	'the manifest has changed: removes the references of people who are no longer on it, except held ones, and says of each subject: removed, staged, missing (to be staged), opted_out or exempt (neither). Logged, if anybody was removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501; NULL: 22004';
 
 CREATE FUNCTION facematch.close_gallery(gallery text) RETURNS timestamptz
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -66,4 +66,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.close_gallery(text) IS
-	'the doors are closed: nothing more is staged into the gallery, and its anchor is now, or earlier if it was. Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for who may only stage: 42501';
+	'the doors are closed: nothing more is staged into the gallery, and its anchor is now, or earlier if it was. Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501';

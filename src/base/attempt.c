@@ -352,8 +352,8 @@ face_attempt_init(void)
 {
 	RegisterSubXactCallback(end_unstoppable, NULL);
 	DefineCustomIntVariable("facematch.purge_table_timeout",
-							"How long a purge deletes in one table of a user's before it goes on to the next.",
-							"What is committed by then stays; the rest is left to the next purge. Less if statement_timeout leaves less. 0: as long as that, or as it takes.",
+							"How long a purge deletes in one user's table before it goes on to the next.",
+							"What is committed by then stays; the rest is left to the next purge. Less if statement_timeout leaves less. 0: no limit but that.",
 							&purge_table_timeout,
 							PURGE_TABLE_MINUTES * 60 * 1000,
 							0, INT_MAX,
@@ -363,8 +363,8 @@ face_attempt_init(void)
 							NULL,
 							NULL);
 	DefineCustomIntVariable("facematch.table_timeout",
-							"How long an opt-out, an event, a check or a report waits for one table of a user's before it goes on without.",
-							"Less if statement_timeout leaves less. 0: as long as that, or as it takes.",
+							"How long an opt-out, an event, a check or a report waits for one user's table before it goes on without it.",
+							"Less if statement_timeout leaves less. 0: no limit but that.",
 							&table_timeout,
 							TABLE_MINUTES * 60 * 1000,
 							0, INT_MAX,

@@ -554,7 +554,7 @@ face_erase_init(void)
 							 NULL,
 							 NULL);
 	DefineCustomIntVariable("facematch.sweep_interval",
-							"How long a table that nothing was seen to go from is left unread by CALL facematch.purge().",
+							"How long CALL facematch.purge() does not read a table in which no change was counted.",
 							"The purge erases a table when it removed rows of it or the server counted changed rows, and this long after the last time at the latest; 0: each time.",
 							&sweep_interval,
 							SWEEP_MINUTES,

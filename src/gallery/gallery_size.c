@@ -58,24 +58,24 @@ typedef struct SizeEntry
 {
 	SizeKey		key;
 	int64		size;
-	uint64		sight;			/* the one that it was counted in */
+	uint64		counted_in;		/* number of the snapshot that it was counted in */
 	TimestampTz until;			/* the end of its use in others */
 } SizeEntry;
 
 static HTAB *remembered = NULL;
 
-/* What the counts of small galleries were counted in. */
-typedef struct Sight
+/* The snapshot and the moment that small galleries were counted in. */
+typedef struct CountedIn
 {
-	uint64		number;			/* another one: another number */
+	uint64		number;			/* changes with it */
 	bool		any;
 	SnapshotData snapshot;
 	TransactionId *xids;		/* xip, then subxip */
 	Size		size;			/* bytes that it has room for */
 	TimestampTz moment;
-} Sight;
+} CountedIn;
 
-static Sight sight;
+static CountedIn counted_in;
 
 /* No later than the moment that any search of this statement and transaction takes. */
 static TimestampTz
@@ -106,50 +106,50 @@ is_same(const void *a, const void *b, Size size)
 }
 
 static bool
-is_same_sight(Snapshot snapshot)
+is_same_snapshot(Snapshot snapshot)
 {
-	const Snapshot was = &sight.snapshot;
+	const Snapshot was = &counted_in.snapshot;
 
-	return sight.any && sight.moment == not_due_at() &&
+	return counted_in.any && counted_in.moment == not_due_at() &&
 		snapshot->snapshot_type == was->snapshot_type && snapshot->curcid == was->curcid &&
 		snapshot->xmin == was->xmin && snapshot->xmax == was->xmax && snapshot->xcnt == was->xcnt &&
 		snapshot->subxcnt == was->subxcnt && snapshot->suboverflowed == was->suboverflowed &&
 		snapshot->takenDuringRecovery == was->takenDuringRecovery &&
-		is_same(snapshot->xip, sight.xids, xip_size(snapshot)) &&
-		is_same(snapshot->subxip, sight.xids + snapshot->xcnt, subxip_size(snapshot));
+		is_same(snapshot->xip, counted_in.xids, xip_size(snapshot)) &&
+		is_same(snapshot->subxip, counted_in.xids + snapshot->xcnt, subxip_size(snapshot));
 }
 
-/* Counts of small galleries are good no more. */
+/* From now on small galleries are counted again. */
 static void
-lose_sight(void)
+forget_snapshot(void)
 {
-	sight.any = false;
-	sight.number++;
+	counted_in.any = false;
+	counted_in.number++;
 }
 
 static void
-take_sight(Snapshot snapshot)
+remember_snapshot(Snapshot snapshot)
 {
 	Size		size = xip_size(snapshot) + subxip_size(snapshot);
 
-	if (is_same_sight(snapshot))
+	if (is_same_snapshot(snapshot))
 		return;
-	lose_sight();
-	if (sight.xids == NULL || sight.size < size)
+	forget_snapshot();
+	if (counted_in.xids == NULL || counted_in.size < size)
 	{
-		if (sight.xids != NULL)
-			pfree(sight.xids);
-		sight.xids = NULL;
-		sight.xids = MemoryContextAlloc(TopMemoryContext, Max(size, 1));
-		sight.size = size;
+		if (counted_in.xids != NULL)
+			pfree(counted_in.xids);
+		counted_in.xids = NULL;
+		counted_in.xids = MemoryContextAlloc(TopMemoryContext, Max(size, 1));
+		counted_in.size = size;
 	}
 	if (xip_size(snapshot) > 0)
-		memcpy(sight.xids, snapshot->xip, xip_size(snapshot));
+		memcpy(counted_in.xids, snapshot->xip, xip_size(snapshot));
 	if (subxip_size(snapshot) > 0)
-		memcpy(sight.xids + snapshot->xcnt, snapshot->subxip, subxip_size(snapshot));
-	sight.snapshot = *snapshot;
-	sight.moment = not_due_at();
-	sight.any = true;
+		memcpy(counted_in.xids + snapshot->xcnt, snapshot->subxip, subxip_size(snapshot));
+	counted_in.snapshot = *snapshot;
+	counted_in.moment = not_due_at();
+	counted_in.any = true;
 }
 
 static void
@@ -158,7 +158,7 @@ forget_all(void)
 	if (remembered != NULL)
 		hash_destroy(remembered);
 	remembered = NULL;
-	lose_sight();
+	forget_snapshot();
 }
 
 /* What was counted in a transaction that comes to nothing may have been its own. */
@@ -168,7 +168,7 @@ forget_at_end(XactEvent event, void *arg)
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
 		forget_all();
 	else
-		lose_sight();
+		forget_snapshot();
 }
 
 static void
@@ -237,9 +237,9 @@ facematch_gallery_size(PG_FUNCTION_ARGS)
 		forget_all();
 		remembered = hash_create("facematch gallery sizes", 64, &control, HASH_ELEM | HASH_BLOBS);
 	}
-	take_sight(GetActiveSnapshot());
+	remember_snapshot(GetActiveSnapshot());
 	entry = hash_search(remembered, &key, HASH_FIND, NULL);
-	if (entry != NULL && (start < entry->until || entry->sight == sight.number))
+	if (entry != NULL && (start < entry->until || entry->counted_in == counted_in.number))
 		PG_RETURN_INT64(entry->size);
 	size = count_references(key.gallery_id);
 	took = GetCurrentTimestamp() - start;
@@ -248,7 +248,7 @@ facematch_gallery_size(PG_FUNCTION_ARGS)
 		PG_RETURN_INT64(size);
 	entry = hash_search(remembered, &key, HASH_ENTER, NULL);
 	entry->size = size;
-	entry->sight = sight.number;
+	entry->counted_in = counted_in.number;
 	entry->until = size > FEW_REFERENCES ? start + took + Min(took * REUSE_FACTOR, LONGEST_REUSE) : start;
 	PG_RETURN_INT64(size);
 }

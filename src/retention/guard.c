@@ -301,7 +301,7 @@ refuse_declined(const Guard *guard, const FaceRow *row)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
 				 errmsg("the subject has opted out: no template of theirs can be put into \"%s\"", RelationGetRelationName(row->rel)),
-				 errhint("Use the alternative that facematch.opt_out names. To stage the others of a manifest, SET facematch.on_opt_out = skip.")));
+				 errhint("Use the alternative that facematch.opt_out names. To stage the others of a manifest, SET LOCAL facematch.on_opt_out = skip.")));
 	face_skip(RelationGetRelid(row->rel), subject_of(guard, row), in_gallery(guard, row), gallery_of(guard, row));
 	return NULL;
 }

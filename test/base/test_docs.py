@@ -91,9 +91,13 @@ def main():
     wanted = [os.path.relpath(path, ROOT) for path in sys.argv[1:]]
     if not wanted:
         check_reference()
+    with open('docs/README.md', encoding='utf-8') as file:
+        listed = file.read()
     run = 0
     for path in wanted or pages():
         check_text(path)
+        if os.path.dirname(path) == 'docs' and path != 'docs/README.md' and f'({os.path.basename(path)})' not in listed:
+            fail(f'{path} is not in docs/README.md')
         run += check_blocks(path)
     if not wanted and run < 30:
         fail(f'only {run} blocks were run')
