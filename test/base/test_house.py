@@ -141,7 +141,7 @@ def check_surface():
     if len(tables) > MOST_TABLES:
         problem(f'{len(tables)} tables in schema facematch, at most {MOST_TABLES} are for users')
     for name in ask("""
-        SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+        SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
             AND d.deptype = 'e' JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'facematch'
         WHERE obj_description(p.oid, 'pg_proc') IS NULL
         UNION ALL
