@@ -208,6 +208,22 @@ CREATE TRIGGER encounter_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch
 CREATE TRIGGER encounter_30_skipped AFTER INSERT ON facematch.encounter
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_10_override, ENABLE ALWAYS TRIGGER encounter_20_guard;
+
+-- One exit for each encounter that shows one, whoever decided that it was a match.
+CREATE FUNCTION facematch_internal.note_exit() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (NEW.subject_id, 'exit', NEW.occurred_at);
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.note_exit() IS 'trigger: a person who matched on the way out has left; deadlines count from it';
+CREATE TRIGGER encounter_35_exit AFTER INSERT ON facematch.encounter
+	FOR EACH ROW WHEN (NEW.direction = 'exit' AND NEW.outcome = 'match') EXECUTE FUNCTION facematch_internal.note_exit();
+CREATE TRIGGER encounter_36_exit AFTER UPDATE ON facematch.encounter
+	FOR EACH ROW WHEN (NEW.direction = 'exit' AND NEW.outcome = 'match' AND OLD.outcome <> 'match')
+	EXECUTE FUNCTION facematch_internal.note_exit();
 SELECT facematch_internal.keep_as_record('facematch.encounter', changes => true);
 
 ALTER TABLE facematch.encounter ENABLE ROW LEVEL SECURITY;

@@ -131,10 +131,6 @@ BEGIN
 					 WHERE p.port = record_encounter.port AND (p.lane IS NULL OR p.lane = record_encounter.lane)
 					   AND p.posted_at <= e.occurred_at AND (p.removed_at IS NULL OR p.removed_at > e.occurred_at)
 					 ORDER BY p.lane IS NULL, p.posted_at DESC, p.posting_id DESC LIMIT 1);
-	IF direction = 'exit' AND e.outcome = 'match' THEN
-		INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (e.subject_id, 'exit', e.occurred_at);
-	END IF;
-
 	INSERT INTO facematch.encounter (idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode, outcome, reason, subject_id,
 									 reference_id, similarity, threshold, model, posting_id, probe, retention_class, verified_at,
 									 kind, runner_up, latency_ms)

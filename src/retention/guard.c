@@ -306,14 +306,36 @@ refuse_declined(const Guard *guard, const FaceRow *row)
 	return NULL;
 }
 
+/* Only staging is closed: a gate that was cut off brings its encounters when it can. */
 static void
 refuse_closed(const Guard *guard, const FaceRow *row)
 {
-	if (in_gallery(guard, row) && face_gallery(gallery_of(guard, row), true)->closed)
+	if (guard->enrols && in_gallery(guard, row) && face_gallery(gallery_of(guard, row), true)->closed)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("gallery %lld is closed", (long long) gallery_of(guard, row)),
 				 errhint("Stage the template in another gallery.")));
+}
+
+/*
+ * Whoever stages after the departure would store a row that is due at once, and
+ * hear nothing of it.  A row that was enrolled before comes in due: a late
+ * delivery, or one from a dump.
+ */
+static void
+refuse_departed(const Guard *guard, const FaceRow *row, TimestampTz due)
+{
+	const FaceGallery *gallery;
+
+	if (!guard->enrols || !in_gallery(guard, row) || due > GetCurrentTimestamp())
+		return;
+	gallery = face_gallery(gallery_of(guard, row), true);
+	if (!TIMESTAMP_IS_NOEND(gallery->anchor) && face_row_time(row, guard->recorded) >= gallery->anchor)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("gallery %lld has departed: a template that is staged now would be due at once",
+						(long long) gallery_of(guard, row)),
+				 errhint("Stage it in the gallery of a later departure, or give the gallery its new time (anchor_at).")));
 }
 
 /* A replica takes what its publisher has; health_check() lists references without their gallery. */
@@ -341,8 +363,11 @@ guard_insert(Guard *guard, FaceRow *row)
 	due = due_of(guard, row);
 
 	/* A row that brings its deadline comes from a dump or a publisher, and the gallery may have been closed since. */
-	if (!dated && guard->template != 0)
+	if (!dated)
+	{
 		refuse_closed(guard, row);
+		refuse_departed(guard, row, due.due);
+	}
 	due.due = Min(due.due, given);
 
 	/*
