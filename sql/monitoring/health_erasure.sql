@@ -32,6 +32,10 @@ BEGIN
 	WHERE m.erased_at < clock_timestamp() - 2 * greatest(current_setting('facematch.sweep_interval', true)::interval,
 		interval '1 day')
 	UNION ALL
+	SELECT 'error', 'is off: CALL facematch.purge() leaves the bytes of removed rows', 'facematch.purge_erases',
+		   'ALTER SYSTEM RESET facematch.purge_erases, and wherever else it is set'
+	WHERE current_setting('facematch.purge_erases', true) = 'off'
+	UNION ALL
 	SELECT 'error', 'ANALYZE has left templates in pg_statistic', format('%s.%I', a.attrelid::regclass, a.attname),
 		   format('CALL facematch.erase_table(%L)', t.table_name)
 	FROM facematch_internal.retained t JOIN pg_attribute a ON a.attrelid = t.table_name AND a.attname = t.template_column

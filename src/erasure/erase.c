@@ -90,6 +90,9 @@ face_erasable_tables(Oid relid)
 	List	   *tables = NIL;
 	ListCell   *cell;
 
+	/* A partition that goes meanwhile is nothing to do; the table that somebody names has to be there. */
+	if (!face_exists(relid))
+		face_report_missing(relid);
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		return NIL;
 	foreach(cell, face_with_heirs(relid, AccessShareLock))

@@ -486,7 +486,7 @@ facematch_purge(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("tables could not be purged: %s", purge.failed.data),
 				 errdetail("All others have been. The warnings say why; rows that are due match nobody meanwhile."),
-				 errhint("facematch.health_check() names tables with overdue rows.")));
+				 errhint("Each warning names a table: put right what it says, and call the purge again.")));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -118,7 +118,7 @@ def allowed_columns(held, privilege, every):
 
 
 def attack_relation(site, attacker, held, oid, name, kind, every):
-    table = f'facematch.{name}'
+    table = site.value('SELECT %s::oid::regclass::text', oid)
     if kind == 'S':
         attacker.refused(f"SELECT nextval('{table}')")
         attacker.refused(f"SELECT setval('{table}', 1)")
@@ -193,13 +193,14 @@ def test_every_routine(site):
             entry = wanted.get(f'function {name}') or convention(f'function {name}')
             may = kind != 'stranger' and 'EXECUTE' in entry.get('partner' if kind == 'rival' else kind, set()) | entry['everyone']
             if is_trigger:
-                attacker.refused(f'CREATE TRIGGER t AFTER INSERT ON own FOR EACH ROW EXECUTE FUNCTION facematch.{name}()')
+                attacker.refused(f'CREATE TRIGGER t AFTER INSERT ON own FOR EACH ROW EXECUTE FUNCTION {signature}')
                 continue
             arguments = [f'NULL::{t}' for t in types if t != 'internal']
             # Not as constants: of a strict function nothing would be left to execute.
             given = f" FROM (SELECT {', '.join(f'{a} AS a{i}' for i, a in enumerate(arguments))} OFFSET 0) v" if arguments else ''
-            call = (f"CALL facematch.{name}({', '.join(arguments)})" if prokind == 'p' else
-                    f"SELECT facematch.{name}({', '.join(('VARIADIC ' if variadic and i == len(arguments) - 1 else '') + f'a{i}' for i in range(len(arguments)))}){given}")
+            routine = signature[:signature.index('(')]
+            call = (f"CALL {routine}({', '.join(arguments)})" if prokind == 'p' else
+                    f"SELECT {routine}({', '.join(('VARIADIC ' if variadic and i == len(arguments) - 1 else '') + f'a{i}' for i in range(len(arguments)))}){given}")
             if may:
                 _, state = attacker.run(call)
                 if state == '42501' and 'permission denied for function' in attacker.message:

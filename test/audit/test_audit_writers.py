@@ -87,7 +87,7 @@ def clock_set_back():
         conn.execute('ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL')
         conn.execute("UPDATE facematch.audit_event SET at = at + interval '1 day' WHERE action = 'of tomorrow'")
         conn.execute("UPDATE facematch.audit_event e SET hash = sha256(facematch_internal.audit_content(e)) WHERE action = 'of tomorrow'")
-        conn.execute('ALTER TABLE facematch.audit_event ENABLE ALWAYS TRIGGER audit_event_10_is_a_record, ENABLE ALWAYS TRIGGER audit_event_20_is_a_record')
+        conn.execute('ALTER TABLE facematch.audit_event ENABLE ALWAYS TRIGGER audit_event_10_is_a_record, ENABLE ALWAYS TRIGGER audit_event_40_truncate')
         conn.commit()
         for number in range(3):
             conn.execute("SELECT facematch_internal.write_audit('after it', jsonb_build_object('n', %s::int))", [number])

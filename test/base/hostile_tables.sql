@@ -18,7 +18,7 @@ CREATE FUNCTION app.hear(what text) RETURNS void LANGUAGE sql AS $$
 CREATE FUNCTION app.spy() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM app.hear(TG_WHEN || ' ' || TG_OP);
-	PERFORM set_config('search_path', 'app', false), set_config('facematch.purge_erases', 'off', false);
+	PERFORM set_config('search_path', 'app', false), set_config('facematch.on_opt_out', 'skip', false);
 	RETURN coalesce(NEW, OLD);
 END $$;
 CREATE TABLE app.face (id bigint PRIMARY KEY, retention_class text, recorded_at timestamptz, subject_id uuid, embedding face_embedding(2));
@@ -80,7 +80,7 @@ CREATE TRIGGER g_lengthen BEFORE UPDATE ON app.late FOR EACH ROW EXECUTE FUNCTIO
 UPDATE app.late SET recorded_at = recorded_at WHERE id = 19;
 RESET ROLE;
 CALL facematch.purge(4);
-SHOW facematch.purge_erases;
+SHOW facematch.on_opt_out;
 SELECT DISTINCT who, super, what FROM app.heard ORDER BY what;
 SELECT 'face' AS table, count(*) FILTER (WHERE purge_after <= now()) AS due FROM app.face UNION ALL SELECT 'deferred', count(*) FILTER (WHERE purge_after <= now()) FROM app.deferred
 UNION ALL SELECT 'clung_to', count(*) FILTER (WHERE purge_after <= now()) FROM app.clung_to UNION ALL SELECT 'ruled', count(*) FILTER (WHERE purge_after <= now()) FROM app.ruled

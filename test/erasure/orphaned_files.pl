@@ -49,7 +49,7 @@ sub crash
 
 sub orphans { return sql(q{SELECT string_agg(coalesce(orphaned::text, 'unknown') || ' ' || regexp_replace(path, '\d+', 'N', 'g'), ', ' ORDER BY path) FROM facematch_internal.orphaned_files()}); }
 sub verdict { return sql(q{SELECT coalesce(clean::text, 'unknown') FROM facematch.verify_erased('t') WHERE part = 'orphaned files'}); }
-sub named { return sql(q{SELECT count(*) FROM facematch.health_check() WHERE severity = 'error' AND object = 'data directory' AND finding LIKE '%base/%'}); }
+sub named { return sql(q{SELECT count(*) FROM facematch.health_check() WHERE severity = 'error' AND finding ~ 'files that no relation has' AND object LIKE '%base/%'}); }
 sub age { my ($seconds, @files) = @_; my $then = time - $seconds; utime $then, $then, @files or die; }
 sub paths { return map { "$data/$_" } split /\n/, sql('SELECT path FROM facematch_internal.orphaned_files() ORDER BY path'); }
 

@@ -16,7 +16,7 @@ $node->start;
 sub sql { return $node->safe_psql(@_); }
 sub error { my ($ret, $out, $err) = $node->psql(@_); return $err; }
 sub keys_there { return scalar(my @files = glob "$keys/*.key"); }
-sub findings { return sql($_[0], q{SELECT string_agg(severity || ': ' || finding, '; ' ORDER BY finding) FROM facematch.health_check() WHERE object ~ '^photographs'}); }
+sub findings { return sql($_[0], q{SELECT string_agg(concat_ws(': ', severity, finding, substring(object FROM '\d+')), '; ' ORDER BY finding) FROM facematch.health_check() WHERE object ~ '^photographs'}); }
 my $read = q{SELECT string_agg(convert_from(facematch.read_photograph(photograph_id), 'UTF8'), ' ' ORDER BY photograph_id) FROM facematch.photograph};
 
 sql('postgres', 'CREATE DATABASE site');
@@ -40,7 +40,7 @@ is(sql('copy', 'SELECT count(*) FROM facematch.photograph'), '2', 'a copy purges
 like(error('copy', 'SELECT facematch_internal.destroy_key(key_id) FROM facematch_internal.doomed_key'), qr/another database's, and is not destroyed here/, 'and destroys no key');
 is(sql('site', $read), $all, 'of the original');
 sql('copy', q{UPDATE facematch_internal.doomed_key SET doomed_at = doomed_at - interval '2 hours'});
-is(findings('copy'), 'warning: 2 keys of photographs that were here are those of database site, of which this one is a copy: they go when its photographs go', 'which it says');
+is(findings('copy'), 'warning: keys of photographs that were here are those of database site, of which this one is a copy: they go when its photographs go: 2', 'which it says');
 is(sql('copy', q{SELECT facematch.store_photograph('own', reference_id => 3)}) > 0, 1, 'what it stores');
 is(sql('copy', q{SELECT convert_from(facematch.read_photograph(max(photograph_id)), 'UTF8') FROM facematch.photograph}), 'own', 'it reads');
 
@@ -57,7 +57,7 @@ like(error('restored', 'SELECT facematch.read_photograph(1)'), qr/its key has be
 sql('postgres', 'DROP DATABASE site');
 is(keys_there(), 4, 'a database that is dropped leaves its keys');
 sql('other', 'CREATE EXTENSION facematch CASCADE');
-is(findings('other'), 'warning: 3 keys are of databases that are gone: with them, dumps and backups of those can be read', 'which are named');
+is(findings('other'), 'warning: keys are of databases that are gone: with them, dumps and backups of those can be read: 3', 'which are named');
 is(findings('restored'), '', 'but not to whom they are the keys of photographs');
 is(sql('restored', q{SELECT convert_from(facematch.read_photograph(2), 'UTF8')}), 'image2', 'and who reads them');
 sql('copy', 'CALL facematch.purge()');
@@ -70,7 +70,7 @@ is(sql('copy', q{SELECT convert_from(facematch.read_photograph(max(photograph_id
 
 # Keys without a photograph, and a directory that cannot be used.
 sql('copy', 'ALTER TABLE facematch.photograph DISABLE TRIGGER photograph_20_doom; DELETE FROM facematch.photograph; ALTER TABLE facematch.photograph ENABLE ALWAYS TRIGGER photograph_20_doom');
-is(findings('copy'), 'warning: 1 keys of this database have no photograph', 'a key without a photograph is named');
+is(findings('copy'), 'warning: keys of this database have no photograph: 1', 'a key without a photograph is named');
 sql('copy', 'CALL facematch.purge()');
 is(keys_there(), 0, 'and destroyed by the next purge');
 chmod 0750, $keys;
