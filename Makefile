@@ -4,7 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" facematch.con
 
 MODULE_big = facematch
 # src/accuracy is a module of its own: it opens OpenBLAS, which a backend that only searches must not.
-ACCURACY_SOURCES = $(sort $(wildcard src/accuracy/*.c))
+ACCURACY_SOURCES = $(sort $(wildcard src/accuracy/*.c)) src/base/query.c
 ACCURACY_OBJS = $(ACCURACY_SOURCES:.c=.o)
 SOURCES = $(filter-out $(ACCURACY_SOURCES),$(sort $(wildcard src/*.c src/*/*.c)))
 OBJS = $(SOURCES:.c=.o)

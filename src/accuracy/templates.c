@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 
 #include "accuracy/templates.h"
+#include "base/query.h"
 #include "simd/half.h"
 
 /* Rows asked of a cursor at a time. */
@@ -38,19 +39,6 @@ enum
 	COLUMNS = COLUMN_TEMPLATE
 };
 
-/* The schema of the extension's type, quoted. */
-static char *
-type_schema(void)
-{
-	if (SPI_execute("SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e"
-					" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace"
-					" WHERE e.extname OPERATOR(pg_catalog.=) 'facematch'", true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"facematch\" is not in this database")));
-	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-}
-
 FaceSet *
 face_set_open(const char *name, const char *query)
 {
@@ -61,16 +49,14 @@ face_set_open(const char *name, const char *query)
 	/* The query stands on lines of its own: it may end in a comment. */
 	initStringInfo(&text);
 	appendStringInfo(&text, "SELECT q.id::pg_catalog.int8, q.subject::pg_catalog.text, q.template::%s.face_embedding FROM (\n%s\n) q (id, subject, template)",
-					 type_schema(), query);
-	set->plan = SPI_prepare_cursor(text.data, 0, NULL, CURSOR_OPT_NO_SCROLL);
-	if (set->plan == NULL)
-		elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
+					 face_type_schema(), query);
+	set->plan = face_prepare_query(text.data);
 	if (!SPI_is_cursor_plan(set->plan))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument %s is no query", name),
 				 errhint("Give one SELECT with three columns: identifier, subject, template.")));
-	set->cursor = SPI_cursor_open(NULL, set->plan, NULL, NULL, true);
+	set->cursor = face_open_query(set->plan);
 	return set;
 }
 
@@ -78,7 +64,7 @@ void
 face_set_rewind(FaceSet *set)
 {
 	SPI_cursor_close(set->cursor);
-	set->cursor = SPI_cursor_open(NULL, set->plan, NULL, NULL, true);
+	set->cursor = face_open_query(set->plan);
 	set->read = 0;
 	set->ended = false;
 }

@@ -25,6 +25,7 @@
 #include "utils/tuplestore.h"
 
 #include "compat.h"
+#include "base/gate.h"
 #include "index/check.h"
 #include "index/inspect.h"
 
@@ -187,24 +188,26 @@ run_check(Oid index_oid, bool heapallindexed, ReturnSetInfo *problems)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Relation	heap;
 	Relation	index;
-	Oid			user;
-	int			security;
-	int			nesting;
+	FaceGate	gate;
 
 	face_inspect_open(index_oid, heapallindexed ? ShareLock : AccessShareLock, &heap, &index);
 	if (heapallindexed)
 		require_valid(index);
 
 	/* Expressions of the index are the table owner's code: not to be run with the caller's rights. */
-	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(heap->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
-	nesting = NewGUCNestLevel();
-	face_restrict_search_path();
-
-	check_index(heap, index, heapallindexed, problems);
-
-	AtEOXact_GUC(false, nesting);
-	SetUserIdAndSecContext(user, security);
+	face_open_for_table(&gate, RelationGetRelid(heap));
+	PG_TRY();
+	{
+		face_restrict_search_path();
+		check_index(heap, index, heapallindexed, problems);
+	}
+	PG_CATCH();
+	{
+		face_gate_failed(&gate);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	face_close_gate(&gate);
 	face_inspect_close(heap, index);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
