@@ -20,12 +20,11 @@
 #include "gallery/gallery_size.h"
 #include "base/attempt.h"
 #include "base/gate.h"
-#include "erasure/erase.h"
+#include "erasure/erase_purge.h"
 #include "retention/facts.h"
 #include "sealing/keystore.h"
 #include "redaction/server_log.h"
 #include "retention/skip.h"
-#include "retention/truncate.h"
 #include "simd/simd.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -128,7 +127,6 @@ _PG_init(void)
 	face_attempt_init();
 	face_server_log_init();
 	face_keystore_init();
-	face_truncate_init();
 
 	MarkGUCPrefixReserved("facematch");
 }

@@ -305,6 +305,10 @@ BEGIN
 		   'CALL facematch.purge(): its warnings say what is in the way'
 	FROM facematch_internal.unreached u JOIN facematch_internal.retained k ON k.table_name = u.relation GROUP BY k.table_name ORDER BY 2;
 
+	RETURN QUERY
+	SELECT 'error', q.relation::regclass::text, 'its code could not be stopped and is not run any more: nothing is purged there', 'put it right, facematch.release() it and facematch.retain() it again'
+	FROM facematch_internal.quarantined q JOIN pg_class c ON c.oid = q.relation ORDER BY 2;
+
 	-- Of a table that is there and whose rows the purge looks after: of others no purge settles a receipt.
 	RETURN QUERY
 	SELECT 'error', k.table_name::text,

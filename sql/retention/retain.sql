@@ -195,6 +195,7 @@ BEGIN
 	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s', table_name));
 	PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_due ON %s', table_name));
 	DELETE FROM facematch_internal.unreached u WHERE u.relation = release.table_name;
+	DELETE FROM facematch_internal.quarantined q WHERE q.relation IN (SELECT h.relation FROM facematch_internal.with_heirs(release.table_name) h);
 	IF t.row_security THEN
 		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %s', table_name));
 		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name));

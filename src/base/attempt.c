@@ -28,14 +28,16 @@
 #include "compat.h"
 #include "base/attempt.h"
 #include "base/gate.h"
+#include "base/quarantine.h"
 #include "base/run.h"
 
 /* Some 20 million rows (docs/retention.md); what is left goes with the next purge. */
 #define PURGE_TABLE_MINUTES		10
 /* One subject's rows, found by a sequential scan if need be. */
 #define TABLE_MINUTES	1
-/* A trigger that catches the cancel gets another. */
-#define CANCEL_AGAIN_MS			1000
+/* A trigger that catches the cancel gets another, and at last the end of its session. */
+#define CANCEL_AGAIN_MS			50
+#define CANCELS_UNTIL_END		100
 /* Deadlocks are nobody's refusal: try again, but not for ever. */
 #define DEADLOCK_TRIES			3
 
@@ -44,6 +46,8 @@ static int	table_timeout = TABLE_MINUTES * 60 * 1000;
 
 static TimeoutId over = MAX_TIMEOUTS;
 static volatile sig_atomic_t is_over = false;
+static volatile sig_atomic_t cancels = 0;
+static Oid	timed_table = InvalidOid;	/* whose time it is */
 
 static int	attempts = 0;		/* that are under way, one inside another */
 static volatile sig_atomic_t cancel_asked = false;
@@ -78,6 +82,7 @@ static void
 cancel_attempt(void)
 {
 	is_over = true;
+	cancels++;
 	QueryCancelPending = true;
 	InterruptPending = true;
 	SetLatch(MyLatch);
@@ -85,17 +90,38 @@ cancel_attempt(void)
 
 /* An opt-out that a trigger of a purged table makes goes by the purge's clock: returns whether there is one to stop. */
 static bool
-start_clock(TimestampTz until)
+start_clock(Oid table, TimestampTz until)
 {
 	if (over != MAX_TIMEOUTS && get_timeout_active(over))
 		return false;
 	is_over = false;
+	cancels = 0;
+	timed_table = table;
 	if (until == DT_NOEND)
 		return false;
 	if (over == MAX_TIMEOUTS)
 		over = RegisterTimeout(USER_TIMEOUT, cancel_attempt);
 	enable_timeout_every(over, Max(until, GetCurrentTimestamp()), CANCEL_AGAIN_MS);
 	return true;
+}
+
+/*
+ * Code that catches every cancel begins a subtransaction each time, to catch it in.
+ * PostgreSQL lets nothing but the end of the session keep it from that.
+ */
+static void
+end_unstoppable(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+{
+	if (event != SUBXACT_EVENT_START_SUB || cancels < CANCELS_UNTIL_END || !get_timeout_active(over))
+		return;
+	disable_timeout(over, false);
+	QueryCancelPending = false;
+	face_quarantine(timed_table);
+	ereport(FATAL,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("code of %s has taken longer than it may and cannot be stopped", face_qualified_name(timed_table)),
+			 errdetail("None of it runs any more: what is to be done there is left, as in a table that refuses."),
+			 errhint("Try again. facematch.health_check() names the table.")));
 }
 
 static void
@@ -152,7 +178,7 @@ ends_all(const ErrorData *error, bool time_was_over)
 
 /* NULL: done.  Else what it failed with, undone. */
 static ErrorData *
-try_once(TimestampTz until, void (*work) (void *state), void *state)
+try_once(Oid table, TimestampTz until, void (*work) (void *state), void *state)
 {
 	MemoryContext memory = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -167,7 +193,7 @@ try_once(TimestampTz until, void (*work) (void *state), void *state)
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(memory);
 	attempts++;
-	started = start_clock(until);
+	started = start_clock(table, until);
 	PG_TRY();
 	{
 		work(state);
@@ -207,17 +233,23 @@ try_once(TimestampTz until, void (*work) (void *state), void *state)
 
 /* Deadlocks are nobody's refusal: NULL, or what the last try failed with. */
 static ErrorData *
-try_often(TimestampTz until, void (*work) (void *state), void *state)
+try_often(Oid table, TimestampTz until, void (*work) (void *state), void *state)
 {
 	ErrorData  *error = NULL;
 
 	for (int i = 0; i < DEADLOCK_TRIES && (error == NULL || is_deadlock(error)); i++)
 	{
-		error = try_once(until, work, state);
+		error = try_once(table, until, work, state);
 		if (error == NULL)
 			break;
 	}
 	return error;
+}
+
+static bool
+is_stuck(Oid table)
+{
+	return !face_is_own(table) && face_is_quarantined(table);
 }
 
 /*
@@ -233,7 +265,13 @@ face_attempt(Oid table, const char *what, TimestampTz until, void (*work) (void 
 	if (!face_exists(table))
 		return true;
 	name = face_qualified_name(table);
-	error = try_often(until, work, state);
+	if (is_stuck(table))
+	{
+		ereport(WARNING,
+				(errmsg("%s cannot be %s: its code cannot be stopped, and is not run", name, what)));
+		return false;
+	}
+	error = try_often(table, until, work, state);
 	/* Dropped meanwhile: nothing to do. */
 	if (error == NULL || !face_exists(table))
 		return true;
@@ -248,8 +286,13 @@ face_attempt(Oid table, const char *what, TimestampTz until, void (*work) (void 
 void
 face_limited(Oid table, TimestampTz until, void (*work) (void *state), void *state)
 {
-	ErrorData  *error = try_often(until, work, state);
+	ErrorData  *error;
 
+	if (is_stuck(table))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("its code cannot be stopped, and is not run")));
+	error = try_often(table, until, work, state);
 	if (error == NULL)
 		return;
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ASSERT_FAILURE)
@@ -307,6 +350,7 @@ face_share_of_time(TimestampTz until, int parts_left)
 void
 face_attempt_init(void)
 {
+	RegisterSubXactCallback(end_unstoppable, NULL);
 	DefineCustomIntVariable("facematch.purge_table_timeout",
 							"How long a purge deletes in one table of a user's before it goes on to the next.",
 							"What is committed by then stays; the rest is left to the next purge. Less if statement_timeout leaves less. 0: as long as that, or as it takes.",

@@ -42,6 +42,9 @@
 
 #include "compat.h"
 #include "erasure/erase.h"
+#include "erasure/erase_heap.h"
+#include "erasure/erase_index.h"
+#include "erasure/walk.h"
 #include "base/gate.h"
 #include "base/kin.h"
 #include "base/run.h"

@@ -27,7 +27,8 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
-#include "erasure/erase.h"
+#include "erasure/erase_btree.h"
+#include "erasure/walk.h"
 
 /*--------------------------------------------------------- entries */
 

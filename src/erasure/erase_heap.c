@@ -25,7 +25,7 @@
 #include "storage/procarray.h"
 
 #include "compat.h"
-#include "erasure/erase.h"
+#include "erasure/erase_heap.h"
 
 /* A pin of a running query is gone within milliseconds; a cursor's is not worth the wait. */
 #define RETRIES			3

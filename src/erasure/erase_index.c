@@ -12,9 +12,7 @@
  */
 #include "postgres.h"
 
-#include "access/brin_page.h"
 #include "access/genam.h"
-#include "access/ginblock.h"
 #include "access/gist.h"
 #include "access/hash.h"
 #include "access/nbtree.h"
@@ -27,7 +25,9 @@
 #include "compat.h"
 #include "index/handler.h"
 #include "index/page.h"
-#include "erasure/erase.h"
+#include "erasure/erase_btree.h"
+#include "erasure/erase_index.h"
+#include "erasure/walk.h"
 
 FaceIndexKind
 face_index_kind(Relation index)
@@ -57,36 +57,10 @@ face_index_kind(Relation index)
 	return name != NULL && strcmp(name, "bloom") == 0 ? FACE_INDEX_BLOOM : FACE_INDEX_UNKNOWN;
 }
 
-/* GIN: pages of posting trees that PostgreSQL 9.3 and before wrote do not say where their data ends. */
-static FacePageForm
-gin_page_form(Page page)
-{
-	if (GinPageIsDeleted(page))
-		return FACE_PAGE_OPAQUE;
-	if (!GinPageIsData(page))
-		return FACE_PAGE_ITEMS;
-	if (GinPageIsLeaf(page))
-		return GinPageIsCompressed(page) ? FACE_PAGE_HOLE : FACE_PAGE_OPAQUE;
-	if (((PageHeader) page)->pd_lower ==
-		(char *) GinDataPageGetPostingItem(page, GinPageGetOpaque(page)->maxoff + 1) - (char *) page)
-		return FACE_PAGE_HOLE;
-	return FACE_PAGE_OPAQUE;
-}
-
-static FacePageForm
-hash_page_form(Page page)
-{
-	switch (HashPageGetOpaque(page)->hasho_flag & LH_PAGE_TYPE)
-	{
-		case LH_OVERFLOW_PAGE:
-		case LH_BUCKET_PAGE:
-			return FACE_PAGE_ITEMS;
-		default:
-			return FACE_PAGE_HOLE;
-	}
-}
-
-/* How far the header of an index page can be believed. */
+/*
+ * How far the header of an index page can be believed.  Of GIN and BRIN nothing: their
+ * keys and summaries outlive rows in any case, and only a new index is without them.
+ */
 static FacePageForm
 page_form(FaceIndexKind kind, BlockNumber block, Page page)
 {
@@ -94,18 +68,13 @@ page_form(FaceIndexKind kind, BlockNumber block, Page page)
 	{
 		case FACE_INDEX_BTREE:
 			return block == BTREE_METAPAGE || P_ISDELETED(BTPageGetOpaque(page)) ? FACE_PAGE_HOLE : FACE_PAGE_ITEMS;
-		case FACE_INDEX_FACEMATCH:
-			return FACE_PAGE_HOLE;
-		case FACE_INDEX_HASH:
-			return hash_page_form(page);
 		case FACE_INDEX_GIST:
 			return GistPageIsDeleted(page) ? FACE_PAGE_HOLE : FACE_PAGE_ITEMS;
 		case FACE_INDEX_SPGIST:
 			return block == SPGIST_METAPAGE_BLKNO ? FACE_PAGE_HOLE : FACE_PAGE_ITEMS;
-		case FACE_INDEX_GIN:
-			return block == GIN_METAPAGE_BLKNO ? FACE_PAGE_OPAQUE : gin_page_form(page);
-		case FACE_INDEX_BRIN:
-			return BRIN_IS_REGULAR_PAGE(page) ? FACE_PAGE_ITEMS : FACE_PAGE_OPAQUE;
+		case FACE_INDEX_FACEMATCH:
+		case FACE_INDEX_HASH:
+			return FACE_PAGE_HOLE;
 		case FACE_INDEX_BLOOM:
 			return block == 0 ? FACE_PAGE_OPAQUE : FACE_PAGE_HOLE;
 		default:
@@ -129,10 +98,6 @@ special_size(FaceIndexKind kind)
 			return sizeof(GISTPageOpaqueData);
 		case FACE_INDEX_SPGIST:
 			return sizeof(SpGistPageOpaqueData);
-		case FACE_INDEX_GIN:
-			return sizeof(GinPageOpaqueData);
-		case FACE_INDEX_BRIN:
-			return sizeof(BrinSpecialSpace);
 		default:
 			return 0;
 	}

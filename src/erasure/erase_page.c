@@ -17,7 +17,7 @@
 #include "access/generic_xlog.h"
 #include "utils/memutils.h"
 
-#include "erasure/erase.h"
+#include "erasure/erase_page.h"
 
 /* Rows or blocks that a list begins with. */
 #define FIRST_ROOM 1024

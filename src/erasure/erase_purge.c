@@ -41,6 +41,7 @@
 #include "utils/snapmgr.h"
 
 #include "erasure/erase.h"
+#include "erasure/erase_purge.h"
 #include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_erase_table);

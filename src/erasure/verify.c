@@ -33,6 +33,10 @@
 #include "compat.h"
 #include "base/run.h"
 #include "erasure/erase.h"
+#include "erasure/erase_btree.h"
+#include "erasure/erase_heap.h"
+#include "erasure/erase_index.h"
+#include "erasure/walk.h"
 #include "index/remains.h"
 
 PG_FUNCTION_INFO_V1(facematch_leftovers);

@@ -23,7 +23,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
-#include "erasure/erase.h"
+#include "erasure/walk.h"
 
 typedef struct Walk
 {

@@ -29,7 +29,7 @@
 #include "base/attempt.h"
 #include "base/kin.h"
 #include "base/run.h"
-#include "erasure/erase.h"
+#include "erasure/erase_purge.h"
 #include "retention/retained.h"
 #include "retention/unreached.h"
 
