@@ -305,6 +305,23 @@ BEGIN
 		   'CALL facematch.purge(): its warnings say what is in the way'
 	FROM facematch_internal.unreached u JOIN facematch_internal.retained k ON k.table_name = u.relation GROUP BY k.table_name ORDER BY 2;
 
+	-- Whoever adds a template holds a lock on its subject's part of facematch.opt_out until his transaction ends.
+	RETURN QUERY
+	SELECT 'warning', CASE WHEN p.gid IS NULL THEN format('session %s of %I', a.pid, a.usename) ELSE format('prepared transaction %L of %I', p.gid, p.owner) END,
+		   format('has been adding or removing templates for %s, and is %s: opt-outs wait for it for facematch.table_timeout, and what it adds is removed only once it has ended',
+				  date_trunc('second', clock_timestamp() - coalesce(p.prepared, a.xact_start)), coalesce(a.state, 'prepared')),
+		   CASE WHEN p.gid IS NULL THEN format('SELECT pg_terminate_backend(%s)', a.pid) ELSE format('COMMIT PREPARED %1$L, or ROLLBACK PREPARED %1$L', p.gid) END
+	FROM (SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+		  WHERE l.granted AND (l.locktype = 'object' AND l.classid = 'facematch.opt_out'::regclass
+							   OR l.locktype = 'relation' AND l.relation IN ('facematch.reference'::regclass, 'facematch.gallery'::regclass) AND l.mode <> 'AccessShareLock')) h
+	LEFT JOIN pg_stat_activity a ON a.pid = h.pid
+	LEFT JOIN (pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid)
+		ON h.pid IS NULL AND x.locktype = 'transactionid' AND x.pid IS NULL AND x.virtualtransaction = h.virtualtransaction
+	WHERE coalesce(p.prepared, a.xact_start) < clock_timestamp() - interval '1 minute' AND a.pid IS DISTINCT FROM pg_backend_pid() ORDER BY 2;
+
+	RETURN QUERY
+	SELECT 'error', 'facematch.purge_erases', 'is off: CALL facematch.purge() leaves the bytes of removed rows', 'set it on' WHERE current_setting('facematch.purge_erases', true) = 'off';
+
 	RETURN QUERY
 	SELECT 'error', q.relation::regclass::text, 'its code could not be stopped and is not run any more: nothing is purged there', 'put it right, facematch.release() it and facematch.retain() it again'
 	FROM facematch_internal.quarantined q JOIN pg_class c ON c.oid = q.relation ORDER BY 2;
