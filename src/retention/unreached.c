@@ -34,7 +34,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "base/kin.h"
+#include "compat.h"
 #include "base/run.h"
 #include "retention/facts.h"
 #include "retention/opt_out.h"
@@ -99,7 +99,7 @@ read_notes(void)
 	rel = table_open(notes_relid, AccessShareLock);
 	notes = found;
 	slot = table_slot_create(rel, NULL);
-	scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
+	scan = face_table_beginscan(rel, SnapshotSelf);
 	while (notes == found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
