@@ -35,7 +35,6 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
-#include "base/kin.h"
 #include "base/run.h"
 #include "retention/facts.h"
 #include "retention/opt_out.h"

@@ -172,3 +172,37 @@ INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep
 	('brief', 'member', 'reference', '{recorded}', '{1 hour}', 'c', '2026-01-01 00:00+00', '2026-02-01 00:00+00');
 SELECT at, expected, (facematch_internal.retention_due('reference', 'member', at, NULL, NULL, NULL, NULL)).rule FROM (VALUES
 	(timestamptz '2026-01-31 23:59:59.999999+00', 'brief'), ('2026-02-01 00:00+00', 'first/member'), ('2026-03-01 00:00+00', 'first/member')) v (at, expected);
+
+-- A period ends where times do: what would wrap around is refused, and so is what leads past the last timestamp.
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation) VALUES ('wraps', 'us_citizen', 'sight', '{recorded}', '{213503983 days}', 'law');
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, fallback_anchor, fallback_keep, citation)
+VALUES ('falls back', 'us_citizen', 'sight', '{exit}', '{1 day}', 'recorded', '2000000000 days', 'law');
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, notice_before, citation) VALUES ('tells', 'us_citizen', 'sight', '{recorded}', '{1 day}', '2000000000 hours', 'law');
+BEGIN;
+ALTER TABLE facematch.retention_rule DROP CONSTRAINT retention_rule_periods_end;
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
+SELECT format('%s', row_number() OVER ()), 'us_citizen', 'sight ' || row_number() OVER (), '{recorded}', ARRAY[k], 'law', '-infinity'
+FROM unnest('{213503983 days,2147483647 days,1 month 2147483647 days,200000 years,2147483647 months,2562047788 hours,106751990 days 2562047788 hours}'::interval[]) k;
+CREATE FUNCTION due(n int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT d.due FROM facematch_internal.retention_due('sight ' || n, 'us_citizen', '2026-01-01', NULL, NULL, NULL, NULL) d);
+EXCEPTION WHEN datetime_field_overflow THEN
+	RETURN 'refused';
+END $$;
+SELECT n, due(n) FROM generate_series(1, 7) n;
+ROLLBACK;
+
+-- What weakens a guarantee is a superuser's to set, within what can be added to a time.
+CREATE ROLE facematch_test_somebody;
+SHOW facematch.sweep_interval;
+SET facematch.sweep_interval = 2147483647;
+SET ROLE facematch_test_somebody;
+SET facematch.sweep_interval = 1;
+SET facematch.purge_erases = off;
+SET facematch.table_timeout = 0;
+SET facematch.miss_probability = 0.1;
+SET facematch.miss_probability = 0;
+RESET ROLE;
+SET facematch.miss_probability = 0.1;
+RESET facematch.miss_probability;
+DROP ROLE facematch_test_somebody;

@@ -176,6 +176,25 @@ is(sql(q{SELECT verified FROM facematch.report_erasure WHERE table_name = 'publi
 rename("$keys.gone", $keys) or die "$keys: $!";
 sql('CALL facematch.purge()');
 
+# A key file that cannot be removed is told, and keeps no other key.
+my $before = scalar(keys_there());
+sql(q{INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('K', 'flight', 'two', 0.99, now() + interval '2 hours');
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+		SELECT g.gallery_id, lpad(n::text, 32, '0')::uuid, 'us_citizen', '[1,0]', 's' FROM facematch.gallery g, generate_series(11, 13) n WHERE g.name = 'K';
+	SELECT facematch.store_photograph('a face', reference_id => r.reference_id) FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id) WHERE g.name = 'K'});
+my @three = split /\n/, sql(q{SELECT p.key_id FROM facematch.photograph p JOIN facematch.reference r USING (reference_id) JOIN facematch.gallery g USING (gallery_id)
+	WHERE g.name = 'K' ORDER BY 1});
+is(scalar(@three), 3, 'three photographs');
+rename("$keys/$three[0].key", "$keys.stuck") && mkdir("$keys/$three[0].key") or die "$three[0]: $!";
+sql(q{DELETE FROM facematch.reference r USING facematch.gallery g WHERE g.gallery_id = r.gallery_id AND g.name = 'K'});
+sql('CALL facematch.purge()');
+is(sql(q{SELECT d.key_id FROM facematch_internal.doomed_key d}), $three[0], 'one key waits');
+ok(!-e "$keys/$_.key", "key $_ does not") foreach @three[1, 2];
+rmdir("$keys/$three[0].key") && rename("$keys.stuck", "$keys/$three[0].key") or die "$three[0]: $!";
+sql('CALL facematch.purge()');
+is(sql(q{SELECT count(*) FROM facematch_internal.doomed_key}), '0', 'and is destroyed when it can be');
+is(scalar(keys_there()), $before, 'as the others were');
+
 $node->stop;
 is(join(' ', files_with($node->basedir, @bytes)), '', 'no image in any file of server, copies, dump and WAL');
 is(join(' ', files_with($node->basedir, map { (substr($_, 24), unpack('H*', substr($_, 24, 32))) } @secrets)), '', 'and no key');
