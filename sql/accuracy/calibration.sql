@@ -15,8 +15,9 @@ BEGIN
 			MESSAGE = format('there is no model %L', model),
 			HINT = 'Add it to facematch.model, with its tag and dimensions.';
 	END IF;
-	RETURN CASE WHEN query IS NOT NULL THEN format(E'SELECT q.id, q.subject, q.template::@extschema@.face_embedding(%s, '
-		'%s) FROM (\n%s\n) q (id, subject, template)', of.dims, of.tag, query) END;
+	RETURN CASE WHEN query IS NOT NULL
+		THEN format(E'SELECT q.id, q.subject, q.template::@extschema@.face_embedding(%s, %s)'
+					' FROM (\n%s\n) q (id, subject, template)', of.dims, of.tag, query) END;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.query_of_model(text, text) IS
@@ -47,23 +48,22 @@ BEGIN
 	SELECT stored.calibration_id, p.threshold, p.false_matches, p.false_non_matches
 	FROM (SELECT c.threshold, c.false_matches, c.false_non_matches,
 				 (c.false_matches, c.false_non_matches) IS DISTINCT FROM
-				 (lag(c.false_matches) OVER (ORDER BY c.threshold),
-				 	lag(c.false_non_matches) OVER (ORDER BY c.threshold)) AS changes
+				 (lag(c.false_matches) OVER w, lag(c.false_non_matches) OVER w) AS changes
 		  FROM (SELECT h.threshold, sum(h.n) OVER (ORDER BY h.threshold DESC NULLS LAST) AS false_matches,
 					   sum(h.m) OVER (ORDER BY h.threshold NULLS FIRST) - h.m AS false_non_matches
 				FROM unnest(thresholds, store_calibration.non_mated, store_calibration.mated) h (threshold, n, m)) c
-		  WHERE c.threshold IS NOT NULL) p
+		  WHERE c.threshold IS NOT NULL WINDOW w AS (ORDER BY c.threshold)) p
 	WHERE p.changes;
 	PERFORM write_audit('model_calibrated', jsonb_build_object('model', model, 'calibration_id', stored.calibration_id,
 		'non_mated', stored.non_mated, 'mated', stored.mated));
 	RETURN QUERY
 	INSERT INTO calibrated_threshold (calibration_id, fmr, threshold, basis, false_matches, fmr_lower, fmr_upper,
-												false_non_matches, fnmr, fnmr_lower, fnmr_upper)
+									  false_non_matches, fnmr, fnmr_lower, fnmr_upper)
 	SELECT stored.calibration_id, f.fmr, t.threshold, t.basis, p.false_matches, m.lower, m.upper,
 		   p.false_non_matches, n.rate, n.lower, n.upper
 	FROM unnest(store_calibration.fmr) f (fmr), threshold_at_fmr(stored, f.fmr) t,
-		 LATERAL (SELECT c.* FROM calibration_point c WHERE c.calibration_id = stored.calibration_id
-		 	AND c.threshold <= t.threshold
+		 LATERAL (SELECT c.* FROM calibration_point c
+				  WHERE c.calibration_id = stored.calibration_id AND c.threshold <= t.threshold
 				  ORDER BY c.threshold DESC LIMIT 1) p,
 		 facematch.rate_interval(p.false_matches, stored.non_mated) m,
 		 facematch.rate_interval(p.false_non_matches, stored.mated) n
@@ -108,8 +108,8 @@ COMMENT ON COLUMN facematch.report_operating_point.live_references IS 'how many 
 COMMENT ON COLUMN facematch.report_operating_point.target_fpir IS 'the FPIR it states, if it does';
 COMMENT ON COLUMN facematch.report_operating_point.fmr IS 'the false match rate that the target asks for at this '
 	'size; NULL without a target';
-COMMENT ON COLUMN facematch.report_operating_point.threshold
-	IS 'the threshold in use; NULL: a target without a calibration, so that searches fail';
+COMMENT ON COLUMN facematch.report_operating_point.threshold IS
+	'the threshold in use; NULL: a target without a calibration, so that searches fail';
 COMMENT ON COLUMN facematch.report_operating_point.basis IS 'measured, sparse or extrapolated, as in '
 	'calibrated_threshold; NULL without a target';
 COMMENT ON COLUMN facematch.report_operating_point.calibration_id IS 'the model''s calibration in use; NULL: none';
