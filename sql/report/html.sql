@@ -85,7 +85,8 @@ AS $$
 														ELSE '<td' || c.class || '>' || c.html || '</td>' END, '' ORDER BY c.n) AS html
 		FROM cell c GROUP BY c.row)
 	SELECT CASE WHEN $3 IS NULL THEN $4 ELSE
-		format('<div class="data" tabindex="0" role="region" aria-label="%1$s"><table><caption>%1$s</caption><thead><tr>', $1)
+		format('<div class="data" tabindex="0" role="region" aria-label="%1$s"><table><caption>%1$s</caption><thead><tr>',
+			$1)
 		|| (SELECT string_agg('<th scope="col"' || h.class || '>' || h.name || '</th>', '' ORDER BY h.n) FROM head h)
 		|| E'</tr></thead><tbody>\n' || (SELECT string_agg(b.html || E'</tr>\n', '' ORDER BY b.row) FROM body b)
 		|| E'</tbody></table></div>\n' END

@@ -211,8 +211,8 @@ BEGIN
 	IF gallery IS NULL AND place IS NOT NULL AND NOT reads_templates() THEN
 		RAISE insufficient_privilege USING
 			MESSAGE = format('shard %L has no gallery_table, so the thresholds of its galleries are not known', place),
-			HINT = 'UPDATE facematch.shard SET gallery_table = ...: without, only users who may read facematch.reference.embedding '
-				'search it.';
+			HINT = 'UPDATE facematch.shard SET gallery_table = ...: without, only users who may read '
+				'facematch.reference.embedding search it.';
 	ELSIF gallery IS NULL THEN
 		SELECT array_agg(ROW(s.name, s.reference_table, NULL, s.min_similarity)::shard_part) INTO parts
 			FROM unnest(shards) s;
@@ -221,7 +221,8 @@ BEGIN
 			MESSAGE = format('shard %L has no gallery_table, so its galleries cannot be named', place),
 			HINT = 'UPDATE facematch.shard SET gallery_table = ..., or search all galleries.';
 	ELSE
-		EXECUTE (SELECT format('SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, u.threshold)::shard_part) FROM (%s) u',
+		EXECUTE (SELECT format(
+			'SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, u.threshold)::shard_part) FROM (%s) u',
 			string_agg(format('(SELECT %L::text AS shard, %L::regclass AS relation, g.gallery_id, g.threshold'
 				' FROM %s g WHERE g.name = $1 LIMIT 2)', s.name, s.reference_table, s.gallery_table), ' UNION ALL '))
 			FROM unnest(shards) s) INTO parts USING gallery;
