@@ -3,26 +3,6 @@
  * galleries make of them, are in sql/gallery/calibrated.sql.
  */
 
-CREATE FUNCTION facematch_internal.query_of_model(query text, model text) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	of facematch.model;
-BEGIN
-	SELECT m.* INTO of FROM facematch.model m WHERE m.name = query_of_model.model;
-	IF NOT FOUND THEN
-		RAISE foreign_key_violation USING
-			MESSAGE = format('there is no model %L', model),
-			HINT = 'Add it to facematch.model, with its tag and dimensions.';
-	END IF;
-	RETURN CASE WHEN query IS NOT NULL THEN format(E'SELECT q.id, q.subject, q.template::@extschema@.face_embedding(%s, '
-		'%s) FROM (\n%s\n) q (id, subject, template)', of.dims, of.tag, query) END;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.query_of_model(text, text) IS
-	'a query of identifier, subject, template that refuses templates of another model than the named one, or of other '
-	'dimensions. NULL for NULL; no such model: 23503';
-
 CREATE FUNCTION facematch_internal.store_calibration(model text, thresholds double precision[], non_mated bigint[],
 	mated bigint[], fmr double precision[], note text)
 	RETURNS SETOF facematch_internal.calibrated_threshold
@@ -33,6 +13,11 @@ DECLARE
 	least_mated CONSTANT bigint := 30;
 	stored calibration;
 BEGIN
+	IF NOT EXISTS (SELECT FROM facematch.model m WHERE m.name = store_calibration.model) THEN
+		RAISE foreign_key_violation USING
+			MESSAGE = format('there is no model %L', model),
+			HINT = 'Add it to facematch.model, with its tag and dimensions.';
+	END IF;
 	stored.non_mated := (SELECT sum(n) FROM unnest(store_calibration.non_mated) n);
 	stored.mated := (SELECT sum(n) FROM unnest(store_calibration.mated) n);
 	IF stored.non_mated < least_non_mated OR stored.mated < least_mated THEN
@@ -47,23 +32,22 @@ BEGIN
 	SELECT stored.calibration_id, p.threshold, p.false_matches, p.false_non_matches
 	FROM (SELECT c.threshold, c.false_matches, c.false_non_matches,
 				 (c.false_matches, c.false_non_matches) IS DISTINCT FROM
-				 (lag(c.false_matches) OVER (ORDER BY c.threshold),
-				 	lag(c.false_non_matches) OVER (ORDER BY c.threshold)) AS changes
+				 (lag(c.false_matches) OVER w, lag(c.false_non_matches) OVER w) AS changes
 		  FROM (SELECT h.threshold, sum(h.n) OVER (ORDER BY h.threshold DESC NULLS LAST) AS false_matches,
 					   sum(h.m) OVER (ORDER BY h.threshold NULLS FIRST) - h.m AS false_non_matches
 				FROM unnest(thresholds, store_calibration.non_mated, store_calibration.mated) h (threshold, n, m)) c
-		  WHERE c.threshold IS NOT NULL) p
+		  WHERE c.threshold IS NOT NULL WINDOW w AS (ORDER BY c.threshold)) p
 	WHERE p.changes;
 	PERFORM write_audit('model_calibrated', jsonb_build_object('model', model, 'calibration_id', stored.calibration_id,
 		'non_mated', stored.non_mated, 'mated', stored.mated));
 	RETURN QUERY
 	INSERT INTO calibrated_threshold (calibration_id, fmr, threshold, basis, false_matches, fmr_lower, fmr_upper,
-												false_non_matches, fnmr, fnmr_lower, fnmr_upper)
+									  false_non_matches, fnmr, fnmr_lower, fnmr_upper)
 	SELECT stored.calibration_id, f.fmr, t.threshold, t.basis, p.false_matches, m.lower, m.upper,
 		   p.false_non_matches, n.rate, n.lower, n.upper
 	FROM unnest(store_calibration.fmr) f (fmr), threshold_at_fmr(stored, f.fmr) t,
-		 LATERAL (SELECT c.* FROM calibration_point c WHERE c.calibration_id = stored.calibration_id
-		 	AND c.threshold <= t.threshold
+		 LATERAL (SELECT c.* FROM calibration_point c
+				  WHERE c.calibration_id = stored.calibration_id AND c.threshold <= t.threshold
 				  ORDER BY c.threshold DESC LIMIT 1) p,
 		 facematch.rate_interval(p.false_matches, stored.non_mated) m,
 		 facematch.rate_interval(p.false_non_matches, stored.mated) n
@@ -74,17 +58,25 @@ $$;
 COMMENT ON FUNCTION facematch_internal.store_calibration(text, double precision[], bigint[], bigint[],
 	double precision[], text) IS
 	'writes a calibration from a histogram of scores (score_histogram() over score_grid(): low, non_mated, mated) and '
-	'returns its thresholds; for calibrate(), and for who measures elsewhere. Too few comparisons: 55000';
+	'returns its thresholds; for calibrate(), and for those who measure elsewhere. Too few comparisons: 55000; no such '
+	'model: 23503';
 
 CREATE FUNCTION facematch.calibrate(model text, probes text, enrolled text DEFAULT NULL,
 									fmr double precision[] DEFAULT '{1e-2,1e-3,1e-4,1e-5,1e-6}', note text DEFAULT NULL)
 	RETURNS SETOF facematch_internal.calibrated_threshold
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	WITH histogram AS (
+	-- The cast refuses templates of another model, or of other dimensions.
+	WITH query AS (
+		SELECT format(q.text, m.dims, m.tag, $2) AS probes, CASE WHEN $3 IS NOT NULL THEN format(q.text, m.dims, m.tag, $3)
+			END AS enrolled
+		FROM facematch.model m, (VALUES (
+			E'SELECT q.id, q.subject, q.template::@extschema@.face_embedding(%s, %s) FROM (\n%s\n) q (id, subject, '
+				'template)')) q (text)
+		WHERE m.name = $1),
+	histogram AS (
 		SELECT array_agg(h.low) AS low, array_agg(h.non_mated) AS non_mated, array_agg(h.mated) AS mated
-		FROM facematch.score_histogram(facematch_internal.query_of_model($2, $1),
-			facematch_internal.query_of_model($3, $1)) h)
+		FROM query q, LATERAL facematch.score_histogram(q.probes, q.enrolled) h)
 	SELECT s.* FROM histogram h, facematch_internal.store_calibration($1, h.low, h.non_mated, h.mated, $4, $5) s;
 END;
 COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], text) IS
@@ -108,8 +100,8 @@ COMMENT ON COLUMN facematch.report_operating_point.live_references IS 'how many 
 COMMENT ON COLUMN facematch.report_operating_point.target_fpir IS 'the FPIR it states, if it does';
 COMMENT ON COLUMN facematch.report_operating_point.fmr IS 'the false match rate that the target asks for at this '
 	'size; NULL without a target';
-COMMENT ON COLUMN facematch.report_operating_point.threshold
-	IS 'the threshold in use; NULL: a target without a calibration, so that searches fail';
+COMMENT ON COLUMN facematch.report_operating_point.threshold IS
+	'the threshold in use; NULL: a target without a calibration, so that searches fail';
 COMMENT ON COLUMN facematch.report_operating_point.basis IS 'measured, sparse or extrapolated, as in '
 	'calibrated_threshold; NULL without a target';
 COMMENT ON COLUMN facematch.report_operating_point.calibration_id IS 'the model''s calibration in use; NULL: none';

@@ -32,9 +32,9 @@ BEGIN ATOMIC
 	point AS (
 		SELECT h.low AS threshold,
 			   sum(h.non_mated) OVER ()::bigint AS non_mated,
-			   	sum(h.non_mated) OVER (ORDER BY h.low DESC NULLS LAST)::bigint AS false_matches,
+			   sum(h.non_mated) OVER (ORDER BY h.low DESC NULLS LAST)::bigint AS false_matches,
 			   sum(h.mated) OVER ()::bigint AS mated,
-			   	(sum(h.mated) OVER (ORDER BY h.low NULLS FIRST) - h.mated)::bigint AS false_non_matches
+			   (sum(h.mated) OVER (ORDER BY h.low NULLS FIRST) - h.mated)::bigint AS false_non_matches
 		FROM histogram h)
 	SELECT p.threshold, p.non_mated, p.false_matches, m.rate, m.lower, m.upper,
 		   p.mated, p.false_non_matches, n.rate, n.lower, n.upper
@@ -51,7 +51,7 @@ COMMENT ON FUNCTION facematch.det(text, text, double precision[], double precisi
 
 CREATE FUNCTION facematch.eer(probes text, enrolled text DEFAULT NULL,
 	thresholds double precision[] DEFAULT facematch_internal.score_grid(),
-							  OUT eer double precision, OUT threshold double precision)
+	OUT eer double precision, OUT threshold double precision)
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH point AS (

@@ -41,21 +41,22 @@ CREATE TABLE facematch_internal.calibration_point (
 COMMENT ON TABLE facematch_internal.calibration_point IS 'the DET of a calibration: counts at thresholds, in steps of '
 	'0.001 wherever a count changes';
 COMMENT ON COLUMN facematch_internal.calibration_point.calibration_id IS 'the calibration';
-COMMENT ON COLUMN facematch_internal.calibration_point.threshold
-	IS 'the threshold, a cosine similarity; up to the next row''s the counts are the same on the grid';
-COMMENT ON COLUMN facematch_internal.calibration_point.false_matches
-	IS 'non-mated comparisons that reach it, of calibration.non_mated';
-COMMENT ON COLUMN facematch_internal.calibration_point.false_non_matches
-	IS 'mated comparisons that do not reach it, of calibration.mated';
-CREATE INDEX calibration_point_false_matches_idx ON facematch_internal.calibration_point (calibration_id,
-	false_matches, threshold);
+COMMENT ON COLUMN facematch_internal.calibration_point.threshold IS
+	'the threshold, a cosine similarity; up to the next row''s the counts are the same on the grid';
+COMMENT ON COLUMN facematch_internal.calibration_point.false_matches IS
+	'non-mated comparisons that reach it, of calibration.non_mated';
+COMMENT ON COLUMN facematch_internal.calibration_point.false_non_matches IS
+	'mated comparisons that do not reach it, of calibration.mated';
+CREATE INDEX calibration_point_false_matches_idx
+	ON facematch_internal.calibration_point (calibration_id, false_matches, threshold);
 
 CREATE TABLE facematch_internal.calibrated_threshold (
 	calibration_id		bigint NOT NULL,
 	fmr					double precision NOT NULL CONSTRAINT calibrated_threshold_fmr_range CHECK (fmr > 0 AND fmr < 1),
 	threshold			double precision NOT NULL,
-	basis				text NOT NULL CONSTRAINT calibrated_threshold_basis_is_known
-		CHECK (basis IN ('measured', 'sparse', 'extrapolated')), false_matches		bigint NOT NULL,
+	basis				text NOT NULL
+						CONSTRAINT calibrated_threshold_basis_is_known CHECK (basis IN ('measured', 'sparse', 'extrapolated')),
+	false_matches		bigint NOT NULL,
 	fmr_lower			double precision NOT NULL,
 	fmr_upper			double precision NOT NULL,
 	false_non_matches	bigint NOT NULL,
@@ -70,14 +71,14 @@ COMMENT ON TABLE facematch_internal.calibrated_threshold IS 'a model''s threshol
 	'calibrate()';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.calibration_id IS 'the calibration';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fmr IS 'the false match rate that was asked for';
-COMMENT ON COLUMN facematch_internal.calibrated_threshold.threshold
-	IS 'the least threshold, in steps of 0.001, with that rate or a lower one: a cosine similarity';
-COMMENT ON COLUMN facematch_internal.calibrated_threshold.basis
-	IS 'measured: 30 false matches or more may happen at that rate (rule of 30); sparse: fewer may, so the threshold '
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.threshold IS
+	'the least threshold, in steps of 0.001, with that rate or a lower one: a cosine similarity';
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.basis IS
+	'measured: 30 false matches or more may happen at that rate (rule of 30); sparse: fewer may, so the threshold '
 	'rests on a few pairs; extrapolated: none may, so it rests on the slope of the tail';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.false_matches IS 'false matches at the threshold';
-COMMENT ON COLUMN facematch_internal.calibrated_threshold.fmr_lower
-	IS 'lower end of the 95 % Wilson interval of the rate there';
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.fmr_lower IS
+	'lower end of the 95 % Wilson interval of the rate there';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fmr_upper IS 'upper end';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.false_non_matches IS 'false non-matches at the threshold';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fnmr IS 'their share: the price of the threshold';

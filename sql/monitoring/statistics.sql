@@ -21,8 +21,8 @@ COMMENT ON FUNCTION facematch.reset_stats() IS 'sets facematch.stats to zero, fo
 
 CREATE FUNCTION facematch.purge_lag()
 	RETURNS TABLE (table_name text, lag interval)
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal,
-		pg_temp SET lock_timeout = '1s'
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+	SET lock_timeout = '1s'
 AS $$
 DECLARE
 	t retained;
@@ -57,7 +57,7 @@ CREATE VIEW facematch.stats AS
 		   p.purge_lag, p.tables_unseen
 	FROM facematch_internal.search_activity() a,
 		 (SELECT max(l.lag) AS purge_lag, count(*) FILTER (WHERE l.lag IS NULL) AS tables_unseen
-		 	FROM facematch.purge_lag() l) p;
+		     FROM facematch.purge_lag() l) p;
 COMMENT ON VIEW facematch.stats IS 'one row for a monitoring system: what searches of facematch indexes did, and how '
 	'late the purge is';
 COMMENT ON COLUMN facematch.stats.searches IS 'index searches that ended without an error';
@@ -95,7 +95,7 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, pri
 	FROM (VALUES ('monitor'), ('auditor')) k (kind),
 		 (VALUES ('table', 'stats', 'SELECT'), ('table', 'search_latency', 'SELECT'),
 				 ('function', 'search_activity', 'EXECUTE'), ('function', 'purge_lag', 'EXECUTE')) o (object_kind, object_name,
-				 	privilege);
+				     privilege);
 
 CREATE FUNCTION facematch.grant_monitor(role regrole) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, facematch_internal, pg_temp

@@ -4,12 +4,12 @@
 
 CREATE TABLE facematch.report_setting (
 	only_row			boolean NOT NULL DEFAULT true CONSTRAINT report_setting_is_one_row CHECK (only_row),
-	least_cell			integer NOT NULL DEFAULT 10 CONSTRAINT report_setting_least_cell_range
-		CHECK (least_cell BETWEEN 3 AND 1000),
-		least_match_rate	double precision CONSTRAINT report_setting_least_match_rate_range
-		CHECK (least_match_rate BETWEEN 0 AND 1),
-		most_latency_ms		double precision CONSTRAINT report_setting_most_latency_range CHECK (most_latency_ms > 0),
-		CONSTRAINT report_setting_pkey PRIMARY KEY (only_row)
+	least_cell			integer NOT NULL DEFAULT 10
+						CONSTRAINT report_setting_least_cell_range CHECK (least_cell BETWEEN 3 AND 1000),
+	least_match_rate	double precision
+						CONSTRAINT report_setting_least_match_rate_range CHECK (least_match_rate BETWEEN 0 AND 1),
+	most_latency_ms		double precision CONSTRAINT report_setting_most_latency_range CHECK (most_latency_ms > 0),
+	CONSTRAINT report_setting_pkey PRIMARY KEY (only_row)
 );
 COMMENT ON TABLE facematch.report_setting IS
 	'a site''s settings for reports, at most one row; without a row the defaults hold';

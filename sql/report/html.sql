@@ -78,16 +78,15 @@ AS $$
 								  ELSE replace(html_number((c.value ->> -2)::float8, '%'), '&nbsp;%', '')
 									   || ' to ' || html_number((c.value ->> -1)::float8, '%') END) i (rate, range))
 			ELSE html_number((c.value #>> '{}')::float8, h.unit) END AS html
-		FROM jsonb_array_elements($3) WITH ORDINALITY r (cells, n), jsonb_array_elements(r.cells) WITH ORDINALITY c (value,
-			n)
-		JOIN head h ON h.n = c.n),
+		FROM jsonb_array_elements($3) WITH ORDINALITY r (cells, n),
+			 jsonb_array_elements(r.cells) WITH ORDINALITY c (value, n) JOIN head h ON h.n = c.n),
 	body AS (
 		SELECT c.row, '<tr>' || string_agg(CASE c.n WHEN 1 THEN '<th scope="row">' || c.html || '</th>'
 														ELSE '<td' || c.class || '>' || c.html || '</td>' END, '' ORDER BY c.n) AS html
 		FROM cell c GROUP BY c.row)
 	SELECT CASE WHEN $3 IS NULL THEN $4 ELSE
-		'<div class="data" tabindex="0" role="region" aria-label="' || $1 || '"><table><caption>' || $1
-			|| '</caption><thead><tr>'
+		format('<div class="data" tabindex="0" role="region" aria-label="%1$s"><table><caption>%1$s</caption><thead><tr>',
+			$1)
 		|| (SELECT string_agg('<th scope="col"' || h.class || '>' || h.name || '</th>', '' ORDER BY h.n) FROM head h)
 		|| E'</tr></thead><tbody>\n' || (SELECT string_agg(b.html || E'</tr>\n', '' ORDER BY b.row) FROM body b)
 		|| E'</tbody></table></div>\n' END

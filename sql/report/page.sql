@@ -8,125 +8,82 @@
 CREATE FUNCTION facematch_internal.page_style() RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN $css$
-:root{--ink:#16202b;--soft:#4a5764;--line:#d3dae1;--wash:#f3f6f9;--dark:#16365c;--mid:#6b9ac9;--pale:#d4e2f0;--alert:#8c1d04}
-*{box-sizing:border-box}
-html{-webkit-text-size-adjust:100%}
-body{margin:0;background:#fff;color:var(--ink);font:17px/1.55 "Helvetica Neue",Helvetica,Arial,"Liberation Sans","DejaVu Sans",sans-serif}
-header,main,footer{max-width:1120px;margin:0 auto;padding:0 28px}
-header{padding-top:52px}
+:root{--ink:#16202b;--soft:#4a5764;--line:#d3dae1;--wash:#f3f6f9;--dark:#16365c;--mid:#6b9ac9;--pale:#d4e2f0;
+--alert:#8c1d04}
+*{box-sizing:border-box} html{-webkit-text-size-adjust:100%}
+body{margin:0;background:#fff;color:var(--ink);
+font:17px/1.55 "Helvetica Neue",Helvetica,Arial,"Liberation Sans","DejaVu Sans",sans-serif}
+header,main,footer{max-width:1120px;margin:0 auto;padding:0 28px} header{padding-top:52px}
 header::after{content:"";display:block;border-bottom:3px solid var(--dark);margin-top:24px}
 section:first-child h2{border-top:0}
 h1{font-size:38px;line-height:1.15;margin:0 0 10px;letter-spacing:-.4px;overflow-wrap:anywhere}
-header p{margin:0;color:var(--soft)}
-header .period{color:var(--ink);font-size:19px}
+header p{margin:0;color:var(--soft)} header .period{color:var(--ink);font-size:19px}
 nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:20px 0 0;padding:0;font-size:15px}
 a{color:var(--dark);text-underline-offset:3px}
-a:focus-visible,.data:focus-visible{outline:3px solid var(--mid);outline-offset:2px}
-section{padding:34px 0 10px}
+a:focus-visible,.data:focus-visible{outline:3px solid var(--mid);outline-offset:2px} section{padding:34px 0 10px}
 h2{font-size:26px;line-height:1.2;margin:0 0 14px;padding-top:12px;border-top:1px solid var(--line)}
-h3{font-size:18px;margin:26px 0 6px}
-p{margin:0 0 12px;max-width:74ch}
+h3{font-size:18px;margin:26px 0 6px} p{margin:0 0 12px;max-width:74ch}
 .tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:16px;margin:6px 0 26px}
 .tile{background:var(--wash);border-left:5px solid var(--dark);padding:16px 18px 12px}
-.tile .big{font-size:34px;line-height:1.1;font-weight:700;margin:0 0 6px;color:var(--dark);font-variant-numeric:tabular-nums}
+.tile .big{font-size:34px;line-height:1.1;font-weight:700;margin:0 0 6px;color:var(--dark);
+font-variant-numeric:tabular-nums}
 .tile p{font-size:15px;line-height:1.4;margin:0}
 .answers{display:grid;grid-template-columns:minmax(190px,250px) 1fr;gap:0 32px;margin:0}
 .answers dt{font-weight:700;padding:12px 0;border-top:1px solid var(--line)}
-.answers dd{margin:0;padding:12px 0;border-top:1px solid var(--line)}
-figure{margin:8px 0 20px}
+.answers dd{margin:0;padding:12px 0;border-top:1px solid var(--line)} figure{margin:8px 0 20px}
 figcaption h3{margin-top:8px}
 .pair{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,2fr);gap:8px 34px;align-items:start;margin-top:6px}
-.pair .data{max-height:372px;overflow:auto}
-.drawing svg[role=img]{display:block;width:100%;height:auto}
+.pair .data{max-height:372px;overflow:auto} .drawing svg[role=img]{display:block;width:100%;height:auto}
 svg text{font:13px "Helvetica Neue",Helvetica,Arial,"Liberation Sans","DejaVu Sans",sans-serif;fill:var(--soft)}
-svg text.mark{fill:var(--ink);font-weight:700}
-svg .grid{stroke:var(--line);stroke-width:1}
-svg .axis{stroke:var(--ink);stroke-width:1.2}
-svg .mark{stroke:var(--ink);stroke-width:1.6}
-svg text.mark{stroke:none}
-svg .s1{fill:#16365c}
-svg .s2{fill:#6b9ac9}
-svg .s3{fill:#d4e2f0;stroke:#16365c;stroke-width:.8}
-svg polyline{fill:none;stroke-linejoin:round}
-svg .l1,svg .l2,svg .l3,svg .l4{stroke-linecap:butt}
-svg .l1{stroke:#9dbbd9;stroke-width:6}
-svg .l2{stroke:#16202b;stroke-width:2.2}
+svg text.mark{fill:var(--ink);font-weight:700} svg .grid{stroke:var(--line);stroke-width:1}
+svg .axis{stroke:var(--ink);stroke-width:1.2} svg .mark{stroke:var(--ink);stroke-width:1.6} svg text.mark{stroke:none}
+svg .s1{fill:#16365c} svg .s2{fill:#6b9ac9} svg .s3{fill:#d4e2f0;stroke:#16365c;stroke-width:.8}
+svg polyline{fill:none;stroke-linejoin:round} svg .l1,svg .l2,svg .l3,svg .l4{stroke-linecap:butt}
+svg .l1{stroke:#9dbbd9;stroke-width:6} svg .l2{stroke:#16202b;stroke-width:2.2}
 svg .l3{stroke:#4a5764;stroke-width:2.2;stroke-dasharray:7 4}
-svg .l4{stroke:#16202b;stroke-width:2.4;stroke-dasharray:2 3}
-svg .p1{fill:#9dbbd9}
+svg .l4{stroke:#16202b;stroke-width:2.4;stroke-dasharray:2 3} svg .p1{fill:#9dbbd9}
 svg .p2,svg .p3,svg .p4{fill:#16202b}
-.legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:4px 0 0;padding:0 0 0 76px;font-size:14px;color:var(--soft)}
-.legend li{display:flex;align-items:center;gap:8px}
-.legend svg{width:26px;height:14px}
+.legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:4px 0 0;padding:0 0 0 76px;font-size:14px;
+color:var(--soft)}
+.legend li{display:flex;align-items:center;gap:8px} .legend svg{width:26px;height:14px}
 .data{overflow-x:auto;background:linear-gradient(to right,#fff 30%,rgba(255,255,255,0)) left/36px 100% no-repeat local,
 linear-gradient(to left,#fff 30%,rgba(255,255,255,0)) right/36px 100% no-repeat local,
 linear-gradient(to right,rgba(22,32,43,.16),rgba(22,32,43,0)) left/11px 100% no-repeat scroll,
 linear-gradient(to left,rgba(22,32,43,.16),rgba(22,32,43,0)) right/11px 100% no-repeat scroll}
 table{border-collapse:collapse;width:100%;font-size:14.5px;line-height:1.4;font-variant-numeric:tabular-nums}
 caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-thead th{position:sticky;top:0;background:#fff;text-align:left;vertical-align:bottom;font-weight:700;border-bottom:2px solid var(--ink);padding:6px 14px 6px 0}
-tbody th{font-weight:400;text-align:left;vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line);overflow-wrap:break-word;min-width:12ch}
+thead th{position:sticky;top:0;background:#fff;text-align:left;vertical-align:bottom;font-weight:700;
+border-bottom:2px solid var(--ink);padding:6px 14px 6px 0}
+tbody th{font-weight:400;text-align:left;vertical-align:top;padding:5px 14px 5px 0;
+border-bottom:1px solid var(--line);overflow-wrap:break-word;min-width:12ch}
 .pair tbody th{min-width:9ch}
 td{vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line);overflow-wrap:break-word}
-td.n,th.n{text-align:right!important;padding-left:8px}
-td.n{white-space:nowrap}
-.pair td small{display:block;white-space:nowrap}
-#rules th[scope=row]{min-width:20ch}
-#rules td:nth-child(2){min-width:15ch}
-#rules td:nth-child(3){min-width:30ch}
-#rules td:nth-child(4){min-width:32ch}
-.note,.nothing p{color:var(--soft);font-size:15px}
-.nothing{background:var(--wash);padding:4px 18px;margin:10px 0 18px}
-.alert{color:var(--alert)}
-small{font-size:13px;color:var(--soft)}
+td.n,th.n{text-align:right!important;padding-left:8px} td.n{white-space:nowrap}
+.pair td small{display:block;white-space:nowrap} #rules th[scope=row]{min-width:20ch}
+#rules td:nth-child(2){min-width:15ch} #rules td:nth-child(3){min-width:30ch} #rules td:nth-child(4){min-width:32ch}
+.note,.nothing p{color:var(--soft);font-size:15px} .nothing{background:var(--wash);padding:4px 18px;margin:10px 0 18px}
+.alert{color:var(--alert)} small{font-size:13px;color:var(--soft)}
 footer{padding-top:22px;padding-bottom:60px;color:var(--soft);font-size:15px}
 @media screen and (max-width:820px){
-body{font-size:16px}
-header,main,footer{padding-left:18px;padding-right:18px}
-header{padding-top:30px}
-h1{font-size:29px}
-h2{font-size:23px}
-.tiles{grid-template-columns:repeat(2,1fr);gap:10px}
-.tile{padding:12px 12px 10px;border-left-width:4px}
-.tile .big{font-size:26px}
-.tile p{font-size:14px}
-.answers{grid-template-columns:1fr}
-.answers dt{padding-bottom:0}
-.answers dd{border-top:0;padding-top:4px}
-.pair{grid-template-columns:minmax(0,1fr)}
-.pair .data{max-height:260px}
-svg text{font-size:18px}
-.legend{padding-left:0}
-#rules thead{display:none}
+body{font-size:16px} header,main,footer{padding-left:18px;padding-right:18px} header{padding-top:30px}
+h1{font-size:29px} h2{font-size:23px} .tiles{grid-template-columns:repeat(2,1fr);gap:10px}
+.tile{padding:12px 12px 10px;border-left-width:4px} .tile .big{font-size:26px} .tile p{font-size:14px}
+.answers{grid-template-columns:1fr} .answers dt{padding-bottom:0} .answers dd{border-top:0;padding-top:4px}
+.pair{grid-template-columns:minmax(0,1fr)} .pair .data{max-height:260px} svg text{font-size:18px}
+.legend{padding-left:0} #rules thead{display:none}
 #rules tr,#rules tbody th,#rules td{display:block;min-width:0!important;border:0;padding:0}
-#rules tr{border-bottom:1px solid var(--line);padding:8px 0}
-#rules tbody th{font-weight:700}
+#rules tr{border-bottom:1px solid var(--line);padding:8px 0} #rules tbody th{font-weight:700}
 }
 @media print{
-@page{margin:16mm 14mm}
-body{font-size:10.5pt}
-header{padding-top:0}
-header,main,footer{max-width:none;padding-left:0;padding-right:0}
-nav{display:none}
-section{padding:10px 0 0}
-h2,h3{break-after:avoid}
-figure,.tile,.answers dt,.answers dd,tr,.nothing{break-inside:avoid}
-.pair .data,.data{max-height:none;overflow:visible;background:none}
-thead th{position:static}
-table{font-size:8pt;line-height:1.25}
-th,td{padding-top:2.5pt!important;padding-bottom:2.5pt!important}
-small,.note,.nothing p,footer,.legend,.tile p,header p,header .period{font-size:8pt}
-.tiles{gap:8pt}
-.tile .big{font-size:17pt}
-.tile{padding:8pt}
-h1{font-size:22pt}
-h2{font-size:15pt}
-h3{font-size:11.5pt;margin-top:12pt}
-#rules th,#rules td{min-width:0!important}
-section{padding-top:4pt}
-.legend{padding-left:40pt}
-tbody th,td{overflow-wrap:anywhere}
-.data table{min-width:0}
+@page{margin:16mm 14mm} body{font-size:10.5pt} header{padding-top:0}
+header,main,footer{max-width:none;padding-left:0;padding-right:0} nav{display:none} section{padding:10px 0 0}
+h2,h3{break-after:avoid} figure,.tile,.answers dt,.answers dd,tr,.nothing{break-inside:avoid}
+.pair .data,.data{max-height:none;overflow:visible;background:none} thead th{position:static}
+table{font-size:8pt;line-height:1.25} th,td{padding-top:2.5pt!important;padding-bottom:2.5pt!important}
+small,.note,.nothing p,footer,.legend,.tile p,header p,header .period{font-size:8pt} .tiles{gap:8pt}
+.tile .big{font-size:17pt} .tile{padding:8pt} h1{font-size:22pt} h2{font-size:15pt}
+h3{font-size:11.5pt;margin-top:12pt} #rules th,#rules td{min-width:0!important} section{padding-top:4pt}
+.legend{padding-left:40pt} tbody th,td{overflow-wrap:anywhere} .data table{min-width:0}
 .tile{border:1px solid var(--ink);border-left-width:5px;background:#fff}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 }
@@ -144,7 +101,7 @@ AS $$
 					CASE WHEN h.open THEN 'open' ELSE to_char(h.last AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') END)
 				ORDER BY h.authority COLLATE "C")
 			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first,
-			 	max(d.until) AS last, bool_or(d.until IS NULL) AS open
+			     max(d.until) AS last, bool_or(d.until IS NULL) AS open
 				   FROM facematch.held d GROUP BY 1) h),
 			'<p>No hold stands.</p>')
 		|| '<h3>The log</h3><p>'

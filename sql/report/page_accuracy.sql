@@ -132,8 +132,8 @@ AS $$
 					'<p>No comparison matched in this period.</p>')
 		|| E'</section>\n'
 $$;
-COMMENT ON FUNCTION facematch_internal.page_accuracy(facematch_internal.encounter_histogram[])
-	IS 'section of the HTML report: scores';
+COMMENT ON FUNCTION facematch_internal.page_accuracy(facematch_internal.encounter_histogram[]) IS
+	'section of the HTML report: scores';
 
 CREATE FUNCTION facematch_internal.page_drift(counts facematch_internal.encounter_count[],
 	histograms facematch_internal.encounter_histogram[], first_day date, last_day date) RETURNS text
@@ -180,5 +180,5 @@ AS $$
 			'document was theirs.</p>'
 		|| E'</section>\n'
 $$;
-COMMENT ON FUNCTION facematch_internal.page_groups(date, date)
-	IS 'section of the HTML report: differences between groups';
+COMMENT ON FUNCTION facematch_internal.page_groups(date, date) IS
+	'section of the HTML report: differences between groups';

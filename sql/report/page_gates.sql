@@ -105,7 +105,7 @@ AS $$
 						o.alternative COLLATE "C")
 			 FROM facematch.report_opt_out o,
 				  LATERAL (SELECT count(*) AS filed FROM facematch.opt_out f
-				  	WHERE (f.scope, f.alternative) = (o.scope, o.alternative)
+				      WHERE (f.scope, f.alternative) = (o.scope, o.alternative)
 						   AND (f.noticed_at AT TIME ZONE 'UTC')::date BETWEEN $2 AND $3) d),
 			'<p>Nobody has declined.</p>')
 		|| '<h3>Who else was told</h3>'

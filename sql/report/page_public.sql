@@ -13,7 +13,7 @@ AS $$
 	FROM (SELECT CASE WHEN $2 - $1 < 31 THEN interval '1 day' WHEN $2 - $1 < 217 THEN interval '7 days'
 		ELSE interval '1 month' END, CASE WHEN $2 - $1 < 217 THEN 'FMDD Mon' ELSE 'Mon YYYY' END) s (step, label),
 		 generate_series(CASE WHEN $2 - $1 < 217 THEN $1::timestamp ELSE date_trunc('month', $1::timestamp) END, $2,
-		 	s.step) d (day)
+		     s.step) d (day)
 $$;
 COMMENT ON FUNCTION facematch_internal.page_steps(date, date) IS
 	'the steps of a time line: days in a month, weeks in half a year, months in more';
@@ -51,7 +51,7 @@ BEGIN
 					  || html_number(extract(epoch FROM l.longest), 's'), '; ' ORDER BY l.longest, l.description COLLATE "C")
 	INTO limits
 	FROM (SELECT DISTINCT ON (r.retention_class) c.description,
-		(SELECT max(k) FROM unnest(r.keep || r.fallback_keep) k) AS longest
+				 (SELECT max(k) FROM unnest(r.keep || r.fallback_keep) k) AS longest
 		  FROM facematch.retention_rule r JOIN facematch.retention_class c ON c.name = r.retention_class
 		  WHERE r.what = 'encounter' AND r.valid_from <= now() AND now() < r.valid_to
 		  ORDER BY r.retention_class, r.valid_from DESC, r.name COLLATE "C" DESC) l;
@@ -81,7 +81,7 @@ BEGIN
 				ELSE 'In ' || html_number(sums.searches - sums.matches) || ' of '
 					 || html_number(sums.searches) || ' comparisons. In ' || html_number(sums.overrides)
 					 || ' encounters an officer then decided that the traveler was who the document said; each such decision is on '
-					 	'record with the officer&#39;s name and reason.' END
+					     'record with the officer&#39;s name and reason.' END
 		|| E'</dd>\n<dt>Could people decline?</dt><dd>Who declines is not compared, and templates that were there are '
 			'deleted at once. In '
 		|| html_number(sums.opted_out)
@@ -100,7 +100,7 @@ BEGIN
 		|| CASE holds WHEN 0 THEN 'No: no hold stands.'
 					  ELSE html_number(holds) || CASE holds WHEN 1 THEN ' hold stands,' ELSE ' holds stand, each' END
 						   || ' with a reason and the authority that ordered it. What is held is kept but compared with nobody after '
-						   	'its deadline.' END
+						       'its deadline.' END
 		|| E'</dd>\n<dt>Was anything told to others?</dt><dd>'
 		|| CASE told WHEN 0 THEN 'Nothing was disclosed to anybody outside in this period.'
 					 ELSE 'Answers to partners, such as airlines: ' || html_number(told) || ', in most cases whether a '
@@ -129,8 +129,8 @@ AS $$
 			HAVING sum(k.rows_kept) + sum(k.rows_due) > 0),
 	-- "12 h after identity was verified; until then, 12 h after the record was made"
 	event AS (
-		SELECT e.name, CASE e.name WHEN 'recorded' THEN 'the record was made' WHEN 'verification'
-			THEN 'identity was verified'
+		SELECT e.name, CASE e.name WHEN 'recorded' THEN 'the record was made'
+								   WHEN 'verification' THEN 'identity was verified'
 								   WHEN 'gallery_anchor' THEN 'the departure or other event' WHEN 'exit' THEN 'the exit'
 								   WHEN 'stay_expiry' THEN 'the end of the stay' ELSE e.description END AS words
 		FROM facematch.event_kind e),
@@ -188,8 +188,8 @@ COMMENT ON FUNCTION facematch_internal.page_kept(facematch.report_retention[]) I
 ---------------------------------------------------------------- what was purged
 
 CREATE FUNCTION facematch_internal.count_due() RETURNS TABLE (due_on date, rows_due bigint)
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, facematch_internal,
-		pg_temp SET lock_timeout = '1s'
+	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, facematch_internal, pg_temp
+	SET lock_timeout = '1s'
 AS $$
 DECLARE
 	t retained;
@@ -198,8 +198,8 @@ BEGIN
 		BEGIN
 			RETURN QUERY SELECT a.* FROM ask_table(t.table_name, format(
 				'SELECT (d.purge_after AT TIME ZONE ''UTC'')::date, count(*) FROM %s d WHERE d.purge_after <= now()'
-				' AND d.purge_after < ''infinity'' AND d.purge_after > ''-infinity'' GROUP BY 1', t.table_name)) a (due_on date,
-					rows_due bigint);
+				' AND d.purge_after < ''infinity'' AND d.purge_after > ''-infinity'' GROUP BY 1', t.table_name))
+				a (due_on date, rows_due bigint);
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be counted: %', t.table_name,
 				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
@@ -226,9 +226,9 @@ AS $$
 	step AS (
 		SELECT b.starts, b.label,
 			   coalesce(sum((SELECT sum(d.n) FROM due d WHERE d.day BETWEEN b.starts AND b.ends)) OVER w, 0) AS due,
-			   coalesce(sum((SELECT sum(r.rows_purged) FROM receipt r WHERE r.cause = 'retention'
-							 AND r.earliest_due >= $1::timestamp AT TIME ZONE 'UTC' AND r.day BETWEEN b.starts AND b.ends)) OVER w,
-							 	0) AS purged
+			   coalesce(sum((SELECT sum(r.rows_purged) FROM receipt r
+							 WHERE r.cause = 'retention' AND r.day BETWEEN b.starts AND b.ends
+							   AND r.earliest_due >= $1::timestamp AT TIME ZONE 'UTC')) OVER w, 0) AS purged
 		FROM page_steps($1, $2) b WINDOW w AS (ORDER BY b.starts)),
 	late AS (
 		SELECT s.table_name, s.retention_class, s.cause, sum(s.rows_purged) AS n,
@@ -261,5 +261,5 @@ AS $$
 			'<p>Nothing was purged in this period.</p>')
 		|| E'</section>\n'
 $$;
-COMMENT ON FUNCTION facematch_internal.page_purged(date, date)
-	IS 'section of the HTML report: due and purged, and how late';
+COMMENT ON FUNCTION facematch_internal.page_purged(date, date) IS
+	'section of the HTML report: due and purged, and how late';

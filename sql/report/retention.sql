@@ -5,8 +5,8 @@
 CREATE FUNCTION facematch_internal.count_retained()
 	RETURNS TABLE (table_name regclass, retention_class text, rows_kept bigint, rows_due bigint, rows_held bigint,
 				   next_due timestamptz, longest_overdue interval)
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal,
-		pg_temp SET lock_timeout = '1s'
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+	SET lock_timeout = '1s'
 AS $$
 DECLARE
 	t retained;

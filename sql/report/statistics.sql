@@ -87,8 +87,8 @@ COMMENT ON COLUMN facematch_internal.encounter_histogram.day_utc IS 'day of the 
 COMMENT ON COLUMN facematch_internal.encounter_histogram.measure IS
 	'match: score of the reference that matched; runner_up: of the best candidate of another subject; latency: response '
 	'time';
-COMMENT ON COLUMN facematch_internal.encounter_histogram.port
-	IS 'port; NULL for scores, which are counted for all ports together';
+COMMENT ON COLUMN facematch_internal.encounter_histogram.port IS
+	'port; NULL for scores, which are counted for all ports together';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.mode IS 'air, sea or land; NULL: not recorded, or a score';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.kind IS 'kind of the gallery; NULL: not recorded';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.model IS 'model in use; NULL for response times';
@@ -132,8 +132,8 @@ COMMENT ON FUNCTION facematch_internal.bin_counts_add(bigint[], smallint) IS
 
 CREATE FUNCTION facematch_internal.bin_counts_merge(counts bigint[], others bigint[]) RETURNS bigint[]
 	AS 'MODULE_PATHNAME', 'facematch_bin_counts_merge' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION facematch_internal.bin_counts_merge(bigint[], bigint[])
-	IS 'the sum of two histograms. Not a histogram: 22023';
+COMMENT ON FUNCTION facematch_internal.bin_counts_merge(bigint[], bigint[]) IS
+	'the sum of two histograms. Not a histogram: 22023';
 
 CREATE AGGREGATE facematch_internal.bin_counts(bin smallint) (
 	SFUNC = facematch_internal.bin_counts_add,
@@ -219,7 +219,7 @@ BEGIN ATOMIC
 		CASE WHEN h.measure <> 'latency' THEN c.threshold END, b.bin::smallint, h.counts[b.bin]
 	FROM (SELECT ((tally).cell).*) c,
 		 (VALUES ('match', (tally).matches), ('runner_up', (tally).runners_up), ('latency', (tally).latencies)) h (measure,
-		 	counts), LATERAL generate_subscripts(h.counts, 1) b (bin)
+		     counts), LATERAL generate_subscripts(h.counts, 1) b (bin)
 	WHERE h.counts[b.bin] > 0;
 END;
 COMMENT ON FUNCTION facematch_internal.tally_histograms(facematch_internal.encounter_tally) IS

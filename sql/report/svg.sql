@@ -65,8 +65,8 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	SELECT a.ticks, a.labels, a.ticks[cardinality(a.ticks)] - a.ticks[1] INTO up, up_labels, high
-	FROM (SELECT min(y[s][c]), max(CASE form WHEN 'columns' THEN (SELECT sum(y[k][c]) FROM generate_subscripts(y, 1) k)
-		ELSE y[s][c] END)
+	FROM (SELECT min(y[s][c]), max(CASE WHEN form <> 'columns' THEN y[s][c]
+										ELSE (SELECT sum(y[k][c]) FROM generate_subscripts(y, 1) k) END)
 		  FROM generate_subscripts(y, 1) s, generate_series(1, slots) c) v (low, high),
 		 LATERAL svg_axis(v.low, v.high, unit) a;
 	IF form = 'curve' THEN
@@ -81,13 +81,13 @@ BEGIN
 	END IF;
 
 	body := (SELECT string_agg(format('<line class="grid" x1="76" x2="548" y1="%1$s" y2="%1$s"/>'
-									  '<text x="70" y="%2$s" text-anchor="end">%3$s</text>', round(g.at, 1), round(g.at + 4.5, 1), g.label), '')
-			 FROM (SELECT (246 - 232 * (u.tick - up[1]) / high)::numeric,
-			 	u.label FROM unnest(up, up_labels) u (tick, label)) g (at, label))
+				'<text x="70" y="%2$s" text-anchor="end">%3$s</text>', round(g.at, 1), round(g.at + 4.5, 1), g.label), '')
+			 FROM (SELECT (246 - 232 * (u.tick - up[1]) / high)::numeric, u.label
+				   FROM unnest(up, up_labels) u (tick, label)) g (at, label))
 		|| (SELECT string_agg(format('<text x="%s" y="272" text-anchor="%s">%s</text>', round((76 + 472 * g.at)::numeric, 1),
-									 CASE WHEN g.at > 0.97 THEN 'end' ELSE 'middle' END, g.label), '')
+				CASE WHEN g.at > 0.97 THEN 'end' ELSE 'middle' END, g.label), '')
 			FROM (SELECT (a.tick - low) / wide, a.label FROM unnest(across, labels) a (tick, label)) g (at, label)
-				WHERE g.label <> '')
+			WHERE g.label <> '')
 		|| '<line class="axis" x1="76" x2="548" y1="246" y2="246"/><text class="title" x="312" y="298" text-anchor="middle">'
 		|| x_title || '</text>';
 	FOR s IN 1 .. array_length(y, 1) LOOP
@@ -96,13 +96,12 @@ BEGIN
 				SELECT string_agg(format('<rect class="s%s" x="%s" y="%s" width="%s" height="%s"/>', s,
 					round((76 + 472 * x[c] / wide - w / 2)::numeric, 1), round((246 - 232 * n / high)::numeric, 1),
 					round(w::numeric, 1), round((232 * y[s][c] / high)::numeric, 1)), '')
-				FROM generate_series(1, slots) c, LATERAL (SELECT least(472 / wide * 0.72, 90),
-					sum(y[k][c]) FROM generate_series(1, s) k) r (w, n)
+				FROM generate_series(1, slots) c,
+					 LATERAL (SELECT least(472 / wide * 0.72, 90), sum(y[k][c]) FROM generate_series(1, s) k) r (w, n)
 				WHERE y[s][c] > 0), '');
 		ELSE
 			SELECT string_agg(round((76 + 472 * (x[c] + e - low) / wide)::numeric, 1) || ','
-				|| round((246 - 232 * (y[s][c] - up[1]) / high)::numeric, 1),
-							  ' ' ORDER BY c, e) INTO points
+							  || round((246 - 232 * (y[s][c] - up[1]) / high)::numeric, 1), ' ' ORDER BY c, e) INTO points
 			FROM generate_series(1, slots) c, generate_series(0, (form = 'steps')::integer) e WHERE y[s][c] IS NOT NULL;
 			body := body || coalesce(format('<polyline class="l%s" points="%s"/>', CASE form WHEN 'curve' THEN 2 ELSE s END,
 				points), '');
@@ -114,18 +113,19 @@ BEGIN
 		END IF;
 	END LOOP;
 	IF mark IS NOT NULL THEN
-		body := body || (SELECT format('<line class="mark" x1="%1$s" x2="%1$s" y1="14" y2="246"/><text class="mark" '
-			'x="%2$s" y="28" text-anchor="%3$s">threshold</text>',
-			round(m.at, 1), round(m.at + CASE WHEN m.at > 359 THEN -7 ELSE 7 END, 1),
-				CASE WHEN m.at > 359 THEN 'end' ELSE 'start' END)
+		body := body || (
+			SELECT format('<line class="mark" x1="%1$s" x2="%1$s" y1="14" y2="246"/>'
+						  '<text class="mark" x="%2$s" y="28" text-anchor="%3$s">threshold</text>', round(m.at, 1),
+						  round(m.at + CASE WHEN m.at > 359 THEN -7 ELSE 7 END, 1), CASE WHEN m.at > 359 THEN 'end' ELSE 'start' END)
 			FROM (SELECT (76 + 472 * mark / wide)::numeric) m (at));
 	END IF;
-	RETURN format('<div class="drawing"><svg viewBox="0 0 560 306" role="img" aria-labelledby="%1$s-t %1$s-d"><title '
-		'id="%1$s-t">%2$s</title><desc id="%1$s-d">%3$s</desc>%4$s</svg>', id, title, description, body)
-		|| (SELECT CASE WHEN count(*) < 2 THEN '' ELSE '<ul class="legend">'
-			|| string_agg(format('<li><svg viewBox="0 0 26 14" aria-hidden="true">%s</svg>%s</li>',
-			format(CASE form WHEN 'columns' THEN '<rect class="s%s" x="1" y="1" width="24" height="12"/>'
-				ELSE '<line class="l%s" x1="0" x2="26" y1="7" y2="7"/>' END, n), name), '' ORDER BY n) || '</ul>' END
+	RETURN format('<div class="drawing"><svg viewBox="0 0 560 306" role="img" aria-labelledby="%1$s-t %1$s-d">'
+				  '<title id="%1$s-t">%2$s</title><desc id="%1$s-d">%3$s</desc>%4$s</svg>', id, title, description, body)
+		|| (SELECT CASE WHEN count(*) < 2 THEN '' ELSE '<ul class="legend">' || string_agg(format(
+				CASE form WHEN 'columns' THEN '<li><svg viewBox="0 0 26 14" aria-hidden="true">'
+						  '<rect class="s%s" x="1" y="1" width="24" height="12"/></svg>%s</li>'
+					 ELSE '<li><svg viewBox="0 0 26 14" aria-hidden="true">'
+						  '<line class="l%s" x1="0" x2="26" y1="7" y2="7"/></svg>%s</li>' END, n, name), '' ORDER BY n) || '</ul>' END
 			FROM unnest(names) WITH ORDINALITY l (name, n)) || '</div>';
 END
 $$;

@@ -124,7 +124,7 @@ CREATE VIEW facematch.report_purge AS
 		sum(p.rows_purged) OVER w AS total
 		  FROM facematch.purge_receipt p
 		  WINDOW w AS (PARTITION BY (p.purged_at AT TIME ZONE 'UTC')::date, p.cause, p.table_name, p.retention_class,
-		  	p.rule)) s
+		      p.rule)) s
 	GROUP BY s.day_utc, s.cause, s.table_name, s.retention_class, s.rule;
 COMMENT ON VIEW facematch.report_purge IS
 	'what was purged, by day, cause, table, class and rule, and how late. A receipt tells of a batch how late its first '
@@ -264,8 +264,8 @@ COMMENT ON COLUMN facematch.report_differential.suppressed IS 'whether something
 CREATE VIEW facematch.report_disclosure AS
 	SELECT (d.disclosed_at AT TIME ZONE 'UTC')::date AS day_utc, d.partner, d.nature, d.purpose, count(*) AS disclosures,
 		   count(*) FILTER (WHERE d.answer = 'match') AS matches,
-		   	count(*) FILTER (WHERE d.answer = 'no_match') AS no_matches,
-		   	count(*) FILTER (WHERE d.answer = 'refused') AS refusals, count(DISTINCT d.subject_id) AS subjects
+		       count(*) FILTER (WHERE d.answer = 'no_match') AS no_matches,
+		       count(*) FILTER (WHERE d.answer = 'refused') AS refusals, count(DISTINCT d.subject_id) AS subjects
 	FROM facematch.disclosure d GROUP BY 1, 2, 3, 4;
 COMMENT ON VIEW facematch.report_disclosure IS
 	'what was told to whom outside, counted by day, partner, nature and purpose, from the accounting of disclosures';

@@ -33,8 +33,9 @@ CREATE TABLE facematch.shard (
 	name			text NOT NULL CONSTRAINT shard_name_is_a_name CHECK (facematch_internal.is_name(name)),
 	reference_table	regclass NOT NULL,
 	gallery_table	regclass,
-	min_similarity	double precision NOT NULL CONSTRAINT shard_min_similarity_range
-		CHECK (min_similarity BETWEEN -1 AND 1), CONSTRAINT shard_pkey PRIMARY KEY (name),
+	min_similarity	double precision NOT NULL
+		CONSTRAINT shard_min_similarity_range CHECK (min_similarity BETWEEN -1 AND 1),
+	CONSTRAINT shard_pkey PRIMARY KEY (name),
 	CONSTRAINT shard_reference_table_key UNIQUE (reference_table)
 );
 COMMENT ON TABLE facematch.shard IS 'the servers that facematch.search_shards() asks, one row each';
@@ -43,8 +44,8 @@ COMMENT ON COLUMN facematch.shard.reference_table IS 'its references: a foreign 
 	'columns reference_id bigint, gallery_id bigint, subject_id uuid, embedding face_embedding and purge_after '
 	'timestamptz, such as IMPORT FOREIGN SCHEMA makes of facematch.reference';
 COMMENT ON COLUMN facematch.shard.gallery_table IS 'its galleries: likewise, with gallery_id bigint, name text and '
-	'threshold double precision, of its facematch.shard_gallery; NULL: they cannot be named, and only who may read '
-	'templates searches the shard';
+	'threshold double precision, of its facematch.shard_gallery; NULL: they cannot be named, and only users who may '
+	'read templates search the shard';
 COMMENT ON COLUMN facematch.shard.min_similarity IS 'threshold of a search over all galleries: the least cosine '
 	'similarity of a candidate, -1 to 1, unless the threshold of its gallery is higher';
 SELECT pg_catalog.pg_extension_config_dump('facematch.shard', '');
@@ -133,16 +134,16 @@ CREATE FUNCTION facematch_internal.shards_query(parts facematch_internal.shard_p
 	-- A threshold in the query is the threshold, whatever the session wants of the digits of numbers.
 	LANGUAGE sql STABLE SET search_path = pg_catalog, facematch_internal, pg_temp SET extra_float_digits = 1
 AS $$
-	SELECT 'SELECT coalesce(array_agg(ROW(u.shard, u.gallery_id, u.reference_id, u.subject_id, u.similarity, '
-		'u.distance)::shard_candidate '
-		|| 'ORDER BY u.distance, u.shard COLLATE "C", u.reference_id), ''{}'') FROM (SELECT u.* FROM (SELECT $1 AS probe, '
-			'false AS anyhow OFFSET 0) p, LATERAL ('
+	SELECT 'SELECT coalesce(array_agg(ROW(u.shard, u.gallery_id, u.reference_id, u.subject_id, u.similarity, u.distance)'
+		'::shard_candidate ORDER BY u.distance, u.shard COLLATE "C", u.reference_id), ''{}'')'
+		' FROM (SELECT u.* FROM (SELECT $1 AS probe, false AS anyhow OFFSET 0) p, LATERAL ('
 		|| string_agg(format(
-			'(SELECT %L::text AS shard, r.gallery_id, r.reference_id, r.subject_id, '
-			'@extschema@.face_similarity(r.embedding, p.probe) AS similarity, r.embedding OPERATOR(@extschema@.<=>) p.probe AS '
-			'distance FROM %s r WHERE (@extschema@.face_match(r.embedding, p.probe, %L::double precision) AND r.purge_after > '
-			'$2%s OR p.anyhow)%s)', t.shard, t.relation, t.threshold, ' AND r.gallery_id = ' || t.gallery_id,
-			' ORDER BY r.embedding OPERATOR(@extschema@.<=>) p.probe LIMIT ' || most), ' UNION ALL ')
+			'(SELECT %L::text AS shard, r.gallery_id, r.reference_id, r.subject_id,'
+			' @extschema@.face_similarity(r.embedding, p.probe) AS similarity,'
+			' r.embedding OPERATOR(@extschema@.<=>) p.probe AS distance FROM %s r'
+			' WHERE (@extschema@.face_match(r.embedding, p.probe, %L::double precision) AND r.purge_after > $2%s OR p.anyhow)'
+			' ORDER BY r.embedding OPERATOR(@extschema@.<=>) p.probe LIMIT %s)',
+			t.shard, t.relation, t.threshold, ' AND r.gallery_id = ' || t.gallery_id, most), ' UNION ALL ')
 		|| ') u LIMIT ' || cardinality(parts) * most + 1 || ') u'
 	FROM unnest(parts) t
 $$;
@@ -168,11 +169,10 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_shard_thresholds(facematch_internal.shard_part[])
-	IS 'refuses (55000) a threshold of a shard that is NULL, or not -1 to 1';
+COMMENT ON FUNCTION facematch_internal.check_shard_thresholds(facematch_internal.shard_part[]) IS
+	'refuses (55000) a threshold of a shard that is NULL, or not -1 to 1';
 
--- What a shard answers is believed only as far as it was asked: it may be of another version, or not what it should
--- be.
+-- What a shard answers is believed only as far as it was asked: it may be of another version, or something else.
 CREATE FUNCTION facematch_internal.asked_candidates(parts facematch_internal.shard_part[],
 	candidates facematch_internal.shard_candidate[], most bigint) RETURNS facematch_internal.shard_candidate[]
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, facematch_internal, pg_temp
@@ -211,8 +211,8 @@ BEGIN
 	IF gallery IS NULL AND place IS NOT NULL AND NOT reads_templates() THEN
 		RAISE insufficient_privilege USING
 			MESSAGE = format('shard %L has no gallery_table, so the thresholds of its galleries are not known', place),
-			HINT = 'UPDATE facematch.shard SET gallery_table = ...: without, only who may read facematch.reference.embedding '
-				'searches it.';
+			HINT = 'UPDATE facematch.shard SET gallery_table = ...: without, only users who may read '
+				'facematch.reference.embedding search it.';
 	ELSIF gallery IS NULL THEN
 		SELECT array_agg(ROW(s.name, s.reference_table, NULL, s.min_similarity)::shard_part) INTO parts
 			FROM unnest(shards) s;
@@ -221,10 +221,11 @@ BEGIN
 			MESSAGE = format('shard %L has no gallery_table, so its galleries cannot be named', place),
 			HINT = 'UPDATE facematch.shard SET gallery_table = ..., or search all galleries.';
 	ELSE
-		EXECUTE (SELECT format('SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, u.threshold)::shard_part) FROM (%s) '
-			'u', string_agg(format('(SELECT %L::text AS shard, %L::regclass AS relation, g.gallery_id, g.threshold FROM %s g '
-			'WHERE g.name = $1 LIMIT 2)', s.name, s.reference_table, s.gallery_table), ' UNION ALL ')) FROM unnest(shards) s)
-		INTO parts USING gallery;
+		EXECUTE (SELECT format(
+			'SELECT array_agg(ROW(u.shard, u.relation, u.gallery_id, u.threshold)::shard_part) FROM (%s) u',
+			string_agg(format('(SELECT %L::text AS shard, %L::regclass AS relation, g.gallery_id, g.threshold'
+				' FROM %s g WHERE g.name = $1 LIMIT 2)', s.name, s.reference_table, s.gallery_table), ' UNION ALL '))
+			FROM unnest(shards) s) INTO parts USING gallery;
 		-- Without a number all its references would be searched, as if they were the gallery's.
 		SELECT p.shard INTO place FROM unnest(parts) p GROUP BY p.shard HAVING count(p.gallery_id) <> 1 OR count(*) > 1;
 		IF FOUND THEN
@@ -241,8 +242,8 @@ BEGIN
 	IF FOUND AND NOT reads_templates() THEN
 		RAISE insufficient_privilege USING
 			MESSAGE = format('min_similarity is below the threshold, %s, of what is searched on %L', low.threshold, low.shard),
-			HINT = 'Scores of enough probes tell a template: only who may read facematch.reference.embedding gets those of '
-				'everybody.';
+			HINT = 'Scores of enough probes tell a template: only users who may read facematch.reference.embedding get '
+				'those of everybody.';
 	END IF;
 	RETURN ARRAY(SELECT ROW(p.shard, p.relation, p.gallery_id, shard_parts.min_similarity)::shard_part
 		FROM unnest(parts) p);
@@ -251,7 +252,7 @@ $$;
 COMMENT ON FUNCTION facematch_internal.shard_parts(facematch.shard[], text, double precision) IS
 	'what to ask of which shard, with which threshold (unless one is given): all of it, or the gallery of this name; '
 	'NULL if there is none. A shard''s galleries cannot be named, or one has no threshold or number: 55000; below a '
-	'threshold, or where those of galleries are not known, for who may not read templates: 42501';
+	'threshold, or where those of galleries are not known, for users who may not read templates: 42501';
 
 -- A gallery that is gone since has no candidates: they went first.
 CREATE FUNCTION facematch_internal.above_thresholds(shards facematch.shard[],
@@ -262,11 +263,11 @@ DECLARE
 	query text;
 	galleries shard_part[];
 BEGIN
-	SELECT string_agg(format('SELECT %L::text AS shard, g.gallery_id, g.threshold FROM %s g WHERE g.gallery_id = ANY '
-		'(%L::bigint[])', s.name, s.gallery_table, c.galleries), ' UNION ALL ')
-	INTO query
-	FROM unnest(shards) s JOIN (SELECT c.shard, array_agg(DISTINCT c.gallery_id) AS galleries FROM unnest(candidates) c
-		GROUP BY c.shard) c ON c.shard = s.name
+	SELECT string_agg(format('SELECT %L::text AS shard, g.gallery_id, g.threshold FROM %s g'
+		' WHERE g.gallery_id = ANY (%L::bigint[])', s.name, s.gallery_table, c.galleries), ' UNION ALL ') INTO query
+	FROM unnest(shards) s
+	JOIN (SELECT c.shard, array_agg(DISTINCT c.gallery_id) AS galleries FROM unnest(candidates) c GROUP BY c.shard) c
+		ON c.shard = s.name
 	WHERE s.gallery_table IS NOT NULL;
 	IF query IS NULL THEN
 		RETURN candidates;
@@ -305,13 +306,11 @@ DECLARE
 	parts shard_part[];
 	candidates shard_candidate[] := '{}';
 	moment timestamptz := clock_timestamp();
-	-- Who may read templates may choose any threshold, as in identify(); for others, and without one, the galleries' are
-	-- kept.
+	-- Users who may read templates may choose any threshold, as in identify(); for others the galleries' are kept.
 	own_thresholds boolean := gallery IS NULL AND (min_similarity IS NULL OR NOT reads_templates());
 	-- One more than wanted tells whether the end of the list cuts through candidates that are equally far.
 	most bigint := max_candidates + 1::bigint;
-	-- So many candidates at most are taken from a shard where more are needed than were asked for: they are kept in
-	-- memory.
+	-- Candidates are kept in memory: so many of a shard at most, where more are needed than were asked for.
 	cap CONSTANT bigint := greatest(1000000, max_candidates);
 	answers boolean;
 	narrowed boolean := false;
