@@ -90,6 +90,8 @@ face_erasable_tables(Oid relid)
 	List	   *tables = NIL;
 	ListCell   *cell;
 
+	if (!face_exists(relid))
+		face_report_missing(relid);
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		return NIL;
 	foreach(cell, face_with_heirs(relid, AccessShareLock))
