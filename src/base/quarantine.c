@@ -23,6 +23,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "base/quarantine.h"
 #include "base/run.h"
 
@@ -39,7 +40,7 @@ face_is_quarantined(Oid relid)
 {
 	Relation	rel = table_open(face_table("quarantined"), AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
+	TableScanDesc scan = face_table_beginscan(rel, SnapshotSelf);
 	bool		found = false;
 
 	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
