@@ -92,7 +92,9 @@ sql("EXPLAIN (COSTS off) SELECT count(*) FROM faces WHERE embedding = ARRAY[" . 
 sql("BEGIN; DECLARE c CURSOR FOR SELECT ARRAY[" . join(',', map { "CAST($_ AS real)" } split /,/, numbers()) . "]; FETCH 1 FROM c; COMMIT");
 sql("SELECT count(*) AS \"" . face() . "\" FROM faces WHERE row_id = 17 /* " . face() . " /* nested */ */ -- " . face());
 sql("SELECT count(*) /*+ SeqScan(faces) */ FROM faces WHERE row_id = 17 AND false");
-sql("SET standard_conforming_strings = off; SET escape_string_warning = off; SELECT '\\'" . face() . "', '" . face() . "'");
+# PostgreSQL 19 knows standard strings only.
+my $other_strings = $node->pg_version < '19devel';
+sql("SET standard_conforming_strings = off; SET escape_string_warning = off; SELECT '\\'" . face() . "', '" . face() . "'") if $other_strings;
 sql("SELECT encode(face_send('" . face() . "'::face_embedding), 'hex') IS NULL") if sql("SELECT to_regproc('face_send') IS NOT NULL") eq 't';
 my @errors = (
 	"INSERT INTO facematch.reference $columns VALUES ($gallery, $subject, 'nobody', '" . face() . "', 's')",
@@ -134,6 +136,14 @@ push @errors, map { "SELECT 1/0, $_" } (map { q('{"image": ") . join($_, @lines)
 isnt(try($_), '', 'an error: ' . facts($_)) foreach @errors;
 sub facts { return substr($_[0], 0, 40) =~ s/\n/ /gr; }
 
+# Trees of statements: PostgreSQL 19 also shows the raw one, with literals as they were sent; in the others they are lists of bytes.
+my @trees = (($node->pg_version >= '19devel' ? 'raw_parse' : ()), qw(parse rewritten plan));
+foreach my $tree (@trees)
+{
+	sql("SET debug_print_$tree = on; SET debug_pretty_print = $_; SELECT '" . face() . "'::face_embedding IS NULL, '" . face() . "'::text <> 'x', '\\x$hex'::bytea <> 'x'") foreach qw(on off);
+}
+sql('SET debug_print_raw_parse = on; SELECT ARRAY[' . numbers() . '] IS NULL; SELECT 1/0 FROM (VALUES ' . rows() . ') v WHERE false') if $trees[0] eq 'raw_parse';
+
 # Bind parameters, logged with the statement and with its error.
 $node->command_ok([ 'pgbench', '-n', '-M', 'prepared', '-t', '1', '-d', $node->connstr('postgres'), '-D', 'e=' . face(), '-f', bench("SELECT :e::face_embedding <=> :e::face_embedding") ], 'parameters');
 $node->command_fails([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-d', $node->connstr('postgres'), '-D', 'e=' . face(), '-f', bench("SELECT :e::face_embedding(3)") ], 'parameters with an error');
@@ -156,7 +166,7 @@ like($activity, qr/<=> '/, 'pg_stat_activity shows the statement');
 unlike($activity, qr/\d\.\d+,/, 'without the template');
 # A warning about the statement comes before it is parsed.
 my $warned = face();
-$session->query("SET standard_conforming_strings = off");
+$session->query("SET standard_conforming_strings = off") if $other_strings;
 $session->query("SELECT 'a\\\\b', count(*) FROM faces WHERE embedding <=> '$warned' > 3");
 $activity = sql("SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE query LIKE '%count(*) FROM faces WHERE embedding <=>%' AND pid <> pg_backend_pid()");
 like($activity, qr/SELECT 'a.*<=> '/, 'so it does after a warning');
@@ -203,6 +213,9 @@ foreach my $file (@logs, glob($node->data_dir . '/pg_stat/*'), glob($node->data_
 	is(scalar(grep { length >= 16 && index($text, $_) >= 0 } @image_pieces), 0, "no piece of the image in $name");
 	if ($file =~ m{/log/})
 	{
+		my $tree = $trees[0] =~ s/_/ /r;
+		like($text, qr/$tree tree:/, "trees of statements are in $name");
+		is(scalar(() = $text =~ /(?:-?\b\d{1,3}\b(?:\s|\\[nt]|-\n)+){100}/g), 0, 'without the bytes of their constants');
 		cmp_ok(() = $text =~ /<\d+ (?:bytes|values)>/g, '>', 40, "but where they were, in $name");
 		like($text, qr/Query Text/, "auto_explain's plans, too");
 		like($text, qr/division by zero/, 'and the errors');
