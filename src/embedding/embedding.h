@@ -75,7 +75,16 @@ extern PGDLLEXPORT Datum face_embedding_hash_extended(PG_FUNCTION_ARGS);
  * Cosine distance is in [0, 2], Euclidean >= 0, negative inner product any
  * finite value.  The same bits on every CPU.
  */
+typedef enum FaceMetric
+{
+	FACE_COSINE,
+	FACE_EUCLIDEAN,
+	FACE_NEGATIVE_INNER_PRODUCT
+} FaceMetric;
+
+extern bool face_comparable(const FaceEmbedding *a, const FaceEmbedding *b);
 extern void face_check_comparable(const FaceEmbedding *a, const FaceEmbedding *b);
+extern double face_distance(FaceMetric metric, const FaceEmbedding *a, const FaceEmbedding *b);
 extern double face_cosine_distance(const FaceEmbedding *a, const FaceEmbedding *b);
 extern double face_euclidean_distance(const FaceEmbedding *a, const FaceEmbedding *b);
 extern double face_negative_inner_product(const FaceEmbedding *a, const FaceEmbedding *b);

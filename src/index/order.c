@@ -95,21 +95,6 @@ face_order_begin(FaceScan *scan)
  * From refined to measured
  * ------------------------------------------------------------------------- */
 
-static double
-measure(const FaceScan *scan, const FaceEmbedding *e)
-{
-	switch (scan->metric)
-	{
-		case FACE_COSINE:
-			return face_cosine_distance(e, scan->probe);
-		case FACE_EUCLIDEAN:
-			return face_euclidean_distance(e, scan->probe);
-		case FACE_NEGATIVE_INNER_PRODUCT:
-			return face_negative_inner_product(e, scan->probe);
-	}
-	pg_unreachable();
-}
-
 /* Keep the goal smallest distances. */
 static void
 note_nearest(FaceScan *scan, double distance)
@@ -146,7 +131,7 @@ measure_best(FaceScan *scan)
 		pfree(candidate);
 		return;
 	}
-	candidate->bound = measure(scan, e);
+	candidate->bound = face_distance(scan->metric, e, scan->probe);
 	pairingheap_add(scan->measured, &candidate->node);
 	scan->distances = face_grow(scan->distances, scan->ndistances, 1, &scan->max_distances, sizeof(double));
 	scan->distances[scan->ndistances++] = candidate->bound;

@@ -76,6 +76,13 @@ plan_for(FaceScan *scan, int epoch)
 	return scan->plans[epoch];
 }
 
+static bool
+same_distance(const FaceCondition *condition, FaceMetric metric, const FaceEmbedding *probe)
+{
+	return condition->metric == metric && condition->probe->dims == probe->dims &&
+		memcmp(condition->probe->x, probe->x, sizeof(uint16) * probe->dims) == 0;
+}
+
 /* Prepare the scan's probes against an epoch whose templates they compare with. */
 static void
 prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
@@ -90,15 +97,16 @@ prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
 										face_miss_probability);
 	for (int i = 0; i < scan->nconditions; i++)
 	{
-		const FaceEmbedding *probe = scan->conditions[i].probe;
+		const FaceCondition *condition = &scan->conditions[i];
 
-		/* Usually the threshold is on the probe that also orders. */
-		if (plan->order != NULL && scan->metric == FACE_COSINE &&
-			probe->dims == scan->probe->dims &&
-			memcmp(probe->x, scan->probe->x, sizeof(uint16) * probe->dims) == 0)
+		/* Usually the threshold is on the distance that also orders. */
+		if (plan->order != NULL && same_distance(condition, scan->metric, scan->probe))
 			plan->conditions[i] = plan->order;
-		else
-			plan->conditions[i] = face_query_create(state->codec, state->centre, probe, FACE_COSINE,
+		for (int j = 0; j < i && plan->conditions[i] == NULL; j++)
+			if (same_distance(condition, scan->conditions[j].metric, scan->conditions[j].probe))
+				plan->conditions[i] = plan->conditions[j];
+		if (plan->conditions[i] == NULL)
+			plan->conditions[i] = face_query_create(state->codec, state->centre, condition->probe, condition->metric,
 													face_miss_probability);
 	}
 	plan->query = plan->order != NULL ? plan->order : plan->conditions[0];

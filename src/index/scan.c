@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "embedding/threshold.h"
 #include "index/activity.h"
 #include "index/keys.h"
 #include "index/scan.h"
@@ -32,12 +33,6 @@
 
 double		face_miss_probability = FACE_DEFAULT_MISS_PROBABILITY;
 FaceScanCounters face_last_scan;
-
-/*
- * 1 - min_similarity as the operators would compute it, and a little more:
- * rounding here must not rule out what face_match accepts.
- */
-#define CONDITION_SLACK 1e-6
 
 /* State that lives as long as the scan descriptor. */
 typedef struct FaceScanOpaque
@@ -186,9 +181,10 @@ read_conditions(FaceScan *scan, ScanKey keys, int nkeys)
 			FaceProbe  *probe = DatumGetFaceProbe(keys[i].sk_argument);
 			FaceCondition *condition = &scan->conditions[scan->nconditions++];
 
-			Assert(keys[i].sk_strategy == FACE_THRESHOLD_STRATEGY);
+			Assert(keys[i].sk_strategy == FACE_THRESHOLD_STRATEGY || keys[i].sk_strategy == FACE_MAY_MATCH_STRATEGY);
 			condition->probe = &probe->embedding;
-			condition->max_distance = 1.0 - probe->min_similarity + CONDITION_SLACK;
+			condition->metric = face_probe_metric(probe);
+			condition->max_distance = face_probe_max_distance(probe);
 		}
 	}
 }

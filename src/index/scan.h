@@ -19,7 +19,6 @@
 #include "utils/float.h"
 
 #include "index/page.h"
-#include "matching/match.h"
 
 /* What one scan did, for facematch.last_scan() and EXPLAIN. */
 typedef struct FaceScanCounters
@@ -32,11 +31,12 @@ typedef struct FaceScanCounters
 	uint64		returned;		/* rows handed to the executor */
 } FaceScanCounters;
 
-/* A condition face_match(embedding, probe, min_similarity). */
+/* A condition: a template is no farther from the probe. */
 typedef struct FaceCondition
 {
 	const FaceEmbedding *probe;
-	double		max_distance;	/* cosine */
+	FaceMetric	metric;
+	double		max_distance;
 } FaceCondition;
 
 /* Hashes that one key column may have. */
