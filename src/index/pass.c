@@ -19,7 +19,7 @@
 
 #include "compat.h"
 #include "index/directory.h"
-#include "index/scan.h"
+#include "index/pass.h"
 #include "index/settings.h"
 
 /*
@@ -28,7 +28,6 @@
  */
 #define MAX_RESTARTS 100
 
-/* Make room for `more` elements behind `used` in a growing array. */
 void *
 face_grow(void *array, Size used, Size more, Size *max, Size element)
 {
@@ -224,7 +223,6 @@ scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
 	scan->counters.sketches += FacePageGetSketchHeader(page)->used;
 }
 
-/* A row to return before the ordered ones, or of a scan that does not order. */
 void
 face_scan_add_first(FaceScan *scan, const ItemPointerData *tid)
 {

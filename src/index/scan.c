@@ -27,12 +27,15 @@
 #include "compat.h"
 #include "embedding/threshold.h"
 #include "index/activity.h"
+#include "index/heap.h"
 #include "index/keys.h"
+#include "index/order.h"
+#include "index/pass.h"
+#include "index/refine.h"
 #include "index/scan.h"
 #include "index/settings.h"
 
 double		face_miss_probability = FACE_DEFAULT_MISS_PROBABILITY;
-FaceScanCounters face_last_scan;
 
 /* State that lives as long as the scan descriptor. */
 typedef struct FaceScanOpaque
@@ -250,25 +253,6 @@ add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined)
 		face_scan_add_first(scan, &refined->tid);
 }
 
-/* Without an ordering, everything that passed the sketches is refined at once. */
-static void
-refine_all(FaceScan *scan)
-{
-	FaceRefineJob jobs[FACE_MAX_JOBS];
-	int			njobs = 0;
-
-	for (int which = 0; which < scan->npages; which++)
-	{
-		njobs += face_take_jobs(scan, which, get_float4_infinity(), jobs + njobs);
-		if (njobs < FACE_REFINE_BATCH)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		face_refine(scan, jobs, njobs, add_match);
-		njobs = 0;
-	}
-	face_refine(scan, jobs, njobs, add_match);
-}
-
 static void
 start_scan(IndexScanDesc desc, FaceScan *scan)
 {
@@ -281,7 +265,12 @@ start_scan(IndexScanDesc desc, FaceScan *scan)
 		scan->reader = face_heap_reader_create(desc->heapRelation, scan->index, desc->xs_snapshot);
 	}
 	else
-		refine_all(scan);
+	{
+		/* Without an ordering, everything that passed the sketches is refined at once. */
+		const double everything = get_float8_infinity();
+
+		face_refine_up_to(scan, &everything, add_match, NULL);
+	}
 	scan->started = true;
 }
 
