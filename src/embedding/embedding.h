@@ -65,9 +65,9 @@ extern void face_embedding_append_message(StringInfo message, const FaceEmbeddin
  */
 extern FaceEmbedding *face_embedding_apply_typmod(FaceEmbedding *a, int32 typmod);
 
-/* Order of values, which says nothing about likeness: by model tag, dimensions and components. */
+/* Order and hash of values, which say nothing about likeness: by model tag, dimensions and components. */
 extern int	face_embedding_compare(const FaceEmbedding *a, const FaceEmbedding *b);
-extern PGDLLEXPORT Datum face_embedding_hash_extended(PG_FUNCTION_ARGS);
+extern uint64 face_embedding_hash_value(const FaceEmbedding *a, uint64 seed);
 
 /*
  * The three comparisons.  Both arguments must have the same dimensions and not

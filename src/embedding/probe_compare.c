@@ -88,8 +88,7 @@ face_probe_ge(PG_FUNCTION_ARGS)
 static uint64
 hash_probe(FaceProbe *probe, int64 seed)
 {
-	uint64		hash = DatumGetUInt64(DirectFunctionCall2(face_embedding_hash_extended, PointerGetDatum(&probe->embedding),
-														  Int64GetDatum(seed)));
+	uint64		hash = face_embedding_hash_value(&probe->embedding, (uint64) seed);
 
 	hash = hash_combine64(hash, (uint64) probe->kind);
 	return hash_combine64(hash, DatumGetUInt64(DirectFunctionCall2(hashfloat8extended, Float8GetDatum(probe->limit),
