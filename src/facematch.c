@@ -14,6 +14,7 @@
 #include "index/activity.h"
 #include "matching/account.h"
 #include "index/explain.h"
+#include "index/paths.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -123,6 +124,7 @@ _PG_init(void)
 	face_skip_init();
 	face_erase_init();
 	face_explain_init();
+	face_paths_init();
 	face_activity_init();
 	face_gate_init();
 	face_attempt_init();

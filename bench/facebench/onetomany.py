@@ -37,6 +37,14 @@ class Run:
     def above(self, table):
         return f'SELECT id FROM {table} WHERE face_match(embedding, $probe, {self.threshold})'
 
+    def above_as_written(self, table):
+        """The ways people write a threshold that are not face_match()."""
+        score = f'1 - (embedding <=> $probe) >= {self.threshold}'
+        return {'1 - distance': f'SELECT id FROM {table} WHERE {score}',
+                'similarity': f'SELECT id FROM {table} WHERE face_similarity($probe, embedding) >= {self.threshold}',
+                'distance, ordered': f'SELECT id FROM {table} WHERE embedding <=> $probe <= {1 - self.threshold:.2f} '
+                                     'ORDER BY embedding <=> $probe LIMIT 50'}
+
     def shares(self, first, found, limit):
         if limit is None:
             return [self.answers.right_above(first + i, ids) for i, ids in enumerate(found)]
@@ -112,6 +120,8 @@ def index_searches(run):
         run.measure(who, 'top-1', run.top('faces', 1), 'probe', kind, 1, client_column='face_embedding')
         run.measure(who, 'top-10', run.top('faces', 10), 'probe', kind, 10)
         run.measure(who, f'above {run.threshold}', run.above('faces'), 'probe', kind, None)
+        for way, query in run.above_as_written('faces').items():
+            run.measure(who, f'above {run.threshold}, by {way}', query, 'probe', kind, None)
     conn.execute('RESET enable_seqscan')
     index, table = db.size(conn, 'faces_index'), db.size(conn, 'faces')
     report.row('facematch index', f'build {seconds:.1f} s; {report.megabytes(index)}, {100 * index / table:.0f} % of the table',

@@ -1,8 +1,11 @@
 /*
- * The threshold decision (src/matching).
+ * The threshold decision.
  *
  * Neither face_match nor =~ is LEAKPROOF: both raise an error for a row of
  * other dimensions or of another model, which tells of rows that a policy hides.
+ * =~? accepts such rows.  The planner adds it to every threshold that is written
+ * in another way (src/index/spelling.c), so that the index is used for it, under
+ * row security too; the threshold itself stays as a filter.
  */
 
 CREATE FUNCTION face_match_support(internal) RETURNS internal
@@ -38,11 +41,11 @@ CREATE TYPE face_probe (
 	STORAGE = plain
 );
 COMMENT ON TYPE face_probe IS
-	'a probe with its threshold, the right-hand side of =~. Text 0.42@[0.1,-0.2]; binary float8 threshold, then the embedding''s binary form';
+	'a probe with its threshold, the right-hand side of =~. Text 0.42@[0.1,-0.2] (least similarity), <->0.9@[0.1,-0.2] (most distance by that operator); binary int16 kind, float8 limit, then the embedding''s binary form';
 COMMENT ON FUNCTION face_probe_in(cstring) IS 'I/O: reads 0.42@[0.1,-0.2]';
 COMMENT ON FUNCTION face_probe_out(face_probe) IS 'I/O: writes 0.42@[0.1,-0.2]';
-COMMENT ON FUNCTION face_probe_recv(internal) IS 'I/O: reads float8 threshold, then a binary face_embedding';
-COMMENT ON FUNCTION face_probe_send(face_probe) IS 'I/O: writes float8 threshold, then a binary face_embedding';
+COMMENT ON FUNCTION face_probe_recv(internal) IS 'I/O: reads int16 kind, float8 limit, then a binary face_embedding';
+COMMENT ON FUNCTION face_probe_send(face_probe) IS 'I/O: writes int16 kind, float8 limit, then a binary face_embedding';
 
 UPDATE pg_catalog.pg_type
 	SET typanalyze = '@extschema@.face_embedding_typanalyze(internal)'::pg_catalog.regprocedure
@@ -150,6 +153,12 @@ CREATE OPERATOR CLASS face_probe_ops DEFAULT FOR TYPE face_probe USING hash AS
 	FUNCTION 2 face_probe_hash_extended(face_probe, bigint);
 COMMENT ON OPERATOR CLASS face_probe_ops USING hash IS 'equality of probes as values';
 
+CREATE FUNCTION face_probe_within(probe face_embedding, kind smallint, bound double precision, factor double precision,
+	addend double precision) RETURNS face_probe
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_probe_within(face_embedding, smallint, double precision, double precision, double precision) IS
+	'a probe with a most distance by <=> (kind 1), <-> (2) or <#> (3): bound * factor + addend. What the planner makes of a threshold';
+
 CREATE FUNCTION face_probe_sel(internal, oid, internal, integer) RETURNS double precision
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION face_probe_sel(internal, oid, internal, integer) IS
@@ -166,3 +175,15 @@ CREATE OPERATOR =~ (
 );
 COMMENT ON OPERATOR =~ (face_embedding, face_probe) IS
 	'reference matches probe: reference =~ face_probe(probe, t) is face_match(reference, probe, t). Unequal dimensions: 22000; different models: 22023';
+
+CREATE FUNCTION face_embedding_may_match_probe(face_embedding, face_probe) RETURNS boolean
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF COST 4 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_embedding_may_match_probe(face_embedding, face_probe) IS 'implementation of =~? operator';
+
+CREATE OPERATOR =~? (
+	FUNCTION = face_embedding_may_match_probe,
+	LEFTARG = face_embedding, RIGHTARG = face_probe,
+	RESTRICT = face_probe_sel, JOIN = contjoinsel
+);
+COMMENT ON OPERATOR =~? (face_embedding, face_probe) IS
+	'reference may match probe: all that =~ accepts, a millionth more, and what cannot be compared with the probe; raises no error';

@@ -12,16 +12,17 @@ COMMENT ON FUNCTION facematch_handler(internal) IS 'handler of the facematch acc
 
 CREATE ACCESS METHOD facematch TYPE INDEX HANDLER facematch_handler;
 COMMENT ON ACCESS METHOD facematch IS
-	'exact 1:N search: posting lists of face_embedding codes by gallery key. Answers key equality, face_match thresholds and ORDER BY <=>, <->, <#>';
+	'exact 1:N search: posting lists of face_embedding codes by gallery key. Answers key equality, thresholds and ORDER BY <=>, <->, <#>';
 
 /* The embedding: three orderings and the threshold, in one class. */
 CREATE OPERATOR CLASS face_embedding_ops DEFAULT FOR TYPE face_embedding USING facematch AS
 	OPERATOR 1 <=> (face_embedding, face_embedding) FOR ORDER BY pg_catalog.float_ops,
 	OPERATOR 2 <-> (face_embedding, face_embedding) FOR ORDER BY pg_catalog.float_ops,
 	OPERATOR 3 <#> (face_embedding, face_embedding) FOR ORDER BY pg_catalog.float_ops,
-	OPERATOR 4 =~ (face_embedding, face_probe);
+	OPERATOR 4 =~ (face_embedding, face_probe),
+	OPERATOR 5 =~? (face_embedding, face_probe);
 COMMENT ON OPERATOR CLASS face_embedding_ops USING facematch IS
-	'cosine, Euclidean and inner product order, and face_match thresholds, from the same codes';
+	'cosine, Euclidean and inner product order, and thresholds on them, from the same codes';
 
 /*
  * Keys: equality and an extended hash function that agrees with it.  A type

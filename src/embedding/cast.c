@@ -23,32 +23,6 @@ PG_FUNCTION_INFO_V1(array_to_face_embedding);
 PG_FUNCTION_INFO_V1(face_embedding_to_float4);
 PG_FUNCTION_INFO_V1(face_embedding_to_float8);
 
-FaceEmbedding *
-face_embedding_apply_typmod(FaceEmbedding *a, int32 typmod)
-{
-	int			dims = FACE_TYPMOD_DIMS(typmod);
-	int			model = FACE_TYPMOD_MODEL(typmod);
-	FaceEmbedding *stamped;
-
-	if (typmod < 0)
-		return a;
-	if (dims != 0 && dims != a->dims)
-		face_input_error(errcode(ERRCODE_DATA_EXCEPTION),
-						 errmsg("face embedding has %d dimensions, %d are expected", a->dims, dims),
-						 errhint("The column or cast is declared as face_embedding(%d).", dims));
-	if (model == FACE_NO_MODEL || model == a->model)
-		return a;
-	if (a->model != FACE_NO_MODEL)
-		face_input_error(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("face embedding is of model %d, model %d is expected", a->model, model),
-						 errhint("Templates of different models cannot be compared; make the template again with the expected model."));
-
-	stamped = (FaceEmbedding *) palloc(VARSIZE(a));
-	memcpy(stamped, a, VARSIZE(a));
-	stamped->model = (int16) model;
-	return stamped;
-}
-
 Datum
 face_embedding_cast(PG_FUNCTION_ARGS)
 {

@@ -114,14 +114,20 @@ face_embedding_hash(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32((int32) hash);
 }
 
+uint64
+face_embedding_hash_value(const FaceEmbedding *a, uint64 seed)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) a->x, a->dims * (int) sizeof(uint16), seed);
+
+	return hash_combine64(hash, hash_bytes_uint32_extended((uint32) a->model, seed));
+}
+
 Datum
 face_embedding_hash_extended(PG_FUNCTION_ARGS)
 {
 	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
-	uint64		seed = (uint64) PG_GETARG_INT64(1);
-	uint64		hash = hash_bytes_extended((const unsigned char *) a->x, a->dims * (int) sizeof(uint16), seed);
+	uint64		hash = face_embedding_hash_value(a, (uint64) PG_GETARG_INT64(1));
 
-	hash = hash_combine64(hash, hash_bytes_uint32_extended((uint32) a->model, seed));
 	PG_FREE_IF_COPY(a, 0);
 	PG_RETURN_INT64((int64) hash);
 }

@@ -35,12 +35,18 @@ report_not_comparable(const FaceEmbedding *a, const FaceEmbedding *b)
 			 errhint("Scores of different models mean nothing; make the probe with the model of the references.")));
 }
 
+/* Of equal dimensions, and not of different models. */
+bool
+face_comparable(const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	return a->dims == b->dims &&
+		(a->model == b->model || a->model == FACE_NO_MODEL || b->model == FACE_NO_MODEL);
+}
+
 void
 face_check_comparable(const FaceEmbedding *a, const FaceEmbedding *b)
 {
-	if (unlikely(a->dims != b->dims ||
-				 (a->model != b->model &&
-				  a->model != FACE_NO_MODEL && b->model != FACE_NO_MODEL)))
+	if (unlikely(!face_comparable(a, b)))
 		report_not_comparable(a, b);
 }
 
@@ -99,6 +105,21 @@ face_negative_inner_product(const FaceEmbedding *a, const FaceEmbedding *b)
 	prefetch_next_template(a);
 	/* a difference, so that orthogonal templates have 0 and not -0 */
 	return 0.0 - face_kernels->dot(a->dims, a->x, b->x);
+}
+
+double
+face_distance(FaceMetric metric, const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	switch (metric)
+	{
+		case FACE_COSINE:
+			return face_cosine_distance(a, b);
+		case FACE_EUCLIDEAN:
+			return face_euclidean_distance(a, b);
+		case FACE_NEGATIVE_INNER_PRODUCT:
+			return face_negative_inner_product(a, b);
+	}
+	pg_unreachable();
 }
 
 Datum

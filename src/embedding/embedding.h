@@ -65,9 +65,9 @@ extern void face_embedding_append_message(StringInfo message, const FaceEmbeddin
  */
 extern FaceEmbedding *face_embedding_apply_typmod(FaceEmbedding *a, int32 typmod);
 
-/* Order of values, which says nothing about likeness: by model tag, dimensions and components. */
+/* Order and hash of values, which say nothing about likeness: by model tag, dimensions and components. */
 extern int	face_embedding_compare(const FaceEmbedding *a, const FaceEmbedding *b);
-extern PGDLLEXPORT Datum face_embedding_hash_extended(PG_FUNCTION_ARGS);
+extern uint64 face_embedding_hash_value(const FaceEmbedding *a, uint64 seed);
 
 /*
  * The three comparisons.  Both arguments must have the same dimensions and not
@@ -75,7 +75,16 @@ extern PGDLLEXPORT Datum face_embedding_hash_extended(PG_FUNCTION_ARGS);
  * Cosine distance is in [0, 2], Euclidean >= 0, negative inner product any
  * finite value.  The same bits on every CPU.
  */
+typedef enum FaceMetric
+{
+	FACE_COSINE,
+	FACE_EUCLIDEAN,
+	FACE_NEGATIVE_INNER_PRODUCT
+} FaceMetric;
+
+extern bool face_comparable(const FaceEmbedding *a, const FaceEmbedding *b);
 extern void face_check_comparable(const FaceEmbedding *a, const FaceEmbedding *b);
+extern double face_distance(FaceMetric metric, const FaceEmbedding *a, const FaceEmbedding *b);
 extern double face_cosine_distance(const FaceEmbedding *a, const FaceEmbedding *b);
 extern double face_euclidean_distance(const FaceEmbedding *a, const FaceEmbedding *b);
 extern double face_negative_inner_product(const FaceEmbedding *a, const FaceEmbedding *b);

@@ -10,7 +10,7 @@
 
 #include "portability/instr_time.h"
 
-#include "index/scan.h"
+#include "index/counters.h"
 
 /* Ask for shared memory, when the module is loaded with the server; called once by _PG_init. */
 extern void face_activity_init(void);

@@ -17,13 +17,6 @@
 #include "embedding/embedding.h"
 #include "simd/scan.h"			/* FACE_BLOCK_SLOTS, FaceBlockScalars */
 
-typedef enum FaceMetric
-{
-	FACE_COSINE,
-	FACE_EUCLIDEAN,
-	FACE_NEGATIVE_INNER_PRODUCT
-} FaceMetric;
-
 /* What every code of one index has in common. */
 typedef struct FaceCodec
 {

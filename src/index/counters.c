@@ -12,9 +12,11 @@
 #include "funcapi.h"
 
 #include "compat.h"
-#include "index/scan.h"
+#include "index/counters.h"
 
 PG_FUNCTION_INFO_V1(facematch_last_scan);
+
+FaceScanCounters face_last_scan;
 
 Datum
 facematch_last_scan(PG_FUNCTION_ARGS)

@@ -413,18 +413,16 @@ trim_bucket(Relation index, const FaceMetaData *meta, Buffer primary)
 }
 
 BlockNumber
-face_directory_trim(Relation index)
+face_directory_trim(Relation index, const FaceMetaData *meta)
 {
-	FaceMetaData meta;
 	BlockNumber freed = 0;
 
-	face_meta_read(index, &meta);
 	for (uint32 slot = 0; slot < FACE_MAX_BUCKETS; slot++)
 	{
 		Buffer		primary;
 
 		face_vacuum_delay();
-		primary = lock_bucket(index, &meta, slot, BUFFER_LOCK_SHARE);
+		primary = lock_bucket(index, meta, slot, BUFFER_LOCK_SHARE);
 		if (!BlockNumberIsValid(FacePageGetOpaque(BufferGetPage(primary))->next))
 		{
 			UnlockReleaseBuffer(primary);
@@ -432,7 +430,7 @@ face_directory_trim(Relation index)
 		}
 		UnlockReleaseBuffer(primary);
 		/* Only a bucket that cannot split has overflow pages, and is this slot's alone. */
-		freed += trim_bucket(index, &meta, lock_bucket(index, &meta, slot, BUFFER_LOCK_EXCLUSIVE));
+		freed += trim_bucket(index, meta, lock_bucket(index, meta, slot, BUFFER_LOCK_EXCLUSIVE));
 	}
 	return freed;
 }

@@ -45,7 +45,7 @@ extern void face_directory_unlock(FaceEntryLock *lock);
 extern void face_directory_make_room(Relation index, const FaceMetaData *meta, const uint64 *keys);
 
 /* Give back overflow pages whose entries fit on the page before; returns how many.  For VACUUM. */
-extern BlockNumber face_directory_trim(Relation index);
+extern BlockNumber face_directory_trim(Relation index, const FaceMetaData *meta);
 
 /* On a page registered for change: append and remove entries. */
 extern bool face_bucket_has_room(const FaceMetaData *meta, Page page);

@@ -19,6 +19,7 @@
 #include "commands/explain.h"
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"
+#include "utils/rel.h"
 
 static explain_per_node_hook_type previous_hook;
 

@@ -17,7 +17,7 @@
 #include "executor/executor.h"
 
 #include "compat.h"
-#include "index/scan.h"
+#include "index/heap.h"
 
 struct FaceHeapReader
 {

@@ -13,7 +13,7 @@
 
 #include "compat.h"
 #include "index/directory.h"
-#include "index/page.h"
+#include "index/meta.h"
 
 /* Floats of a centre on one page. */
 #define CENTRE_FLOATS_PER_PAGE	((int) (FACE_PAGE_DATA_SIZE / sizeof(float)))

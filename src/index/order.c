@@ -25,7 +25,9 @@
 #include "miscadmin.h"
 
 #include "compat.h"
-#include "index/scan.h"
+#include "index/heap.h"
+#include "index/order.h"
+#include "index/refine.h"
 
 /*
  * Templates refined, for each row of the goal, before the first sweep, so that
@@ -44,6 +46,12 @@
  */
 #define GOAL_STEP 10
 
+/*
+ * But no more rows at a time, which bounds the memory that a scan takes beside
+ * its float a template: a cursor may fetch a hundred million.
+ */
+#define MOST_WANTED 100000
+
 /* Bisections that find a rank among bounds closely enough. */
 #define RANK_STEPS 12
 
@@ -53,6 +61,15 @@
  */
 #define PAGES_FOR_SEED 2
 #define RANK_SAMPLE 8192
+
+/* A template that passed its sketch: by bound in one heap, by distance in another. */
+typedef struct FaceCandidate
+{
+	pairingheap_node node;
+	double		bound;			/* safe lower bound, or the distance itself */
+	double		estimate;		/* middle of the bounds */
+	ItemPointerData tid;
+} FaceCandidate;
 
 #define heap_top(heap) ((FaceCandidate *) pairingheap_container(FaceCandidate, node, pairingheap_first(heap)))
 #define heap_pop(heap) ((FaceCandidate *) pairingheap_container(FaceCandidate, node, pairingheap_remove_first(heap)))
@@ -95,22 +112,7 @@ face_order_begin(FaceScan *scan)
  * From refined to measured
  * ------------------------------------------------------------------------- */
 
-static double
-measure(const FaceScan *scan, const FaceEmbedding *e)
-{
-	switch (scan->metric)
-	{
-		case FACE_COSINE:
-			return face_cosine_distance(e, scan->probe);
-		case FACE_EUCLIDEAN:
-			return face_euclidean_distance(e, scan->probe);
-		case FACE_NEGATIVE_INNER_PRODUCT:
-			return face_negative_inner_product(e, scan->probe);
-	}
-	pg_unreachable();
-}
-
-/* Keep the goal smallest distances. */
+/* Keep the smallest distances, as many as the goal wants. */
 static void
 note_nearest(FaceScan *scan, double distance)
 {
@@ -146,7 +148,7 @@ measure_best(FaceScan *scan)
 		pfree(candidate);
 		return;
 	}
-	candidate->bound = measure(scan, e);
+	candidate->bound = face_distance(scan->metric, e, scan->probe);
 	pairingheap_add(scan->measured, &candidate->node);
 	scan->distances = face_grow(scan->distances, scan->ndistances, 1, &scan->max_distances, sizeof(double));
 	scan->distances[scan->ndistances++] = candidate->bound;
@@ -244,24 +246,6 @@ measure_promising(FaceScan *scan)
 	}
 }
 
-/* Refine all slots up to a bound. */
-static void
-refine_seeds(FaceScan *scan, float limit)
-{
-	FaceRefineJob jobs[FACE_MAX_JOBS];
-	int			njobs = 0;
-
-	for (int which = 0; which < scan->npages; which++)
-	{
-		njobs += face_take_jobs(scan, which, limit, jobs + njobs);
-		if (njobs < FACE_REFINE_BATCH && which < scan->npages - 1)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		face_refine(scan, jobs, njobs, add_candidate);
-		njobs = 0;
-	}
-}
-
 /*
  * Advance the frontier to the distance of the goal-th nearest row, which gets
  * nearer on the way as nearer rows are found.
@@ -269,20 +253,8 @@ refine_seeds(FaceScan *scan, float limit)
 static void
 sweep(FaceScan *scan)
 {
-	FaceRefineJob jobs[FACE_MAX_JOBS];
-	int			njobs = 0;
-
 	scan->limit = goal_distance(scan);
-	for (int which = 0; which < scan->npages; which++)
-	{
-		njobs += face_take_jobs(scan, which, face_round_up(scan->limit), jobs + njobs);
-		if (njobs < FACE_REFINE_BATCH && which < scan->npages - 1)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		face_refine(scan, jobs, njobs, add_candidate);
-		measure_promising(scan);
-		njobs = 0;
-	}
+	face_refine_up_to(scan, &scan->limit, add_candidate, measure_promising);
 	scan->frontier = scan->limit;
 }
 
@@ -291,13 +263,13 @@ static void
 refine_most_promising(FaceScan *scan, uint64 seeds)
 {
 	const Size	stride = scan->nlower / RANK_SAMPLE + 1;
-	float		limit;
+	double		limit;
 
 	if (seeds * PAGES_FOR_SEED <= scan->npages)
 		limit = bound_of_rank(scan->page_lower, scan->npages, 1, seeds);
 	else
 		limit = bound_of_rank(scan->lower, scan->nlower, stride, seeds / stride + 1);
-	refine_seeds(scan, limit);
+	face_refine_up_to(scan, &limit, add_candidate, NULL);
 }
 
 /* Is there a slot that was not refined? */
@@ -310,18 +282,37 @@ anything_left(const FaceScan *scan)
 	return false;
 }
 
-/* Know the distances of as many rows as the goal says, then sweep up to the last of them. */
+/* Forget the distances of rows that were returned, and find the nearest of the others. */
+static void
+collect_nearest(FaceScan *scan, uint64 wanted)
+{
+	Size		pending = 0;
+
+	scan->nearest = binaryheap_allocate((int) wanted, compare_distances, NULL);
+	for (Size i = 0; i < scan->ndistances; i++)
+	{
+		if (scan->distances[i] <= scan->frontier)
+			continue;
+		scan->distances[pending++] = scan->distances[i];
+		note_nearest(scan, scan->distances[i]);
+	}
+	scan->ndistances = pending;
+}
+
+/*
+ * Know the distances of as many rows as the goal says, then sweep up to the
+ * last of them.  Every row up to the frontier has been returned.
+ */
 static void
 advance_frontier(FaceScan *scan)
 {
+	uint64		wanted;
 	uint64		seeds;
 
 	while (scan->emitted >= scan->goal)
 		scan->goal *= GOAL_STEP;
-
-	scan->nearest = binaryheap_allocate((int) Min(scan->goal, INT_MAX), compare_distances, NULL);
-	for (Size i = 0; i < scan->ndistances; i++)
-		note_nearest(scan, scan->distances[i]);
+	wanted = Min(scan->goal - scan->emitted, MOST_WANTED);
+	collect_nearest(scan, Max(Min(wanted, scan->counters.sketches), 1));
 	scan->limit = get_float8_infinity();
 	seeds = Min(scan->goal * SEEDS_PER_ROW, (uint64) (scan->counters.sketches * SEED_SHARE) + 1);
 	while (scan->counters.refined < seeds && anything_left(scan))

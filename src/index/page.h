@@ -223,15 +223,6 @@ face_blocks_begun(Page page, const FaceLayout *layout)
 			   layout->slots / FACE_BLOCK_SLOTS);
 }
 
-/* An epoch ready for work: layout, codec, centre.  Cached per backend. */
-typedef struct FaceEpochState
-{
-	FaceEpoch	epoch;
-	FaceLayout	layout;
-	FaceCodec  *codec;
-	FaceCentre *centre;
-} FaceEpochState;
-
 /* A walk along a chain of pages, zero at its start: a damaged chain may lead in a circle. */
 typedef struct FaceChainWalk
 {
@@ -239,7 +230,6 @@ typedef struct FaceChainWalk
 	BlockNumber limit;
 } FaceChainWalk;
 
-/* page.c */
 extern void face_page_init(Page page, FacePageKind kind, uint64 list_id, uint64 stamp);
 extern void face_page_init_free(Page page);
 extern void face_page_set_lower(Page page, Size end_offset);
@@ -254,13 +244,5 @@ extern bool face_page_is(Page page, FacePageKind kind);
 extern Buffer face_take_page(Relation index);
 extern void face_layout_compute(const FaceCodec *codec, FaceLayout *layout);
 extern uint64 face_random_stamp(void);
-
-/* meta.c */
-extern void face_meta_init(Relation index, ForkNumber fork);
-extern void face_meta_read(Relation index, FaceMetaData *meta);
-extern const FaceEpochState *face_epoch_state(Relation index, int epoch);
-extern int	face_epoch_for(Relation index, int dims, int model);
-extern int	face_epoch_add_mean(Relation index, int dims, int model, const float *mean);
-extern int	face_epoch_add(Relation index, int dims, int model, uint64 seed, const float *centre);
 
 #endif							/* FACEMATCH_INDEX_PAGE_H */

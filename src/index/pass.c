@@ -19,7 +19,7 @@
 
 #include "compat.h"
 #include "index/directory.h"
-#include "index/scan.h"
+#include "index/pass.h"
 #include "index/settings.h"
 
 /*
@@ -28,7 +28,6 @@
  */
 #define MAX_RESTARTS 100
 
-/* Make room for `more` elements behind `used` in a growing array. */
 void *
 face_grow(void *array, Size used, Size more, Size *max, Size element)
 {
@@ -76,6 +75,13 @@ plan_for(FaceScan *scan, int epoch)
 	return scan->plans[epoch];
 }
 
+static bool
+same_distance(const FaceCondition *condition, FaceMetric metric, const FaceEmbedding *probe)
+{
+	return condition->metric == metric && condition->probe->dims == probe->dims &&
+		memcmp(condition->probe->x, probe->x, sizeof(uint16) * probe->dims) == 0;
+}
+
 /* Prepare the scan's probes against an epoch whose templates they compare with. */
 static void
 prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
@@ -90,15 +96,16 @@ prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
 										face_miss_probability);
 	for (int i = 0; i < scan->nconditions; i++)
 	{
-		const FaceEmbedding *probe = scan->conditions[i].probe;
+		const FaceCondition *condition = &scan->conditions[i];
 
-		/* Usually the threshold is on the probe that also orders. */
-		if (plan->order != NULL && scan->metric == FACE_COSINE &&
-			probe->dims == scan->probe->dims &&
-			memcmp(probe->x, scan->probe->x, sizeof(uint16) * probe->dims) == 0)
+		/* Usually the threshold is on the distance that also orders. */
+		if (plan->order != NULL && same_distance(condition, scan->metric, scan->probe))
 			plan->conditions[i] = plan->order;
-		else
-			plan->conditions[i] = face_query_create(state->codec, state->centre, probe, FACE_COSINE,
+		for (int j = 0; j < i && plan->conditions[i] == NULL; j++)
+			if (same_distance(condition, scan->conditions[j].metric, scan->conditions[j].probe))
+				plan->conditions[i] = plan->conditions[j];
+		if (plan->conditions[i] == NULL)
+			plan->conditions[i] = face_query_create(state->codec, state->centre, condition->probe, condition->metric,
 													face_miss_probability);
 	}
 	plan->query = plan->order != NULL ? plan->order : plan->conditions[0];
@@ -216,7 +223,6 @@ scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
 	scan->counters.sketches += FacePageGetSketchHeader(page)->used;
 }
 
-/* A row to return before the ordered ones, or of a scan that does not order. */
 void
 face_scan_add_first(FaceScan *scan, const ItemPointerData *tid)
 {

@@ -163,6 +163,24 @@ face_slot_clear(const FaceEpochState *state, Page sketch, Page refine, int slot)
  * Insertion
  * ------------------------------------------------------------------------- */
 
+/*
+ * The refinement page of a slot of a locked sketch page, exclusively locked;
+ * *fresh: one that the sketch page does not name yet.
+ */
+static Buffer
+lock_refine_page(FaceWriter *writer, Page sketch, const FaceLayout *layout, int slot, bool *fresh)
+{
+	BlockNumber blkno = FaceSketchRefineBlocks(sketch, layout)[slot / layout->refine_slots];
+	Buffer		buffer;
+
+	*fresh = !BlockNumberIsValid(blkno);
+	if (*fresh)
+		return face_take_page(writer->index);
+	buffer = face_read_page(writer->index, blkno, BUFFER_LOCK_EXCLUSIVE);
+	face_check_refine_page(writer->index, buffer, FacePageGetOpaque(sketch)->stamp);
+	return buffer;
+}
+
 /* Put a template on a locked sketch page that has a free slot. */
 static void
 put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPointer tid)
@@ -173,9 +191,7 @@ put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPoint
 	const FaceEpochState *state = face_writer_epoch(writer, epoch);
 	const FaceCodes *codes = face_writer_encode(writer, epoch, e);
 	int			slot = face_sketch_free_slot(page, &state->layout);
-	int			which = slot / state->layout.refine_slots;
-	BlockNumber refine_block = FaceSketchRefineBlocks(page, &state->layout)[which];
-	bool		fresh = !BlockNumberIsValid(refine_block);
+	bool		fresh;
 	GenericXLogState *xlog;
 	Buffer		refine_buffer;
 	Page		sketch;
@@ -187,21 +203,14 @@ put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPoint
 				 errmsg("index \"%s\" has a damaged page at block %u",
 						RelationGetRelationName(writer->index), BufferGetBlockNumber(buffer)),
 				 errhint("Please REINDEX it.")));
-	if (fresh)
-		refine_buffer = face_take_page(writer->index);
-	else
-	{
-		refine_buffer = face_read_page(writer->index, refine_block, BUFFER_LOCK_EXCLUSIVE);
-		face_check_refine_page(writer->index, refine_buffer, opaque->stamp);
-	}
-
+	refine_buffer = lock_refine_page(writer, page, &state->layout, slot, &fresh);
 	xlog = GenericXLogStart(writer->index);
 	sketch = GenericXLogRegisterBuffer(xlog, buffer, 0);
 	refine = GenericXLogRegisterBuffer(xlog, refine_buffer, fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
 	if (fresh)
 	{
 		face_refine_init(refine, opaque->list_id, opaque->stamp);
-		FaceSketchRefineBlocks(sketch, &state->layout)[which] = BufferGetBlockNumber(refine_buffer);
+		FaceSketchRefineBlocks(sketch, &state->layout)[slot / state->layout.refine_slots] = BufferGetBlockNumber(refine_buffer);
 	}
 	face_slot_fill(state, sketch, refine, slot, codes, tid);
 	GenericXLogFinish(xlog);

@@ -9,7 +9,7 @@
 #define FACEMATCH_INDEX_POSTING_H
 
 #include "index/directory.h"
-#include "index/page.h"
+#include "index/meta.h"
 
 /* Room in a writer for states of epochs; the meta page allows no more. */
 typedef struct FaceWriter

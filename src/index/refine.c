@@ -9,11 +9,16 @@
 
 #include <float.h>
 
+#include "miscadmin.h"
 #include "port/pg_bitutils.h"
 
 #include "compat.h"
-#include "index/scan.h"
+#include "index/refine.h"
 #include "simd/simd.h"
+
+/* Jobs done together, so that one waits for memory while others are fetched; a page may add all its slots. */
+#define REFINE_BATCH 256
+#define MAX_JOBS (REFINE_BATCH + BLCKSZ / sizeof(uint16))
 
 /* So many jobs ahead entries are fetched from memory: a processor has buffers for a few dozen lines. */
 #define JOBS_AHEAD 16
@@ -44,8 +49,8 @@ check_recycled(FaceScan *scan, const FaceScanPage *page, int which)
  * Take the slots of a page with bounds up to the limit as jobs; they leave the
  * bounds.
  */
-int
-face_take_jobs(FaceScan *scan, int which, float limit, FaceRefineJob *jobs)
+static int
+take_jobs(FaceScan *scan, int which, float limit, FaceRefineJob *jobs)
 {
 	const FaceScanPage *page = &scan->pages[which];
 	const int	refine_slots = scan->plans[page->epoch]->state->layout.refine_slots;
@@ -78,7 +83,6 @@ face_take_jobs(FaceScan *scan, int which, float limit, FaceRefineJob *jobs)
 	return njobs;
 }
 
-/* Put a slot back among the bounds, with the better one that its refinement code gave. */
 void
 face_return_slot(FaceScan *scan, const FaceRefined *refined, double bound)
 {
@@ -156,7 +160,7 @@ ruled_out(const FaceScan *scan, const FaceEpochPlan *plan, const FaceRefineEntry
 }
 
 /*
- * Read up to FACE_REFINE_BATCH refinement entries; those in a row on one page
+ * Read up to REFINE_BATCH refinement entries; those in a row on one page
  * share its lock.  Returns how many are still of interest.
  */
 static int
@@ -207,16 +211,35 @@ read_entries(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefined *
  * then judged: the processor does several roots and divisions at a time when
  * nothing between them waits for memory.
  */
-void
-face_refine(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefineCallback callback)
+static void
+refine(FaceScan *scan, const FaceRefineJob *jobs, int njobs, FaceRefineCallback callback)
 {
-	FaceRefined refined[FACE_REFINE_BATCH];
+	FaceRefined refined[REFINE_BATCH];
 
-	for (int i = 0; i < njobs; i += FACE_REFINE_BATCH)
+	for (int i = 0; i < njobs; i += REFINE_BATCH)
 	{
-		int			nrefined = read_entries(scan, jobs + i, Min(njobs - i, FACE_REFINE_BATCH), refined);
+		int			nrefined = read_entries(scan, jobs + i, Min(njobs - i, REFINE_BATCH), refined);
 
 		for (int j = 0; j < nrefined; j++)
 			callback(scan, &scan->pages[refined[j].job.page], &refined[j]);
+	}
+}
+
+void
+face_refine_up_to(FaceScan *scan, const double *limit, FaceRefineCallback callback, void (*between) (FaceScan *scan))
+{
+	FaceRefineJob jobs[MAX_JOBS];
+	int			njobs = 0;
+
+	for (int which = 0; which < scan->npages; which++)
+	{
+		njobs += take_jobs(scan, which, face_round_up(*limit), jobs + njobs);
+		if (njobs < REFINE_BATCH && which < scan->npages - 1)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		refine(scan, jobs, njobs, callback);
+		if (between != NULL)
+			between(scan);
+		njobs = 0;
 	}
 }

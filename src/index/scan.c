@@ -25,19 +25,17 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "embedding/threshold.h"
 #include "index/activity.h"
+#include "index/heap.h"
 #include "index/keys.h"
+#include "index/order.h"
+#include "index/pass.h"
+#include "index/refine.h"
 #include "index/scan.h"
 #include "index/settings.h"
 
 double		face_miss_probability = FACE_DEFAULT_MISS_PROBABILITY;
-FaceScanCounters face_last_scan;
-
-/*
- * 1 - min_similarity as the operators would compute it, and a little more:
- * rounding here must not rule out what face_match accepts.
- */
-#define CONDITION_SLACK 1e-6
 
 /* State that lives as long as the scan descriptor. */
 typedef struct FaceScanOpaque
@@ -186,9 +184,10 @@ read_conditions(FaceScan *scan, ScanKey keys, int nkeys)
 			FaceProbe  *probe = DatumGetFaceProbe(keys[i].sk_argument);
 			FaceCondition *condition = &scan->conditions[scan->nconditions++];
 
-			Assert(keys[i].sk_strategy == FACE_THRESHOLD_STRATEGY);
+			Assert(keys[i].sk_strategy == FACE_THRESHOLD_STRATEGY || keys[i].sk_strategy == FACE_MAY_MATCH_STRATEGY);
 			condition->probe = &probe->embedding;
-			condition->max_distance = 1.0 - probe->min_similarity + CONDITION_SLACK;
+			condition->metric = face_probe_metric(probe);
+			condition->max_distance = face_probe_max_distance(probe);
 		}
 	}
 }
@@ -254,25 +253,6 @@ add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined)
 		face_scan_add_first(scan, &refined->tid);
 }
 
-/* Without an ordering, everything that passed the sketches is refined at once. */
-static void
-refine_all(FaceScan *scan)
-{
-	FaceRefineJob jobs[FACE_MAX_JOBS];
-	int			njobs = 0;
-
-	for (int which = 0; which < scan->npages; which++)
-	{
-		njobs += face_take_jobs(scan, which, get_float4_infinity(), jobs + njobs);
-		if (njobs < FACE_REFINE_BATCH)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		face_refine(scan, jobs, njobs, add_match);
-		njobs = 0;
-	}
-	face_refine(scan, jobs, njobs, add_match);
-}
-
 static void
 start_scan(IndexScanDesc desc, FaceScan *scan)
 {
@@ -285,7 +265,12 @@ start_scan(IndexScanDesc desc, FaceScan *scan)
 		scan->reader = face_heap_reader_create(desc->heapRelation, scan->index, desc->xs_snapshot);
 	}
 	else
-		refine_all(scan);
+	{
+		/* Without an ordering, everything that passed the sketches is refined at once. */
+		const double everything = get_float8_infinity();
+
+		face_refine_up_to(scan, &everything, add_match, NULL);
+	}
 	scan->started = true;
 }
 

@@ -358,6 +358,7 @@ learn_in_private_memory(Relation index)
 IndexBulkDeleteResult *
 face_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
+	FaceMetaData meta;
 	BlockNumber nblocks;
 	double		ntuples = 0;
 
@@ -366,7 +367,8 @@ face_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	if (stats == NULL)
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 
-	stats->pages_newly_deleted += face_directory_trim(info->index);
+	face_meta_read(info->index, &meta);
+	stats->pages_newly_deleted += face_directory_trim(info->index, &meta);
 	stats->pages_free = 0;
 	nblocks = RelationGetNumberOfBlocks(info->index);
 	for (BlockNumber blkno = FACE_META_BLOCK + 1; blkno < nblocks; blkno++)

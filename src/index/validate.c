@@ -4,7 +4,7 @@
  *	  Are operator classes for the access method what it expects?
  *
  * Two sorts of class: of a key (equality and an extended hash function) and of
- * the embedding (three orderings and the threshold, no function).
+ * the embedding (three orderings and two thresholds, no function).
  *
  *-------------------------------------------------------------------------
  */
@@ -47,7 +47,8 @@ check_operator(const char *family, Form_pg_amop op)
 		valid = op->amopstrategy >= FACE_COSINE_STRATEGY && op->amopstrategy <= FACE_INNER_PRODUCT_STRATEGY &&
 			opfamily_can_sort_type(op->amopsortfamily, FLOAT8OID);
 	else
-		valid = op->amopstrategy == FACE_KEY_EQUAL_STRATEGY || op->amopstrategy == FACE_THRESHOLD_STRATEGY;
+		valid = op->amopstrategy == FACE_KEY_EQUAL_STRATEGY || op->amopstrategy == FACE_THRESHOLD_STRATEGY ||
+			op->amopstrategy == FACE_MAY_MATCH_STRATEGY;
 	valid = valid && check_amop_signature(op->amopopr, ordering ? FLOAT8OID : BOOLOID,
 										  op->amoplefttype, op->amoprighttype);
 	return valid || complain(family, "unsuitable operator", format_operator(op->amopopr));

@@ -21,8 +21,9 @@
 #include "optimizer/optimizer.h"
 #include "utils/selfuncs.h"
 
-#include "matching/condition.h"
-#include "matching/match.h"
+#include "compat.h"
+#include "embedding/threshold.h"
+#include "index/condition.h"
 
 /* Standard deviation of non-mated similarities in the model above. */
 #define NON_MATED_DEVIATION		0.1
@@ -110,7 +111,29 @@ face_match_support(PG_FUNCTION_ARGS)
 	}
 }
 
-/* Restriction selectivity of face_embedding =~ face_probe. */
+/*
+ * The cosine similarity that a threshold stands for, as if references were as
+ * long as the probe: models either make unit vectors or lengths that vary little.
+ */
+static double
+similarity_of(const FaceProbe *probe)
+{
+	const double squared = (double) probe->embedding.norm * probe->embedding.norm;
+
+	switch (probe->kind)
+	{
+		case FACE_MOST_COSINE:
+			return 1.0 - probe->limit;
+		case FACE_MOST_EUCLIDEAN:
+			return probe->limit < 0 ? 1.0 : 1.0 - probe->limit * probe->limit / (2.0 * squared);
+		case FACE_MOST_NEGATIVE_INNER_PRODUCT:
+			return -probe->limit / squared;
+		default:
+			return probe->limit;
+	}
+}
+
+/* Restriction selectivity of face_embedding =~ face_probe and =~?. */
 Datum
 face_probe_sel(PG_FUNCTION_ARGS)
 {
@@ -119,6 +142,6 @@ face_probe_sel(PG_FUNCTION_ARGS)
 	Const	   *probe = known_constant(root, (Node *) lsecond(args));
 
 	PG_RETURN_FLOAT8(probe != NULL
-					 ? threshold_selectivity(DatumGetFaceProbe(probe->constvalue)->min_similarity)
+					 ? threshold_selectivity(similarity_of(DatumGetFaceProbe(probe->constvalue)))
 					 : DEFAULT_SELECTIVITY);
 }

@@ -3,7 +3,7 @@
  * probe_compare.c
  *	  Equality, order and hash of probes as values.
  *
- * By embedding, then by threshold, for btree, hash, DISTINCT and the rows that
+ * By embedding, then by kind of threshold and threshold, for btree, hash, DISTINCT and the rows that
  * logical replication finds by all their columns.  Like those of embeddings
  * they never fail.
  *
@@ -14,7 +14,7 @@
 #include "common/hashfn.h"
 #include "utils/fmgrprotos.h"
 
-#include "matching/match.h"
+#include "embedding/threshold.h"
 
 PG_FUNCTION_INFO_V1(face_probe_cmp);
 PG_FUNCTION_INFO_V1(face_probe_eq);
@@ -33,9 +33,11 @@ compare_arguments(FunctionCallInfo fcinfo)
 	FaceProbe  *b = PG_GETARG_FACE_PROBE(1);
 	int			result = face_embedding_compare(&a->embedding, &b->embedding);
 
+	if (result == 0)
+		result = a->kind - b->kind;
 	/* A threshold is a number, and never -0. */
-	if (result == 0 && a->min_similarity != b->min_similarity)
-		result = a->min_similarity < b->min_similarity ? -1 : 1;
+	if (result == 0 && a->limit != b->limit)
+		result = a->limit < b->limit ? -1 : 1;
 	PG_FREE_IF_COPY(a, 0);
 	PG_FREE_IF_COPY(b, 1);
 	return result;
@@ -86,10 +88,10 @@ face_probe_ge(PG_FUNCTION_ARGS)
 static uint64
 hash_probe(FaceProbe *probe, int64 seed)
 {
-	uint64		hash = DatumGetUInt64(DirectFunctionCall2(face_embedding_hash_extended, PointerGetDatum(&probe->embedding),
-														  Int64GetDatum(seed)));
+	uint64		hash = face_embedding_hash_value(&probe->embedding, (uint64) seed);
 
-	return hash_combine64(hash, DatumGetUInt64(DirectFunctionCall2(hashfloat8extended, Float8GetDatum(probe->min_similarity),
+	hash = hash_combine64(hash, (uint64) probe->kind);
+	return hash_combine64(hash, DatumGetUInt64(DirectFunctionCall2(hashfloat8extended, Float8GetDatum(probe->limit),
 																   Int64GetDatum(seed))));
 }
 

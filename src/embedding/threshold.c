@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * match.c
- *	  The threshold decision, as a function and as an operator.
+ * threshold.c
+ *	  The threshold decision, as a function and as operators.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,10 +9,11 @@
 
 #include <math.h>
 
-#include "matching/match.h"
+#include "embedding/threshold.h"
 
 PG_FUNCTION_INFO_V1(face_match);
 PG_FUNCTION_INFO_V1(face_embedding_matches_probe);
+PG_FUNCTION_INFO_V1(face_embedding_may_match_probe);
 
 static pg_noinline void
 report_min_similarity(double min_similarity)
@@ -40,10 +41,35 @@ face_is_match(const FaceEmbedding *reference, const FaceEmbedding *probe, double
 	return face_cosine_similarity(reference, probe) >= min_similarity;
 }
 
+FaceMetric
+face_probe_metric(const FaceProbe *probe)
+{
+	switch (probe->kind)
+	{
+		case FACE_MOST_EUCLIDEAN:
+			return FACE_EUCLIDEAN;
+		case FACE_MOST_NEGATIVE_INNER_PRODUCT:
+			return FACE_NEGATIVE_INNER_PRODUCT;
+		default:
+			return FACE_COSINE;
+	}
+}
+
+/* More than the limit by what another way to compute it may be off. */
+double
+face_probe_max_distance(const FaceProbe *probe)
+{
+	double		limit = probe->kind == FACE_LEAST_SIMILARITY ? 1.0 - probe->limit : probe->limit;
+
+	return limit + FACE_THRESHOLD_SLACK * (1.0 + fabs(limit));
+}
+
 bool
 face_probe_matches(const FaceEmbedding *reference, const FaceProbe *probe)
 {
-	return face_is_match(reference, &probe->embedding, probe->min_similarity);
+	if (probe->kind == FACE_LEAST_SIMILARITY)
+		return face_is_match(reference, &probe->embedding, probe->limit);
+	return face_distance(face_probe_metric(probe), reference, &probe->embedding) <= probe->limit;
 }
 
 Datum
@@ -59,4 +85,15 @@ Datum
 face_embedding_matches_probe(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(face_probe_matches(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_PROBE(1)));
+}
+
+/* reference =~? probe: LEAKPROOF, for no template there is raises an error. */
+Datum
+face_embedding_may_match_probe(PG_FUNCTION_ARGS)
+{
+	FaceEmbedding *reference = PG_GETARG_FACE_EMBEDDING(0);
+	FaceProbe  *probe = PG_GETARG_FACE_PROBE(1);
+
+	PG_RETURN_BOOL(!face_comparable(reference, &probe->embedding) ||
+				   face_distance(face_probe_metric(probe), reference, &probe->embedding) <= face_probe_max_distance(probe));
 }

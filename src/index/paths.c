@@ -1,0 +1,177 @@
+/*-------------------------------------------------------------------------
+ *
+ * paths.c
+ *	  Plans that use the index for thresholds it does not know by themselves.
+ *
+ * From each such threshold (spelling.c) follows a condition that the index
+ * knows.  The planner is asked for the index's paths once more with these
+ * conditions among the restrictions of the index, and never sees them
+ * elsewhere: what it filters by is what was written.
+ *
+ * The planner takes a comparison it knows nothing of to pass a third of all
+ * rows.  The derived condition knows better, so the restriction takes over its
+ * estimate, and rows are counted anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/paths.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+#include "index/handler.h"
+#include "index/paths.h"
+#include "index/spelling.h"
+
+static set_rel_pathlist_hook_type previous_hook;
+
+/* Could evaluating this raise an error for some rows, or otherwise tell of them?  What reads no row tells of none. */
+static bool
+leaks(Node *node)
+{
+	return contain_var_clause(node) && contain_leaked_vars(node);
+}
+
+/* The derived condition, in the place of the restriction that it follows from. */
+static RestrictInfo *
+derived_info(PlannerInfo *root, const RestrictInfo *original, Expr *clause)
+{
+	RestrictInfo *info = makeNode(RestrictInfo);
+
+	*info = *original;
+	info->clause = clause;
+	info->orclause = NULL;
+	info->leakproof = get_func_leakproof(get_opcode(((OpExpr *) clause)->opno)) &&
+		!leaks(get_leftop(clause)) && !leaks(get_rightop(clause));
+	info->left_relids = pull_varnos(root, get_leftop(clause));
+	info->right_relids = pull_varnos(root, get_rightop(clause));
+	info->can_join = false;
+	info->parent_ec = NULL;
+	info->eval_cost.startup = -1;
+	info->norm_selec = -1;
+	info->outer_selec = -1;
+	info->mergeopfamilies = NIL;
+	info->hashjoinoperator = InvalidOid;
+	info->left_ec = NULL;
+	info->right_ec = NULL;
+	info->left_em = NULL;
+	info->right_em = NULL;
+	info->scansel_cache = NIL;
+	return info;
+}
+
+/* The conditions that follow from a list of restrictions, which take over their estimates. */
+static List *
+derive(PlannerInfo *root, IndexOptInfo *index, List *restrictions)
+{
+	List	   *derived = NIL;
+	ListCell   *cell;
+
+	foreach(cell, restrictions)
+	{
+		RestrictInfo *restriction = lfirst_node(RestrictInfo, cell);
+		Expr	   *clause = restriction->pseudoconstant ? NULL : face_threshold_of(root, index, restriction);
+		RestrictInfo *info;
+
+		if (clause == NULL)
+			continue;
+		info = derived_info(root, restriction, clause);
+		restriction->norm_selec = clause_selectivity(root, (Node *) info, index->rel->relid, JOIN_INNER, NULL);
+		derived = lappend(derived, info);
+	}
+	return derived;
+}
+
+/* Count the table's rows anew, in the paths that were made before as well. */
+static void
+estimate_rows(PlannerInfo *root, RelOptInfo *rel)
+{
+	const double before = rel->rows;
+	ListCell   *cell;
+
+	set_baserel_size_estimates(root, rel);
+	foreach(cell, rel->pathlist)
+	{
+		Path	   *path = lfirst(cell);
+
+		if (path->param_info == NULL)
+			path->rows = rel->rows;
+	}
+	foreach(cell, rel->partial_pathlist)
+	{
+		Path	   *path = lfirst(cell);
+
+		path->rows = clamp_row_est(path->rows * rel->rows / before);
+	}
+}
+
+/* Take derived conditions out of what parameterized paths filter by: what they follow from is there. */
+static void
+forget_derived(RelOptInfo *rel, List *derived)
+{
+	ListCell   *cell;
+
+	foreach(cell, rel->ppilist)
+	{
+		ParamPathInfo *info = lfirst(cell);
+
+		info->ppi_clauses = list_difference_ptr(info->ppi_clauses, derived);
+	}
+}
+
+/* The index's paths once more, with derived conditions among its restrictions and the table's joins. */
+static void
+add_paths(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index, List *base, List *join)
+{
+	List	   *indexes = rel->indexlist;
+	List	   *restrictions = index->indrestrictinfo;
+	List	   *joins = rel->joininfo;
+
+	rel->indexlist = list_make1(index);
+	index->indrestrictinfo = list_concat_copy(restrictions, base);
+	rel->joininfo = list_concat_copy(joins, join);
+	create_index_paths(root, rel);
+	rel->indexlist = indexes;
+	index->indrestrictinfo = restrictions;
+	rel->joininfo = joins;
+	forget_derived(rel, join);
+}
+
+static void
+add_threshold_paths(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
+{
+	ListCell   *cell;
+
+	if (previous_hook != NULL)
+		previous_hook(root, rel, rti, rte);
+	if (!IS_SIMPLE_REL(rel) || rte->rtekind != RTE_RELATION || rte->inh || rte->tablesample != NULL || IS_DUMMY_REL(rel))
+		return;
+	foreach(cell, rel->indexlist)
+	{
+		IndexOptInfo *index = lfirst_node(IndexOptInfo, cell);
+		List	   *base;
+		List	   *join;
+
+		if (index->amcostestimate != face_costestimate)
+			continue;
+		base = derive(root, index, index->indrestrictinfo);
+		join = derive(root, index, rel->joininfo);
+		if (base == NIL && join == NIL)
+			continue;
+		if (base != NIL)
+			estimate_rows(root, rel);
+		add_paths(root, rel, index, base, join);
+	}
+}
+
+void
+face_paths_init(void)
+{
+	previous_hook = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = add_threshold_paths;
+}
