@@ -48,7 +48,7 @@ SELECT * FROM found('test_');
 REVOKE pg_read_all_data, pg_write_all_data FROM facematch_test_group;
 -- PUBLIC.
 GRANT SELECT ON facematch.gallery TO PUBLIC;
-GRANT EXECUTE ON FUNCTION facematch.identify TO PUBLIC;
+GRANT EXECUTE ON FUNCTION facematch.partner_flights TO PUBLIC;
 SELECT * FROM found('PUBLIC');
 SELECT facematch_internal.reinstate();
 SELECT * FROM found('PUBLIC');
