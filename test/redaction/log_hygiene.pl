@@ -134,6 +134,14 @@ push @errors, map { "SELECT 1/0, $_" } (map { q('{"image": ") . join($_, @lines)
 isnt(try($_), '', 'an error: ' . facts($_)) foreach @errors;
 sub facts { return substr($_[0], 0, 40) =~ s/\n/ /gr; }
 
+# Trees of statements: PostgreSQL 19 also shows the raw one, with literals as they were sent; in the others they are lists of bytes.
+my @trees = (($node->pg_version >= '19devel' ? 'raw_parse' : ()), qw(parse rewritten plan));
+foreach my $tree (@trees)
+{
+	sql("SET debug_print_$tree = on; SET debug_pretty_print = $_; SELECT '" . face() . "'::face_embedding IS NULL, '" . face() . "'::text <> 'x', '\\x$hex'::bytea <> 'x'") foreach qw(on off);
+}
+sql('SET debug_print_raw_parse = on; SELECT ARRAY[' . numbers() . '] IS NULL; SELECT 1/0 FROM (VALUES ' . rows() . ') v WHERE false') if $trees[0] eq 'raw_parse';
+
 # Bind parameters, logged with the statement and with its error.
 $node->command_ok([ 'pgbench', '-n', '-M', 'prepared', '-t', '1', '-d', $node->connstr('postgres'), '-D', 'e=' . face(), '-f', bench("SELECT :e::face_embedding <=> :e::face_embedding") ], 'parameters');
 $node->command_fails([ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-d', $node->connstr('postgres'), '-D', 'e=' . face(), '-f', bench("SELECT :e::face_embedding(3)") ], 'parameters with an error');
@@ -203,6 +211,9 @@ foreach my $file (@logs, glob($node->data_dir . '/pg_stat/*'), glob($node->data_
 	is(scalar(grep { length >= 16 && index($text, $_) >= 0 } @image_pieces), 0, "no piece of the image in $name");
 	if ($file =~ m{/log/})
 	{
+		my $tree = $trees[0] =~ s/_/ /r;
+		like($text, qr/$tree tree:/, "trees of statements are in $name");
+		is(scalar(() = $text =~ /(?:-?\b\d{1,3}\b(?:\s|\\[nt]|-\n)+){100}/g), 0, 'without the bytes of their constants');
 		cmp_ok(() = $text =~ /<\d+ (?:bytes|values)>/g, '>', 40, "but where they were, in $name");
 		like($text, qr/Query Text/, "auto_explain's plans, too");
 		like($text, qr/division by zero/, 'and the errors');
