@@ -58,7 +58,7 @@ put_on_page(Relation rel, HeapTuple tuple)
 	GenericXLogState *state = GenericXLogStart(rel);
 	/* What is on disk of a page that is new may be nothing at all. */
 	Page		page = GenericXLogRegisterBuffer(state, buffer, first ? GENERIC_XLOG_FULL_IMAGE : 0);
-	OffsetNumber line = PageAddItem(page, (Item) tuple->t_data, tuple->t_len, InvalidOffsetNumber, false, true);
+	OffsetNumber line = PageAddItem(page, (Pointer) tuple->t_data, tuple->t_len, InvalidOffsetNumber, false, true);
 
 	if (line == InvalidOffsetNumber)
 		elog(ERROR, "no room on a page of relation %u that was found to have some", RelationGetRelid(rel));
