@@ -163,7 +163,10 @@ class Attacker:
         self.connection.add_notice_handler(lambda d: self.heard.append(' '.join(
             str(f) for f in (d.message_primary, d.message_detail, d.message_hint, d.context, d.internal_query) if f)))
         if hears_everything:
-            for setting in ('debug_print_parse', 'debug_print_rewritten', 'debug_print_plan'):
+            trees = ['debug_print_parse', 'debug_print_rewritten', 'debug_print_plan']
+            if self.connection.info.server_version >= 190000:
+                trees.append('debug_print_raw_parse')
+            for setting in trees:
                 self.connection.execute(f'SET {setting} = on')
             self.connection.execute('SET client_min_messages = debug5')
             self.heard.clear()

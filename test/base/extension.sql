@@ -34,7 +34,7 @@ DO $$
 BEGIN
 	PERFORM facematch.score_histogram('SELECT 1, 1, ''[1,0]''::face_embedding UNION ALL SELECT 2, 1, ''[0,1]''');
 	IF current_setting('server_version_num')::int >= 180000 THEN
-		ASSERT (SELECT array_agg(m.file_name ORDER BY m.file_name) = '{facematch.so,facematch_batch.so}'
+		ASSERT (SELECT array_agg(m.file_name ORDER BY m.file_name) = '{facematch.so,facematch_accuracy.so}'
 				FROM pg_get_loaded_modules() m JOIN pg_extension e ON e.extname = m.module_name AND e.extversion = m.version),
 			'the modules do not say what they are';
 	END IF;

@@ -141,6 +141,29 @@ for my $place ([ \&plant_in_hole, 'u', 0 ], [ \&plant_in_padding, 'u', 0 ], [ \&
 	is(unclean('u'), '', "unlogged: planted in $where[0]: erased");
 }
 
+# Pages that are called all visible, which from PostgreSQL 19 on any query does, are looked at like others.
+$node->safe_psql('postgres', q{CREATE TABLE v (id int, note text) WITH (autovacuum_enabled = off); INSERT INTO v SELECT i, repeat('v', i % 9) FROM generate_series(1, 2000) i});
+$node->safe_psql('postgres', $node->pg_version >= '19devel' ? 'SELECT count(*) FROM v' : 'VACUUM v');
+$node->safe_psql('postgres', 'CHECKPOINT');
+$file{v} = $node->data_dir . '/' . $node->safe_psql('postgres', q{SELECT pg_relation_filepath('v')});
+$file{v_map} = "$file{v}_vm";
+sub unclean_parts { return $node->safe_psql('postgres', q{SELECT string_agg(part, ' ') FROM facematch.verify_erased('v') WHERE relation = 'v'::regclass AND NOT clean}); }
+is(unclean_parts(), '', 'all visible: nothing is left');
+$node->stop;
+cmp_ok(unpack('%32b*', substr(read_page('v_map', 0), 24)), '>=', 5, 'all visible: the map says so');
+plant_in_hole('v', 0);
+plant_in_padding('v', 1);
+$node->start;
+is(unclean_parts(), 'table', 'all visible: planted bytes are found');
+$node->safe_psql('postgres', q{SELECT facematch.erase('v')});
+is(unclean_parts(), '', 'all visible: and erased');
+$node->safe_psql('postgres', q{INSERT INTO v SELECT i, 'more' FROM generate_series(1, 2000) i; SELECT count(*) FROM v});
+is(unclean_parts(), '', 'all visible: pages that the table got since are no strangers to the map');
+$node->stop;
+write_bytes('v_map', 0, 24 + 1000, "\x01");
+$node->start;
+is(unclean_parts(), 'visibility map', 'all visible: a bit of a page that is not there is told');
+
 # No operation leaves anything there, so it takes a new index.
 $node->stop;
 plant_in_free_slot();
