@@ -53,11 +53,11 @@ static int	attempts = 0;		/* that are under way, one inside another */
 static volatile sig_atomic_t cancel_asked = false;
 static void (*next_on_cancel) (int signo) = NULL;
 
-/* In a signal handler, before PostgreSQL's own.  A lock_timeout of the session's comes as the same signal, and concerns one lock. */
+/* In a signal handler, before PostgreSQL's own.  The session's lock_timeout and statement_timeout come as the same signal. */
 static void
 note_cancel(int signo)
 {
-	if (!get_timeout_indicator(LOCK_TIMEOUT, false))
+	if (!get_timeout_indicator(LOCK_TIMEOUT, false) && !get_timeout_indicator(STATEMENT_TIMEOUT, false))
 		cancel_asked = true;
 	next_on_cancel(signo);
 }
