@@ -199,8 +199,12 @@ typedef struct Purged
 static void
 tell_failure(Purge *purge, Oid part)
 {
-	MemoryContext old = MemoryContextSwitchTo(purge->memory);
+	MemoryContext old;
 
+	/* Dropped meanwhile: nothing to do. */
+	if (!face_exists(part))
+		return;
+	old = MemoryContextSwitchTo(purge->memory);
 	if (!list_member_oid(purge->failures, part))
 		appendStringInfo(&purge->failed, "%s%s", purge->failed.len > 0 ? ", " : "", face_qualified_name(part));
 	purge->failures = list_append_unique_oid(purge->failures, part);
