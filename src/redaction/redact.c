@@ -203,6 +203,17 @@ redact_statement(Output *output, const char *text, const char *end)
 		replace_constants(output, text, end, weight > FACE_MOST_SHOWN);
 }
 
+/* Indentation is no distance: PostgreSQL writes the trees of statements a member to a line. */
+static bool
+is_near(const char *from, const char *to)
+{
+	int			apart = 0;
+
+	for (; from < to && apart <= APART; from++)
+		apart += *from != ' ' && *from != '\n' && *from != '\t';
+	return apart <= APART;
+}
+
 static void
 redact_words(Output *output, const char *text, const char *end)
 {
@@ -217,7 +228,7 @@ redact_words(Output *output, const char *text, const char *end)
 		int			weight = 0;
 		size_t		count = 0;
 
-		while (more && part.from - to <= APART)
+		while (more && is_near(to, part.from))
 		{
 			weight = add_weight(weight, part.weight);
 			count++;
