@@ -21,24 +21,25 @@ COMMENT ON FUNCTION facematch.reset_stats() IS 'sets facematch.stats to zero, fo
 
 CREATE FUNCTION facematch.purge_lag()
 	RETURNS TABLE (table_name text, lag interval)
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET lock_timeout = '1s'
 AS $$
 DECLARE
-	t retained;
+	t facematch_internal.retained;
 BEGIN
-	FOR t IN SELECT r.* FROM retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
+	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
+		ORDER BY r.table_name::text LOOP
 		table_name := t.table_name;
 		-- The oldest row that is due and not held, by the index on the deadline.
 		BEGIN
-			SELECT a.lag INTO lag FROM ask_table(t.table_name, format(
+			SELECT a.lag INTO lag FROM facematch_internal.ask_table(t.table_name, format(
 				'SELECT $1 - d.purge_after FROM %s d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1', t.table_name,
-					not_held(t.table_name))) a (lag interval);
+					facematch_internal.not_held(t.table_name))) a (lag interval);
 			lag := coalesce(lag, '0');
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be looked at: %', table_name,
 				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
-			PERFORM wait_less() WHERE SQLSTATE = '55P03';
+			PERFORM facematch_internal.wait_less() WHERE SQLSTATE = '55P03';
 			lag := NULL;
 		END;
 		RETURN NEXT;

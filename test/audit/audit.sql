@@ -10,8 +10,9 @@ DELETE FROM facematch.model WHERE name = 'wide';
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES
 	('one', 'flight', 'two', 0.99, now() + interval '2 hours'), ('gone', 'flight', 'two', 0.99, now() - interval '30 hours');
 UPDATE facematch.gallery SET min_similarity = 0.5 WHERE name = 'one';
-INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
-SELECT g.gallery_id, subject(n), 'us_citizen', ARRAY[cosd(n * 10), sind(n * 10)]::face_embedding, 's' FROM facematch.gallery g, generate_series(1, 5) n;
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
+SELECT g.gallery_id, subject(n), 'us_citizen', ARRAY[cosd(n * 10), sind(n * 10)]::face_embedding, 's', least(now(), g.anchor_at - interval '1 hour')
+FROM facematch.gallery g, generate_series(1, 5) n;
 -- Opt-outs, holds, exemptions; free text stays out.
 INSERT INTO facematch.opt_out (subject_id, alternative) VALUES (subject(1), 'asked for L898902C3');
 UPDATE facematch.opt_out SET revoked_at = '2026-11-23 00:00+00';

@@ -7,8 +7,8 @@ INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VAL
 CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT lpad(n::text, 32, '0')::uuid $$;
 CREATE FUNCTION face(n int) RETURNS face_embedding LANGUAGE sql IMMUTABLE AS $$ SELECT ARRAY[cosd(n * 10), sind(n * 10)]::face_embedding $$;
 CREATE FUNCTION stage(gallery text, ns int[]) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
-	SELECT gallery_id, subject(n), 'us_citizen', face(n), 's' FROM facematch.gallery, unnest($2) n WHERE name = $1 $$;
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
+	SELECT gallery_id, subject(n), 'us_citizen', face(n), 's', least(now(), anchor_at - interval '1 hour') FROM facematch.gallery, unnest($2) n WHERE name = $1 $$;
 CREATE FUNCTION staged() RETURNS TABLE (gallery text, subjects text) LANGUAGE sql AS $$
 	SELECT g.name, string_agg(ltrim(right(r.subject_id::text, 4), '0'), ' ' ORDER BY r.subject_id) FROM facematch.gallery g
 	LEFT JOIN facematch.reference r USING (gallery_id) GROUP BY 1 ORDER BY 1 $$;
@@ -111,8 +111,8 @@ TRUNCATE facematch.audit_event;
 
 -- Galleries go with their last reference, with commits between batches.
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) SELECT 'old ' || n, 'flight', 'two', 0.5, now() - interval '15 days' FROM generate_series(1, 3) n;
-INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
-SELECT gallery_id, subject(n), CASE n % 2 WHEN 0 THEN 'us_citizen' ELSE 'noncitizen' END, face(n), 's' FROM facematch.gallery, generate_series(100, 149) n WHERE name LIKE 'old%';
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
+SELECT gallery_id, subject(n), CASE n % 2 WHEN 0 THEN 'us_citizen' ELSE 'noncitizen' END, face(n), 's', anchor_at - interval '1 hour' FROM facematch.gallery, generate_series(100, 149) n WHERE name LIKE 'old%';
 INSERT INTO facematch.hold (subject_id, reason, authority) SELECT subject_id, 'x', 'y' FROM facematch.reference JOIN facematch.gallery g USING (gallery_id) WHERE g.name = 'old 2' LIMIT 1;
 SELECT txid_current() AS before \gset
 CALL facematch.purge(40);

@@ -16,7 +16,7 @@ CREATE FUNCTION left_of(id bigint) RETURNS text LANGUAGE sql AS $$
 	FROM facematch.reference WHERE reference_id = $1 $$;
 
 -- The shipped rules, through DST changes as in UTC.
-SELECT name, left_of(stage('today', 1, name)) AS today, left_of(stage('gone', 1, name)) AS gone, left_of(stage('today', 1, name, '-15 days')) AS staged_early
+SELECT name, left_of(stage('today', 1, name)) AS today, left_of(stage('gone', 1, name, '-31 hours')) AS gone, left_of(stage('today', 1, name, '-15 days')) AS staged_early
 FROM facematch.retention_class WHERE name IN ('us_citizen', 'exempt_alien', 'noncitizen') ORDER BY 1;
 SELECT left_of(stage('list', 1, 'watchlist')) = round(extract(epoch FROM (now() AT TIME ZONE 'UTC' + interval '75 years') AT TIME ZONE 'UTC' - now()) / 3600, 1) || ' h' AS watchlist;
 SELECT name, purge_after - anchor_at AS kept, retention_rule FROM facematch.gallery ORDER BY 1;

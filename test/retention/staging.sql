@@ -28,7 +28,8 @@ SELECT hours_left(purge_after) = 14 AS others_stay FROM facematch.reference WHER
 SELECT facematch.merge_references('one', subject(2)) IS NOT NULL AS one_alone;
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id, subject(2), 'us_citizen', face(3), 's' FROM facematch.gallery WHERE name = 'one';
 SELECT facematch.merge_references('one', subject(2));
-INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id, subject(10), 'us_citizen', face(3), 's' FROM facematch.gallery WHERE name = 'gone';
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
+SELECT gallery_id, subject(10), 'us_citizen', face(3), 's', anchor_at - interval '1 hour' FROM facematch.gallery WHERE name = 'gone';
 SELECT facematch.merge_references('gone', subject(10));
 
 -- Two pseudonyms of one person: a hold on either keeps the rows of both.
@@ -73,7 +74,8 @@ SELECT count(*) FROM facematch.reference WHERE subject_id = subject(13);
 SELECT count(*) AS due FROM facematch.reference WHERE purge_after <= now();
 SELECT count(*) AS due_soon, bool_and(purge_after > now()) AS not_yet FROM facematch.due_soon('5 years');
 -- What is due and held is not overdue, by row or by subject.
-INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id, subject(11), 'us_citizen', face(3), 's' FROM facematch.gallery WHERE name = 'gone';
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
+SELECT gallery_id, subject(11), 'us_citizen', face(3), 's', anchor_at - interval '1 hour' FROM facematch.gallery WHERE name = 'gone';
 SELECT regexp_replace(object, 'for .*', 'for …') AS object, finding FROM facematch.health_check() WHERE finding ~ 'not purged' AND object ~ 'reference';
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(11), 'inquiry', 'court');
 SELECT regexp_replace(object, 'for .*', 'for …') AS object, finding FROM facematch.health_check() WHERE finding ~ 'not purged' AND object ~ 'reference';
