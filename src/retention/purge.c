@@ -71,6 +71,29 @@ write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasu
 	}
 }
 
+/* How statements name the rows of one table that is no partitioned one, and a condition on rows "t". */
+typedef struct Target
+{
+	Oid			relid;			/* whose rights they need */
+	char	   *name;
+	char	   *condition;
+} Target;
+
+/* Where a partition is not his whose code may run there, it is reached through the table, whose owner needs no right on the partition. */
+static Target
+target(const FaceRetained *table, Oid part)
+{
+	Target		found = {part, psprintf("ONLY %s", face_qualified_name(part)), ""};
+
+	if (face_acts_as(part) != face_owner(part) && part != table->relid)
+	{
+		found.relid = table->relid;
+		found.name = face_qualified_name(table->relid);
+		found.condition = psprintf(" AND t.tableoid OPERATOR(pg_catalog.=) %u", part);
+	}
+	return found;
+}
+
 /*
  * Deletes up to "batch" due rows of one table that is no partitioned one, the
  * longest due first; rows that another purge is at are left to it.  Returns how
@@ -81,7 +104,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 {
 	Oid			types[4] = {INT4OID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID};
 	Datum		values[4];
-	char	   *name = face_qualified_name(leaf);
+	Target		in = target(table, leaf);
 	FaceKept	kept;
 	uint64		groups;
 	uint64		rows = 0;
@@ -95,15 +118,16 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	values[1] = kept.rows;
 	values[2] = kept.subjects;
 	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
-	sql = psprintf("WITH gone AS (DELETE FROM ONLY %s d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-				   "SELECT t.ctid FROM ONLY %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s"
-				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))"
-				   " RETURNING d.%s AS class, d.purge_after::pg_catalog.timestamptz AS purge_after)"
+	sql = psprintf("WITH gone AS (DELETE FROM %s t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+				   "SELECT t.ctid FROM %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s%s"
+				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))%s"
+				   " RETURNING t.%s AS class, t.purge_after::pg_catalog.timestamptz AS purge_after)"
 				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
 				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
-				   name, name, face_not_held(table, "t", 2), only_when_free(table), face_column(leaf, table->class));
+				   in.name, in.name, face_not_held(table, "t", 2), only_when_free(table), in.condition, in.condition,
+				   face_column(leaf, table->class));
 	SPI_connect();
-	groups = face_run_on(leaf, sql, lengthof(types), types, values);
+	groups = face_run_on(in.relid, sql, lengthof(types), types, values);
 	for (uint64 i = 0; i < groups; i++)
 	{
 		bool		isnull;
@@ -151,15 +175,16 @@ typedef struct Purge
 
 /* How many rows are due now: a trigger of a user's that puts back what goes keeps no purge from ending. */
 static uint64
-count_due(Oid part)
+count_due(const FaceRetained *table, Oid part)
 {
+	Target		in = target(table, part);
 	bool		isnull;
 	uint64		due;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run_on(part, psprintf("SELECT pg_catalog.count(*) FROM ONLY %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()",
-							   face_qualified_name(part)), 0, NULL, NULL);
+	face_run_on(in.relid, psprintf("SELECT pg_catalog.count(*) FROM %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()%s",
+								   in.name, in.condition), 0, NULL, NULL);
 	due = (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
 	PopActiveSnapshot();
@@ -183,7 +208,7 @@ purge_batch(void *state)
 	Batch	   *batch = state;
 
 	if (batch->most == PG_UINT64_MAX && !face_is_own(batch->part))
-		batch->most = count_due(batch->part);
+		batch->most = count_due(batch->table, batch->part);
 	batch->rows = purge_some(batch->table, batch->part, batch->purge->batch, batch->erasure);
 }
 

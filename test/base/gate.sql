@@ -72,6 +72,8 @@ INSERT INTO own.place VALUES
 	('a partition key', 'CREATE TABLE %1$s (LIKE own.plain) PARTITION BY RANGE ((id + own.n(0))); CREATE TABLE %2$s PARTITION OF %1$s FOR VALUES FROM (0) TO (1000)', NULL),
 	('a partition', 'CREATE TABLE %1$s (LIKE own.plain) PARTITION BY LIST (id); CREATE TABLE %2$s PARTITION OF %1$s DEFAULT;'
 		'CREATE TRIGGER a BEFORE UPDATE OR DELETE ON %2$s FOR EACH ROW EXECUTE FUNCTION own.fired()', NULL),
+	('a superuser''s partition', 'CREATE TABLE %1$s (LIKE own.plain) PARTITION BY LIST (id); CREATE TABLE %2$s PARTITION OF %1$s DEFAULT;'
+		'CREATE TRIGGER a BEFORE UPDATE OR DELETE ON %1$s FOR EACH ROW EXECUTE FUNCTION own.fired()', NULL),
 	('a trigger before rows', 'CREATE TABLE %1$s (LIKE own.plain); CREATE TRIGGER a BEFORE UPDATE OR DELETE ON %1$s FOR EACH ROW EXECUTE FUNCTION own.fired()', NULL),
 	('a trigger after rows', 'CREATE TABLE %1$s (LIKE own.plain); CREATE TRIGGER a AFTER UPDATE OR DELETE ON %1$s FOR EACH ROW EXECUTE FUNCTION own.fired()', NULL),
 	('a trigger before statements', 'CREATE TABLE %1$s (LIKE own.plain); CREATE TRIGGER a BEFORE UPDATE OR DELETE ON %1$s EXECUTE FUNCTION own.fired()', NULL),
@@ -105,6 +107,10 @@ CREATE FOREIGN DATA WRAPPER nowhere;
 CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
 SELECT format('CREATE FOREIGN TABLE own.elsewhere PARTITION OF %s FOR VALUES IN (77) SERVER nowhere', name) FROM own.hostile WHERE place = 'a partition' \gexec
 ALTER FOREIGN TABLE own.elsewhere OWNER TO facematch_test_owner;
+-- A superuser's partition of somebody's table fires and folds what is the table's: as the table's owner.
+\set ECHO none
+SELECT format('ALTER TABLE %s OWNER TO %I', h.name || '_of', session_user) FROM own.hostile h WHERE h.place IN ('a partition key', 'a superuser''s partition') \gexec
+\set ECHO all
 CREATE FUNCTION own.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM own.act(); END $$;
 ALTER FUNCTION own.on_ddl() OWNER TO facematch_test_owner;
 CREATE EVENT TRIGGER own_ddl ON ddl_command_end EXECUTE FUNCTION own.on_ddl();
