@@ -44,8 +44,8 @@ def write_policy():
     with psycopg.connect(autocommit=True) as conn:
         conn.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, 2)")
         conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('g', 'flight', 'm', 0.5, now() - interval '30 hours')")
-        conn.execute("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) "
-                     "SELECT 1, gen_random_uuid(), 'us_citizen', '[1,0]', 's' FROM generate_series(1, 5)")
+        conn.execute("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at) "
+                     "SELECT 1, gen_random_uuid(), 'us_citizen', '[1,0]', 's', now() - interval '40 hours' FROM generate_series(1, 5)")
         conn.execute('INSERT INTO facematch.opt_out (subject_id) SELECT subject_id FROM facematch.reference LIMIT 1')
         conn.execute('CALL facematch.purge()')
 
