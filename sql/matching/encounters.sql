@@ -214,7 +214,11 @@ CREATE FUNCTION facematch_internal.note_exit() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (NEW.subject_id, 'exit', NEW.occurred_at);
+	-- A dump has the event before it has the encounter.
+	INSERT INTO facematch.anchor_event (subject_id, event, occurred_at)
+	SELECT NEW.subject_id, 'exit', NEW.occurred_at
+	WHERE NOT EXISTS (SELECT FROM facematch.anchor_event e
+					  WHERE e.subject_id = NEW.subject_id AND e.event = 'exit' AND e.occurred_at = NEW.occurred_at);
 	RETURN NULL;
 END
 $$;

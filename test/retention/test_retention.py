@@ -41,7 +41,7 @@ LOOK_APP = """
     UNION ALL SELECT 'encounter', string_agg(encounter_id::text, ',') FROM facematch.encounter"""
 LOOK_MATCHES = """
     UNION ALL SELECT 'match', string_agg(concat(g.gallery_id, ' ', i.reference_id), ',')
-    FROM facematch.gallery g, LATERAL facematch.identify(%s, g.name, 100000, -1) i WHERE g.gallery_id = ANY (%s::bigint[])"""
+    FROM facematch.gallery g, LATERAL facematch.identify(%s, g.name, 100000, -1, 'reference') i WHERE g.gallery_id = ANY (%s::bigint[])"""
 # Seconds after which a run without arguments ends on a machine that is too slow for all its operations.
 PATIENCE = 60
 # A deadline that depends on the moment of an operation is known this well.
@@ -161,10 +161,17 @@ class Run:
         if self.on_opt_out.get(session) != skip:
             session.execute("SELECT set_config('facematch.on_opt_out', %s, false)", ['skip' if skip else 'refuse'])
             self.on_opt_out[session] = skip
-        if any(declined) and not skip:
-            expected = Refused('23000')
-        else:
-            expected = None
+        expected = None
+        # The first row that is refused tells why: due on arrival though enrolled after the departure, or declined.
+        for (s, c, at), d in zip(wanted, declined):
+            due = self.model.by_rules(Row('reference', None, gallery, s, c, at))[0]
+            anchor = self.model.anchors.get(gallery)
+            if due <= now and anchor is not None and at >= anchor:
+                expected = Refused('55000')
+            elif d and not skip:
+                expected = Refused('23000')
+            if expected is not None:
+                break
         try:
             if by_copy:
                 with session.cursor().copy(f'COPY {columns} FROM STDIN') as copy:
@@ -178,7 +185,7 @@ class Run:
                 raise
             assert e.sqlstate == expected.sqlstate, e
             raise Refused(expected.sqlstate) from None
-        assert expected is None, 'a template of a subject who has opted out was staged'
+        assert expected is None, 'a template was staged that had to be refused'
         ids = [r[0] for r in conn.execute('SELECT reference_id FROM facematch.reference WHERE reference_id > %s ORDER BY 1', [self.top])]
         self.top = max([self.top] + ids)
         staged = [w for w, d in zip(wanted, declined) if not d]
