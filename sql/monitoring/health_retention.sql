@@ -138,7 +138,7 @@ BEGIN
 	UNION ALL
 	SELECT 'warning', 'references of subjects who have opted out are there', 'facematch.reference',
 		'delete them, or revoke the opt-out'
-	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r USING (subject_id)
+	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r ON r.subject_id = ANY (facematch_internal.aliases(o.subject_id))
 				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
 					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp())
 	UNION ALL
@@ -214,7 +214,7 @@ BEGIN
 				SELECT a.declined INTO declined FROM facematch_internal.ask_table(t.table_name, format(
 						'SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column,
 						t.template_column, facematch_internal.not_held(t.table_name)),
-					ARRAY(SELECT o.subject_id FROM facematch.opt_out o WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
+					ARRAY(SELECT unnest(facematch_internal.aliases(o.subject_id)) FROM facematch.opt_out o WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
 						  AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (declined bigint);
 			END IF;
 		EXCEPTION WHEN OTHERS THEN

@@ -91,8 +91,10 @@ face_kept_by_holds(Oid relid)
 
 	SPI_connect();
 	face_run("SELECT COALESCE(pg_catalog.array_agg(h.row_id) FILTER (WHERE h.table_name OPERATOR(pg_catalog.=) $1), '{}'),"
-			 " COALESCE(pg_catalog.array_agg(h.subject_id) FILTER (WHERE h.subject_id IS NOT NULL), '{}')"
-			 " FROM facematch.hold h WHERE h.released_at IS NULL"
+			 " COALESCE(pg_catalog.array_agg(COALESCE(q.subject_id, h.subject_id)) FILTER (WHERE h.subject_id IS NOT NULL), '{}')"
+			 " FROM facematch.hold h"
+			 " LEFT JOIN (facematch_internal.person p JOIN facematch_internal.person q ON q.person_id OPERATOR(pg_catalog.=) p.person_id)"
+			 " ON p.subject_id OPERATOR(pg_catalog.=) h.subject_id WHERE h.released_at IS NULL"
 			 " AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
 			 1, &type, &value, face_owner(face_table("hold")));
 	kept.rows = result_array(1);
