@@ -129,6 +129,16 @@ BEGIN
 	WHERE h.table_name IS NOT NULL AND NOT EXISTS (SELECT FROM facematch_internal.retained r
 		WHERE r.table_name = h.table_name)
 	UNION ALL
+	SELECT CASE WHEN h.keeps = '{}' THEN 'error' ELSE 'notice' END,
+		   CASE WHEN h.keeps = '{}' THEN 'keeps nothing: no row that it names is there' ELSE 'keeps rows from being deleted' END,
+		   format('hold %s (%s)', h.hold_id, CASE WHEN h.keeps = '{}' THEN coalesce(h.table_name || ' ' || h.row_id, 'a subject')
+				ELSE (SELECT string_agg(format('%s of %s', coalesce(k.value #>> '{}', '?'), k.key), ', ' ORDER BY k.key)
+					  FROM jsonb_each(h.keeps) k) END),
+		   CASE WHEN h.keeps = '{}' THEN 'release it, or place it on what is there: UPDATE facematch.hold SET released_at'
+				ELSE 'nothing while it is needed; then UPDATE facematch.hold SET released_at' END
+	FROM facematch.held h
+	WHERE h.table_name IS NULL OR EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = h.table_name)
+	UNION ALL
 	SELECT 'error', format('%s references are not of a gallery, or not of its model', count(*)), 'facematch.reference',
 		'delete them'
 	FROM facematch.reference r

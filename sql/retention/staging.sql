@@ -28,7 +28,8 @@ BEGIN
 	WITH removed AS (
 		DELETE FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id AND r.subject_id <> ALL (expected)
 			AND NOT EXISTS (SELECT FROM facematch.held h WHERE h.subject_id = ANY (facematch_internal.aliases(r.subject_id))
-							OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text))
+							OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text)
+							OR (h.table_name = 'facematch.gallery'::regclass AND h.row_id = r.gallery_id::text))
 		RETURNING r.subject_id)
 	SELECT array_agg(d.subject_id) INTO gone FROM removed d;
 	IF gone IS NOT NULL THEN

@@ -40,6 +40,7 @@ face_find_lookups(FaceLookups *lookups)
 	lookups->opt_out_until = get_attnum(lookups->opt_out, "until");
 	lookups->opt_out_gallery = get_attnum(lookups->opt_out, "gallery_id");
 	lookups->hold = face_table("hold");
+	lookups->gallery = face_table("gallery");
 	lookups->hold_by_row = face_index_on(lookups->hold, 2, by_row);
 	lookups->hold_by_subject = face_index_on(lookups->hold, 1, by_subject);
 	lookups->hold_released = get_attnum(lookups->hold, "released_at");
@@ -93,21 +94,30 @@ face_opted_out(const FaceLookups *lookups, const pg_uuid_t *subject, bool in_gal
 	return any_in_force(lookups->opt_out, lookups->opt_out_by_subject, subject, &wanted);
 }
 
-/* Whether a hold names the row, by the table or one that it is a partition of, or its subject. */
+static bool
+row_in_force(const FaceLookups *lookups, Oid relid, const char *row_id, InForce *wanted)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(row_id));
+	keys[1].sk_collation = C_COLLATION_OID;
+	return face_find_row(lookups->hold, lookups->hold_by_row, 2, keys, in_force, wanted);
+}
+
+/* Whether a hold names the row, by the table or one that it is a partition of, or its gallery, or its subject. */
 bool
-face_held(const FaceLookups *lookups, List *relids, const char *row_id, const pg_uuid_t *subject)
+face_held(const FaceLookups *lookups, List *relids, const char *row_id, const pg_uuid_t *subject, bool in_gallery, int64 gallery_id)
 {
 	InForce		wanted = {lookups->hold_released, lookups->hold_until, 0, false, 0};
-	ScanKeyData keys[2];
 	ListCell   *cell;
 
 	foreach(cell, relids)
 	{
-		ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(lfirst_oid(cell)));
-		ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(row_id));
-		keys[1].sk_collation = C_COLLATION_OID;
-		if (face_find_row(lookups->hold, lookups->hold_by_row, 2, keys, in_force, &wanted))
+		if (row_in_force(lookups, lfirst_oid(cell), row_id, &wanted))
 			return true;
 	}
+	if (in_gallery && row_in_force(lookups, lookups->gallery, psprintf(INT64_FORMAT, gallery_id), &wanted))
+		return true;
 	return subject != NULL && any_in_force(lookups->hold, lookups->hold_by_subject, subject, &wanted);
 }
