@@ -76,11 +76,11 @@ SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	('auditor', 'table', 'SELECT',
 	 'report_* audit_event purge_receipt search disclosure partner partner_gallery partner_budget reading
 	  access_kind access_right access_grant model gallery_kind gallery retention_class retention_rule
-	  event_kind exemption hold held opt_out notice notice_posting retained attached erasure
+	  event_kind exemption hold held opt_out subject_merge notice notice_posting retained attached erasure
 	  erased_receipt erase_progress'),
 	('auditor', 'function', 'EXECUTE',
 	 'report_* verify_audit audit_anchor audit_content verify_erased wal_horizon health_check
-	  explain_retention'),
+	  explain_retention kept_by'),
 	('template_reader', 'table', 'SELECT',
 	 'gallery'),
 	('template_reader', 'function', 'EXECUTE',

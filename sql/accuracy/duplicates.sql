@@ -80,7 +80,7 @@ BEGIN
 		parent[i] := parent[parent[i]];
 	END LOOP;
 	RETURN QUERY
-	SELECT u.a, u.subject_a, u.b, u.subject_b, u.similarity, u.subject_a = u.subject_b, nodes[parent[u.x]]
+	SELECT u.a, u.subject_a, u.b, u.subject_b, u.similarity, u.subject_a = ANY (facematch_internal.aliases(u.subject_b)), nodes[parent[u.x]]
 	FROM unnest(pairs.a, pairs.subject_a, pairs.b, pairs.subject_b, pairs.similarity, pairs.x)
 		 u (a, subject_a, b, subject_b, similarity, x)
 	ORDER BY 5 DESC, 1, 3;
@@ -88,7 +88,7 @@ END
 $$;
 COMMENT ON FUNCTION facematch.duplicates(text, double precision, text) IS
 	'pairs of references with a cosine similarity of at least min_similarity (the gallery''s threshold, unless given), '
-	'within a gallery or between it and another: one person enrolled twice, or look-alikes. same_subject: under one '
-	'pseudonym. cluster: the least reference_id of those that match each other, directly or through others. Exact, most '
+	'within a gallery or between it and another: one person enrolled twice, or look-alikes. same_subject: of one '
+	'person. cluster: the least reference_id of those that match each other, directly or through others. Exact, most '
 	'similar first; due references take no part; no template is shown. No such gallery: P0002; of different models: '
 	'22023; threshold outside -1 to 1: 22003';

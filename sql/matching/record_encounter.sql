@@ -62,6 +62,7 @@ DECLARE
 	earliest CONSTANT interval := '6 hours';
 	persons CONSTANT integer := 10;
 	threshold double precision;
+	named uuid[] := facematch_internal.aliases(record_encounter.subject_id);
 BEGIN
 	IF idempotency_key IS NOT NULL THEN
 		-- A record that is due answers nobody.
@@ -107,17 +108,17 @@ BEGIN
 		END;
 		-- Of persons who are equally similar, the one whom the document names is the one who matches.
 		SELECT c.* INTO best FROM unnest(candidates) c
-		WHERE c.similarity = candidates[1].similarity ORDER BY c.subject_id = e.subject_id DESC NULLS LAST, c.rank LIMIT 1;
+		WHERE c.similarity = candidates[1].similarity ORDER BY c.subject_id = ANY (named) DESC NULLS LAST, c.rank LIMIT 1;
 		-- A document that names another person than the best candidate is for an officer to look at.
-		IF best.subject_id <> e.subject_id THEN
+		IF best.subject_id <> ALL (named) THEN
 			e.outcome := 'no_match';
 		ELSIF best.rank IS NOT NULL THEN
-			e.subject_id := best.subject_id;
+			e.subject_id := coalesce(e.subject_id, best.subject_id);
 			e.reference_id := best.reference_id;
 		END IF;
 		e.similarity := facematch_internal.shown_similarity(best.similarity, threshold);
 		e.runner_up := facematch_internal.shown_similarity((SELECT max(c.similarity) FROM unnest(candidates) c
-															WHERE c.subject_id <> best.subject_id), threshold);
+															WHERE c.subject_id <> ALL (facematch_internal.aliases(best.subject_id))), threshold);
 	END IF;
 
 	-- A clock that is set back gives no time.

@@ -129,6 +129,16 @@ BEGIN
 	WHERE h.table_name IS NOT NULL AND NOT EXISTS (SELECT FROM facematch_internal.retained r
 		WHERE r.table_name = h.table_name)
 	UNION ALL
+	SELECT CASE WHEN h.keeps = '{}' THEN 'error' ELSE 'notice' END,
+		   CASE WHEN h.keeps = '{}' THEN 'keeps nothing: no row that it names is there' ELSE 'keeps rows from being deleted' END,
+		   format('hold %s (%s)', h.hold_id, CASE WHEN h.keeps = '{}' THEN coalesce(h.table_name || ' ' || h.row_id, 'a subject')
+				ELSE (SELECT string_agg(format('%s of %s', coalesce(k.value #>> '{}', '?'), k.key), ', ' ORDER BY k.key)
+					  FROM jsonb_each(h.keeps) k) END),
+		   CASE WHEN h.keeps = '{}' THEN 'release it, or place it on what is there: UPDATE facematch.hold SET released_at'
+				ELSE 'nothing while it is needed; then UPDATE facematch.hold SET released_at' END
+	FROM facematch.held h
+	WHERE h.table_name IS NULL OR EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = h.table_name)
+	UNION ALL
 	SELECT 'error', format('%s references are not of a gallery, or not of its model', count(*)), 'facematch.reference',
 		'delete them'
 	FROM facematch.reference r
@@ -138,7 +148,7 @@ BEGIN
 	UNION ALL
 	SELECT 'warning', 'references of subjects who have opted out are there', 'facematch.reference',
 		'delete them, or revoke the opt-out'
-	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r USING (subject_id)
+	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r ON r.subject_id = ANY (facematch_internal.aliases(o.subject_id))
 				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
 					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp())
 	UNION ALL
@@ -214,7 +224,7 @@ BEGIN
 				SELECT a.declined INTO declined FROM facematch_internal.ask_table(t.table_name, format(
 						'SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column,
 						t.template_column, facematch_internal.not_held(t.table_name)),
-					ARRAY(SELECT o.subject_id FROM facematch.opt_out o WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
+					ARRAY(SELECT unnest(facematch_internal.aliases(o.subject_id)) FROM facematch.opt_out o WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
 						  AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (declined bigint);
 			END IF;
 		EXCEPTION WHEN OTHERS THEN

@@ -47,7 +47,7 @@ CREATE FUNCTION facematch.is_exempt(subject_id uuid) RETURNS boolean
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM facematch.exempt_subject s JOIN facematch.exemption e ON e.name = s.exemption
-				   WHERE s.subject_id = $1 AND s.until > clock_timestamp()
+				   WHERE s.subject_id = ANY (facematch_internal.aliases($1)) AND s.until > clock_timestamp()
 					 AND e.valid_from <= clock_timestamp() AND clock_timestamp() < e.valid_to)
 $$;
 COMMENT ON FUNCTION facematch.is_exempt(uuid) IS 'whether the law exempts a subject from being photographed today';

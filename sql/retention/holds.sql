@@ -20,9 +20,9 @@ CREATE TABLE facematch.hold (
 	CONSTRAINT hold_names_a_row_or_a_subject CHECK ((table_name IS NULL) = (row_id IS NULL) AND (row_id IS NULL) <> (subject_id IS NULL)),
 	CONSTRAINT hold_release_is_attributed CHECK ((released_at IS NULL) = (released_by IS NULL))
 );
-COMMENT ON TABLE facematch.hold IS 'suspends the deletion of a row or of all rows of a subject; a held row that is due is still no candidate';
+COMMENT ON TABLE facematch.hold IS 'suspends the deletion of a row, of a gallery with all that is in it, or of all rows of a subject; a held row that is due is still no candidate';
 COMMENT ON COLUMN facematch.hold.hold_id IS 'identifier, given by the database';
-COMMENT ON COLUMN facematch.hold.table_name IS 'the table of the row, one of facematch_internal.retained; NULL with a subject';
+COMMENT ON COLUMN facematch.hold.table_name IS 'the table of the row, one of facematch_internal.retained; of facematch.gallery: the gallery and all that is in it; NULL with a subject';
 COMMENT ON COLUMN facematch.hold.row_id IS 'the row''s key, as text; NULL with a subject';
 COMMENT ON COLUMN facematch.hold.subject_id IS 'pseudonym of the person whose rows are held; NULL with a row';
 COMMENT ON COLUMN facematch.hold.reason IS 'why';
@@ -76,26 +76,89 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key as the row has it; a hold can be released, not rewritten, and deleted when it stands no more (23000)';
 
+-- What a table's row has to be for a hold to keep it, as a condition of a query for facematch_internal.ask_table().
+CREATE FUNCTION facematch_internal.hold_condition(held facematch.hold, retained facematch_internal.retained) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN held.table_name = retained.table_name
+			THEN format('d.%I = $4::%s', retained.key_column, coalesce(facematch_internal.key_type(held.table_name), 'text'))
+		WHEN held.table_name = 'facematch.gallery'::regclass THEN 'd.' || quote_ident(retained.gallery_column) || ' = $4::bigint'
+		WHEN held.subject_id IS NOT NULL THEN 'd.' || quote_ident(retained.subject_column) || ' = ANY ($4::uuid[])' END
+$$;
+COMMENT ON FUNCTION facematch_internal.hold_condition(facematch.hold, facematch_internal.retained) IS
+	'which rows d of a table a hold keeps: the row, those of the gallery, or those of the subject''s person, $4; NULL: none';
+
+CREATE FUNCTION facematch_internal.kept_by(hold_id bigint) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	h facematch.hold;
+	t facematch_internal.retained;
+	condition text;
+	found bigint;
+	kept jsonb := '{}';
+BEGIN
+	SELECT o.* INTO h FROM facematch.hold o WHERE o.hold_id = kept_by.hold_id;
+	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
+		condition := facematch_internal.hold_condition(h, t);
+		CONTINUE WHEN condition IS NULL;
+		BEGIN
+			SELECT a.found INTO found FROM facematch_internal.ask_table(t.table_name,
+				format('SELECT count(*) FROM %s d WHERE %s', t.table_name, condition),
+				coalesce(h.row_id, facematch_internal.aliases(h.subject_id)::text)) a (found bigint);
+		EXCEPTION WHEN OTHERS THEN
+			kept := kept || jsonb_build_object(t.table_name, NULL);
+			CONTINUE;
+		END;
+		IF found > 0 THEN
+			kept := kept || jsonb_build_object(t.table_name, found);
+		END IF;
+	END LOOP;
+	-- Photographs are kept with the row that they are of.
+	SELECT count(*) INTO found
+	FROM facematch.photograph p LEFT JOIN facematch.encounter e ON e.encounter_id = p.encounter_id
+	LEFT JOIN facematch.reference r ON r.reference_id = p.reference_id
+	WHERE CASE h.table_name
+			WHEN 'facematch.encounter'::regclass THEN e.encounter_id::text = h.row_id
+			WHEN 'facematch.reference'::regclass THEN r.reference_id::text = h.row_id
+			WHEN 'facematch.gallery'::regclass THEN coalesce(e.gallery_id, r.gallery_id)::text = h.row_id
+			ELSE coalesce(e.subject_id, r.subject_id) = ANY (facematch_internal.aliases(h.subject_id)) END;
+	IF found > 0 THEN
+		kept := kept || jsonb_build_object('facematch.photograph', found);
+	END IF;
+	RETURN kept;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.kept_by(bigint) IS
+	'how many rows of each table under retention a hold keeps, and photographs of them; null: the table cannot be looked at';
+
 CREATE FUNCTION facematch_internal.place_hold() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	t facematch_internal.retained;
-	found_one int;
+	found_one bigint;
+	-- A dump loads holds before the rows that they are about, and before the list of tables. Its rows bring the time
+	-- when they were placed.
+	dumped CONSTANT boolean := NEW.placed_at < now();
 BEGIN
 	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = NEW.table_name;
-	-- A dump may load holds before the list of the tables they are about.
 	IF NOT FOUND THEN
-		IF NEW.table_name IS NOT NULL THEN
-			RAISE WARNING 'table % is not under retention: the hold keeps nothing until it is', NEW.table_name;
+		IF NEW.table_name IS NOT NULL AND NOT dumped THEN
+			RAISE foreign_key_violation USING
+				MESSAGE = format('table %s is not under retention: a hold would keep nothing there', NEW.table_name),
+				HINT = format('SELECT facematch.retain(%L, ...) puts it under retention.', NEW.table_name),
+				SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'hold_row_exists';
 		END IF;
 		RETURN NULL;
 	END IF;
 	-- Whoever is deleting the row is waited for; from now on the guard refuses. No table of a user's keeps a hold from being placed.
 	BEGIN
 		SELECT a.found_one INTO found_one FROM facematch_internal.ask_table(NEW.table_name,
-			format('SELECT 1 FROM %s WHERE %I = $4::%s FOR KEY SHARE', NEW.table_name, t.key_column, coalesce(facematch_internal.key_type(NEW.table_name), 'text')),
-			NEW.row_id) a (found_one int);
+			format('SELECT count(*) FROM (SELECT FROM %s d WHERE %s FOR KEY SHARE) k', NEW.table_name,
+				   facematch_internal.hold_condition(NEW, t)),
+			NEW.row_id) a (found_one bigint);
 	EXCEPTION WHEN OTHERS THEN
 		IF t.shipped THEN
 			RAISE;
@@ -103,13 +166,22 @@ BEGIN
 		RAISE WARNING 'the row that the hold names cannot be looked for in %: %', NEW.table_name, SQLERRM;
 		RETURN NULL;
 	END;
-	IF found_one IS NULL THEN
-		RAISE WARNING 'the row that the hold names is not in %', NEW.table_name;
+	IF found_one = 0 AND NOT dumped THEN
+		RAISE foreign_key_violation USING
+			MESSAGE = format('the row that the hold names is not in %s', NEW.table_name),
+			HINT = 'A hold names a row by its key, a gallery and all that is in it, or a subject.',
+			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'hold_row_exists';
+	END IF;
+	-- So of those who are deleting what is in the gallery.
+	IF NEW.table_name = 'facematch.gallery'::regclass THEN
+		PERFORM FROM facematch.reference r WHERE r.gallery_id = NEW.row_id::bigint FOR KEY SHARE;
+		PERFORM FROM facematch.encounter e WHERE e.gallery_id = NEW.row_id::bigint FOR KEY SHARE;
 	END IF;
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.place_hold() IS 'trigger: waits for whoever is deleting the row, and warns if it is gone';
+COMMENT ON FUNCTION facematch_internal.place_hold() IS
+	'trigger: waits for whoever is deleting the row, and refuses a hold on a row that is not there (23503), unless it comes from a dump';
 
 CREATE TRIGGER hold_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.hold
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_hold();
@@ -120,7 +192,8 @@ SELECT facematch_internal.keep_as_record('facematch.hold', changes => true, rema
 	log => '{hold,hold_id,"table_name,row_id,subject_id,until,released_at","placed,released,deleted"}');
 
 CREATE VIEW facematch.held AS
-	SELECT h.hold_id, h.table_name, h.row_id, h.subject_id, h.reason, h.authority, h.until, h.placed_at, h.placed_by
+	SELECT h.hold_id, h.table_name, h.row_id, h.subject_id, h.reason, h.authority, h.until, h.placed_at, h.placed_by,
+		   facematch_internal.kept_by(h.hold_id) AS keeps
 	FROM facematch.hold h
 	WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp());
 COMMENT ON VIEW facematch.held IS 'holds that stand: what is held, and why';
@@ -133,3 +206,4 @@ COMMENT ON COLUMN facematch.held.authority IS 'who ordered it';
 COMMENT ON COLUMN facematch.held.until IS 'when it ends by itself; NULL: when it is released';
 COMMENT ON COLUMN facematch.held.placed_at IS 'when it was placed';
 COMMENT ON COLUMN facematch.held.placed_by IS 'who placed it';
+COMMENT ON COLUMN facematch.held.keeps IS 'how many rows of each table it keeps now; null: the table cannot be looked at';

@@ -72,7 +72,7 @@ CREATE FUNCTION facematch.is_opted_out(subject_id uuid, gallery_id bigint DEFAUL
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM facematch.opt_out o
-				   WHERE o.subject_id = $1 AND o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
+				   WHERE o.subject_id = ANY (facematch_internal.aliases($1)) AND o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
 					 AND (o.gallery_id IS NULL OR o.gallery_id = $2))
 $$;
-COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS 'whether a subject has an opt-out that stands: everywhere, or for this gallery';
+COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS 'whether a subject''s person has an opt-out that stands: everywhere, or for this gallery';

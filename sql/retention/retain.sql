@@ -160,7 +160,7 @@ BEGIN
 		PERFORM FROM facematch_internal.ask_table(table_name, format(
 				'WITH gone AS (DELETE FROM %s t WHERE t.%I::text = ANY ($4::text[])%s RETURNING 1) SELECT count(*) FROM gone', table_name, subject_column,
 				CASE WHEN gallery_column IS NOT NULL THEN format(' OR concat_ws('' '', t.%I, t.%I) = ANY ($4::text[])', subject_column, gallery_column) END),
-			ARRAY(SELECT concat_ws(' ', o.subject_id, o.gallery_id) FROM facematch.opt_out o
+			ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), o.gallery_id) FROM facematch.opt_out o
 				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text, false) a (rows bigint);
 	END IF;
 	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL', table_name));

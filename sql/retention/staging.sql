@@ -9,6 +9,7 @@ AS $$
 DECLARE
 	staged facematch.gallery;
 	gone uuid[];
+	expected uuid[];
 BEGIN
 	SELECT g.* INTO staged FROM facematch.gallery g WHERE g.name = restage_gallery.gallery FOR UPDATE;
 	IF NOT FOUND THEN
@@ -22,10 +23,13 @@ BEGIN
 			MESSAGE = 'the manifest, or a subject on it, is NULL',
 			HINT = 'An empty manifest is ''{}'': it removes everyone.';
 	END IF;
+	-- A person is on the manifest under whichever pseudonym.
+	expected := ARRAY(SELECT unnest(facematch_internal.aliases(m)) FROM unnest(manifest) m);
 	WITH removed AS (
-		DELETE FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id AND r.subject_id <> ALL (manifest)
-			AND NOT EXISTS (SELECT FROM facematch.held h WHERE h.subject_id = r.subject_id
-							OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text))
+		DELETE FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id AND r.subject_id <> ALL (expected)
+			AND NOT EXISTS (SELECT FROM facematch.held h WHERE h.subject_id = ANY (facematch_internal.aliases(r.subject_id))
+							OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text)
+							OR (h.table_name = 'facematch.gallery'::regclass AND h.row_id = r.gallery_id::text))
 		RETURNING r.subject_id)
 	SELECT array_agg(d.subject_id) INTO gone FROM removed d;
 	IF gone IS NOT NULL THEN
@@ -37,7 +41,8 @@ BEGIN
 	SELECT DISTINCT m.subject_id,
 		   CASE WHEN facematch.is_opted_out(m.subject_id, staged.gallery_id) THEN 'opted_out'
 				WHEN facematch.is_exempt(m.subject_id) THEN 'exempt'
-				WHEN EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id AND r.subject_id = m.subject_id
+				WHEN EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id
+							 AND r.subject_id = ANY (facematch_internal.aliases(m.subject_id))
 							 AND r.purge_after > clock_timestamp()) THEN 'staged'
 				ELSE 'missing' END
 	FROM unnest(manifest) m (subject_id);

@@ -58,9 +58,11 @@ BEGIN
 	ELSIF TG_OP = 'DELETE' THEN
 		IF EXISTS (SELECT FROM facematch.held h LEFT JOIN facematch.encounter e ON e.encounter_id = OLD.encounter_id
 				   LEFT JOIN facematch.reference r ON r.reference_id = OLD.reference_id
-				   WHERE h.subject_id IN (e.subject_id, r.subject_id)
+				   WHERE h.subject_id = ANY (facematch_internal.aliases(coalesce(e.subject_id, r.subject_id)))
 					  OR (h.table_name = 'facematch.encounter'::regclass AND h.row_id = e.encounter_id::text)
-					  OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text)) THEN
+					  OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text)
+					  OR (h.table_name = 'facematch.gallery'::regclass
+						  AND h.row_id = coalesce(e.gallery_id, r.gallery_id)::text)) THEN
 			RAISE integrity_constraint_violation USING
 				MESSAGE = 'the photograph is of a held row and cannot be deleted',
 				HINT = 'facematch.held says why and until when.';

@@ -40,6 +40,7 @@
 #include "base/run.h"
 #include "base/surviving.h"
 #include "matching/account.h"
+#include "retention/person.h"
 #include "retention/rules.h"
 
 PG_FUNCTION_INFO_V1(facematch_record_search);
@@ -238,10 +239,16 @@ next_attempt(const FaceAsked *search, Oid attempt, const pg_uuid_t *person)
 {
 	static const char *const by_subject[] = {"subject_id"};
 	Count		count = {.asker = search->asker,.now = GetCurrentTimestamp(),.first_today = DT_NOEND,.first_this_week = DT_NOEND};
-	ScanKeyData key;
+	Oid			index = face_index_on(attempt, 1, by_subject);
+	ListCell   *cell;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(person));
-	(void) face_find_row(attempt, face_index_on(attempt, 1, by_subject), 1, &key, count_attempt, &count);
+	foreach(cell, face_aliases(person))
+	{
+		ScanKeyData key;
+
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(lfirst(cell)));
+		(void) face_find_row(attempt, index, 1, &key, count_attempt, &count);
+	}
 	if (count.week >= attempts_a_week)
 		return count.first_this_week + WEEK;
 	return count.today >= attempts_a_day ? count.first_today + DAY : 0;
@@ -266,7 +273,8 @@ face_record_attempts(const FaceAsked *search, const pg_uuid_t *persons, int coun
 
 	for (int i = 0; i < count; i++)
 	{
-		Oid			part = (Oid) (hash_bytes(persons[i].data, UUID_LEN) | 1);
+		pg_uuid_t	person = face_person(&persons[i]);
+		Oid			part = (Oid) (hash_bytes(person.data, UUID_LEN) | 1);
 		TimestampTz next;
 
 		/* Sessions that search at once must not all find room for one more. */

@@ -33,6 +33,7 @@
 
 #include "base/run.h"
 #include "matching/candidates.h"
+#include "retention/person.h"
 
 /* References asked for at first, for each person wanted, and at least. */
 #define REFERENCES_A_PERSON	4
@@ -229,6 +230,7 @@ copy_results(MemoryContext memory, FaceCandidates *found)
 		found->list[i].reference_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
 		found->list[i].subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
 		found->list[i].similarity = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
+		found->list[i].person = face_person(&found->list[i].subject);
 		found->list[i].matches = 1;
 	}
 	/* Equally similar ones came in the order of the plan. */
@@ -256,7 +258,7 @@ face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, do
 
 typedef struct Person
 {
-	pg_uuid_t	subject;		/* key */
+	pg_uuid_t	person;			/* key */
 	int			place;			/* in the list of persons; -1: none of its references is among them */
 } Person;
 
@@ -280,7 +282,7 @@ group_by_person(const FaceCandidates *references, double threshold, int most, Fa
 	{
 		const FaceCandidate *candidate = &references->list[i];
 		bool		found;
-		Person	   *person = hash_search(known, &candidate->subject, HASH_ENTER, &found);
+		Person	   *person = hash_search(known, &candidate->person, HASH_ENTER, &found);
 
 		if (!found)
 		{
@@ -298,10 +300,10 @@ group_by_person(const FaceCandidates *references, double threshold, int most, Fa
 static int64
 count_matches(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, const pg_uuid_t *subject)
 {
-	static FacePlan plan = {NULL, 5, {INT8OID, InvalidOid, FLOAT8OID, TIMESTAMPTZOID, UUIDOID}, NULL};
+	static FacePlan plan = {NULL, 5, {INT8OID, InvalidOid, FLOAT8OID, TIMESTAMPTZOID, UUIDARRAYOID}, NULL};
 	Datum		values[] = {
 		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), Float8GetDatum(threshold),
-		TimestampTzGetDatum(GetCurrentTimestamp()), UUIDPGetDatum(subject)
+		TimestampTzGetDatum(GetCurrentTimestamp()), face_alias_array(subject)
 	};
 	bool		isnull;
 	int64		matches;
@@ -309,7 +311,7 @@ count_matches(const FaceSearched *gallery, const FaceEmbedding *probe, double th
 	if (plan.sql == NULL)
 		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
 				"SELECT pg_catalog.count(*) FROM facematch.reference r"
-				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) $5"
+				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) ANY ($5)"
 				" AND %s.face_match(r.embedding, $2, $3) AND r.purge_after OPERATOR(pg_catalog.>) $4", type_schema(&plan.types[1])));
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("reference")));
@@ -351,16 +353,16 @@ face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, doubl
 bool
 face_find_best_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject, FaceCandidate *best)
 {
-	static FacePlan plan = {NULL, 4, {INT8OID, InvalidOid, TIMESTAMPTZOID, UUIDOID}, NULL};
+	static FacePlan plan = {NULL, 4, {INT8OID, InvalidOid, TIMESTAMPTZOID, UUIDARRAYOID}, NULL};
 	Datum		values[] = {
-		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), TimestampTzGetDatum(GetCurrentTimestamp()), UUIDPGetDatum(subject)
+		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), TimestampTzGetDatum(GetCurrentTimestamp()), face_alias_array(subject)
 	};
 	FaceCandidates found;
 
 	if (plan.sql == NULL)
 		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
 				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2) FROM facematch.reference r"
-				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) $4"
+				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) ANY ($4)"
 				" AND r.purge_after OPERATOR(pg_catalog.>) $3", type_schema(&plan.types[1])));
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("reference")));

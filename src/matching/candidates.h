@@ -31,6 +31,7 @@ typedef struct FaceCandidate
 {
 	int64		reference_id;
 	pg_uuid_t	subject;
+	pg_uuid_t	person;			/* what all subjects of its person have in common */
 	double		similarity;
 	int64		matches;		/* of the person's references, how many reach the threshold */
 } FaceCandidate;

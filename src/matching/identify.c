@@ -25,6 +25,7 @@
 #include "gallery/staging.h"
 #include "matching/account.h"
 #include "matching/candidates.h"
+#include "retention/person.h"
 
 PG_FUNCTION_INFO_V1(facematch_identify);
 PG_FUNCTION_INFO_V1(facematch_find_candidates);
@@ -130,7 +131,7 @@ account(Question *question, const FaceCandidates *near, int candidates)
 
 		for (int i = 0; i < near->count; i++)
 		{
-			hash_search(seen, &near->list[i].subject, HASH_ENTER, &found);
+			hash_search(seen, &near->list[i].person, HASH_ENTER, &found);
 			if (!found)
 				persons[count++] = near->list[i].subject;
 		}
@@ -275,6 +276,7 @@ find_reference(int64 reference_id, FaceCandidate *reference, int64 *gallery_id, 
 
 		reference->reference_id = reference_id;
 		reference->subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
+		reference->person = face_person(&reference->subject);
 		*gallery_id = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
 		*template = (FaceEmbedding *) DatumGetPointer(SPI_datumTransfer(SPI_getbinval(row, desc, 4, &isnull), false, -1));
 	}

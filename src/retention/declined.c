@@ -27,6 +27,7 @@
 #include "compat.h"
 #include "retention/declined.h"
 #include "retention/facts.h"
+#include "retention/person.h"
 
 /* Look-ups between two estimates of what reading all would cost. */
 #define LOOKUPS_BETWEEN_ESTIMATES	64
@@ -86,11 +87,14 @@ read_all(Relation rel)
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
+		ListCell   *cell;
 
 		CHECK_FOR_INTERRUPTS();
 		slot_getattr(slot, revoked_column, &isnull);
-		if (isnull)
-			hash_search(found, DatumGetUUIDP(slot_getattr(slot, subject_column, &isnull)), HASH_ENTER, NULL);
+		if (!isnull)
+			continue;
+		foreach(cell, face_aliases(DatumGetUUIDP(slot_getattr(slot, subject_column, &isnull))))
+			hash_search(found, lfirst(cell), HASH_ENTER, NULL);
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
@@ -98,7 +102,7 @@ read_all(Relation rel)
 	declined = found;
 }
 
-/* False: the subject, whose lock this transaction holds, has no opt-out that stands. */
+/* False: the subject, whose lock this transaction holds, has no opt-out that stands, nor has its person. */
 bool
 face_may_have_declined(Oid opt_out, const pg_uuid_t *subject)
 {

@@ -26,6 +26,7 @@
 #include "base/attempt.h"
 #include "base/run.h"
 #include "retention/facts.h"
+#include "retention/person.h"
 
 #define FACE_BUCKETS	64
 
@@ -53,16 +54,16 @@ face_facts_init(void)
 	RegisterSubXactCallback(forget_at_abort, NULL);
 }
 
-/* When an event last happened to a subject; DT_NOEND: not yet. */
+/* When an event last happened to a subject's person; DT_NOEND: not yet. */
 TimestampTz
 face_anchor_event(const pg_uuid_t *subject, const char *event)
 {
 	static FacePlan look = {
 		"SELECT pg_catalog.max(e.occurred_at) FROM facematch.anchor_event e"
-		" WHERE e.subject_id OPERATOR(pg_catalog.=) $1 AND e.event OPERATOR(pg_catalog.=) $2",
-		2, {UUIDOID, TEXTOID}, NULL
+		" WHERE e.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND e.event OPERATOR(pg_catalog.=) $2",
+		2, {UUIDARRAYOID, TEXTOID}, NULL
 	};
-	Datum		values[2] = {UUIDPGetDatum(subject), CStringGetTextDatum(event)};
+	Datum		values[2] = {face_alias_array(subject), CStringGetTextDatum(event)};
 	Datum		at;
 	bool		isnull;
 
@@ -102,10 +103,35 @@ face_share_all_subjects(Oid lock_class)
 		share_bucket(lock_class, bucket);
 }
 
+/* The buckets of all subjects of a person. */
+static uint64
+buckets_of(const pg_uuid_t *subject)
+{
+	uint64		buckets = 0;
+	ListCell   *cell;
+
+	foreach(cell, face_aliases(subject))
+		buckets |= UINT64CONST(1) << face_bucket(lfirst(cell));
+	return buckets;
+}
+
+/* In one order for everybody.  A merge may be committed while this waits: then there are more of them. */
 void
 face_own_subject(const pg_uuid_t *subject)
 {
-	LockDatabaseObject(face_table("opt_out"), (Oid) (face_bucket(subject) + 1), 0, ExclusiveLock);
+	Oid			lock_class = face_table("opt_out");
+	uint64		owned = 0;
+	uint64		wanted;
+
+	while ((wanted = buckets_of(subject) & ~owned) != 0)
+	{
+		for (int bucket = 0; bucket < FACE_BUCKETS; bucket++)
+		{
+			if (wanted & (UINT64CONST(1) << bucket))
+				LockDatabaseObject(lock_class, (Oid) (bucket + 1), 0, ExclusiveLock);
+		}
+		owned |= wanted;
+	}
 }
 
 static void

@@ -12,7 +12,7 @@
  * when facts outside the row changed, and a rule says so, does it move away
  * (recompute.c), and never for a row that is due.  A held row keeps what the
  * hold is about.
- * Taken: not while a hold names the row or its subject.
+ * Taken: not while a hold names the row, its gallery or its subject.
  *
  * In a replica (logical replication, session_replication_role) the guard
  * corrects where it would refuse: a replica that stops protects nobody.
@@ -270,7 +270,7 @@ is_held(Guard *guard, const FaceRow *row)
 	bool		unnamed = face_row_null(row, guard->key);
 	char	   *row_id = unnamed ? "" : OutputFunctionCall(&guard->key_output, row->values[guard->key - 1]);
 
-	return face_held(&guard->lookups, guard->relids, row_id, subject_of(guard, row));
+	return face_held(&guard->lookups, guard->relids, row_id, subject_of(guard, row), in_gallery(guard, row), gallery_of(guard, row));
 }
 
 /* Whoever files an opt-out or an event of the row's subject meanwhile waits for this transaction, or it for them. */
@@ -456,12 +456,12 @@ changes(const FaceRow *was, const FaceRow *row, AttrNumber column)
 	return column != 0 && face_row_differs(was, row, column);
 }
 
-/* A hold names a row by its key or its subject, for what the template shows: none of them slips out under it. */
+/* A hold names a row by its key, its subject or its gallery, for what the template shows: none slips out under it. */
 static bool
 escapes_hold(Guard *guard, const FaceRow *was, const FaceRow *row)
 {
 	bool		other_template = changes(was, row, guard->template);
-	bool		other_name = changes(was, row, guard->key) || changes(was, row, guard->subject);
+	bool		other_name = changes(was, row, guard->key) || changes(was, row, guard->subject) || changes(was, row, guard->gallery);
 
 	if (!other_template && !other_name)
 		return false;

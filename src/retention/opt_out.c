@@ -27,11 +27,12 @@
 #include "retention/declined.h"
 #include "retention/facts.h"
 #include "retention/opt_out.h"
+#include "retention/person.h"
 #include "retention/unreached.h"
 
 PG_FUNCTION_INFO_V1(facematch_opted_out);
 
-/* The rows that an opt-out concerns: parameters $1 subject, $2 gallery, which is never NULL but may not matter. */
+/* The rows that an opt-out concerns: parameters $1 the person's subjects, $2 gallery, which is never NULL but may not matter. */
 static char *
 of_subject(const FaceOptOut *opt_out)
 {
@@ -39,7 +40,7 @@ of_subject(const FaceOptOut *opt_out)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "t.%s OPERATOR(pg_catalog.=) $1", face_column(table->relid, table->subject));
+	appendStringInfo(&sql, "t.%s OPERATOR(pg_catalog.=) ANY ($1)", face_column(table->relid, table->subject));
 	if (opt_out->one_gallery)
 		appendStringInfo(&sql, " AND t.%s OPERATOR(pg_catalog.=) $2", face_column(table->relid, table->gallery));
 	else
@@ -54,8 +55,8 @@ remove_from_relation(const FaceOptOut *opt_out, Oid relation, uint64 *removed, u
 {
 	const FaceRetained *table = opt_out->table;
 	FaceKept	kept = face_kept_by_holds(table->relid);
-	Oid			types[4] = {UUIDOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID};
-	Datum		values[4] = {opt_out->subject, opt_out->gallery_id, kept.rows, kept.subjects};
+	Oid			types[4] = {UUIDARRAYOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID};
+	Datum		values[4] = {face_alias_array(DatumGetUUIDP(opt_out->subject)), opt_out->gallery_id, kept.rows, kept.subjects};
 	char	   *name = face_qualified_name(relation);
 	char	   *rows = of_subject(opt_out);
 	char	   *free_rows = psprintf("%s AND %s", rows, face_not_held(table, "t", 3));
@@ -119,6 +120,45 @@ stands(Relation rel, HeapTuple row)
 	return isnull || DatumGetTimestampTz(until) > GetCurrentTimestamp();
 }
 
+/* The opt-outs of a subject's person that stand, FaceOptOut *: one for all galleries, or for each. */
+List *
+face_standing_opt_outs(Datum subject)
+{
+	Oid			type = UUIDARRAYOID;
+	Datum		subjects = face_alias_array(DatumGetUUIDP(subject));
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *opt_outs = NIL;
+
+	SPI_connect();
+	face_run("SELECT DISTINCT o.gallery_id FROM facematch.opt_out o WHERE o.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND o.revoked_at IS NULL"
+			 " AND (o.until IS NULL OR o.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
+			 1, &type, &subjects, face_owner(face_table("opt_out")));
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		FaceOptOut *opt_out = palloc0(sizeof(FaceOptOut));
+		bool		isnull;
+
+		opt_out->subject = subject;
+		opt_out->gallery_id = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		opt_out->one_gallery = !isnull;
+		opt_outs = lappend(opt_outs, opt_out);
+	}
+	SPI_finish();
+	return opt_outs;
+}
+
+/* By each subject of the person: rows are looked at one by one. */
+static void
+note_unreached(const FaceRetained *table, Datum subject)
+{
+	ListCell   *cell;
+
+	foreach(cell, face_aliases(DatumGetUUIDP(subject)))
+		face_note_unreached(table, FACE_UNREACHED_OPT_OUT,
+							DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(lfirst(cell)))));
+}
+
 /* No table of a user's keeps anybody from declining, nor does who is adding the subject's templates just now. */
 static void
 opt_out_of_table(FaceOptOut *opt_out, bool locked, int tables_left)
@@ -131,7 +171,41 @@ opt_out_of_table(FaceOptOut *opt_out, bool locked, int tables_left)
 	else
 		removed = face_attempt(table->relid, "rid of the subject's templates", face_table_until(tables_left), face_remove_opted_out, opt_out);
 	if (!removed || !locked)
-		face_note_unreached(table, FACE_UNREACHED_OPT_OUT, DatumGetCString(DirectFunctionCall1(uuid_out, opt_out->subject)));
+		note_unreached(table, opt_out->subject);
+}
+
+static void
+carry_out(FaceOptOut *opt_out, List *tables, bool locked)
+{
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		opt_out->table = lfirst(cell);
+		if (face_concerns(opt_out->table, opt_out->one_gallery))
+			opt_out_of_table(opt_out, locked, list_length(tables) - foreach_current_index(cell));
+	}
+}
+
+/* Whatever the subject's person has declined, whichever of the subjects it was said of: after a merge. */
+void
+face_carry_out_opt_outs(Datum subject)
+{
+	List	   *tables = face_retained_tables();
+	bool		locked = face_lock_subject(subject, list_length(tables) + 1);
+	ListCell   *cell;
+
+	face_forget_declined();
+	foreach(cell, face_standing_opt_outs(subject))
+		carry_out(lfirst(cell), tables, locked);
+	if (locked)
+		return;
+	/* Who kept the lock may be about to decline for one of them. */
+	foreach(cell, tables)
+	{
+		if (face_concerns(lfirst(cell), false))
+			note_unreached(lfirst(cell), subject);
+	}
 }
 
 /* Trigger after each opt-out: the templates of the subject go in the same transaction. */
@@ -142,7 +216,6 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 	FaceOptOut	opt_out;
 	Relation	rel;
 	List	   *tables;
-	ListCell   *cell;
 	bool		isnull;
 	bool		locked;
 
@@ -161,12 +234,7 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 	tables = face_retained_tables();
 	locked = face_lock_subject(opt_out.subject, list_length(tables) + 1);
 	face_forget_declined();
-	foreach(cell, tables)
-	{
-		opt_out.table = lfirst(cell);
-		if (face_concerns(opt_out.table, opt_out.one_gallery))
-			opt_out_of_table(&opt_out, locked, list_length(tables) - foreach_current_index(cell));
-	}
+	carry_out(&opt_out, tables, locked);
 	return PointerGetDatum(NULL);
 }
 

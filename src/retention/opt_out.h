@@ -15,12 +15,14 @@
 typedef struct FaceOptOut
 {
 	const FaceRetained *table;	/* the one to remove from */
-	Datum		subject;
+	Datum		subject;		/* any of the person's */
 	bool		one_gallery;
 	Datum		gallery_id;
 } FaceOptOut;
 
 extern bool face_concerns(const FaceRetained *table, bool one_gallery);
 extern void face_remove_opted_out(void *state);
+extern List *face_standing_opt_outs(Datum subject);
+extern void face_carry_out_opt_outs(Datum subject);
 
 #endif							/* FACEMATCH_RETENTION_OPT_OUT_H */

@@ -16,6 +16,7 @@
 
 #include "retention/opt_outs_and_holds.h"
 #include "base/run.h"
+#include "retention/person.h"
 
 /* A row of opt_out or hold is in force unless it was ended or its time has passed. */
 typedef struct InForce
@@ -39,6 +40,7 @@ face_find_lookups(FaceLookups *lookups)
 	lookups->opt_out_until = get_attnum(lookups->opt_out, "until");
 	lookups->opt_out_gallery = get_attnum(lookups->opt_out, "gallery_id");
 	lookups->hold = face_table("hold");
+	lookups->gallery = face_table("gallery");
 	lookups->hold_by_row = face_index_on(lookups->hold, 2, by_row);
 	lookups->hold_by_subject = face_index_on(lookups->hold, 1, by_subject);
 	lookups->hold_released = get_attnum(lookups->hold, "released_at");
@@ -64,6 +66,23 @@ in_force(TupleTableSlot *row, void *state)
 	return isnull || (wanted->in_gallery && DatumGetInt64(value) == wanted->gallery_id);
 }
 
+/* Whether a row in force names the subject, or another one of the same person. */
+static bool
+any_in_force(Oid table, Oid by_subject, const pg_uuid_t *subject, InForce *wanted)
+{
+	ListCell   *cell;
+
+	foreach(cell, face_aliases(subject))
+	{
+		ScanKeyData key;
+
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(lfirst(cell)));
+		if (face_find_row(table, by_subject, 1, &key, in_force, wanted))
+			return true;
+	}
+	return false;
+}
+
 /* Whether a subject has declined, for every gallery or for this one. */
 bool
 face_opted_out(const FaceLookups *lookups, const pg_uuid_t *subject, bool in_gallery, int64 gallery_id)
@@ -71,30 +90,34 @@ face_opted_out(const FaceLookups *lookups, const pg_uuid_t *subject, bool in_gal
 	InForce		wanted = {
 		lookups->opt_out_revoked, lookups->opt_out_until, lookups->opt_out_gallery, in_gallery, gallery_id
 	};
-	ScanKeyData key;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(subject));
-	return face_find_row(lookups->opt_out, lookups->opt_out_by_subject, 1, &key, in_force, &wanted);
+	return any_in_force(lookups->opt_out, lookups->opt_out_by_subject, subject, &wanted);
 }
 
-/* Whether a hold names the row, by the table or one that it is a partition of, or its subject. */
+static bool
+row_in_force(const FaceLookups *lookups, Oid relid, const char *row_id, InForce *wanted)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(row_id));
+	keys[1].sk_collation = C_COLLATION_OID;
+	return face_find_row(lookups->hold, lookups->hold_by_row, 2, keys, in_force, wanted);
+}
+
+/* Whether a hold names the row, by the table or one that it is a partition of, or its gallery, or its subject. */
 bool
-face_held(const FaceLookups *lookups, List *relids, const char *row_id, const pg_uuid_t *subject)
+face_held(const FaceLookups *lookups, List *relids, const char *row_id, const pg_uuid_t *subject, bool in_gallery, int64 gallery_id)
 {
 	InForce		wanted = {lookups->hold_released, lookups->hold_until, 0, false, 0};
-	ScanKeyData keys[2];
 	ListCell   *cell;
 
 	foreach(cell, relids)
 	{
-		ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(lfirst_oid(cell)));
-		ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(row_id));
-		keys[1].sk_collation = C_COLLATION_OID;
-		if (face_find_row(lookups->hold, lookups->hold_by_row, 2, keys, in_force, &wanted))
+		if (row_in_force(lookups, lfirst_oid(cell), row_id, &wanted))
 			return true;
 	}
-	if (subject == NULL)
-		return false;
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(subject));
-	return face_find_row(lookups->hold, lookups->hold_by_subject, 1, keys, in_force, &wanted);
+	if (in_gallery && row_in_force(lookups, lookups->gallery, psprintf(INT64_FORMAT, gallery_id), &wanted))
+		return true;
+	return subject != NULL && any_in_force(lookups->hold, lookups->hold_by_subject, subject, &wanted);
 }

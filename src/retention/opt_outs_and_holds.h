@@ -22,6 +22,7 @@ typedef struct FaceLookups
 	AttrNumber	opt_out_until;
 	AttrNumber	opt_out_gallery;
 	Oid			hold;
+	Oid			gallery;
 	Oid			hold_by_row;
 	Oid			hold_by_subject;
 	AttrNumber	hold_released;
@@ -30,6 +31,7 @@ typedef struct FaceLookups
 
 extern void face_find_lookups(FaceLookups *lookups);
 extern bool face_opted_out(const FaceLookups *lookups, const pg_uuid_t *subject, bool in_gallery, int64 gallery_id);
-extern bool face_held(const FaceLookups *lookups, List *relids, const char *row_id, const pg_uuid_t *subject);
+extern bool face_held(const FaceLookups *lookups, List *relids, const char *row_id, const pg_uuid_t *subject,
+					  bool in_gallery, int64 gallery_id);
 
 #endif							/* FACEMATCH_RETENTION_OPT_OUTS_AND_HOLDS_H */

@@ -27,6 +27,8 @@
 
 #include "gallery/gallery.h"
 #include "retention/facts.h"
+#include "retention/person.h"
+#include "retention/recompute.h"
 #include "retention/rules.h"
 #include "retention/retained.h"
 #include "retention/unreached.h"
@@ -216,14 +218,14 @@ facematch_rule_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* When the event had last happened to the subject before this row. */
+/* When the event had last happened to the subject's person before this row. */
 static TimestampTz
 event_before(Relation rel, HeapTuple row)
 {
 	bool		isnull;
-	Oid			types[3] = {UUIDOID, TEXTOID, INT8OID};
+	Oid			types[3] = {UUIDARRAYOID, TEXTOID, INT8OID};
 	Datum		values[3] = {
-		column_value(rel, row, "subject_id", &isnull), column_value(rel, row, "event", &isnull),
+		face_alias_array(DatumGetUUIDP(column_value(rel, row, "subject_id", &isnull))), column_value(rel, row, "event", &isnull),
 		column_value(rel, row, "event_id", &isnull)
 	};
 	TimestampTz at;
@@ -231,12 +233,30 @@ event_before(Relation rel, HeapTuple row)
 
 	SPI_connect();
 	face_run("SELECT pg_catalog.max(e.occurred_at) FROM facematch.anchor_event e"
-			 " WHERE e.subject_id OPERATOR(pg_catalog.=) $1 AND e.event OPERATOR(pg_catalog.=) $2"
+			 " WHERE e.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND e.event OPERATOR(pg_catalog.=) $2"
 			 " AND e.event_id OPERATOR(pg_catalog.<>) $3", lengthof(types), types, values, rel->rd_rel->relowner);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
 	SPI_finish();
 	return at;
+}
+
+/* In each table; the work says why, and of which subject. */
+static void
+recompute_subject(Recomputation work, List *tables, bool locked)
+{
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		work.table = lfirst(cell);
+		work.column = work.table->subject;
+		if (work.column == NULL)
+			continue;
+		recompute(&work, list_length(tables) - foreach_current_index(cell));
+		if (!locked)
+			face_note_unreached(work.table, work.kind, value_as_text(UUIDOID, work.value));
+	}
 }
 
 /* After an event of a subject that deadlines may count from. */
@@ -258,16 +278,21 @@ facematch_event_happened(PG_FUNCTION_ARGS)
 	tables = face_retained_tables();
 	locked = face_lock_subject(subject, list_length(tables) + 1);
 	before = event_before(rel, trigger->tg_trigtuple);
-	foreach(cell, tables)
+	foreach(cell, face_aliases(DatumGetUUIDP(subject)))
 	{
-		Recomputation work = {lfirst(cell), {.event = event, .event_at = before}, FACE_UNREACHED_EVENT, NULL, UUIDOID, subject, "event of the subject"};
+		Recomputation work = {NULL, {.event = event, .event_at = before}, FACE_UNREACHED_EVENT, NULL, UUIDOID,
+		UUIDPGetDatum(lfirst(cell)), "event of the subject"};
 
-		work.column = work.table->subject;
-		if (work.column == NULL)
-			continue;
-		recompute(&work, list_length(tables) - foreach_current_index(cell));
-		if (!locked)
-			face_note_unreached(work.table, work.kind, value_as_text(UUIDOID, subject));
+		recompute_subject(work, tables, locked);
 	}
 	return PointerGetDatum(NULL);
+}
+
+/* Deadlines of a subject's rows, in all tables, after more or other events count for them: they come nearer. */
+void
+face_recompute_subject(Datum subject, const char *cause)
+{
+	Recomputation work = {NULL, {.rules = true}, FACE_UNREACHED_EVENT, NULL, UUIDOID, subject, cause};
+
+	recompute_subject(work, face_retained_tables(), true);
 }

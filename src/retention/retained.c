@@ -91,8 +91,10 @@ face_kept_by_holds(Oid relid)
 
 	SPI_connect();
 	face_run("SELECT COALESCE(pg_catalog.array_agg(h.row_id) FILTER (WHERE h.table_name OPERATOR(pg_catalog.=) $1), '{}'),"
-			 " COALESCE(pg_catalog.array_agg(h.subject_id) FILTER (WHERE h.subject_id IS NOT NULL), '{}')"
-			 " FROM facematch.hold h WHERE h.released_at IS NULL"
+			 " COALESCE(pg_catalog.array_agg(COALESCE(q.subject_id, h.subject_id)) FILTER (WHERE h.subject_id IS NOT NULL), '{}')"
+			 " FROM facematch.hold h"
+			 " LEFT JOIN (facematch_internal.person p JOIN facematch_internal.person q ON q.person_id OPERATOR(pg_catalog.=) p.person_id)"
+			 " ON p.subject_id OPERATOR(pg_catalog.=) h.subject_id WHERE h.released_at IS NULL"
 			 " AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
 			 1, &type, &value, face_owner(face_table("hold")));
 	kept.rows = result_array(1);
@@ -101,14 +103,37 @@ face_kept_by_holds(Oid relid)
 	return kept;
 }
 
+/* The galleries that holds name, as a bigint[] that SQL reads; NULL: none. */
+static char *
+held_galleries(void)
+{
+	Oid			type = OIDOID;
+	Datum		gallery = ObjectIdGetDatum(face_table("gallery"));
+	MemoryContext caller = CurrentMemoryContext;
+	char	   *found = NULL;
+
+	SPI_connect();
+	face_run("SELECT pg_catalog.array_agg(h.row_id)::pg_catalog.text FROM facematch.hold h"
+			 " WHERE h.table_name OPERATOR(pg_catalog.=) $1 AND h.released_at IS NULL"
+			 " AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
+			 1, &type, &gallery, face_owner(face_table("hold")));
+	found = text_column(SPI_tuptable->vals[0], 1, caller);
+	SPI_finish();
+	return found == NULL ? NULL : psprintf("%s::pg_catalog.int8[]", quote_literal_cstr(found));
+}
+
 /* The condition that no hold names a row, with the two arrays as parameters numbered from "first". */
 char *
 face_not_held(const FaceRetained *table, const char *alias, int first)
 {
+	char	   *galleries = table->gallery == NULL ? NULL : held_galleries();
 	char	   *by_row = psprintf("%s.%s::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ($%d)", alias,
 								  face_column(table->relid, table->key), first);
 	const char *subject;
 
+	if (galleries != NULL)
+		by_row = psprintf("%s AND (%s.%s OPERATOR(pg_catalog.<>) ALL (%s)) IS NOT FALSE", by_row, alias,
+						  face_column(table->relid, table->gallery), galleries);
 	if (table->subject == NULL)
 		return psprintf("%s AND $%d IS NOT NULL", by_row, first + 1);
 	subject = face_column(table->relid, table->subject);

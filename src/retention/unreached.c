@@ -204,36 +204,19 @@ face_unreached(Oid relid)
 
 /*--------------------------------------------------------- and taken away */
 
-/* The subject's opt-outs that stand, at once. */
+/* The opt-outs of the subject's person that stand, at once. */
 static void
 reach_opted_out(const FaceRetained *table, Datum subject)
 {
-	Oid			type = UUIDOID;
-	MemoryContext caller = CurrentMemoryContext;
-	List	   *opt_outs = NIL;
 	ListCell   *cell;
 
-	SPI_connect();
-	face_run("SELECT DISTINCT o.gallery_id FROM facematch.opt_out o WHERE o.subject_id OPERATOR(pg_catalog.=) $1 AND o.revoked_at IS NULL"
-			 " AND (o.until IS NULL OR o.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
-			 1, &type, &subject, face_owner(face_table("opt_out")));
-	MemoryContextSwitchTo(caller);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	foreach(cell, face_standing_opt_outs(subject))
 	{
-		FaceOptOut *opt_out = palloc0(sizeof(FaceOptOut));
-		bool		isnull;
+		FaceOptOut *opt_out = lfirst(cell);
 
 		opt_out->table = table;
-		opt_out->subject = subject;
-		opt_out->gallery_id = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-		opt_out->one_gallery = !isnull;
-		opt_outs = lappend(opt_outs, opt_out);
-	}
-	SPI_finish();
-	foreach(cell, opt_outs)
-	{
-		if (face_concerns(table, ((FaceOptOut *) lfirst(cell))->one_gallery))
-			face_remove_opted_out(lfirst(cell));
+		if (face_concerns(table, opt_out->one_gallery))
+			face_remove_opted_out(opt_out);
 	}
 }
 

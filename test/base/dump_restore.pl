@@ -30,6 +30,11 @@ $node->safe_psql('old', q{
 		SELECT 3, facematch.subject_id('UTO', 'passport', 'P' || n), 'member', ARRAY[n, 1, 6e-8]::face_embedding, 'own' FROM generate_series(1, 100) n;
 	DELETE FROM facematch.gallery WHERE name = 'gone';
 	DELETE FROM facematch.reference WHERE reference_id > 290;
+	-- A person with three documents, and two that a mistake had merged.
+	SELECT facematch.merge_subjects(facematch.subject_id('UTO', 'passport', 'P1'), facematch.subject_id('UTO', 'passport', 'P301')),
+		facematch.merge_subjects(facematch.subject_id('UTO', 'passport', 'P302'), facematch.subject_id('UTO', 'passport', 'P301')),
+		facematch.merge_subjects(facematch.subject_id('UTO', 'passport', 'P303'), facematch.subject_id('UTO', 'passport', 'P304'));
+	UPDATE facematch.subject_merge SET undone_at = clock_timestamp() WHERE merge_id = 3;
 	-- A table of the user's own, with a typmod.
 	CREATE TABLE mine (id int, e face_embedding(3, 5), a face_embedding[]);
 	INSERT INTO mine VALUES (1, '[0.1,-0.2,65504]', '{}'), (2, '5:[1,2,3]', ARRAY['[1]', '9:[2,2]']::face_embedding[]), (3, NULL, NULL);
@@ -42,6 +47,9 @@ my $everything = q{
 	UNION ALL SELECT 'gallery', g::text FROM facematch.gallery g
 	UNION ALL SELECT 'rule', u::text FROM facematch.retention_rule u
 	UNION ALL SELECT 'reference', r::text || face_embedding_send(r.embedding)::text FROM facematch.reference r
+	UNION ALL SELECT 'merge', m::text FROM facematch.subject_merge m
+	UNION ALL SELECT 'merged', action || ' ' || detail::text FROM facematch.audit_event WHERE action LIKE 'subjects%'
+	UNION ALL SELECT 'person', p::text FROM facematch_internal.person p
 	UNION ALL SELECT 'mine', m::text FROM mine m
 	UNION ALL SELECT 'column', format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'mine'::regclass AND attnum > 0
 	UNION ALL SELECT 'pseudonym', facematch.subject_id('UTO', 'passport', 'P' || n)::text FROM generate_series(1, 3) n

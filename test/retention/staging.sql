@@ -36,12 +36,7 @@ SELECT facematch.merge_references('gone', subject(10));
 INSERT INTO facematch.hold (subject_id, reason, authority, until) VALUES (subject(4), 'inquiry', 'court', now() + interval '1 year');
 SELECT facematch.merge_subjects(subject(5), subject(4));
 SELECT staged();
-SELECT count(*), max(until) > now() + interval '364 days' AS with_its_end FROM facematch.held WHERE subject_id = subject(5);
 DELETE FROM facematch.reference WHERE subject_id = subject(5);
--- and an exit of either counts
-INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (subject(20), 'exit', '2026-01-01 00:00+00');
-SELECT facematch.merge_subjects(subject(21), subject(20));
-SELECT event, occurred_at AT TIME ZONE 'UTC' AS occurred_at FROM facematch.anchor_event WHERE subject_id = subject(21);
 
 -- An officer resolves a referral while it is not due, and only then; the photograph of who has declined goes with it.
 SELECT encounter_id AS past FROM facematch.record_encounter('one', face(30), port => 'JFK', occurred_at => now() - interval '13 hours') \gset

@@ -1,0 +1,112 @@
+/*
+ * Merges: who has two pseudonyms (two passports) is one person.
+ *
+ * A merge is remembered and rewrites no row, so it holds for rows that come
+ * later, and can be undone.  What asks about a subject asks about all subjects of
+ * its person (src/retention/person.c).
+ */
+
+CREATE TABLE facematch.subject_merge (
+	merge_id	bigint GENERATED ALWAYS AS IDENTITY,
+	kept		uuid NOT NULL,
+	merged		uuid NOT NULL,
+	merged_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	merged_by	text NOT NULL DEFAULT session_user,
+	undone_at	timestamptz,
+	undone_by	text,
+	CONSTRAINT subject_merge_pkey PRIMARY KEY (merge_id),
+	CONSTRAINT subject_merge_is_of_two CHECK (kept <> merged),
+	CONSTRAINT subject_merge_undoing_is_attributed CHECK ((undone_at IS NULL) = (undone_by IS NULL))
+);
+COMMENT ON TABLE facematch.subject_merge IS
+	'two pseudonyms are one person''s: opt-outs, holds, exemptions and events of either hold for both. To undo a merge, UPDATE undone_at';
+COMMENT ON COLUMN facematch.subject_merge.merge_id IS 'identifier, given by the database';
+COMMENT ON COLUMN facematch.subject_merge.kept IS 'one pseudonym of the person';
+COMMENT ON COLUMN facematch.subject_merge.merged IS 'another one';
+COMMENT ON COLUMN facematch.subject_merge.merged_at IS 'when the row was inserted';
+COMMENT ON COLUMN facematch.subject_merge.merged_by IS 'the session''s user who inserted it';
+COMMENT ON COLUMN facematch.subject_merge.undone_at IS 'when it was undone; NULL while it stands';
+COMMENT ON COLUMN facematch.subject_merge.undone_by IS 'the session''s user who undid it, filled in';
+CREATE INDEX subject_merge_kept_idx ON facematch.subject_merge (kept);
+CREATE INDEX subject_merge_merged_idx ON facematch.subject_merge (merged);
+CREATE UNIQUE INDEX subject_merge_stands_once ON facematch.subject_merge (least(kept, merged), greatest(kept, merged))
+	WHERE undone_at IS NULL;
+SELECT pg_catalog.pg_extension_config_dump('facematch.subject_merge', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch.subject_merge_merge_id_seq', '');
+
+-- A dump leaves it out: the trigger on merges writes it.
+CREATE TABLE facematch_internal.person (
+	subject_id	uuid NOT NULL,
+	person_id	uuid NOT NULL,
+	CONSTRAINT person_pkey PRIMARY KEY (subject_id)
+);
+COMMENT ON TABLE facematch_internal.person IS 'the subjects that merges which stand join; a subject that was never merged is no row';
+COMMENT ON COLUMN facematch_internal.person.subject_id IS 'a pseudonym';
+COMMENT ON COLUMN facematch_internal.person.person_id IS 'the first pseudonym of all that are the same person';
+CREATE INDEX person_person_id_idx ON facematch_internal.person (person_id);
+
+CREATE FUNCTION facematch_internal.aliases(subject_id uuid) RETURNS uuid[]
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_aliases';
+COMMENT ON FUNCTION facematch_internal.aliases(uuid) IS 'all pseudonyms of a subject''s person, itself among them, as of now';
+
+CREATE FUNCTION facematch_internal.keep_merge() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_OP = 'DELETE' THEN
+		IF OLD.undone_at IS NULL THEN
+			RAISE integrity_constraint_violation USING
+				MESSAGE = 'a merge that stands cannot be deleted',
+				HINT = 'If the two are not one person, UPDATE undone_at.';
+		END IF;
+		RETURN OLD;
+	ELSIF (to_jsonb(NEW) - '{undone_at,undone_by}'::text[]) IS DISTINCT FROM (to_jsonb(OLD) - '{undone_at,undone_by}'::text[])
+		OR OLD.undone_at IS NOT NULL OR NEW.undone_at > clock_timestamp() THEN
+		RAISE integrity_constraint_violation USING
+			MESSAGE = 'of a merge only undone_at can be set, once, and not ahead of time',
+			HINT = 'Insert another merge for other subjects.';
+	END IF;
+	NEW.undone_by := CASE WHEN NEW.undone_at IS NOT NULL THEN session_user END;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.keep_merge() IS 'trigger: a merge can be undone, not rewritten, and deleted when it stands no more (23000)';
+
+CREATE FUNCTION facematch_internal.subjects_merged() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_subjects_merged';
+COMMENT ON FUNCTION facematch_internal.subjects_merged() IS
+	'trigger: writes facematch_internal.person anew; opt-outs of either subject remove the templates of both, events of either count for the deadlines of both';
+
+CREATE TRIGGER subject_merge_10_keep BEFORE UPDATE OR DELETE ON facematch.subject_merge
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_merge();
+CREATE TRIGGER subject_merge_20_merged AFTER INSERT OR UPDATE ON facematch.subject_merge
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.subjects_merged();
+ALTER TABLE facematch.subject_merge ENABLE ALWAYS TRIGGER subject_merge_10_keep, ENABLE ALWAYS TRIGGER subject_merge_20_merged;
+SELECT facematch_internal.keep_as_record('facematch.subject_merge', changes => true,
+	log => '{subjects,merge_id,"kept,merged,undone_at","merged,parted,deleted"}');
+
+CREATE FUNCTION facematch.merge_subjects(kept uuid, merged uuid) RETURNS bigint
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	standing bigint;
+BEGIN
+	IF kept = merged OR kept IS NULL OR merged IS NULL THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'two different subjects are needed',
+			HINT = 'They are two pseudonyms of one person.';
+	END IF;
+	INSERT INTO facematch.subject_merge (kept, merged) VALUES (merge_subjects.kept, merge_subjects.merged)
+	ON CONFLICT (least(subject_merge.kept, subject_merge.merged), greatest(subject_merge.kept, subject_merge.merged))
+		WHERE undone_at IS NULL DO NOTHING
+	RETURNING merge_id INTO standing;
+	IF standing IS NULL THEN
+		SELECT m.merge_id INTO standing FROM facematch.subject_merge m
+		WHERE m.undone_at IS NULL AND least(m.kept, m.merged) = least(merge_subjects.kept, merge_subjects.merged)
+		  AND greatest(m.kept, m.merged) = greatest(merge_subjects.kept, merge_subjects.merged);
+	END IF;
+	RETURN standing;
+END
+$$;
+COMMENT ON FUNCTION facematch.merge_subjects(uuid, uuid) IS
+	'two pseudonyms are one person''s (two passports), whatever comes later: a row of facematch.subject_merge. Returns its merge_id, also where the same merge stands already. No row is rewritten. Logged. The same subject twice, or NULL: 22023';

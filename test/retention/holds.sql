@@ -1,0 +1,87 @@
+-- Holds of every kind against every statement that takes rows away: each keeps what its order means, as long as it stands.
+\set SHOW_CONTEXT never
+INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES
+	('F1', 'flight', 'two', 0.9, now() - interval '1 day'), ('F2', 'flight', 'two', 0.9, now() - interval '1 day');
+CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-8000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+CREATE TABLE mine (id int PRIMARY KEY, retention_class text, recorded_at timestamptz, subject_id uuid, gallery_id bigint, e face_embedding);
+SELECT facematch.retain('mine', 'reference', template_column => 'e', gallery_column => 'gallery_id');
+-- In F1 and in F2 a reference, an encounter with its photograph and a row of a user's, all due, each of a person of its own.
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
+SELECT gallery_id, subject(gallery_id::int * 10 + 1), 'us_citizen', '[1,0]', 's', now() - interval '2 days' FROM facematch.gallery;
+INSERT INTO facematch.encounter (gallery_id, gallery, port, outcome, threshold, model, retention_class, subject_id, probe, occurred_at)
+SELECT gallery_id, name, 'JFK', 'no_match', 0.9, 'two', 'unmatched', subject(gallery_id::int * 10 + 2), '[1,0]', now() - interval '13 hours'
+FROM facematch.gallery;
+INSERT INTO mine SELECT gallery_id, 'us_citizen', now() - interval '2 days', subject(gallery_id::int * 10 + 3), gallery_id, '[1,0]' FROM facematch.gallery;
+INSERT INTO facematch.photograph (reference_id, encounter_id, media_type, key_id, sealed, purge_after)
+SELECT reference_id, encounter_id, 'image/jpeg', gen_random_uuid(), '\x01', 'infinity'
+FROM (SELECT reference_id, NULL::bigint AS encounter_id FROM facematch.reference UNION ALL SELECT NULL, encounter_id FROM facematch.encounter) t;
+
+CREATE FUNCTION there() RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', (SELECT 'galleries=' || count(*) FROM facematch.gallery), (SELECT 'references=' || count(*) FROM facematch.reference),
+		(SELECT 'encounters=' || count(probe) FROM facematch.encounter), (SELECT 'photographs=' || count(*) FROM facematch.photograph),
+		(SELECT 'mine=' || count(*) FROM mine)) $$;
+-- What a statement leaves while a hold stands; all is undone.
+CREATE FUNCTION tried(hold text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	left_over text;
+	refused boolean := false;
+BEGIN
+	BEGIN
+		EXECUTE 'INSERT INTO facematch.hold (reason, authority, ' || hold;
+		BEGIN
+			EXECUTE statement;
+		EXCEPTION WHEN integrity_constraint_violation THEN
+			refused := true;
+		END;
+		left_over := there() || CASE WHEN refused THEN ' (refused)' ELSE '' END;
+		RAISE EXCEPTION USING ERRCODE = 'U0001';
+	EXCEPTION WHEN SQLSTATE 'U0001' THEN
+		RETURN left_over;
+	END;
+END $$;
+CREATE TABLE kind (number int, hold text);
+INSERT INTO kind VALUES
+	(1, 'table_name, row_id) SELECT ''r'', ''c'', ''facematch.gallery'', gallery_id FROM facematch.gallery WHERE name = ''F1'''),
+	(2, 'table_name, row_id) SELECT ''r'', ''c'', ''facematch.reference'', min(reference_id) FROM facematch.reference'),
+	(3, 'table_name, row_id) SELECT ''r'', ''c'', ''facematch.encounter'', min(encounter_id) FROM facematch.encounter'),
+	(4, 'table_name, row_id) VALUES (''r'', ''c'', ''mine'', 1)'),
+	(5, 'subject_id) VALUES (''r'', ''c'', subject(11))');
+CREATE TABLE attempt (number int, statement text);
+INSERT INTO attempt VALUES
+	(1, 'DELETE FROM facematch.reference'),
+	(2, 'DELETE FROM facematch.encounter'),
+	(3, 'UPDATE facematch.encounter SET probe = NULL'),
+	(4, 'DELETE FROM facematch.photograph'),
+	(5, 'DELETE FROM mine'),
+	(6, 'DELETE FROM facematch.gallery'),
+	(7, 'UPDATE mine SET gallery_id = 2'),
+	(8, 'SELECT facematch.restage_gallery(''F1'', ''{}'')'),
+	(9, 'INSERT INTO facematch.opt_out (subject_id) SELECT subject(g * 10 + n) FROM generate_series(1, 2) g, generate_series(1, 3) n');
+SELECT there();
+SELECT k.number AS hold, a.number AS attempt, tried(k.hold, a.statement) FROM kind k, attempt a ORDER BY 1, 2;
+
+-- The purge commits as it goes: of what is due, all of F1 stays while its hold stands.
+INSERT INTO facematch.hold (table_name, row_id, reason, authority)
+SELECT 'facematch.gallery', gallery_id, 'litigation over a flight', 'court' FROM facematch.gallery WHERE name = 'F1';
+CALL facematch.purge();
+SELECT there();
+SELECT hold_id, table_name, row_id, keeps FROM facematch.held;
+SELECT held FROM facematch.explain_retention('facematch.reference', (SELECT reference_id FROM facematch.reference));
+SELECT severity, object, finding FROM facematch.health_check() WHERE object ~ '^hold|reference' ORDER BY 1, 2;
+-- Who declines matches nobody, and what the court wants is there.
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(11));
+SELECT there(), (SELECT count(*) FROM facematch.identify('[1,0]', 'F1')) AS candidates;
+UPDATE facematch.hold SET released_at = clock_timestamp();
+CALL facematch.purge();
+SELECT there();
+
+-- A hold on what is not there is refused, with the statement that would do; one from a dump comes before its rows.
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.gallery', '999', 'r', 'c');
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.encounter', '999', 'r', 'c');
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('mine', '999', 'r', 'c');
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('kind', '1', 'r', 'c');
+INSERT INTO facematch.hold (table_name, row_id, reason, authority, placed_at) VALUES ('mine', '999', 'r', 'c', '2026-01-01 00:00+00');
+INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(99), 'r', 'c');
+SELECT table_name, row_id, keeps FROM facematch.held ORDER BY hold_id;
+SELECT severity, object, finding FROM facematch.health_check() WHERE object ~ '^hold';
