@@ -222,8 +222,8 @@ BEGIN
 			WHERE NOT EXISTS (SELECT FROM written w WHERE w.about = k.about)
 			UNION ALL
 			-- What the rules have taken meanwhile, or are about to, is not missed.
-			SELECT e.chain, e.event_id, format('the searches of %s are others: %s rows, where there were %s', e.detail ->> 'day',
-				coalesce(d.searches, 0), e.detail ->> 'searches')
+			SELECT e.chain, e.event_id, format('the searches of %s are not those that were written: %s rows, and there were %s',
+				e.detail ->> 'day', coalesce(d.searches, 0), e.detail ->> 'searches')
 			FROM event e LEFT JOIN facematch_internal.search_day d ON d.day_utc = (e.detail ->> 'day')::date
 			WHERE e.action = 'searches_digested'
 			  AND (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM ((e.detail ->> 'searches')::bigint, e.detail ->> 'digest')
