@@ -160,11 +160,12 @@ DECLARE
 	hash bytea;
 BEGIN
 	-- A document never begins with a zero byte: no token is anybody's pseudonym.
-	SELECT substring(facematch_internal.keyed_hash(decode('00', 'hex') || convert_to('partner token', 'UTF8')
-			|| uuid_send(p.partner_id) || int8send(r.gallery_id) || uuid_send(r.subject_id)) FROM 1 FOR 16) INTO hash
-	FROM facematch.partner p, facematch.reference r
-	WHERE p.name = reference_token.partner AND r.reference_id = reference_token.reference_id
-	  AND r.purge_after > clock_timestamp();
+	-- Not INTO, which stops at the row: how many rows it had passed by then would tell which reference is nearest.
+	hash := (SELECT substring(facematch_internal.keyed_hash(decode('00', 'hex') || convert_to('partner token', 'UTF8')
+					|| uuid_send(p.partner_id) || int8send(r.gallery_id) || uuid_send(r.subject_id)) FROM 1 FOR 16)
+			 FROM facematch.partner p, facematch.reference r
+			 WHERE p.name = reference_token.partner AND r.reference_id = reference_token.reference_id
+			   AND r.purge_after > clock_timestamp());
 	hash := set_byte(hash, 6, get_byte(hash, 6) & 15 | 128);	-- version 8
 	hash := set_byte(hash, 8, get_byte(hash, 8) & 63 | 128);	-- the variant of RFC 9562
 	RETURN encode(hash, 'hex')::uuid;

@@ -221,6 +221,15 @@ BEGIN
 			SELECT NULL, NULL, format('%s of %s was never written to the log', k.about, k.table_name) FROM kept k
 			WHERE NOT EXISTS (SELECT FROM written w WHERE w.about = k.about)
 			UNION ALL
+			-- What the rules have taken meanwhile, or are about to, is not missed.
+			SELECT e.chain, e.event_id, format('the searches of %s are not those that were written: %s rows, and there were %s',
+				e.detail ->> 'day', coalesce(d.searches, 0), e.detail ->> 'searches')
+			FROM event e LEFT JOIN facematch_internal.search_day d ON d.day_utc = (e.detail ->> 'day')::date
+			WHERE e.action = 'searches_digested'
+			  AND (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM ((e.detail ->> 'searches')::bigint, e.detail ->> 'digest')
+			  AND (facematch_internal.retention_due('search', 'search', (e.detail ->> 'day')::date, NULL, NULL, NULL, NULL)).due
+				  > clock_timestamp() + interval '1 day'
+			UNION ALL
 			SELECT NULL, NULL, 'the anchor is not in the log: what it covers was cut off or rewritten'
 			WHERE verify_audit.anchor IS NOT NULL
 			  AND NOT EXISTS (SELECT FROM event e

@@ -59,6 +59,12 @@ CREATE FUNCTION facematch_internal.shown_similarity(similarity double precision,
 COMMENT ON FUNCTION facematch_internal.shown_similarity(double precision, double precision) IS
 	'a score as roles that may not read templates see it: in hundredths, and on its own side of the threshold';
 
+CREATE FUNCTION facematch_internal.asked_threshold(asked double precision, own double precision) RETURNS double precision
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_asked_threshold';
+COMMENT ON FUNCTION facematch_internal.asked_threshold(double precision, double precision) IS
+	'a threshold that a role that may not read templates asks for: the gallery''s own, or in hundredths, so that'
+	' asking again with another one tells no more of a score than the score does';
+
 CREATE FUNCTION facematch_internal.reads_templates() RETURNS boolean
 	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_reads_templates';
 COMMENT ON FUNCTION facematch_internal.reads_templates() IS 'whether the session''s user could read the templates that a search compares with';

@@ -12,6 +12,8 @@ CREATE TABLE facematch.search (
 	gallery_id		bigint,
 	purpose			text,
 	candidates		integer NOT NULL,
+	persons_near	integer NOT NULL,
+	refused			boolean NOT NULL,
 	retention_class	text NOT NULL,
 	purge_after		timestamptz NOT NULL
 );
@@ -20,11 +22,14 @@ COMMENT ON TABLE facematch.search IS
 COMMENT ON COLUMN facematch.search.search_id IS 'identifier, random';
 COMMENT ON COLUMN facematch.search.searched_at IS 'when';
 COMMENT ON COLUMN facematch.search.role_name IS 'the session''s user';
-COMMENT ON COLUMN facematch.search.kind IS 'identify, verify, record_encounter or ask';
+COMMENT ON COLUMN facematch.search.kind IS 'identify, verify, record_encounter, search_shards or ask';
 COMMENT ON COLUMN facematch.search.gallery_id IS
-	'the gallery, kept when it is gone; NULL: verification against a reference that is not there';
+	'the gallery, kept when it is gone; NULL: verification against a reference that is not there, or shards';
 COMMENT ON COLUMN facematch.search.purpose IS 'what for, as the caller said; NULL: not said';
 COMMENT ON COLUMN facematch.search.candidates IS 'how many candidates were found; 0: no hit';
+COMMENT ON COLUMN facematch.search.persons_near IS
+	'how many persons it came near: 0.15 below the threshold or nearer; for roles that may read templates, the candidates';
+COMMENT ON COLUMN facematch.search.refused IS 'whether nothing was told, since too many searches had come near one of them';
 COMMENT ON COLUMN facematch.search.retention_class IS 'search';
 COMMENT ON COLUMN facematch.search.purge_after IS 'when the next purge deletes the row: by the rule for what = search';
 -- src/base/surviving.c fills these indexes: plain columns, no condition, not unique.
@@ -53,8 +58,8 @@ CREATE INDEX attempt_purge_after_idx ON facematch_internal.attempt (purge_after)
 -- A record: it goes when it is due, and only a new rule changes when that is.
 CREATE TRIGGER search_10_is_a_record BEFORE DELETE ON facematch.search
 	FOR EACH ROW WHEN (OLD.purge_after > clock_timestamp()) EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER search_15_is_a_record BEFORE UPDATE OF search_id, searched_at, role_name, kind, gallery_id, purpose, candidates, retention_class
-	ON facematch.search FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
+CREATE TRIGGER search_15_is_a_record BEFORE UPDATE OF search_id, searched_at, role_name, kind, gallery_id, purpose, candidates,
+	persons_near, refused, retention_class ON facematch.search FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER attempt_10_is_a_record BEFORE DELETE ON facematch_internal.attempt
 	FOR EACH ROW WHEN (OLD.purge_after > clock_timestamp()) EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER attempt_15_is_a_record BEFORE UPDATE OF attempt_id, attempted_at, role_name, subject_id, retention_class
@@ -83,6 +88,49 @@ CREATE POLICY facematch_open ON facematch_internal.attempt USING (true) WITH CHE
 CREATE POLICY facematch_due ON facematch_internal.attempt AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true);
 COMMENT ON POLICY facematch_open ON facematch_internal.attempt IS 'what is granted may be used';
 COMMENT ON POLICY facematch_due ON facematch_internal.attempt IS 'except rows that are due';
+
+---------------------------------------------------------------- digests
+
+-- What a later deadline changes is not of it.
+CREATE VIEW facematch_internal.search_day AS
+	SELECT (s.searched_at AT TIME ZONE 'UTC')::date AS day_utc, count(*) AS searches,
+		   encode(sha256(string_agg(sha256(convert_to(jsonb_build_array(s.search_id, extract(epoch FROM s.searched_at)::text,
+			   s.role_name, s.kind, s.gallery_id, s.purpose, s.candidates, s.persons_near, s.refused)::text, 'UTF8')), ''
+			   ORDER BY s.search_id)), 'hex') AS digest
+	FROM facematch.search s GROUP BY 1;
+COMMENT ON VIEW facematch_internal.search_day IS
+	'searches by day, with the SHA-256 of their hashes in order of search_id: what the log has of each day';
+COMMENT ON COLUMN facematch_internal.search_day.day_utc IS 'day, in UTC';
+COMMENT ON COLUMN facematch_internal.search_day.searches IS 'how many';
+COMMENT ON COLUMN facematch_internal.search_day.digest IS
+	'SHA-256, in hexadecimal, of the SHA-256 of each row, but for its deadline, as a JSON array in UTF-8';
+
+CREATE FUNCTION facematch_internal.digest_searches() RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+DECLARE
+	-- A search of the last moment of a day writes its row in the first of the next.
+	finished CONSTANT date := (clock_timestamp() - interval '1 hour')::date - 1;
+	newest date;
+BEGIN
+	IF EXISTS (SELECT FROM facematch.audit_event e WHERE e.detail ? 'about' AND e.detail ->> 'about' = 'searches:' || finished) THEN
+		RETURN;
+	END IF;
+	newest := (SELECT max((e.detail ->> 'day')::date) FROM facematch.audit_event e WHERE e.action = 'searches_digested');
+	PERFORM facematch_internal.write_audit('searches_digested', jsonb_build_object('about', 'searches:' || d.day_utc,
+		'day', d.day_utc, 'searches', d.searches, 'digest', d.digest))
+	FROM (SELECT s.day_utc, s.searches, s.digest FROM facematch_internal.search_day s
+		  WHERE s.day_utc > coalesce(newest, '-infinity') AND s.day_utc <= finished
+		  UNION ALL
+		  -- So that a day without a search is not looked for again.
+		  SELECT finished, 0, NULL WHERE newest IS NOT NULL
+			AND NOT EXISTS (SELECT FROM facematch.search s WHERE (s.searched_at)::date = finished)
+		  ORDER BY 1) d;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.digest_searches() IS
+	'writes to the log how many searches each day had that is over, and their digest; the purge calls it. Then'
+	' facematch.verify_audit() says when a day''s rows are others, while they are kept';
 
 INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, shipped) VALUES
 	('facematch.search', 'search', 'search_id', 'retention_class', 'searched_at', true),

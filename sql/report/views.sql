@@ -259,6 +259,42 @@ COMMENT ON COLUMN facematch.report_differential.miss_rate_low IS 'lower end of i
 COMMENT ON COLUMN facematch.report_differential.miss_rate_high IS 'upper end of its interval';
 COMMENT ON COLUMN facematch.report_differential.suppressed IS 'whether something of the row is hidden';
 
+---------------------------------------------------------------- searches
+
+CREATE VIEW facematch.report_search AS
+	WITH hour AS (
+		SELECT s.role_name, s.purpose, s.gallery_id, date_trunc('hour', s.searched_at AT TIME ZONE 'UTC') AS hour_utc,
+			   count(*) AS searches, count(*) FILTER (WHERE s.candidates > 0 AND NOT s.refused) AS hits,
+			   count(*) FILTER (WHERE s.refused) AS refused, sum(s.persons_near) AS persons_near
+		FROM facematch.search s WHERE s.purge_after > clock_timestamp() GROUP BY 1, 2, 3, 4
+	), near AS (
+		SELECT p.role_name, p.hour_utc, max(p.attempts) AS most_near_one
+		FROM (SELECT a.role_name, date_trunc('hour', a.attempted_at AT TIME ZONE 'UTC') AS hour_utc, count(*) AS attempts
+			  FROM facematch_internal.attempt a WHERE a.purge_after > clock_timestamp() GROUP BY 1, 2, a.subject_id) p
+		GROUP BY 1, 2
+	)
+	SELECT h.role_name, h.purpose, h.gallery_id, g.name AS gallery, h.hour_utc, h.searches, h.hits, h.refused, h.persons_near,
+		   n.most_near_one
+	FROM hour h LEFT JOIN near n USING (role_name, hour_utc) LEFT JOIN facematch.gallery g USING (gallery_id)
+	ORDER BY h.refused DESC, n.most_near_one DESC NULLS LAST, h.hour_utc DESC, h.searches DESC, h.role_name, h.gallery_id, h.purpose;
+COMMENT ON VIEW facematch.report_search IS
+	'who searched what for, by role, purpose, gallery and hour; the unusual first: most refused, then most searches near'
+	' one person';
+COMMENT ON COLUMN facematch.report_search.role_name IS 'the session''s user, or a partner as partner:name';
+COMMENT ON COLUMN facematch.report_search.purpose IS 'what for, as the caller said; NULL: not said';
+COMMENT ON COLUMN facematch.report_search.gallery_id IS 'the gallery; NULL: shards, or a reference that was not there';
+COMMENT ON COLUMN facematch.report_search.gallery IS 'its name, while it is there';
+COMMENT ON COLUMN facematch.report_search.hour_utc IS 'hour, in UTC';
+COMMENT ON COLUMN facematch.report_search.searches IS 'how many searches';
+COMMENT ON COLUMN facematch.report_search.hits IS 'of them, those with a candidate';
+COMMENT ON COLUMN facematch.report_search.refused IS
+	'of them, those that told nothing, since too many had come near one person';
+COMMENT ON COLUMN facematch.report_search.persons_near IS
+	'how many persons they came near, each counted once a search';
+COMMENT ON COLUMN facematch.report_search.most_near_one IS
+	'how many searches of the role came near the same person in the hour, in all galleries; NULL: none, it may read'
+	' templates, or it is more than eight days ago';
+
 ---------------------------------------------------------------- disclosures
 
 CREATE VIEW facematch.report_disclosure AS

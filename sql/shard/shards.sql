@@ -130,7 +130,8 @@ COMMENT ON TYPE facematch_internal.shard_part IS 'what is asked of a shard: its 
 -- The names in it are of catalogs, and quoted; what a caller gave is in the parameters.  "OR p.anyhow" is never true
 -- and the shard's planner knows it; the one here does not, and expects more rows than the limit, which it would not
 -- send otherwise.
-CREATE FUNCTION facematch_internal.shards_query(parts facematch_internal.shard_part[], most bigint) RETURNS text
+CREATE FUNCTION facematch_internal.shards_query(parts facematch_internal.shard_part[], most bigint,
+	slack double precision DEFAULT 0) RETURNS text
 	-- A threshold in the query is the threshold, whatever the session wants of the digits of numbers.
 	LANGUAGE sql STABLE SET search_path = pg_catalog, facematch_internal, pg_temp SET extra_float_digits = 1
 AS $$
@@ -143,12 +144,12 @@ AS $$
 			' r.embedding OPERATOR(@extschema@.<=>) p.probe AS distance FROM %s r'
 			' WHERE (@extschema@.face_match(r.embedding, p.probe, %L::double precision) AND r.purge_after > $2%s OR p.anyhow)'
 			' ORDER BY r.embedding OPERATOR(@extschema@.<=>) p.probe LIMIT %s)',
-			t.shard, t.relation, t.threshold, ' AND r.gallery_id = ' || t.gallery_id, most), ' UNION ALL ')
+			t.shard, t.relation, greatest(t.threshold - slack, -1), ' AND r.gallery_id = ' || t.gallery_id, most), ' UNION ALL ')
 		|| ') u LIMIT ' || cardinality(parts) * most + 1 || ') u'
 	FROM unnest(parts) t
 $$;
-COMMENT ON FUNCTION facematch_internal.shards_query(facematch_internal.shard_part[], bigint) IS
-	'the query over these parts, at most so many rows of each; its parameters are the probe and the moment. Where shards '
+COMMENT ON FUNCTION facematch_internal.shards_query(facematch_internal.shard_part[], bigint, double precision) IS
+	'the query over these parts, at most so many rows of each, and as far below their thresholds as slack says; its parameters are the probe and the moment. Where shards '
 	'send more, it takes one row more than all of them together may send';
 
 -- What another server says is believed only as far as it is a threshold: with none a comparison would refuse nobody.
@@ -174,7 +175,8 @@ COMMENT ON FUNCTION facematch_internal.check_shard_thresholds(facematch_internal
 
 -- What a shard answers is believed only as far as it was asked: it may be of another version, or something else.
 CREATE FUNCTION facematch_internal.asked_candidates(parts facematch_internal.shard_part[],
-	candidates facematch_internal.shard_candidate[], most bigint) RETURNS facematch_internal.shard_candidate[]
+	candidates facematch_internal.shard_candidate[], most bigint, slack double precision DEFAULT 0)
+	RETURNS facematch_internal.shard_candidate[]
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 DECLARE
@@ -189,13 +191,13 @@ BEGIN
 		SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
 		FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity, distance, place)
 		JOIN unnest(parts) p ON p.shard = c.shard AND (p.gallery_id IS NULL OR c.gallery_id = p.gallery_id)
-		WHERE c.similarity >= p.threshold
+		WHERE c.similarity >= p.threshold - slack
 		ORDER BY c.place);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.asked_candidates(facematch_internal.shard_part[],
-	facematch_internal.shard_candidate[], bigint) IS
-	'those of the candidates that were asked for: of the gallery, and as similar; in the same order. More of a shard '
+	facematch_internal.shard_candidate[], bigint, double precision) IS
+	'those of the candidates that were asked for: of the gallery, and as similar, less slack; in the same order. More of a shard '
 	'than were asked for: 55000';
 
 -- Galleries of one name may be on several shards, and have other numbers, and other thresholds, on each.
@@ -245,7 +247,8 @@ BEGIN
 			HINT = 'Scores of enough probes tell a template: only users who may read facematch.reference.embedding get '
 				'those of everybody.';
 	END IF;
-	RETURN ARRAY(SELECT ROW(p.shard, p.relation, p.gallery_id, shard_parts.min_similarity)::shard_part
+	RETURN ARRAY(SELECT ROW(p.shard, p.relation, p.gallery_id, CASE WHEN reads_templates() THEN shard_parts.min_similarity
+				ELSE asked_threshold(shard_parts.min_similarity, p.threshold) END)::shard_part
 		FROM unnest(parts) p);
 END
 $$;
@@ -256,7 +259,8 @@ COMMENT ON FUNCTION facematch_internal.shard_parts(facematch.shard[], text, doub
 
 -- A gallery that is gone since has no candidates: they went first.
 CREATE FUNCTION facematch_internal.above_thresholds(shards facematch.shard[],
-	candidates facematch_internal.shard_candidate[]) RETURNS facematch_internal.shard_candidate[]
+	candidates facematch_internal.shard_candidate[], slack double precision DEFAULT 0)
+	RETURNS facematch_internal.shard_candidate[]
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 DECLARE
@@ -280,12 +284,13 @@ BEGIN
 		FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity, distance, place)
 		JOIN unnest(shards) s ON s.name = c.shard
 		LEFT JOIN unnest(galleries) g ON g.shard = c.shard AND g.gallery_id = c.gallery_id
-		WHERE s.gallery_table IS NULL OR c.similarity >= g.threshold
+		WHERE s.gallery_table IS NULL OR c.similarity >= g.threshold - slack
 		ORDER BY c.place);
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.above_thresholds(facematch.shard[], facematch_internal.shard_candidate[]) IS
-	'those of the candidates that reach the threshold of their gallery, in the same order; a shard without gallery_table '
+COMMENT ON FUNCTION facematch_internal.above_thresholds(facematch.shard[], facematch_internal.shard_candidate[],
+	double precision) IS
+	'those of the candidates that reach the threshold of their gallery less slack, in the same order; a shard without gallery_table '
 	'has no such thresholds. A gallery without a threshold: 55000';
 
 CREATE FUNCTION facematch.search_shards(probe @extschema@.face_embedding, max_candidates integer DEFAULT 10,
@@ -305,11 +310,15 @@ DECLARE
 	silent text[] := '{}';
 	parts shard_part[];
 	candidates shard_candidate[] := '{}';
+	near shard_candidate[];
+	reads CONSTANT boolean := reads_templates();
+	-- Whom a search comes near is counted (src/matching/account.c), as far below the threshold as there.
+	slack double precision := CASE WHEN reads THEN 0 ELSE 0.15 END;
 	moment timestamptz := clock_timestamp();
 	-- Users who may read templates may choose any threshold, as in identify(); for others the galleries' are kept.
-	own_thresholds boolean := gallery IS NULL AND (min_similarity IS NULL OR NOT reads_templates());
+	own_thresholds boolean := gallery IS NULL AND (min_similarity IS NULL OR NOT reads);
 	-- One more than wanted tells whether the end of the list cuts through candidates that are equally far.
-	most bigint := max_candidates + 1::bigint;
+	most bigint := greatest(max_candidates + 1::bigint, CASE WHEN reads THEN 0 ELSE 64 END);
 	-- Candidates are kept in memory: so many of a shard at most, where more are needed than were asked for.
 	cap CONSTANT bigint := greatest(1000000, max_candidates);
 	answers boolean;
@@ -362,7 +371,14 @@ BEGIN
 			HINT = 'SELECT name FROM the shards'' gallery tables lists the galleries that are staged.';
 	ELSIF parts IS NOT NULL THEN
 		LOOP
-			EXECUTE shards_query(parts, most) INTO candidates USING probe, moment;
+			EXECUTE shards_query(parts, most, slack) INTO candidates USING probe, moment;
+			IF near IS NULL THEN
+				near := asked_candidates(parts, candidates, most, slack);
+				IF own_thresholds THEN
+					near := above_thresholds(answering, near, slack);
+				END IF;
+				slack := 0;
+			END IF;
 			candidates := asked_candidates(parts, candidates, most);
 			-- A part that gave as many as it was asked for may have others, as far as its last or farther.
 			SELECT min(p.last_distance) INTO known_to
@@ -390,7 +406,12 @@ BEGIN
 		END LOOP;
 	END IF;
 
-	RETURN QUERY SELECT c.rank::integer, c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, silent = '{}'
+	PERFORM record_search('search_shards', session_user, NULL, cardinality(candidates[:max_candidates]),
+		CASE WHEN reads THEN '{}' ELSE ARRAY(SELECT DISTINCT n.subject_id FROM unnest(near) n WHERE n.subject_id IS NOT NULL) END);
+	RETURN QUERY SELECT c.rank::integer, c.shard, c.gallery_id, c.reference_id, c.subject_id,
+		CASE WHEN reads THEN c.similarity ELSE shown_similarity(c.similarity, (SELECT min(p.threshold) FROM unnest(parts) p
+			WHERE p.shard = c.shard AND coalesce(p.gallery_id = c.gallery_id, true) AND p.threshold <= c.similarity)) END,
+		silent = '{}'
 	FROM unnest(candidates[:max_candidates]) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity,
 		distance, rank)
 	UNION ALL
@@ -407,7 +428,8 @@ COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer,
 	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most '
 	'max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all '
 	'shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read '
-	'templates. Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard that cannot be '
+	'templates, and similarities are in hundredths; the search is a row of facematch.search, and attempts are counted, as '
+	'those of identify() are. Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard that cannot be '
 	'reached is an error (08001), unless partial: then it is left out, complete is false in every row, and it has a row '
 	'of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
 

@@ -4,7 +4,7 @@
  *	  What every search leaves behind, and how often one may search.
  *
  * Each search is a row of facematch.search: who, when, gallery, purpose, how
- * many candidates; no probe and no score.  It stays whatever becomes of the
+ * many candidates, whether it was refused; no probe and no score.  It stays whatever becomes of the
  * transaction (base/surviving.c).
  *
  * A score tells how near a probe is to a template; enough of them tell the
@@ -45,6 +45,7 @@
 
 PG_FUNCTION_INFO_V1(facematch_record_search);
 PG_FUNCTION_INFO_V1(facematch_shown_similarity);
+PG_FUNCTION_INFO_V1(facematch_asked_threshold);
 PG_FUNCTION_INFO_V1(facematch_reads_templates);
 
 #define DAY					USECS_PER_DAY
@@ -152,7 +153,8 @@ new_id(void)
 /* Columns of facematch.search, as sql/matching/searches.sql has them. */
 enum
 {
-	SEARCH_ID, SEARCH_AT, SEARCH_ROLE, SEARCH_KIND, SEARCH_GALLERY, SEARCH_PURPOSE, SEARCH_CANDIDATES, SEARCH_CLASS, SEARCH_PURGE_AFTER,
+	SEARCH_ID, SEARCH_AT, SEARCH_ROLE, SEARCH_KIND, SEARCH_GALLERY, SEARCH_PURPOSE, SEARCH_CANDIDATES, SEARCH_NEAR, SEARCH_REFUSED,
+	SEARCH_CLASS, SEARCH_PURGE_AFTER,
 	SEARCH_COLUMNS
 };
 
@@ -171,6 +173,8 @@ face_record_search(const FaceAsked *search)
 	isnull[SEARCH_PURPOSE] = search->purpose == NULL;
 	values[SEARCH_PURPOSE] = isnull[SEARCH_PURPOSE] ? (Datum) 0 : CStringGetTextDatum(search->purpose);
 	values[SEARCH_CANDIDATES] = Int32GetDatum(search->candidates);
+	values[SEARCH_NEAR] = Int32GetDatum(search->near);
+	values[SEARCH_REFUSED] = BoolGetDatum(search->refused);
 	values[SEARCH_CLASS] = CStringGetTextDatum("search");
 	values[SEARCH_PURGE_AFTER] = TimestampTzGetDatum(due("search"));
 	face_insert_surviving(face_table("search"), values, isnull);
@@ -265,9 +269,9 @@ refuse(TimestampTz next)
 			 errhint("Look at the document. The next search for this person is accepted after %s.", timestamptz_to_str(next))));
 }
 
-/* Records that a search has come near these persons; refuses it where that was too often already. */
-void
-face_record_attempts(const FaceAsked *search, const pg_uuid_t *persons, int count)
+/* Records that a search has come near these persons, as far as that was not too often already; 0, or when it is accepted again. */
+static TimestampTz
+record_attempts(const FaceAsked *search, const pg_uuid_t *persons, int count)
 {
 	Oid			attempt = face_table("attempt");
 
@@ -280,11 +284,26 @@ face_record_attempts(const FaceAsked *search, const pg_uuid_t *persons, int coun
 		/* Sessions that search at once must not all find room for one more. */
 		LockDatabaseObject(attempt, part, 0, ExclusiveLock);
 		next = next_attempt(search, attempt, &persons[i]);
-		if (next != 0)
-			refuse(next);
-		record_attempt(search, &persons[i]);
+		if (next == 0)
+			record_attempt(search, &persons[i]);
 		UnlockDatabaseObject(attempt, part, 0, ExclusiveLock);
+		if (next != 0)
+			return next;
 	}
+	return 0;
+}
+
+/* The attempts of a search by who is limited, and its row; refuses what came near somebody too often. */
+void
+face_account_for(FaceAsked *search, const pg_uuid_t *persons, int count, bool limited)
+{
+	TimestampTz next = limited ? record_attempts(search, persons, count) : 0;
+
+	search->near = count;
+	search->refused = next != 0;
+	face_record_search(search);
+	if (next != 0)
+		refuse(next);
 }
 
 /* A score for a role that may not read templates: in hundredths, and on its own side of the threshold. */
@@ -298,13 +317,21 @@ face_shown_similarity(double similarity, double threshold)
 	return shown < threshold ? shown : shown - 1.0 / SHOWN_STEPS;
 }
 
+/* A threshold that such a role asks for, above the gallery's own: in hundredths too, or bisecting would tell the score. */
+double
+face_asked_threshold(double asked, double own)
+{
+	return asked > own ? Max(ceil(asked * SHOWN_STEPS - 1e-9) / SHOWN_STEPS, own) : asked;
+}
+
 /* record_search(kind, asker, gallery_id, candidates, near uuid[]) */
 Datum
 facematch_record_search(PG_FUNCTION_ARGS)
 {
 	FaceAsked	asked = {
 		.kind = text_to_cstring(PG_GETARG_TEXT_PP(0)),.asker = text_to_cstring(PG_GETARG_TEXT_PP(1)),
-		.gallery_id = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2),.candidates = PG_GETARG_INT32(3)
+		.gallery_id = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2),.candidates = PG_GETARG_INT32(3),
+		.purpose = face_checked_purpose(NULL, false, NULL)
 	};
 	Datum	   *near;
 	int			count;
@@ -312,12 +339,11 @@ facematch_record_search(PG_FUNCTION_ARGS)
 
 	if (!face_is_accounted())
 		PG_RETURN_VOID();
-	face_record_search(&asked);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(4), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &near, NULL, &count);
 	persons = palloc(sizeof(pg_uuid_t) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		persons[i] = *DatumGetUUIDP(near[i]);
-	face_record_attempts(&asked, persons, count);
+	face_account_for(&asked, persons, count, true);
 	PG_RETURN_VOID();
 }
 
@@ -326,6 +352,13 @@ Datum
 facematch_shown_similarity(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_FLOAT8(face_shown_similarity(PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1)));
+}
+
+/* asked_threshold(asked, own) */
+Datum
+facematch_asked_threshold(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(face_asked_threshold(PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1)));
 }
 
 /* reads_templates() */

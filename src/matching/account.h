@@ -18,19 +18,22 @@
 /* A search as it is accounted for. */
 typedef struct FaceAsked
 {
-	const char *kind;			/* identify, verify, record_encounter, ask */
+	const char *kind;			/* identify, verify, record_encounter, search_shards, ask */
 	const char *asker;			/* the session's user, or a partner */
 	const char *purpose;		/* NULL: not said */
 	int64		gallery_id;		/* 0: of a reference that is not there */
 	int			candidates;		/* how many were found: none is no hit */
+	int			near;			/* how many persons it came near */
+	bool		refused;		/* one of them too often: nothing was told */
 } FaceAsked;
 
 extern bool face_reads_templates(void);
 extern bool face_is_accounted(void);
 extern const char *face_checked_purpose(const char *purpose, bool required, const char *gallery);
 extern void face_record_search(const FaceAsked *search);
-extern void face_record_attempts(const FaceAsked *search, const pg_uuid_t *persons, int count);
+extern void face_account_for(FaceAsked *search, const pg_uuid_t *persons, int count, bool limited);
 extern double face_shown_similarity(double similarity, double threshold);
+extern double face_asked_threshold(double asked, double own);
 extern void face_account_init(void);
 
 #endif							/* FACEMATCH_MATCHING_ACCOUNT_H */

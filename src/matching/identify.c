@@ -88,15 +88,18 @@ argument_by_person(FunctionCallInfo fcinfo, int number)
 
 /* Scores of enough probes tell a template: below the gallery's threshold they are for who may read templates. */
 static void
-check_threshold(const Question *question)
+check_threshold(Question *question)
 {
-	if (question->threshold < question->gallery.threshold && !question->reads)
+	if (question->reads)
+		return;
+	if (question->threshold < question->gallery.threshold)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("min_similarity is below the threshold of gallery %s, %g", quote_literal_cstr(question->gallery.name),
 						question->gallery.threshold),
 				 errhint("Scores of enough probes tell a template: only a role that may read facematch.reference.embedding"
 						 " gets those below the threshold.")));
+	question->threshold = face_asked_threshold(question->threshold, question->gallery.threshold);
 }
 
 /* Steps 1 and 2: everything is refused that can be, before anything is compared. */
@@ -117,26 +120,27 @@ check_question(Question *question, double min_similarity, bool has_min_similarit
 static void
 account(Question *question, const FaceCandidates *near, int candidates)
 {
+	pg_uuid_t  *persons = NULL;
+	int			count = 0;
+
 	if (!question->accounted)
 		return;
-	question->search.candidates = candidates;
-	face_record_search(&question->search);
-	if (!question->reads && near->count > 0)
+	if (near->count > 0)
 	{
 		HASHCTL		control = {.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(pg_uuid_t),.hcxt = CurrentMemoryContext};
 		HTAB	   *seen = hash_create("facematch attempts", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		pg_uuid_t  *persons = palloc(sizeof(pg_uuid_t) * near->count);
-		int			count = 0;
 		bool		found;
 
+		persons = palloc(sizeof(pg_uuid_t) * near->count);
 		for (int i = 0; i < near->count; i++)
 		{
 			hash_search(seen, &near->list[i].person, HASH_ENTER, &found);
 			if (!found)
 				persons[count++] = near->list[i].subject;
 		}
-		face_record_attempts(&question->search, persons, count);
 	}
+	question->search.candidates = candidates;
+	face_account_for(&question->search, persons, count, !question->reads);
 }
 
 /* Steps 3 to 6: the candidates, accounted for. */

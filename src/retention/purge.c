@@ -432,27 +432,35 @@ erase_table(Purge *purge, const Purged *purged)
 	}
 }
 
-static void
-destroy_keys_now(void *state)
+typedef struct Errand
 {
+	Oid			table;
+	const char *sql;
+} Errand;
+
+static void
+run_errand(void *state)
+{
+	Errand	   *errand = state;
+
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run("SELECT facematch_internal.destroy_keys()", 0, NULL, NULL, face_owner(*(Oid *) state));
+	face_run(errand->sql, 0, NULL, NULL, face_owner(errand->table));
 	SPI_finish();
 	PopActiveSnapshot();
 }
 
-/* The keys of the photographs that went: once that is committed, for a key does not come back.  A directory that is missing keeps nothing else. */
+/* What else is to be done about a table, in a transaction of its own: if it fails, that keeps nothing else. */
 static void
-destroy_keys(Purge *purge)
+do_errand(Purge *purge, const char *table, const char *done, const char *sql)
 {
-	Oid			photograph = face_table("photograph");
+	Errand		errand = {.table = face_table(table),.sql = sql};
 
 	if (!purge->commits)
 		return;
 	MemoryContextSwitchTo(purge->working);
-	if (!face_attempt(photograph, "rid of its keys", DT_NOEND, destroy_keys_now, &photograph))
-		tell_failure(purge, photograph);
+	if (!face_attempt(errand.table, done, DT_NOEND, run_errand, &errand))
+		tell_failure(purge, errand.table);
 	MemoryContextReset(purge->working);
 	face_next_transaction();
 }
@@ -468,9 +476,12 @@ purge_tables(Purge *purge, Purged *tables, int first, int count, int last)
 
 	for (; end < count && turn(tables[end].table) <= last; end++)
 		purge_table(purge, &tables[end], count - end);
-	/* Photographs go with the extension's own rows. */
+	/* Photographs go with the extension's own rows; their keys once that is committed, for a key does not come back. */
 	if (last < LAST_TURN)
-		destroy_keys(purge);
+	{
+		do_errand(purge, "photograph", "rid of its keys", "SELECT facematch_internal.destroy_keys()");
+		do_errand(purge, "search", "written to the log", "SELECT facematch_internal.digest_searches()");
+	}
 	for (int i = first; i < end; i++)
 		erase_table(purge, &tables[i]);
 	return end;

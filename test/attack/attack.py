@@ -132,7 +132,16 @@ class Site:
         self.execute('CREATE INDEX attacked_idx ON facematch.reference USING facematch (gallery_id, embedding)')
         self.execute('ANALYZE')
         self.learn()
+        self.attempts(1000000, 1000000)
         return self
+
+    def attempts(self, per_day=None, per_week=None):
+        """How often sessions that connect from now on come near one person: the shipped budgets, unless said otherwise.
+
+        Tests that are not about budgets try the same person hundreds of times."""
+        for setting, most in (('day', per_day), ('week', per_week)):
+            change = f'RESET facematch.attempts_per_{setting}' if most is None else f'SET facematch.attempts_per_{setting} = {most}'
+            self.execute('DO $$ BEGIN EXECUTE format(%L, current_database()); END $$'.replace('%L', f"'ALTER DATABASE %I {change}'"))
 
     def learn(self):
         """What no answer may contain."""

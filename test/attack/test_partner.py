@@ -219,6 +219,42 @@ def test_rates_hold_in_a_race(site):
     rival.close()
 
 
+def test_attempts_on_one_person(site):
+    """Ten a day near one person, hits and misses, whatever the rate is; then nothing is told of that person, and of others it is."""
+    site.attempts()
+    attacker, other = Attacker(site, 'partner'), Attacker(site, 'operator')
+    name, probe = 'OWN1 7', near(site, 'OWN1 7')[0]
+    while True:
+        miss, score = near(site, name, 0.42)
+        if THRESHOLD - 0.13 < score < THRESHOLD - 0.02:
+            break
+    for i in range(5):
+        expect('a match', ask(attacker, 'OWN1', probe)[0])
+        expect(f'{score} is a near miss', ask(attacker, 'OWN1', miss) == (False, None))
+    before, uses = accounted(site), charged(site)[0]
+    for sent in (probe, miss):
+        attacker.refused("CALL facematch.ask('OWN1', %s::face_embedding)", [text_of(sent)], states=('53400',))
+        expect(f'nobody is named: {attacker.message}', 'one person' in attacker.message)
+    expect('charged and accounted', (accounted(site), charged(site)[0]) == (before + 2, uses + 2))
+    expect('as refused', site.value('SELECT answer FROM facematch.disclosure ORDER BY disclosure_id DESC LIMIT 1') == 'refused')
+    for _ in range(12):
+        expect('a stranger is asked about as before', ask(attacker, 'OWN1', vector(site.generator)) == (False, None))
+    expect('and so is somebody else', ask(attacker, 'OWN1', near(site, 'OWN1 8')[0])[0])
+    expect('an operator has attempts of its own', other.allowed("SELECT similarity >= 0.9 FROM facematch.identify(%s::face_embedding, 'OWN1')", [text_of(probe)]) == [(True,)])
+    # All roles together, in a week.
+    for session in (attacker, other):
+        session.close()
+    site.attempts(1000000, 13)
+    attacker, other = Attacker(site, 'partner'), Attacker(site, 'operator')
+    for _ in range(2):
+        other.allowed("SELECT FROM facematch.identify(%s::face_embedding, 'OWN1')", [text_of(probe)])
+    attacker.refused("CALL facematch.ask('OWN1', %s::face_embedding)", [text_of(probe)], states=('53400',))
+    other.refused("SELECT FROM facematch.identify(%s::face_embedding, 'OWN1')", [text_of(probe)], states=('53400',))
+    site.attempts(1000000, 1000000)
+    attacker.close()
+    other.close()
+
+
 def test_an_answer_shows_nothing_of_the_work(site):
     """Match, near miss and miss read the same number of rows, as the statistics that every role may read have it."""
     attacker = Attacker(site, 'partner')
@@ -317,5 +353,5 @@ def test_revoked_at_once(site):
 
 if __name__ == '__main__':
     main(test_answers, test_only_own_flights, test_partners_do_not_hinder_each_other, test_who_is_due_or_has_declined, test_it_counts_whatever_is_rolled_back, test_errors_are_accounted,
-         test_cancelled_uses_count, test_rates_hold_in_a_race, test_an_answer_shows_nothing_of_the_work, test_nothing_sent_is_kept,
+         test_cancelled_uses_count, test_rates_hold_in_a_race, test_an_answer_shows_nothing_of_the_work, test_nothing_sent_is_kept, test_attempts_on_one_person,
          test_who_asks_is_the_sessions_user, test_disclosures_stay, test_revoked_at_once)

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Settings that every role may change, thresholds that are no numbers, shards, statements prepared before a right was taken away."""
 import datetime
+import math
 import threading
 import time
 
 import psycopg
 
-from attack import Attacker, Failure, PREFIX, THRESHOLD, blend, main, text_of, vector
+from attack import Attacker, Failure, PREFIX, THRESHOLD, blend, main, similarity, text_of, vector
 from test_attacks import each, expect, granted_calls, near
 
 # Each changes what text, numbers, names, times, plans or errors inside somebody else's function come to.
@@ -171,6 +172,39 @@ def test_thresholds_of_shards(site):
         site.execute('DROP VIEW public.galleries')
     site.execute('UPDATE facematch.shard SET gallery_table = NULL')
     operator.refused(search.format(1000, 'NULL', 'NULL', 'false'), [basis])
+    site.execute('DELETE FROM facematch.shard')
+    operator.close()
+
+
+def test_attempts_by_way_of_shards(site):
+    """A search of shards is accounted for as identify() is, its scores are as rounded, and a near miss is an attempt."""
+    site.attempts(4)
+    site.execute("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('here', 'facematch.reference', 'facematch.shard_gallery', %s)", THRESHOLD)
+    operator = Attacker(site, 'operator')
+    probe = text_of(near(site, 'OWN1 9'))
+    while True:
+        parts = near(site, 'OWN1 9', 0.42)
+        if THRESHOLD - 0.13 < similarity(parts, site.templates['OWN1 9']) < THRESHOLD - 0.02:
+            break
+    searches = ("SELECT similarity FROM facematch.search_shards(%s::face_embedding)", "SELECT similarity FROM facematch.search_shards(%s::face_embedding, gallery => 'OWN1')")
+    rows = site.value("SELECT count(*) FROM facematch.search WHERE kind = 'search_shards'")
+    for sql in searches:
+        score = operator.allowed(sql, [probe])[0][0]
+        expect(f'{score} is in hundredths', score == round(score, 2))
+        expect('as a miss none', operator.allowed(sql, [text_of(parts)]) == [])
+    for sql in searches + ("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1')",):
+        operator.refused(sql, [probe], states=('53400',))
+        operator.refused(sql, [text_of(parts)], states=('53400',))
+    expect('each search has left a row, those that were refused too', site.value("SELECT count(*) FROM facematch.search WHERE kind = 'search_shards' AND gallery_id IS NULL") == rows + 8)
+    # A threshold of one's own is in hundredths too: asking with others tells no more than the score.
+    site.attempts(1000000, 1000000)
+    operator.close()
+    operator = Attacker(site, 'operator')
+    exact = similarity(near_parts := near(site, 'OWN1 10', 0.8), site.templates['OWN1 10'])
+    for low in [exact + step / 1000 for step in range(-9, 10)]:
+        hit = exact >= math.ceil(low * 100 - 1e-9) / 100
+        for sql in ("facematch.search_shards(%s::face_embedding, 10, {}, 'OWN1')", "facematch.identify(%s::face_embedding, 'OWN1', 10, {})"):
+            expect(f'{low}, {exact}', len(operator.allowed('SELECT similarity FROM ' + sql.format(low), [text_of(near_parts)])) == hit)
     site.execute('DELETE FROM facematch.shard')
     operator.close()
 
@@ -445,5 +479,5 @@ def test_verification_reads_no_bytes(site):
 
 
 if __name__ == '__main__':
-    main(test_settings_of_a_session, test_answers_are_the_same_under_settings, test_deadlines_by_no_sessions_clock, test_thresholds_that_are_no_numbers, test_shards, test_thresholds_of_shards,
+    main(test_settings_of_a_session, test_answers_are_the_same_under_settings, test_deadlines_by_no_sessions_clock, test_thresholds_that_are_no_numbers, test_shards, test_thresholds_of_shards, test_attempts_by_way_of_shards,
          test_shards_that_lie, test_thresholds_of_who_empties_a_gallery, test_thresholds_of_what_comes_meanwhile, test_changes_are_logged, test_statements_prepared_before, test_conditions_on_templates, test_flights_of_partners, test_names_of_flights, test_keys_of_encounters, test_verification_reads_no_bytes)

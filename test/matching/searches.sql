@@ -110,5 +110,31 @@ SELECT role_name, subject_id, count(*) FROM facematch_internal.attempt WHERE sub
 RESET facematch.attempts_per_day;
 RESET facematch.attempts_per_week;
 
+---------------------------------------------------------------- what an inspector sees
+
+SET facematch.attempts_per_day = 3;
+SET facematch.attempts_per_week = 5;
+-- An hour may end meanwhile.
+SELECT role_name, purpose, gallery, sum(searches) AS searches, sum(hits) AS hits, sum(refused) AS refused, sum(persons_near) AS near
+FROM facematch.report_search WHERE gallery = 'next' GROUP BY 1, 2, 3 ORDER BY 1, 2;
+SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'came near|searches leave';
+SET facematch.account_searches = off;
+SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'searches leave';
+RESET facematch.account_searches;
+RESET facematch.attempts_per_day;
+RESET facematch.attempts_per_week;
+-- A day that is over is in the log, and stays what it was.
+INSERT INTO facematch.search (search_id, searched_at, role_name, kind, candidates, persons_near, refused, retention_class)
+SELECT gen_random_uuid(), now() - interval '2 days', 'gate', 'identify', 0, 0, false, 'search' FROM generate_series(1, 5);
+CALL facematch.purge();
+SELECT count(*), min((detail ->> 'searches')::int) AS searches FROM facematch.audit_event WHERE action = 'searches_digested' AND detail ->> 'searches' <> '0';
+SELECT finding FROM facematch.verify_audit() WHERE finding ~ 'searches';
+ALTER TABLE facematch.search DISABLE TRIGGER search_15_is_a_record;
+UPDATE facematch.search SET candidates = 1 WHERE role_name = 'gate';
+SELECT regexp_replace(finding, '\d{4}-\d\d-\d\d', 'DAY') AS finding FROM facematch.verify_audit() WHERE finding ~ 'searches';
+UPDATE facematch.search SET candidates = 0 WHERE role_name = 'gate';
+SELECT finding FROM facematch.verify_audit() WHERE finding ~ 'searches';
+ALTER TABLE facematch.search ENABLE ALWAYS TRIGGER search_15_is_a_record;
+
 DROP OWNED BY facematch_test_gate, facematch_test_desk;
 DROP ROLE facematch_test_gate, facematch_test_desk;
