@@ -24,6 +24,7 @@
 #include "base/gate.h"
 #include "erasure/erase_purge.h"
 #include "retention/facts.h"
+#include "retention/keep.h"
 #include "sealing/keystore.h"
 #include "redaction/server_log.h"
 #include "retention/skip.h"
@@ -127,6 +128,7 @@ _PG_init(void)
 	face_paths_init();
 	face_activity_init();
 	face_gate_init();
+	face_keep_init();
 	face_attempt_init();
 	face_server_log_init();
 	face_account_init();

@@ -58,6 +58,19 @@ BEGIN
 				ELSE format('SELECT facematch.release(%L), and facematch.retain() it again', f.table_name) END
 	FROM found f WHERE f.state IS NOT NULL
 	UNION ALL
+	SELECT 'error', 'nothing keeps DROP EXTENSION, DROP TABLE and ALTER SCHEMA from what the law keeps: '
+		   || CASE WHEN e.oid IS NULL THEN 'the event trigger is missing'
+				   WHEN e.evtenabled = 'D' THEN 'the event trigger is disabled'
+				   WHEN e.evtenabled <> 'A' THEN 'the event trigger does not fire in every session'
+				   ELSE 'event_triggers is off' END,
+		   'event trigger facematch_keep',
+		   CASE WHEN e.oid IS NULL THEN 'ALTER EXTENSION facematch UPDATE'
+				WHEN e.evtenabled <> 'A' THEN 'ALTER EVENT TRIGGER facematch_keep ENABLE ALWAYS'
+				ELSE 'ALTER SYSTEM RESET event_triggers; likewise ALTER DATABASE and ALTER ROLE' END
+	FROM (VALUES ('facematch_keep')) k (name) LEFT JOIN pg_event_trigger e ON e.evtname = k.name
+	WHERE e.oid IS NULL OR e.evtenabled <> 'A' OR current_setting('event_triggers', true) = 'off'
+	   OR EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE c = 'event_triggers=off')
+	UNION ALL
 	-- The key of references is the guard's to check on their side, and PostgreSQL's on the galleries'.
 	SELECT CASE WHEN k.guarded THEN 'notice' ELSE 'error' END,
 		   CASE WHEN k.guarded THEN 'the foreign key is checked a second time for each row, which costs as much as storing'

@@ -121,7 +121,14 @@ BEGIN
 	SELECT 'warning', 'gives no deadline while its anchor has not come', format('rule %s', r.name),
 		'give the rule a fallback'
 	FROM facematch.retention_rule r
-	WHERE r.valid_to > now() AND r.fallback_anchor IS NULL AND r.what <> 'gallery' AND NOT 'recorded' = ANY (r.anchors)
+	WHERE r.valid_to > now() AND r.what <> 'gallery' AND facematch_internal.may_never_end(r)
+	UNION ALL
+	SELECT 'warning', format('is about %s, which no table under retention keeps: a typing error, or a table that is'
+		' gone', r.what),
+		format('rule %s', r.name), 'end the rule and insert it with the right word, or facematch.retain() the table'
+	FROM facematch.retention_rule r
+	WHERE r.valid_to > now() AND NOT EXISTS (
+		SELECT FROM facematch_internal.retained k JOIN pg_class c ON c.oid = k.table_name WHERE k.what = r.what)
 	UNION ALL
 	SELECT 'error', 'names a row of a table that is not under retention', format('hold %s (%s)', h.hold_id, h.table_name),
 		   format('SELECT facematch.retain(%L, ...)', h.table_name)

@@ -77,6 +77,61 @@ $$;
 COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass) IS
 	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is no superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
 
+CREATE FUNCTION facematch_internal.bring_to_rules(table_name regclass, limited boolean, OUT nearer bigint, OUT declined bigint)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+AS $$
+DECLARE
+	t facematch_internal.retained;
+BEGIN
+	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = bring_to_rules.table_name;
+	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go, but what holds keep.
+	SELECT a.n INTO nearer FROM facematch_internal.ask_table(t.table_name, format(
+		'WITH was AS MATERIALIZED (SELECT d.tableoid, d.ctid, d.purge_after FROM %1$s d WHERE d.purge_after IS NULL OR d.purge_after > $1),'
+		' dated AS (UPDATE %1$s d SET purge_after = d.purge_after FROM was WHERE (d.tableoid, d.ctid) = (was.tableoid, was.ctid)'
+		' RETURNING d.purge_after < coalesce(was.purge_after, ''infinity'') AS nearer)'
+		' SELECT count(*) FILTER (WHERE nearer) FROM dated', t.table_name), limited => bring_to_rules.limited) a (n bigint);
+	IF t.subject_column IS NULL OR t.shipped THEN
+		RETURN;
+	END IF;
+	-- A subject, or a subject and a gallery: what the row's own columns read as.
+	SELECT a.n INTO declined FROM facematch_internal.ask_table(t.table_name, format(
+			'WITH gone AS (DELETE FROM %s d WHERE (d.%I::text = ANY ($4::text[])%s)%s RETURNING 1) SELECT count(*) FROM gone', t.table_name,
+			t.subject_column, CASE WHEN t.gallery_column IS NOT NULL
+								   THEN format(' OR concat_ws('' '', d.%I, d.%I) = ANY ($4::text[])', t.subject_column, t.gallery_column) END,
+			facematch_internal.not_held(t.table_name)),
+		ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), o.gallery_id) FROM facematch.opt_out o
+			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text, bring_to_rules.limited) a (n bigint);
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.bring_to_rules(regclass, boolean) IS
+	'computes the deadlines of a table''s rows anew, only nearer, and deletes the templates of who has opted out from a table of a user''s; how many of each';
+
+CREATE PROCEDURE facematch.recompute()
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t facematch_internal.retained;
+	done record;
+BEGIN
+	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::oid LOOP
+		-- Whatever is wrong with one table keeps none of the others from it.
+		BEGIN
+			done := facematch_internal.bring_to_rules(t.table_name, limited => true);
+			IF done.nearer > 0 OR done.declined > 0 THEN
+				PERFORM facematch_internal.write_audit('recomputed', jsonb_build_object('table', t.table_name, 'nearer', done.nearer,
+					'declined', coalesce(done.declined, 0)));
+				RAISE NOTICE '%: % rows were kept longer than their rule says, % are of subjects who have opted out',
+					t.table_name, done.nearer, coalesce(done.declined, 0);
+			END IF;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING '%: deadlines could not be computed anew: %', t.table_name, SQLERRM;
+		END;
+	END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE facematch.recompute() IS
+	'brings all rows under retention to their rules: a deadline that is later than the rules give comes nearer (a partition that was attached with its own, a row recorded while the clock was wrong), none moves away; templates in tables of users whose subjects have opted out go. Logged by table, with how many. For superusers';
+
 CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id', class_column name DEFAULT 'retention_class',
 								 recorded_column name DEFAULT 'recorded_at', subject_column name DEFAULT 'subject_id',
 								 template_column name DEFAULT NULL, gallery_column name DEFAULT NULL,
@@ -152,17 +207,7 @@ BEGIN
 	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
 				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name));
 	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate', table_name));
-	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go.
-	PERFORM FROM facematch_internal.ask_table(table_name, format(
-		'WITH dated AS (UPDATE %s SET purge_after = purge_after RETURNING 1) SELECT count(*) FROM dated', table_name), limited => false) a (rows bigint);
-	IF subject_column IS NOT NULL THEN
-		-- A subject, or a subject and a gallery: what the row's own columns read as.
-		PERFORM FROM facematch_internal.ask_table(table_name, format(
-				'WITH gone AS (DELETE FROM %s t WHERE t.%I::text = ANY ($4::text[])%s RETURNING 1) SELECT count(*) FROM gone', table_name, subject_column,
-				CASE WHEN gallery_column IS NOT NULL THEN format(' OR concat_ws('' '', t.%I, t.%I) = ANY ($4::text[])', subject_column, gallery_column) END),
-			ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), o.gallery_id) FROM facematch.opt_out o
-				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text, false) a (rows bigint);
-	END IF;
+	PERFORM facematch_internal.bring_to_rules(table_name, limited => false);
 	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL', table_name));
 	PERFORM facematch_internal.change_table(table_name, format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name));
 

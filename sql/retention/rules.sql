@@ -137,6 +137,18 @@ INSERT INTO facematch.retention_rule
 
 ---------------------------------------------------------------- what may be changed
 
+-- Every row is recorded; any other event may never come.
+CREATE FUNCTION facematch_internal.may_never_end(rule facematch.retention_rule) RETURNS boolean
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT rule.fallback_anchor IS DISTINCT FROM 'recorded'
+		-- While one of several is awaited, it is the fallback that counts, if there is one.
+		AND NOT CASE WHEN rule.take = 'latest' AND rule.fallback_anchor IS NOT NULL
+					 THEN rule.anchors <> '{}' AND 'recorded' = ALL (rule.anchors) ELSE 'recorded' = ANY (rule.anchors) END
+$$;
+COMMENT ON FUNCTION facematch_internal.may_never_end(facematch.retention_rule) IS
+	'whether rows can be kept for ever by a rule: neither what it counts from nor its fallback is sure to come';
+
 CREATE FUNCTION facematch_internal.check_rule() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -168,6 +180,11 @@ BEGIN
 				HINT = 'facematch.event_kind has the events; add a site''s own there.';
 		END IF;
 	END LOOP;
+	IF TG_OP = 'INSERT' AND NOT NEW.shipped AND facematch_internal.may_never_end(NEW) THEN
+		RAISE WARNING USING
+			MESSAGE = format('retention rule %L gives no deadline to rows for which its events never come', NEW.name),
+			HINT = 'Give it a fallback that counts from when the row was recorded: fallback_anchor, fallback_keep.';
+	END IF;
 	RETURN NEW;
 END
 $$;

@@ -67,6 +67,7 @@ static Oid	foreign_owner = InvalidOid; /* whose code runs now; InvalidOid: nobod
 static Oid	contained_from = InvalidOid;	/* and whose rights it must not have: those that DDL is done with */
 
 static object_access_hook_type next_object_access = NULL;
+static object_access_hook_type watch_objects = NULL;	/* what retention wants to know of */
 static needs_fmgr_hook_type next_needs_fmgr = NULL;
 static fmgr_hook_type next_fmgr = NULL;
 
@@ -266,15 +267,31 @@ is_session_lock(Oid function)
 
 /* The session's own advisory locks outlive what is rolled back: taken, they fill the server's lock table; released, they are missed. */
 static void
-refuse_session_locks(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *arg)
+refuse_session_locks(Oid function)
+{
+	if (OidIsValid(foreign_owner) && is_session_lock(function) && !superuser_arg(foreign_owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("code of a table under retention cannot call %s()", get_func_name(function)),
+				 errhint("Use pg_advisory_xact_lock(), whose lock ends with the transaction.")));
+}
+
+/* The library's one object_access_hook. */
+static void
+object_accessed(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *arg)
 {
 	if (next_object_access != NULL)
 		next_object_access(access, classId, objectId, subId, arg);
-	if (access == OAT_FUNCTION_EXECUTE && OidIsValid(foreign_owner) && is_session_lock(objectId) && !superuser_arg(foreign_owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("code of a table under retention cannot call %s()", get_func_name(objectId)),
-				 errhint("Use pg_advisory_xact_lock(), whose lock ends with the transaction.")));
+	if (access == OAT_FUNCTION_EXECUTE)
+		refuse_session_locks(objectId);
+	else if (watch_objects != NULL)
+		watch_objects(access, classId, objectId, subId, arg);
+}
+
+void
+face_watch_objects(object_access_hook_type watch)
+{
+	watch_objects = watch;
 }
 
 /* Locks that this process holds. */
@@ -321,7 +338,7 @@ face_gate_init(void)
 			setting->flags |= GUC_NOT_WHILE_SEC_REST;
 	}
 	next_object_access = object_access_hook;
-	object_access_hook = refuse_session_locks;
+	object_access_hook = object_accessed;
 	next_needs_fmgr = needs_fmgr_hook;
 	needs_fmgr_hook = needs_owner;
 	next_fmgr = fmgr_hook;

@@ -15,6 +15,8 @@
 
 #include "postgres.h"
 
+#include "catalog/objectaccess.h"
+
 /* What there was before, to go back to. */
 typedef struct FaceGate
 {
@@ -38,6 +40,7 @@ extern void face_gate_failed(const FaceGate *gate);
 
 extern int	face_locks_held(void);
 extern void face_check_locks_held(int before);
+extern void face_watch_objects(object_access_hook_type watch);
 extern void face_gate_init(void);
 
 #endif							/* FACEMATCH_BASE_GATE_H */

@@ -82,6 +82,8 @@ ALTER TABLE facematch.reference ENABLE TRIGGER reference_20_guard;
 ALTER TABLE facematch.encounter DISABLE ROW LEVEL SECURITY;
 SELECT severity, object, finding FROM facematch.health_check() WHERE object !~ '^(purge$|role |database )' AND finding !~ 'rows are due';
 DROP TABLE part;
+UPDATE facematch.hold SET released_at = clock_timestamp() WHERE released_at IS NULL;
+DROP TABLE part;
 SELECT * FROM facematch.attached;
 CALL facematch.purge();
 DROP OWNED BY facematch_test_reader;

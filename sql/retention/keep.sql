@@ -1,0 +1,77 @@
+/*
+ * Ordinary DDL takes nothing away that the law keeps (src/retention/keep.c), and
+ * the one way to be rid of the extension that is meant.
+ */
+
+CREATE FUNCTION facematch_internal.keep() RETURNS event_trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_keep';
+COMMENT ON FUNCTION facematch_internal.keep() IS
+	'event trigger before each DDL statement: loads the library, which refuses to drop the extension while rows stand'
+	' in it (2BP01), to rename what belongs to it (0A000), and to drop or detach what holds keep (23000)';
+
+CREATE FUNCTION facematch_internal.what_stands() RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	newest text := (SELECT e.action FROM facematch.audit_event e WHERE e.action <> 'anchored'
+					ORDER BY e.event_id DESC LIMIT 1);
+BEGIN
+	IF newest = 'decommissioned' THEN
+		RETURN NULL;
+	END IF;
+	RETURN nullif(concat_ws(', ',
+		CASE WHEN EXISTS (SELECT FROM facematch.hold h WHERE h.released_at IS NULL
+						  AND (h.until IS NULL OR h.until > clock_timestamp())) THEN 'holds that stand' END,
+		CASE WHEN EXISTS (SELECT FROM facematch.opt_out o WHERE o.revoked_at IS NULL
+						  AND (o.until IS NULL OR o.until > clock_timestamp())) THEN 'opt-outs that stand' END,
+		CASE WHEN EXISTS (SELECT FROM facematch.reference) THEN 'references' END,
+		CASE WHEN EXISTS (SELECT FROM facematch.encounter) THEN 'encounters' END,
+		CASE WHEN EXISTS (SELECT FROM facematch.photograph) THEN 'photographs' END,
+		CASE WHEN EXISTS (SELECT FROM facematch.attached) THEN 'tables of users under retention' END), '');
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.what_stands() IS
+	'what DROP EXTENSION would take away without a word; NULL: nothing, or facematch.decommission() is the'
+	' newest event of the log';
+
+CREATE PROCEDURE facematch.decommission(reason text, INOUT receipt jsonb DEFAULT NULL, INOUT anchor text DEFAULT NULL)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t facematch_internal.retained;
+	n bigint;
+BEGIN
+	IF reason IS NULL OR btrim(reason) = '' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'a reason is needed',
+			HINT = 'CALL facematch.decommission(''why''): the reason stands in the log and in the receipt.';
+	END IF;
+	receipt := jsonb_build_object('database', current_database(), 'at', clock_timestamp(), 'by', session_user,
+		'reason', facematch_internal.redacted(reason), 'rows', jsonb_build_object(
+			'facematch.opt_out', (SELECT count(*) FROM facematch.opt_out),
+			'facematch.hold', (SELECT count(*) FROM facematch.hold),
+			'facematch.photograph', (SELECT count(*) FROM facematch.photograph),
+			'facematch.audit_event', (SELECT count(*) FROM facematch.audit_event)));
+	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
+			 ORDER BY r.shipped DESC, r.table_name::text LOOP
+		SELECT a.n INTO n FROM facematch_internal.ask_table(t.table_name, format('SELECT count(*) FROM %s', t.table_name),
+			limited => false) a (n bigint);
+		receipt := jsonb_set(receipt, ARRAY['rows', t.table_name::text], to_jsonb(n));
+		-- Their rows stay, and have no deadline any more.
+		IF NOT t.shipped THEN
+			PERFORM facematch.release(t.table_name);
+		END IF;
+	END LOOP;
+	PERFORM facematch_internal.write_audit('decommissioned', receipt);
+	anchor := facematch.audit_anchor();
+END
+$$;
+COMMENT ON PROCEDURE facematch.decommission(text, jsonb, text) IS
+	'says that all that facematch keeps here shall go: takes tables of users out of retention, logs it, and returns how'
+	' many rows each table has and an anchor of the log, to keep elsewhere. DROP EXTENSION passes from then on, until'
+	' something else is logged. Deletes nothing itself. No reason: 22023. For superusers';
+
+CREATE EVENT TRIGGER facematch_keep ON ddl_command_start EXECUTE FUNCTION facematch_internal.keep();
+ALTER EVENT TRIGGER facematch_keep ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER facematch_keep IS
+	'what facematch keeps is not dropped, detached or renamed by the way; facematch.decommission() is for who means it';

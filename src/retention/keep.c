@@ -1,0 +1,444 @@
+/*-------------------------------------------------------------------------
+ *
+ * keep.c
+ *	  Ordinary DDL takes nothing away that the law keeps.
+ *
+ * - The extension, and whatever belongs to it, is not dropped while rows stand
+ *   in it, unless facematch.decommission() is the newest event of the log.
+ * - What belongs to it is not renamed or moved: its functions call each other by
+ *   name.
+ * - A table under retention, or a partition of one, is not dropped or detached
+ *   while a hold keeps rows of it.  Without held rows that is logged.
+ *
+ * PostgreSQL tells of each object that is dropped or changed through
+ * object_access_hook, however the statement reached it: DROP OWNED, or DROP SCHEMA
+ * ... CASCADE.  That hook needs the library loaded.  So the extension owns an event
+ * trigger before each DDL statement, facematch_keep, whose function is here: to call
+ * it, the session loads the library.
+ *
+ * The scripts of CREATE EXTENSION and ALTER EXTENSION UPDATE, and pg_upgrade, pass.
+ * DROP DATABASE looks into no database, so nothing there can refuse it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/objectaccess.h"
+#include "catalog/objectaddress.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/kin.h"
+#include "base/run.h"
+#include "retention/keep.h"
+#include "retention/retained.h"
+
+PG_FUNCTION_INFO_V1(facematch_keep);
+
+/* In this transaction the extension may go: asked once, before the first of its objects is gone. */
+static TransactionId going = InvalidTransactionId;
+
+/* keep() returns event_trigger: before each DDL statement.  It loads the library, and the question is asked anew. */
+Datum
+facematch_keep(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("facematch_internal.keep must be fired by an event trigger")));
+	going = InvalidTransactionId;
+	PG_RETURN_NULL();
+}
+
+/*--------------------------------------------------------- the extension */
+
+/* What stands in the way of dropping the extension, in words; NULL: nothing does. */
+static char *
+what_stands(void)
+{
+	MemoryContext memory = CurrentMemoryContext;
+	char	   *stands;
+
+	SPI_connect();
+	face_run("SELECT facematch_internal.what_stands()", 0, NULL, NULL, face_owner(face_table("retained")));
+	stands = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (stands != NULL)
+		stands = MemoryContextStrdup(memory, stands);
+	SPI_finish();
+	return stands;
+}
+
+static void
+refuse_while_rows_stand(void)
+{
+	char	   *stands;
+
+	if (TransactionIdIsValid(going) && going == GetTopTransactionIdIfAny())
+		return;
+	stands = what_stands();
+	if (stands != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("extension facematch cannot be dropped, nor a part of it: it has %s", stands),
+				 errdetail("They would go with it, without a receipt."),
+				 errhint("To be rid of all of it, CALL facematch.decommission('why') and drop it then."
+						 " To restore a dump, restore it into an empty database.")));
+	going = GetTopTransactionId();
+}
+
+/*--------------------------------------------------------- names */
+
+/* Where an object's name is: a row of a catalog. */
+typedef struct NamedRow
+{
+	Oid			catalog;
+	Oid			index;
+	int			nkeys;
+	ScanKeyData keys[2];
+	AttrNumber	name;
+	AttrNumber	schema;
+} NamedRow;
+
+static bool
+find_named_row(NamedRow *row, Oid classId, Oid objectId, int subId)
+{
+	bool		column = classId == RelationRelationId && subId != 0;
+
+	if (!column && !is_objectclass_supported(classId))
+		return false;
+	row->catalog = column ? AttributeRelationId : classId;
+	row->index = column ? AttributeRelidNumIndexId : get_object_oid_index(classId);
+	row->nkeys = column ? 2 : 1;
+	row->name = column ? Anum_pg_attribute_attname : get_object_attnum_name(classId);
+	row->schema = column ? InvalidAttrNumber : get_object_attnum_namespace(classId);
+	ScanKeyInit(&row->keys[0], column ? Anum_pg_attribute_attrelid : get_object_attnum_oid(classId),
+				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(objectId));
+	ScanKeyInit(&row->keys[1], Anum_pg_attribute_attnum, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(subId));
+	return row->name != InvalidAttrNumber;
+}
+
+/* The name, and the schema, that a snapshot shows. */
+static char *
+name_by(const NamedRow *row, Snapshot snapshot)
+{
+	Relation	rel = table_open(row->catalog, AccessShareLock);
+	ScanKeyData keys[2] = {row->keys[0], row->keys[1]};
+	SysScanDesc scan = systable_beginscan(rel, row->index, true, snapshot, row->nkeys, keys);
+	HeapTuple	tuple = systable_getnext(scan);
+	char	   *name = NULL;
+	bool		isnull;
+
+	if (HeapTupleIsValid(tuple))
+		name = psprintf("%u.%s",
+						row->schema == InvalidAttrNumber ? InvalidOid :
+						DatumGetObjectId(heap_getattr(tuple, row->schema, RelationGetDescr(rel), &isnull)),
+						NameStr(*DatumGetName(heap_getattr(tuple, row->name, RelationGetDescr(rel), &isnull))));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return name;
+}
+
+/* Whether the statement gives an object another name or schema: what it has written, and what was there before. */
+static bool
+is_renamed(Oid classId, Oid objectId, int subId)
+{
+	NamedRow	row;
+	char	   *before;
+	char	   *after;
+
+	if (!find_named_row(&row, classId, objectId, subId))
+		return false;
+	before = name_by(&row, NULL);
+	after = name_by(&row, SnapshotSelf);
+	return before != NULL && after != NULL && strcmp(before, after) != 0;
+}
+
+/* The schema that the type is in, which need not be the extension's own. */
+static Oid
+schema_of_type(Oid extension)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	Oid			schema = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return schema;
+}
+
+static bool
+is_part(Oid extension, Oid classId, Oid objectId)
+{
+	return getExtensionOfObject(classId, objectId) == extension ||
+		(classId == NamespaceRelationId && objectId == schema_of_type(extension));
+}
+
+static void
+refuse_other_name(Oid extension, Oid classId, Oid objectId, int subId)
+{
+	ObjectAddress object;
+
+	if (!is_part(extension, classId, objectId) || !is_renamed(classId, objectId, subId))
+		return;
+	ObjectAddressSubSet(object, classId, objectId, subId);
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s cannot be renamed or moved", getObjectDescription(&object, false)),
+			 errdetail("It is part of extension facematch, whose functions call each other by name."),
+			 errhint("A view of your own can have the other name.")));
+}
+
+/*--------------------------------------------------------- tables under retention */
+
+/* The table under retention that a relation is, or is a partition of. */
+static FaceRetained *
+retained_by(Oid relid, Oid parent)
+{
+	List	   *line = list_make1_oid(relid);
+	ListCell   *cell;
+
+	if (OidIsValid(parent))
+		line = lappend_oid(line, parent);
+	else
+		parent = relid;
+	if (get_rel_relispartition(parent))
+		line = list_concat(line, get_partition_ancestors(parent));
+	foreach(cell, face_retained_tables())
+	{
+		FaceRetained *table = lfirst(cell);
+
+		if (list_member_oid(line, table->relid))
+			return table;
+	}
+	return NULL;
+}
+
+static bool
+keeps_any(const FaceKept *kept)
+{
+	ArrayType  *rows = DatumGetArrayTypeP(kept->rows);
+	ArrayType  *subjects = DatumGetArrayTypeP(kept->subjects);
+
+	return ArrayGetNItems(ARR_NDIM(rows), ARR_DIMS(rows)) + ArrayGetNItems(ARR_NDIM(subjects), ARR_DIMS(subjects)) > 0;
+}
+
+/* Rows that leave with a relation, and how many of them a hold keeps. */
+typedef struct Leaving
+{
+	const FaceRetained *table;
+	FaceKept	kept;
+	bool		any;			/* whether there is a hold at all */
+	int64		rows;
+	int64		held;
+} Leaving;
+
+static void
+count_rows(Leaving *leaving, Oid relid)
+{
+	FaceRetained part = *leaving->table;
+	Oid			types[] = {TEXTARRAYOID, UUIDARRAYOID};
+	Datum		values[] = {leaving->kept.rows, leaving->kept.subjects};
+	const char *not_held = "$1 IS NOT NULL OR $2 IS NOT NULL";
+	bool		isnull;
+
+	part.relid = relid;
+	if (leaving->any)
+		not_held = face_not_held(&part, "d", 1);
+	SPI_connect();
+	face_run_on(relid, psprintf("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE NOT (%s)) FROM ONLY %s d",
+								not_held, face_qualified_name(relid)), lengthof(types), types, values);
+	leaving->rows += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	leaving->held += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	SPI_finish();
+}
+
+/* Partition by partition: no query reads a partitioned table that is just being detached. */
+static Leaving
+rows_leaving(const FaceRetained *table, Oid relid)
+{
+	Leaving		leaving = {.table = table, .kept = face_kept_by_holds(table->relid)};
+	ListCell   *cell;
+
+	leaving.any = keeps_any(&leaving.kept);
+	foreach(cell, face_with_heirs(relid, AccessShareLock))
+	{
+		Oid			part = lfirst_oid(cell);
+
+		if (get_rel_relkind(part) == RELKIND_RELATION && (part == relid || get_rel_relispartition(part)))
+			count_rows(&leaving, part);
+	}
+	return leaving;
+}
+
+static void
+log_rows_gone(const char *action, Oid relid, int64 rows)
+{
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	appendStringInfoString(&detail, "{\"table\": ");
+	escape_json(&detail, face_qualified_name(relid));
+	appendStringInfo(&detail, ", \"rows\": %lld}", (long long) rows);
+	face_write_audit(action, detail.data);
+}
+
+/* Rows leave retention with the relation, or with a column of it that a hold is about. */
+static void
+refuse_while_held(const FaceRetained *table, Oid relid, const char *how, const char *action)
+{
+	Leaving		leaving;
+
+	if (table == NULL)
+		return;
+	leaving = rows_leaving(table, relid);
+	if (leaving.held > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
+				 errmsg("%s is under retention and cannot be %s: holds keep %lld of its rows",
+						face_qualified_name(relid), how, (long long) leaving.held),
+				 errhint("facematch.held says why and until when.")));
+	log_rows_gone(action, relid, leaving.rows);
+}
+
+/* What a hold names a row by, and what it keeps of it. */
+static bool
+holds_need(const FaceRetained *table, Oid relid, int subId)
+{
+	char	   *column = get_attname(relid, subId, true);
+
+	return table != NULL && column != NULL &&
+		(strcmp(column, table->key) == 0 ||
+		 (table->subject != NULL && strcmp(column, table->subject) == 0) ||
+		 (table->template != NULL && strcmp(column, table->template) == 0));
+}
+
+/* Both ATTACH and DETACH tell of the pair; after DETACH there is no row of it any more. */
+static bool
+is_detached(Oid child, Oid parent)
+{
+	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		there = false;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(child));
+	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, SnapshotSelf, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		there = there || ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent == parent;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return !there;
+}
+
+/*--------------------------------------------------------- what PostgreSQL tells */
+
+static bool
+is_table(Oid classId, Oid objectId)
+{
+	char		kind = classId == RelationRelationId ? get_rel_relkind(objectId) : '\0';
+
+	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
+}
+
+static void
+before_drop(Oid extension, Oid classId, Oid objectId, int subId)
+{
+	if (getExtensionOfObject(classId, objectId) == extension)
+		refuse_while_rows_stand();
+	/* While the extension itself goes, it has looked at all of it before. */
+	else if (!is_table(classId, objectId) || going == GetTopTransactionIdIfAny())
+		return;
+	else
+	{
+		const FaceRetained *table = retained_by(objectId, InvalidOid);
+
+		if (subId == 0)
+			refuse_while_held(table, objectId, "dropped", "table_dropped");
+		else if (holds_need(table, objectId, subId))
+			refuse_while_held(table, objectId, "altered", "column_dropped");
+	}
+}
+
+/* A trigger refuses it on the table under retention itself; PostgreSQL gives its partitions none. */
+static void
+before_truncate(Oid relid)
+{
+	const FaceRetained *table = get_rel_relispartition(relid) ? retained_by(relid, InvalidOid) : NULL;
+
+	refuse_while_held(table, relid, "truncated", "partition_truncated");
+}
+
+static void
+after_alter(Oid extension, Oid classId, Oid objectId, int subId, Oid parent)
+{
+	if (classId != InheritsRelationId)
+		refuse_other_name(extension, classId, objectId, subId);
+	else if (get_rel_relispartition(objectId) && is_detached(objectId, parent))
+		refuse_while_held(retained_by(objectId, parent), objectId, "detached", "partition_detached");
+}
+
+/* The server's own work: temporary tables, what CLUSTER and REINDEX leave. */
+static bool
+is_internal(ObjectAccessType access, void *arg)
+{
+	if (access == OAT_DROP)
+		return (((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) != 0;
+	return access == OAT_POST_ALTER && ((ObjectAccessPostAlter *) arg)->is_internal;
+}
+
+static void
+keep(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *arg)
+{
+	Oid			extension;
+
+	if ((access != OAT_DROP && access != OAT_POST_ALTER && access != OAT_TRUNCATE) || is_internal(access, arg) ||
+		creating_extension || IsBinaryUpgrade || !IsNormalProcessingMode())
+		return;
+	extension = get_extension_oid("facematch", true);
+	/* While it is being dropped, its tables are gone before it is. */
+	if (!OidIsValid(extension) || !OidIsValid(get_relname_relid("retained", get_namespace_oid(FACE_INTERNAL_SCHEMA, true))))
+		return;
+	if (access == OAT_DROP)
+		before_drop(extension, classId, objectId, subId);
+	else if (access == OAT_TRUNCATE)
+		before_truncate(objectId);
+	else
+		after_alter(extension, classId, objectId, subId, ((ObjectAccessPostAlter *) arg)->auxiliary_id);
+}
+
+void
+face_keep_init(void)
+{
+	face_watch_objects(keep);
+}

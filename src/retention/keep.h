@@ -1,0 +1,13 @@
+/*-------------------------------------------------------------------------
+ *
+ * keep.h
+ *	  Ordinary DDL takes nothing away that the law keeps.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_RETENTION_KEEP_H
+#define FACEMATCH_RETENTION_KEEP_H
+
+extern void face_keep_init(void);
+
+#endif							/* FACEMATCH_RETENTION_KEEP_H */
