@@ -1,0 +1,141 @@
+/*
+ * Is the log whole, and does what it tells of still stand?  It reads the tables of
+ * other domains, so it comes after them; the log itself is sql/audit/log.sql.
+ */
+
+CREATE FUNCTION facematch.verify_audit(anchor text DEFAULT NULL)
+	RETURNS TABLE (intact boolean, events bigint, since_anchor bigint, chain integer, first_broken bigint, finding text)
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET timezone = 'UTC' SET intervalstyle = 'postgres' SET work_mem = '64MB'
+AS $$
+#variable_conflict use_column
+DECLARE
+	-- The witness of the first event, and what comes before the first of a chain.
+	nothing CONSTANT bytea := decode(repeat('00', 32), 'hex');
+BEGIN
+	IF anchor !~* '^[0-9a-f]{64}$' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'an anchor is 64 hexadecimal digits',
+			HINT = 'facematch.audit_anchor() returned it.';
+	END IF;
+	events := (SELECT count(*) FROM facematch.audit_event);
+	-- Places have no gaps: the heads' places are how many events an anchor covers, besides its own.
+	since_anchor := events - 1 - (SELECT coalesce(sum((h.head ->> 1)::bigint), 0)
+								  FROM facematch.audit_event e
+								  LEFT JOIN LATERAL jsonb_array_elements(e.detail -> 'heads') h (head) ON true
+								  WHERE e.action = 'anchored' AND e.hash = decode(verify_audit.anchor, 'hex')
+								  HAVING count(*) > 0);
+	intact := false;
+	-- One finding for each thing that is wrong with an event; a whole log gives none.
+	FOR chain, first_broken, finding IN
+		WITH hashed AS MATERIALIZED (
+			SELECT e.chain, e.seq, e.event_id, e.at, e.action, e.detail, e.hash, e.previous, e.witness,
+				   sha256(facematch_internal.audit_content(e)) AS computed
+			FROM facematch.audit_event e
+		), event AS MATERIALIZED (
+			SELECT h.*, s.event_id AS seen_id, s.at AS seen_at, row_number() OVER w AS expected,
+				   lag(h.hash, 1, nothing) OVER w AS before, lag(h.event_id) OVER w AS before_id, lag(h.at) OVER w AS before_at,
+				   lag(s.event_id) OVER w AS before_seen
+			FROM hashed h
+			LEFT JOIN (SELECT d.hash, min(d.event_id) AS event_id, min(d.at) AS at FROM hashed d GROUP BY d.hash) s
+				ON s.hash = h.witness
+			WINDOW w AS (PARTITION BY h.chain ORDER BY h.seq, h.event_id)
+		), anchored AS (
+			SELECT e.chain, e.event_id, (h.head ->> 0)::integer AS head_chain, (h.head ->> 1)::bigint AS head_place,
+				   h.head ->> 2 AS head_hash
+			FROM event e CROSS JOIN LATERAL jsonb_array_elements(
+				CASE WHEN jsonb_typeof(e.detail -> 'heads') = 'array' THEN e.detail -> 'heads' ELSE '[]' END) h (head)
+			WHERE e.action = 'anchored'
+		), marked AS (
+			-- Of each chain, the first place that an anchor does not cover.
+			SELECT e.event_id, c.chain, (e.detail ->> 'mark')::bigint AS mark, (e.detail ->> 'newest')::bigint AS newest,
+				   e.detail -> 'open' AS open, coalesce(a.head_place, 0) + 1 AS next_place
+			FROM event e CROSS JOIN (SELECT DISTINCT v.chain FROM event v) c
+			LEFT JOIN anchored a ON a.event_id = e.event_id AND a.head_chain = c.chain
+			WHERE e.action = 'anchored' AND jsonb_typeof(e.detail -> 'mark') = 'number'
+			  AND jsonb_typeof(e.detail -> 'open') = 'array'
+		), written AS (
+			SELECT e.chain, e.event_id, e.detail ->> 'about' AS about, e.detail -> 'row' AS row FROM event e
+			WHERE e.action IN ('receipt_written', 'erasure_written', 'settlement_written')
+		), kept AS (
+			SELECT 'receipt:' || p.receipt_id AS about, 'facematch.purge_receipt' AS table_name, to_jsonb(p) AS row
+			FROM facematch.purge_receipt p
+			UNION ALL
+			SELECT 'erasure:' || r.erasure_id, 'facematch_internal.erasure', to_jsonb(r) FROM facematch_internal.erasure r
+			UNION ALL
+			SELECT 'settlement:' || s.receipt_id, 'facematch_internal.erased_receipt', to_jsonb(s)
+			FROM facematch_internal.erased_receipt s
+		), found (chain, event_id, finding) AS (
+			SELECT e.chain, e.event_id, 'the event is not the one that was written: its hash is of another' FROM event e
+			WHERE e.computed IS DISTINCT FROM e.hash
+			UNION ALL
+			SELECT e.chain, e.event_id,
+				   format('place %s of the chain, where %s is expected: events are missing, doubled or moved', e.seq, e.expected)
+			FROM event e WHERE e.seq <> e.expected
+			UNION ALL
+			SELECT e.chain, e.event_id, 'it does not follow the event before it in the chain' FROM event e
+			WHERE e.previous IS DISTINCT FROM e.before
+			UNION ALL
+			SELECT e.chain, e.event_id, 'the newest event when it was written is missing or changed' FROM event e
+			WHERE e.witness <> nothing AND coalesce(e.seen_id >= e.event_id, true)
+			UNION ALL
+			SELECT e.chain, e.event_id, 'its number or time is before that of the event before it in the chain, or of the'
+				' newest'
+				   ' event when it was written'
+			FROM event e WHERE e.event_id <= e.before_id OR e.at < e.before_at OR e.at < e.seen_at
+			UNION ALL
+			SELECT e.chain, e.event_id, 'it saw less of the log than the event before it in the chain' FROM event e
+			WHERE e.seen_id < e.before_seen OR e.witness = nothing AND e.seq > 1
+			UNION ALL
+			SELECT e.chain, e.event_id, format('event %s anchored the log without it, and it does not come after that',
+				m.event_id)
+			FROM marked m JOIN event e ON e.chain = m.chain AND e.seq = m.next_place
+			WHERE CASE WHEN e.event_id > m.mark THEN m.newest IS NOT NULL AND coalesce(e.seen_id < m.newest, true)
+					   ELSE NOT m.open @> to_jsonb(e.chain) END
+			UNION ALL
+			SELECT a.head_chain, a.event_id,
+				   format('it anchors an event at place %s of chain %s that is missing or changed', a.head_place, a.head_chain)
+			FROM anchored a
+			WHERE NOT EXISTS (SELECT FROM event e WHERE e.chain = a.head_chain AND e.seq = a.head_place
+							  AND encode(e.hash, 'hex') = a.head_hash)
+			UNION ALL
+			SELECT w.chain, w.event_id, format('%s is missing or changed', w.about) FROM written w
+			-- Each field that was logged is the same, and the log has no text that reads as a template; an array is not while
+			-- it has something more.
+			WHERE NOT EXISTS (SELECT FROM kept k WHERE k.about = w.about
+							  AND (k.row || w.row = k.row
+								   OR facematch_internal.redacted(k.row) || w.row = facematch_internal.redacted(k.row)))
+			UNION ALL
+			SELECT NULL, NULL, format('%s of %s was never written to the log', k.about, k.table_name) FROM kept k
+			WHERE NOT EXISTS (SELECT FROM written w WHERE w.about = k.about)
+			UNION ALL
+			-- What the rules have taken meanwhile, or are about to, is not missed.
+			SELECT e.chain, e.event_id, format('the searches of %s are not those that were written: %s rows, and there were %s',
+				e.detail ->> 'day', coalesce(d.searches, 0), e.detail ->> 'searches')
+			FROM event e LEFT JOIN facematch_internal.search_day d ON d.day_utc = (e.detail ->> 'day')::date
+			WHERE e.action = 'searches_digested'
+			  AND (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM ((e.detail ->> 'searches')::bigint, e.detail ->> 'digest')
+			  AND (facematch_internal.retention_due('search', 'search', (e.detail ->> 'day')::date, NULL, NULL, NULL, NULL)).due
+				  > clock_timestamp() + interval '1 day'
+			UNION ALL
+			SELECT NULL, NULL, 'the anchor is not in the log: what it covers was cut off or rewritten'
+			WHERE verify_audit.anchor IS NOT NULL
+			  AND NOT EXISTS (SELECT FROM event e
+							  WHERE e.action = 'anchored' AND encode(e.hash, 'hex') = lower(verify_audit.anchor))
+		)
+		SELECT f.chain, f.event_id, f.finding FROM found f ORDER BY f.event_id, f.finding COLLATE "C"
+	LOOP
+		RETURN NEXT;
+	END LOOP;
+	IF NOT FOUND THEN
+		intact := true;
+		RETURN NEXT;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION facematch.verify_audit(text) IS
+	'whether the log is whole: one row with intact if it is, else a row for each finding, in order of events: the'
+	' chain, the event (first_broken) and what is wrong there. With an anchor that facematch.audit_anchor()'
+	' returned, also whether anything it covers was cut off or rewritten; since_anchor counts the events it does'
+	' not cover. Events cut off at the end of a chain that no later event has seen show by an anchor only. Not 64'
+	' hexadecimal digits: 22023';
