@@ -49,9 +49,12 @@ inserts_anywhere(Oid reference)
 	return pg_class_aclcheck(reference, GetSessionUserId(), ACL_INSERT) == ACLCHECK_OK;
 }
 
-static bool
-reads_templates(Oid reference)
+/* Whether the session's user could read the templates that a search compares with. */
+bool
+face_reads_templates(void)
 {
+	Oid			reference = face_table("reference");
+
 	return pg_class_aclcheck(reference, GetSessionUserId(), ACL_SELECT) == ACLCHECK_OK ||
 		pg_attribute_aclcheck(reference, get_attnum(reference, "embedding"), GetSessionUserId(), ACL_SELECT) == ACLCHECK_OK;
 }
@@ -104,7 +107,7 @@ facematch_unseen_galleries(PG_FUNCTION_ARGS)
 	Oid			reference = face_table("reference");
 	Datum		result;
 
-	if (inserts_anywhere(reference) || reads_templates(reference) ||
+	if (inserts_anywhere(reference) || face_reads_templates() ||
 		!is_concerned(reference, ACL_SELECT | ACL_UPDATE | ACL_DELETE))
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
 	SPI_connect();

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * staging.h
- *	  Which galleries whoever may only stage has to do with.
+ *	  Which galleries whoever may only stage has to do with, and who reads
+ *	  templates.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,5 +12,6 @@
 #include "postgres.h"
 
 extern bool face_may_stage(int64 gallery_id);
+extern bool face_reads_templates(void);
 
 #endif							/* FACEMATCH_GALLERY_STAGING_H */

@@ -29,16 +29,15 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "base/run.h"
 #include "base/surviving.h"
+#include "gallery/staging.h"
 #include "matching/account.h"
 #include "retention/person.h"
 #include "retention/rules.h"
@@ -66,16 +65,6 @@ static bool account_searches = true;
 static int	attempts_a_day = ATTEMPTS_A_DAY;
 static int	attempts_a_week = ATTEMPTS_A_WEEK;
 static char *purpose_setting = NULL;
-
-/* Whether the session's user could read the templates that a search compares with. */
-bool
-face_reads_templates(void)
-{
-	Oid			reference = face_table("reference");
-
-	return pg_class_aclcheck(reference, GetSessionUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		pg_attribute_aclcheck(reference, get_attnum(reference, "embedding"), GetSessionUserId(), ACL_SELECT) == ACLCHECK_OK;
-}
 
 /* Whether this search is to be written down; an error where it is and cannot be. */
 bool

@@ -27,7 +27,6 @@ typedef struct FaceAsked
 	bool		refused;		/* one of them too often: nothing was told */
 } FaceAsked;
 
-extern bool face_reads_templates(void);
 extern bool face_is_accounted(void);
 extern const char *face_checked_purpose(const char *purpose, bool required, const char *gallery);
 extern void face_record_search(const FaceAsked *search);
