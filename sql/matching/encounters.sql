@@ -13,22 +13,11 @@ CREATE FUNCTION facematch_internal.groups_fault(groups jsonb) RETURNS text
 	END;
 COMMENT ON FUNCTION facematch_internal.groups_fault(jsonb) IS 'what makes an object of groups impossible; NULL if nothing does';
 
--- The planner inlines it: a row without groups costs two comparisons.
-CREATE FUNCTION facematch_internal.statistics_fault(runner_up double precision, latency_ms double precision, groups jsonb) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN CASE
-		WHEN runner_up NOT BETWEEN -1 AND 1 THEN 'runner_up is outside -1 to 1'
-		WHEN latency_ms NOT BETWEEN 0 AND 86400000 THEN 'latency_ms is outside 0 to a day'
-		WHEN groups IS NOT NULL THEN facematch_internal.groups_fault(groups)
-	END;
-COMMENT ON FUNCTION facematch_internal.statistics_fault(double precision, double precision, jsonb) IS
-	'what is impossible in the columns of facematch.encounter that only statistics use; NULL if nothing is';
-
 -- As with references: a trigger says what is wrong without printing the row, which holds a template; the constraint is for
--- who gets round triggers.
-CREATE FUNCTION facematch_internal.encounter_fault(gallery text, occurred_at timestamptz, port text, lane text, direction text, mode text,
-										  outcome text, threshold double precision, model text, retention_class text,
-										  override_reason text) RETURNS text
+-- who gets round triggers.  The planner inlines it, so that groups_fault() is called for rows with groups only.
+CREATE FUNCTION facematch_internal.encounter_fault(gallery text, occurred_at timestamptz, port text, lane text,
+	direction text, mode text, outcome text, threshold double precision, model text, retention_class text,
+	override_reason text, runner_up double precision, latency_ms double precision, groups jsonb) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE
 		WHEN gallery IS NULL THEN 'gallery is NULL'
@@ -42,8 +31,12 @@ CREATE FUNCTION facematch_internal.encounter_fault(gallery text, occurred_at tim
 		WHEN model IS NULL THEN 'model is NULL'
 		WHEN retention_class IS NULL THEN 'retention_class is NULL'
 		WHEN override_reason = '' THEN 'override_reason is empty'
+		WHEN runner_up NOT BETWEEN -1 AND 1 THEN 'runner_up is outside -1 to 1'
+		WHEN latency_ms NOT BETWEEN 0 AND 86400000 THEN 'latency_ms is outside 0 to a day'
+		WHEN groups IS NOT NULL THEN facematch_internal.groups_fault(groups)
 	END;
-COMMENT ON FUNCTION facematch_internal.encounter_fault(text, timestamptz, text, text, text, text, text, double precision, text, text, text) IS
+COMMENT ON FUNCTION facematch_internal.encounter_fault(text, timestamptz, text, text, text, text, text, double precision,
+	text, text, text, double precision, double precision, jsonb) IS
 	'what makes a row of facematch.encounter impossible; NULL if nothing does';
 
 CREATE TABLE facematch.encounter (
@@ -77,13 +70,12 @@ CREATE TABLE facematch.encounter (
 	runner_up		double precision,
 	latency_ms		double precision,
 	groups			jsonb,
-	CONSTRAINT encounter_statistics_are_whole CHECK (facematch_internal.statistics_fault(runner_up, latency_ms, groups) IS NULL),
 	CONSTRAINT encounter_pkey PRIMARY KEY (encounter_id),
 	CONSTRAINT encounter_idempotency_key_key UNIQUE (idempotency_key),
 	CONSTRAINT encounter_gallery_exists FOREIGN KEY (gallery_id) REFERENCES facematch.gallery ON DELETE SET NULL,
 	CONSTRAINT encounter_posting_exists FOREIGN KEY (posting_id) REFERENCES facematch.notice_posting,
-	CONSTRAINT encounter_is_whole CHECK (facematch_internal.encounter_fault(gallery, occurred_at, port, lane, direction, mode, outcome, threshold,
-		model, retention_class, override_reason) IS NULL),
+	CONSTRAINT encounter_is_whole CHECK (facematch_internal.encounter_fault(gallery, occurred_at, port, lane, direction,
+		mode, outcome, threshold, model, retention_class, override_reason, runner_up, latency_ms, groups) IS NULL),
 	CONSTRAINT encounter_match_is_a_match CHECK (outcome <> 'match' OR subject_id IS NOT NULL
 		AND ((reference_id IS NOT NULL AND similarity IS NOT NULL AND similarity >= threshold) OR override_reason IS NOT NULL)),
 	CONSTRAINT encounter_override_is_attributed CHECK ((override_reason IS NULL) = (overridden_by IS NULL)
@@ -151,9 +143,9 @@ CREATE FUNCTION facematch_internal.attribute_override() RETURNS trigger
 AS $$
 DECLARE
 	compared boolean := NEW.reference_id IS NOT NULL AND coalesce(NEW.similarity >= NEW.threshold, false);
-	fault text := coalesce(facematch_internal.encounter_fault(NEW.gallery, NEW.occurred_at, NEW.port, NEW.lane, NEW.direction, NEW.mode, NEW.outcome,
-													 NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason),
-						   facematch_internal.statistics_fault(NEW.runner_up, NEW.latency_ms, NEW.groups));
+	fault text := facematch_internal.encounter_fault(NEW.gallery, NEW.occurred_at, NEW.port, NEW.lane, NEW.direction,
+		NEW.mode, NEW.outcome, NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason, NEW.runner_up,
+		NEW.latency_ms, NEW.groups);
 BEGIN
 	IF fault IS NOT NULL THEN
 		RAISE check_violation USING

@@ -236,7 +236,7 @@ BEGIN
 			END IF;
 		EXCEPTION WHEN OTHERS THEN
 			IF SQLSTATE = '55P03' THEN
-				PERFORM facematch_internal.wait_less();
+				PERFORM set_config('lock_timeout', '100ms', true);
 			END IF;
 			RETURN NEXT ROW('error', CASE SQLSTATE WHEN '55P03'
 				THEN 'its rows cannot be looked at: another session has locked the table'

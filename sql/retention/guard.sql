@@ -16,15 +16,11 @@ CREATE FUNCTION facematch.skipped() RETURNS TABLE (table_name regclass, subject_
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_skipped';
 COMMENT ON FUNCTION facematch.skipped() IS 'rows that this session left out in its last transaction that left out any, because their subjects had opted out';
 
-CREATE FUNCTION facematch_internal.gallery_moved() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_gallery_moved';
-COMMENT ON FUNCTION facematch_internal.gallery_moved() IS 'trigger: computes the deadlines of a gallery''s rows anew, and forgets what this session knew of it';
-
 CREATE TRIGGER gallery_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.gallery
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=gallery', 'key=gallery_id', 'class=retention_class', 'recorded=created_at',
 		'purge=purge_after', 'anchor=anchor_at', 'rule=retention_rule');
 CREATE TRIGGER gallery_30_moved AFTER UPDATE OR DELETE ON facematch.gallery
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.gallery_moved();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('gallery');
 ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_20_guard, ENABLE ALWAYS TRIGGER gallery_30_moved;
 
 ---------------------------------------------------------------- references

@@ -28,7 +28,7 @@ BEGIN
 				ORDER BY 6;
 		EXCEPTION WHEN lock_not_available THEN
 			RAISE WARNING 'table % cannot be looked at: another session has locked it', t.table_name;
-			PERFORM facematch_internal.wait_less();
+			PERFORM set_config('lock_timeout', '100ms', true);
 		END;
 	END LOOP;
 END

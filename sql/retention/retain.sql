@@ -3,18 +3,6 @@
  */
 
 -- A trigger, policy or column name of the user's is quoted wherever it goes into a statement.
-CREATE FUNCTION facematch_internal.only_column(table_name regclass, of_type regtype) RETURNS name
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	names name[] := ARRAY(SELECT a.attname FROM pg_attribute a
-						  WHERE a.attrelid = only_column.table_name AND a.atttypid = of_type AND a.attnum > 0 AND NOT a.attisdropped);
-BEGIN
-	RETURN CASE WHEN cardinality(names) = 1 THEN names[1] END;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.only_column(regclass, regtype) IS 'the column of a type, if the table has exactly one; else NULL';
-
 CREATE FUNCTION facematch_internal.check_column(table_name regclass, column_name name, of_types regtype[], purpose text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -161,7 +149,10 @@ BEGIN
 	END IF;
 	-- What is found from here on stays until the end: its owner cannot put another column in place of the one that was looked at.
 	PERFORM facematch_internal.change_table(table_name, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', table_name));
-	template_column := coalesce(template_column, facematch_internal.only_column(table_name, '@extschema@.face_embedding'::regtype));
+	-- The column of that type, if the table has exactly one.
+	template_column := coalesce(template_column, (SELECT min(a.attname::text) FROM pg_attribute a
+		WHERE a.attrelid = table_name AND a.atttypid = '@extschema@.face_embedding'::regtype AND a.attnum > 0 AND NOT a.attisdropped
+		HAVING count(*) = 1));
 	PERFORM facematch_internal.check_column(table_name, key_column, '{int2,int4,int8,text,varchar,uuid}', 'key');
 	PERFORM facematch_internal.check_column(table_name, class_column, '{text}', 'retention class');
 	PERFORM facematch_internal.check_column(table_name, recorded_column, '{timestamptz}', 'time of recording');
@@ -187,7 +178,8 @@ BEGIN
 			HINT = format('Declare it immediate: %s.', remedies);
 	END IF;
 	-- To the log a table is its name.  While it has another that was renamed or dropped since, this one's row would be taken for a dump's.
-	IF facematch_internal.last_logged(about) <> 'table_released' THEN
+	IF (SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about' AND e.detail ->> 'about' = about
+		ORDER BY e.event_id DESC LIMIT 1) <> 'table_released' THEN
 		PERFORM facematch_internal.write_audit('table_released', jsonb_build_object('about', about, 'renamed_or_dropped', true));
 	END IF;
 	INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,

@@ -190,25 +190,23 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), and once it has taken force only its end can be changed, and nothing of a shipped one (23000)';
 
-CREATE FUNCTION facematch_internal.rule_changed() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_rule_changed';
-COMMENT ON FUNCTION facematch_internal.rule_changed() IS 'trigger: computes the deadlines of rows anew that the rule is about, and tells every session';
+CREATE FUNCTION facematch_internal.deadlines() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_deadlines';
+COMMENT ON FUNCTION facematch_internal.deadlines() IS
+	'trigger after each row of what deadlines depend on: computes them anew for the rows of the gallery, of the rule''s'
+	' class, or of the event''s subject. Argument: gallery, rule or event';
 
 CREATE TRIGGER retention_rule_10_check BEFORE INSERT OR UPDATE OR DELETE ON facematch.retention_rule
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_rule();
 CREATE TRIGGER retention_rule_20_changed AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_rule
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.rule_changed();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('rule');
 ALTER TABLE facematch.retention_rule ENABLE ALWAYS TRIGGER retention_rule_10_check,
 	ENABLE ALWAYS TRIGGER retention_rule_20_changed;
-
-CREATE FUNCTION facematch_internal.event_happened() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_event_happened';
-COMMENT ON FUNCTION facematch_internal.event_happened() IS 'trigger: computes the deadlines of the subject''s rows anew';
 
 CREATE TRIGGER anchor_event_10_is_a_record BEFORE UPDATE ON facematch.anchor_event
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER anchor_event_20_happened AFTER INSERT ON facematch.anchor_event
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.event_happened();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('event');
 ALTER TABLE facematch.anchor_event ENABLE ALWAYS TRIGGER anchor_event_10_is_a_record,
 	ENABLE ALWAYS TRIGGER anchor_event_20_happened;
 
