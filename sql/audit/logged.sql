@@ -43,7 +43,8 @@ BEGIN
 	INTO about, before FROM string_to_table(TG_ARGV[1], ',') WITH ORDINALITY k (name, place);
 	about := facematch_internal.redacted(TG_ARGV[0] || ':' || about);
 	before := facematch_internal.redacted(TG_ARGV[0] || ':' || before);
-	IF TG_OP = 'INSERT' AND (SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about' AND e.detail ->> 'about' = about
+	IF TG_OP = 'INSERT' AND (SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about'
+		AND e.detail ->> 'about' = about
 							 ORDER BY e.event_id DESC LIMIT 1) <> TG_ARGV[0] || '_' || verbs[3] THEN
 		RETURN NULL;
 	END IF;

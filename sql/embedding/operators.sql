@@ -17,10 +17,13 @@ CREATE FUNCTION face_similarity(face_embedding, face_embedding) RETURNS double p
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4 AS 'MODULE_PATHNAME';
 
 COMMENT ON FUNCTION face_embedding_cosine_distance(face_embedding, face_embedding) IS 'implementation of <=> operator';
-COMMENT ON FUNCTION face_embedding_euclidean_distance(face_embedding, face_embedding) IS 'implementation of <-> operator';
-COMMENT ON FUNCTION face_embedding_negative_inner_product(face_embedding, face_embedding) IS 'implementation of <#> operator';
+COMMENT ON FUNCTION face_embedding_euclidean_distance(face_embedding, face_embedding)
+	IS 'implementation of <-> operator';
+COMMENT ON FUNCTION face_embedding_negative_inner_product(face_embedding, face_embedding)
+	IS 'implementation of <#> operator';
 COMMENT ON FUNCTION face_similarity(face_embedding, face_embedding) IS
-	'cosine similarity, -1 to 1: exactly 1 minus the operator <=>. Unequal dimensions: 22000; different models: 22023; an untagged template compares with any model';
+	'cosine similarity, -1 to 1: exactly 1 minus the operator <=>. Unequal dimensions: 22000; different models: 22023; '
+	'an untagged template compares with any model';
 
 CREATE OPERATOR <=> (
 	FUNCTION = face_embedding_cosine_distance,
@@ -42,7 +45,8 @@ COMMENT ON OPERATOR <=> (face_embedding, face_embedding) IS
 COMMENT ON OPERATOR <-> (face_embedding, face_embedding) IS
 	'Euclidean distance, 0 or more. Unequal dimensions: 22000; different models: 22023';
 COMMENT ON OPERATOR <#> (face_embedding, face_embedding) IS
-	'negative inner product, so that ascending order has the most similar first. Unequal dimensions: 22000; different models: 22023';
+	'negative inner product, so that ascending order has the most similar first. Unequal dimensions: 22000; different '
+	'models: 22023';
 
 -- Template fusion.
 
@@ -73,4 +77,5 @@ CREATE AGGREGATE avg(face_embedding) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE avg(face_embedding) IS
-	'template fusion: the arithmetic mean, computed in double precision, with the model tag of the templates. NULL of no template; templates of unequal dimensions: 22000, of different models: 22023, a mean of zero norm: 22000';
+	'template fusion: the arithmetic mean, computed in double precision, with the model tag of the templates. NULL of '
+	'no template; templates of unequal dimensions: 22000, of different models: 22023, a mean of zero norm: 22000';

@@ -12,12 +12,15 @@ CREATE FUNCTION face_match_support(internal) RETURNS internal
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION face_match_support(internal) IS 'planner support of face_match: selectivity and cost';
 
-CREATE FUNCTION face_match(reference face_embedding, probe face_embedding, min_similarity double precision) RETURNS boolean
+CREATE FUNCTION face_match(reference face_embedding, probe face_embedding, min_similarity double precision)
+	RETURNS boolean
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4
 	SUPPORT face_match_support
 	AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION face_match(face_embedding, face_embedding, double precision) IS
-	'whether the cosine similarity of reference and probe is at least min_similarity: exactly face_similarity(reference, probe) >= min_similarity. min_similarity -1 to 1 (22003; NaN: 22023); unequal dimensions: 22000; different models: 22023';
+	'whether the cosine similarity of reference and probe is at least min_similarity: exactly '
+	'face_similarity(reference, probe) >= min_similarity. min_similarity -1 to 1 (22003; NaN: 22023); unequal '
+	'dimensions: 22000; different models: 22023';
 
 CREATE TYPE face_probe;
 
@@ -41,7 +44,8 @@ CREATE TYPE face_probe (
 	STORAGE = plain
 );
 COMMENT ON TYPE face_probe IS
-	'a probe with its threshold, the right-hand side of =~. Text 0.42@[0.1,-0.2] (least similarity), <->0.9@[0.1,-0.2] (most distance by that operator); binary int16 kind, float8 limit, then the embedding''s binary form';
+	'a probe with its threshold, the right-hand side of =~. Text 0.42@[0.1,-0.2] (least similarity), <->0.9@[0.1,-0.2] '
+	'(most distance by that operator); binary int16 kind, float8 limit, then the embedding''s binary form';
 COMMENT ON FUNCTION face_probe_in(cstring) IS 'I/O: reads 0.42@[0.1,-0.2]';
 COMMENT ON FUNCTION face_probe_out(face_probe) IS 'I/O: writes 0.42@[0.1,-0.2]';
 COMMENT ON FUNCTION face_probe_recv(internal) IS 'I/O: reads int16 kind, float8 limit, then a binary face_embedding';
@@ -60,7 +64,8 @@ CREATE FUNCTION face_probe_within(probe face_embedding, kind smallint, bound dou
 	addend double precision) RETURNS face_probe
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION face_probe_within(face_embedding, smallint, double precision, double precision, double precision) IS
-	'a probe with a most distance by <=> (kind 1), <-> (2) or <#> (3): bound * factor + addend. What the planner makes of a threshold';
+	'a probe with a most distance by <=> (kind 1), <-> (2) or <#> (3): bound * factor + addend. What the planner makes '
+	'of a threshold';
 
 CREATE FUNCTION face_probe_sel(internal, oid, internal, integer) RETURNS double precision
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
@@ -77,7 +82,8 @@ CREATE OPERATOR =~ (
 	RESTRICT = face_probe_sel, JOIN = contjoinsel
 );
 COMMENT ON OPERATOR =~ (face_embedding, face_probe) IS
-	'reference matches probe: reference =~ face_probe(probe, t) is face_match(reference, probe, t). Unequal dimensions: 22000; different models: 22023';
+	'reference matches probe: reference =~ face_probe(probe, t) is face_match(reference, probe, t). Unequal '
+	'dimensions: 22000; different models: 22023';
 
 CREATE FUNCTION face_embedding_may_match_probe(face_embedding, face_probe) RETURNS boolean
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF COST 4 AS 'MODULE_PATHNAME';
@@ -89,4 +95,5 @@ CREATE OPERATOR =~? (
 	RESTRICT = face_probe_sel, JOIN = contjoinsel
 );
 COMMENT ON OPERATOR =~? (face_embedding, face_probe) IS
-	'reference may match probe: all that =~ accepts, a millionth more, and what cannot be compared with the probe; raises no error';
+	'reference may match probe: all that =~ accepts, a millionth more, and what cannot be compared with the probe; '
+	'raises no error';

@@ -63,7 +63,8 @@ AS $$
 	WITH holder AS (
 		SELECT h.relation AS oid, h.relation AS of_table FROM facematch_internal.with_heirs($1, true) h
 		UNION ALL
-		SELECT x.indexrelid, h.relation FROM pg_index x JOIN facematch_internal.with_heirs($1, true) h ON h.relation = x.indrelid
+		SELECT x.indexrelid, h.relation FROM pg_index x JOIN facematch_internal.with_heirs($1, true) h
+			ON h.relation = x.indrelid
 	), typed AS (
 		SELECT h.of_table, a.attrelid, a.attnum
 		FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped
