@@ -22,18 +22,14 @@ COMMENT ON FUNCTION facematch_internal.verify_pages(regclass) IS
 
 ---------------------------------------------------------------- statistics
 
--- A template may also be in an array of numbers, in bytes, or in a vector of another extension.
-CREATE FUNCTION facematch_internal.with_heirs(table_name regclass) RETURNS TABLE (relation regclass)
+CREATE FUNCTION facematch_internal.with_heirs(table_name regclass, and_parents boolean DEFAULT false)
+	RETURNS TABLE (relation regclass)
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_with_heirs';
-COMMENT ON FUNCTION facematch_internal.with_heirs(regclass) IS
-	'a table, its partitions and the tables that inherit from it';
+COMMENT ON FUNCTION facematch_internal.with_heirs(regclass, boolean) IS
+	'a table, its partitions and the tables that inherit from it; and_parents: and those that it is a partition of or'
+	' inherits from, because ANALYZE gathers its values for these too';
 
-CREATE FUNCTION facematch_internal.with_kin(table_name regclass) RETURNS TABLE (relation regclass)
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_with_kin';
-COMMENT ON FUNCTION facematch_internal.with_kin(regclass) IS
-	'a table, its partitions, the tables that inherit from it, and those that it is a partition of or inherits'
-	' from: ANALYZE gathers its values for these too';
-
+-- A template may also be in an array of numbers, in bytes, or in a vector of another extension.
 -- Down through domains, arrays, composites, ranges and multiranges. What is an array's element is that through
 -- domains, too.
 CREATE FUNCTION facematch_internal.template_types(column_types oid[], in_other_forms boolean) RETURNS TABLE (type oid)
@@ -65,9 +61,10 @@ CREATE FUNCTION facematch_internal.template_columns(table_name regclass)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH holder AS (
-		SELECT h.relation AS oid, h.relation AS of_table FROM facematch_internal.with_kin($1) h
+		SELECT h.relation AS oid, h.relation AS of_table FROM facematch_internal.with_heirs($1, true) h
 		UNION ALL
-		SELECT x.indexrelid, h.relation FROM pg_index x JOIN facematch_internal.with_kin($1) h ON h.relation = x.indrelid
+		SELECT x.indexrelid, h.relation FROM pg_index x JOIN facematch_internal.with_heirs($1, true) h
+			ON h.relation = x.indrelid
 	), typed AS (
 		SELECT h.of_table, a.attrelid, a.attnum
 		FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped

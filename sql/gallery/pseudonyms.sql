@@ -21,7 +21,8 @@ CREATE TABLE facematch_internal.pseudonym_key (
 	CONSTRAINT pseudonym_key_pkey PRIMARY KEY (key_id)
 );
 COMMENT ON TABLE facematch_internal.pseudonym_key IS
-	'the secret of the pseudonyms: the oldest row is the key in use, so that a restored key takes the place of the one a fresh CREATE EXTENSION made. For superusers only';
+	'the secret of the pseudonyms: the oldest row is the key in use, so that a restored key takes the place of the one '
+	'a fresh CREATE EXTENSION made. For superusers only';
 COMMENT ON COLUMN facematch_internal.pseudonym_key.key_id IS 'identifier, random';
 COMMENT ON COLUMN facematch_internal.pseudonym_key.key IS '256 random bits, the key of HMAC-SHA256';
 COMMENT ON COLUMN facematch_internal.pseudonym_key.created_at IS 'when the key was made';
@@ -35,18 +36,21 @@ DECLARE
 					  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
 					  WHERE e.extname OPERATOR(pg_catalog.=) 'pgcrypto');
 BEGIN
-	EXECUTE pg_catalog.format('INSERT INTO facematch_internal.pseudonym_key (key) VALUES (%I.gen_random_bytes(32))', pgcrypto);
+	EXECUTE pg_catalog.format('INSERT INTO facematch_internal.pseudonym_key (key) VALUES (%I.gen_random_bytes(32))',
+		pgcrypto);
 	-- An SQL-standard body keeps the function it found, wherever pgcrypto moves.
 	EXECUTE pg_catalog.format($create$
 		CREATE FUNCTION facematch_internal.keyed_hash(value bytea) RETURNS bytea
 			LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 		BEGIN ATOMIC
-			SELECT %I.hmac(value, k.key, 'sha256'::text) FROM facematch_internal.pseudonym_key k ORDER BY k.created_at, k.key_id LIMIT 1;
+			SELECT %I.hmac(value, k.key, 'sha256'::text) FROM facematch_internal.pseudonym_key k ORDER BY k.created_at,
+				k.key_id LIMIT 1;
 		END
 		$create$, pgcrypto);
 END
 $install$;
-COMMENT ON FUNCTION facematch_internal.keyed_hash(bytea) IS 'HMAC-SHA256 of a value with the key of the pseudonyms; for subject_id() only';
+COMMENT ON FUNCTION facematch_internal.keyed_hash(bytea) IS 'HMAC-SHA256 of a value with the key of the pseudonyms; '
+	'for subject_id() only';
 
 CREATE FUNCTION facematch_internal.normal_document_part(value text, what text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -73,7 +77,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.normal_document_part(text, text) IS
-	'one form for all ways of writing a part of a document: Unicode NFKC, capitals, letters and digits only. Empty or other letters: 22023; the message does not repeat the value';
+	'one form for all ways of writing a part of a document: Unicode NFKC, capitals, letters and digits only. Empty or '
+	'other letters: 22023; the message does not repeat the value';
 
 CREATE FUNCTION facematch.subject_id(country text, doc_type text, doc_number text) RETURNS uuid
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -106,4 +111,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.subject_id(text, text, text) IS
-	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. Whoever may call it can try document numbers, so it is granted to nobody. Empty parts and letters other than A to Z: 22023';
+	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. '
+	'Whoever may call it can try document numbers, so it is granted to nobody. Empty parts and letters other than A to '
+	'Z: 22023';

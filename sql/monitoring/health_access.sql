@@ -139,7 +139,8 @@ AS $$
 			AND (d.datname IS NULL OR d.datname = current_database())) s
 	UNION ALL
 	-- Whoever climbs towards a template sends many probes that are alike.
-	SELECT 'warning', format('came near one person nearly as often as it may, or oftener: many probes that are alike (%s a day)',
+	SELECT 'warning', format('came near one person nearly as often as it may, or oftener: many probes that are alike '
+		'(%s a day)',
 			current_setting('facematch.attempts_per_day', true)),
 		   format('%s (%s persons, %s searches near one)', n.role_name, count(*), max(n.attempts)),
 		   'SELECT * FROM facematch.report_search, and ask what for'
@@ -148,9 +149,10 @@ AS $$
 	WHERE n.attempts >= 0.8 * current_setting('facematch.attempts_per_day', true)::integer
 	GROUP BY n.role_name
 	UNION ALL
-	SELECT 'warning', format('all roles together came near one person nearly as often as they may: many probes that are alike'
-			' (%s a week)', current_setting('facematch.attempts_per_week', true)),
-		   format('%s persons, %s searches near one', count(*), max(n.attempts)), 'SELECT * FROM facematch.report_search, and ask what for'
+	SELECT 'warning', format('all roles together came near one person nearly as often as they may: many probes that '
+			'are alike (%s a week)', current_setting('facematch.attempts_per_week', true)),
+		   format('%s persons, %s searches near one', count(*), max(n.attempts)),
+		       'SELECT * FROM facematch.report_search, and ask what for'
 	FROM (SELECT count(*) AS attempts FROM facematch_internal.attempt a
 		  WHERE a.attempted_at > clock_timestamp() - interval '7 days' GROUP BY a.subject_id) n
 	WHERE n.attempts >= 0.8 * current_setting('facematch.attempts_per_week', true)::integer

@@ -39,7 +39,7 @@ BEGIN
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be looked at: %', table_name,
 				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
-			PERFORM facematch_internal.wait_less() WHERE SQLSTATE = '55P03';
+			PERFORM set_config('lock_timeout', '100ms', true) WHERE SQLSTATE = '55P03';
 			lag := NULL;
 		END;
 		RETURN NEXT;

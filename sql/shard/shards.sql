@@ -149,8 +149,9 @@ AS $$
 	FROM unnest(parts) t
 $$;
 COMMENT ON FUNCTION facematch_internal.shards_query(facematch_internal.shard_part[], bigint, double precision) IS
-	'the query over these parts, at most so many rows of each, and as far below their thresholds as slack says; its parameters are the probe and the moment. Where shards '
-	'send more, it takes one row more than all of them together may send';
+	'the query over these parts, at most so many rows of each, and as far below their thresholds as slack says; its '
+	'parameters are the probe and the moment. Where shards send more, it takes one row more than all of them together '
+	'may send';
 
 -- What another server says is believed only as far as it is a threshold: with none a comparison would refuse nobody.
 CREATE FUNCTION facematch_internal.check_shard_thresholds(parts facematch_internal.shard_part[]) RETURNS void
@@ -197,8 +198,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.asked_candidates(facematch_internal.shard_part[],
 	facematch_internal.shard_candidate[], bigint, double precision) IS
-	'those of the candidates that were asked for: of the gallery, and as similar, less slack; in the same order. More of a shard '
-	'than were asked for: 55000';
+	'those of the candidates that were asked for: of the gallery, and as similar, less slack; in the same order. More '
+	'of a shard than were asked for: 55000';
 
 -- Galleries of one name may be on several shards, and have other numbers, and other thresholds, on each.
 CREATE FUNCTION facematch_internal.shard_parts(shards facematch.shard[], gallery text,
@@ -290,8 +291,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.above_thresholds(facematch.shard[], facematch_internal.shard_candidate[],
 	double precision) IS
-	'those of the candidates that reach the threshold of their gallery less slack, in the same order; a shard without gallery_table '
-	'has no such thresholds. A gallery without a threshold: 55000';
+	'those of the candidates that reach the threshold of their gallery less slack, in the same order; a shard without '
+	'gallery_table has no such thresholds. A gallery without a threshold: 55000';
 
 CREATE FUNCTION facematch.search_shards(probe @extschema@.face_embedding, max_candidates integer DEFAULT 10,
 	min_similarity double precision DEFAULT NULL, gallery text DEFAULT NULL, partial boolean DEFAULT false)
@@ -407,7 +408,8 @@ BEGIN
 	END IF;
 
 	PERFORM record_search('search_shards', session_user, NULL, cardinality(candidates[:max_candidates]),
-		CASE WHEN reads THEN '{}' ELSE ARRAY(SELECT DISTINCT n.subject_id FROM unnest(near) n WHERE n.subject_id IS NOT NULL) END);
+		CASE WHEN reads THEN '{}' ELSE ARRAY(SELECT DISTINCT n.subject_id FROM unnest(near) n
+			WHERE n.subject_id IS NOT NULL) END);
 	RETURN QUERY SELECT c.rank::integer, c.shard, c.gallery_id, c.reference_id, c.subject_id,
 		CASE WHEN reads THEN c.similarity ELSE shown_similarity(c.similarity, (SELECT min(p.threshold) FROM unnest(parts) p
 			WHERE p.shard = c.shard AND coalesce(p.gallery_id = c.gallery_id, true) AND p.threshold <= c.similarity)) END,
@@ -429,9 +431,9 @@ COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer,
 	'max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all '
 	'shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read '
 	'templates, and similarities are in hundredths; the search is a row of facematch.search, and attempts are counted, as '
-	'those of identify() are. Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard that cannot be '
-	'reached is an error (08001), unless partial: then it is left out, complete is false in every row, and it has a row '
-	'of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
+	'those of identify() are. Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard '
+	'that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, '
+	'and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('operator', 'function', 'search_shards', 'EXECUTE', true),
