@@ -415,7 +415,7 @@ BEGIN
 			UNION ALL
 			SELECT 5, v.relation, 'catalog', v.dead_tuples, v.fading_tuples, v.stray_bytes, NULL,
 				'removed rows of the catalog, of'
-				   ' which one may have held a column''s default with a template; facematch_internal.erase_pages() of it'
+				   ' which one may have held a column''s default with a template; facematch.erase() of it'
 			FROM unnest('{pg_attribute,pg_attrdef}'::regclass[]) c CROSS JOIN LATERAL facematch_internal.verify_pages(c) v
 			WHERE v.clean IS NOT TRUE AND v.part IN ('table', 'toast')
 			UNION ALL
