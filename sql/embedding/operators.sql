@@ -22,8 +22,8 @@ COMMENT ON FUNCTION face_embedding_euclidean_distance(face_embedding, face_embed
 COMMENT ON FUNCTION face_embedding_negative_inner_product(face_embedding, face_embedding)
 	IS 'implementation of <#> operator';
 COMMENT ON FUNCTION face_similarity(face_embedding, face_embedding) IS
-	'cosine similarity, -1 to 1: exactly 1 minus the operator <=>. Unequal dimensions: 22000; different models: 22023; '
-	'an untagged template compares with any model';
+	'cosine similarity, -1 to 1: exactly 1 minus the operator <=>. Unequal dimensions: 22000; different models: '
+	'22023; an untagged template compares with any model';
 
 CREATE OPERATOR <=> (
 	FUNCTION = face_embedding_cosine_distance,
@@ -124,5 +124,5 @@ CREATE AGGREGATE sum(face_embedding) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE sum(face_embedding) IS
-	'the sum of each component, computed in double precision. NULL of no template; a component beyond 65504: '
-	'22003; else as avg';
+	'the sum of each component, computed in double precision. NULL of no template; a component beyond 65504: 22003; '
+	'else as avg';

@@ -49,7 +49,8 @@ COMMENT ON TYPE face_probe IS
 COMMENT ON FUNCTION face_probe_in(cstring) IS 'I/O: reads 0.42@[0.1,-0.2]';
 COMMENT ON FUNCTION face_probe_out(face_probe) IS 'I/O: writes 0.42@[0.1,-0.2]';
 COMMENT ON FUNCTION face_probe_recv(internal) IS 'I/O: reads int16 kind, float8 limit, then a binary face_embedding';
-COMMENT ON FUNCTION face_probe_send(face_probe) IS 'I/O: writes int16 kind, float8 limit, then a binary face_embedding';
+COMMENT ON FUNCTION face_probe_send(face_probe) IS 'I/O: writes int16 kind, float8 limit, then a binary '
+	'face_embedding';
 
 UPDATE pg_catalog.pg_type
 	SET typanalyze = '@extschema@.face_embedding_typanalyze(internal)'::pg_catalog.regprocedure
@@ -63,7 +64,8 @@ COMMENT ON FUNCTION face_probe(face_embedding, double precision) IS
 CREATE FUNCTION face_probe_within(probe face_embedding, kind smallint, bound double precision, factor double precision,
 	addend double precision) RETURNS face_probe
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_probe_within(face_embedding, smallint, double precision, double precision, double precision) IS
+COMMENT ON FUNCTION face_probe_within(face_embedding, smallint, double precision, double precision, double precision)
+	IS
 	'a probe with a most distance by <=> (kind 1), <-> (2) or <#> (3): bound * factor + addend. What the planner makes '
 	'of a threshold';
 

@@ -319,7 +319,8 @@ DECLARE
 	found boolean := false;
 BEGIN
 	IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
-		EXECUTE 'SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = $1)' INTO found USING table_name;
+		EXECUTE 'SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = $1)' INTO found
+			USING table_name;
 	END IF;
 	RETURN found;
 END
@@ -436,7 +437,7 @@ BEGIN
 			UNION ALL
 			SELECT 5, v.relation, 'catalog', v.dead_tuples, v.fading_tuples, v.stray_bytes, NULL,
 				'removed rows of the catalog, of'
-				   ' which one may have held a column''s default with a template; facematch_internal.erase_pages() of it'
+				   ' which one may have held a column''s default with a template; facematch.erase() of it'
 			FROM unnest('{pg_attribute,pg_attrdef}'::regclass[]) c CROSS JOIN LATERAL facematch_internal.verify_pages(c) v
 			WHERE v.clean IS NOT TRUE AND v.part IN ('table', 'toast')
 			UNION ALL

@@ -89,14 +89,14 @@ COMMENT ON COLUMN facematch.gallery.model IS 'the model of all its templates, a 
 	'another model while the gallery has references';
 COMMENT ON COLUMN facematch.gallery.model_tag IS 'tag of the model, filled in from facematch.model';
 COMMENT ON COLUMN facematch.gallery.dims IS 'dimensions of the model, filled in from facematch.model';
-COMMENT ON COLUMN facematch.gallery.anchor_at IS 'the event that retention counts from, such as the departure; NULL if '
-	'there is none';
+COMMENT ON COLUMN facematch.gallery.anchor_at IS 'the event that retention counts from, such as the departure; NULL '
+	'if there is none';
 COMMENT ON COLUMN facematch.gallery.created_at IS 'when the row was made';
 COMMENT ON COLUMN facematch.gallery.retention_class IS 'the class whose rules for galleries apply';
 COMMENT ON COLUMN facematch.gallery.retention_rule IS 'the rule that gives the deadline, filled in';
 COMMENT ON COLUMN facematch.gallery.closed_at IS 'when facematch.close_gallery() ended staging; NULL while it is open';
-COMMENT ON COLUMN facematch.gallery.purge_after IS 'from this moment on none of its references is a candidate, and the '
-	'next purge deletes it; infinity if no deadline applies. Computed from the retention rules';
+COMMENT ON COLUMN facematch.gallery.purge_after IS 'from this moment on none of its references is a candidate, and '
+	'the next purge deletes it; infinity if no deadline applies. Computed from the retention rules';
 COMMENT ON COLUMN facematch.gallery.purpose_required IS 'whether each search has to say what it is for';
 COMMENT ON COLUMN facematch.gallery.target_fpir IS
 	'the false positive identification rate that a search shall have, such as 0.001: the threshold follows from it, '
@@ -120,8 +120,8 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.fill_gallery_model() IS 'trigger: a gallery''s model tag and dimensions are its '
-	'model''s';
+COMMENT ON FUNCTION facematch_internal.fill_gallery_model() IS 'trigger: a gallery''s model tag and dimensions are '
+	'its model''s';
 
 -- Only what a user may set: a new tag or new dimensions come from the model itself, by its foreign key.
 CREATE TRIGGER gallery_10_model BEFORE INSERT OR UPDATE OF model ON facematch.gallery

@@ -14,20 +14,20 @@
  * the same pseudonyms; docs/pseudonyms.md says how to keep the two apart.
  */
 
-CREATE TABLE facematch_internal.pseudonym_key (
+CREATE TABLE facematch.pseudonym_key (
 	key_id		uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
 	key			bytea NOT NULL CONSTRAINT pseudonym_key_is_256_bits CHECK (octet_length(key) = 32),
 	created_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT pseudonym_key_pkey PRIMARY KEY (key_id)
 );
-COMMENT ON TABLE facematch_internal.pseudonym_key IS
+COMMENT ON TABLE facematch.pseudonym_key IS
 	'the secret of the pseudonyms: the oldest row is the key in use, so that a restored key takes the place of the one '
 	'a fresh CREATE EXTENSION made. For superusers only';
-COMMENT ON COLUMN facematch_internal.pseudonym_key.key_id IS 'identifier, random';
-COMMENT ON COLUMN facematch_internal.pseudonym_key.key IS '256 random bits, the key of HMAC-SHA256';
-COMMENT ON COLUMN facematch_internal.pseudonym_key.created_at IS 'when the key was made';
-ALTER TABLE facematch_internal.pseudonym_key ENABLE ROW LEVEL SECURITY;
-SELECT pg_catalog.pg_extension_config_dump('facematch_internal.pseudonym_key', '');
+COMMENT ON COLUMN facematch.pseudonym_key.key_id IS 'identifier, random';
+COMMENT ON COLUMN facematch.pseudonym_key.key IS '256 random bits, the key of HMAC-SHA256';
+COMMENT ON COLUMN facematch.pseudonym_key.created_at IS 'when the key was made';
+ALTER TABLE facematch.pseudonym_key ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('facematch.pseudonym_key', '');
 
 -- pgcrypto may stand in any schema: its functions are named by the schema that its own catalogue entry gives.
 DO $install$
@@ -36,14 +36,14 @@ DECLARE
 					  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
 					  WHERE e.extname OPERATOR(pg_catalog.=) 'pgcrypto');
 BEGIN
-	EXECUTE pg_catalog.format('INSERT INTO facematch_internal.pseudonym_key (key) VALUES (%I.gen_random_bytes(32))',
+	EXECUTE pg_catalog.format('INSERT INTO facematch.pseudonym_key (key) VALUES (%I.gen_random_bytes(32))',
 		pgcrypto);
 	-- An SQL-standard body keeps the function it found, wherever pgcrypto moves.
 	EXECUTE pg_catalog.format($create$
 		CREATE FUNCTION facematch_internal.keyed_hash(value bytea) RETURNS bytea
 			LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 		BEGIN ATOMIC
-			SELECT %I.hmac(value, k.key, 'sha256'::text) FROM facematch_internal.pseudonym_key k ORDER BY k.created_at,
+			SELECT %I.hmac(value, k.key, 'sha256'::text) FROM facematch.pseudonym_key k ORDER BY k.created_at,
 				k.key_id LIMIT 1;
 		END
 		$create$, pgcrypto);
@@ -103,7 +103,7 @@ BEGIN
 	IF hash IS NULL THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = 'there is no key to make pseudonyms with',
-			HINT = 'Restore the row of facematch_internal.pseudonym_key that this database had.';
+			HINT = 'Restore the row of facematch.pseudonym_key that this database had.';
 	END IF;
 	hash := set_byte(hash, 6, get_byte(hash, 6) & 15 | 128);	-- version 8
 	hash := set_byte(hash, 8, get_byte(hash, 8) & 63 | 128);	-- the variant of RFC 9562

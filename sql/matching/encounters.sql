@@ -127,8 +127,8 @@ COMMENT ON COLUMN facematch.encounter.kind IS 'the gallery''s kind, filled in: t
 	'encounter';
 COMMENT ON COLUMN facematch.encounter.runner_up IS 'cosine similarity of the best candidate of another subject, -1 to '
 	'1; NULL: none was above the threshold';
-COMMENT ON COLUMN facematch.encounter.latency_ms IS 'milliseconds from the call of record_encounter() to the decision, '
-	'in the server, the search included, up to a day; NULL: not measured';
+COMMENT ON COLUMN facematch.encounter.latency_ms IS 'milliseconds from the call of record_encounter() to the '
+	'decision, in the server, the search included, up to a day; NULL: not measured';
 COMMENT ON COLUMN facematch.encounter.groups IS 'groups that a site records the traveler in, to look for differences '
 	'between them: an object of attribute and value, such as {"age": "60-69"}; it goes with the row, and statistics '
 	'count its values';
@@ -208,9 +208,9 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.attribute_override() IS 'trigger: refuses an impossible row without printing it '
-	'(23514); no match without a comparison above the threshold or a recorded, attributed reason (23000); scores and '
-	'thresholds are never changed (23000)';
+COMMENT ON FUNCTION facematch_internal.attribute_override() IS 'trigger: refuses an impossible row without printing '
+	'it (23514); no match without a comparison above the threshold or a recorded, attributed reason (23000); scores '
+	'and thresholds are never changed (23000)';
 
 CREATE TRIGGER encounter_10_override BEFORE INSERT OR UPDATE ON facematch.encounter
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.attribute_override();

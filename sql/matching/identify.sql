@@ -14,16 +14,16 @@ CREATE FUNCTION facematch.identify(probe @extschema@.face_embedding, gallery tex
 	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision, matches bigint)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_identify';
 COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer, double precision, text, text) IS
-	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each with a'
-	' cosine similarity of at least min_similarity (the gallery''s threshold, unless given). by => ''subject'' has one '
-	'line a person: the best reference, and in matches how many of that person''s references reach the threshold; by =>'
-	' ''reference'' one line a template. Exact; equal ones in order of reference_id. References that are due or of a '
-	'subject who has opted out are no candidates, whatever snapshot the transaction has. Roles that may not read '
-	'templates get similarities in hundredths. Every search is a row of facematch.search. No such gallery: P0002; no '
-	'probe: 22004; another model or other dimensions, max_candidates below 1: 22023; min_similarity outside -1 to 1: '
-	'22003; below the gallery''s threshold, for roles that may not read templates: 42501; no purpose where the gallery '
-	'requires one: 22004; too many searches that came near one person: 53400; on a standby, for roles that may not '
-	'read templates: 25006';
+	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each '
+	'with a cosine similarity of at least min_similarity (the gallery''s threshold, unless given). by '
+	'=> ''subject'' has one line a person: the best reference, and in matches how many of that person''s references '
+	'reach the threshold; by => ''reference'' one line a template. Exact; equal ones in order of reference_id. '
+	'References that are due or of a subject who has opted out are no candidates, whatever snapshot the transaction '
+	'has. Roles that may not read templates get similarities in hundredths. Every search is a row of '
+	'facematch.search. No such gallery: P0002; no probe: 22004; another model or other dimensions, max_candidates '
+	'below 1: 22023; min_similarity outside -1 to 1: 22003; below the gallery''s threshold, for roles that may not '
+	'read templates: 42501; no purpose where the gallery requires one: 22004; too many searches that came near one '
+	'person: 53400; on a standby, for roles that may not read templates: 25006';
 
 CREATE FUNCTION facematch_internal.find_candidates(probe @extschema@.face_embedding, gallery text,
 	max_candidates integer,
@@ -41,10 +41,10 @@ CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id 
 		matched_reference bigint)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify';
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision, text) IS
-	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the gallery''s,'
-	' unless given). Always one row; with no such reference, or one that is due, match is false and the rest NULL. '
-	'Without a match, roles that may not read templates get no similarity, and only those who may stage the gallery '
-	'the subject. Errors as identify()';
+	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the '
+	'gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the '
+	'rest NULL. Without a match, roles that may not read templates get no similarity, and only those who may stage '
+	'the gallery the subject. Errors as identify()';
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, gallery text, subject_id uuid,
 								 min_similarity double precision DEFAULT NULL, purpose text DEFAULT NULL)
@@ -76,8 +76,8 @@ COMMENT ON FUNCTION facematch_internal.asked_threshold(double precision, double 
 
 CREATE FUNCTION facematch_internal.reads_templates() RETURNS boolean
 	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_reads_templates';
-COMMENT ON FUNCTION facematch_internal.reads_templates() IS 'whether the session''s user could read the templates that '
-	'a search compares with';
+COMMENT ON FUNCTION facematch_internal.reads_templates() IS 'whether the session''s user could read the templates '
+	'that a search compares with';
 
 -- What is wrong with a probe or a threshold is said before anything is compared, so that an empty gallery says it too.
 CREATE FUNCTION facematch_internal.check_comparison(probe @extschema@.face_embedding, gallery facematch.gallery,
@@ -106,7 +106,8 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_comparison(@extschema@.face_embedding, facematch.gallery, double precision)
+COMMENT ON FUNCTION facematch_internal.check_comparison(@extschema@.face_embedding, facematch.gallery,
+	double precision)
 	IS
 	'refuses what cannot be compared: no probe (22004), another model or other dimensions than the gallery''s (22023), '
 	'a threshold outside -1 to 1 (22003)';

@@ -144,7 +144,8 @@ BEGIN
 	VALUES (record_encounter.idempotency_key, searched.gallery_id, searched.name, e.occurred_at, record_encounter.port,
 		record_encounter.lane,
 			record_encounter.direction, record_encounter.mode, e.outcome, e.reason, e.subject_id, e.reference_id, e.similarity,
-			threshold, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class, e.verified_at,
+			threshold, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class,
+				e.verified_at,
 			searched.kind, e.runner_up, e.latency_ms)
 	ON CONFLICT ON CONSTRAINT encounter_idempotency_key_key DO NOTHING
 	RETURNING encounter.encounter_id, encounter.purge_after INTO e.encounter_id, e.purge_after;

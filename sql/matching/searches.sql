@@ -28,7 +28,8 @@ COMMENT ON COLUMN facematch.search.gallery_id IS
 COMMENT ON COLUMN facematch.search.purpose IS 'what for, as the caller said; NULL: not said';
 COMMENT ON COLUMN facematch.search.candidates IS 'how many candidates were found; 0: no hit';
 COMMENT ON COLUMN facematch.search.persons_near IS
-	'how many persons it came near: 0.15 below the threshold or nearer; for roles that may read templates, the candidates';
+	'how many persons it came near: 0.15 below the threshold or nearer; for roles that may read templates, the '
+	'candidates';
 COMMENT ON COLUMN facematch.search.refused IS 'whether nothing was told, since too many searches had come near one of '
 	'them';
 COMMENT ON COLUMN facematch.search.retention_class IS 'search';
@@ -53,8 +54,8 @@ COMMENT ON COLUMN facematch_internal.attempt.attempted_at IS 'when';
 COMMENT ON COLUMN facematch_internal.attempt.role_name IS 'the session''s user, or a partner as partner:name';
 COMMENT ON COLUMN facematch_internal.attempt.subject_id IS 'pseudonym of the person';
 COMMENT ON COLUMN facematch_internal.attempt.retention_class IS 'search';
-COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge deletes the row: by the rule for what '
-	'= attempt';
+COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge deletes the row: by the rule for '
+	'what = attempt';
 CREATE INDEX attempt_subject_id_idx ON facematch_internal.attempt (subject_id);
 CREATE INDEX attempt_purge_after_idx ON facematch_internal.attempt (purge_after);
 

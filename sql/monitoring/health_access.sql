@@ -53,7 +53,7 @@ AS $$
 		   format('%s (%s%s)', CASE WHEN b.role = 0 THEN 'PUBLIC' ELSE format('role %I', b.name) END,
 			array_to_string(b.clauses[1:3], ', '),
 				  CASE WHEN b.n > 3 THEN format(', and %s more', b.n - 3) END),
-		   CASE WHEN b.role = 0 THEN 'SELECT facematch_internal.reinstate()'
+		   CASE WHEN b.role = 0 THEN 'SELECT facematch.reinstate()'
 				ELSE format('SELECT facematch.revoke_access(%L)%s', quote_ident(b.name), g.calls) END
 	FROM beyond b LEFT JOIN again g ON g.role = b.role
 	UNION ALL
@@ -127,13 +127,14 @@ AS $$
 	UNION ALL
 	SELECT 'error', 'is off: searches leave no row, and anybody may come near a person as often as he likes', s.object,
 		   s.remedy
-	FROM (SELECT 'facematch.account_searches' AS object, 'ALTER SYSTEM RESET facematch.account_searches, and wherever else'
-			' it is set' AS remedy
+	FROM (SELECT 'facematch.account_searches' AS object, 'ALTER SYSTEM RESET facematch.account_searches, and wherever '
+			'else it is set' AS remedy
 		  WHERE current_setting('facematch.account_searches', true) = 'off'
 		  UNION ALL
 		  SELECT concat_ws(' of ', 'facematch.account_searches', 'role ' || quote_ident(r.rolname),
 				'database ' || quote_ident(d.datname)), 'ALTER ROLE or ALTER DATABASE ... RESET facematch.account_searches'
-		  FROM pg_db_role_setting t LEFT JOIN pg_roles r ON r.oid = t.setrole LEFT JOIN pg_database d ON d.oid = t.setdatabase
+		  FROM pg_db_role_setting t LEFT JOIN pg_roles r ON r.oid = t.setrole LEFT JOIN pg_database d
+		      ON d.oid = t.setdatabase
 		  CROSS JOIN LATERAL unnest(t.setconfig) c
 		  WHERE c ~ '^facematch\.account_searches=' AND NOT split_part(c, '=', 2)::boolean
 			AND (d.datname IS NULL OR d.datname = current_database())) s

@@ -50,7 +50,8 @@ BEGIN
 	FROM pg_foreign_table f CROSS JOIN LATERAL facematch_internal.template_columns(f.ftrelid) c
 	JOIN pg_statistic s ON s.starelid = c.relation AND s.staattnum = c.attnum
 	JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.attnum
-	WHERE c.relation = f.ftrelid AND num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4, s.stavalues5) > 0
+	WHERE c.relation = f.ftrelid AND num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4,
+		s.stavalues5) > 0
 	  AND EXISTS (SELECT FROM pg_attribute e WHERE e.attrelid = f.ftrelid AND NOT e.attisdropped AND e.atttypid IN
 				  (SELECT k.type FROM facematch_internal.template_types(ARRAY[e.atttypid], false) k))
 	GROUP BY c.relation

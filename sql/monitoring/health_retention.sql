@@ -169,24 +169,6 @@ BEGIN
 	FROM facematch_internal.unreached u JOIN facematch_internal.retained k ON k.table_name = u.relation
 		GROUP BY k.table_name
 	UNION ALL
-	-- Whoever adds a template holds a lock on its subject's part of facematch.opt_out until his transaction ends.
-	SELECT 'warning', 'has been adding or removing templates for more than a minute: opt-outs, rules and events wait '
-			'for it, and what it adds is put right only once it has ended',
-		   CASE WHEN p.gid IS NULL THEN format('session %s of %I, %s', a.pid, a.usename, a.state)
-				ELSE format('prepared transaction %L of %I', p.gid, p.owner) END,
-		   CASE WHEN p.gid IS NULL THEN format('SELECT pg_terminate_backend(%s)', a.pid)
-				ELSE format('COMMIT PREPARED %1$L, or ROLLBACK PREPARED %1$L', p.gid) END
-	FROM (SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks l
-		  JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-		  WHERE l.granted AND (l.locktype = 'object' AND l.classid = 'facematch.opt_out'::regclass
-							   OR l.locktype = 'relation' AND l.mode <> 'AccessShareLock'
-								  AND l.relation IN ('facematch.reference'::regclass, 'facematch.gallery'::regclass))) h
-	LEFT JOIN pg_stat_activity a ON a.pid = h.pid
-	LEFT JOIN (pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid)
-		ON h.pid IS NULL AND x.locktype = 'transactionid' AND x.pid IS NULL AND x.virtualtransaction = h.virtualtransaction
-	WHERE coalesce(p.prepared, a.xact_start) < clock_timestamp() - interval '1 minute'
-	  AND a.pid IS DISTINCT FROM pg_backend_pid()
-	UNION ALL
 	SELECT 'error', 'its code could not be stopped and is not run any more: nothing is purged there',
 		q.relation::regclass::text,
 		   'put it right, facematch.release() it and facematch.retain() it again'
@@ -194,9 +176,8 @@ BEGIN
 
 	-- Whoever adds a template holds a lock on its subject's part of facematch.opt_out until his transaction ends.
 	RETURN QUERY
-	SELECT 'warning', 'has been adding or removing templates for more than a minute: opt-outs wait for it, and what it'
-		' adds is removed'
-		   ' only once it has ended',
+	SELECT 'warning', 'has been adding or removing templates for more than a minute: opt-outs, rules and events wait '
+		'for it, and what it adds is put right only once it has ended',
 		   format('%s (for %s, %s)', CASE WHEN p.gid IS NULL THEN format('session %s of %I', a.pid, a.usename)
 										  ELSE format('prepared transaction %L of %I', p.gid, p.owner) END,
 				  date_trunc('second', clock_timestamp() - coalesce(p.prepared, a.xact_start)), coalesce(a.state, 'prepared')),

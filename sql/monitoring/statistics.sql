@@ -106,4 +106,5 @@ AS $$
 $$;
 COMMENT ON FUNCTION facematch.grant_monitor(regrole) IS
 	'lets an existing role, such as a metrics exporter''s, read facematch.stats, facematch.search_latency, '
-	'facematch.purge_lag() and facematch.health_metrics(), and nothing else. Recorded and logged. Errors as grant_operator()';
+	'facematch.purge_lag() and facematch.health_metrics(), and nothing else. Recorded and logged. Errors as '
+	'grant_operator()';

@@ -10,7 +10,8 @@ CREATE FUNCTION facematch_internal.retention_due(what text, retention_class text
 										OUT rule text, OUT anchor text, OUT anchor_time timestamptz, OUT keep interval,
 										OUT due timestamptz, OUT capped boolean, OUT lengthened boolean) RETURNS record
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_retention_due';
-COMMENT ON FUNCTION facematch_internal.retention_due(text, text, timestamptz, timestamptz, timestamptz, bigint, uuid) IS
+COMMENT ON FUNCTION facematch_internal.retention_due(text, text, timestamptz, timestamptz, timestamptz, bigint, uuid)
+	IS
 	'the deadline that the rules give for these facts, and the rule: what the guard computes. due is infinity when '
 	'there is none; capped: the gallery''s own deadline comes first. All NULL: no rule';
 
@@ -40,7 +41,8 @@ BEGIN
 			t.table_name, t.key_column), explain_retention.row_id)
 		f (class text, recorded timestamptz, verified timestamptz, anchor timestamptz, gallery bigint, subject uuid,
 			purge_after timestamptz);
-	-- A row that a policy hides from whoever asks is not there.  An auditor has no right on the table, and asks about any.
+	-- A row that a policy hides from whoever asks is not there.  An auditor has no right on the table, and asks about
+	-- any.
 	IF facts.class IS NULL OR t.table_name = 'facematch.reference'::regclass
 		AND has_any_column_privilege(session_user, t.table_name, 'SELECT')
 			AND facts.gallery = ANY (facematch_internal.unseen_galleries()) THEN

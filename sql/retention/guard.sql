@@ -14,13 +14,13 @@ COMMENT ON FUNCTION facematch_internal.guard() IS
 
 CREATE FUNCTION facematch_internal.report_skipped() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_report_skipped';
-COMMENT ON FUNCTION facematch_internal.report_skipped() IS 'trigger after each inserting statement: warns of rows that '
-	'facematch.on_opt_out = skip left out';
+COMMENT ON FUNCTION facematch_internal.report_skipped() IS 'trigger after each inserting statement: warns of rows '
+	'that facematch.on_opt_out = skip left out';
 
 CREATE FUNCTION facematch.skipped() RETURNS TABLE (table_name regclass, subject_id uuid, gallery_id bigint)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_skipped';
-COMMENT ON FUNCTION facematch.skipped() IS 'rows that this session left out in its last transaction that left out any, '
-	'because their subjects had opted out';
+COMMENT ON FUNCTION facematch.skipped() IS 'rows that this session left out in its last transaction that left out '
+	'any, because their subjects had opted out';
 
 CREATE TRIGGER gallery_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.gallery
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=gallery', 'key=gallery_id', 'class=retention_class',

@@ -81,8 +81,8 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key as the row has it; a hold can be '
-	'released, not rewritten, and deleted when it stands no more (23000)';
+COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key as the row has it; a hold can '
+	'be released, not rewritten, and deleted when it stands no more (23000)';
 
 -- What a table's row has to be for a hold to keep it, as a condition of a query for facematch_internal.ask_table().
 CREATE FUNCTION facematch_internal.hold_condition(held facematch.hold, retained facematch_internal.retained)

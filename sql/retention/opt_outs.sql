@@ -21,8 +21,8 @@ CREATE TABLE facematch.opt_out (
 	CONSTRAINT opt_out_encounter_names_its_gallery CHECK ((scope = 'encounter') = (gallery_id IS NOT NULL)),
 	CONSTRAINT opt_out_until_names_its_end CHECK ((scope = 'until') = (until IS NOT NULL))
 );
-COMMENT ON TABLE facematch.opt_out IS 'subjects who decline: their templates go in the inserting transaction, and none '
-	'can be added while it stands';
+COMMENT ON TABLE facematch.opt_out IS 'subjects who decline: their templates go in the inserting transaction, and '
+	'none can be added while it stands';
 COMMENT ON COLUMN facematch.opt_out.opt_out_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.opt_out.subject_id IS 'pseudonym of the person, from facematch.subject_id()';
 COMMENT ON COLUMN facematch.opt_out.scope IS 'standing: everywhere until it is revoked; until: everywhere until a '

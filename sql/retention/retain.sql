@@ -3,7 +3,8 @@
  */
 
 -- A trigger, policy or column name of the user's is quoted wherever it goes into a statement.
-CREATE FUNCTION facematch_internal.check_column(table_name regclass, column_name name, of_types regtype[], purpose text)
+CREATE FUNCTION facematch_internal.check_column(table_name regclass, column_name name, of_types regtype[],
+	purpose text)
 	RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -242,7 +243,8 @@ BEGIN
 				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard(%s)', table_name, arguments));
 	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %s'
 				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped()', table_name));
-	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
+	PERFORM facematch_internal.change_table(table_name,
+		format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
 				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name));
 	PERFORM facematch_internal.change_table(table_name,
 		format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate',
@@ -278,7 +280,8 @@ AS $$
 DECLARE
 	t facematch_internal.retained;
 BEGIN
-	DELETE FROM facematch_internal.retained r WHERE r.table_name = release.table_name AND NOT r.shipped RETURNING * INTO t;
+	DELETE FROM facematch_internal.retained r WHERE r.table_name = release.table_name AND NOT r.shipped RETURNING *
+		INTO t;
 	IF NOT FOUND THEN
 		RAISE undefined_object USING
 			MESSAGE = format('table %s was not attached', table_name),
@@ -295,7 +298,8 @@ BEGIN
 	DELETE FROM facematch_internal.quarantined q WHERE q.relation IN (SELECT h.relation
 		FROM facematch_internal.with_heirs(release.table_name) h);
 	IF t.row_security THEN
-		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %s', table_name));
+		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %s',
+			table_name));
 		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name));
 	END IF;
 	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL',

@@ -13,8 +13,8 @@ CREATE TABLE facematch.retention_class (
 	shipped		boolean NOT NULL DEFAULT false,
 	CONSTRAINT retention_class_pkey PRIMARY KEY (name)
 );
-COMMENT ON TABLE facematch.retention_class IS 'classes of persons and things that the law keeps for different times; a '
-	'site adds its own';
+COMMENT ON TABLE facematch.retention_class IS 'classes of persons and things that the law keeps for different times; '
+	'a site adds its own';
 COMMENT ON COLUMN facematch.retention_class.name IS 'the word that references, encounters and galleries use';
 COMMENT ON COLUMN facematch.retention_class.description IS 'who is in the class';
 COMMENT ON COLUMN facematch.retention_class.shipped IS 'true for the rows that come with the extension, which a dump '
@@ -26,12 +26,12 @@ CREATE TABLE facematch.event_kind (
 	shipped		boolean NOT NULL DEFAULT false,
 	CONSTRAINT event_kind_pkey PRIMARY KEY (name)
 );
-COMMENT ON TABLE facematch.event_kind IS 'events that a deadline can count from; a site adds its own, and records them '
-	'in facematch.anchor_event';
+COMMENT ON TABLE facematch.event_kind IS 'events that a deadline can count from; a site adds its own, and records '
+	'them in facematch.anchor_event';
 COMMENT ON COLUMN facematch.event_kind.name IS 'the word that rules use as an anchor';
 COMMENT ON COLUMN facematch.event_kind.description IS 'what has to happen';
-COMMENT ON COLUMN facematch.event_kind.shipped IS 'true for the rows that come with the extension, which a dump leaves '
-	'to it';
+COMMENT ON COLUMN facematch.event_kind.shipped IS 'true for the rows that come with the extension, which a dump '
+	'leaves to it';
 
 CREATE TABLE facematch.retention_rule (
 	name			text NOT NULL CONSTRAINT retention_rule_name_is_a_name CHECK (facematch_internal.is_name(name)),
@@ -39,7 +39,8 @@ CREATE TABLE facematch.retention_rule (
 	what			text NOT NULL CONSTRAINT retention_rule_what_is_a_name CHECK (facematch_internal.is_name(what)),
 	anchors			text[] NOT NULL,
 	keep			interval[] NOT NULL,
-	take			text NOT NULL DEFAULT 'earliest' CONSTRAINT retention_rule_take_is_known CHECK (take IN ('earliest', 'latest')),
+	take			text NOT NULL DEFAULT 'earliest' CONSTRAINT retention_rule_take_is_known
+		CHECK (take IN ('earliest', 'latest')),
 	fallback_anchor	text,
 	fallback_keep	interval CONSTRAINT retention_rule_fallback_not_negative CHECK (fallback_keep >= interval '0'),
 	notice_before	interval CONSTRAINT retention_rule_notice_not_negative CHECK (notice_before >= interval '0'),
@@ -52,7 +53,8 @@ CREATE TABLE facematch.retention_rule (
 	CONSTRAINT retention_rule_pkey PRIMARY KEY (name),
 	CONSTRAINT retention_rule_class_exists FOREIGN KEY (retention_class)
 		REFERENCES facematch.retention_class ON UPDATE RESTRICT,
-	CONSTRAINT retention_rule_terms_are_pairs CHECK (cardinality(anchors) = cardinality(keep) AND cardinality(anchors) <= 8
+	CONSTRAINT retention_rule_terms_are_pairs CHECK (cardinality(anchors) = cardinality(keep)
+		AND cardinality(anchors) <= 8
 		AND array_ndims(anchors) IS NOT DISTINCT FROM array_ndims(keep)
 		AND array_position(anchors, NULL) IS NULL AND array_position(keep, NULL) IS NULL),
 	CONSTRAINT retention_rule_keeps_not_negative CHECK (interval '0' <= ALL (keep)),
@@ -85,8 +87,8 @@ COMMENT ON COLUMN facematch.retention_rule.lengthens IS 'whether the rule applie
 	'longer; logged. Rules that come in one statement take force together. Without it, only rows recorded from '
 	'valid_from on are kept longer';
 COMMENT ON COLUMN facematch.retention_rule.citation IS 'the law or notice that says so';
-COMMENT ON COLUMN facematch.retention_rule.valid_from IS 'from when it applies; rows that exist then and would be kept '
-	'longer come nearer at that moment';
+COMMENT ON COLUMN facematch.retention_rule.valid_from IS 'from when it applies; rows that exist then and would be '
+	'kept longer come nearer at that moment';
 COMMENT ON COLUMN facematch.retention_rule.valid_to IS 'until when rows that are recorded fall under it';
 COMMENT ON COLUMN facematch.retention_rule.shipped IS 'true for the rows that come with the extension, which a dump '
 	'leaves to it';
@@ -103,8 +105,8 @@ CREATE TABLE facematch.anchor_event (
 	CONSTRAINT anchor_event_pkey PRIMARY KEY (event_id),
 	CONSTRAINT anchor_event_kind_exists FOREIGN KEY (event) REFERENCES facematch.event_kind ON UPDATE RESTRICT
 );
-COMMENT ON TABLE facematch.anchor_event IS 'events in a subject''s life that deadlines count from, such as an exit; of '
-	'several of a kind the latest counts';
+COMMENT ON TABLE facematch.anchor_event IS 'events in a subject''s life that deadlines count from, such as an exit; '
+	'of several of a kind the latest counts';
 COMMENT ON COLUMN facematch.anchor_event.event_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.anchor_event.subject_id IS 'pseudonym of the person';
 COMMENT ON COLUMN facematch.anchor_event.event IS 'what happened, a row of facematch.event_kind';
@@ -138,7 +140,8 @@ INSERT INTO facematch.retention_rule
 		false,
 	 'CBP Biometric Exit FAQs, footnote 1: biometrically exempt aliens as U.S. citizens, 12 hours', '-infinity', true),
 	('cbp/noncitizen/encounter', 'noncitizen', 'encounter', '{verification}', '{14 days}', 'recorded', '14 days', false,
-	 'DHS 2024 report on face recognition: in-scope noncitizens up to 14 days in TVS; DHS/CBP/PIA-056', '-infinity', true),
+	 'DHS 2024 report on face recognition: in-scope noncitizens up to 14 days in TVS; DHS/CBP/PIA-056', '-infinity',
+	     true),
 	('cbp/unmatched/encounter', 'unmatched', 'encounter', '{recorded}', '{12 hours}', NULL, NULL, false,
 	 'No published rule: the person may be a U.S. citizen, so the shortest clock applies (CBP Biometrics Privacy '
 	 'Policy, 12 hours)', '-infinity', true),

@@ -20,10 +20,10 @@
 
 CREATE VIEW facematch.shard_gallery AS
 	SELECT g.gallery_id, g.name, CASE WHEN g.target_fpir IS NULL THEN g.min_similarity
-									  ELSE (facematch_internal.operating_point(g.gallery_id)).threshold END AS threshold
+									  ELSE (facematch.operating_point(g.gallery_id)).threshold END AS threshold
 	FROM facematch.gallery g;
 COMMENT ON VIEW facematch.shard_gallery IS 'the galleries of this server, for servers that search it; who reads it '
-	'needs EXECUTE on facematch_internal.operating_point(bigint)';
+	'needs EXECUTE on facematch.operating_point(bigint)';
 COMMENT ON COLUMN facematch.shard_gallery.gallery_id IS 'the gallery';
 COMMENT ON COLUMN facematch.shard_gallery.name IS 'its name';
 COMMENT ON COLUMN facematch.shard_gallery.threshold IS 'the threshold with which facematch.identify() searches it '
@@ -144,7 +144,8 @@ AS $$
 			' r.embedding OPERATOR(@extschema@.<=>) p.probe AS distance FROM %s r'
 			' WHERE (@extschema@.face_match(r.embedding, p.probe, %L::double precision) AND r.purge_after > $2%s OR p.anyhow)'
 			' ORDER BY r.embedding OPERATOR(@extschema@.<=>) p.probe LIMIT %s)',
-			t.shard, t.relation, greatest(t.threshold - slack, -1), ' AND r.gallery_id = ' || t.gallery_id, most), ' UNION ALL ')
+			t.shard, t.relation, greatest(t.threshold - slack, -1), ' AND r.gallery_id = ' || t.gallery_id, most),
+				' UNION ALL ')
 		|| ') u LIMIT ' || cardinality(parts) * most + 1 || ') u'
 	FROM unnest(parts) t
 $$;
@@ -430,10 +431,11 @@ COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer,
 	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most '
 	'max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all '
 	'shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read '
-	'templates, and similarities are in hundredths; the search is a row of facematch.search, and attempts are counted, as '
-	'those of identify() are. Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard '
-	'that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, '
-	'and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
+	'templates, and similarities are in hundredths; the search is a row of facematch.search, and attempts are '
+	'counted, as those of identify() are. Exact; ties in order of shard and reference_id; a due reference is no '
+	'candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left out, complete is '
+	'false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise '
+	'as identify()';
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('operator', 'function', 'search_shards', 'EXECUTE', true),
