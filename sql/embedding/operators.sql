@@ -142,6 +142,23 @@ CREATE OPERATOR CLASS face_embedding_ops DEFAULT FOR TYPE face_embedding USING h
 	FUNCTION 2 face_embedding_hash_extended(face_embedding, bigint);
 COMMENT ON OPERATOR CLASS face_embedding_ops USING hash IS 'equality of templates as values';
 
+-- A template as a vector.
+
+CREATE FUNCTION l2_normalize(face_embedding) RETURNS face_embedding
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'face_embedding_normalize';
+COMMENT ON FUNCTION l2_normalize(face_embedding) IS
+	'the template divided by its Euclidean norm, rounded to half precision; keeps the model tag';
+
+CREATE FUNCTION face_embedding_concat(face_embedding, face_embedding) RETURNS face_embedding
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_embedding_concat(face_embedding, face_embedding) IS
+	'implementation of || operator: the components of both, untagged; more than 4000: 54000';
+CREATE OPERATOR || (
+	LEFTARG = face_embedding, RIGHTARG = face_embedding, FUNCTION = face_embedding_concat
+);
+COMMENT ON OPERATOR || (face_embedding, face_embedding) IS
+	'the components of both in one untagged template, as pgvector joins vectors';
+
 -- Template fusion.
 
 CREATE FUNCTION face_embedding_avg_accum(internal, face_embedding) RETURNS internal
@@ -158,7 +175,10 @@ COMMENT ON FUNCTION face_embedding_avg_accum(internal, face_embedding) IS 'aggre
 COMMENT ON FUNCTION face_embedding_avg_combine(internal, internal) IS 'aggregate combine function';
 COMMENT ON FUNCTION face_embedding_avg_serialize(internal) IS 'aggregate serial function';
 COMMENT ON FUNCTION face_embedding_avg_deserialize(bytea, internal) IS 'aggregate deserial function';
+CREATE FUNCTION face_embedding_sum_final(internal) RETURNS face_embedding
+	LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION face_embedding_avg_final(internal) IS 'aggregate final function';
+COMMENT ON FUNCTION face_embedding_sum_final(internal) IS 'aggregate final function';
 
 CREATE AGGREGATE avg(face_embedding) (
 	SFUNC = face_embedding_avg_accum,
@@ -172,3 +192,29 @@ CREATE AGGREGATE avg(face_embedding) (
 );
 COMMENT ON AGGREGATE avg(face_embedding) IS
 	'template fusion: the arithmetic mean, computed in double precision, with the model tag of the templates. NULL of no template; templates of unequal dimensions: 22000, of different models: 22023, a mean of zero norm: 22000';
+
+-- Citus computes avg() as sum() / count() whatever the type is; this name it leaves alone.
+CREATE AGGREGATE face_mean(face_embedding) (
+	SFUNC = face_embedding_avg_accum,
+	STYPE = internal,
+	SSPACE = 4096,
+	FINALFUNC = face_embedding_avg_final,
+	COMBINEFUNC = face_embedding_avg_combine,
+	SERIALFUNC = face_embedding_avg_serialize,
+	DESERIALFUNC = face_embedding_avg_deserialize,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE face_mean(face_embedding) IS 'avg(face_embedding) under a name that Citus does not rewrite';
+
+CREATE AGGREGATE sum(face_embedding) (
+	SFUNC = face_embedding_avg_accum,
+	STYPE = internal,
+	SSPACE = 4096,
+	FINALFUNC = face_embedding_sum_final,
+	COMBINEFUNC = face_embedding_avg_combine,
+	SERIALFUNC = face_embedding_avg_serialize,
+	DESERIALFUNC = face_embedding_avg_deserialize,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE sum(face_embedding) IS
+	'the sum of each component, computed in double precision. NULL of no template; a component beyond 65504: 22003; else as avg';

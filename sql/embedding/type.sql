@@ -41,7 +41,7 @@ CREATE TYPE face_embedding (
 COMMENT ON TYPE face_embedding IS
 	'biometric template: 1 to 4000 half-precision components with their norm and the tag of the model that made it. face_embedding(512,7): 512 dimensions, model 7; the column stamps the tag on untagged templates and refuses other tags. Text [0.1,-0.2], tagged 7:[0.1,-0.2]; binary int16 dimensions, int16 tag (0: none), float4 components, big-endian';
 COMMENT ON FUNCTION face_embedding_in(cstring, oid, integer) IS 'I/O: reads [0.1,-0.2] or 7:[0.1,-0.2]';
-COMMENT ON FUNCTION face_embedding_out(face_embedding) IS 'I/O: shortest decimals that read back to the same half-precision components';
+COMMENT ON FUNCTION face_embedding_out(face_embedding) IS 'I/O: shortest decimals that read back to the same half-precision components; whole numbers from 4096 on as they are';
 COMMENT ON FUNCTION face_embedding_recv(internal, oid, integer) IS 'I/O: reads int16 dimensions, int16 model tag, float4 components, big-endian';
 COMMENT ON FUNCTION face_embedding_send(face_embedding) IS 'I/O: writes int16 dimensions, int16 model tag, float4 components, big-endian';
 COMMENT ON FUNCTION face_embedding_typmod_in(cstring[]) IS 'I/O: reads (dimensions) or (dimensions, model tag)';

@@ -315,6 +315,21 @@ COMMENT ON COLUMN facematch.report_erasure.unreachable IS
 
 ---------------------------------------------------------------- verify
 
+CREATE FUNCTION facematch_internal.is_distributed(table_name regclass) RETURNS boolean
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found boolean := false;
+BEGIN
+	IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+		EXECUTE 'SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = $1)' INTO found USING table_name;
+	END IF;
+	RETURN found;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.is_distributed(regclass) IS
+	'whether Citus keeps the rows of this table in other tables, here or on other nodes';
+
 CREATE TYPE facematch_internal.erased_part AS (
 	relation regclass, part text, pages bigint, dead_tuples bigint, fading_tuples bigint, stray_bytes bigint,
 		padding_bytes bigint,
@@ -389,6 +404,12 @@ BEGIN
 				'its rows are another server''s, where facematch.verify_erased() tells; only their values in the'
 				' planner''s statistics are here'
 			FROM pg_foreign_table f WHERE f.ftrelid = table_name
+			UNION ALL
+			SELECT 0, table_name, 'shards', NULL, NULL, NULL, NULL,
+				format('Citus keeps its rows in tables of its own on the nodes, of which each is asked by itself: SELECT * FROM'
+					   ' run_command_on_shards(%L, %L)', table_name,
+					   'SELECT note FROM facematch.verify_erased(''%s'') WHERE part = ''verdict''')
+			WHERE facematch_internal.is_distributed(table_name)
 			UNION ALL
 			SELECT 1, e.stxrelid::regclass, 'statistics', count(*), NULL, NULL, false,
 				'extended statistics have values of columns that'

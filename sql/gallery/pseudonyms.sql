@@ -85,7 +85,16 @@ DECLARE
 		facematch_internal.normal_document_part(doc_type, 'kind'),
 		facematch_internal.normal_document_part(doc_number, 'number'));
 	hash bytea := substring(facematch_internal.keyed_hash(convert_to(document, 'UTF8')) FROM 1 FOR 16);
+	on_worker boolean := false;
 BEGIN
+	IF to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL THEN
+		EXECUTE 'SELECT bool_or(groupid <> 0) FROM pg_catalog.pg_dist_local_group' INTO on_worker;
+	END IF;
+	IF on_worker THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'a worker of Citus has a key of its own, whose pseudonyms name nobody',
+			HINT = 'Call facematch.subject_id() by itself first, and give the query its result as a parameter.';
+	END IF;
 	IF hash IS NULL THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = 'there is no key to make pseudonyms with',

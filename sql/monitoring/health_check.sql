@@ -222,3 +222,13 @@ COMMENT ON FUNCTION facematch.health_check() IS
 	' disabled or changed, rights beyond the list, roles that pass row security by, tables that show due rows,'
 	' rules and holds that keep nothing, overdue rows, removed rows that are not erased, keys, settings, failing'
 	' jobs. severity: verdict, error, warning, notice';
+
+CREATE FUNCTION facematch.health_metrics() RETURNS TABLE (severity text, finding text, found bigint)
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT c.severity, CASE WHEN c.severity = 'verdict' THEN 'causes' ELSE c.finding END, c.found
+	FROM facematch.health_check() c
+$$;
+COMMENT ON FUNCTION facematch.health_metrics() IS
+	'facematch.health_check() in numbers, for a metrics exporter: how many objects have each cause, and by severity'
+	' verdict how many causes there are; no object is named';

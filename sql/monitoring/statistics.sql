@@ -95,7 +95,8 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, pri
 	SELECT kind, object_kind, object_name, privilege, NULL, true
 	FROM (VALUES ('monitor'), ('auditor')) k (kind),
 		 (VALUES ('table', 'stats', 'SELECT'), ('table', 'search_latency', 'SELECT'),
-				 ('function', 'search_activity', 'EXECUTE'), ('function', 'purge_lag', 'EXECUTE')) o (object_kind, object_name,
+				 ('function', 'search_activity', 'EXECUTE'), ('function', 'purge_lag', 'EXECUTE'),
+				 ('function', 'health_metrics', 'EXECUTE')) o (object_kind, object_name,
 				     privilege);
 
 CREATE FUNCTION facematch.grant_monitor(role regrole) RETURNS void
@@ -104,5 +105,5 @@ AS $$
 	SELECT give_access($1, 'monitor', NULL)
 $$;
 COMMENT ON FUNCTION facematch.grant_monitor(regrole) IS
-	'lets an existing role, such as a metrics exporter''s, read facematch.stats, facematch.search_latency and '
-	'facematch.purge_lag(), and nothing else. Recorded and logged. Errors as grant_operator()';
+	'lets an existing role, such as a metrics exporter''s, read facematch.stats, facematch.search_latency, '
+	'facematch.purge_lag() and facematch.health_metrics(), and nothing else. Recorded and logged. Errors as grant_operator()';

@@ -154,6 +154,11 @@ BEGIN
 		RAISE wrong_object_type USING
 			MESSAGE = format('%s cannot be put under retention', table_name),
 			HINT = 'Attach an ordinary or a partitioned table of your own; of a partition, the table it is part of.';
+	ELSIF facematch_internal.is_distributed(table_name) THEN
+		RAISE wrong_object_type USING
+			MESSAGE = format('%s is distributed by Citus and cannot be put under retention', table_name),
+			HINT = 'Its rows are in tables of the nodes, which Citus moves and copies. Keep what has deadlines in'
+				' galleries on several facematch servers: facematch.shard.';
 	ELSIF EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = retain.table_name) THEN
 		RAISE duplicate_object USING
 			MESSAGE = format('table %s is under retention already', table_name),
