@@ -6,7 +6,7 @@
 CREATE TABLE facematch_internal.expected_trigger (
 	table_name		regclass NOT NULL,
 	trigger_name	name NOT NULL,
-	function		regproc NOT NULL,
+	function		text NOT NULL,
 	type			smallint NOT NULL,
 	always			boolean NOT NULL,
 	definition		text NOT NULL,
@@ -17,7 +17,8 @@ COMMENT ON TABLE facematch_internal.expected_trigger IS
 	' rest on them';
 COMMENT ON COLUMN facematch_internal.expected_trigger.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.expected_trigger.trigger_name IS 'the trigger';
-COMMENT ON COLUMN facematch_internal.expected_trigger.function IS 'what it calls';
+COMMENT ON COLUMN facematch_internal.expected_trigger.function IS
+	'what it calls, by its name: pg_upgrade takes no table that has functions by number';
 COMMENT ON COLUMN facematch_internal.expected_trigger.type IS 'when it fires, as pg_trigger.tgtype';
 COMMENT ON COLUMN facematch_internal.expected_trigger.always IS 'whether it fires in replica sessions too';
 COMMENT ON COLUMN facematch_internal.expected_trigger.definition IS 'CREATE TRIGGER ...';
@@ -35,15 +36,15 @@ BEGIN
 			FROM facematch_internal.expected_trigger e
 		UNION ALL
 		-- Not by pg_partition_tree(), which waits for whoever has locked a partition.
-		SELECT h.relation, 'facematch_20_guard', 'facematch_internal.guard'::regproc, NULL, true, false
+		SELECT h.relation, 'facematch_20_guard', 'facematch_internal.guard', NULL, true, false
 		FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name) h JOIN pg_class c
 			ON c.oid = h.relation
 		WHERE c.oid = a.table_name OR c.relispartition
 		UNION ALL
-		SELECT a.table_name, 'facematch_40_truncate', 'facematch_internal.refuse_change'::regproc, NULL, true, false
+		SELECT a.table_name, 'facematch_40_truncate', 'facematch_internal.refuse_change', NULL, true, false
 		FROM facematch.attached a
 	), found AS (
-		SELECT e.*, CASE WHEN g.oid IS NULL THEN 'missing' WHEN g.tgfoid <> e.function OR g.tgtype <> e.type THEN 'another'
+		SELECT e.*, CASE WHEN g.oid IS NULL THEN 'missing' WHEN g.tgfoid::regproc::text <> e.function OR g.tgtype <> e.type THEN 'another'
 						 WHEN g.tgenabled = 'D' THEN 'disabled' WHEN g.tgenabled = 'R' THEN 'replica'
 						 WHEN g.tgenabled = 'O' AND e.always THEN 'origin' END AS state
 		FROM expected e LEFT JOIN pg_trigger g ON g.tgrelid = e.table_name AND g.tgname = e.trigger_name

@@ -195,7 +195,11 @@ ROLLBACK;
 -- What weakens a guarantee is a superuser's to set, within what can be added to a time.
 CREATE ROLE facematch_test_somebody;
 SHOW facematch.sweep_interval;
+SELECT min_val, max_val, unit FROM pg_settings WHERE name = 'facematch.sweep_interval';
+-- Not in words: from PostgreSQL 19 on they have the unit.
+\set VERBOSITY sqlstate
 SET facematch.sweep_interval = 2147483647;
+\set VERBOSITY terse
 SET ROLE facematch_test_somebody;
 SET facematch.sweep_interval = 1;
 SET facematch.purge_erases = off;
