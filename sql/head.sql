@@ -17,7 +17,7 @@ BEGIN
 	IF EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
 			   JOIN pg_catalog.pg_roles o ON o.oid = CASE WHEN n.nspowner = 'pg_database_owner'::pg_catalog.regrole THEN d.datdba ELSE n.nspowner END
 			   WHERE n.oid = '@extschema@'::pg_catalog.regnamespace AND NOT o.rolsuper) THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'schema_is_safe',
 			MESSAGE = 'schema @extschema@ belongs to a role that is no superuser',
 			DETAIL = 'Its owner could put functions in the place of those that the extension''s call with the rights of its own owner.',
 			HINT = 'Create a schema as a superuser, and CREATE EXTENSION facematch SCHEMA name CASCADE.';

@@ -14,14 +14,14 @@ DECLARE
 	stored calibration;
 BEGIN
 	IF NOT EXISTS (SELECT FROM facematch.model m WHERE m.name = store_calibration.model) THEN
-		RAISE foreign_key_violation USING
+		RAISE foreign_key_violation USING CONSTRAINT = 'calibration_model_exists',
 			MESSAGE = format('there is no model %L', model),
 			HINT = 'Add it to facematch.model, with its tag and dimensions.';
 	END IF;
 	stored.non_mated := (SELECT sum(n) FROM unnest(store_calibration.non_mated) n);
 	stored.mated := (SELECT sum(n) FROM unnest(store_calibration.mated) n);
 	IF stored.non_mated < least_non_mated OR stored.mated < least_mated THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'calibration_has_enough',
 			MESSAGE = format('%s non-mated and %s mated comparisons are too few to calibrate', stored.non_mated, stored.mated),
 			HINT = format('There have to be %s and %s at the least; a false match rate r is measured well with 30 / r '
 				'non-mated ones.', least_non_mated, least_mated);

@@ -174,7 +174,7 @@ BEGIN
 	IF cardinality(folds) <> cardinality(mated) OR cardinality(folds) <> cardinality(scores)
 		OR array_position(folds, NULL) IS NOT NULL OR array_position(mated, NULL) IS NOT NULL
 			OR array_position(scores, NULL) IS NOT NULL THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'pairs_are_whole',
 			MESSAGE = 'folds, mated and scores are not of the same pairs',
 			HINT = 'Aggregate the three over the same rows, without NULL.';
 	END IF;

@@ -115,7 +115,7 @@ BEGIN
 	IF fmr IS NULL THEN
 		RETURN;
 	ELSIF NOT (fmr > 0 AND fmr < 1) THEN
-		RAISE numeric_value_out_of_range USING
+		RAISE numeric_value_out_of_range USING CONSTRAINT = 'fmr_range',
 			MESSAGE = format('a false match rate of %s', fmr),
 			HINT = 'It is between 0 and 1, such as 0.0001.';
 	END IF;
@@ -160,7 +160,7 @@ BEGIN
 	END IF;
 	used := calibration_in_use(gallery.model);
 	IF used.calibration_id IS NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'model_is_calibrated',
 			MESSAGE = format('model %L is not calibrated', gallery.model),
 			HINT = 'Measure its errors on a labelled set: SELECT * FROM facematch.calibrate(...).';
 	END IF;

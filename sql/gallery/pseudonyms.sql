@@ -61,11 +61,11 @@ BEGIN
 	-- machine-readable zone can hold: spaces, hyphens and its filler '<' differ between a page and its zone.
 	folded := regexp_replace(upper(folded COLLATE "C"), '[ -/:-@\[-`{-~[:space:]]', '', 'g');
 	IF folded IS NULL OR folded = '' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'document_part_is_given',
 			MESSAGE = format('the %s of a document is missing or empty', what),
 			HINT = 'A pseudonym is made from issuing country, kind and number of a travel document.';
 	ELSIF folded COLLATE "C" !~ '^[A-Z0-9]+$' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'document_part_is_ascii',
 			MESSAGE = format('the %s of a document has characters other than letters A to Z and digits', what),
 			HINT = 'Give it as the machine-readable zone has it: ICAO Doc 9303 transliterates other letters.';
 	END IF;
@@ -87,7 +87,7 @@ DECLARE
 	hash bytea := substring(facematch_internal.keyed_hash(convert_to(document, 'UTF8')) FROM 1 FOR 16);
 BEGIN
 	IF hash IS NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'pseudonym_key_exists',
 			MESSAGE = 'there is no key to make pseudonyms with',
 			HINT = 'Restore the row of facematch_internal.pseudonym_key that this database had.';
 	END IF;

@@ -16,7 +16,7 @@ BEGIN
 		  WHERE g.name = merge_references.gallery AND t.subject_id = ANY (facematch_internal.aliases(merge_references.subject_id)) AND t.purge_after > clock_timestamp()
 		  FOR UPDATE OF t) r;
 	IF ids IS NULL THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'subject_is_enrolled',
 			MESSAGE = format('the subject has no reference in gallery %L', gallery),
 			HINT = 'References that are due are not merged.';
 	END IF;
