@@ -43,17 +43,17 @@ DECLARE
 	last_moment timestamptz := clock_timestamp() + interval '10 minutes';
 BEGIN
 	IF gallery IS NOT NULL AND id IS NULL THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	ELSIF photograph_id IS NOT NULL AND NOT EXISTS (
 		SELECT FROM facematch.photograph p WHERE p.photograph_id = note_reading.photograph_id
 			AND p.purge_after > clock_timestamp()) THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'photograph_exists',
 			MESSAGE = format('there is no photograph %s', photograph_id),
 			HINT = 'It may be due, or purged.';
 	ELSIF purpose !~ '[[:alnum:]]' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'reading_has_a_purpose',
 			MESSAGE = 'the purpose is not said',
 			HINT = 'It is what an auditor will read in the log.';
 	END IF;
@@ -92,7 +92,7 @@ DECLARE
 BEGIN
 	IF NOT EXISTS (SELECT FROM facematch.reading t
 				   WHERE t.role_name = session_user AND t.gallery_id = id AND t.announced_at <= moment AND moment < t.until) THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'reading_is_announced',
 			MESSAGE = format('no reading of the templates of gallery %L is announced', gallery),
 			HINT = 'CALL facematch.announce_reading(gallery => ..., purpose => ...): it is logged, and holds for ten minutes.';
 	END IF;
@@ -115,7 +115,7 @@ BEGIN
 	SELECT t.* INTO p FROM facematch.photograph t
 	WHERE t.photograph_id = read_photograph.photograph_id AND t.purge_after > clock_timestamp();
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'photograph_exists',
 			MESSAGE = format('there is no photograph %s', photograph_id),
 			HINT = 'It may be due, or purged.';
 	END IF;
@@ -124,7 +124,7 @@ BEGIN
 				   AND r.announced_at <= clock_timestamp() AND clock_timestamp() < r.until)
 		AND NOT (SELECT pg_has_role(session_user, c.relowner, 'MEMBER') FROM pg_class c
 			WHERE c.oid = 'facematch.photograph'::regclass) THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'reading_is_announced',
 			MESSAGE = format('no reading of photograph %s is announced', photograph_id),
 			HINT = 'CALL facematch.announce_reading(photograph_id => ..., purpose => ...): it is logged, and holds for ten'
 				' minutes.';
@@ -133,7 +133,7 @@ BEGIN
 		jsonb_build_object('photograph', p.photograph_id, 'encounter', p.encounter_id, 'reference', p.reference_id));
 	image := facematch_internal.unseal(p.sealed, p.key_id, p.media_type);
 	IF image IS NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'photograph_key_exists',
 			MESSAGE = format('photograph %s cannot be read: its key has been destroyed, or was never here', photograph_id),
 			HINT = 'Where the photograph has been purged since, this copy of it is meant to be unreadable.';
 	END IF;

@@ -67,7 +67,7 @@ SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	 'is_name is_reached reference_fault encounter_fault may_stage unseen_galleries simd_level redacted'),
 	('operator', 'function', 'EXECUTE',
 	 'identify verify record_encounter resolve_encounter subject_id stage_gallery restage_gallery
-	  close_gallery skipped explain_retention is_opted_out is_exempt reference_token record_disclosure'),
+	  close_gallery enrol skipped explain_retention is_opted_out is_exempt reference_token record_disclosure'),
 	('operator', 'table', 'SELECT',
 	 'candidate notice notice_posting model gallery_kind gallery retention_class opt_out exemption
 	  exempt_subject partner partner_gallery'),
@@ -93,7 +93,7 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, pri
 	 '{encounter_id, idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode,
 	  outcome, referred, reason, subject_id, reference_id, similarity, threshold, model, posting_id,
 	  retention_class, verified_at, override_reason, overridden_by, overridden_at, recorded_by,
-	  purge_after, kind, runner_up, latency_ms, groups}', true),
+	  purge_after, kind, runner_up, latency_ms, groups, quality}', true),
 	('operator', 'table', 'notice_posting', 'INSERT', '{notice_id,port,lane,posted_at}', true),
 	('operator', 'table', 'notice_posting', 'UPDATE', '{removed_at}', true),
 	('operator', 'table', 'reference', 'SELECT',
@@ -305,13 +305,13 @@ DECLARE
 	other facematch_internal.access_grant;
 BEGIN
 	IF wanted IS NULL OR starts_with(wanted, 'pg_') THEN
-		RAISE undefined_object USING
+		RAISE undefined_object USING CONSTRAINT = 'role_exists',
 			MESSAGE = 'there is no such role to grant to',
 			HINT = 'CREATE ROLE it first; PUBLIC and the roles of PostgreSQL are none.';
 	END IF;
 	SELECT p.power INTO power FROM facematch_internal.role_power p WHERE p.role_id = role LIMIT 1;
 	IF power IS NOT NULL THEN
-		RAISE invalid_grant_operation USING
+		RAISE invalid_grant_operation USING CONSTRAINT = 'role_has_no_other_power',
 			MESSAGE = format('role %I %s', wanted, power),
 			DETAIL = format('As %s its limits would mean nothing.', kind),
 			HINT = 'Take that away from it, or grant to another role.';
@@ -328,7 +328,7 @@ BEGIN
 		  AND (pg_has_role(role, r.oid, 'MEMBER') OR pg_has_role(r.oid, role, 'MEMBER')) LIMIT 1;
 	END IF;
 	IF FOUND THEN
-		RAISE invalid_grant_operation USING
+		RAISE invalid_grant_operation USING CONSTRAINT = 'role_is_of_one_kind',
 			MESSAGE = format('role %I would be %s and, as or through role %I, %s', wanted, kind, other.role_name,
 							 concat_ws(' of ', other.kind, other.partner)),
 			HINT = 'A partner''s role is nothing else, and of one partner only.';

@@ -14,14 +14,14 @@ DECLARE
 	stored calibration;
 BEGIN
 	IF NOT EXISTS (SELECT FROM facematch.model m WHERE m.name = store_calibration.model) THEN
-		RAISE foreign_key_violation USING
+		RAISE foreign_key_violation USING CONSTRAINT = 'calibration_model_exists',
 			MESSAGE = format('there is no model %L', model),
 			HINT = 'Add it to facematch.model, with its tag and dimensions.';
 	END IF;
 	stored.non_mated := (SELECT sum(n) FROM unnest(store_calibration.non_mated) n);
 	stored.mated := (SELECT sum(n) FROM unnest(store_calibration.mated) n);
 	IF stored.non_mated < least_non_mated OR stored.mated < least_mated THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'calibration_has_enough',
 			MESSAGE = format('%s non-mated and %s mated comparisons are too few to calibrate', stored.non_mated, stored.mated),
 			HINT = format('There have to be %s and %s at the least; a false match rate r is measured well with 30 / r '
 				'non-mated ones.', least_non_mated, least_mated);
@@ -62,7 +62,8 @@ COMMENT ON FUNCTION facematch_internal.store_calibration(text, double precision[
 	'model: 23503';
 
 CREATE FUNCTION facematch.calibrate(model text, probes text, enrolled text DEFAULT NULL,
-									fmr double precision[] DEFAULT '{1e-2,1e-3,1e-4,1e-5,1e-6}', note text DEFAULT NULL)
+									fmr double precision[] DEFAULT '{1e-2,1e-3,1e-4,1e-5,1e-6}', note text DEFAULT NULL,
+									quality text DEFAULT NULL)
 	RETURNS SETOF facematch_internal.calibrated_threshold
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -78,11 +79,22 @@ BEGIN ATOMIC
 		SELECT array_agg(h.low) AS low, array_agg(h.non_mated) AS non_mated, array_agg(h.mated) AS mated
 		FROM query q, LATERAL facematch.score_histogram(q.probes, q.enrolled) h)
 	SELECT s.* FROM histogram h, facematch_internal.store_calibration($1, h.low, h.non_mated, h.mated, $4, $5) s;
+	-- What was stored last is what has just been stored.
+	UPDATE facematch_internal.calibrated_threshold t
+	SET (discard_quality, discard_mated, discard_misses) = (
+		SELECT array_agg(d.quality ORDER BY d.quality), array_agg(d.mated ORDER BY d.quality),
+			   array_agg(d.false_non_matches ORDER BY d.quality)
+		FROM facematch.error_versus_discard($6, t.threshold) d)
+	WHERE $6 IS NOT NULL AND t.calibration_id = (facematch_internal.calibration_in_use($1)).calibration_id;
+	SELECT t.* FROM facematch_internal.calibrated_threshold t
+	WHERE t.calibration_id = (facematch_internal.calibration_in_use($1)).calibration_id ORDER BY t.fmr DESC;
 END;
-COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], text) IS
+COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], text, text) IS
 	'measures a model on a labelled set, stores the DET and the thresholds for the given false match rates, and returns '
 	'these; galleries that state a target FPIR use it from now on. probes and enrolled as for score_histogram(), without '
-	'enrolled all pairs within probes; choose templates taken as the site''s are. Logged. Too few comparisons: 55000; '
+	'enrolled all pairs within probes; choose templates taken as the site''s are. quality: a query '
+	'of identifier, subject, template and quality, whose error versus discard at each threshold is kept for the report. Logged. Too '
+	'few comparisons: 55000; '
 	'templates of another model: 22023';
 
 CREATE VIEW facematch.report_operating_point AS

@@ -80,7 +80,7 @@ DECLARE
 	heads jsonb;
 BEGIN
 	IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'log_end_is_seen',
 			MESSAGE = 'a transaction with one snapshot does not see the end of the log',
 			HINT = 'Call facematch.audit_anchor() at isolation level READ COMMITTED.';
 	END IF;

@@ -14,7 +14,7 @@ CREATE FUNCTION facematch_internal.refuse_change() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RAISE integrity_constraint_violation USING
+	RAISE integrity_constraint_violation USING CONSTRAINT = 'record_is_kept',
 		MESSAGE = format('%s of %I is refused', lower(TG_OP), TG_TABLE_NAME),
 		DETAIL = CASE TG_OP WHEN 'TRUNCATE' THEN 'It would pass by holds and receipts.' ELSE 'Its rows are a record.' END,
 		HINT = CASE TG_OP WHEN 'TRUNCATE' THEN 'DELETE rows, or CALL facematch.purge() for what is due.'

@@ -38,18 +38,22 @@ CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id 
 	min_similarity double precision DEFAULT NULL,
 								 purpose text DEFAULT NULL)
 	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, subject_id uuid,
-		matched_reference bigint)
+		matched_reference bigint,
+				   reason text)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify';
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision, text) IS
 	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the '
 	'gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the '
-	'rest NULL. Without a match, roles that may not read templates get no similarity, and only those who may stage '
-	'the gallery the subject. Errors as identify()';
+	'rest NULL, but for roles that may know, those who may read templates or stage the gallery: they get the reason, '
+	'declined (the subject has opted out), expired (the reference is due), or not_enrolled (there is none, or it was '
+	'purged). Without a match, roles that may not read templates get no similarity, and only those who may stage the '
+	'gallery the subject. Errors as identify()';
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, gallery text, subject_id uuid,
 								 min_similarity double precision DEFAULT NULL, purpose text DEFAULT NULL)
 	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, matched_subject uuid,
-		matched_reference bigint)
+		matched_reference bigint,
+				   reason text)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify_subject';
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, text, uuid, double precision, text) IS
 	'verification, 1:few: the same against all references of a person in a gallery, of which the best one decides';
@@ -86,21 +90,21 @@ CREATE FUNCTION facematch_internal.check_comparison(probe @extschema@.face_embed
 AS $$
 BEGIN
 	IF probe IS NULL THEN
-		RAISE null_value_not_allowed USING
+		RAISE null_value_not_allowed USING CONSTRAINT = 'probe_is_given',
 			MESSAGE = 'there is no probe to compare',
 			HINT = 'A capture that gave no template is a failure to acquire, not a search without candidates.';
 	ELSIF @extschema@.face_model(probe) NOT IN (0, gallery.model_tag) THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'probe_is_of_its_gallerys_model',
 			MESSAGE = format('the probe is of model %s, but gallery %L is of model %s', @extschema@.face_model(probe),
 				gallery.name, gallery.model_tag),
 			HINT = format('Make the template with model %L.', gallery.model);
 	ELSIF @extschema@.face_dims(probe) <> gallery.dims THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'probe_is_of_its_gallerys_model',
 			MESSAGE = format('the probe has %s dimensions, but gallery %L has %s', @extschema@.face_dims(probe),
 				gallery.name, gallery.dims),
 			HINT = format('Make the template with model %L.', gallery.model);
 	ELSIF min_similarity NOT BETWEEN -1 AND 1 THEN
-		RAISE numeric_value_out_of_range USING
+		RAISE numeric_value_out_of_range USING CONSTRAINT = 'min_similarity_range',
 			MESSAGE = format('min_similarity is %s', min_similarity),
 			HINT = 'A threshold is a cosine similarity, -1 to 1.';
 	END IF;

@@ -21,7 +21,7 @@ COMMENT ON COLUMN facematch.decision.reference_id IS 'the reference that matched
 COMMENT ON COLUMN facematch.decision.similarity IS 'its cosine similarity, -1 to 1';
 COMMENT ON COLUMN facematch.decision.threshold IS 'the threshold in use';
 COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or nothing is told: opted_out, exempt, '
-	'no_probe, too_many_attempts';
+	'no_probe, low_quality, too_many_attempts';
 COMMENT ON COLUMN facematch.decision.purge_after IS 'the record''s deadline';
 
 -- The encounter that was recorded under a key, as its caller was told.
@@ -35,7 +35,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN NULL;
 	ELSIF earlier.gallery <> recorded_decision.gallery THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'idempotency_key_names_one_call',
 			MESSAGE = format('idempotency key %L was used for an encounter with gallery %L', idempotency_key, earlier.gallery),
 			HINT = 'A key names one call and its retries.';
 	END IF;
@@ -50,7 +50,7 @@ COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text)
 CREATE FUNCTION facematch.record_encounter(
 	gallery text, probe @extschema@.face_embedding DEFAULT NULL, port text DEFAULT NULL, lane text DEFAULT NULL,
 	direction text DEFAULT NULL, mode text DEFAULT NULL, subject_id uuid DEFAULT NULL, idempotency_key text DEFAULT NULL,
-	max_candidates integer DEFAULT 10, occurred_at timestamptz DEFAULT NULL)
+	max_candidates integer DEFAULT 10, occurred_at timestamptz DEFAULT NULL, quality integer DEFAULT NULL)
 	RETURNS SETOF facematch.decision
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -79,12 +79,12 @@ BEGIN
 	END IF;
 	SELECT g.* INTO searched FROM facematch.gallery g WHERE g.name = record_encounter.gallery;
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	ELSIF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user, 'facematch.encounter'::regclass,
-		'occurred_at', 'INSERT') THEN
-		RAISE insufficient_privilege USING
+	ELSIF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user,
+		'facematch.encounter'::regclass, 'occurred_at', 'INSERT') THEN
+		RAISE insufficient_privilege USING CONSTRAINT = 'encounter_is_recent',
 			MESSAGE = format('occurred_at is more than %s hours ago', extract(hour FROM earliest)),
 			DETAIL = 'Deadlines count from it.',
 			HINT = 'Older encounters are for who may INSERT (occurred_at) ON facematch.encounter.';
@@ -93,7 +93,8 @@ BEGIN
 	-- Who has declined or is exempt is not compared, and a photograph that was taken all the same is not kept.
 	e.reason := CASE WHEN facematch.is_opted_out(record_encounter.subject_id, searched.gallery_id) THEN 'opted_out'
 					 WHEN facematch.is_exempt(record_encounter.subject_id) THEN 'exempt'
-					 WHEN probe IS NULL THEN 'no_probe' END;
+					 WHEN probe IS NULL THEN 'no_probe'
+					 WHEN quality < searched.min_quality THEN 'low_quality' END;
 	e.outcome := 'manual_inspection';
 	e.subject_id := record_encounter.subject_id;
 	IF e.reason IS NOT NULL THEN
@@ -140,20 +141,20 @@ BEGIN
 	INSERT INTO facematch.encounter (idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode,
 		outcome, reason, subject_id,
 									 reference_id, similarity, threshold, model, posting_id, probe, retention_class, verified_at,
-									 kind, runner_up, latency_ms)
+									 kind, runner_up, latency_ms, quality)
 	VALUES (record_encounter.idempotency_key, searched.gallery_id, searched.name, e.occurred_at, record_encounter.port,
 		record_encounter.lane,
 			record_encounter.direction, record_encounter.mode, e.outcome, e.reason, e.subject_id, e.reference_id, e.similarity,
 			threshold, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class,
 				e.verified_at,
-			searched.kind, e.runner_up, e.latency_ms)
+			searched.kind, e.runner_up, e.latency_ms, record_encounter.quality)
 	ON CONFLICT ON CONSTRAINT encounter_idempotency_key_key DO NOTHING
 	RETURNING encounter.encounter_id, encounter.purge_after INTO e.encounter_id, e.purge_after;
 	IF e.encounter_id IS NULL THEN
 		-- The same call came in twice at once: the other one has just been committed.
 		told := facematch_internal.recorded_decision(idempotency_key, gallery);
 		IF told.encounter_id IS NULL THEN
-			RAISE serialization_failure USING
+			RAISE serialization_failure USING CONSTRAINT = 'encounter_is_recorded_once',
 				MESSAGE = 'the same encounter is being recorded by another session',
 				HINT = 'Retry the call.';
 		END IF;
@@ -169,12 +170,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text,
-	integer, timestamptz) IS
+	integer, timestamptz, integer) IS
 	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the '
-	'traveler; manual_inspection without a probe, and for who has opted out or is exempt), records it with candidates, '
-	'threshold, model and notice, and starts the retention clock. One row. The same idempotency_key again: the '
-	'recorded answer. No such gallery: P0002; port missing, or a key or port that reads as a template: 23514; '
-	'occurred_at more than 6 hours ago, without the right to insert it: 42501; other errors as identify()';
+	'traveler; manual_inspection without a probe, for a photograph below the gallery''s least quality, and for who '
+	'has opted out or is exempt), records it with candidates, threshold, model and notice, and starts the retention '
+	'clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or a '
+	'key or port that reads as a template: 23514; occurred_at more than 6 hours ago, without the right to insert it: '
+	'42501; other errors as identify()';
 
 CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text)
 	RETURNS facematch.decision
@@ -190,7 +192,7 @@ BEGIN
 	WHERE t.encounter_id = resolve_encounter.encounter_id AND t.outcome <> 'match' AND t.purge_after > clock_timestamp()
 	RETURNING t.* INTO e;
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'encounter_is_referred',
 			MESSAGE = format('encounter %s is not there to resolve', encounter_id),
 			HINT = 'Only a referred encounter that is not due can be resolved.';
 	END IF;
@@ -210,7 +212,7 @@ BEGIN
 	UPDATE facematch.encounter e SET groups = note_groups.groups
 	WHERE e.encounter_id = note_groups.encounter_id AND e.purge_after > clock_timestamp();
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'encounter_is_not_due',
 			MESSAGE = format('encounter %s is not there to note groups of', encounter_id),
 			HINT = 'Groups are noted while the encounter is not due.';
 	END IF;

@@ -14,7 +14,7 @@ DECLARE
 	nothing CONSTANT bytea := decode(repeat('00', 32), 'hex');
 BEGIN
 	IF anchor !~* '^[0-9a-f]{64}$' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'audit_anchor_is_hexadecimal',
 			MESSAGE = 'an anchor is 64 hexadecimal digits',
 			HINT = 'facematch.audit_anchor() returned it.';
 	END IF;

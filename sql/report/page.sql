@@ -138,7 +138,7 @@ $css$;
 BEGIN
 	IF since IS NULL OR until IS NULL OR NOT isfinite(since) OR NOT isfinite(until) OR last_day - first_day NOT BETWEEN 0
 		AND 36525 THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'report_period',
 			MESSAGE = 'a report needs a period, from a day to the same day or a later one, of at most a hundred years',
 			HINT = 'SELECT facematch.report_html(''2026-11-01'', ''2026-11-30'') is of November.';
 	END IF;

@@ -29,7 +29,7 @@ BEGIN
 	WHERE r.table_name IN (SELECT pg_partition_ancestors(explain_retention.table_name) UNION ALL
 		SELECT explain_retention.table_name);
 	IF NOT FOUND THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'table_is_retained',
 			MESSAGE = format('table %s is not under retention', table_name),
 			HINT = 'facematch.retain() attaches a table.';
 	END IF;

@@ -65,7 +65,7 @@ BEGIN
 		RETURN NEW;
 	ELSIF TG_OP = 'DELETE' THEN
 		IF OLD.released_at IS NULL AND (OLD.until IS NULL OR OLD.until > clock_timestamp()) THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'hold_stands',
 				MESSAGE = 'a hold that stands cannot be deleted',
 				HINT = 'Release it: UPDATE released_at.';
 		END IF;
@@ -73,7 +73,7 @@ BEGIN
 	ELSIF (to_jsonb(NEW) - '{released_at,released_by}'::text[]) IS DISTINCT
 		FROM (to_jsonb(OLD) - '{released_at,released_by}'::text[])
 		OR OLD.released_at IS NOT NULL OR NEW.released_at > clock_timestamp() THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'hold_is_only_released',
 			MESSAGE = 'of a hold only released_at can be set, once, and not ahead of time',
 			HINT = 'Insert another hold for other rows or another end.';
 	END IF;

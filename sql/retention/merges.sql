@@ -58,7 +58,7 @@ AS $$
 BEGIN
 	IF TG_OP = 'DELETE' THEN
 		IF OLD.undone_at IS NULL THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'merge_stands',
 				MESSAGE = 'a merge that stands cannot be deleted',
 				HINT = 'If the two are not one person, UPDATE undone_at.';
 		END IF;
@@ -66,7 +66,7 @@ BEGIN
 	ELSIF (to_jsonb(NEW) - '{undone_at,undone_by}'::text[]) IS DISTINCT
 		FROM (to_jsonb(OLD) - '{undone_at,undone_by}'::text[])
 		OR OLD.undone_at IS NOT NULL OR NEW.undone_at > clock_timestamp() THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'merge_is_only_undone',
 			MESSAGE = 'of a merge only undone_at can be set, once, and not ahead of time',
 			HINT = 'Insert another merge for other subjects.';
 	END IF;
@@ -99,7 +99,7 @@ DECLARE
 	standing bigint;
 BEGIN
 	IF kept = merged OR kept IS NULL OR merged IS NULL THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'merge_is_of_two',
 			MESSAGE = 'two different subjects are needed',
 			HINT = 'They are two pseudonyms of one person.';
 	END IF;

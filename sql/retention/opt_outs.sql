@@ -44,14 +44,14 @@ AS $$
 BEGIN
 	IF TG_OP = 'DELETE' THEN
 		IF OLD.revoked_at IS NULL AND (OLD.until IS NULL OR OLD.until > clock_timestamp()) THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'opt_out_stands',
 				MESSAGE = 'an opt-out that stands cannot be deleted',
 				HINT = 'If the person revokes it, UPDATE revoked_at.';
 		END IF;
 		RETURN OLD;
 	ELSIF (to_jsonb(NEW) - 'revoked_at') IS DISTINCT FROM (to_jsonb(OLD) - 'revoked_at') OR OLD.revoked_at IS NOT NULL
 		OR NEW.revoked_at > clock_timestamp() THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'opt_out_is_only_revoked',
 			MESSAGE = 'of an opt-out only revoked_at can be set, once, and not ahead of time',
 			HINT = 'Insert another opt-out for another scope.';
 	END IF;

@@ -14,11 +14,11 @@ DECLARE
 					  AND a.attnum > 0 AND NOT a.attisdropped);
 BEGIN
 	IF found IS NULL THEN
-		RAISE undefined_column USING
+		RAISE undefined_column USING CONSTRAINT = 'retained_column_exists',
 			MESSAGE = format('table %s has no column %I for the %s', table_name, column_name, purpose),
 			HINT = 'Name the column in the call of facematch.retain().';
 	ELSIF found <> ALL (of_types) THEN
-		RAISE datatype_mismatch USING
+		RAISE datatype_mismatch USING CONSTRAINT = 'retained_column_type',
 			MESSAGE = format('column %I of table %s is of type %s', column_name, table_name, found),
 			HINT = format('The %s needs one of: %s.', purpose, array_to_string(of_types, ', '));
 	END IF;
@@ -160,12 +160,12 @@ DECLARE
 BEGIN
 	SELECT c.* INTO relation FROM pg_class c WHERE c.oid = table_name;
 	IF relation.oid IS NULL THEN
-		RAISE undefined_table USING
+		RAISE undefined_table USING CONSTRAINT = 'retained_table_exists',
 			MESSAGE = format('relation with OID %s does not exist', table_name::oid),
 			HINT = 'It has been dropped, or the number was never a relation''s.';
 	ELSIF relation.relkind NOT IN ('r', 'p') OR relation.relispartition
 		OR relation.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) THEN
-		RAISE wrong_object_type USING
+		RAISE wrong_object_type USING CONSTRAINT = 'table_can_be_retained',
 			MESSAGE = format('%s cannot be put under retention', table_name),
 			HINT = 'Attach an ordinary or a partitioned table of your own; of a partition, the table it is part of.';
 	ELSIF facematch_internal.is_distributed(table_name) THEN
@@ -174,7 +174,7 @@ BEGIN
 			HINT = 'Its rows are in tables of the nodes, which Citus moves and copies. Keep what has deadlines in'
 				' galleries on several facematch servers: facematch.shard.';
 	ELSIF EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = retain.table_name) THEN
-		RAISE duplicate_object USING
+		RAISE duplicate_object USING CONSTRAINT = 'table_is_not_retained_yet',
 			MESSAGE = format('table %s is under retention already', table_name),
 			HINT = 'facematch.release() detaches it.';
 	END IF;
@@ -198,7 +198,7 @@ BEGIN
 	PERFORM facematch_internal.check_column(table_name, anchor_column, '{timestamptz}', 'anchor')
 		WHERE anchor_column IS NOT NULL;
 	IF template_column IS NULL THEN
-		RAISE undefined_column USING
+		RAISE undefined_column USING CONSTRAINT = 'retained_template_column_is_one',
 			MESSAGE = format('table %s does not have exactly one column of type face_embedding', table_name),
 			HINT = 'Name it: template_column => ''...''.';
 	END IF;
@@ -212,7 +212,7 @@ BEGIN
 		string_agg(d.remedy, '; ' ORDER BY d.relation::text, d.name)
 	INTO deferred, remedies FROM facematch_internal.deferred_triggers(table_name) d;
 	IF deferred IS NOT NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'retained_table_defers_nothing',
 			MESSAGE = format('table %s cannot be put under retention: a purge could not fire what it has deferred', table_name),
 			DETAIL = format('Initially deferred: %s. The purge runs what a table fires with its owner''s rights, and '
 				'none of it at the commit.', deferred),
@@ -283,7 +283,7 @@ BEGIN
 	DELETE FROM facematch_internal.retained r WHERE r.table_name = release.table_name AND NOT r.shipped RETURNING *
 		INTO t;
 	IF NOT FOUND THEN
-		RAISE undefined_object USING
+		RAISE undefined_object USING CONSTRAINT = 'table_is_attached',
 			MESSAGE = format('table %s was not attached', table_name),
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;

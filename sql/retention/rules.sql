@@ -190,17 +190,17 @@ DECLARE
 	anchor text;
 BEGIN
 	IF TG_OP <> 'INSERT' AND OLD.shipped THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'retention_rule_shipped_is_kept',
 			MESSAGE = format('retention rule %L comes with the extension and cannot be changed', OLD.name),
 			HINT = 'Insert a rule for the same class and what: the one that took force last applies.';
 	ELSIF TG_OP <> 'INSERT' AND OLD.valid_from <= now() THEN
 		IF TG_OP = 'DELETE' THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'retention_rule_in_force_is_kept',
 				MESSAGE = format('retention rule %L has taken force and cannot be deleted', OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
 		ELSIF (to_jsonb(NEW) - 'valid_to') IS DISTINCT FROM (to_jsonb(OLD) - 'valid_to') OR NEW.valid_to < least(now(),
 			OLD.valid_to) THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'retention_rule_in_force_is_kept',
 				MESSAGE = format('retention rule %L has taken force: only its end can be changed, to a time that has '
 					'not passed', OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
@@ -211,7 +211,7 @@ BEGIN
 	END IF;
 	FOREACH anchor IN ARRAY NEW.anchors || NEW.fallback_anchor LOOP
 		IF anchor IS NOT NULL AND NOT EXISTS (SELECT FROM facematch.event_kind k WHERE k.name = anchor) THEN
-			RAISE foreign_key_violation USING
+			RAISE foreign_key_violation USING CONSTRAINT = 'retention_rule_event_exists',
 				MESSAGE = format('retention rule %L counts from %L, which is no event', NEW.name, anchor),
 				HINT = 'facematch.event_kind has the events; add a site''s own there.';
 		END IF;

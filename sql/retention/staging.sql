@@ -13,13 +13,13 @@ DECLARE
 BEGIN
 	SELECT g.* INTO staged FROM facematch.gallery g WHERE g.name = restage_gallery.gallery FOR UPDATE;
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	END IF;
 	PERFORM facematch_internal.check_may_stage(staged);
 	IF manifest IS NULL OR array_position(manifest, NULL) IS NOT NULL THEN
-		RAISE null_value_not_allowed USING
+		RAISE null_value_not_allowed USING CONSTRAINT = 'manifest_is_whole',
 			MESSAGE = 'the manifest, or a subject on it, is NULL',
 			HINT = 'An empty manifest is ''{}'': it removes everyone.';
 	END IF;
@@ -64,7 +64,7 @@ DECLARE
 BEGIN
 	SELECT g.* INTO closing FROM facematch.gallery g WHERE g.name = close_gallery.gallery FOR UPDATE;
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	END IF;

@@ -35,6 +35,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "base/refusal.h"
 #include "base/run.h"
 #include "base/surviving.h"
 #include "gallery/staging.h"
@@ -76,7 +77,7 @@ face_is_accounted(void)
 		return true;
 	if (!face_reads_templates())
 		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), face_refusal("search_is_accounted"),
 				 errmsg("a search on a standby cannot be accounted for"),
 				 errdetail("Every search leaves a row in facematch.search, and a standby writes none."),
 				 errhint("Search on the primary, or as a role that may read templates.")));
@@ -93,14 +94,14 @@ face_checked_purpose(const char *purpose, bool required, const char *gallery)
 	{
 		if (required)
 			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("search_has_a_purpose"),
 					 errmsg("a search of gallery \"%s\" needs a purpose", gallery),
 					 errhint("Give it as the argument \"purpose\", or SET facematch.purpose.")));
 		return NULL;
 	}
 	if (strlen(purpose) > LONGEST_PURPOSE)
 		ereport(ERROR,
-				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION), face_refusal("search_purpose_length"),
 				 errmsg("the purpose of a search is longer than %d bytes", LONGEST_PURPOSE),
 				 errhint("Name the purpose in a few words.")));
 	return purpose;
@@ -118,7 +119,7 @@ due(const char *what)
 
 	if (found.rule == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION), face_refusal("retention_rule_is_in_force"),
 				 errmsg("no retention rule is in force for class \"search\" and %s", what),
 				 errdetail("Nothing is kept without a deadline."),
 				 errhint("facematch.retention_rule has the rules.")));
@@ -251,7 +252,7 @@ static void
 refuse(TimestampTz next)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), face_refusal("subject_attempts_are_left"),
 			 errmsg("too many searches have come near one person"),
 			 errdetail("A role may come near one person %d times a day, and all roles together %d times a week.",
 					   attempts_a_day, attempts_a_week),

@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/refusal.h"
 #include "base/run.h"
 #include "matching/candidates.h"
 #include "retention/person.h"
@@ -115,7 +116,7 @@ face_find_gallery(const text *name, FaceSearched *gallery)
 
 	if (name == NULL || !read_gallery(&plan, PointerGetDatum(name), gallery))
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
+				(errcode(ERRCODE_NO_DATA_FOUND), face_refusal("gallery_exists"),
 				 errmsg("there is no gallery %s", name == NULL ? "NULL" : quote_literal_cstr(text_to_cstring(name))),
 				 errhint("SELECT name FROM facematch.gallery lists the galleries that are staged.")));
 }
@@ -127,7 +128,7 @@ face_find_gallery_by_id(int64 gallery_id, FaceSearched *gallery)
 
 	if (!read_gallery(&plan, Int64GetDatum(gallery_id), gallery))
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
+				(errcode(ERRCODE_NO_DATA_FOUND), face_refusal("gallery_exists"),
 				 errmsg("gallery %lld is gone", (long long) gallery_id),
 				 errhint("It was deleted while the search ran.")));
 }
@@ -136,7 +137,7 @@ static void
 refuse_probe(const char *message, const FaceSearched *gallery)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("probe_is_of_its_gallerys_model"),
 			 errmsg_internal("%s", message),
 			 errhint("Make the template with model %s.", quote_literal_cstr(gallery->model))));
 }
@@ -147,7 +148,7 @@ face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double
 {
 	if (probe == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("probe_is_given"),
 				 errmsg("there is no probe to compare"),
 				 errhint("A capture that gave no template is a failure to acquire, not a search without candidates.")));
 	if (gallery == NULL)
@@ -161,7 +162,7 @@ face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double
 	/* A NaN is no threshold. */
 	if (!(min_similarity >= -1.0 && min_similarity <= 1.0))
 		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), face_refusal("min_similarity_range"),
 				 errmsg("min_similarity is %g", min_similarity),
 				 errhint("A threshold is a cosine similarity, -1 to 1.")));
 }

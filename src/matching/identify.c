@@ -20,6 +20,7 @@
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
+#include "base/refusal.h"
 #include "base/run.h"
 #include "compat.h"
 #include "gallery/staging.h"
@@ -65,7 +66,7 @@ argument_most(FunctionCallInfo fcinfo, int number)
 {
 	if (PG_ARGISNULL(number) || PG_GETARG_INT32(number) < 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("max_candidates_range"),
 				 errmsg("max_candidates is %s", PG_ARGISNULL(number) ? "NULL" : psprintf("%d", PG_GETARG_INT32(number))),
 				 errhint("Ask for at least one candidate.")));
 	return PG_GETARG_INT32(number);
@@ -80,7 +81,7 @@ argument_by_person(FunctionCallInfo fcinfo, int number)
 		return true;
 	if (by == NULL || strcmp(by, "reference") != 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("search_is_by_subject_or_reference"),
 				 errmsg("a search is by subject or by reference, not by %s", by == NULL ? "NULL" : quote_literal_cstr(by)),
 				 errhint("by => 'subject' has one line a person, by => 'reference' one a template.")));
 	return false;
@@ -94,7 +95,7 @@ check_threshold(Question *question)
 		return;
 	if (question->threshold < question->gallery.threshold)
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("min_similarity_is_not_below"),
 				 errmsg("min_similarity is below the threshold of gallery %s, %g", quote_literal_cstr(question->gallery.name),
 						question->gallery.threshold),
 				 errhint("Scores of enough probes tell a template: only a role that may read facematch.reference.embedding"
@@ -225,12 +226,12 @@ facematch_find_candidates(PG_FUNCTION_ARGS)
 /* Columns that verification answers. */
 enum
 {
-	VERIFIED_MATCH, VERIFIED_SIMILARITY, VERIFIED_THRESHOLD, VERIFIED_SUBJECT, VERIFIED_REFERENCE,
+	VERIFIED_MATCH, VERIFIED_SIMILARITY, VERIFIED_THRESHOLD, VERIFIED_SUBJECT, VERIFIED_REFERENCE, VERIFIED_REASON,
 	VERIFIED_COLUMNS
 };
 
 static void
-tell_verified(FunctionCallInfo fcinfo, const Question *question, const FaceCandidate *best)
+tell_verified(FunctionCallInfo fcinfo, const Question *question, const FaceCandidate *best, const char *reason)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool		match = best != NULL && best->similarity >= question->threshold;
@@ -254,19 +255,30 @@ tell_verified(FunctionCallInfo fcinfo, const Question *question, const FaceCandi
 		values[VERIFIED_SUBJECT] = UUIDPGetDatum(&best->subject);
 		values[VERIFIED_REFERENCE] = Int64GetDatum(best->reference_id);
 	}
+	isnull[VERIFIED_REASON] = reason == NULL;
+	if (reason != NULL)
+		values[VERIFIED_REASON] = CStringGetTextDatum(reason);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 }
 
-/* The reference, unless it is not there or due. */
+/* A reference that is one, or was until it became due. */
+typedef struct Reference
+{
+	FaceCandidate candidate;
+	int64		gallery_id;
+	bool		due;
+	FaceEmbedding *template;
+} Reference;
+
 static bool
-find_reference(int64 reference_id, FaceCandidate *reference, int64 *gallery_id, FaceEmbedding **template)
+find_reference(int64 reference_id, Reference *reference)
 {
 	static FacePlan plan = {
-		"SELECT r.reference_id, r.subject_id, r.gallery_id, r.embedding FROM facematch.reference r"
-		" WHERE r.reference_id OPERATOR(pg_catalog.=) $1 AND r.purge_after OPERATOR(pg_catalog.>) $2",
-		2, {INT8OID, TIMESTAMPTZOID}, NULL
+		"SELECT r.subject_id, r.gallery_id, r.purge_after, r.embedding FROM facematch.reference r"
+		" WHERE r.reference_id OPERATOR(pg_catalog.=) $1",
+		1, {INT8OID}, NULL
 	};
-	Datum		values[] = {Int64GetDatum(reference_id), TimestampTzGetDatum(GetCurrentTimestamp())};
+	Datum		values[] = {Int64GetDatum(reference_id)};
 	bool		found;
 	bool		isnull;
 
@@ -278,14 +290,39 @@ find_reference(int64 reference_id, FaceCandidate *reference, int64 *gallery_id, 
 		HeapTuple	row = SPI_tuptable->vals[0];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 
-		reference->reference_id = reference_id;
-		reference->subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
-		reference->person = face_person(&reference->subject);
-		*gallery_id = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
-		*template = (FaceEmbedding *) DatumGetPointer(SPI_datumTransfer(SPI_getbinval(row, desc, 4, &isnull), false, -1));
+		reference->candidate.reference_id = reference_id;
+		reference->candidate.subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
+		reference->candidate.person = face_person(&reference->candidate.subject);
+		reference->gallery_id = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
+		reference->due = DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull)) <= GetCurrentTimestamp();
+		reference->template = (FaceEmbedding *) DatumGetPointer(SPI_datumTransfer(SPI_getbinval(row, desc, 4, &isnull), false, -1));
 	}
 	SPI_finish();
 	return found;
+}
+
+/* Why there is nothing to compare with, for who may know it of that gallery; NULL for others. */
+static const char *
+why_absent(int64 gallery_id, pg_uuid_t *subject)
+{
+	static FacePlan plan = {
+		"SELECT CASE WHEN facematch.is_opted_out($2, $1) THEN 'declined'"
+		" WHEN EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) $1"
+		" AND r.subject_id OPERATOR(pg_catalog.=) ANY ($3)) THEN 'expired' ELSE 'not_enrolled' END",
+		3, {INT8OID, UUIDOID, UUIDARRAYOID}, NULL
+	};
+	MemoryContext memory = CurrentMemoryContext;
+	Datum		values[] = {Int64GetDatum(gallery_id), UUIDPGetDatum(subject), face_alias_array(subject)};
+	bool		isnull;
+	char	   *reason;
+
+	if (!face_reads_templates() && !face_may_stage(gallery_id))
+		return NULL;
+	SPI_connect();
+	face_run_plan(&plan, values, face_owner(face_table("reference")));
+	reason = MemoryContextStrdup(memory, TextDatumGetCString(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)));
+	SPI_finish();
+	return reason;
 }
 
 static void
@@ -298,19 +335,19 @@ account_verification(Question *question, const FaceCandidate *best)
 	account(question, &near, best != NULL && best->similarity >= question->threshold ? 1 : 0);
 }
 
-/* verify(probe, reference_id, min_similarity, purpose): match, similarity, threshold, subject_id, reference_id */
+/* verify(probe, reference_id, min_similarity, purpose): match, similarity, threshold, subject_id, reference_id, reason */
 Datum
 facematch_verify(PG_FUNCTION_ARGS)
 {
 	Question	question;
-	FaceCandidate reference;
-	FaceEmbedding *template;
-	int64		gallery_id;
+	Reference	reference;
+	bool		found;
 
 	InitMaterializedSRF(fcinfo, 0);
 	question.probe = argument_probe(fcinfo, 0);
 	face_check_probe(question.probe, NULL, 0.0);
-	if (PG_ARGISNULL(1) || !find_reference(PG_GETARG_INT64(1), &reference, &gallery_id, &template))
+	found = !PG_ARGISNULL(1) && find_reference(PG_GETARG_INT64(1), &reference);
+	if (!found || reference.due)
 	{
 		FaceAsked	asked = {
 			.kind = "verify",.asker = GetUserNameFromId(GetSessionUserId(), false),
@@ -319,15 +356,16 @@ facematch_verify(PG_FUNCTION_ARGS)
 
 		if (face_is_accounted())
 			face_record_search(&asked);
-		tell_verified(fcinfo, &question, NULL);
+		tell_verified(fcinfo, &question, NULL, found ? why_absent(reference.gallery_id, &reference.candidate.subject) :
+					  face_reads_templates() ? "not_enrolled" : NULL);
 		return (Datum) 0;
 	}
-	face_find_gallery_by_id(gallery_id, &question.gallery);
+	face_find_gallery_by_id(reference.gallery_id, &question.gallery);
 	check_question(&question, PG_ARGISNULL(2) ? 0.0 : PG_GETARG_FLOAT8(2), !PG_ARGISNULL(2), "verify", argument_text(fcinfo, 3));
 	check_threshold(&question);
-	reference.similarity = face_cosine_similarity(template, question.probe);
-	account_verification(&question, &reference);
-	tell_verified(fcinfo, &question, &reference);
+	reference.candidate.similarity = face_cosine_similarity(reference.template, question.probe);
+	account_verification(&question, &reference.candidate);
+	tell_verified(fcinfo, &question, &reference.candidate, NULL);
 	return (Datum) 0;
 }
 
@@ -345,12 +383,13 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 	check_question(&question, PG_ARGISNULL(3) ? 0.0 : PG_GETARG_FLOAT8(3), !PG_ARGISNULL(3), "verify", argument_text(fcinfo, 4));
 	if (PG_ARGISNULL(2))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("subject_is_given"),
 				 errmsg("subject_id is NULL"),
 				 errhint("facematch.subject_id() makes a pseudonym of a document.")));
 	check_threshold(&question);
 	found = face_find_best_of_subject(&question.gallery, question.probe, PG_GETARG_UUID_P(2), &best);
 	account_verification(&question, found ? &best : NULL);
-	tell_verified(fcinfo, &question, found ? &best : NULL);
+	tell_verified(fcinfo, &question, found ? &best : NULL,
+				  found ? NULL : why_absent(question.gallery.gallery_id, PG_GETARG_UUID_P(2)));
 	return (Datum) 0;
 }

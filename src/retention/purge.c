@@ -28,6 +28,7 @@
 
 #include "base/attempt.h"
 #include "base/kin.h"
+#include "base/refusal.h"
 #include "base/run.h"
 #include "erasure/erase_purge.h"
 #include "retention/retained.h"
@@ -505,7 +506,7 @@ facematch_purge(PG_FUNCTION_ARGS)
 	purge.working = AllocSetContextCreate(purge.memory, "facematch purge batch", ALLOCSET_DEFAULT_SIZES);
 	if (purge.batch < 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("purge_batch_range"),
 				 errmsg("a batch must be at least 1 row")));
 	SPI_connect_ext(purge.commits ? SPI_OPT_NONATOMIC : 0);
 	MemoryContextSwitchTo(purge.memory);
@@ -523,7 +524,7 @@ facematch_purge(PG_FUNCTION_ARGS)
 	purge_tables(&purge, purged, own, list_length(tables), LAST_TURN);
 	if (purge.failed.len > 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("purge_is_complete"),
 				 errmsg("tables could not be purged: %s", purge.failed.data),
 				 errdetail("All others have been. The warnings say why; rows that are due match nobody meanwhile."),
 				 errhint("Each warning names a table: put right what it says, and call the purge again.")));

@@ -84,7 +84,7 @@ is($standby->safe_psql('postgres', "SET enable_seqscan = off; SELECT count(*) FR
 for my $call (search('[1,0,0]', 'standby'), q{SELECT match FROM facematch.verify('[1,0,0]', 1)}, q{SELECT match FROM facematch.verify('[1,0,0]', 999)})
 {
 	$standby->psql('postgres', "\\set VERBOSITY verbose\n$call", as_gate(), stderr => \my $error);
-	like($error, qr/25006: a search on a standby cannot be accounted for.*HINT:  Search on the primary/s, 'a role that is accounted for does not search there');
+	like($error, qr/25006: a search on a standby cannot be accounted for.*HINT:  Search on the primary.*CONSTRAINT NAME:  search_is_accounted/s, 'a role that is accounted for does not search there');
 }
 is($standby->safe_psql('postgres', search('[1,0,0]', 'standby')), '1', 'who may read templates does');
 $standby->stop;
