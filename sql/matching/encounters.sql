@@ -165,10 +165,9 @@ AS $$
 DECLARE
 	compared boolean := NEW.reference_id IS NOT NULL AND coalesce(NEW.similarity >= NEW.threshold, false);
 	fault text := coalesce(facematch_internal.encounter_fault(NEW.gallery, NEW.occurred_at, NEW.port, NEW.lane,
-		NEW.direction, NEW.mode, NEW.outcome,
-													 NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason),
-						   facematch_internal.statistics_fault(NEW.runner_up, NEW.latency_ms, NEW.groups),
-						   CASE WHEN NEW.quality NOT BETWEEN 0 AND 100 THEN 'quality is outside 0 to 100' END);
+		NEW.direction, NEW.mode, NEW.outcome, NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason,
+		NEW.runner_up, NEW.latency_ms, NEW.groups),
+		CASE WHEN NEW.quality NOT BETWEEN 0 AND 100 THEN 'quality is outside 0 to 100' END);
 BEGIN
 	IF NEW.port IS NULL OR NEW.port = '' THEN
 		RAISE check_violation USING CONSTRAINT = 'encounter_names_its_port',
