@@ -87,7 +87,7 @@ SELECT DISTINCT c.similarity FROM facematch.candidate c JOIN facematch.encounter
 -- Whoever stages templates of known scores beside a person's learns by their order: such searches are worth more.
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('decoys', 'flight', 'm', 0.9, now() + interval '1 hour');
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
-SELECT g.gallery_id, subject(10 + s % 7), 'us_citizen', ARRAY[1, 0.2 + s * 0.005, 0]::real[]::face_embedding, 'passport'
+SELECT g.gallery_id, subject(10 + s % 7), 'us_citizen', ARRAY[1, 0.25 + s * 0.003, 0]::real[]::face_embedding, 'passport'
 FROM facematch.gallery g, generate_series(0, 13) s WHERE g.name = 'decoys' ORDER BY s DESC;
 CREATE FUNCTION attempts() RETURNS TABLE (subject_id uuid, attempts bigint, missed bigint) LANGUAGE sql SECURITY DEFINER AS $$
 	SELECT subject_id, count(*), count(*) FILTER (WHERE missed) FROM facematch_internal.attempt
