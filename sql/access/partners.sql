@@ -231,7 +231,8 @@ BEGIN
 			token := facematch.reference_token(asking.name, best.reference_id);
 			match := coalesce(nearest >= threshold, false) AND token IS NOT NULL;
 			PERFORM facematch_internal.record_search('ask', 'partner:' || asking.name, searched.gallery_id, match::integer,
-				CASE WHEN nearest >= threshold - 0.15 THEN ARRAY[best.subject_id] ELSE '{}' END);
+				CASE WHEN nearest >= threshold - 0.15 THEN ARRAY[best.subject_id] ELSE '{}' END,
+				CASE WHEN nearest >= threshold - 0.15 THEN ARRAY[nearest - threshold] ELSE '{}' END);
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT,
 				rule = CONSTRAINT_NAME;

@@ -69,8 +69,8 @@ SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	 'identify verify record_encounter resolve_encounter subject_id stage_gallery restage_gallery
 	  close_gallery enrol skipped explain_retention is_opted_out is_exempt reference_token record_disclosure'),
 	('operator', 'table', 'SELECT',
-	 'candidate notice notice_posting model gallery_kind gallery retention_class opt_out exemption
-	  exempt_subject partner partner_gallery'),
+	 'notice notice_posting model gallery_kind gallery retention_class opt_out exemption exempt_subject
+	  partner partner_gallery'),
 	('partner', 'function', 'EXECUTE',
 	 'ask partner_flights'),
 	('auditor', 'table', 'SELECT',
@@ -91,9 +91,10 @@ CROSS JOIN LATERAL regexp_split_to_table(l.names, '\s+') n (name);
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
 	('operator', 'table', 'encounter', 'SELECT',
 	 '{encounter_id, idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode,
-	  outcome, referred, reason, subject_id, reference_id, similarity, threshold, model, posting_id,
+	  outcome, referred, reason, subject_id, reference_id, threshold, model, posting_id,
 	  retention_class, verified_at, override_reason, overridden_by, overridden_at, recorded_by,
-	  purge_after, kind, runner_up, latency_ms, groups, quality}', true),
+	  purge_after, kind, latency_ms, groups, quality}', true),
+	('operator', 'table', 'candidate', 'SELECT', '{encounter_id,rank,reference_id,subject_id}', true),
 	('operator', 'table', 'notice_posting', 'INSERT', '{notice_id,port,lane,posted_at}', true),
 	('operator', 'table', 'notice_posting', 'UPDATE', '{removed_at}', true),
 	('operator', 'table', 'reference', 'SELECT',

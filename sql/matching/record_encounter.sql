@@ -18,7 +18,8 @@ COMMENT ON COLUMN facematch.decision.encounter_id IS 'the encounter';
 COMMENT ON COLUMN facematch.decision.outcome IS 'match, no_match or manual_inspection';
 COMMENT ON COLUMN facematch.decision.subject_id IS 'pseudonym of the person, if known';
 COMMENT ON COLUMN facematch.decision.reference_id IS 'the reference that matched';
-COMMENT ON COLUMN facematch.decision.similarity IS 'its cosine similarity, -1 to 1';
+COMMENT ON COLUMN facematch.decision.similarity IS 'its cosine similarity, -1 to 1; for roles that may not read '
+	'templates its strength, as identify() tells it';
 COMMENT ON COLUMN facematch.decision.threshold IS 'the threshold in use';
 COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or nothing is told: opted_out, exempt, '
 	'no_probe, low_quality, too_many_attempts';
@@ -39,9 +40,9 @@ BEGIN
 			MESSAGE = format('idempotency key %L was used for an encounter with gallery %L', idempotency_key, earlier.gallery),
 			HINT = 'A key names one call and its retries.';
 	END IF;
-	RETURN ROW(earlier.encounter_id, earlier.outcome, earlier.subject_id, earlier.reference_id, earlier.similarity,
-		earlier.threshold,
-			   earlier.reason, earlier.purge_after)::facematch.decision;
+	RETURN ROW(earlier.encounter_id, earlier.outcome, earlier.subject_id, earlier.reference_id,
+			   facematch_internal.shown_similarity(earlier.similarity, earlier.threshold), earlier.threshold,
+			       earlier.reason, earlier.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text)
@@ -122,9 +123,10 @@ BEGIN
 			e.subject_id := coalesce(e.subject_id, best.subject_id);
 			e.reference_id := best.reference_id;
 		END IF;
-		e.similarity := facematch_internal.shown_similarity(best.similarity, threshold);
-		e.runner_up := facematch_internal.shown_similarity((SELECT max(c.similarity) FROM unnest(candidates) c
-															WHERE c.subject_id <> ALL (facematch_internal.aliases(best.subject_id))), threshold);
+		-- In hundredths: exact scores of enough probes tell a template to whoever reads encounters.
+		e.similarity := CASE WHEN best.rank IS NOT NULL THEN greatest(round(best.similarity * 100) / 100, threshold) END;
+		e.runner_up := (SELECT greatest(round(max(c.similarity) * 100) / 100, threshold) FROM unnest(candidates) c
+						WHERE c.subject_id <> ALL (facematch_internal.aliases(best.subject_id)) HAVING count(*) > 0);
 	END IF;
 
 	-- A clock that is set back gives no time.
@@ -162,11 +164,11 @@ BEGIN
 		RETURN;
 	END IF;
 	INSERT INTO facematch.candidate (encounter_id, rank, reference_id, subject_id, similarity)
-	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, facematch_internal.shown_similarity(c.similarity,
-		threshold)
+	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, greatest(round(c.similarity * 100) / 100, threshold)
 	FROM unnest(candidates) c WHERE c.rank <= max_candidates;
-	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, threshold, e.reason,
-		e.purge_after)::facematch.decision;
+	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id,
+		facematch_internal.shown_similarity(e.similarity, threshold), threshold, e.reason,
+			e.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text,
@@ -196,8 +198,9 @@ BEGIN
 			MESSAGE = format('encounter %s is not there to resolve', encounter_id),
 			HINT = 'Only a referred encounter that is not due can be resolved.';
 	END IF;
-	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, e.threshold, e.reason,
-		e.purge_after)::facematch.decision;
+	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id,
+		facematch_internal.shown_similarity(e.similarity, e.threshold), e.threshold, e.reason,
+			e.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS

@@ -313,6 +313,10 @@ DECLARE
 	parts shard_part[];
 	candidates shard_candidate[] := '{}';
 	near shard_candidate[];
+	-- The thresholds themselves, by which a match is a strong one, whatever is asked for.
+	own shard_part[];
+	persons uuid[] := '{}';
+	above double precision[] := '{}';
 	reads CONSTANT boolean := reads_templates();
 	-- Whom a search comes near is counted (src/matching/account.c), as far below the threshold as there.
 	slack double precision := CASE WHEN reads THEN 0 ELSE 0.15 END;
@@ -367,6 +371,7 @@ BEGIN
 	END IF;
 
 	parts := shard_parts(answering, gallery, min_similarity);
+	own := CASE WHEN reads OR min_similarity IS NULL THEN parts ELSE shard_parts(answering, gallery, NULL) END;
 	IF parts IS NULL AND silent = '{}' THEN
 		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L on any shard', gallery),
@@ -380,6 +385,10 @@ BEGIN
 					near := above_thresholds(answering, near, slack);
 				END IF;
 				slack := 0;
+				SELECT coalesce(array_agg(n.subject_id), '{}'), coalesce(array_agg(n.above), '{}') INTO persons, above
+				FROM (SELECT n.subject_id, max(n.similarity - p.threshold) AS above FROM unnest(near) n
+					  JOIN unnest(parts) p ON p.shard = n.shard AND (p.gallery_id IS NULL OR p.gallery_id = n.gallery_id)
+					  WHERE n.subject_id IS NOT NULL AND NOT reads GROUP BY n.subject_id) n;
 			END IF;
 			candidates := asked_candidates(parts, candidates, most);
 			-- A part that gave as many as it was asked for may have others, as far as its last or farther.
@@ -409,10 +418,9 @@ BEGIN
 	END IF;
 
 	PERFORM record_search('search_shards', session_user, NULL, cardinality(candidates[:max_candidates]),
-		CASE WHEN reads THEN '{}' ELSE ARRAY(SELECT DISTINCT n.subject_id FROM unnest(near) n
-			WHERE n.subject_id IS NOT NULL) END);
+		persons, above);
 	RETURN QUERY SELECT c.rank::integer, c.shard, c.gallery_id, c.reference_id, c.subject_id,
-		CASE WHEN reads THEN c.similarity ELSE shown_similarity(c.similarity, (SELECT min(p.threshold) FROM unnest(parts) p
+		CASE WHEN reads THEN c.similarity ELSE shown_similarity(c.similarity, (SELECT min(p.threshold) FROM unnest(own) p
 			WHERE p.shard = c.shard AND coalesce(p.gallery_id = c.gallery_id, true) AND p.threshold <= c.similarity)) END,
 		silent = '{}'
 	FROM unnest(candidates[:max_candidates]) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity,
@@ -431,11 +439,11 @@ COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer,
 	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most '
 	'max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all '
 	'shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read '
-	'templates, and similarities are in hundredths; the search is a row of facematch.search, and attempts are '
-	'counted, as those of identify() are. Exact; ties in order of shard and reference_id; a due reference is no '
-	'candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left out, complete is '
-	'false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise '
-	'as identify()';
+	'templates, and similarities are strengths, as those of identify(); the search is a row of facematch.search, and '
+	'attempts are counted, as those of identify() are. Exact; ties in order of shard and reference_id; a due '
+	'reference is no candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left '
+	'out, complete is false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: '
+	'08006; otherwise as identify()';
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('operator', 'function', 'search_shards', 'EXECUTE', true),

@@ -350,15 +350,15 @@ face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, doubl
 	}
 }
 
-/* The most similar of a person's references in a gallery, whatever its score; false: there is none. */
-bool
-face_find_best_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject, FaceCandidate *best)
+/* All of a person's references in a gallery, whatever their scores, the best first. */
+void
+face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject, FaceCandidates *found)
 {
 	static FacePlan plan = {NULL, 4, {INT8OID, InvalidOid, TIMESTAMPTZOID, UUIDARRAYOID}, NULL};
+	MemoryContext memory = CurrentMemoryContext;
 	Datum		values[] = {
 		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), TimestampTzGetDatum(GetCurrentTimestamp()), face_alias_array(subject)
 	};
-	FaceCandidates found;
 
 	if (plan.sql == NULL)
 		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
@@ -367,9 +367,6 @@ face_find_best_of_subject(const FaceSearched *gallery, const FaceEmbedding *prob
 				" AND r.purge_after OPERATOR(pg_catalog.>) $3", type_schema(&plan.types[1])));
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("reference")));
-	copy_results(CurrentMemoryContext, &found);
-	if (found.count > 0)
-		*best = found.list[0];
+	copy_results(memory, found);
 	SPI_finish();
-	return found.count > 0;
 }

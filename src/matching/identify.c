@@ -15,7 +15,6 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
@@ -117,31 +116,136 @@ check_question(Question *question, double min_similarity, bool has_min_similarit
 	};
 }
 
+/* By the gallery's own threshold, whatever is asked for; 0: not told. */
+static int
+strength_of(const Question *question, const FaceCandidate *candidate)
+{
+	if (candidate->similarity < question->threshold)
+		return 0;
+	return face_strength(candidate->similarity, question->gallery.threshold);
+}
+
+/* A line that a search may have come near by. */
+typedef struct Line
+{
+	pg_uuid_t	person;
+	const FaceCandidate *candidate;
+} Line;
+
+/* By person, the best first, in the order of a list of candidates. */
+static int
+by_person(const void *a, const void *b)
+{
+	const Line *first = a;
+	const Line *second = b;
+	int			order = memcmp(&first->person, &second->person, UUID_LEN);
+
+	if (order != 0)
+		return order;
+	if (first->candidate->similarity != second->candidate->similarity)
+		return first->candidate->similarity > second->candidate->similarity ? -1 : 1;
+	return first->candidate->reference_id < second->candidate->reference_id ? -1 :
+		first->candidate->reference_id > second->candidate->reference_id;
+}
+
+static Line *
+sorted_by_person(const FaceCandidates *references)
+{
+	Line	   *lines = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(Line) * Max(references->count, 1), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < references->count; i++)
+		lines[i] = (Line) {references->list[i].person, &references->list[i]};
+	qsort(lines, references->count, sizeof(Line), by_person);
+	return lines;
+}
+
+/* The best reference of each person, in place; how many. */
+static int
+keep_best(Line *lines, int count)
+{
+	int			kept = Min(count, 1);
+
+	for (int i = 1; i < count; i++)
+	{
+		if (memcmp(&lines[i].person, &lines[kept - 1].person, UUID_LEN) != 0)
+			lines[kept++] = lines[i];
+	}
+	return kept;
+}
+
+/* The persons whom the references are of, and what the search is worth on each. */
+static FaceNear *
+persons_near(const Question *question, const FaceCandidates *references, int *count)
+{
+	Line	   *lines = sorted_by_person(references);
+	int			alike[FACE_STRENGTHS] = {0};
+	int			persons;
+	FaceNear   *near;
+
+	for (int i = 0; i < references->count; i++)
+		alike[strength_of(question, &references->list[i])]++;
+	persons = keep_best(lines, references->count);
+	if (question->by_person)
+	{
+		memset(alike, 0, sizeof(alike));
+		for (int i = 0; i < persons; i++)
+			alike[strength_of(question, lines[i].candidate)]++;
+	}
+	near = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(FaceNear) * Max(persons, 1), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < persons; i++)
+	{
+		const FaceCandidate *best = lines[i].candidate;
+		int			strength = strength_of(question, best);
+
+		near[i] = face_near(&best->subject, best->similarity, question->threshold);
+		if (strength > 0)
+			near[i].attempts = face_attempts(alike[strength]);
+	}
+	*count = persons;
+	return near;
+}
+
 /* Steps 5 and 6: attempts of who is limited, and the row of the search. */
 static void
-account(Question *question, const FaceCandidates *near, int candidates)
+account(Question *question, const FaceCandidates *references, int candidates)
 {
-	pg_uuid_t  *persons = NULL;
+	FaceNear   *near = NULL;
 	int			count = 0;
 
 	if (!question->accounted)
 		return;
-	if (near->count > 0)
-	{
-		HASHCTL		control = {.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(pg_uuid_t),.hcxt = CurrentMemoryContext};
-		HTAB	   *seen = hash_create("facematch attempts", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		bool		found;
+	if (references->count > 0)
+		near = persons_near(question, references, &count);
+	question->search.candidates = candidates;
+	face_account_for(&question->search, near, count, !question->reads);
+}
 
-		persons = palloc(sizeof(pg_uuid_t) * near->count);
-		for (int i = 0; i < near->count; i++)
+/*
+ * Of a person's references of one strength, the one with the lowest number is
+ * told: which of them is better is as much as a score, to who has staged one.
+ */
+static void
+hide_order(const Question *question, FaceCandidates *found, const FaceCandidates *references)
+{
+	Line	   *lines = sorted_by_person(references);
+
+	for (int i = 0; i < found->count; i++)
+	{
+		FaceCandidate *told = &found->list[i];
+		Line		key = {told->person, told};
+		int			strength = strength_of(question, told);
+		Line	   *line = bsearch(&key, lines, references->count, sizeof(Line), by_person);
+
+		for (; line != NULL && line < lines + references->count && memcmp(&line->person, &key.person, UUID_LEN) == 0 &&
+			 strength_of(question, line->candidate) == strength; line++)
 		{
-			hash_search(seen, &near->list[i].person, HASH_ENTER, &found);
-			if (!found)
-				persons[count++] = near->list[i].subject;
+			if (line->candidate->reference_id < told->reference_id)
+			{
+				told->reference_id = line->candidate->reference_id;
+				told->subject = line->candidate->subject;
+			}
 		}
 	}
-	question->search.candidates = candidates;
-	face_account_for(&question->search, persons, count, !question->reads);
 }
 
 /* Steps 3 to 6: the candidates, accounted for. */
@@ -163,6 +267,8 @@ search(Question *question)
 			found.count--;
 	}
 	account(question, &references, found.count);
+	if (question->by_person && !question->reads)
+		hide_order(question, &found, &references);
 	return found;
 }
 
@@ -175,7 +281,7 @@ tell(FunctionCallInfo fcinfo, const Question *question, const FaceCandidates *fo
 	{
 		const FaceCandidate *candidate = &found->list[i];
 		double		similarity = exactly ? candidate->similarity :
-			face_shown_similarity(candidate->similarity, question->threshold);
+			face_shown_similarity(candidate->similarity, question->gallery.threshold);
 		Datum		values[] = {
 			Int32GetDatum(i + 1), Int64GetDatum(candidate->reference_id), UUIDPGetDatum(&candidate->subject),
 			Float8GetDatum(similarity), Int64GetDatum(candidate->matches)
@@ -245,7 +351,7 @@ tell_verified(FunctionCallInfo fcinfo, const Question *question, const FaceCandi
 	isnull[VERIFIED_SIMILARITY] = !scored;
 	if (scored)
 		values[VERIFIED_SIMILARITY] = Float8GetDatum(question->reads ? best->similarity :
-													 face_shown_similarity(best->similarity, question->threshold));
+													 face_shown_similarity(best->similarity, question->gallery.threshold));
 	isnull[VERIFIED_THRESHOLD] = best == NULL;
 	if (best != NULL)
 		values[VERIFIED_THRESHOLD] = Float8GetDatum(question->threshold);
@@ -330,6 +436,7 @@ account_verification(Question *question, const FaceCandidate *best)
 {
 	FaceCandidates near = {.list = unconstify(FaceCandidate *, best),.count = 0};
 
+	question->by_person = true;
 	if (best != NULL && best->similarity >= question->threshold - FACE_NEAR)
 		near.count = 1;
 	account(question, &near, best != NULL && best->similarity >= question->threshold ? 1 : 0);
@@ -374,8 +481,8 @@ Datum
 facematch_verify_subject(PG_FUNCTION_ARGS)
 {
 	Question	question;
-	FaceCandidate best;
-	bool		found;
+	FaceCandidates references;
+	FaceCandidates found;
 
 	InitMaterializedSRF(fcinfo, 0);
 	face_find_gallery(PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), &question.gallery);
@@ -387,9 +494,14 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 				 errmsg("subject_id is NULL"),
 				 errhint("facematch.subject_id() makes a pseudonym of a document.")));
 	check_threshold(&question);
-	found = face_find_best_of_subject(&question.gallery, question.probe, PG_GETARG_UUID_P(2), &best);
-	account_verification(&question, found ? &best : NULL);
-	tell_verified(fcinfo, &question, found ? &best : NULL,
-				  found ? NULL : why_absent(question.gallery.gallery_id, PG_GETARG_UUID_P(2)));
+	face_find_of_subject(&question.gallery, question.probe, PG_GETARG_UUID_P(2), &references);
+	found = references;
+	found.count = Min(found.count, 1);
+	found.list = memcpy(palloc(sizeof(FaceCandidate)), references.list, sizeof(FaceCandidate) * found.count);
+	account_verification(&question, found.count == 0 ? NULL : found.list);
+	if (!question.reads)
+		hide_order(&question, &found, &references);
+	tell_verified(fcinfo, &question, found.count == 0 ? NULL : found.list,
+				  found.count == 0 ? why_absent(question.gallery.gallery_id, PG_GETARG_UUID_P(2)) : NULL);
 	return (Datum) 0;
 }

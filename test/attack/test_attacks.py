@@ -348,7 +348,9 @@ def test_operators_scores(site):
         expect(f'no score without a match: {row}', row == (False, None))
         row = operator.allowed("SELECT outcome, similarity FROM facematch.record_encounter('OWN1', %s::face_embedding, port => 'P')", [basis])[0]
         expect(f'nor at the gate: {row}', row == ('no_match', None))
-    expect('candidates have none either', operator.allowed('SELECT count(*) FROM facematch.candidate WHERE similarity < %s', [THRESHOLD])[0][0] == 0)
+    expect('candidates have none either', site.value('SELECT count(*) FROM facematch.candidate WHERE similarity < %s', THRESHOLD) == 0)
+    for sql in ('SELECT similarity FROM facematch.candidate', 'SELECT similarity FROM facematch.encounter', 'SELECT runner_up FROM facematch.encounter'):
+        operator.refused(sql, states=('42501',))
     expect('a mate has a score', operator.allowed("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1')", [text_of(near(site, 'OWN1 2'))])[0][0] > THRESHOLD)
     # A mean with a template of one's own choice would have scores above the threshold that tell of the other's.
     operator.refused("SELECT facematch.merge_references('OWN1', %s)", [site.subjects['OWN1 2']])
