@@ -20,6 +20,7 @@
 
 #include "base/kin.h"
 #include "base/run.h"
+#include "retention/deleted.h"
 #include "retention/retained.h"
 
 PG_FUNCTION_INFO_V1(facematch_not_held);
@@ -211,10 +212,13 @@ face_count_recomputed(bool farther)
 		recomputing->nearer++;
 }
 
-/* Which relation it was is noted beside the receipt, for its name may become another's.  Version 0.1.0's tables do not. */
+/*
+ * Which relation it was is noted beside the receipt, for its name may become another's; and whose rows they were, where
+ * they were anybody's (deleted.c).
+ */
 void
 face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows, uint64 held,
-				   TimestampTz earliest, TimestampTz latest)
+				   TimestampTz earliest, TimestampTz latest, ArrayType *subjects)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum		values[] = {
@@ -233,6 +237,8 @@ face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows,
 			 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) h.relation AND c.relkind OPERATOR(pg_catalog.=) 'r'"
 			 " WHERE h.relation OPERATOR(pg_catalog.<>) $1) r (relation, is_part)",
 			 1, &relation_type, &relation, face_owner(face_table("purge_receipt")));
+	if (subjects != NULL)
+		face_write_receipt_persons(subjects);
 	SPI_finish();
 }
 
