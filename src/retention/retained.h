@@ -27,6 +27,9 @@ typedef struct FaceRetained
 	char	   *subject;
 	char	   *template;
 	char	   *gallery;
+	char	   *recorded;
+	char	   *verified;
+	char	   *anchor;
 	bool		keeps_row;		/* an opt-out clears the template, the rest of the row is a record */
 } FaceRetained;
 
