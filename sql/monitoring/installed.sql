@@ -15,6 +15,9 @@ SELECT g.tgrelid, g.tgname, g.tgfoid, g.tgtype, g.tgenabled = 'A', pg_catalog.pg
 FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
 WHERE NOT g.tgisinternal AND c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace);
 
+INSERT INTO facematch_internal.expected_part (table_name, kind, name)
+SELECT p.table_name, p.kind, p.name FROM facematch_internal.table_part p;
+
 CREATE FUNCTION facematch_internal.reinstate() RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
