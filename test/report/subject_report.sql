@@ -52,7 +52,7 @@ FROM facematch.subject_report(subject(1)) r WHERE part <> 'attempt';
 RESET SESSION AUTHORIZATION;
 SELECT count(*) FROM (SELECT r FROM facematch.subject_report(subject(1)) r EXCEPT SELECT r FROM facematch.subject_report(subject(2)) r) d;
 -- As one document, in which neither a template nor another person is.
-CREATE FUNCTION document(n int) RETURNS text LANGUAGE sql AS $$ SELECT jsonb_agg(r)::text FROM facematch.subject_report(subject(n)) r $$;
+CREATE FUNCTION document(n int) RETURNS text LANGUAGE sql AS $$ SELECT jsonb_agg(to_jsonb(r) #- '{detail,latency_ms}')::text FROM facematch.subject_report(subject(n)) r $$;
 SELECT n, d ~ '0\.(6|8|59|81|74|67)\M' AS template, (SELECT array_agg(o) FROM generate_series(1, 9) o WHERE d ~ subject(o)::text) AS persons
 FROM (SELECT n, document(n) AS d FROM generate_series(1, 9) n) d;
 SELECT n, jsonb_object_agg(part, count ORDER BY part) FROM (SELECT n, r.part, count(*) FROM generate_series(1, 9) n, facematch.subject_report(subject(n)) r
