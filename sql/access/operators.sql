@@ -29,7 +29,8 @@ BEGIN
 	END IF;
 	INSERT INTO facematch.gallery (name, kind, model, min_similarity, target_fpir, min_quality, purpose_required,
 		anchor_at, retention_class)
-	VALUES (stage_gallery.name, pattern.kind, pattern.model, pattern.min_similarity, pattern.target_fpir, pattern.min_quality,
+	VALUES (stage_gallery.name, pattern.kind, pattern.model, pattern.min_similarity, pattern.target_fpir,
+		pattern.min_quality,
 		pattern.purpose_required, stage_gallery.anchor_at, pattern.retention_class)
 	RETURNING gallery_id INTO id;
 	RETURN id;
@@ -37,5 +38,5 @@ END
 $$;
 COMMENT ON FUNCTION facematch.stage_gallery(text, text, timestamptz) IS
 	'makes a gallery for a departure with the kind, model, threshold, least quality and retention class of another one;'
-	' returns its gallery_id. No such gallery: P0002; a watchlist or one without an anchor, or an anchor more than 60 days'
-	' ahead or 14 days ago: 22023; a name that is taken: 23505';
+	' returns its gallery_id. No such gallery: P0002; a watchlist or one without an anchor, or an anchor more than 60 '
+	'days ahead or 14 days ago: 22023; a name that is taken: 23505';

@@ -253,8 +253,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.answer_partner(text, text, @extschema@.face_embedding) IS
 	'compares, decides and accounts; for facematch.ask(), which commits before it tells. refused: the gallery is'
-	' not there, or not the partner''s now; or, with the SQLSTATE, message, hint and constraint name of why in fault, the probe'
-	' could not be compared';
+	' not there, or not the partner''s now; or, with the SQLSTATE, message, hint and constraint name of why in fault, '
+	'the probe could not be compared';
 
 CREATE PROCEDURE facematch.ask(gallery text, probe @extschema@.face_embedding, INOUT match boolean DEFAULT NULL,
 	INOUT token uuid DEFAULT NULL)

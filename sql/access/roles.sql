@@ -80,7 +80,7 @@ SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	  erased_receipt erase_progress'),
 	('auditor', 'function', 'EXECUTE',
 	 'report_* verify_audit audit_anchor audit_content verify_erased wal_horizon health_check
-	  explain_retention kept_by'),
+	  explain_retention kept_by subject_id announce_reading subject_report'),
 	('template_reader', 'table', 'SELECT',
 	 'gallery'),
 	('template_reader', 'function', 'EXECUTE',

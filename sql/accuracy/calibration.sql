@@ -93,8 +93,8 @@ COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], te
 	'measures a model on a labelled set, stores the DET and the thresholds for the given false match rates, and returns '
 	'these; galleries that state a target FPIR use it from now on. probes and enrolled as for score_histogram(), without '
 	'enrolled all pairs within probes; choose templates taken as the site''s are. quality: a query '
-	'of identifier, subject, template and quality, whose error versus discard at each threshold is kept for the report. Logged. Too '
-	'few comparisons: 55000; '
+	'of identifier, subject, template and quality, whose error versus discard at each threshold is kept for the '
+	'report. Logged. Too few comparisons: 55000; '
 	'templates of another model: 22023';
 
 CREATE VIEW facematch.report_operating_point AS

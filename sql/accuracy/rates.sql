@@ -192,10 +192,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.error_versus_discard(text, double precision, double precision) IS
-	'error versus discard, as ISO/IEC 29794-1 has it: for each least quality, the share of mated comparisons that is left '
-	'out because the poorer of its two pictures is below it, and the false non-match rate of the others at the threshold, '
-	'with Wilson intervals. A measure of quality is worth its name when the rate falls. probes is a query of identifier, '
-	'subject, template and quality (0 to 100); comparisons without a quality do not count. It runs with the caller''s rights';
+	'error versus discard, as ISO/IEC 29794-1 has it: for each least quality, the share of mated comparisons that is '
+	'left out because the poorer of its two pictures is below it, and the false non-match rate of the others at the '
+	'threshold, with Wilson intervals. A measure of quality is worth its name when the rate falls. probes is a query '
+	'of identifier, subject, template and quality (0 to 100); comparisons without a quality do not count. It runs '
+	'with the caller''s rights';
 
 ---------------------------------------------------------------- a fixed list of pairs
 

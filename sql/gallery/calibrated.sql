@@ -88,8 +88,10 @@ COMMENT ON COLUMN facematch_internal.calibrated_threshold.fnmr IS 'their share: 
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fnmr_lower IS 'lower end of its 95 % Wilson interval';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fnmr_upper IS 'upper end';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.discard_quality IS
-	'error versus discard at the threshold, as error_versus_discard() has it: the least qualities, ascending; NULL: not measured';
-COMMENT ON COLUMN facematch_internal.calibrated_threshold.discard_mated IS 'mated comparisons of at least that quality';
+	'error versus discard at the threshold, as error_versus_discard() has it: the least qualities, ascending; NULL: '
+	'not measured';
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.discard_mated
+	IS 'mated comparisons of at least that quality';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.discard_misses IS 'false non-matches among them';
 
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibration', '');

@@ -112,5 +112,5 @@ END
 $$;
 COMMENT ON FUNCTION facematch.subject_id(text, text, text) IS
 	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. '
-	'Whoever may call it can try document numbers, so it is granted to nobody. Empty parts and letters other than A to '
-	'Z: 22023';
+	'Whoever may call it can try document numbers: only operators and auditors may. Empty parts and letters other '
+	'than A to Z: 22023';

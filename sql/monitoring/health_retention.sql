@@ -10,6 +10,9 @@ DECLARE
 	overdue bigint;
 	longest interval;
 	declined bigint;
+	late bigint;
+	endless bigint;
+	first_late text;
 BEGIN
 	-- Tables.
 	RETURN QUERY
@@ -130,6 +133,12 @@ BEGIN
 	WHERE r.valid_to > now() AND NOT EXISTS (
 		SELECT FROM facematch_internal.retained k JOIN pg_class c ON c.oid = k.table_name WHERE k.what = r.what)
 	UNION ALL
+	SELECT 'error', 'joins nobody: opt-outs, holds and events of one subject do not reach the other',
+		format('merge %s', m.merge_id),
+		'CALL facematch.recompute()'
+	FROM facematch.subject_merge m
+	WHERE m.undone_at IS NULL AND NOT m.merged = ANY (facematch_internal.aliases(m.kept))
+	UNION ALL
 	SELECT 'error', 'names a row of a table that is not under retention', format('hold %s (%s)', h.hold_id, h.table_name),
 		   format('SELECT facematch.retain(%L, ...)', h.table_name)
 	FROM facematch.held h
@@ -241,6 +250,31 @@ BEGIN
 			RETURN NEXT ROW(CASE WHEN longest > interval '1 hour' THEN 'error' ELSE 'notice' END, 'rows are due and not purged',
 						 format('%s (%s rows, the oldest for %s)', t.table_name, overdue, date_trunc('second', longest)),
 						 'CALL facematch.purge(): its warnings say what keeps the rows of a table')::facematch_internal.finding;
+		END IF;
+		-- All rows that are not due are read for it, so a table may be too large for its time.
+		BEGIN
+			SELECT count(*) FILTER (WHERE l.due < 'infinity' OR l.due IS NULL),
+				min(l.row_id) FILTER (WHERE l.due < 'infinity' OR l.due IS NULL),
+				count(*) FILTER (WHERE l.due = 'infinity') INTO late, first_late, endless
+			FROM facematch_internal.late_rows(t.table_name) l;
+		EXCEPTION WHEN OTHERS THEN
+			RETURN NEXT ROW('warning', 'whether its rows are kept longer than their rules say cannot be looked at: ' || SQLERRM,
+				t.table_name, 'CALL facematch.recompute(), which brings them to their rules')::facematch_internal.finding;
+			CONTINUE;
+		END;
+		IF late > 0 THEN
+			RETURN NEXT ROW('error', 'rows are kept longer than their rules say, or have none',
+				format('%s (%s rows, the first %s)', t.table_name, late, first_late),
+				'CALL facematch.recompute(): its warnings say what keeps the rows of a table; '
+				'facematch_internal.late_rows() lists them')::facematch_internal.finding;
+		END IF;
+		-- Whatever has become of the rule that keeps them.
+		IF endless > 0 THEN
+			RETURN NEXT ROW('warning', 'rows have no deadline: what their rule counts from has not come, and it has '
+				'no fallback',
+				format('%s (%s rows)', t.table_name, endless),
+				'INSERT INTO facematch.retention_rule one with a fallback that counts from when the row was '
+				'recorded')::facematch_internal.finding;
 		END IF;
 	END LOOP;
 END

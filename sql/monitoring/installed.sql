@@ -11,9 +11,13 @@ SELECT facematch_internal.keep_as_record('facematch_internal.access_right', chan
 		'added,changed,deleted']);
 
 INSERT INTO facematch_internal.expected_trigger (table_name, trigger_name, function, type, always, definition)
-SELECT g.tgrelid, g.tgname, g.tgfoid::pg_catalog.regproc, g.tgtype, g.tgenabled = 'A', pg_catalog.pg_get_triggerdef(g.oid)
+SELECT g.tgrelid, g.tgname, g.tgfoid::pg_catalog.regproc, g.tgtype, g.tgenabled = 'A',
+	pg_catalog.pg_get_triggerdef(g.oid)
 FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
 WHERE NOT g.tgisinternal AND c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace);
+
+INSERT INTO facematch_internal.expected_part (table_name, kind, name)
+SELECT p.table_name, p.kind, p.name FROM facematch_internal.table_part p;
 
 CREATE FUNCTION facematch.reinstate() RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

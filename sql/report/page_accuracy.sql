@@ -99,7 +99,8 @@ AS $$
 	SELECT html_figure('discard-' || ($1).calibration_id, 'What better pictures would do: ' || html_text(($1).model),
 		'Error versus discard: how many travelers would still be missed, at a threshold of '
 		|| (SELECT html_number(u.threshold, 'score') FROM used u) || ', if the comparisons with the poorest pictures '
-		'were left out. Where the line falls, asking for a least quality helps; where it does not, the measure of quality tells nothing.',
+		'were left out. Where the line falls, asking for a least quality helps; where it does not, the measure of '
+		'quality tells nothing.',
 		svg_chart('discard-' || ($1).calibration_id || '-svg', 'Error versus discard curve',
 			'False non-match rate over the share of comparisons that is left out, the poorest first.', 'line',
 			array_agg(p.s || '%' ORDER BY p.s), ARRAY['false non-matches'], ARRAY[array_agg(100 * p.rate ORDER BY p.s)],

@@ -15,6 +15,13 @@ COMMENT ON FUNCTION facematch_internal.retention_due(text, text, timestamptz, ti
 	'the deadline that the rules give for these facts, and the rule: what the guard computes. due is infinity when '
 	'there is none; capped: the gallery''s own deadline comes first. All NULL: no rule';
 
+CREATE FUNCTION facematch_internal.late_rows(table_name regclass) RETURNS TABLE (row_id text, due timestamptz)
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_late_rows';
+COMMENT ON FUNCTION facematch_internal.late_rows(regclass) IS
+	'rows of a table under retention that are kept longer than the rules say, and until when they should be: CALL '
+	'facematch.recompute() brings them back. due is NULL where no rule says that they may be kept, and infinity where '
+	'one keeps them that may never end. Reads the whole table, a user''s within facematch.table_timeout (53400)';
+
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id text)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,
 				   due timestamptz, purge_after timestamptz, is_due boolean, held boolean, explanation text)

@@ -16,6 +16,7 @@ CREATE TABLE facematch.hold (
 	placed_by	text NOT NULL DEFAULT session_user,
 	released_at	timestamptz,
 	released_by	text,
+	may_be_told	boolean NOT NULL DEFAULT false,
 	CONSTRAINT hold_pkey PRIMARY KEY (hold_id),
 	CONSTRAINT hold_names_a_row_or_a_subject CHECK ((table_name IS NULL) = (row_id IS NULL)
 		AND (row_id IS NULL) <> (subject_id IS NULL)),
@@ -35,6 +36,9 @@ COMMENT ON COLUMN facematch.hold.placed_at IS 'when the row was inserted';
 COMMENT ON COLUMN facematch.hold.placed_by IS 'the session''s user who inserted it';
 COMMENT ON COLUMN facematch.hold.released_at IS 'when it was released; NULL while it stands';
 COMMENT ON COLUMN facematch.hold.released_by IS 'the session''s user who released it, filled in';
+COMMENT ON COLUMN facematch.hold.may_be_told IS
+	'whether the person may be told of it: facematch.subject_report() is silent of others, and of rows that only they '
+	'keep';
 CREATE INDEX hold_row_idx ON facematch.hold (table_name, row_id);
 CREATE INDEX hold_subject_id_idx ON facematch.hold (subject_id);
 SELECT pg_catalog.pg_extension_config_dump('facematch.hold', '');

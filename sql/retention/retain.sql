@@ -121,6 +121,9 @@ DECLARE
 	t facematch_internal.retained;
 	done record;
 BEGIN
+	-- A restore with triggers disabled has brought merges and joined nobody.
+	UPDATE facematch.subject_merge m SET kept = m.kept
+	WHERE m.undone_at IS NULL AND NOT m.merged = ANY (facematch_internal.aliases(m.kept));
 	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
 		ORDER BY r.table_name::oid LOOP
 		-- Whatever is wrong with one table keeps none of the others from it.
@@ -141,8 +144,9 @@ END
 $$;
 COMMENT ON PROCEDURE facematch.recompute() IS
 	'brings all rows under retention to their rules: a deadline that is later than the rules give comes nearer (a '
-	'partition that was attached with its own, a row recorded while the clock was wrong), none moves away; templates '
-	'in tables of users whose subjects have opted out go. Logged by table, with how many. For superusers';
+	'partition that was attached with its own, a row recorded while the clock was wrong), none moves away; merges '
+	'join their subjects (a restore with triggers disabled); templates in tables of users whose subjects have opted '
+	'out go. Logged by table, with how many. For superusers';
 
 CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id',
 	class_column name DEFAULT 'retention_class',

@@ -221,11 +221,21 @@ BEGIN
 			MESSAGE = format('retention rule %L gives no deadline to rows for which its events never come', NEW.name),
 			HINT = 'Give it a fallback that counts from when the row was recorded: fallback_anchor, fallback_keep.';
 	END IF;
+	-- Rules come before their table; a dump, which silences notices, brings them so too.
+	IF TG_OP = 'INSERT' AND NOT NEW.shipped AND NOT EXISTS (SELECT FROM facematch_internal.retained t
+		WHERE t.what = NEW.what) THEN
+		RAISE NOTICE USING
+			MESSAGE = format('retention rule %L is about %L, and no table under retention keeps that yet', NEW.name, NEW.what),
+			HINT = format('Kept are: %s. facematch.retain() puts another table under retention, under the word that '
+				'it is given.',
+				(SELECT string_agg(DISTINCT t.what, ', ') FROM facematch_internal.retained t));
+	END IF;
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), and once it '
-	'has taken force only its end can be changed, and nothing of a shipped one (23000)';
+COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), may give no '
+	'deadline or be about nothing that is kept only with a word of warning, and once it has taken force only its end '
+	'can be changed, and nothing of a shipped one (23000)';
 
 CREATE FUNCTION facematch_internal.deadlines() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_deadlines';

@@ -398,6 +398,14 @@ BEGIN
 			IF own_thresholds THEN
 				candidates := above_thresholds(answering, candidates);
 			END IF;
+			-- A shard knows neither the merges nor the opt-outs of this server.
+			IF EXISTS (SELECT FROM facematch.opt_out) THEN
+				candidates := ARRAY(
+					SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
+					FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity,
+						distance, place)
+					WHERE c.subject_id IS NULL OR NOT facematch.is_opted_out(c.subject_id) ORDER BY c.place);
+			END IF;
 			EXIT WHEN known_to IS NULL OR candidates[max_candidates].distance < known_to;
 			IF narrowed OR cardinality(candidates) < max_candidates AND most > cap THEN
 				RAISE program_limit_exceeded USING CONSTRAINT = 'shard_candidates_are_few',
@@ -441,9 +449,9 @@ COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer,
 	'shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read '
 	'templates, and similarities are strengths, as those of identify(); the search is a row of facematch.search, and '
 	'attempts are counted, as those of identify() are. Exact; ties in order of shard and reference_id; a due '
-	'reference is no candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left '
-	'out, complete is false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: '
-	'08006; otherwise as identify()';
+	'reference is no candidate, nor one of a person who has opted out of all here, by whichever pseudonym. A shard '
+	'that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, '
+	'and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('operator', 'function', 'search_shards', 'EXECUTE', true),

@@ -210,26 +210,44 @@ facematch_ask(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
-/* facematch.announce_reading(gallery text, photograph_id bigint, purpose text): of one or of the other */
+/* facematch.announce_reading(gallery text, photograph_id bigint, purpose text, subject_id uuid): of one of the three */
 Datum
 facematch_announce_reading(PG_FUNCTION_ARGS)
 {
-	bool		of_gallery = !PG_ARGISNULL(0);
-	Oid			types[] = {of_gallery ? TEXTOID : INT8OID, TEXTOID};
+	static const struct
+	{
+		int			argument;
+		Oid			type;
+		const char *note;
+	}			readable[] = {
+		{0, TEXTOID, "SELECT facematch_internal.note_reading($2, gallery => $1)"},
+		{1, INT8OID, "SELECT facematch_internal.note_reading($2, photograph_id => $1)"},
+		{3, UUIDOID, "SELECT facematch_internal.note_reading($2, subject_id => $1)"}
+	};
+	int			named = -1;
+	int			count = 0;
+	Oid			types[] = {InvalidOid, TEXTOID};
 	Datum		values[2];
 
 	require_own_transactions(fcinfo, "facematch.announce_reading");
 	require_argument(fcinfo, 2, "the purpose");
-	if (of_gallery == !PG_ARGISNULL(1))
+	for (int i = 0; i < lengthof(readable); i++)
+	{
+		if (PG_ARGISNULL(readable[i].argument))
+			continue;
+		named = i;
+		count++;
+	}
+	if (count != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("reading_names_what"),
-				 errmsg("name a gallery or a photograph"),
-				 errhint("CALL facematch.announce_reading(gallery => '...', purpose => '...'), or with photograph_id.")));
+				 errmsg("name a gallery, a photograph or a subject"),
+				 errhint("CALL facematch.announce_reading(gallery => '...', purpose => '...'), or with photograph_id or subject_id.")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	values[0] = PG_GETARG_DATUM(of_gallery ? 0 : 1);
+	types[0] = readable[named].type;
+	values[0] = PG_GETARG_DATUM(readable[named].argument);
 	values[1] = PG_GETARG_DATUM(2);
-	step(of_gallery ? "SELECT facematch_internal.note_reading($1, NULL, $2)" : "SELECT facematch_internal.note_reading(NULL, $1, $2)",
-		 lengthof(types), types, values);
+	step(readable[named].note, lengthof(types), types, values);
 	commit();
 	SPI_finish();
 	PG_RETURN_VOID();

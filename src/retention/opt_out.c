@@ -97,7 +97,8 @@ face_remove_opted_out(void *state)
 	foreach(cell, face_half_detached(table->relid))
 		remove_from_relation(opt_out, lfirst_oid(cell), &removed, &held);
 	if (removed + held > 0)
-		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN);
+		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN,
+						   DatumGetArrayTypeP(face_alias_array(DatumGetUUIDP(opt_out->subject))));
 }
 
 static Datum
