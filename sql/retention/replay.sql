@@ -12,7 +12,8 @@ AS $$
 DECLARE
 	known facematch.rights_event;
 	newest bigint;
-	is_own CONSTANT boolean := event.site = (SELECT s.site FROM facematch_internal.site s ORDER BY s.since, s.site LIMIT 1);
+	is_own CONSTANT boolean := event.site =
+		(SELECT s.site FROM facematch_internal.site s ORDER BY s.since, s.site LIMIT 1);
 	t regclass;
 	-- The arguments of its trigger write_right().
 	left_out text[];
@@ -87,8 +88,8 @@ BEGIN
 				HINT = 'Bring the row here to what it was there before the event, and replay again.',
 				SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_fits';
 		ELSIF columns <> '{}' THEN
-			EXECUTE format('UPDATE %1$s d SET (%2$s) = (SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $2)) WHERE d.ctid = $1',
-				t, array_to_string(columns, ', ')) USING place, wanted;
+			EXECUTE format('UPDATE %1$s d SET (%2$s) = (SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $2))'
+				' WHERE d.ctid = $1', t, array_to_string(columns, ', ')) USING place, wanted;
 		END IF;
 	ELSIF event.before IS NOT NULL THEN
 		-- What ends here already, under another event, or never came here.

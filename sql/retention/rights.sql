@@ -44,10 +44,12 @@ COMMENT ON TABLE facematch.rights_event IS
 	'the stream of rights: opt-outs, merges, holds, rules, exemptions and notices, and what became of them; rows are'
 	' never changed. To be kept outside and replayed with facematch.replay_rights()';
 COMMENT ON COLUMN facematch.rights_event.site IS 'where it happened, a row of facematch_internal.site there';
-COMMENT ON COLUMN facematch.rights_event.number IS 'from 1 without gaps, in the order in which the site committed them';
+COMMENT ON COLUMN facematch.rights_event.number IS
+	'from 1 without gaps, in the order in which the site committed them';
 COMMENT ON COLUMN facematch.rights_event.at IS 'when it was committed; never before the event before it';
 COMMENT ON COLUMN facematch.rights_event.actor IS 'the session''s user who did it';
-COMMENT ON COLUMN facematch.rights_event.what IS 'what it is about, as the log calls it: opt_out, hold, subjects, rule, ...';
+COMMENT ON COLUMN facematch.rights_event.what IS
+	'what it is about, as the log calls it: opt_out, hold, subjects, rule, ...';
 COMMENT ON COLUMN facematch.rights_event.before IS 'the row before; NULL: it is new';
 COMMENT ON COLUMN facematch.rights_event.after IS
 	'the row from then on; NULL: it was deleted. gallery and gallery_until name the gallery that it is about';
