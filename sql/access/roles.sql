@@ -74,7 +74,7 @@ SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	('partner', 'function', 'EXECUTE',
 	 'ask partner_flights'),
 	('auditor', 'table', 'SELECT',
-	 'report_* audit_event purge_receipt search disclosure partner partner_gallery partner_budget reading
+	 'report_* audit_event rights_event purge_receipt search disclosure partner partner_gallery partner_budget reading
 	  access_kind access_right access_grant model gallery_kind gallery retention_class retention_rule
 	  event_kind exemption hold held opt_out subject_merge notice notice_posting retained attached erasure
 	  erased_receipt erase_progress'),
@@ -95,7 +95,7 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, pri
 	  retention_class, verified_at, override_reason, overridden_by, overridden_at, recorded_by,
 	  purge_after, kind, latency_ms, groups, quality}', true),
 	('operator', 'table', 'candidate', 'SELECT', '{encounter_id,rank,reference_id,subject_id}', true),
-	('operator', 'table', 'notice_posting', 'INSERT', '{notice_id,port,lane,posted_at}', true),
+	('operator', 'table', 'notice_posting', 'INSERT', '{notice,version,port,lane,posted_at}', true),
 	('operator', 'table', 'notice_posting', 'UPDATE', '{removed_at}', true),
 	('operator', 'table', 'reference', 'SELECT',
 	 '{reference_id, gallery_id, subject_id, retention_class, model_tag, dims, source, quality,

@@ -35,7 +35,8 @@ COMMENT ON COLUMN facematch.audit_event.at IS
 COMMENT ON COLUMN facematch.audit_event.actor IS 'the session''s user';
 COMMENT ON COLUMN facematch.audit_event.action IS 'what happened, such as deadline_lengthened';
 COMMENT ON COLUMN facematch.audit_event.detail IS
-	'particulars; no free text that was typed in but the reason of decommission(), and what reads as a template or'
+	'particulars; no free text that was typed in but the reason of decommission() and what notices say, and what reads'
+	' as a template or'
 	' an image is replaced by how'
 	' long it was, as facematch_internal.redacted() has it';
 COMMENT ON COLUMN facematch.audit_event.previous IS

@@ -113,7 +113,8 @@ COMMENT ON COLUMN facematch.encounter.similarity IS 'cosine similarity of the be
 	'above the threshold';
 COMMENT ON COLUMN facematch.encounter.threshold IS 'the threshold in use';
 COMMENT ON COLUMN facematch.encounter.model IS 'name of the model in use';
-COMMENT ON COLUMN facematch.encounter.posting_id IS 'the privacy notice that hung there; NULL: none was on record';
+COMMENT ON COLUMN facematch.encounter.posting_id IS 'the posting of the privacy notice that hung there, in all its '
+	'languages; NULL: none that was right is on record';
 COMMENT ON COLUMN facematch.encounter.probe IS 'the template of the photograph; NULL: none was taken, or the person '
 	'has opted out since';
 COMMENT ON COLUMN facematch.encounter.retention_class IS 'the class whose rules apply: the matched person''s, else '

@@ -137,6 +137,8 @@ BEGIN
 	e.retention_class := coalesce((SELECT r.retention_class FROM facematch.reference r
 								   WHERE r.reference_id = e.reference_id AND r.gallery_id = searched.gallery_id), 'unmatched');
 	e.posting_id := (SELECT p.posting_id FROM facematch.notice_posting p
+					 JOIN facematch_internal.notice_in_force n ON (n.name, n.version) = (p.notice, p.version)
+						AND n.valid_from <= e.occurred_at AND e.occurred_at < n.valid_to
 					 WHERE p.port = record_encounter.port AND (p.lane IS NULL OR p.lane = record_encounter.lane)
 					   AND p.posted_at <= e.occurred_at AND (p.removed_at IS NULL OR p.removed_at > e.occurred_at)
 					 ORDER BY p.lane IS NULL, p.posted_at DESC, p.posting_id DESC LIMIT 1);

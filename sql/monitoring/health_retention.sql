@@ -157,6 +157,11 @@ BEGIN
 	FROM facematch.held h
 	WHERE h.table_name IS NULL OR EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = h.table_name)
 	UNION ALL
+	SELECT 'error', 'the stream of rights has a hole: who reads it does not learn of all opt-outs and holds',
+		format('site %s, %s of %s events', r.site, count(*), max(r.number)),
+		'INSERT the missing rows into facematch.rights_event, from the copy that is kept outside'
+	FROM facematch.rights_event r GROUP BY r.site HAVING count(*) <> max(r.number)
+	UNION ALL
 	SELECT 'error', format('%s references are not of a gallery, or not of its model', count(*)), 'facematch.reference',
 		'delete them'
 	FROM facematch.reference r

@@ -119,6 +119,11 @@ BEGIN
 			  AND (facematch_internal.retention_due('search', 'search', (e.detail ->> 'day')::date, NULL, NULL, NULL, NULL)).due
 				  > clock_timestamp() + interval '1 day'
 			UNION ALL
+			SELECT NULL, NULL, format('the stream of rights of site %s has a hole: %s events, up to number %s', r.site,
+				count(*),
+				max(r.number))
+			FROM facematch.rights_event r GROUP BY r.site HAVING count(*) <> max(r.number)
+			UNION ALL
 			SELECT NULL, NULL, 'the anchor is not in the log: what it covers was cut off or rewritten'
 			WHERE verify_audit.anchor IS NOT NULL
 			  AND NOT EXISTS (SELECT FROM event e
@@ -138,5 +143,5 @@ COMMENT ON FUNCTION facematch.verify_audit(text) IS
 	'whether the log is whole: one row with intact if it is, else a row for each finding, in order of events: the'
 	' chain, the event (first_broken) and what is wrong there. With an anchor that facematch.audit_anchor()'
 	' returned, also whether anything it covers was cut off or rewritten; since_anchor counts the events it does'
-	' not cover. Events cut off at the end of a chain that no later event has seen show by an anchor only. Not 64'
-	' hexadecimal digits: 22023';
+	' not cover. A hole in the stream of rights is a finding too. Events cut off at the end of a chain that no later '
+	'event has seen show by an anchor only. Not 64 hexadecimal digits: 22023';

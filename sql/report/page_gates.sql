@@ -128,6 +128,17 @@ AS $$
 			 FULL JOIN (SELECT e.port, sum(e.encounters) AS encounters, sum(e.without_notice) AS without_notice
 						FROM unnest($1) e GROUP BY 1) c ON c.port = n.port),
 			'<p>There are no ports yet.</p>')
+		|| html_table('What hung where and when',
+			'{Port,Lane,Notice,Languages,From,Until,Outdated from}',
+			(SELECT jsonb_agg(jsonb_build_array(p.port, coalesce(p.lane, 'all'), p.notice || ', version ' || p.version,
+					array_to_string(p.languages, ', '), to_char(p.posted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
+					coalesce(to_char(p.removed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), 'hangs'),
+					coalesce(to_char(p.outdated_from AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), ''))
+				ORDER BY p.port COLLATE "C", p.lane COLLATE "C" NULLS FIRST, p.posted_at, p.notice COLLATE "C", p.version)
+			 FROM facematch.report_posting p
+			 WHERE (p.posted_at AT TIME ZONE 'UTC')::date <= $3
+			   AND coalesce((p.removed_at AT TIME ZONE 'UTC')::date >= $2, true)),
+			'<p>No notice hung anywhere in this period.</p>')
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.page_choices(facematch_internal.encounter_count[], date, date) IS

@@ -146,13 +146,16 @@ COMMENT ON COLUMN facematch.report_purge.worst_lateness IS 'how late the latest 
 
 CREATE VIEW facematch_internal.posted_notice AS
 	SELECT n.port, count(*) FILTER (WHERE n.hangs) AS hanging, count(*) FILTER (WHERE n.hangs
-		AND NOT n.is_valid) AS outdated, array_agg(DISTINCT n.language ORDER BY n.language) FILTER (WHERE n.hangs
-		AND n.is_valid) AS languages, CASE WHEN NOT bool_or(n.hangs) THEN 'missing' WHEN NOT bool_or(n.hangs AND n.is_valid)
-		THEN 'outdated'
+		AND NOT n.is_valid) AS outdated,
+		   (SELECT array_agg(DISTINCT l.language ORDER BY l.language)
+			FROM jsonb_array_elements(jsonb_agg(n.texts) FILTER (WHERE n.hangs AND n.is_valid)) t (texts),
+				 jsonb_object_keys(t.texts) l (language)) AS languages,
+		   CASE WHEN NOT bool_or(n.hangs) THEN 'missing' WHEN NOT bool_or(n.hangs AND n.is_valid) THEN 'outdated'
 				ELSE 'posted' END AS state
-	FROM (SELECT p.port, t.language, p.posted_at <= now() AND (p.removed_at IS NULL OR p.removed_at > now()) AS hangs,
+	FROM (SELECT p.port, t.texts, p.posted_at <= now() AND (p.removed_at IS NULL OR p.removed_at > now()) AS hangs,
 				 t.valid_from <= now() AND now() < t.valid_to AS is_valid
-		  FROM facematch.notice_posting p JOIN facematch.notice t USING (notice_id)) n
+		  FROM facematch.notice_posting p
+		  JOIN facematch_internal.notice_in_force t ON (t.name, t.version) = (p.notice, p.version)) n
 	GROUP BY n.port;
 COMMENT ON VIEW facematch_internal.posted_notice IS 'the privacy notices that hang now, by port where one ever hung';
 COMMENT ON COLUMN facematch_internal.posted_notice.port IS 'port';
@@ -181,6 +184,26 @@ COMMENT ON COLUMN facematch.report_notice.outdated IS 'of them, those whose text
 COMMENT ON COLUMN facematch.report_notice.languages IS 'languages of the valid ones; NULL: none';
 COMMENT ON COLUMN facematch.report_notice.state IS
 	'posted; outdated: what hangs is no longer right; missing: nothing hangs';
+
+CREATE VIEW facematch.report_posting AS
+	SELECT p.port, p.lane, p.notice, p.version, ARRAY(SELECT l.language FROM jsonb_object_keys(n.texts) l (language)
+		ORDER BY l.language) AS languages, p.posted_at, p.removed_at,
+		   CASE WHEN n.valid_to < coalesce(p.removed_at, now()) THEN greatest(n.valid_to, p.posted_at) END AS outdated_from,
+		   n.texts
+	FROM facematch.notice_posting p
+	JOIN facematch_internal.notice_in_force n ON (n.name, n.version) = (p.notice, p.version);
+COMMENT ON VIEW facematch.report_posting IS 'what hung where and when: each posting of a privacy notice, with its '
+	'texts';
+COMMENT ON COLUMN facematch.report_posting.port IS 'port';
+COMMENT ON COLUMN facematch.report_posting.lane IS 'lane; NULL: all lanes of the port';
+COMMENT ON COLUMN facematch.report_posting.notice IS 'the notice';
+COMMENT ON COLUMN facematch.report_posting.version IS 'its version';
+COMMENT ON COLUMN facematch.report_posting.languages IS 'the languages it hung in';
+COMMENT ON COLUMN facematch.report_posting.posted_at IS 'when it was put up';
+COMMENT ON COLUMN facematch.report_posting.removed_at IS 'when it was taken down; NULL: it hangs';
+COMMENT ON COLUMN facematch.report_posting.outdated_from IS 'from when it hung though it was not right any more; '
+	'NULL: never';
+COMMENT ON COLUMN facematch.report_posting.texts IS 'what travelers could read, by language';
 
 ---------------------------------------------------------------- differences between groups
 

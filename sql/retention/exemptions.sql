@@ -58,5 +58,12 @@ $$;
 COMMENT ON FUNCTION facematch.is_exempt(uuid) IS 'whether the law exempts a subject from being photographed today';
 SELECT facematch_internal.keep_as_record('facematch.exemption', changes => true,
 	log => '{exemption,name,"name,valid_from,valid_to,shipped","added,changed,deleted"}');
+CREATE CONSTRAINT TRIGGER exemption_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.exemption
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('exemption', 'name', '', 'd.name = n.name', '');
 SELECT facematch_internal.keep_as_record('facematch.exempt_subject', changes => true,
 	log => '{exempt_subject,"subject_id,exemption","subject_id,exemption,noted_at,until","noted,changed,deleted"}');
+CREATE CONSTRAINT TRIGGER exempt_subject_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.exempt_subject
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('exempt_subject', 'subject_id,exemption', '',
+		'(d.subject_id, d.exemption) = (n.subject_id, n.exemption)', '');

@@ -209,6 +209,11 @@ CREATE TRIGGER hold_20_place AFTER INSERT ON facematch.hold
 ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_10_keep;
 SELECT facematch_internal.keep_as_record('facematch.hold', changes => true, remarks => '{reason,authority,row_id}',
 	log => '{hold,hold_id,"table_name,row_id,subject_id,until,released_at","placed,released,deleted"}');
+CREATE CONSTRAINT TRIGGER hold_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.hold
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('hold', 'hold_id', 'hold_id', '(d.placed_at, d.placed_by) ='
+		' (n.placed_at, n.placed_by) AND (d.table_name, d.subject_id) IS NOT DISTINCT FROM (n.table_name, '
+		'n.subject_id)', 'released_at');
 
 CREATE VIEW facematch.held AS
 	SELECT h.hold_id, h.table_name, h.row_id, h.subject_id, h.reason, h.authority, h.until, h.placed_at, h.placed_by,

@@ -91,6 +91,11 @@ ALTER TABLE facematch.subject_merge ENABLE ALWAYS TRIGGER subject_merge_10_keep,
 	ENABLE ALWAYS TRIGGER subject_merge_20_merged;
 SELECT facematch_internal.keep_as_record('facematch.subject_merge', changes => true,
 	log => '{subjects,merge_id,"kept,merged,undone_at","merged,parted,deleted"}');
+CREATE CONSTRAINT TRIGGER subject_merge_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.subject_merge
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('subjects', 'merge_id', 'merge_id', 'd.undone_at IS NULL'
+		' AND least(d.kept, d.merged) = least(n.kept, n.merged)'
+		' AND greatest(d.kept, d.merged) = greatest(n.kept, n.merged)', 'undone_at');
 
 CREATE FUNCTION facematch.merge_subjects(kept uuid, merged uuid) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -73,6 +73,10 @@ CREATE TRIGGER opt_out_20_remove AFTER INSERT ON facematch.opt_out
 ALTER TABLE facematch.opt_out ENABLE ALWAYS TRIGGER opt_out_10_keep, ENABLE ALWAYS TRIGGER opt_out_20_remove;
 SELECT facematch_internal.keep_as_record('facematch.opt_out', changes => true, remarks => '{alternative}',
 	log => '{opt_out,opt_out_id,"subject_id,scope,gallery_id,until,noticed_at,revoked_at","recorded,revoked,deleted"}');
+CREATE CONSTRAINT TRIGGER opt_out_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.opt_out
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('opt_out', 'opt_out_id', 'opt_out_id',
+		'd.subject_id = n.subject_id AND (d.recorded_at, d.recorded_by) = (n.recorded_at, n.recorded_by)', 'revoked_at');
 
 CREATE FUNCTION facematch.is_opted_out(subject_id uuid, gallery_id bigint DEFAULT NULL) RETURNS boolean
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

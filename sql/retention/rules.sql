@@ -268,3 +268,14 @@ SELECT facematch_internal.keep_as_record('facematch.retention_rule', changes => 
 	'added,changed,deleted']);
 SELECT facematch_internal.keep_as_record('facematch.retention_class', changes => true,
 	log => '{class,name,"name,shipped","added,changed,deleted"}');
+SELECT facematch_internal.keep_as_record('facematch.event_kind', changes => true,
+	log => '{event_kind,name,"name,shipped","added,changed,deleted"}');
+CREATE CONSTRAINT TRIGGER retention_class_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_class
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('class', 'name', '', 'd.name = n.name', '');
+CREATE CONSTRAINT TRIGGER event_kind_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.event_kind
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('event_kind', 'name', '', 'd.name = n.name', '');
+CREATE CONSTRAINT TRIGGER retention_rule_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_rule
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('rule', 'name', '', 'd.name = n.name', '');

@@ -49,6 +49,7 @@ WHERE e::text LIKE '%L898902C3%'
 
 -- A row that the log knows comes from a dump; one it does not know is news.
 BEGIN;
+SET CONSTRAINTS ALL IMMEDIATE;
 CREATE TEMP TABLE dumped AS SELECT * FROM facematch.hold;
 ALTER TABLE facematch.hold DISABLE TRIGGER hold_50_log;
 DELETE FROM facematch.hold;

@@ -133,7 +133,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE silent');
 command_ok([ 'pg_restore', '--exit-on-error', '--section=pre-data', '-d', $node->connstr('silent'), "$dir/dump.custom" ], 'the schema');
 command_ok([ 'pg_restore', '--exit-on-error', '--data-only', '--disable-triggers', '-d', $node->connstr('silent'), "$dir/dump.custom" ], 'data with triggers disabled');
 like($node->safe_psql('silent', q{SELECT object, remedy FROM facematch.health_check() WHERE finding ~ 'joins nobody'}), qr/merge 1, merge 2\|CALL facematch.recompute\(\)/, 'merges that join nobody are named');
-$node->safe_psql('silent', 'SELECT facematch_internal.reinstate(); CALL facematch.recompute()');
+$node->safe_psql('silent', 'SELECT facematch.reinstate(); CALL facematch.recompute()');
 is($node->safe_psql('silent', q{SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'joins nobody|trigger'}), '', 'and mended');
 is($node->safe_psql('silent', $everything), $before, 'with the same values as before');
 

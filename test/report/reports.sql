@@ -156,10 +156,11 @@ SELECT timestamptz '2025-03-05 12:00+00' + n * interval '1 second', 'retention',
 SELECT day_utc, cause, table_name, batches, rows_purged, lateness_p50, lateness_p90, lateness_p99, worst_lateness FROM facematch.report_purge WHERE table_name = 't';
 
 -- Notices: posted, out of date, taken down, never there.
-INSERT INTO facematch.notice (title, language, body, valid_from, valid_to) VALUES ('new', 'en', 'x', '2020-01-01', 'infinity'), ('old', 'es', 'x', '2020-01-01', '2024-01-01');
-INSERT INTO facematch.notice_posting (notice_id, port, posted_at, removed_at) VALUES (1, 'JFK', '2024-01-01', NULL), (2, 'JFK', '2023-01-01', NULL), (2, 'LAX', '2023-01-01', NULL),
-	(1, 'SFO', '2023-01-01', '2024-01-01');
+INSERT INTO facematch.notice (name, texts, valid_from, valid_to) VALUES ('new', '{"en": "x", "es": "y"}', '2020-01-01', 'infinity'), ('old', '{"es": "x"}', '2020-01-01', '2024-01-01');
+INSERT INTO facematch.notice_posting (notice, port, posted_at, removed_at) VALUES ('new', 'JFK', '2024-01-01', NULL), ('old', 'JFK', '2023-01-01', NULL), ('old', 'LAX', '2023-01-01', NULL),
+	('new', 'SFO', '2023-01-01', '2024-01-01');
 SELECT * FROM facematch.report_notice ORDER BY 1;
+SELECT * FROM facematch.report_posting ORDER BY port, notice;
 
 -- HTML: what comes from rows is text.
 SELECT facematch_internal.html_text('<script>alert("1")</script> & ''x''');

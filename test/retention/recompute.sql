@@ -43,7 +43,7 @@ INSERT INTO facematch.opt_out (subject_id) VALUES (subject(21));
 ALTER TABLE facematch.subject_merge DISABLE TRIGGER USER;
 INSERT INTO facematch.subject_merge (kept, merged, undone_at, undone_by) VALUES (subject(20), subject(21), NULL, NULL), (subject(21), subject(22), NULL, NULL),
 	(subject(30), subject(31), now(), 'x');
-SELECT facematch_internal.reinstate() > 0 AS mended;
+SELECT facematch.reinstate() > 0 AS mended;
 SELECT facematch.is_opted_out(subject(n)) FROM generate_series(20, 22) n;
 INSERT INTO visit (id, retention_class, subject_id, t) VALUES (5, 'us_citizen', subject(22), '[1,0]');
 SELECT * FROM found();
@@ -62,7 +62,7 @@ ALTER TABLE facematch.gallery DISABLE TRIGGER USER;
 UPDATE facematch.reference SET purge_after = purge_after + interval '1 minute' WHERE subject_id = subject(107);
 UPDATE facematch.reference SET retention_class = 'gallery' WHERE subject_id = subject(108);
 UPDATE facematch.gallery SET purge_after = 'infinity' WHERE name = 'F3';
-SELECT facematch_internal.reinstate() > 0 AS mended;
+SELECT facematch.reinstate() > 0 AS mended;
 SELECT * FROM found();
 UPDATE facematch.reference SET retention_class = 'us_citizen' WHERE subject_id = subject(108);
 CALL facematch.recompute();
