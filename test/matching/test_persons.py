@@ -51,7 +51,7 @@ def real():
 
 
 def fill(conn, name, x, subjects, probe, rng):
-    conn.execute("""DROP TABLE IF EXISTS given; CREATE TABLE given (id bigint, subject bigint, e face_embedding)""")
+    conn.execute("""DROP TABLE IF EXISTS given; CREATE TABLE given (id bigint PRIMARY KEY, subject bigint, e face_embedding)""")
     scores.copy_rows(conn, 'given', [np.arange(len(x), dtype='i8'), subjects.astype('i8')], x)
     conn.execute("INSERT INTO facematch.model (name, tag, dims) SELECT %s, max(coalesce(m.tag, 0)) + 1, %s FROM (SELECT tag FROM facematch.model UNION ALL SELECT 0) m",
                  [name, x.shape[1]])
