@@ -40,7 +40,7 @@ face_retained_tables(void)
 {
 	static FacePlan read = {
 		"SELECT t.table_name::pg_catalog.oid, t.what, t.key_column, t.class_column, t.subject_column, t.template_column,"
-		" t.gallery_column, t.keeps_row FROM facematch_internal.retained t"
+		" t.gallery_column, t.keeps_row, t.recorded_column FROM facematch_internal.retained t"
 		" WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) t.table_name)"
 		" ORDER BY t.table_name::pg_catalog.oid", 0, {0}, NULL
 	};
@@ -64,6 +64,7 @@ face_retained_tables(void)
 		table->template = text_column(row, 6, memory);
 		table->gallery = text_column(row, 7, memory);
 		table->keeps_row = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 8, &isnull));
+		table->recorded = text_column(row, 9, memory);
 		tables = lappend(tables, table);
 		MemoryContextSwitchTo(spi_memory);
 	}

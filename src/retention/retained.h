@@ -23,6 +23,7 @@ typedef struct FaceRetained
 	char	   *what;
 	char	   *key;
 	char	   *class;
+	char	   *recorded;
 	char	   *subject;
 	char	   *template;
 	char	   *gallery;
