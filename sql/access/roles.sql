@@ -67,20 +67,20 @@ SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	 'is_name is_reached reference_fault encounter_fault may_stage unseen_galleries simd_level redacted'),
 	('operator', 'function', 'EXECUTE',
 	 'identify verify record_encounter resolve_encounter subject_id stage_gallery restage_gallery
-	  close_gallery enrol skipped explain_retention is_opted_out is_exempt reference_token record_disclosure'),
+	  close_gallery enrol skipped explain_retention is_opted_out may_decline reference_token record_disclosure'),
 	('operator', 'table', 'SELECT',
-	 'notice notice_posting model gallery_kind gallery retention_class opt_out exemption exempt_subject
-	  partner partner_gallery'),
+	 'notice notice_posting model gallery_kind gallery retention_class opt_out decline_rule
+	  open_referral alert_channel partner partner_gallery'),
 	('partner', 'function', 'EXECUTE',
 	 'ask partner_flights'),
 	('auditor', 'table', 'SELECT',
 	 'report_* audit_event rights_event purge_receipt search disclosure partner partner_gallery partner_budget reading
 	  access_kind access_right access_grant model gallery_kind gallery retention_class retention_rule
-	  event_kind exemption hold held opt_out subject_merge notice notice_posting retained attached erasure
+	  event_kind decline_rule hold held opt_out subject_merge notice notice_posting retained attached erasure
 	  erased_receipt erase_progress'),
 	('auditor', 'function', 'EXECUTE',
 	 'report_* verify_audit audit_anchor audit_content verify_erased wal_horizon health_check
-	  explain_retention kept_by subject_id announce_reading subject_report'),
+	  explain_retention kept_by subject_id announce_reading subject_report may_decline'),
 	('template_reader', 'table', 'SELECT',
 	 'gallery'),
 	('template_reader', 'function', 'EXECUTE',
@@ -102,9 +102,9 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, pri
 	  enrolled_at, purge_after}', true),
 	('operator', 'table', 'reference', 'INSERT', '{gallery_id,subject_id,retention_class,embedding,source,quality}',
 		true),
-	('operator', 'table', 'opt_out', 'INSERT', '{subject_id,scope,gallery_id,until,alternative,noticed_at}', true),
+	('operator', 'table', 'opt_out', 'INSERT',
+	 '{subject_id,scope,gallery_id,until,alternative,noticed_at,port,retention_class}', true),
 	('operator', 'table', 'opt_out', 'UPDATE', '{revoked_at}', true),
-	('operator', 'table', 'exempt_subject', 'INSERT', '{subject_id,exemption,until}', true),
 	('operator', 'table', 'partner_gallery', 'INSERT', '{partner,gallery_id,valid_from,valid_until}', true),
 	('operator', 'table', 'partner_gallery', 'UPDATE', '{valid_until}', true);
 

@@ -97,6 +97,37 @@ COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], te
 	'report. Logged. Too few comparisons: 55000; '
 	'templates of another model: 22023';
 
+CREATE FUNCTION facematch.threshold_for(model text, target_fpir double precision, live_references bigint,
+	OUT fmr double precision, OUT threshold double precision, OUT basis text, OUT fnmr double precision)
+	LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+DECLARE
+	used calibration := calibration_in_use(model);
+BEGIN
+	IF used.calibration_id IS NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('model %L is not calibrated', model),
+			HINT = 'Measure its errors on a labelled set: SELECT * FROM facematch.calibrate(...).';
+	ELSIF NOT (target_fpir > 0 AND target_fpir < 1) OR live_references < 1 THEN
+		RAISE numeric_value_out_of_range USING
+			MESSAGE = format('a target FPIR of %s in %s references', target_fpir, live_references),
+			HINT = 'The target is between 0 and 1, such as 0.001; there is one reference at least.';
+	END IF;
+	fmr := 1 - power(1 - target_fpir, 1 / live_references::double precision);
+	SELECT t.threshold, t.basis INTO threshold, basis FROM threshold_at_fmr(used, fmr) t;
+	SELECT p.false_non_matches / used.mated::double precision INTO fnmr FROM calibration_point p
+	WHERE p.calibration_id = used.calibration_id AND p.threshold <= threshold_for.threshold ORDER BY p.threshold DESC
+		LIMIT 1;
+END
+$$;
+COMMENT ON FUNCTION facematch.threshold_for(text, double precision, bigint) IS
+	'the threshold at which a gallery of so many references would be searched for a target FPIR, before there is one: '
+	'the false match rate that this asks for, the threshold of the model''s calibration, its basis as in '
+	'calibrated_threshold, and the false non-match rate that it costs. A model without calibration: 55000; a target or a '
+	'size that cannot be: 22003';
+INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
+	('auditor', 'function', 'threshold_for', 'EXECUTE', NULL, true);
+
 CREATE VIEW facematch.report_operating_point AS
 	SELECT g.gallery_id, g.name AS gallery, g.kind, g.model, o.live_references, g.target_fpir, o.fmr, o.threshold,
 		o.basis, o.calibration_id, o.fnmr

@@ -198,6 +198,44 @@ COMMENT ON FUNCTION facematch.error_versus_discard(text, double precision, doubl
 	'of identifier, subject, template and quality (0 to 100); comparisons without a quality do not count. It runs '
 	'with the caller''s rights';
 
+---------------------------------------------------------------- whose probes err
+
+-- A rate hides who: a person who is enrolled under a second pseudonym errs in every search, and is one error of the
+-- set.
+CREATE FUNCTION facematch.probe_errors(probes text, enrolled text, threshold double precision, most integer DEFAULT 20)
+	RETURNS TABLE (subject text, searches bigint, false_positives bigint, misses bigint, share_of_errors double precision,
+				   other_subject text, other_errors bigint, other_similarity double precision)
+	LANGUAGE plpgsql VOLATILE ROWS 20
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format($query$
+		WITH probe AS MATERIALIZED (SELECT q.id::bigint, q.subject::text FROM (%1$s) q (id, subject, template)),
+		reference AS MATERIALIZED (SELECT q.id::bigint, q.subject::text FROM (%2$s) q (id, subject, template)),
+		search AS (
+			SELECT p.subject, r.subject AS other, s.other_similarity,
+				   s.mate_id IS NULL AND s.other_similarity >= $3 AS false_positive, s.mate_id IS NOT NULL
+				       AND s.mate_similarity < $3 AS miss
+			FROM facematch.search_set($1, $2) s JOIN probe p ON p.id = s.probe_id LEFT JOIN reference r ON r.id = s.other_id),
+		erring AS (
+			SELECT e.subject, count(*) AS searches, count(*) FILTER (WHERE e.false_positive) AS false_positives,
+				   count(*) FILTER (WHERE e.miss) AS misses
+			FROM search e GROUP BY 1 HAVING bool_or(e.false_positive OR e.miss))
+		SELECT e.subject, e.searches, e.false_positives, e.misses,
+			   (e.false_positives + e.misses) / sum(e.false_positives + e.misses) OVER ()::double precision, o.other,
+			       o.n, o.similarity
+		FROM erring e LEFT JOIN LATERAL (
+			SELECT f.other, count(*) AS n, max(f.other_similarity) AS similarity FROM search f
+			WHERE f.subject = e.subject AND f.false_positive GROUP BY 1 ORDER BY 2 DESC, 3 DESC, 1 LIMIT 1) o ON true
+		ORDER BY e.false_positives + e.misses DESC, e.subject LIMIT $4 $query$, probes, enrolled)
+	USING probes, enrolled, threshold, most;
+END
+$$;
+COMMENT ON FUNCTION facematch.probe_errors(text, text, double precision, integer) IS
+	'whose probes err at a threshold, the most errors first: false positives (not enrolled, a candidate all the same) '
+	'and misses (the mate is below the threshold), the share of all errors, and the enrolled subject whom most of the '
+	'false positives found: one person under two pseudonyms shows as a subject with nearly all of them and one such '
+	'other. The sets as for score_histogram()';
+
 ---------------------------------------------------------------- a fixed list of pairs
 
 CREATE FUNCTION facematch.verification_accuracy(folds integer[], mated boolean[], scores double precision[])

@@ -105,7 +105,7 @@ COMMENT ON COLUMN facematch.encounter.outcome IS 'match; no_match, which refers 
 	'manual_inspection: no photograph was to be compared, or an officer decided';
 COMMENT ON COLUMN facematch.encounter.referred IS 'whether an officer has to look at the document: whenever it is no '
 	'match';
-COMMENT ON COLUMN facematch.encounter.reason IS 'why no photograph was compared: opted_out, exempt, no_probe, '
+COMMENT ON COLUMN facematch.encounter.reason IS 'why no photograph was compared: opted_out, no_probe, '
 	'low_quality';
 COMMENT ON COLUMN facematch.encounter.subject_id IS 'pseudonym of the person, once known';
 COMMENT ON COLUMN facematch.encounter.reference_id IS 'the reference that matched; it may be gone since';

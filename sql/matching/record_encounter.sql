@@ -21,8 +21,8 @@ COMMENT ON COLUMN facematch.decision.reference_id IS 'the reference that matched
 COMMENT ON COLUMN facematch.decision.similarity IS 'its cosine similarity, -1 to 1; for roles that may not read '
 	'templates its strength, as identify() tells it';
 COMMENT ON COLUMN facematch.decision.threshold IS 'the threshold in use';
-COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or nothing is told: opted_out, exempt, '
-	'no_probe, low_quality, too_many_attempts';
+COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or nothing is told: opted_out, no_probe, '
+	'low_quality, too_many_attempts';
 COMMENT ON COLUMN facematch.decision.purge_after IS 'the record''s deadline';
 
 -- The encounter that was recorded under a key, as its caller was told.
@@ -91,9 +91,8 @@ BEGIN
 			HINT = 'Older encounters are for who may INSERT (occurred_at) ON facematch.encounter.';
 	END IF;
 
-	-- Who has declined or is exempt is not compared, and a photograph that was taken all the same is not kept.
+	-- Who has declined is not compared, and a photograph that was taken all the same is not kept.
 	e.reason := CASE WHEN facematch.is_opted_out(record_encounter.subject_id, searched.gallery_id) THEN 'opted_out'
-					 WHEN facematch.is_exempt(record_encounter.subject_id) THEN 'exempt'
 					 WHEN probe IS NULL THEN 'no_probe'
 					 WHEN quality < searched.min_quality THEN 'low_quality' END;
 	e.outcome := 'manual_inspection';
@@ -177,7 +176,7 @@ COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding,
 	integer, timestamptz, integer) IS
 	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the '
 	'traveler; manual_inspection without a probe, for a photograph below the gallery''s least quality, and for who '
-	'has opted out or is exempt), records it with candidates, threshold, model and notice, and starts the retention '
+	'has opted out), records it with candidates, threshold, model and notice, and starts the retention '
 	'clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or a '
 	'key or port that reads as a template: 23514; occurred_at more than 6 hours ago, without the right to insert it: '
 	'42501; other errors as identify()';
@@ -193,12 +192,14 @@ BEGIN
 	SET outcome = 'match', subject_id = resolve_encounter.subject_id, retention_class = resolve_encounter.retention_class,
 		verified_at = coalesce(t.verified_at, clock_timestamp()), override_reason = resolve_encounter.reason,
 		probe = CASE WHEN facematch.is_opted_out(resolve_encounter.subject_id, t.gallery_id) THEN NULL ELSE t.probe END
-	WHERE t.encounter_id = resolve_encounter.encounter_id AND t.outcome <> 'match' AND t.purge_after > clock_timestamp()
+	WHERE t.encounter_id = resolve_encounter.encounter_id AND t.purge_after > clock_timestamp()
+	  AND (t.outcome <> 'match' OR t.kind = 'watchlist' AND t.override_reason IS NULL)
 	RETURNING t.* INTO e;
 	IF NOT FOUND THEN
 		RAISE no_data_found USING CONSTRAINT = 'encounter_is_referred',
 			MESSAGE = format('encounter %s is not there to resolve', encounter_id),
-			HINT = 'Only a referred encounter that is not due can be resolved.';
+			HINT = 'Only a referred encounter or a watchlist match, once, and not when it is due: '
+				'facematch.open_referral has them.';
 	END IF;
 	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id,
 		facematch_internal.shown_similarity(e.similarity, e.threshold), e.threshold, e.reason,
@@ -206,9 +207,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
-	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s '
-	'user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000; one that '
-	'reads as a template: 23514';
+	'an officer has looked at the document of a referred traveler, or of one who matched a watchlist: records who it '
+	'is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: '
+	'P0002; no reason: 23000; one that reads as a template: 23514';
 
 CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

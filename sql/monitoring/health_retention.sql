@@ -174,7 +174,10 @@ BEGIN
 	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r
 		ON r.subject_id = ANY (facematch_internal.aliases(o.subject_id))
 				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
-					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp())
+					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp()
+					AND facematch_internal.law_gives(o, r.retention_class, (SELECT g.kind FROM facematch.gallery g
+						WHERE g.gallery_id = r.gallery_id),
+						r.enrolled_at))
 	UNION ALL
 	SELECT 'error', 'opt-outs, rules or events have not reached its rows: these rows match nobody',
 		   format('%s (%s, the oldest for %s)', k.table_name, count(*), date_trunc('second',
@@ -228,11 +231,13 @@ BEGIN
 			declined := 0;
 			IF t.subject_column IS NOT NULL AND t.template_column IS NOT NULL AND NOT t.shipped THEN
 				SELECT a.declined INTO declined FROM facematch_internal.ask_table(t.table_name, format(
-						'SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column,
-						t.template_column, facematch_internal.not_held(t.table_name)),
-					ARRAY(SELECT unnest(facematch_internal.aliases(o.subject_id)) FROM facematch.opt_out o
-						WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
-						  AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (declined bigint);
+						'SELECT count(*) FROM %s d WHERE concat_ws('' '', d.%I, d.%I) = ANY ($4::text[]) AND d.%I IS '
+						'NOT NULL%s', t.table_name,
+						t.subject_column, t.class_column, t.template_column, facematch_internal.not_held(t.table_name)),
+					ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), c.name)
+						  FROM facematch.opt_out o, facematch.retention_class c WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
+						  AND (o.until IS NULL OR o.until > clock_timestamp())
+						  AND facematch_internal.law_gives(o, c.name, t.what, clock_timestamp()))::text) a (declined bigint);
 			END IF;
 		EXCEPTION WHEN OTHERS THEN
 			IF SQLSTATE = '55P03' THEN

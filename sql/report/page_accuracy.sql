@@ -149,7 +149,8 @@ CREATE FUNCTION facematch_internal.page_accuracy(histograms facematch_internal.e
 AS $$
 	-- The models in use come first; of each, the calibration in use, with the threshold that most encounters had.
 	WITH used AS (
-		SELECT h.model, h.threshold, sum(h.n) AS n FROM unnest($1) h WHERE h.measure <> 'latency' GROUP BY 1, 2),
+		SELECT h.model, h.threshold, sum(h.n) AS n FROM unnest($1) h WHERE h.measure IN ('match', 'runner_up')
+			GROUP BY 1, 2),
 	calibrated AS (
 		SELECT m.name, c AS calibration,
 			   (SELECT u.threshold FROM used u WHERE u.model = m.name ORDER BY u.n DESC, u.threshold LIMIT 1) AS threshold

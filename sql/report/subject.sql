@@ -91,10 +91,6 @@ BEGIN
 	FROM facematch.anchor_event e WHERE e.subject_id = ANY (names) ORDER BY e.occurred_at;
 	RETURN QUERY SELECT 'opt_out', 'facematch.opt_out', o.opt_out_id::text, o.recorded_at, NULL::timestamptz, to_jsonb(o)
 	FROM facematch.opt_out o WHERE o.subject_id = ANY (names) ORDER BY o.opt_out_id;
-	RETURN QUERY SELECT 'exemption', 'facematch.exempt_subject', x.exemption, x.noted_at, NULL::timestamptz,
-		to_jsonb(x) || jsonb_build_object('citation', y.citation)
-	FROM facematch.exempt_subject x JOIN facematch.exemption y ON y.name = x.exemption
-	WHERE x.subject_id = ANY (names) ORDER BY x.noted_at;
 	RETURN QUERY SELECT 'hold', 'facematch.hold', h.hold_id::text, h.placed_at, NULL::timestamptz,
 		jsonb_build_object('reason', h.reason, 'authority', h.authority, 'until', h.until, 'released_at', h.released_at)
 	FROM facematch.hold h WHERE h.may_be_told AND (h.hold_id = ANY (holds) OR h.subject_id = ANY (names))
@@ -159,7 +155,7 @@ $$;
 COMMENT ON FUNCTION facematch.subject_report(uuid) IS
 	'everything that is held about the person of a subject, for a session''s user who has announced it within ten'
 	' minutes (facematch.announce_reading(subject_id => ...)), and for the owner of the tables: part is person, record,'
-	' photograph, candidate, event, opt_out, exemption, hold (that the person may be told of), disclosure, reading,'
+	' photograph, candidate, event, opt_out, hold (that the person may be told of), disclosure, reading,'
 	' search, attempt, log, deleted (a receipt of rows of the person''s; detail.erased: when their bytes were), or'
 	' elsewhere (what could not be looked at). No template, nobody else''s pseudonym. One JSON document: SELECT'
 	' jsonb_agg(r) FROM facematch.subject_report(...) r. Not announced: 42501';

@@ -19,8 +19,8 @@ CREATE TABLE facematch.subject_merge (
 	CONSTRAINT subject_merge_undoing_is_attributed CHECK ((undone_at IS NULL) = (undone_by IS NULL))
 );
 COMMENT ON TABLE facematch.subject_merge IS
-	'two pseudonyms are one person''s: opt-outs, holds, exemptions and events of either hold for both. To undo a '
-	'merge, UPDATE undone_at';
+	'two pseudonyms are one person''s: opt-outs, holds and events of either hold for both. To undo a merge, UPDATE '
+	'undone_at';
 COMMENT ON COLUMN facematch.subject_merge.merge_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.subject_merge.kept IS 'one pseudonym of the person';
 COMMENT ON COLUMN facematch.subject_merge.merged IS 'another one';

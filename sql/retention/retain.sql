@@ -98,16 +98,19 @@ BEGIN
 	IF t.subject_column IS NULL OR t.shipped THEN
 		RETURN;
 	END IF;
-	-- A subject, or a subject and a gallery: what the row's own columns read as.
+	-- A subject and a class, or a subject, a gallery and a class: what the row's own columns read as.
 	SELECT a.n INTO declined FROM facematch_internal.ask_table(t.table_name, format(
-			'WITH gone AS (DELETE FROM %s d WHERE (d.%I::text = ANY ($4::text[])%s)%s RETURNING 1) SELECT count(*) '
-			'FROM gone', t.table_name,
-			t.subject_column, CASE WHEN t.gallery_column IS NOT NULL
-								   THEN format(' OR concat_ws('' '', d.%I, d.%I) = ANY ($4::text[])', t.subject_column, t.gallery_column) END,
+			'WITH gone AS (DELETE FROM %s d WHERE (concat_ws('' '', d.%I, d.%I) = ANY ($4::text[])%s)%s RETURNING 1) '
+			'SELECT count(*) FROM gone', t.table_name,
+			t.subject_column, t.class_column, CASE WHEN t.gallery_column IS NOT NULL
+								   THEN format(' OR concat_ws('' '', d.%I, d.%I, d.%I) = ANY ($4::text[])',
+								       t.subject_column, t.gallery_column, t.class_column) END,
 			facematch_internal.not_held(t.table_name)),
-		ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), o.gallery_id) FROM facematch.opt_out o
-			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text,
-			      bring_to_rules.limited) a (n bigint);
+		ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), o.gallery_id, c.name)
+			  FROM facematch.opt_out o, facematch.retention_class c
+			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
+				AND facematch_internal.law_gives(o, c.name, t.what, clock_timestamp()))::text,
+					bring_to_rules.limited) a (n bigint);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.bring_to_rules(regclass, boolean) IS

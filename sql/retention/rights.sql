@@ -41,8 +41,8 @@ CREATE TABLE facematch.rights_event (
 	CONSTRAINT rights_event_says_something CHECK (before IS NOT NULL OR after IS NOT NULL)
 );
 COMMENT ON TABLE facematch.rights_event IS
-	'the stream of rights: opt-outs, merges, holds, rules, exemptions and notices, and what became of them; rows are'
-	' never changed. To be kept outside and replayed with facematch.replay_rights()';
+	'the stream of rights: opt-outs, merges, holds, rules, who may decline, and notices, and what became of them; '
+	'rows are never changed. To be kept outside and replayed with facematch.replay_rights()';
 COMMENT ON COLUMN facematch.rights_event.site IS 'where it happened, a row of facematch_internal.site there';
 COMMENT ON COLUMN facematch.rights_event.number IS
 	'from 1 without gaps, in the order in which the site committed them';

@@ -187,27 +187,32 @@ CREATE FUNCTION facematch_internal.check_rule() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	called text := replace(TG_TABLE_NAME, '_', ' ');
 	anchor text;
 BEGIN
 	IF TG_OP <> 'INSERT' AND OLD.shipped THEN
-		RAISE integrity_constraint_violation USING CONSTRAINT = 'retention_rule_shipped_is_kept',
-			MESSAGE = format('retention rule %L comes with the extension and cannot be changed', OLD.name),
-			HINT = 'Insert a rule for the same class and what: the one that took force last applies.';
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_shipped_is_kept',
+			MESSAGE = format('%s %L comes with the extension and cannot be changed', called, OLD.name),
+			HINT = CASE TG_TABLE_NAME WHEN 'retention_rule' THEN 'Insert a rule for the same class and what: the one '
+				'that took force last applies.'
+							   ELSE 'Insert a rule of the site''s for the same class: it goes before the shipped ones.' END;
 	ELSIF TG_OP <> 'INSERT' AND OLD.valid_from <= now() THEN
 		IF TG_OP = 'DELETE' THEN
-			RAISE integrity_constraint_violation USING CONSTRAINT = 'retention_rule_in_force_is_kept',
-				MESSAGE = format('retention rule %L has taken force and cannot be deleted', OLD.name),
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_in_force_is_kept',
+				MESSAGE = format('%s %L has taken force and cannot be deleted', called, OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
 		ELSIF (to_jsonb(NEW) - 'valid_to') IS DISTINCT FROM (to_jsonb(OLD) - 'valid_to') OR NEW.valid_to < least(now(),
 			OLD.valid_to) THEN
-			RAISE integrity_constraint_violation USING CONSTRAINT = 'retention_rule_in_force_is_kept',
-				MESSAGE = format('retention rule %L has taken force: only its end can be changed, to a time that has '
-					'not passed', OLD.name),
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_in_force_is_kept',
+				MESSAGE = format('%s %L has taken force: only its end can be changed, to a time that has not passed',
+					called, OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
 		END IF;
 	END IF;
 	IF TG_OP = 'DELETE' THEN
 		RETURN OLD;
+	ELSIF TG_TABLE_NAME <> 'retention_rule' THEN
+		RETURN NEW;
 	END IF;
 	FOREACH anchor IN ARRAY NEW.anchors || NEW.fallback_anchor LOOP
 		IF anchor IS NOT NULL AND NOT EXISTS (SELECT FROM facematch.event_kind k WHERE k.name = anchor) THEN

@@ -41,7 +41,6 @@ BEGIN
 	UNION ALL
 	SELECT DISTINCT m.subject_id,
 		   CASE WHEN facematch.is_opted_out(m.subject_id, staged.gallery_id) THEN 'opted_out'
-				WHEN facematch.is_exempt(m.subject_id) THEN 'exempt'
 				WHEN EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id
 							 AND r.subject_id = ANY (facematch_internal.aliases(m.subject_id))
 							 AND r.purge_after > clock_timestamp()) THEN 'staged'
@@ -50,10 +49,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
-	'the manifest has changed: removes the references of people who are no longer on it, except held ones, and says of '
-	'each subject: removed, staged, missing (to be staged), opted_out or exempt (neither). Logged, if anybody was '
-	'removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: '
-	'42501; NULL: 22004';
+	'the manifest has changed: removes the references of people who are no longer on it, except held ones, and says '
+	'of each subject: removed, staged, missing (to be staged) or opted_out (neither). Logged, if anybody was removed. '
+	'No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501; NULL: '
+	'22004';
 
 CREATE FUNCTION facematch.close_gallery(gallery text) RETURNS timestamptz
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'

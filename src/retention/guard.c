@@ -282,7 +282,7 @@ lock_subject(const Guard *guard, const pg_uuid_t *subject)
 		face_share_subject(guard->lookups.opt_out, subject);
 }
 
-/* Whether an opt-out forbids the row's template; the subject is locked. */
+/* Whether an opt-out forbids the row's template, and the law gives it; the subject is locked. */
 static bool
 is_declined(const Guard *guard, const FaceRow *row)
 {
@@ -290,8 +290,13 @@ is_declined(const Guard *guard, const FaceRow *row)
 
 	if (subject == NULL || face_row_null(row, guard->template))
 		return false;
-	return face_may_have_declined(guard->lookups.opt_out, subject) &&
-		face_opted_out(&guard->lookups, subject, in_gallery(guard, row), gallery_of(guard, row));
+	if (!face_may_have_declined(guard->lookups.opt_out, subject) ||
+		!face_opted_out(&guard->lookups, subject, in_gallery(guard, row), gallery_of(guard, row)))
+		return false;
+	return face_declines(subject, in_gallery(guard, row), gallery_of(guard, row),
+						 face_row_null(row, guard->class) ? "" : TextDatumGetCString(row->values[guard->class - 1]),
+						 face_is_own(llast_oid(guard->relids)) ? NULL : guard->what,
+						 Min(face_row_time(row, guard->recorded), GetCurrentTimestamp()));
 }
 
 /* The row of who has opted out is left out, where that is wanted. */

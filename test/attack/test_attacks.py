@@ -328,7 +328,7 @@ def test_writing_to_read(site):
         for sql in ("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (NULL, NULL, NULL, '[1]', NULL)",
                     f"INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES ({gallery}, gen_random_uuid(), 'no such class', '{text_of(vector(site.generator))}', 'x')",
                     f"INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES ({gallery}, gen_random_uuid(), 'us_citizen', '[1,2]', 'x')",
-                    "INSERT INTO facematch.exempt_subject (subject_id, exemption) VALUES (gen_random_uuid(), 'none')",
+                    "INSERT INTO facematch.decline_rule (name, retention_class, may_decline, citation) VALUES ('none', 'us_citizen', false, 'none')",
                     "SELECT facematch.identify('[1,2]', 'OWN1')", "SELECT facematch.identify('[nan]', 'OWN1')", "SELECT facematch.verify('[1,2]', 1)"):
             _, state = attacker.run(sql)
             expect(f'{kind}: {sql}', state is not None)
@@ -376,7 +376,7 @@ def test_operators_deadlines(site):
                 "INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, lengthens) VALUES ('x', 'us_citizen', 'reference', '{recorded}', '{100 years}', 'x', true)",
                 "UPDATE facematch.retention_rule SET keep = '{100 years}'", 'DELETE FROM facematch.retention_rule', "INSERT INTO facematch.anchor_event (subject_id, event) VALUES (gen_random_uuid(), 'exit')",
                 "INSERT INTO facematch.retention_class (name, description) VALUES ('x', 'x')", 'DELETE FROM facematch.opt_out', "UPDATE facematch.opt_out SET until = now()",
-                "SELECT facematch.merge_subjects(gen_random_uuid(), gen_random_uuid())", 'CALL facematch.purge()', 'DELETE FROM facematch.exempt_subject',
+                "SELECT facematch.merge_subjects(gen_random_uuid(), gen_random_uuid())", 'CALL facematch.purge()', 'DELETE FROM facematch.decline_rule',
                 f"INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after) VALUES ({own}, gen_random_uuid(), 'us_citizen', '{template}', 'x', 'infinity')",
                 f"INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at) VALUES ({own}, gen_random_uuid(), 'us_citizen', '{template}', 'x', '2100-01-01')",
                 f"INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES ({watch}, gen_random_uuid(), 'watchlist', '{template}', 'x')",

@@ -35,7 +35,7 @@ SELECT g.gallery_id, g.name, e.at, e.port, 'B22', 'exit', e.mode, e.outcome, e.r
 FROM (SELECT p.name AS port, p.mode, date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - d * interval '1 day' + interval '1 minute' + random() * interval '23 hours' AS at, n,
 			 CASE WHEN random() < 0.012 THEN 'manual_inspection' WHEN random() < 0.03 + 0.02 * (n % 3 = 2)::int THEN 'no_match' ELSE 'match' END AS outcome
 	  FROM port p, generate_series(1, 45) d, LATERAL generate_series(1, (p.weight * (0.7 + 0.4 * sin(d / 3.5) + 0.2 * random()))::int) n) x (port, mode, at, n, outcome),
-	 LATERAL (SELECT x.*, CASE WHEN x.outcome = 'manual_inspection' THEN (ARRAY['opted_out', 'opted_out', 'exempt', 'no_probe'])[1 + (random() * 3)::int] END) e (port, mode, at, n, outcome, reason),
+	 LATERAL (SELECT x.*, CASE WHEN x.outcome = 'manual_inspection' THEN (ARRAY['opted_out', 'opted_out', 'no_probe', 'no_probe'])[1 + (random() * 3)::int] END) e (port, mode, at, n, outcome, reason),
 	 facematch.gallery g
 WHERE g.name = CASE WHEN e.n % 23 = 0 THEN '</table><script>alert("gallery")</script>' ELSE 'XX901' END;
 UPDATE facematch.encounter SET outcome = 'match', subject_id = subject(1), override_reason = 'document inspected' WHERE outcome = 'no_match' AND encounter_id % 3 < 2;

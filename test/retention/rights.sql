@@ -1,4 +1,4 @@
--- The stream of rights: last night's copy of a database learns of today's opt-outs, merges, holds, rules, exemptions and
+-- The stream of rights: last night's copy of a database learns of today's opt-outs, merges, holds, rules, who may decline and
 -- notices from what was kept outside; each event once, in order, and it says what it changed.
 \set SHOW_CONTEXT never
 \set VERBOSITY terse
@@ -22,8 +22,7 @@ CREATE VIEW rights AS
 	UNION ALL SELECT 5, 'rule', to_jsonb(r) FROM facematch.retention_rule r WHERE NOT shipped
 	UNION ALL SELECT 6, 'class', to_jsonb(c) FROM facematch.retention_class c WHERE NOT shipped
 	UNION ALL SELECT 7, 'kind', to_jsonb(k) FROM facematch.event_kind k WHERE NOT shipped
-	UNION ALL SELECT 8, 'exemption', to_jsonb(e) FROM facematch.exemption e WHERE NOT shipped
-	UNION ALL SELECT 9, 'exempt', to_jsonb(x) FROM facematch.exempt_subject x
+	UNION ALL SELECT 8, 'decline_rule', to_jsonb(e) FROM facematch.decline_rule e WHERE NOT shipped
 	UNION ALL SELECT 10, 'notice', to_jsonb(n) FROM facematch.notice n
 	UNION ALL SELECT 11, 'posting', to_jsonb(p) FROM facematch.notice_posting p;
 
@@ -72,11 +71,11 @@ INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep
 VALUES ('site/crew', 'crew', 'encounter', '{landing}', '{1 hour}', 'recorded', '12 hours', 'site rule'),
 	   ('site/citizen', 'us_citizen', 'reference', '{recorded}', '{1 hour}', NULL, NULL, 'site rule');
 UPDATE facematch.retention_rule SET valid_to = '2100-01-01' WHERE name = 'site/crew';
-INSERT INTO facematch.exemption (name, description, citation) VALUES ('crew', 'crews', 'site rule');
-UPDATE facematch.exemption SET description = 'crews of aircraft' WHERE name = 'crew';
-UPDATE facematch.exemption SET description = description WHERE name = 'crew';
-INSERT INTO facematch.exempt_subject (subject_id, exemption) VALUES (subject(21), 'crew'), (subject(22), 'crew');
-DELETE FROM facematch.exempt_subject WHERE subject_id = subject(22);
+INSERT INTO facematch.decline_rule (name, retention_class, may_decline, notice_required, alternative, citation, valid_from)
+	SELECT n, 'us_citizen', true, false, 'manual document inspection', 'site rule', now() + interval '1 day' FROM unnest('{crew,guest}'::text[]) n;
+UPDATE facematch.decline_rule SET citation = 'site rule 2' WHERE name = 'crew';
+UPDATE facematch.decline_rule SET citation = citation WHERE name = 'crew';
+DELETE FROM facematch.decline_rule WHERE name = 'guest';
 INSERT INTO facematch.notice (name, texts) VALUES ('gate', '{"en": "You may decline. Tell the officer.", "es": "Puede negarse."}');
 UPDATE facematch.notice_posting SET removed_at = clock_timestamp();
 INSERT INTO facematch.notice_posting (notice, port, lane) VALUES ('gate', 'JFK', 'B22');
