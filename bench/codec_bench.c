@@ -44,9 +44,12 @@ typedef struct Gallery
 	int			n;
 	int			nblocks;
 	uint8	   *blocks;
+	uint8	   *plane;
+	FaceSketchScalars *plane_scalars;
 	uint8	   *refine;
 	FaceRefineScalars *refine_scalars;
 	float	   *lower;
+	uint32	   *sums;
 } Gallery;
 
 static uint64 state = 20240229;
@@ -117,6 +120,7 @@ use_bits(FaceCodec *codec, int sketch_bits, int refine_bits)
 	codec->refine_bits = refine_bits;
 	codec->groups = codec->padded * sketch_bits / 4;
 	codec->block_bytes = (Size) codec->groups / 2 * FACE_BLOCK_SLOTS;
+	codec->plane_bytes = sketch_bits == 1 ? (Size) codec->padded / 8 : 0;
 	codec->refine_bytes = (Size) codec->padded * refine_bits / 8;
 }
 
@@ -147,15 +151,20 @@ encode(FaceCodec *codec, FaceEmbedding **templates, int n)
 	g.nblocks = (n + FACE_BLOCK_SLOTS - 1) / FACE_BLOCK_SLOTS;
 	g.centre = mean(codec, templates, n);
 	g.blocks = palloc0(g.nblocks * FACE_BLOCK_SIZE(codec));
+	g.plane = palloc0(n * codec->plane_bytes + 1);
+	g.plane_scalars = palloc0(n * sizeof(FaceSketchScalars));
 	g.refine = palloc0(n * codec->refine_bytes);
 	g.refine_scalars = palloc0(n * sizeof(FaceRefineScalars));
 	g.lower = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(float));
+	g.sums = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(uint32));
 	for (int i = 0; i < n; i++)
 	{
 		uint8	   *block = g.blocks + i / FACE_BLOCK_SLOTS * FACE_BLOCK_SIZE(codec);
 
 		face_encode(codec, g.centre, templates[i], codes);
 		face_block_put(codec, block, (FaceBlockScalars *) (block + codec->block_bytes), i % FACE_BLOCK_SLOTS, codes);
+		memcpy(g.plane + i * codec->plane_bytes, codes->plane, codec->plane_bytes);
+		g.plane_scalars[i] = codes->plane_scalars;
 		memcpy(g.refine + i * codec->refine_bytes, codes->refine, codec->refine_bytes);
 		g.refine_scalars[i] = codes->refine_scalars;
 	}
@@ -168,6 +177,9 @@ discard(Gallery *g)
 {
 	pfree(g->centre);
 	pfree(g->blocks);
+	pfree(g->plane);
+	pfree(g->plane_scalars);
+	pfree(g->sums);
 	pfree(g->refine);
 	pfree(g->refine_scalars);
 	pfree(g->lower);
@@ -206,6 +218,7 @@ speed(int dims)
 	uint8	   *blocks;
 	float	   *lower;
 	volatile uint64 sink;
+	volatile double sum = 0;
 	FaceBounds	bounds;
 	Gallery		g;
 
@@ -230,9 +243,12 @@ speed(int dims)
 		FaceQuery  *q = face_query_create(codec, g.centre, templates[0], metric, MISS);
 
 		printf("  %s: sketch bound %.2f ns in cache,", metrics[metric],
-			   LEAST(CACHED, face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower)));
+			   LEAST(CACHED, face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower, NULL)));
+		if (codec->plane_bytes > 0)
+			printf(" second bits %.0f,", LEAST(CACHED, for (int i = 0; i < CACHED; i++)
+											   sum += face_query_plane_bound(q, i, g.plane + i * codec->plane_bytes, g.plane_scalars + i)));
 		printf(" %.2f in memory, refinement %.0f\n",
-			   LEAST(IN_MEMORY, face_query_sketch_bounds(q, nblocks, blocks, blocks + BLOCKS_AHEAD * size, INFINITY, lower)),
+			   LEAST(IN_MEMORY, face_query_sketch_bounds(q, nblocks, blocks, blocks + BLOCKS_AHEAD * size, INFINITY, lower, NULL)),
 			   LEAST(CACHED, for (int i = 0; i < CACHED; i++)
 					 face_query_refine(q, g.refine + i * codec->refine_bytes, g.refine_scalars + i, &bounds)));
 		pfree(q);
@@ -252,40 +268,76 @@ distance(FaceMetric metric, const FaceEmbedding *a, const FaceEmbedding *b)
 		sqrt(face_kernels->l2_squared(a->dims, a->x, b->x));
 }
 
-/* Shares of the comparisons that pass sketch and refinement at a cut and at the distance of the nearest. */
+/* A lower bound by the first two bits, or by the sketch where that has as many. */
+static double
+plane_bound(const Gallery *g, const FaceQuery *q, int i)
+{
+	return g->codec->plane_bytes == 0 ? g->lower[i] :
+		face_query_plane_bound(q, g->sums[i], g->plane + i * g->codec->plane_bytes, g->plane_scalars + i);
+}
+
+#define NEAREST 10
+
+/* Put a distance among the smallest, in their order. */
+static void
+note_distance(double *nearest, double d)
+{
+	for (int i = 0; i < NEAREST; i++)
+	{
+		double		larger = fmax(nearest[i], d);
+
+		nearest[i] = fmin(nearest[i], d);
+		d = larger;
+	}
+}
+
+/*
+ * Shares of the comparisons that pass the sketch, also the second bits, and
+ * also the refinement: at a cut, and at the distance of the nearest and of the
+ * tenth nearest.
+ */
 static void
 survivors(Gallery *g, FaceMetric metric, double cut)
 {
-	double		counts[2][2] = {{0}};
+	static const char *const names[] = {"the cut", "the nearest", "the tenth"};
+	double		counts[3][3] = {{0}};
 	double		comparisons = (double) PROBES * g->n;
 
 	for (int p = 0; p < PROBES; p++)
 	{
 		int			own = (int) ((double) p * g->n / PROBES);
 		FaceQuery  *q = face_query_create(g->codec, g->centre, g->templates[own], metric, MISS);
-		double		cuts[2] = {cut, HUGE_VAL};
+		double		nearest[NEAREST];
+		double		cuts[3] = {cut};
 
+		for (int i = 0; i < NEAREST; i++)
+			nearest[i] = HUGE_VAL;
 		for (int i = 0; i < g->n; i++)
 			if (i != own)
-				cuts[1] = fmin(cuts[1], distance(metric, g->templates[i], g->templates[own]));
-		face_query_sketch_bounds(q, g->nblocks, g->blocks, g->blocks, INFINITY, g->lower);
+				note_distance(nearest, distance(metric, g->templates[i], g->templates[own]));
+		cuts[1] = nearest[0];
+		cuts[2] = nearest[NEAREST - 1];
+		face_query_sketch_bounds(q, g->nblocks, g->blocks, g->blocks, INFINITY, g->lower, g->sums);
 		for (int i = 0; i < g->n; i++)
 		{
+			double		plane = plane_bound(g, q, i);
 			FaceBounds	b;
 
 			face_query_refine(q, g->refine + i * g->codec->refine_bytes, g->refine_scalars + i, &b);
-			for (int c = 0; c < 2; c++)
+			for (int c = 0; c < 3; c++)
 			{
 				counts[c][0] += g->lower[i] <= cuts[c];
-				counts[c][1] += g->lower[i] <= cuts[c] && b.lower <= cuts[c];
+				counts[c][1] += g->lower[i] <= cuts[c] && plane <= cuts[c];
+				counts[c][2] += g->lower[i] <= cuts[c] && plane <= cuts[c] && b.lower <= cuts[c];
 			}
 		}
 		pfree(q);
 	}
-	printf("%6d bytes: at the cut %9.5f %% and %9.5f %%, at the nearest %9.5f %% and %9.5f %%\n",
-		   (int) (g->codec->groups / 2 + sizeof(FaceSketchScalars)),
-		   100 * counts[0][0] / comparisons, 100 * counts[0][1] / comparisons,
-		   100 * counts[1][0] / comparisons, 100 * counts[1][1] / comparisons);
+	printf("%6d bytes:", (int) (g->codec->groups / 2 + sizeof(FaceSketchScalars)));
+	for (int c = 0; c < 3; c++)
+		printf("%s at %s %.4f, %.4f and %.4f %%", c > 0 ? ";" : "", names[c], 100 * counts[c][0] / comparisons,
+			   100 * counts[c][1] / comparisons, 100 * counts[c][2] / comparisons);
+	printf("\n");
 }
 
 static void
@@ -329,8 +381,9 @@ static void
 misses(FaceEmbedding **templates, int n, FaceMetric metric, double probability)
 {
 	double		sketch = 0;
+	double		plane = 0;
 	double		refinement = 0;
-	double		either = 0;
+	double		any = 0;
 	double		comparisons = 0;
 
 	for (uint64 seed = 1; seed <= 8; seed++)
@@ -341,24 +394,26 @@ misses(FaceEmbedding **templates, int n, FaceMetric metric, double probability)
 		{
 			FaceQuery  *q = face_query_create(g.codec, g.centre, templates[p], metric, probability);
 
-			face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower);
+			face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower, g.sums);
 			for (int i = 0; i < n; i++)
 			{
 				double		d = distance(metric, templates[i], templates[p]);
+				double		two_bits = plane_bound(&g, q, i);
 				FaceBounds	b;
 
 				face_query_refine(q, g.refine + i * g.codec->refine_bytes, g.refine_scalars + i, &b);
 				sketch += g.lower[i] > d;
 				refinement += b.lower > d;
-				either += g.lower[i] > d || b.lower > d;
+				plane += g.codec->plane_bytes > 0 && two_bits > d;
+				any += g.lower[i] > d || two_bits > d || b.lower > d;
 				comparisons++;
 			}
 			pfree(q);
 		}
 		discard(&g);
 	}
-	printf("  miss probability %g: sketch %.3g, refinement %.3g, either %.3g of %.0f comparisons\n", probability,
-		   sketch / comparisons, refinement / comparisons, either / comparisons, comparisons);
+	printf("  miss probability %g: sketch %.3g, second bits %.3g, refinement %.3g, any %.3g of %.0f comparisons\n", probability,
+		   sketch / comparisons, plane / comparisons, refinement / comparisons, any / comparisons, comparisons);
 }
 
 static int

@@ -19,6 +19,7 @@
 #include "index/codec_private.h"
 #include "index/tail.h"
 #include "index/vec4.h"
+#include "simd/half.h"
 #include "simd/simd.h"
 
 /*
@@ -66,6 +67,9 @@ struct FaceQuery
 	double		refine_scale;	/* one unit of refine_query */
 	double		refine_error;	/* length of its rounding error */
 	double		refine_offset;	/* sum of refine_query * highest level */
+	double		plane_width;	/* z of the second bits' share */
+	double		plane_sum;		/* what one unit of a sketch sum adds to the product of both bits' levels */
+	double		plane_offset;	/* what it is without any bit set, and at most lost by rounding */
 	FaceBoundTerms terms;
 	uint8	   *tables;			/* groups * TABLE_ENTRIES */
 	int16	   *refine_query;	/* padded */
@@ -136,8 +140,9 @@ static void
 prepare_sketch(FaceQuery *q, const float *direction)
 {
 	const FaceCodec *codec = q->codec;
-	double		longest = face_longest_code(codec);
+	double		longest = face_longest_code(codec, codec->sketch_bits);
 	double		offset = 0.0;
+	double		total = 0.0;
 	float		widest = 0.0f;
 	float		step;
 	float		per_step;
@@ -163,8 +168,13 @@ prepare_sketch(FaceQuery *q, const float *direction)
 		offset += fill_table(w, lowest, step, per_step, q->tables + place * TABLE_ENTRIES);
 	}
 	for (int i = 0; i < codec->padded; i++)
-		offset -= face_highest_level(codec->sketch_bits) * direction[i];
+		total += direction[i];
 	pfree(weights);
+
+	/* the second bits: twice the first, and themselves, which prepare_refine()'s integers give */
+	q->plane_sum = 2.0 * step;
+	q->plane_offset = 2.0 * offset - face_highest_level(PLANE_BITS) * total;
+	offset -= face_highest_level(codec->sketch_bits) * total;
 
 	q->terms.sum_scale = (float) (step / longest);
 	q->terms.sum_offset = (float) (offset / longest);
@@ -241,7 +251,9 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	Size		tables = (Size) codec->groups * TABLE_ENTRIES;
 	FaceQuery  *q = palloc(sizeof(FaceQuery) + sizeof(int16) * codec->padded + tables);
 	float	   *direction = palloc(sizeof(float) * codec->padded);
-	double		share = miss_probability * (1.0 - FACE_SKETCH_SHARE);
+	double		plane_share = miss_probability * FACE_PLANE_SHARE;
+	double		sketch_share = miss_probability * FACE_SKETCH_SHARE + (codec->plane_bytes > 0 ? 0.0 : plane_share);
+	double		share = miss_probability * (1.0 - FACE_SKETCH_SHARE - FACE_PLANE_SHARE);
 
 	q->codec = codec;
 	q->centre = centre;
@@ -252,6 +264,7 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 
 	/* the complement of the template's residual has one dimension less */
 	q->refine_width = face_sphere_quantile(codec->padded - 1, share);
+	q->plane_width = face_sphere_quantile(codec->padded - 1, plane_share);
 	q->safe_width = face_sphere_quantile(codec->padded - 1, Min(share, FACE_SAFE_PROBABILITY));
 
 	/* around the mean c of unit vectors the mean square of their distances is 1 - |c|^2 */
@@ -261,14 +274,14 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	prepare_direction(q, probe, direction);
 	prepare_sketch(q, direction);
 	prepare_refine(q, direction);
-	prepare_terms(q, face_sphere_quantile(codec->padded - 1, miss_probability * FACE_SKETCH_SHARE));
+	prepare_terms(q, face_sphere_quantile(codec->padded - 1, sketch_share));
 	pfree(direction);
 	return q;
 }
 
 float
 face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, const uint8 *ahead,
-						 float limit, float *lower)
+						 float limit, float *lower, uint32 *kept_sums)
 {
 	const FaceScanKernels *kernels = face_kernels->scan;
 	FaceBoundKernel bound =
@@ -280,12 +293,14 @@ face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, c
 		.first = blocks,
 		.ahead = ahead,
 	};
-	uint32		sums[BLOCKS_A_PASS * FACE_BLOCK_SLOTS];
+	uint32		own_sums[BLOCKS_A_PASS * FACE_BLOCK_SLOTS];
 	float		smallest = INFINITY;
 
 	for (; nblocks > 0; nblocks -= part.nblocks)
 	{
 		float		smallest_part;
+
+		uint32	   *sums = kept_sums != NULL ? kept_sums : own_sums;
 
 		part.nblocks = Min(nblocks, BLOCKS_A_PASS);
 		kernels->sketch_sums(&part, q->tables, sums);
@@ -294,6 +309,8 @@ face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, c
 		part.first += part.nblocks * part.stride;
 		part.ahead += part.nblocks * part.stride;
 		lower += part.nblocks * FACE_BLOCK_SLOTS;
+		if (kept_sums != NULL)
+			kept_sums += part.nblocks * FACE_BLOCK_SLOTS;
 	}
 	return smallest;
 }
@@ -365,6 +382,56 @@ distance_upper(const FaceQuery *q, double norm, double cosine)
 			break;
 	}
 	return -norm * q->probe_norm * least;
+}
+
+/* The longest that the template of a rounded norm may be, or the shortest. */
+static double
+norm_of_code(uint32 code)
+{
+	FloatBits	bits;
+
+	bits.u = (code << FACE_NORM_SHIFT) + FACE_NORM_BASE;
+	return bits.f;
+}
+
+/* Of all lengths between two, the distance of the one that comes nearest to the probe. */
+static double
+distance_lower_between(const FaceQuery *q, double shortest, double longest, double cosine)
+{
+	double		most = Min(cosine, 1.0) + COSINE_SLACK;
+
+	switch (q->metric)
+	{
+		case FACE_COSINE:
+			return 1.0 - most;
+		case FACE_EUCLIDEAN:
+			return distance_lower(q, Max(Min(q->probe_norm * most, longest), shortest), cosine);
+		case FACE_NEGATIVE_INNER_PRODUCT:
+			break;
+	}
+	return distance_lower(q, most >= 0 ? longest : shortest, cosine);
+}
+
+double
+face_query_plane_bound(const FaceQuery *q, uint32 sketch_sum, const uint8 *plane, const FaceSketchScalars *s)
+{
+	const FaceCodec *codec = q->codec;
+	const double unit = face_centre_scale(q->centre);
+	const double second = face_kernels->scan->dot1(codec->padded, plane, q->refine_query) * q->refine_scale;
+	double		product = sketch_sum * q->plane_sum + q->plane_offset + second;
+	double		centre_product = s->centre_product * unit;
+	double		squares = 1.0 + q->centre->norm_squared - 2.0 * centre_product;
+	double		a;
+	double		most;
+	double		cosine;
+
+	/* the second bits' rounding by Cauchy-Schwarz: their vector is no longer than the root of their number */
+	product += q->refine_error * sqrt(codec->padded);
+	a = product / face_longest_code(codec, PLANE_BITS) * half_to_float(s->inverse);
+	most = residual_upper(a, half_to_float(s->tangent) * q->plane_width) + SKETCH_SLACK;
+	squares += most > 0 ? unit + RESIDUAL_SLACK : -(unit + RESIDUAL_SLACK);
+	cosine = centre_product + unit / 2 + q->centre_product + sqrt(Max(squares, 0.0)) * q->probe_residual * most;
+	return distance_lower_between(q, norm_of_code(s->norm), norm_of_code(s->norm + 1), cosine);
 }
 
 int32

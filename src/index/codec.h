@@ -26,6 +26,7 @@ typedef struct FaceCodec
 	int			refine_bits;	/* 4 or 8 */
 	int			groups;			/* nibbles a sketch: padded * sketch_bits / 4 */
 	Size		block_bytes;	/* sketches of one block: groups / 2 * FACE_BLOCK_SLOTS */
+	Size		plane_bytes;	/* second bits of one template; 0: the sketch is of more bits anyway */
 	Size		refine_bytes;	/* refinement code of one template */
 	struct FaceRotation *rotation;
 } FaceCodec;
@@ -68,7 +69,9 @@ typedef struct FaceCodes
 {
 	FaceSketchScalars sketch_scalars;
 	FaceRefineScalars refine_scalars;
+	FaceSketchScalars plane_scalars;	/* of sketch and second bits together */
 	uint8	   *sketch;
+	uint8	   *plane;			/* plane_bytes: bit i % 8 of byte i / 8 */
 	uint8	   *refine;
 } FaceCodes;
 
@@ -102,12 +105,15 @@ extern void face_block_clear(const FaceCodec *codec, uint8 *block, FaceBlockScal
  * What a looser refinement lets through is a few rows to measure, what a looser
  * sketch lets through are thousands of templates to refine.
  */
-#define FACE_SKETCH_SHARE	0.9
+#define FACE_SKETCH_SHARE	0.8
+
+/* The second bits' share; without them it is the sketch's too. */
+#define FACE_PLANE_SHARE	0.1
 
 /*
  * miss_probability in [0, 1): chance that a lower bound exceeds the true
- * distance, per comparison, shared between sketch and refinement.  0: the
- * deterministic bound.
+ * distance, per comparison, shared between the stages.  0: the deterministic
+ * bound.
  */
 extern FaceQuery *face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbedding *probe,
 									FaceMetric metric, double miss_probability);
@@ -117,10 +123,17 @@ extern FaceQuery *face_query_create(const FaceCodec *codec, const FaceCentre *ce
  * nblocks consecutive blocks, each of codec->block_bytes and its scalars;
  * infinity for bounds beyond the limit.  Returns the smallest.  Meanwhile as
  * many bytes at "ahead" are fetched from memory.
- * Slots that hold no template get some value; the caller masks them.
+ * Slots that hold no template get some value; the caller masks them.  sums, if
+ * it is not NULL, gets what the look-ups gave: face_query_plane_bound() wants it.
  */
 extern float face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, const uint8 *ahead,
-									  float limit, float *lower);
+									  float limit, float *lower, uint32 *sums);
+
+/*
+ * A lower bound on the distance by the first two bits of a template: what its
+ * sketch's look-ups gave, and its second bits.
+ */
+extern double face_query_plane_bound(const FaceQuery *q, uint32 sketch_sum, const uint8 *plane, const FaceSketchScalars *s);
 
 /*
  * Bounds by the refinement code.  lower: may be exceeded with the miss

@@ -15,6 +15,9 @@
 /* Bits of a sketch that one look-up covers. */
 #define SKETCH_GROUP_BITS	4
 
+/* Bits of a sketch and of the second bits beside it. */
+#define PLANE_BITS	2
+
 /* 16-bit words of the stretch in which refinement codes are interleaved. */
 #define REFINE_WORDS		16
 
@@ -40,11 +43,11 @@ face_highest_level(int bits)
 	return ((1 << bits) - 1) / 2.0;
 }
 
-/* Length of the longest possible vector of sketch levels: the unit of "inverse". */
+/* Length of the longest possible vector of levels of so many bits: the unit of "inverse". */
 static inline double
-face_longest_code(const FaceCodec *codec)
+face_longest_code(const FaceCodec *codec, int bits)
 {
-	return face_highest_level(codec->sketch_bits) * sqrt(codec->padded);
+	return face_highest_level(bits) * sqrt(codec->padded);
 }
 
 #endif							/* FACEMATCH_INDEX_CODEC_PRIVATE_H */

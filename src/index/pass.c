@@ -132,7 +132,7 @@ blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Pa
 	for (int slot = nblocks * FACE_BLOCK_SLOTS; slot < layout->slots; slot++)
 		lower[slot] = get_float4_infinity();
 	return face_query_sketch_bounds(query, nblocks, FaceSketchBlock(page, layout, 0), FaceSketchBlock(ahead, layout, 0),
-									limit, lower);
+									limit, lower, NULL);
 }
 
 /* Put infinity into free slots; returns the smallest bound of the others. */

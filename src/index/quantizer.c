@@ -61,6 +61,7 @@ face_codec_create(int dims, uint64 seed)
 	codec->refine_bits = codec->padded <= EIGHT_BITS_PADDED ? 8 : 4;
 	codec->groups = codec->padded * codec->sketch_bits / SKETCH_GROUP_BITS;
 	codec->block_bytes = (Size) codec->groups / 2 * FACE_BLOCK_SLOTS;
+	codec->plane_bytes = codec->sketch_bits == 1 ? (Size) codec->padded / BITS_PER_BYTE : 0;
 	codec->refine_bytes = (Size) codec->padded * codec->refine_bits / BITS_PER_BYTE;
 	codec->rotation = face_rotation_create(dims, seed);
 	return codec;
@@ -108,10 +109,11 @@ FaceCodes *
 face_codes_create(const FaceCodec *codec)
 {
 	Size		sketch_bytes = (Size) codec->groups / 2;
-	FaceCodes  *codes = palloc0(sizeof(FaceCodes) + sketch_bytes + codec->refine_bytes);
+	FaceCodes  *codes = palloc0(sizeof(FaceCodes) + sketch_bytes + codec->plane_bytes + codec->refine_bytes);
 
 	codes->sketch = (uint8 *) (codes + 1);
-	codes->refine = codes->sketch + sketch_bytes;
+	codes->plane = codes->sketch + sketch_bytes;
+	codes->refine = codes->plane + codec->plane_bytes;
 	return codes;
 }
 
@@ -262,16 +264,46 @@ norm_code(float norm)
 }
 
 static void
-set_sketch_scalars(const FaceCodec *codec, const FaceCentre *centre, const Quantized *code,
+set_sketch_scalars(const FaceCodec *codec, const FaceCentre *centre, int bits, const Quantized *code,
 				   double centre_product, float norm, FaceSketchScalars *s)
 {
 	double		scale = face_centre_scale(centre);
 
-	s->inverse = half_from_float((float) (face_longest_code(codec) / (code->length * code->cosine)));
+	s->inverse = half_from_float((float) (face_longest_code(codec, bits) / (code->length * code->cosine)));
 	s->tangent = half_rounded_up((float) (code->sine / code->cosine));
 	s->centre_product = scale > 0 ?
 		(int16) Max(Min(rint(centre_product / scale), PG_INT16_MAX), -PG_INT16_MAX) : 0;
 	s->norm = norm_code(norm);
+}
+
+static void
+pack_bits(int n, const uint8 *values, uint8 *out)
+{
+	memset(out, 0, n / BITS_PER_BYTE);
+	for (int i = 0; i < n; i++)
+		out[i / BITS_PER_BYTE] |= (values[i] & 1) << (i % BITS_PER_BYTE);
+}
+
+/*
+ * Two bits a dimension, of which the sketch is the first: what its levels are
+ * is measured for itself.  values: room for two codes of the template.
+ */
+static void
+encode_two_bits(const FaceCodec *codec, const FaceCentre *centre, const float *r, double length,
+				double centre_product, float norm, uint8 *values, FaceCodes *out)
+{
+	int			n = codec->padded;
+	Quantized	both = {.values = values};
+	Quantized	first = {.values = values};
+
+	quantize(n, r, length, PLANE_BITS, values + n, &both);
+	pack_bits(n, both.values, out->plane);
+	set_sketch_scalars(codec, centre, PLANE_BITS, &both, centre_product, norm, &out->plane_scalars);
+	for (int i = 0; i < n; i++)
+		first.values[i] = both.values[i] >> 1;
+	measure(n, r, length, 1, &first);
+	pack_sketch(codec->groups, 1, first.values, out->sketch);
+	set_sketch_scalars(codec, centre, 1, &first, centre_product, norm, &out->sketch_scalars);
 }
 
 void
@@ -295,9 +327,14 @@ face_encode(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbeddin
 		length = sqrt(n);
 	}
 
-	quantize(n, r, length, codec->sketch_bits, values + n, &code);
-	pack_sketch(codec->groups, codec->sketch_bits, code.values, out->sketch);
-	set_sketch_scalars(codec, centre, &code, centre_product, e->norm, &out->sketch_scalars);
+	if (codec->plane_bytes > 0)
+		encode_two_bits(codec, centre, r, length, centre_product, e->norm, values, out);
+	else
+	{
+		quantize(n, r, length, codec->sketch_bits, values + n, &code);
+		pack_sketch(codec->groups, codec->sketch_bits, code.values, out->sketch);
+		set_sketch_scalars(codec, centre, codec->sketch_bits, &code, centre_product, e->norm, &out->sketch_scalars);
+	}
 
 	quantize(n, r, length, codec->refine_bits, code.values == values ? values + n : values, &code);
 	pack_refine(n, codec->refine_bits, code.values, out->refine);

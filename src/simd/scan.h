@@ -113,6 +113,12 @@ typedef struct FaceScanKernels
 	int32		(*dot8) (int n, const uint8 *codes, const int16 *query);
 
 	/*
+	 * Sum of query[i] where the bit i of the codes is set, bit i % 8 of byte
+	 * i / 8; n is a multiple of 64, at most 4096.
+	 */
+	int32		(*dot1) (int n, const uint8 *codes, const int16 *query);
+
+	/*
 	 * codes[i] = r[i] * scale rounded down to one of max_code + 1 levels, half
 	 * of them negative.  With level = code - max_code / 2: *dot = sum of
 	 * level * r[i], *length_squared = sum of level^2.  n: multiple of 64.

@@ -139,6 +139,25 @@ shifted_words(const uint8 *codes, int shift, int next)
 }
 
 TARGET static int32
+avx512_dot1(int n, const uint8 *codes, const int16 *query)
+{
+	const __m512i one = _mm512_set1_epi16(1);
+	__m512i		sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
+	for (int i = 0; i < n; i += 64)
+	{
+		uint32		bits[2];
+
+		memcpy(bits, codes, sizeof(bits));
+		sum[0] = _mm512_add_epi32(sum[0], _mm512_madd_epi16(_mm512_maskz_mov_epi16(bits[0], one), load_query(query)));
+		sum[1] = _mm512_add_epi32(sum[1], _mm512_madd_epi16(_mm512_maskz_mov_epi16(bits[1], one), load_query(query + 32)));
+		codes += 8;
+		query += 64;
+	}
+	return sum_lanes(_mm512_add_epi32(sum[0], sum[1]));
+}
+
+TARGET static int32
 avx512_dot4(int n, const uint8 *codes, const int16 *query)
 {
 	const __m512i nibble = _mm512_set1_epi16(0x000F);

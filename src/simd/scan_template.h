@@ -174,6 +174,7 @@ const FaceScanKernels FACE_NAME(face_scan, LEVEL) = {
 	.euclidean_bounds = KERNEL(euclidean_bounds),
 	.inner_product_bounds = KERNEL(inner_product_bounds),
 	.take_slots = KERNEL(take_slots),
+	.dot1 = KERNEL(dot1),
 	.dot4 = KERNEL(dot4),
 	.dot8 = KERNEL(dot8),
 	.quantize = KERNEL(quantize),
