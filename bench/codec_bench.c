@@ -45,11 +45,13 @@ typedef struct Gallery
 	int			nblocks;
 	uint8	   *blocks;
 	uint8	   *plane;
-	FaceSketchScalars *plane_scalars;
+	FaceBlockScalars *plane_scalars;
 	uint8	   *refine;
-	FaceRefineScalars *refine_scalars;
+	FaceScalars *refine_scalars;
 	float	   *lower;
-	uint32	   *sums;
+	FaceSketchSum *kept;
+	int32	   *sums;
+	float	   *plane_lower;
 } Gallery;
 
 static uint64 state = 20240229;
@@ -121,7 +123,8 @@ use_bits(FaceCodec *codec, int sketch_bits, int refine_bits)
 	codec->groups = codec->padded * sketch_bits / 4;
 	codec->block_bytes = (Size) codec->groups / 2 * FACE_BLOCK_SLOTS;
 	codec->plane_bytes = sketch_bits == 1 ? (Size) codec->padded / 8 : 0;
-	codec->refine_bytes = (Size) codec->padded * refine_bits / 8;
+	codec->refine_bits -= sketch_bits == 1 ? 2 : 0;
+	codec->refine_bytes = (Size) codec->padded * codec->refine_bits / 8;
 }
 
 static FaceCentre *
@@ -142,6 +145,15 @@ mean(const FaceCodec *codec, FaceEmbedding **templates, int n)
 	return centre;
 }
 
+static void
+put_scalars(FaceBlockScalars *block, int slot, const FaceScalars *s)
+{
+	block->inverse[slot] = s->inverse;
+	block->tangent[slot] = s->tangent;
+	block->centre_product[slot] = s->centre_product;
+	block->norm[slot] = s->norm;
+}
+
 static Gallery
 encode(FaceCodec *codec, FaceEmbedding **templates, int n)
 {
@@ -152,11 +164,13 @@ encode(FaceCodec *codec, FaceEmbedding **templates, int n)
 	g.centre = mean(codec, templates, n);
 	g.blocks = palloc0(g.nblocks * FACE_BLOCK_SIZE(codec));
 	g.plane = palloc0(n * codec->plane_bytes + 1);
-	g.plane_scalars = palloc0(n * sizeof(FaceSketchScalars));
+	g.plane_scalars = palloc0(g.nblocks * sizeof(FaceBlockScalars));
 	g.refine = palloc0(n * codec->refine_bytes);
-	g.refine_scalars = palloc0(n * sizeof(FaceRefineScalars));
+	g.refine_scalars = palloc0(n * sizeof(FaceScalars));
 	g.lower = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(float));
-	g.sums = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(uint32));
+	g.kept = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(FaceSketchSum));
+	g.sums = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(int32));
+	g.plane_lower = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(float));
 	for (int i = 0; i < n; i++)
 	{
 		uint8	   *block = g.blocks + i / FACE_BLOCK_SLOTS * FACE_BLOCK_SIZE(codec);
@@ -164,7 +178,7 @@ encode(FaceCodec *codec, FaceEmbedding **templates, int n)
 		face_encode(codec, g.centre, templates[i], codes);
 		face_block_put(codec, block, (FaceBlockScalars *) (block + codec->block_bytes), i % FACE_BLOCK_SLOTS, codes);
 		memcpy(g.plane + i * codec->plane_bytes, codes->plane, codec->plane_bytes);
-		g.plane_scalars[i] = codes->plane_scalars;
+		put_scalars(&g.plane_scalars[i / FACE_BLOCK_SLOTS], i % FACE_BLOCK_SLOTS, &codes->plane_scalars);
 		memcpy(g.refine + i * codec->refine_bytes, codes->refine, codec->refine_bytes);
 		g.refine_scalars[i] = codes->refine_scalars;
 	}
@@ -179,7 +193,9 @@ discard(Gallery *g)
 	pfree(g->blocks);
 	pfree(g->plane);
 	pfree(g->plane_scalars);
+	pfree(g->kept);
 	pfree(g->sums);
+	pfree(g->plane_lower);
 	pfree(g->refine);
 	pfree(g->refine_scalars);
 	pfree(g->lower);
@@ -205,6 +221,28 @@ read_all(const uint8 *bytes, Size n)
 	return sum[0][0] + sum[0][1] + sum[0][2] + sum[0][3] + sum[0][4] + sum[0][5] + sum[0][6] + sum[0][7];
 }
 
+/* Lower bounds by the first two bits, or by the sketch where that has as many. */
+static void
+plane_bounds(Gallery *g, const FaceQuery *q)
+{
+	if (g->codec->plane_bytes == 0)
+	{
+		memcpy(g->plane_lower, g->lower, g->n * sizeof(float));
+		return;
+	}
+	for (int i = 0; i < g->n; i++)
+		g->sums[i] = face_query_plane_sum(q, g->kept[i], g->plane + i * g->codec->plane_bytes);
+	face_query_plane_bounds(q, g->nblocks, g->plane_scalars, g->sums, INFINITY, g->plane_lower);
+}
+
+static void
+refine(const Gallery *g, const FaceQuery *q, int i, FaceBounds *bounds)
+{
+	int32		sum = face_query_refine_sum(q, g->sums[i], g->refine + i * g->codec->refine_bytes);
+
+	face_query_refine(q, sum, g->refine_scalars + i, INFINITY, bounds);
+}
+
 static void
 speed(int dims)
 {
@@ -218,7 +256,6 @@ speed(int dims)
 	uint8	   *blocks;
 	float	   *lower;
 	volatile uint64 sink;
-	volatile double sum = 0;
 	FaceBounds	bounds;
 	Gallery		g;
 
@@ -245,12 +282,11 @@ speed(int dims)
 		printf("  %s: sketch bound %.2f ns in cache,", metrics[metric],
 			   LEAST(CACHED, face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower, NULL)));
 		if (codec->plane_bytes > 0)
-			printf(" second bits %.0f,", LEAST(CACHED, for (int i = 0; i < CACHED; i++)
-											   sum += face_query_plane_bound(q, i, g.plane + i * codec->plane_bytes, g.plane_scalars + i)));
+			printf(" second bits %.1f,", LEAST(CACHED, plane_bounds(&g, q)));
 		printf(" %.2f in memory, refinement %.0f\n",
 			   LEAST(IN_MEMORY, face_query_sketch_bounds(q, nblocks, blocks, blocks + BLOCKS_AHEAD * size, INFINITY, lower, NULL)),
 			   LEAST(CACHED, for (int i = 0; i < CACHED; i++)
-					 face_query_refine(q, g.refine + i * codec->refine_bytes, g.refine_scalars + i, &bounds)));
+					 refine(&g, q, i, &bounds)));
 		pfree(q);
 	}
 	printf("  plain read of the sketches' %.0f bytes in memory %.2f\n", (double) (nblocks * size) / IN_MEMORY,
@@ -266,14 +302,6 @@ distance(FaceMetric metric, const FaceEmbedding *a, const FaceEmbedding *b)
 {
 	return metric == FACE_COSINE ? 1.0 - face_kernels->dot(a->dims, a->x, b->x) / ((double) a->norm * b->norm) :
 		sqrt(face_kernels->l2_squared(a->dims, a->x, b->x));
-}
-
-/* A lower bound by the first two bits, or by the sketch where that has as many. */
-static double
-plane_bound(const Gallery *g, const FaceQuery *q, int i)
-{
-	return g->codec->plane_bytes == 0 ? g->lower[i] :
-		face_query_plane_bound(q, g->sums[i], g->plane + i * g->codec->plane_bytes, g->plane_scalars + i);
 }
 
 #define NEAREST 10
@@ -317,13 +345,14 @@ survivors(Gallery *g, FaceMetric metric, double cut)
 				note_distance(nearest, distance(metric, g->templates[i], g->templates[own]));
 		cuts[1] = nearest[0];
 		cuts[2] = nearest[NEAREST - 1];
-		face_query_sketch_bounds(q, g->nblocks, g->blocks, g->blocks, INFINITY, g->lower, g->sums);
+		face_query_sketch_bounds(q, g->nblocks, g->blocks, g->blocks, INFINITY, g->lower, g->kept);
+		plane_bounds(g, q);
 		for (int i = 0; i < g->n; i++)
 		{
-			double		plane = plane_bound(g, q, i);
+			double		plane = g->plane_lower[i];
 			FaceBounds	b;
 
-			face_query_refine(q, g->refine + i * g->codec->refine_bytes, g->refine_scalars + i, &b);
+			refine(g, q, i, &b);
 			for (int c = 0; c < 3; c++)
 			{
 				counts[c][0] += g->lower[i] <= cuts[c];
@@ -333,7 +362,7 @@ survivors(Gallery *g, FaceMetric metric, double cut)
 		}
 		pfree(q);
 	}
-	printf("%6d bytes:", (int) (g->codec->groups / 2 + sizeof(FaceSketchScalars)));
+	printf("%6d bytes:", (int) (g->codec->groups / 2 + sizeof(FaceScalars)));
 	for (int c = 0; c < 3; c++)
 		printf("%s at %s %.4f, %.4f and %.4f %%", c > 0 ? ";" : "", names[c], 100 * counts[c][0] / comparisons,
 			   100 * counts[c][1] / comparisons, 100 * counts[c][2] / comparisons);
@@ -394,14 +423,15 @@ misses(FaceEmbedding **templates, int n, FaceMetric metric, double probability)
 		{
 			FaceQuery  *q = face_query_create(g.codec, g.centre, templates[p], metric, probability);
 
-			face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower, g.sums);
+			face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower, g.kept);
+			plane_bounds(&g, q);
 			for (int i = 0; i < n; i++)
 			{
 				double		d = distance(metric, templates[i], templates[p]);
-				double		two_bits = plane_bound(&g, q, i);
+				double		two_bits = g.plane_lower[i];
 				FaceBounds	b;
 
-				face_query_refine(q, g.refine + i * g.codec->refine_bytes, g.refine_scalars + i, &b);
+				refine(&g, q, i, &b);
 				sketch += g.lower[i] > d;
 				refinement += b.lower > d;
 				plane += g.codec->plane_bytes > 0 && two_bits > d;

@@ -18,7 +18,7 @@
 /* Bits of a sketch and of the second bits beside it. */
 #define PLANE_BITS	2
 
-/* 16-bit words of the stretch in which refinement codes are interleaved. */
+/* Dimensions whose values are neighbours in a refinement code: FaceScanKernels.dot2 and its like. */
 #define REFINE_WORDS		16
 
 /*
@@ -41,6 +41,13 @@ static inline double
 face_highest_level(int bits)
 {
 	return ((1 << bits) - 1) / 2.0;
+}
+
+/* Bits a dimension of all codes together: what the numbers beside the refinement are about. */
+static inline int
+face_all_bits(const FaceCodec *codec)
+{
+	return codec->refine_bits + (codec->plane_bytes > 0 ? PLANE_BITS : 0);
 }
 
 /* Length of the longest possible vector of levels of so many bits: the unit of "inverse". */

@@ -263,6 +263,30 @@ neon_dot1(int n, const uint8 *codes, const int16 *query)
 }
 
 static int32
+neon_dot2(int n, const uint8 *codes, const int16 *query)
+{
+	const uint8x16_t two_bits = vdupq_n_u8(0x03);
+	int32x4_t	sum[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
+
+	for (int i = 0; i < n; i += 64)
+	{
+		uint8x16_t	bytes = vld1q_u8(codes);
+
+		for (int m = 0; m < 4; m++)
+		{
+			uint8x16_t	values = vandq_u8(bytes, two_bits);
+
+			sum[0] = add_products(sum[0], vmovl_u8(vget_low_u8(values)), query);
+			sum[1] = add_products(sum[1], vmovl_high_u8(values), query + 8);
+			bytes = vshrq_n_u8(bytes, 2);
+			query += 16;
+		}
+		codes += 16;
+	}
+	return vaddvq_s32(vaddq_s32(sum[0], sum[1]));
+}
+
+static int32
 neon_dot4(int n, const uint8 *codes, const int16 *query)
 {
 	const uint16x8_t nibble = vdupq_n_u16(0x000F);
@@ -351,6 +375,7 @@ const FaceScanKernels face_scan_neon = {
 	.inner_product_bounds = neon_inner_product_bounds,
 	.take_slots = neon_take_slots,
 	.dot1 = neon_dot1,
+	.dot2 = neon_dot2,
 	.dot4 = neon_dot4,
 	.dot8 = neon_dot8,
 	.quantize = neon_quantize,

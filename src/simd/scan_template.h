@@ -175,6 +175,7 @@ const FaceScanKernels FACE_NAME(face_scan, LEVEL) = {
 	.inner_product_bounds = KERNEL(inner_product_bounds),
 	.take_slots = KERNEL(take_slots),
 	.dot1 = KERNEL(dot1),
+	.dot2 = KERNEL(dot2),
 	.dot4 = KERNEL(dot4),
 	.dot8 = KERNEL(dot8),
 	.quantize = KERNEL(quantize),

@@ -34,9 +34,9 @@ typedef struct Gallery
 	FaceEmbedding **templates;
 	uint8	   *blocks;
 	uint8	   *plane;
-	FaceSketchScalars plane_scalars[TEMPLATES];
+	FaceBlockScalars plane_scalars[BLOCKS];
 	uint8	   *refine;
-	FaceRefineScalars refine_scalars[TEMPLATES];
+	FaceScalars refine_scalars[TEMPLATES];
 } Gallery;
 
 /* What bounds at one miss probability did. */
@@ -53,6 +53,15 @@ typedef struct Outcome
 	double		plane_gap;
 	double		refine_gap;
 } Outcome;
+
+static void
+put_scalars(FaceBlockScalars *block, int slot, const FaceScalars *s)
+{
+	block->inverse[slot] = s->inverse;
+	block->tangent[slot] = s->tangent;
+	block->centre_product[slot] = s->centre_product;
+	block->norm[slot] = s->norm;
+}
 
 static Gallery *
 make_gallery(TemplateKind kind, int dims, uint64 *state)
@@ -74,7 +83,7 @@ make_gallery(TemplateKind kind, int dims, uint64 *state)
 		face_encode(g->codec, g->centre, g->templates[i], codes);
 		face_block_put(g->codec, block, (FaceBlockScalars *) (block + g->codec->block_bytes), i % FACE_BLOCK_SLOTS, codes);
 		memcpy(g->plane + i * g->codec->plane_bytes, codes->plane, g->codec->plane_bytes);
-		g->plane_scalars[i] = codes->plane_scalars;
+		put_scalars(&g->plane_scalars[i / FACE_BLOCK_SLOTS], i % FACE_BLOCK_SLOTS, &codes->plane_scalars);
 		memcpy(g->refine + i * g->codec->refine_bytes, codes->refine, g->codec->refine_bytes);
 		g->refine_scalars[i] = codes->refine_scalars;
 	}
@@ -135,29 +144,36 @@ compare(const Gallery *g, const FaceEmbedding *probe, FaceMetric metric, Outcome
 {
 	FaceQuery  *q = face_query_create(g->codec, g->centre, probe, metric, o->probability);
 	float		sketch[TEMPLATES];
-	uint32		sums[TEMPLATES];
+	float		plane[TEMPLATES];
+	FaceSketchSum kept[TEMPLATES];
+	int32		sums[TEMPLATES] = {0};
 
-	face_query_sketch_bounds(q, BLOCKS, g->blocks, g->blocks, INFINITY, sketch, sums);
+	face_query_sketch_bounds(q, BLOCKS, g->blocks, g->blocks, INFINITY, sketch, kept);
+	for (int i = 0; i < TEMPLATES && g->codec->plane_bytes > 0; i++)
+		sums[i] = face_query_plane_sum(q, kept[i], g->plane + i * g->codec->plane_bytes);
+	if (g->codec->plane_bytes > 0)
+		face_query_plane_bounds(q, BLOCKS, g->plane_scalars, sums, INFINITY, plane);
+	else
+		memcpy(plane, sketch, sizeof(plane));
 	for (int i = 0; i < TEMPLATES; i++)
 	{
 		double		exact = distance_in_double(metric, g->templates[i], probe);
 		double		computed = distance_by_kernel(metric, g->templates[i], probe);
 		double		least = Min(exact, computed);
-		double		plane = g->codec->plane_bytes == 0 ? sketch[i] :
-			face_query_plane_bound(q, sums[i], g->plane + i * g->codec->plane_bytes, g->plane_scalars + i);
+		int32		sum = face_query_refine_sum(q, sums[i], g->refine + i * g->codec->refine_bytes);
 		FaceBounds	b;
 
-		face_query_refine(q, g->refine + i * g->codec->refine_bytes, g->refine_scalars + i, &b);
+		face_query_refine(q, sum, g->refine_scalars + i, INFINITY, &b);
 		o->comparisons++;
 		o->sketch_misses += !(sketch[i] <= least);
 		o->refine_misses += !(b.lower <= least);
-		o->plane_misses += g->codec->plane_bytes > 0 && !(plane <= least);
-		o->misses += !(sketch[i] <= least && plane <= least && b.lower <= least);
-		o->unsafe += !(b.safe_lower <= least && Max(exact, computed) <= b.safe_upper);
+		o->plane_misses += g->codec->plane_bytes > 0 && !(plane[i] <= least);
+		o->misses += !(sketch[i] <= least && plane[i] <= least && b.lower <= least);
+		o->unsafe += !(b.safe_lower <= least);
 		if (metric == FACE_COSINE)
 		{
 			o->sketch_gap += exact - sketch[i];
-			o->plane_gap += exact - plane;
+			o->plane_gap += exact - plane[i];
 			o->refine_gap += exact - b.lower;
 		}
 	}
