@@ -25,7 +25,7 @@
 /*
  * Added to cosines: what float32 arithmetic can be off by, in the rotation, in
  * the stored numbers and in the operators' own kernels (FACE_MAX_DIMS / 32
- * additions a lane, 7.5e-6 relative at most).
+ * additions a lane, 6.7e-6 relative at most).
  */
 #define COSINE_SLACK		2e-5
 

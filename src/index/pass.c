@@ -4,9 +4,10 @@
  *	  The pass over the sketches: a lower bound on the distance for every
  *	  template of the wanted posting lists.
  *
- * Runs once a scan, before the first row is returned, and keeps one float a
- * slot.  The pages it read may be changed or recycled before they are looked
- * at again; their stamps tell.
+ * Runs once a scan, before the first row is returned, and keeps a float and a
+ * sum for every slot of the pages that have anything of interest.  The pages it
+ * read may be changed or recycled before they are looked at again; their stamps
+ * tell.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,14 +44,13 @@ face_grow(void *array, Size used, Size more, Size *max, Size element)
 static bool
 list_is_comparable(const FaceScan *scan, const FaceListEntry *entry)
 {
-	for (int i = 0; i <= scan->nconditions; i++)
+	for (int i = 0; i < scan->ntargets; i++)
 	{
-		const FaceEmbedding *probe = i < scan->nconditions ? scan->conditions[i].probe : scan->probe;
+		const FaceEmbedding *probe = scan->targets[i].probe;
 
-		if (probe != NULL &&
-			(probe->dims != entry->key.dims ||
-			 (probe->model != entry->key.model &&
-			  probe->model != FACE_NO_MODEL && entry->key.model != FACE_NO_MODEL)))
+		if (probe->dims != entry->key.dims ||
+			(probe->model != entry->key.model &&
+			 probe->model != FACE_NO_MODEL && entry->key.model != FACE_NO_MODEL))
 			return false;
 	}
 	return true;
@@ -75,40 +75,18 @@ plan_for(FaceScan *scan, int epoch)
 	return scan->plans[epoch];
 }
 
-static bool
-same_distance(const FaceCondition *condition, FaceMetric metric, const FaceEmbedding *probe)
-{
-	return condition->metric == metric && condition->probe->dims == probe->dims &&
-		memcmp(condition->probe->x, probe->x, sizeof(uint16) * probe->dims) == 0;
-}
-
 /* Prepare the scan's probes against an epoch whose templates they compare with. */
 static void
 prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
 {
 	const FaceEpochState *state = plan->state;
 
-	if (plan->conditions != NULL)
+	if (plan->queries != NULL)
 		return;
-	plan->conditions = palloc0(sizeof(FaceQuery *) * (scan->nconditions + 1));
-	if (scan->orders && !scan->null_probe)
-		plan->order = face_query_create(state->codec, state->centre, scan->probe, scan->metric,
-										face_miss_probability);
-	for (int i = 0; i < scan->nconditions; i++)
-	{
-		const FaceCondition *condition = &scan->conditions[i];
-
-		/* Usually the threshold is on the distance that also orders. */
-		if (plan->order != NULL && same_distance(condition, scan->metric, scan->probe))
-			plan->conditions[i] = plan->order;
-		for (int j = 0; j < i && plan->conditions[i] == NULL; j++)
-			if (same_distance(condition, scan->conditions[j].metric, scan->conditions[j].probe))
-				plan->conditions[i] = plan->conditions[j];
-		if (plan->conditions[i] == NULL)
-			plan->conditions[i] = face_query_create(state->codec, state->centre, condition->probe, condition->metric,
-													face_miss_probability);
-	}
-	plan->query = plan->order != NULL ? plan->order : plan->conditions[0];
+	plan->queries = palloc0(sizeof(FaceQuery *) * scan->ntargets);
+	for (int i = 0; i < scan->ntargets; i++)
+		plan->queries[i] = face_query_create(state->codec, state->centre, scan->targets[i].probe,
+											 scan->targets[i].metric, face_miss_probability);
 }
 
 /*
@@ -117,7 +95,8 @@ prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
  * Returns the smallest.
  */
 static float
-blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float limit, float *lower)
+blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float limit, float *lower,
+			  FaceSketchSum *sums)
 {
 	const FaceLayout *layout = &state->layout;
 	const int	nblocks = face_blocks_begun(page, layout);
@@ -132,7 +111,7 @@ blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Pa
 	for (int slot = nblocks * FACE_BLOCK_SLOTS; slot < layout->slots; slot++)
 		lower[slot] = get_float4_infinity();
 	return face_query_sketch_bounds(query, nblocks, FaceSketchBlock(page, layout, 0), FaceSketchBlock(ahead, layout, 0),
-									limit, lower, NULL);
+									limit, lower, sums);
 }
 
 /* Put infinity into free slots; returns the smallest bound of the others. */
@@ -150,14 +129,15 @@ mask_free_slots(float *lower, const uint8 *bitmap, int slots)
 	return smallest;
 }
 
-/* Rule out what another condition's query rules out; returns the smallest bound left. */
+/* Rule out what another target's query rules out; returns the smallest bound left. */
 static float
-apply_condition(const FaceQuery *query, const FaceEpochState *state, Page page, float limit, float *lower)
+apply_condition(const FaceQuery *query, const FaceEpochState *state, Page page, float limit, float *lower,
+				FaceSketchSum *sums)
 {
-	float		bounds[BLCKSZ / sizeof(float)];
+	float		bounds[FACE_MAX_SLOTS];
 	float		smallest = get_float4_infinity();
 
-	blocks_bounds(query, state, page, NULL, limit, bounds);
+	blocks_bounds(query, state, page, NULL, limit, bounds, sums);
 	for (int slot = 0; slot < state->layout.slots; slot++)
 	{
 		if (isinf(bounds[slot]))
@@ -172,32 +152,24 @@ apply_condition(const FaceQuery *query, const FaceEpochState *state, Page page, 
  * those that cannot satisfy a condition.  Returns the smallest.
  */
 static float
-page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, float *lower)
+page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, float *lower, FaceSketchSum *sums)
 {
 	const FaceLayout *layout = &plan->state->layout;
-	double		limit = get_float8_infinity();
-	float		smallest;
+	float		smallest = blocks_bounds(plan->queries[0], plan->state, page, next,
+										 face_round_up(scan->targets[0].max_distance), lower, sums);
 
-	for (int i = 0; i < scan->nconditions; i++)
-		if (plan->conditions[i] == plan->query)
-			limit = Min(scan->conditions[i].max_distance, limit);
-	smallest = blocks_bounds(plan->query, plan->state, page, next, face_round_up(limit), lower);
-	for (int i = 0; i < scan->nconditions; i++)
-		if (plan->conditions[i] != plan->query)
-			smallest = apply_condition(plan->conditions[i], plan->state, page,
-									   face_round_up(scan->conditions[i].max_distance), lower);
+	for (int i = 1; i < scan->ntargets; i++)
+		smallest = apply_condition(plan->queries[i], plan->state, page, face_round_up(scan->targets[i].max_distance),
+								   lower, sums == NULL ? NULL : sums + i * layout->slots);
 	if (FacePageGetSketchHeader(page)->used != layout->slots)
 		smallest = mask_free_slots(lower, FaceSketchBitmap(page, layout), layout->slots);
 	return smallest;
 }
 
-/* Remember a locked sketch page and the bounds of its slots. */
+/* Room for one more page, its bounds and its sums. */
 static void
-scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
+make_room(FaceScan *scan, const FaceLayout *layout)
 {
-	Page		page = BufferGetPage(buffer);
-	const FaceLayout *layout = &plan->state->layout;
-	FaceScanPage *seen;
 	int			old_max = scan->max_pages;
 	Size		max = scan->max_pages;
 
@@ -209,18 +181,40 @@ scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
 			palloc(max * sizeof(float)) : repalloc_huge(scan->page_lower, max * sizeof(float));
 	}
 	scan->lower = face_grow(scan->lower, scan->nlower, layout->slots, &scan->max_lower, sizeof(float));
+	if (layout->has_plane)
+		scan->sums = face_grow(scan->sums, scan->nsums, (Size) layout->slots * scan->ntargets, &scan->max_sums,
+							   sizeof(FaceSketchSum));
+}
+
+/* Remember a locked sketch page and the bounds of its slots, unless nothing there is of interest. */
+static void
+scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
+{
+	Page		page = BufferGetPage(buffer);
+	const FaceLayout *layout = &plan->state->layout;
+	FaceScanPage *seen;
+	float		smallest;
+
+	make_room(scan, layout);
+	scan->counters.sketches += FacePageGetSketchHeader(page)->used;
+	smallest = page_bounds(scan, plan, page, next, scan->lower + scan->nlower,
+						   layout->has_plane ? scan->sums + scan->nsums : NULL);
+	if (isinf(smallest))
+		return;
 
 	seen = &scan->pages[scan->npages];
 	seen->stamp = FacePageGetOpaque(page)->stamp;
 	seen->base = scan->nlower;
+	seen->sums = scan->nsums;
 	seen->blkno = BufferGetBlockNumber(buffer);
 	seen->epoch = FacePageGetSketchHeader(page)->epoch;
 	seen->slots = layout->slots;
-	memcpy(seen->refine_blocks, FaceSketchRefineBlocks(page, layout), sizeof(BlockNumber) * layout->refine_pages);
-	scan->page_lower[scan->npages] = page_bounds(scan, plan, page, next, scan->lower + scan->nlower);
+	memcpy(seen->named, FaceSketchRefineBlocks(page, layout), sizeof(BlockNumber) * face_named_pages(layout));
+	scan->page_lower[scan->npages] = smallest;
 	scan->npages++;
 	scan->nlower += layout->slots;
-	scan->counters.sketches += FacePageGetSketchHeader(page)->used;
+	if (layout->has_plane)
+		scan->nsums += (Size) layout->slots * scan->ntargets;
 }
 
 void
@@ -266,7 +260,7 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool
 		if (!BlockNumberIsValid(refine_blocks[i]))
 			continue;
 		refine = face_read_page(scan->index, refine_blocks[i], BUFFER_LOCK_SHARE);
-		face_check_refine_page(scan->index, refine, stamp);
+		face_check_side_page(scan->index, refine, FACE_PAGE_REFINE, stamp);
 		collect_tids(scan, layout, BufferGetPage(refine), null_distance);
 		UnlockReleaseBuffer(refine);
 	}
@@ -340,18 +334,18 @@ static void
 scan_list(FaceScan *scan, FaceListEntry *entry)
 {
 	const bool	null_embedding = entry->key.dims == 0;
-	const bool	compares = (scan->orders && !scan->null_probe) || scan->nconditions > 0;
-	const bool	scored = compares && !null_embedding && list_is_comparable(scan, entry);
+	const bool	scored = scan->ntargets > 0 && !null_embedding && list_is_comparable(scan, entry);
 	const bool	null_distance = scan->orders && (null_embedding || scan->null_probe);
 	const int	npages = scan->npages;
 	const Size	nlower = scan->nlower;
+	const Size	nsums = scan->nsums;
 	const Size	nfirst = scan->nfirst;
 	const Size	nlast = scan->nlast;
 	const FaceScanCounters counters = scan->counters;
 	uint64		missing = 0;
 
 	/* face_match of a null embedding is null */
-	if (null_embedding && scan->nconditions > 0)
+	if (null_embedding && scan->has_conditions)
 		return;
 
 	for (int tries = 0; tries < MAX_RESTARTS; tries++)
@@ -372,6 +366,7 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 					 errhint("Please REINDEX it.")));
 		scan->npages = npages;
 		scan->nlower = nlower;
+		scan->nsums = nsums;
 		scan->nfirst = nfirst;
 		scan->nlast = nlast;
 		scan->counters = counters;

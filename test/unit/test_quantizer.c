@@ -114,7 +114,7 @@ test_kind(TemplateKind kind, int dims, uint64 *state)
 void
 test_quantizer(void)
 {
-	static const int dims[] = {1, 2, 3, 31, 64, 128, 129, 512, 1024, 2000, 4000};
+	static const int dims[] = {1, 2, 3, 31, 64, 128, 129, 512, 1024, 2000, 3584};
 	uint64		state = 11;
 
 	for (size_t i = 0; i < sizeof(dims) / sizeof(*dims); i++)
