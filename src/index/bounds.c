@@ -344,6 +344,7 @@ face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, c
 		.ahead = ahead,
 	};
 	uint32		sums[BLOCKS_A_PASS * FACE_BLOCK_SLOTS];
+	const int	shift = q->sum_shift;
 	float		smallest = INFINITY;
 
 	for (; nblocks > 0; nblocks -= part.nblocks)
@@ -357,9 +358,14 @@ face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, c
 		part.first += part.nblocks * part.stride;
 		part.ahead += part.nblocks * part.stride;
 		lower += part.nblocks * FACE_BLOCK_SLOTS;
-		if (kept_sums != NULL)
-			for (int i = 0; i < part.nblocks * FACE_BLOCK_SLOTS; i++)
-				*kept_sums++ = sums[i] >> q->sum_shift;
+		for (int block = 0; block < part.nblocks && kept_sums != NULL; block++)
+		{
+			const uint32 *block_sums = sums + block * FACE_BLOCK_SLOTS;
+
+			for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot++)
+				kept_sums[slot] = block_sums[slot] >> shift;
+			kept_sums += FACE_BLOCK_SLOTS;
+		}
 	}
 	return smallest;
 }

@@ -29,17 +29,6 @@
  */
 #define MAX_RESTARTS 100
 
-void *
-face_grow(void *array, Size used, Size more, Size *max, Size element)
-{
-	if (used + more <= *max)
-		return array;
-	*max = Max(*max * 2, used + more + 64);
-	return array == NULL ?
-		MemoryContextAllocHuge(CurrentMemoryContext, *max * element) :
-		repalloc_huge(array, *max * element);
-}
-
 /* Can every probe of the scan be compared with the templates of this list? */
 static bool
 list_is_comparable(const FaceScan *scan, const FaceListEntry *entry)
@@ -166,26 +155,6 @@ page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, flo
 	return smallest;
 }
 
-/* Room for one more page, its bounds and its sums. */
-static void
-make_room(FaceScan *scan, const FaceLayout *layout)
-{
-	int			old_max = scan->max_pages;
-	Size		max = scan->max_pages;
-
-	scan->pages = face_grow(scan->pages, scan->npages, 1, &max, sizeof(FaceScanPage));
-	if (max != old_max)
-	{
-		scan->max_pages = (int) max;
-		scan->page_lower = scan->page_lower == NULL ?
-			palloc(max * sizeof(float)) : repalloc_huge(scan->page_lower, max * sizeof(float));
-	}
-	scan->lower = face_grow(scan->lower, scan->nlower, layout->slots, &scan->max_lower, sizeof(float));
-	if (layout->has_plane)
-		scan->sums = face_grow(scan->sums, scan->nsums, (Size) layout->slots * scan->ntargets, &scan->max_sums,
-							   sizeof(FaceSketchSum));
-}
-
 /* Remember a locked sketch page and the bounds of its slots, unless nothing there is of interest. */
 static void
 scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
@@ -195,7 +164,7 @@ scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
 	FaceScanPage *seen;
 	float		smallest;
 
-	make_room(scan, layout);
+	face_room_for_page(scan, layout);
 	scan->counters.sketches += FacePageGetSketchHeader(page)->used;
 	smallest = page_bounds(scan, plan, page, next, scan->lower + scan->nlower,
 						   layout->has_plane ? scan->sums + scan->nsums : NULL);
@@ -422,6 +391,7 @@ face_scan_pass(FaceScan *scan)
 	bool		given[INDEX_MAX_KEYS];
 
 	face_meta_read(scan->index, &scan->meta);
+	face_room_take(scan);
 	if (!scan->impossible)
 		scan_combinations(scan, 0, keys, given);
 }

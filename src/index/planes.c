@@ -15,13 +15,11 @@
 
 /* Have a job's second bits, and the numbers beside them, on their way from memory. */
 static void
-prefetch_plane(FaceScan *scan, const FaceJob *job, const FaceLayout *layout, BlockNumber *previous)
+prefetch_plane(FaceScan *scan, const FaceJob *job, const FaceLayout *layout, FaceAhead *ahead)
 {
-	const BlockNumber block = scan->pages[job->page].named[layout->refine_pages];
-
-	face_prefetch_named_page(scan, block, previous, layout->plane_scalars_offset + job->slot * sizeof(FaceScalars), 1);
-	face_prefetch_named_page(scan, block, previous, layout->planes_offset + job->slot * layout->plane_bytes,
-							 layout->plane_bytes);
+	face_look_ahead(scan, ahead, scan->pages[job->page].named[layout->refine_pages]);
+	face_prefetch(ahead, layout->plane_scalars_offset + job->slot * sizeof(FaceScalars), 1);
+	face_prefetch(ahead, layout->planes_offset + job->slot * layout->plane_bytes, layout->plane_bytes);
 }
 
 static void
@@ -44,20 +42,20 @@ static void
 read_planes(FaceScan *scan, const FaceEpochPlan *plan, FaceJobs *jobs, FaceBlockScalars *scalars)
 {
 	const FaceLayout *layout = &plan->state->layout;
-	BlockNumber prefetched = InvalidBlockNumber;
+	FaceAhead	ahead = {InvalidBlockNumber};
 	Buffer		buffer = InvalidBuffer;
 	bool		valid = false;
 	int			kept = 0;
 
 	for (int i = 0; i < Min(jobs->n, FACE_JOBS_AHEAD); i++)
-		prefetch_plane(scan, &jobs->jobs[i], layout, &prefetched);
+		prefetch_plane(scan, &jobs->jobs[i], layout, &ahead);
 	for (int i = 0; i < jobs->n; i++)
 	{
 		const FaceJob job = jobs->jobs[i];
 		const FaceScanPage *page = &scan->pages[job.page];
 
 		if (i + FACE_JOBS_AHEAD < jobs->n)
-			prefetch_plane(scan, &jobs->jobs[i + FACE_JOBS_AHEAD], layout, &prefetched);
+			prefetch_plane(scan, &jobs->jobs[i + FACE_JOBS_AHEAD], layout, &ahead);
 		if (i == 0 || job.page != jobs->jobs[i - 1].page)
 		{
 			if (BufferIsValid(buffer))

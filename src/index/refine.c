@@ -59,20 +59,6 @@ face_lock_named_page(FaceScan *scan, const FaceJob *job, int which, Buffer *buff
 	return false;
 }
 
-/* With each page also what pinning, locking and checking it will touch. */
-void
-face_prefetch_named_page(FaceScan *scan, BlockNumber blkno, BlockNumber *previous, Size offset, Size bytes)
-{
-	Page		page = face_expect_page(scan->index, blkno, blkno != *previous);
-
-	*previous = blkno;
-	if (page == NULL)
-		return;
-	for (Size i = 0; i < bytes; i += CPU_CACHE_LINE)
-		__builtin_prefetch((char *) page + offset + i);
-	__builtin_prefetch((char *) page + offset + bytes - 1);
-}
-
 /* Take the slots of a page with bounds up to the limit as jobs; they leave the bounds. */
 static void
 take_jobs(FaceScan *scan, int which, float limit, FaceJobs *jobs)
@@ -113,13 +99,13 @@ layout_of(const FaceScan *scan, const FaceJob *job)
 
 /* Have a job's entry on its way from memory. */
 static void
-prefetch_entry(FaceScan *scan, const FaceJob *job, BlockNumber *previous)
+prefetch_entry(FaceScan *scan, const FaceJob *job, FaceAhead *ahead)
 {
 	const FaceLayout *layout = layout_of(scan, job);
-	const Size	offset = (Size) (job->slot % layout->refine_slots) * layout->refine_entry_size;
 
-	face_prefetch_named_page(scan, scan->pages[job->page].named[job->slot / layout->refine_slots], previous,
-							 MAXALIGN(SizeOfPageHeaderData) + offset, layout->refine_entry_size);
+	face_look_ahead(scan, ahead, scan->pages[job->page].named[job->slot / layout->refine_slots]);
+	face_prefetch(ahead, MAXALIGN(SizeOfPageHeaderData) + (Size) (job->slot % layout->refine_slots) * layout->refine_entry_size,
+				  layout->refine_entry_size);
 }
 
 /* Does any condition with a query of its own rule this template out? */
@@ -147,14 +133,14 @@ ruled_out(const FaceScan *scan, const FaceEpochPlan *plan, const int32 *sums, co
 static int
 read_entries(FaceScan *scan, const FaceJob *jobs, const int32 *sums, int njobs, FaceRefined *refined)
 {
-	BlockNumber prefetched = InvalidBlockNumber;
+	FaceAhead	ahead = {InvalidBlockNumber};
 	BlockNumber locked = InvalidBlockNumber;
 	Buffer		buffer = InvalidBuffer;
 	bool		valid = false;
 	int			nrefined = 0;
 
 	for (int i = 0; i < Min(njobs, FACE_JOBS_AHEAD); i++)
-		prefetch_entry(scan, &jobs[i], &prefetched);
+		prefetch_entry(scan, &jobs[i], &ahead);
 	for (int i = 0; i < njobs; i++)
 	{
 		const FaceScanPage *page = &scan->pages[jobs[i].page];
@@ -164,7 +150,7 @@ read_entries(FaceScan *scan, const FaceJob *jobs, const int32 *sums, int njobs, 
 		FaceRefineEntry *entry;
 
 		if (i + FACE_JOBS_AHEAD < njobs)
-			prefetch_entry(scan, &jobs[i + FACE_JOBS_AHEAD], &prefetched);
+			prefetch_entry(scan, &jobs[i + FACE_JOBS_AHEAD], &ahead);
 		if (page->named[which] != locked)
 		{
 			if (BufferIsValid(buffer))

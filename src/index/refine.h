@@ -61,8 +61,33 @@ extern void face_return_slot(FaceScan *scan, const FaceJob *job, double bound);
  */
 extern bool face_lock_named_page(FaceScan *scan, const FaceJob *job, int which, Buffer *buffer);
 
-/* Have some bytes of such a page on their way from memory, if it is where it was last seen. */
-extern void face_prefetch_named_page(FaceScan *scan, BlockNumber blkno, BlockNumber *previous, Size offset, Size bytes);
+/* The page that bytes are fetched of ahead of their use. */
+typedef struct FaceAhead
+{
+	BlockNumber blkno;
+	Page		page;			/* where it was last seen, or NULL */
+} FaceAhead;
+
+/* Go on to a page, with what pinning, locking and checking it will touch. */
+static inline void
+face_look_ahead(FaceScan *scan, FaceAhead *ahead, BlockNumber blkno)
+{
+	if (ahead->blkno == blkno)
+		return;
+	ahead->blkno = blkno;
+	ahead->page = face_expect_page(scan->index, blkno, true);
+}
+
+/* Have some of its bytes on their way from memory. */
+static inline void
+face_prefetch(const FaceAhead *ahead, Size offset, Size bytes)
+{
+	if (ahead->page == NULL)
+		return;
+	for (Size i = 0; i < bytes; i += CPU_CACHE_LINE)
+		__builtin_prefetch((char *) ahead->page + offset + i);
+	__builtin_prefetch((char *) ahead->page + offset + bytes - 1);
+}
 
 /*
  * planes.c: the second bits of the jobs, all of one epoch that has them.  Those

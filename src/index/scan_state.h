@@ -78,11 +78,12 @@ typedef struct FaceScan
 
 	FaceEpochPlan *plans[FACE_MAX_EPOCHS];
 
-	/* what the pass over the sketches found */
+	/* what the pass over the sketches found: arrays of room.c */
 	FaceScanPage *pages;
 	int			npages;
-	int			max_pages;
+	Size		max_pages;
 	float	   *page_lower;		/* smallest bound of each page */
+	Size		max_page_lower;
 	float	   *lower;			/* bounds of all slots; infinity: out */
 	Size		nlower;
 	Size		max_lower;
@@ -113,6 +114,13 @@ typedef struct FaceScan
 	binaryheap *nearest;		/* the smallest beyond the frontier, as many as the goal wants, largest on top */
 	struct FaceHeapReader *reader;
 } FaceScan;
+
+/*
+ * room.c: the arrays of a pass, such as the last scan left them, and until the
+ * scan's context is reset; and room for one more page in them.
+ */
+extern void face_room_take(FaceScan *scan);
+extern void face_room_for_page(FaceScan *scan, const FaceLayout *layout);
 
 /* Make room for `more` elements behind `used` in a growing array. */
 extern void *face_grow(void *array, Size used, Size more, Size *max, Size element);

@@ -120,7 +120,7 @@ my @damages = (
 	[ 'a number beside second bits', qr/slot \d+ does not have the codes/, 1, sub { my ($p, $s, $u, $f, $r, $l) = @_; flip($p, $l, plane_number($u, 1)) } ],
 	[ 'a number beside second bits that is none', qr/numbers beside its codes that no template has/, 0, sub { my ($p, $s, $u, $f, $r, $l) = @_; put($p, $l, plane_number($u, 0), pack('S', 0x7E00)) } ],
 	[ 'a bit of a refinement code', qr/slot \d+ does not have the codes/, 1, sub { my ($p, $s, $u, $f, $r) = @_; flip($p, $r, refine_entry($u) + CODE + 63) } ],
-	[ 'a centre', qr/does not have the codes/, 1, sub { my ($p) = @_; flip($p, (pages_of($p, CENTRE))[0], CONTENTS) } ],
+	[ 'a centre', qr/does not have the codes/, 1, sub { my ($p) = @_; flip($p, (pages_of($p, CENTRE))[0], CONTENTS + 2) } ],
 	[ 'a rotation', qr/does not have the codes/, 1, sub { my ($p) = @_; flip($p, 0, EPOCHS) } ],
 	[ 'a row number', qr/have the same row/, 1, sub { my ($p, $s, $u, $f, $r) = @_;
 		my ($other) = grep { $_ > $u && is_used($p->[$s], $_) } 0 .. 63;
@@ -144,7 +144,7 @@ my @damages = (
 	[ 'a refinement page forgotten', qr/lacks one of its pages|nothing leads/, 0, sub { my ($p, $s) = @_; put($p, $s, REFINE_BLOCKS, pack('L', 0xFFFFFFFF)) } ],
 	[ 'a sketch page of zeros', qr/is not the page meant/, 0, sub { my ($p, $s) = @_; $p->[$s] = "\0" x PAGE } ],
 	[ 'an epoch', qr/unknown epoch 77/, 0, sub { my ($p, $s) = @_; put($p, $s, CONTENTS + 12, pack('S', 77)) } ],
-	[ 'the epoch of null embeddings', qr/slot \d+ has numbers beside its codes that no template has/, 0, sub { my ($p, $s) = @_; put($p, $s, CONTENTS + 12, pack('S', 1)) } ],
+	[ 'the epoch of null embeddings', qr/counts \d+ templates, its bitmap \d+|numbers beside its codes that no template has/, 0, sub { my ($p, $s) = @_; put($p, $s, CONTENTS + 12, pack('S', 1)) } ],
 	[ 'the bits of an epoch', qr/epoch 0 or its centre is damaged/, 0, sub { my ($p) = @_; flip($p, 0, EPOCHS + 16) } ],
 	[ 'the page of a centre', qr/epoch 0 or its centre is damaged/, 0, sub { my ($p) = @_; put($p, 0, EPOCHS + 8, pack('L', 2)) } ],
 	[ 'a centre that is not finite', qr/epoch 0 or its centre is damaged/, 0, sub { my ($p) = @_; put($p, (pages_of($p, CENTRE))[0], CONTENTS + 8, pack('f', 'inf')) } ],
