@@ -115,7 +115,7 @@ foreach my $statement (@new)
 	my $plain = $statement->{plain};
 	my $object = object($plain);
 	# What closes every object to PUBLIC has to see those that this script makes.
-	my $again = $plain =~ /^SELECT facematch_internal\.reinstate\b/ || grep { concerns($plain, @$_) } @dropped;
+	my $again = $plain =~ /^SELECT facematch\.reinstate\b/ || grep { concerns($plain, @$_) } @dropped;
 	my $text = $statement->{text};
 
 	next if $had{$plain} and !$again;

@@ -58,7 +58,8 @@ BEGIN
 			MESSAGE = 'a disclosure is accounted for five years at least',
 			HINT = '5 U.S.C. 552a(c)(2).';
 	ELSIF EXISTS (SELECT FROM facematch.reference r WHERE r.subject_id = ANY (facematch_internal.aliases(OLD.subject_id)))
-		OR EXISTS (SELECT FROM facematch.encounter e WHERE e.subject_id = ANY (facematch_internal.aliases(OLD.subject_id))) THEN
+		OR EXISTS (SELECT FROM facematch.encounter e
+			WHERE e.subject_id = ANY (facematch_internal.aliases(OLD.subject_id))) THEN
 		RAISE integrity_constraint_violation USING
 			MESSAGE = 'the record that was disclosed is still there',
 			HINT = '5 U.S.C. 552a(c)(2): its accounting lives as long.';

@@ -88,7 +88,7 @@ COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], te
 CREATE VIEW facematch.report_operating_point AS
 	SELECT g.gallery_id, g.name AS gallery, g.kind, g.model, o.live_references, g.target_fpir, o.fmr, o.threshold,
 		o.basis, o.calibration_id, o.fnmr
-	FROM facematch.gallery g, LATERAL facematch_internal.operating_point(g.gallery_id) o
+	FROM facematch.gallery g, LATERAL facematch.operating_point(g.gallery_id) o
 	WHERE g.purge_after > clock_timestamp();
 COMMENT ON VIEW facematch.report_operating_point IS 'at which threshold each gallery is searched now, and what its '
 	'model''s calibration says about it';

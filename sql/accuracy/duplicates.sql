@@ -80,7 +80,8 @@ BEGIN
 		parent[i] := parent[parent[i]];
 	END LOOP;
 	RETURN QUERY
-	SELECT u.a, u.subject_a, u.b, u.subject_b, u.similarity, u.subject_a = ANY (facematch_internal.aliases(u.subject_b)), nodes[parent[u.x]]
+	SELECT u.a, u.subject_a, u.b, u.subject_b, u.similarity,
+		u.subject_a = ANY (facematch_internal.aliases(u.subject_b)), nodes[parent[u.x]]
 	FROM unnest(pairs.a, pairs.subject_a, pairs.b, pairs.subject_b, pairs.similarity, pairs.x)
 		 u (a, subject_a, b, subject_b, similarity, x)
 	ORDER BY 5 DESC, 1, 3;

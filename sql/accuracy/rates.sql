@@ -70,14 +70,14 @@ COMMENT ON FUNCTION facematch.eer(text, text, double precision[]) IS
 	'equal error rate: where FMR and FNMR cross, by straight lines between the thresholds; NULL if they do not. The sets '
 	'as for score_histogram()';
 
-CREATE FUNCTION facematch_internal.bootstrap_rates(probes text, enrolled text, threshold double precision,
+CREATE FUNCTION facematch.bootstrap_rates(probes text, enrolled text, threshold double precision,
 	replicates integer DEFAULT 1000, confidence double precision DEFAULT 0.95, seed bigint DEFAULT 1,
 										  OUT subjects bigint, OUT non_mated bigint, OUT false_matches bigint, OUT fmr double precision,
 										  OUT fmr_lower double precision, OUT fmr_upper double precision,
 										  OUT mated bigint, OUT false_non_matches bigint, OUT fnmr double precision,
 										  OUT fnmr_lower double precision, OUT fnmr_upper double precision)
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT COST 1000000 AS '$libdir/facematch_accuracy', 'facematch_bootstrap_rates';
-COMMENT ON FUNCTION facematch_internal.bootstrap_rates(text, text, double precision, integer, double precision,
+COMMENT ON FUNCTION facematch.bootstrap_rates(text, text, double precision, integer, double precision,
 	bigint) IS
 	'FMR and FNMR at a threshold, with percentile intervals from resampling subjects (bootstrap): wider, and more '
 	'honest, than Wilson''s where few people give many comparisons. The same seed gives the same intervals. The sets as '

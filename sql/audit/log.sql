@@ -40,7 +40,7 @@ COMMENT ON COLUMN facematch.audit_event.detail IS
 	' long it was, as facematch_internal.redacted() has it';
 COMMENT ON COLUMN facematch.audit_event.previous IS
 	'hash of the event before in the chain; of the first, 32 zero bytes';
-COMMENT ON COLUMN facematch.audit_event.hash IS 'SHA-256 of facematch_internal.audit_content() of the row';
+COMMENT ON COLUMN facematch.audit_event.hash IS 'SHA-256 of facematch.audit_content() of the row';
 COMMENT ON COLUMN facematch.audit_event.chain IS 'the chain, from 1';
 COMMENT ON COLUMN facematch.audit_event.seq IS 'place in the chain, from 1 without gaps';
 COMMENT ON COLUMN facematch.audit_event.witness IS
@@ -49,13 +49,13 @@ COMMENT ON COLUMN facematch.audit_event.witness IS
 CREATE INDEX audit_event_about_idx ON facematch.audit_event ((detail ->> 'about'), event_id) WHERE detail ? 'about';
 CREATE SEQUENCE facematch_internal.audit_event_id_seq;
 
-CREATE FUNCTION facematch_internal.audit_content(event facematch.audit_event) RETURNS bytea
+CREATE FUNCTION facematch.audit_content(event facematch.audit_event) RETURNS bytea
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN event.previous || event.witness
 		|| convert_to(jsonb_build_array(event.chain, event.seq, event.event_id, extract(epoch FROM event.at)::text,
 			event.actor,
 										event.action, event.detail)::text, 'UTF8');
-COMMENT ON FUNCTION facematch_internal.audit_content(facematch.audit_event) IS
+COMMENT ON FUNCTION facematch.audit_content(facematch.audit_event) IS
 	'the bytes that an event''s hash is of: the hash before it, the witness, then chain, place, number, seconds'
 	' since 1970, actor, action and detail as a JSON array in UTF-8';
 

@@ -23,16 +23,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.refuse_change() IS 'trigger: refuses what it is put on (23000)';
 
--- What the log said last of a thing: how it was called there, what was done to it.
-CREATE FUNCTION facematch_internal.last_logged(about text) RETURNS text
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT e.action FROM facematch.audit_event e
-	WHERE e.detail ? 'about' AND e.detail ->> 'about' = $1 ORDER BY e.event_id DESC LIMIT 1
-$$;
-COMMENT ON FUNCTION facematch_internal.last_logged(text) IS
-	'the action of the newest event about a thing (what:key); NULL: the log has none';
-
 -- A row that is inserted while the log knows it to be there comes from a dump, and so does the log. What gets
 -- another key is gone under the old one: a row that takes that is another, and new.
 CREATE FUNCTION facematch_internal.log_row() RETURNS trigger
@@ -53,7 +43,9 @@ BEGIN
 	INTO about, before FROM string_to_table(TG_ARGV[1], ',') WITH ORDINALITY k (name, place);
 	about := facematch_internal.redacted(TG_ARGV[0] || ':' || about);
 	before := facematch_internal.redacted(TG_ARGV[0] || ':' || before);
-	IF TG_OP = 'INSERT' AND facematch_internal.last_logged(about) <> TG_ARGV[0] || '_' || verbs[3] THEN
+	IF TG_OP = 'INSERT' AND (SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about'
+		AND e.detail ->> 'about' = about
+							 ORDER BY e.event_id DESC LIMIT 1) <> TG_ARGV[0] || '_' || verbs[3] THEN
 		RETURN NULL;
 	END IF;
 	IF about <> before THEN

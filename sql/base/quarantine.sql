@@ -7,6 +7,7 @@ CREATE TABLE facematch_internal.quarantined (
 	since		timestamptz NOT NULL
 );
 COMMENT ON TABLE facematch_internal.quarantined IS
-	'tables of users whose code has caught every cancel, until its session was ended: none of it runs any more until facematch.release()';
+	'tables of users whose code has caught every cancel, until its session was ended: none of it runs any more until '
+	'facematch.release()';
 COMMENT ON COLUMN facematch_internal.quarantined.relation IS 'the table or partition';
 COMMENT ON COLUMN facematch_internal.quarantined.since IS 'when';

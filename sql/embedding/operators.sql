@@ -3,8 +3,7 @@
  *
  * COST: a 512-d comparison takes about four times a cheap operator, call included.
  *
- * The value comparisons below never fail and are LEAKPROOF.  The distances are
- * not, by what LEAKPROOF promises: they raise an error for arguments of unequal
+ * The distances are not LEAKPROOF: they raise an error for arguments of unequal
  * dimensions or models, and so tell something about rows that a policy hides.
  */
 
@@ -18,10 +17,13 @@ CREATE FUNCTION face_similarity(face_embedding, face_embedding) RETURNS double p
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 4 AS 'MODULE_PATHNAME';
 
 COMMENT ON FUNCTION face_embedding_cosine_distance(face_embedding, face_embedding) IS 'implementation of <=> operator';
-COMMENT ON FUNCTION face_embedding_euclidean_distance(face_embedding, face_embedding) IS 'implementation of <-> operator';
-COMMENT ON FUNCTION face_embedding_negative_inner_product(face_embedding, face_embedding) IS 'implementation of <#> operator';
+COMMENT ON FUNCTION face_embedding_euclidean_distance(face_embedding, face_embedding)
+	IS 'implementation of <-> operator';
+COMMENT ON FUNCTION face_embedding_negative_inner_product(face_embedding, face_embedding)
+	IS 'implementation of <#> operator';
 COMMENT ON FUNCTION face_similarity(face_embedding, face_embedding) IS
-	'cosine similarity, -1 to 1: exactly 1 minus the operator <=>. Unequal dimensions: 22000; different models: 22023; an untagged template compares with any model';
+	'cosine similarity, -1 to 1: exactly 1 minus the operator <=>. Unequal dimensions: 22000; different models: '
+	'22023; an untagged template compares with any model';
 
 CREATE OPERATOR <=> (
 	FUNCTION = face_embedding_cosine_distance,
@@ -43,104 +45,25 @@ COMMENT ON OPERATOR <=> (face_embedding, face_embedding) IS
 COMMENT ON OPERATOR <-> (face_embedding, face_embedding) IS
 	'Euclidean distance, 0 or more. Unequal dimensions: 22000; different models: 22023';
 COMMENT ON OPERATOR <#> (face_embedding, face_embedding) IS
-	'negative inner product, so that ascending order has the most similar first. Unequal dimensions: 22000; different models: 22023';
+	'negative inner product, so that ascending order has the most similar first. Unequal dimensions: 22000; different '
+	'models: 22023';
 
--- Templates as values: a total order by model tag, dimensions and components, which says nothing about likeness.
+-- A template as a vector.
 
-CREATE FUNCTION face_embedding_cmp(face_embedding, face_embedding) RETURNS integer
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_embedding_cmp(face_embedding, face_embedding) IS
-	'btree: -1, 0 or 1 by model tag, then dimensions, then components';
+CREATE FUNCTION l2_normalize(face_embedding) RETURNS face_embedding
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'face_embedding_normalize';
+COMMENT ON FUNCTION l2_normalize(face_embedding) IS
+	'the template divided by its Euclidean norm, rounded to half precision; keeps the model tag';
 
-CREATE FUNCTION face_embedding_eq(face_embedding, face_embedding) RETURNS boolean
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_embedding_eq(face_embedding, face_embedding) IS 'implementation of = operator';
-CREATE FUNCTION face_embedding_ne(face_embedding, face_embedding) RETURNS boolean
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_embedding_ne(face_embedding, face_embedding) IS 'implementation of <> operator';
-CREATE FUNCTION face_embedding_lt(face_embedding, face_embedding) RETURNS boolean
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_embedding_lt(face_embedding, face_embedding) IS 'implementation of < operator';
-CREATE FUNCTION face_embedding_le(face_embedding, face_embedding) RETURNS boolean
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_embedding_le(face_embedding, face_embedding) IS 'implementation of <= operator';
-CREATE FUNCTION face_embedding_gt(face_embedding, face_embedding) RETURNS boolean
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_embedding_gt(face_embedding, face_embedding) IS 'implementation of > operator';
-CREATE FUNCTION face_embedding_ge(face_embedding, face_embedding) RETURNS boolean
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_embedding_ge(face_embedding, face_embedding) IS 'implementation of >= operator';
-
-CREATE OPERATOR = (
-	FUNCTION = face_embedding_eq,
-	LEFTARG = face_embedding, RIGHTARG = face_embedding,
-	COMMUTATOR = =, NEGATOR = <>,
-	RESTRICT = eqsel, JOIN = eqjoinsel,
-	HASHES, MERGES
+CREATE FUNCTION face_embedding_concat(face_embedding, face_embedding) RETURNS face_embedding
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION face_embedding_concat(face_embedding, face_embedding) IS
+	'implementation of || operator: the components of both, untagged; more than 4000: 54000';
+CREATE OPERATOR || (
+	LEFTARG = face_embedding, RIGHTARG = face_embedding, FUNCTION = face_embedding_concat
 );
-COMMENT ON OPERATOR = (face_embedding, face_embedding) IS 'equal: same model tag, dimensions and components';
-
-CREATE OPERATOR <> (
-	FUNCTION = face_embedding_ne,
-	LEFTARG = face_embedding, RIGHTARG = face_embedding,
-	COMMUTATOR = <>, NEGATOR = =,
-	RESTRICT = neqsel, JOIN = neqjoinsel
-);
-COMMENT ON OPERATOR <> (face_embedding, face_embedding) IS 'not equal as values';
-
-CREATE OPERATOR < (
-	FUNCTION = face_embedding_lt,
-	LEFTARG = face_embedding, RIGHTARG = face_embedding,
-	COMMUTATOR = >, NEGATOR = >=,
-	RESTRICT = scalarltsel, JOIN = scalarltjoinsel
-);
-COMMENT ON OPERATOR < (face_embedding, face_embedding) IS 'less than, in the order of values';
-
-CREATE OPERATOR <= (
-	FUNCTION = face_embedding_le,
-	LEFTARG = face_embedding, RIGHTARG = face_embedding,
-	COMMUTATOR = >=, NEGATOR = >,
-	RESTRICT = scalarlesel, JOIN = scalarlejoinsel
-);
-COMMENT ON OPERATOR <= (face_embedding, face_embedding) IS 'less than or equal, in the order of values';
-
-CREATE OPERATOR > (
-	FUNCTION = face_embedding_gt,
-	LEFTARG = face_embedding, RIGHTARG = face_embedding,
-	COMMUTATOR = <, NEGATOR = <=,
-	RESTRICT = scalargtsel, JOIN = scalargtjoinsel
-);
-COMMENT ON OPERATOR > (face_embedding, face_embedding) IS 'greater than, in the order of values';
-
-CREATE OPERATOR >= (
-	FUNCTION = face_embedding_ge,
-	LEFTARG = face_embedding, RIGHTARG = face_embedding,
-	COMMUTATOR = <=, NEGATOR = <,
-	RESTRICT = scalargesel, JOIN = scalargejoinsel
-);
-COMMENT ON OPERATOR >= (face_embedding, face_embedding) IS 'greater than or equal, in the order of values';
-
-CREATE FUNCTION face_embedding_hash(face_embedding) RETURNS integer
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_embedding_hash(face_embedding) IS 'hash of model tag and components';
-CREATE FUNCTION face_embedding_hash_extended(face_embedding, bigint) RETURNS bigint
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_embedding_hash_extended(face_embedding, bigint) IS 'hash of model tag and components, with a seed';
-
-CREATE OPERATOR CLASS face_embedding_ops DEFAULT FOR TYPE face_embedding USING btree AS
-	OPERATOR 1 < ,
-	OPERATOR 2 <= ,
-	OPERATOR 3 = ,
-	OPERATOR 4 >= ,
-	OPERATOR 5 > ,
-	FUNCTION 1 face_embedding_cmp(face_embedding, face_embedding);
-COMMENT ON OPERATOR CLASS face_embedding_ops USING btree IS 'order of templates as values, for DISTINCT and GROUP BY; not likeness';
-
-CREATE OPERATOR CLASS face_embedding_ops DEFAULT FOR TYPE face_embedding USING hash AS
-	OPERATOR 1 = ,
-	FUNCTION 1 face_embedding_hash(face_embedding),
-	FUNCTION 2 face_embedding_hash_extended(face_embedding, bigint);
-COMMENT ON OPERATOR CLASS face_embedding_ops USING hash IS 'equality of templates as values';
+COMMENT ON OPERATOR || (face_embedding, face_embedding) IS
+	'the components of both in one untagged template, as pgvector joins vectors';
 
 -- Template fusion.
 
@@ -158,7 +81,10 @@ COMMENT ON FUNCTION face_embedding_avg_accum(internal, face_embedding) IS 'aggre
 COMMENT ON FUNCTION face_embedding_avg_combine(internal, internal) IS 'aggregate combine function';
 COMMENT ON FUNCTION face_embedding_avg_serialize(internal) IS 'aggregate serial function';
 COMMENT ON FUNCTION face_embedding_avg_deserialize(bytea, internal) IS 'aggregate deserial function';
+CREATE FUNCTION face_embedding_sum_final(internal) RETURNS face_embedding
+	LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION face_embedding_avg_final(internal) IS 'aggregate final function';
+COMMENT ON FUNCTION face_embedding_sum_final(internal) IS 'aggregate final function';
 
 CREATE AGGREGATE avg(face_embedding) (
 	SFUNC = face_embedding_avg_accum,
@@ -171,4 +97,32 @@ CREATE AGGREGATE avg(face_embedding) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE avg(face_embedding) IS
-	'template fusion: the arithmetic mean, computed in double precision, with the model tag of the templates. NULL of no template; templates of unequal dimensions: 22000, of different models: 22023, a mean of zero norm: 22000';
+	'template fusion: the arithmetic mean, computed in double precision, with the model tag of the templates. NULL of '
+	'no template; templates of unequal dimensions: 22000, of different models: 22023, a mean of zero norm: 22000';
+
+-- Citus computes avg() as sum() / count() whatever the type is; this name it leaves alone.
+CREATE AGGREGATE face_mean(face_embedding) (
+	SFUNC = face_embedding_avg_accum,
+	STYPE = internal,
+	SSPACE = 4096,
+	FINALFUNC = face_embedding_avg_final,
+	COMBINEFUNC = face_embedding_avg_combine,
+	SERIALFUNC = face_embedding_avg_serialize,
+	DESERIALFUNC = face_embedding_avg_deserialize,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE face_mean(face_embedding) IS 'avg(face_embedding) under a name that Citus does not rewrite';
+
+CREATE AGGREGATE sum(face_embedding) (
+	SFUNC = face_embedding_avg_accum,
+	STYPE = internal,
+	SSPACE = 4096,
+	FINALFUNC = face_embedding_sum_final,
+	COMBINEFUNC = face_embedding_avg_combine,
+	SERIALFUNC = face_embedding_avg_serialize,
+	DESERIALFUNC = face_embedding_avg_deserialize,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE sum(face_embedding) IS
+	'the sum of each component, computed in double precision. NULL of no template; a component beyond 65504: 22003; '
+	'else as avg';

@@ -39,11 +39,17 @@ CREATE TYPE face_embedding (
 );
 
 COMMENT ON TYPE face_embedding IS
-	'biometric template: 1 to 3584 half-precision components with their norm and the tag of the model that made it. face_embedding(512,7): 512 dimensions, model 7; the column stamps the tag on untagged templates and refuses other tags. Text [0.1,-0.2], tagged 7:[0.1,-0.2]; binary int16 dimensions, int16 tag (0: none), float4 components, big-endian';
+	'biometric template: 1 to 3584 half-precision components with their norm and the tag of the model that made it. '
+	'face_embedding(512,7): 512 dimensions, model 7; the column stamps the tag on untagged templates and refuses '
+	'other tags. Text [0.1,-0.2], tagged 7:[0.1,-0.2]; binary int16 dimensions, int16 tag (0: none), float4 '
+	'components, big-endian';
 COMMENT ON FUNCTION face_embedding_in(cstring, oid, integer) IS 'I/O: reads [0.1,-0.2] or 7:[0.1,-0.2]';
-COMMENT ON FUNCTION face_embedding_out(face_embedding) IS 'I/O: shortest decimals that read back to the same half-precision components';
-COMMENT ON FUNCTION face_embedding_recv(internal, oid, integer) IS 'I/O: reads int16 dimensions, int16 model tag, float4 components, big-endian';
-COMMENT ON FUNCTION face_embedding_send(face_embedding) IS 'I/O: writes int16 dimensions, int16 model tag, float4 components, big-endian';
+COMMENT ON FUNCTION face_embedding_out(face_embedding) IS 'I/O: shortest decimals that read back to the same '
+	'half-precision components; whole numbers from 4096 on as they are';
+COMMENT ON FUNCTION face_embedding_recv(internal, oid, integer)
+	IS 'I/O: reads int16 dimensions, int16 model tag, float4 components, big-endian';
+COMMENT ON FUNCTION face_embedding_send(face_embedding) IS 'I/O: writes int16 dimensions, int16 model tag, float4 '
+	'components, big-endian';
 COMMENT ON FUNCTION face_embedding_typmod_in(cstring[]) IS 'I/O: reads (dimensions) or (dimensions, model tag)';
 COMMENT ON FUNCTION face_embedding_typmod_out(integer) IS 'I/O: writes (dimensions) or (dimensions,model tag)';
 COMMENT ON FUNCTION face_embedding_typanalyze(internal) IS
@@ -76,4 +82,5 @@ COMMENT ON FUNCTION face_norm(face_embedding) IS
 CREATE FUNCTION face_with_model(face_embedding, model integer) RETURNS face_embedding
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION face_with_model(face_embedding, integer) IS
-	'the template with this model tag, 1 to 32767 (22003 otherwise); a template that carries another tag is refused (22023)';
+	'the template with this model tag, 1 to 32767 (22003 otherwise); a template that carries another tag is refused '
+	'(22023)';

@@ -22,18 +22,14 @@ COMMENT ON FUNCTION facematch_internal.verify_pages(regclass) IS
 
 ---------------------------------------------------------------- statistics
 
--- A template may also be in an array of numbers, in bytes, or in a vector of another extension.
-CREATE FUNCTION facematch_internal.with_heirs(table_name regclass) RETURNS TABLE (relation regclass)
+CREATE FUNCTION facematch_internal.with_heirs(table_name regclass, and_parents boolean DEFAULT false)
+	RETURNS TABLE (relation regclass)
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_with_heirs';
-COMMENT ON FUNCTION facematch_internal.with_heirs(regclass) IS
-	'a table, its partitions and the tables that inherit from it';
+COMMENT ON FUNCTION facematch_internal.with_heirs(regclass, boolean) IS
+	'a table, its partitions and the tables that inherit from it; and_parents: and those that it is a partition of or'
+	' inherits from, because ANALYZE gathers its values for these too';
 
-CREATE FUNCTION facematch_internal.with_kin(table_name regclass) RETURNS TABLE (relation regclass)
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_with_kin';
-COMMENT ON FUNCTION facematch_internal.with_kin(regclass) IS
-	'a table, its partitions, the tables that inherit from it, and those that it is a partition of or inherits'
-	' from: ANALYZE gathers its values for these too';
-
+-- A template may also be in an array of numbers, in bytes, or in a vector of another extension.
 -- Down through domains, arrays, composites, ranges and multiranges. What is an array's element is that through
 -- domains, too.
 CREATE FUNCTION facematch_internal.template_types(column_types oid[], in_other_forms boolean) RETURNS TABLE (type oid)
@@ -65,9 +61,10 @@ CREATE FUNCTION facematch_internal.template_columns(table_name regclass)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH holder AS (
-		SELECT h.relation AS oid, h.relation AS of_table FROM facematch_internal.with_kin($1) h
+		SELECT h.relation AS oid, h.relation AS of_table FROM facematch_internal.with_heirs($1, true) h
 		UNION ALL
-		SELECT x.indexrelid, h.relation FROM pg_index x JOIN facematch_internal.with_kin($1) h ON h.relation = x.indrelid
+		SELECT x.indexrelid, h.relation FROM pg_index x JOIN facematch_internal.with_heirs($1, true) h
+			ON h.relation = x.indrelid
 	), typed AS (
 		SELECT h.of_table, a.attrelid, a.attnum
 		FROM holder h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -315,6 +312,22 @@ COMMENT ON COLUMN facematch.report_erasure.unreachable IS
 
 ---------------------------------------------------------------- verify
 
+CREATE FUNCTION facematch_internal.is_distributed(table_name regclass) RETURNS boolean
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found boolean := false;
+BEGIN
+	IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+		EXECUTE 'SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = $1)' INTO found
+			USING table_name;
+	END IF;
+	RETURN found;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.is_distributed(regclass) IS
+	'whether Citus keeps the rows of this table in other tables, here or on other nodes';
+
 CREATE TYPE facematch_internal.erased_part AS (
 	relation regclass, part text, pages bigint, dead_tuples bigint, fading_tuples bigint, stray_bytes bigint,
 		padding_bytes bigint,
@@ -390,6 +403,12 @@ BEGIN
 				' planner''s statistics are here'
 			FROM pg_foreign_table f WHERE f.ftrelid = table_name
 			UNION ALL
+			SELECT 0, table_name, 'shards', NULL, NULL, NULL, NULL,
+				format('Citus keeps its rows in tables of its own on the nodes, of which each is asked by itself: SELECT * FROM'
+					   ' run_command_on_shards(%L, %L)', table_name,
+					   'SELECT note FROM facematch.verify_erased(''%s'') WHERE part = ''verdict''')
+			WHERE facematch_internal.is_distributed(table_name)
+			UNION ALL
 			SELECT 1, e.stxrelid::regclass, 'statistics', count(*), NULL, NULL, false,
 				'extended statistics have values of columns that'
 				   ' may hold templates; CALL facematch.erase_table() takes them out and erases them'
@@ -418,7 +437,7 @@ BEGIN
 			UNION ALL
 			SELECT 5, v.relation, 'catalog', v.dead_tuples, v.fading_tuples, v.stray_bytes, NULL,
 				'removed rows of the catalog, of'
-				   ' which one may have held a column''s default with a template; facematch_internal.erase_pages() of it'
+				   ' which one may have held a column''s default with a template; facematch.erase() of it'
 			FROM unnest('{pg_attribute,pg_attrdef}'::regclass[]) c CROSS JOIN LATERAL facematch_internal.verify_pages(c) v
 			WHERE v.clean IS NOT TRUE AND v.part IN ('table', 'toast')
 			UNION ALL

@@ -64,16 +64,3 @@ $$;
 COMMENT ON FUNCTION facematch_internal.begin_erasing(regclass, interval) IS
 	'what the server counts of a table or partition now, and whether that, or the time since, is reason to erase'
 	' it; for the purge';
-
-CREATE FUNCTION facematch_internal.end_erasing(seen facematch_internal.erasure_mark) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-	DELETE FROM facematch_internal.erasure_mark m WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = m.relation);
-	INSERT INTO facematch_internal.erasure_mark SELECT ($1).*
-	ON CONFLICT (relation) DO UPDATE
-	SET erased_at = excluded.erased_at, changed = excluded.changed, dead = excluded.dead,
-		counted_in = excluded.counted_in,
-		counted_since = excluded.counted_since
-$$;
-COMMENT ON FUNCTION facematch_internal.end_erasing(facematch_internal.erasure_mark) IS
-	'a table or partition has been erased whole since begin_erasing() told this; for the purge';

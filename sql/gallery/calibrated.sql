@@ -173,7 +173,7 @@ COMMENT ON FUNCTION facematch_internal.gallery_threshold(facematch.gallery) IS
 	'the threshold of a gallery now: min_similarity, or what its target FPIR asks for at its present size. A model '
 	'without calibration: 55000';
 
-CREATE FUNCTION facematch_internal.operating_point(gallery_id bigint, OUT live_references bigint,
+CREATE FUNCTION facematch.operating_point(gallery_id bigint, OUT live_references bigint,
 	OUT fmr double precision,
 	OUT threshold double precision, OUT basis text, OUT calibration_id bigint, OUT fnmr double precision)
 	LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
@@ -191,6 +191,6 @@ AS $$
 					   ORDER BY q.threshold DESC LIMIT 1) p ON true
 	WHERE g.gallery_id = $1
 $$;
-COMMENT ON FUNCTION facematch_internal.operating_point(bigint) IS
+COMMENT ON FUNCTION facematch.operating_point(bigint) IS
 	'at which threshold facematch.identify() searches a gallery now, counted and calibrated with the owner''s rights as '
 	'it does; the columns of facematch.report_operating_point. threshold is NULL for a target FPIR without a calibration';

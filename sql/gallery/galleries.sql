@@ -22,10 +22,13 @@ CREATE TABLE facematch.model (
 	CONSTRAINT model_tag_key UNIQUE (tag),
 	CONSTRAINT model_name_tag_dims_key UNIQUE (name, tag, dims)
 );
-COMMENT ON TABLE facematch.model IS 'face recognition algorithms, one row for each version whose templates cannot be compared with another''s';
+COMMENT ON TABLE facematch.model IS 'face recognition algorithms, one row for each version whose templates cannot be '
+	'compared with another''s';
 COMMENT ON COLUMN facematch.model.name IS 'name and version of the algorithm';
-COMMENT ON COLUMN facematch.model.tag IS 'the number that templates of this model carry, 1 to 32767; cannot change while a gallery with references uses the model';
-COMMENT ON COLUMN facematch.model.dims IS 'number of components of a template, 1 to 3584; cannot change while a gallery with references uses the model';
+COMMENT ON COLUMN facematch.model.tag IS 'the number that templates of this model carry, 1 to 32767; cannot change '
+	'while a gallery with references uses the model';
+COMMENT ON COLUMN facematch.model.dims IS 'number of components of a template, 1 to 3584; cannot change while a '
+	'gallery with references uses the model';
 COMMENT ON COLUMN facematch.model.created_at IS 'when the row was made';
 
 ---------------------------------------------------------------- galleries
@@ -39,7 +42,8 @@ CREATE TABLE facematch.gallery_kind (
 COMMENT ON TABLE facematch.gallery_kind IS 'what a gallery can be for; a site adds its own rows';
 COMMENT ON COLUMN facematch.gallery_kind.name IS 'the word that gallery.kind uses';
 COMMENT ON COLUMN facematch.gallery_kind.description IS 'what such a gallery holds and when it is searched';
-COMMENT ON COLUMN facematch.gallery_kind.shipped IS 'true for the rows that come with the extension, which a dump leaves to it';
+COMMENT ON COLUMN facematch.gallery_kind.shipped IS 'true for the rows that come with the extension, which a dump '
+	'leaves to it';
 
 INSERT INTO facematch.gallery_kind (name, description, shipped) VALUES
 	('flight', 'the travelers on a flight''s manifest, searched at boarding or arrival', true),
@@ -65,9 +69,11 @@ CREATE TABLE facematch.gallery (
 	target_fpir		double precision CONSTRAINT gallery_target_fpir_range CHECK (target_fpir > 0 AND target_fpir < 1),
 	purpose_required	boolean NOT NULL DEFAULT false,
 	CONSTRAINT gallery_has_a_threshold CHECK (num_nonnulls(min_similarity, target_fpir) >= 1),
-	CONSTRAINT gallery_retention_class_exists FOREIGN KEY (retention_class) REFERENCES facematch.retention_class ON UPDATE RESTRICT,
+	CONSTRAINT gallery_retention_class_exists FOREIGN KEY (retention_class)
+		REFERENCES facematch.retention_class ON UPDATE RESTRICT,
 	-- Because of this key, a dump loads the rules before galleries and references.
-	CONSTRAINT gallery_retention_rule_exists FOREIGN KEY (retention_rule) REFERENCES facematch.retention_rule ON UPDATE RESTRICT,
+	CONSTRAINT gallery_retention_rule_exists FOREIGN KEY (retention_rule)
+		REFERENCES facematch.retention_rule ON UPDATE RESTRICT,
 	CONSTRAINT gallery_pkey PRIMARY KEY (gallery_id),
 	CONSTRAINT gallery_name_key UNIQUE (name),
 	CONSTRAINT gallery_model_key UNIQUE (gallery_id, model_tag, dims),
@@ -79,20 +85,26 @@ COMMENT ON TABLE facematch.gallery IS 'sets of references to search: the travele
 COMMENT ON COLUMN facematch.gallery.gallery_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.gallery.name IS 'name, unique: by it a search names its gallery';
 COMMENT ON COLUMN facematch.gallery.kind IS 'what the gallery is for, a row of facematch.gallery_kind';
-COMMENT ON COLUMN facematch.gallery.model IS 'the model of all its templates, a row of facematch.model; cannot become another model while the gallery has references';
+COMMENT ON COLUMN facematch.gallery.model IS 'the model of all its templates, a row of facematch.model; cannot become '
+	'another model while the gallery has references';
 COMMENT ON COLUMN facematch.gallery.model_tag IS 'tag of the model, filled in from facematch.model';
 COMMENT ON COLUMN facematch.gallery.dims IS 'dimensions of the model, filled in from facematch.model';
-COMMENT ON COLUMN facematch.gallery.anchor_at IS 'the event that retention counts from, such as the departure; NULL if there is none';
+COMMENT ON COLUMN facematch.gallery.anchor_at IS 'the event that retention counts from, such as the departure; NULL '
+	'if there is none';
 COMMENT ON COLUMN facematch.gallery.created_at IS 'when the row was made';
 COMMENT ON COLUMN facematch.gallery.retention_class IS 'the class whose rules for galleries apply';
 COMMENT ON COLUMN facematch.gallery.retention_rule IS 'the rule that gives the deadline, filled in';
 COMMENT ON COLUMN facematch.gallery.closed_at IS 'when facematch.close_gallery() ended staging; NULL while it is open';
-COMMENT ON COLUMN facematch.gallery.purge_after IS 'from this moment on none of its references is a candidate, and the next purge deletes it; infinity if no deadline applies. Computed from the retention rules';
+COMMENT ON COLUMN facematch.gallery.purge_after IS 'from this moment on none of its references is a candidate, and '
+	'the next purge deletes it; infinity if no deadline applies. Computed from the retention rules';
 COMMENT ON COLUMN facematch.gallery.purpose_required IS 'whether each search has to say what it is for';
 COMMENT ON COLUMN facematch.gallery.target_fpir IS
-	'the false positive identification rate that a search shall have, such as 0.001: the threshold follows from it, the model''s calibration and the number of references, as they are when a client''s statement searches; NULL: min_similarity is the threshold';
+	'the false positive identification rate that a search shall have, such as 0.001: the threshold follows from it, '
+	'the model''s calibration and the number of references, as they are when a client''s statement searches; NULL: '
+	'min_similarity is the threshold';
 COMMENT ON COLUMN facematch.gallery.min_similarity IS
-	'threshold: the least cosine similarity of a candidate, -1 to 1; choose it for a false match rate of the model in use. With target_fpir: the threshold is never below it; NULL: no such floor';
+	'threshold: the least cosine similarity of a candidate, -1 to 1; choose it for a false match rate of the model in '
+	'use. With target_fpir: the threshold is never below it; NULL: no such floor';
 CREATE INDEX gallery_model_idx ON facematch.gallery (model);
 
 CREATE FUNCTION facematch_internal.fill_gallery_model() RETURNS trigger
@@ -108,7 +120,8 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.fill_gallery_model() IS 'trigger: a gallery''s model tag and dimensions are its model''s';
+COMMENT ON FUNCTION facematch_internal.fill_gallery_model() IS 'trigger: a gallery''s model tag and dimensions are '
+	'its model''s';
 
 -- Only what a user may set: a new tag or new dimensions come from the model itself, by its foreign key.
 CREATE TRIGGER gallery_10_model BEFORE INSERT OR UPDATE OF model ON facematch.gallery
@@ -117,12 +130,14 @@ COMMENT ON TRIGGER gallery_10_model ON facematch.gallery IS 'fills in model_tag 
 
 ---------------------------------------------------------------- references
 
--- For a row that breaks a constraint PostgreSQL prints the row, and here that would print a template.  So the guard looks
--- first (62_guard.sql), and says what is wrong without it; the constraint is for who gets round triggers.
-CREATE FUNCTION facematch_internal.reference_fault(gallery_id bigint, subject_id uuid, retention_class text, embedding @extschema@.face_embedding,
+-- For a row that breaks a constraint PostgreSQL prints the row, and here that would print a template.  So the guard
+-- looks first (62_guard.sql), and says what is wrong without it; the constraint is for who gets round triggers.
+CREATE FUNCTION facematch_internal.reference_fault(gallery_id bigint, subject_id uuid, retention_class text,
+	embedding @extschema@.face_embedding,
 										  source text, quality smallint, enrolled_at timestamptz) RETURNS text
 	LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_reference_fault';
-COMMENT ON FUNCTION facematch_internal.reference_fault(bigint, uuid, text, @extschema@.face_embedding, text, smallint, timestamptz) IS
+COMMENT ON FUNCTION facematch_internal.reference_fault(bigint, uuid, text, @extschema@.face_embedding, text, smallint,
+	timestamptz) IS
 	'what makes a row of facematch.reference impossible; NULL if nothing does';
 
 CREATE TABLE facematch.reference (
@@ -139,24 +154,32 @@ CREATE TABLE facematch.reference (
 	purge_after		timestamptz NOT NULL,
 	CONSTRAINT reference_pkey PRIMARY KEY (reference_id),
 	CONSTRAINT reference_is_whole CHECK
-		(facematch_internal.reference_fault(gallery_id, subject_id, retention_class, embedding, source, quality, enrolled_at) IS NULL),
+		(facematch_internal.reference_fault(gallery_id, subject_id, retention_class, embedding, source, quality,
+			enrolled_at) IS NULL),
 	CONSTRAINT reference_is_of_its_gallerys_model FOREIGN KEY (gallery_id, model_tag, dims)
 		REFERENCES facematch.gallery (gallery_id, model_tag, dims) ON DELETE CASCADE
 );
-COMMENT ON TABLE facematch.reference IS 'enrolled templates, each in one gallery; a person may have several. Deleting a gallery deletes its references';
+COMMENT ON TABLE facematch.reference IS 'enrolled templates, each in one gallery; a person may have several. Deleting '
+	'a gallery deletes its references';
 COMMENT ON COLUMN facematch.reference.reference_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.reference.gallery_id IS 'the gallery it is searched in';
 COMMENT ON COLUMN facematch.reference.subject_id IS 'pseudonym of the person, from facematch.subject_id()';
-COMMENT ON COLUMN facematch.reference.retention_class IS 'the class of persons whose retention rules apply, such as us_citizen';
-COMMENT ON COLUMN facematch.reference.embedding IS 'the template: of the gallery''s model, which an untagged one is stamped with';
+COMMENT ON COLUMN facematch.reference.retention_class IS 'the class of persons whose retention rules apply, such as '
+	'us_citizen';
+COMMENT ON COLUMN facematch.reference.embedding IS 'the template: of the gallery''s model, which an untagged one is '
+	'stamped with';
 COMMENT ON COLUMN facematch.reference.model_tag IS 'model tag of the template, computed';
 COMMENT ON COLUMN facematch.reference.dims IS 'dimensions of the template, computed';
 -- Statistics would keep texts of rows that are gone.
 ALTER TABLE facematch.reference ALTER COLUMN source SET STATISTICS 0;
-COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, an earlier encounter or another; up to 1,000 characters, nothing that reads as a template or an image';
-COMMENT ON COLUMN facematch.reference.quality IS 'quality of the photograph, 0 to 100, in the manner of ISO/IEC 29794-5; NULL if it was not assessed';
+COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, an earlier encounter '
+	'or another; up to 1,000 characters, nothing that reads as a template or an image';
+COMMENT ON COLUMN facematch.reference.quality IS 'quality of the photograph, 0 to 100, in the manner of ISO/IEC '
+	'29794-5; NULL if it was not assessed';
 COMMENT ON COLUMN facematch.reference.enrolled_at IS 'when the template was enrolled';
-COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the reference is no candidate, whether or not it has been purged; infinity if no deadline applies. Computed from the retention rules; it can be brought nearer, never pushed away';
+COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the reference is no candidate, whether or '
+	'not it has been purged; infinity if no deadline applies. Computed from the retention rules; it can be brought '
+	'nearer, never pushed away';
 
 CREATE INDEX reference_gallery_id_idx ON facematch.reference (gallery_id);
 CREATE INDEX reference_subject_id_idx ON facematch.reference (subject_id);
@@ -187,14 +210,16 @@ SELECT facematch_internal.keep_as_record('facematch.model', changes => true,
 -- Due means gone for everyone but the owner, who purges.
 ALTER TABLE facematch.reference ENABLE ROW LEVEL SECURITY;
 CREATE POLICY facematch_open ON facematch.reference USING (true) WITH CHECK (true);
-CREATE POLICY facematch_due ON facematch.reference AS RESTRICTIVE FOR ALL USING (purge_after > clock_timestamp()) WITH CHECK (true);
+CREATE POLICY facematch_due ON facematch.reference AS RESTRICTIVE FOR ALL
+	USING (purge_after > clock_timestamp()) WITH CHECK (true);
 COMMENT ON POLICY facematch_open ON facematch.reference IS 'what is granted may be used';
 COMMENT ON POLICY facematch_due ON facematch.reference IS 'except rows that are due';
 -- Galleries come and go by the thousand, and their receipts say so: the log has what changes who matches in one.
 CREATE TRIGGER gallery_50_log AFTER UPDATE ON facematch.gallery
 	FOR EACH ROW WHEN (OLD.closed_at IS DISTINCT FROM NEW.closed_at OR OLD.model IS DISTINCT FROM NEW.model
 		OR OLD.min_similarity IS DISTINCT FROM NEW.min_similarity)
-	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id', 'closed_at,model,min_similarity', 'added,changed,deleted');
+	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id', 'closed_at,model,min_similarity',
+		'added,changed,deleted');
 
 ---------------------------------------------------------------- galleries with a target FPIR
 

@@ -14,19 +14,20 @@
  * the same pseudonyms; docs/pseudonyms.md says how to keep the two apart.
  */
 
-CREATE TABLE facematch_internal.pseudonym_key (
+CREATE TABLE facematch.pseudonym_key (
 	key_id		uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
 	key			bytea NOT NULL CONSTRAINT pseudonym_key_is_256_bits CHECK (octet_length(key) = 32),
 	created_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT pseudonym_key_pkey PRIMARY KEY (key_id)
 );
-COMMENT ON TABLE facematch_internal.pseudonym_key IS
-	'the secret of the pseudonyms: the oldest row is the key in use, so that a restored key takes the place of the one a fresh CREATE EXTENSION made. For superusers only';
-COMMENT ON COLUMN facematch_internal.pseudonym_key.key_id IS 'identifier, random';
-COMMENT ON COLUMN facematch_internal.pseudonym_key.key IS '256 random bits, the key of HMAC-SHA256';
-COMMENT ON COLUMN facematch_internal.pseudonym_key.created_at IS 'when the key was made';
-ALTER TABLE facematch_internal.pseudonym_key ENABLE ROW LEVEL SECURITY;
-SELECT pg_catalog.pg_extension_config_dump('facematch_internal.pseudonym_key', '');
+COMMENT ON TABLE facematch.pseudonym_key IS
+	'the secret of the pseudonyms: the oldest row is the key in use, so that a restored key takes the place of the one '
+	'a fresh CREATE EXTENSION made. For superusers only';
+COMMENT ON COLUMN facematch.pseudonym_key.key_id IS 'identifier, random';
+COMMENT ON COLUMN facematch.pseudonym_key.key IS '256 random bits, the key of HMAC-SHA256';
+COMMENT ON COLUMN facematch.pseudonym_key.created_at IS 'when the key was made';
+ALTER TABLE facematch.pseudonym_key ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('facematch.pseudonym_key', '');
 
 -- pgcrypto may stand in any schema: its functions are named by the schema that its own catalogue entry gives.
 DO $install$
@@ -35,18 +36,21 @@ DECLARE
 					  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
 					  WHERE e.extname OPERATOR(pg_catalog.=) 'pgcrypto');
 BEGIN
-	EXECUTE pg_catalog.format('INSERT INTO facematch_internal.pseudonym_key (key) VALUES (%I.gen_random_bytes(32))', pgcrypto);
+	EXECUTE pg_catalog.format('INSERT INTO facematch.pseudonym_key (key) VALUES (%I.gen_random_bytes(32))',
+		pgcrypto);
 	-- An SQL-standard body keeps the function it found, wherever pgcrypto moves.
 	EXECUTE pg_catalog.format($create$
 		CREATE FUNCTION facematch_internal.keyed_hash(value bytea) RETURNS bytea
 			LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 		BEGIN ATOMIC
-			SELECT %I.hmac(value, k.key, 'sha256'::text) FROM facematch_internal.pseudonym_key k ORDER BY k.created_at, k.key_id LIMIT 1;
+			SELECT %I.hmac(value, k.key, 'sha256'::text) FROM facematch.pseudonym_key k ORDER BY k.created_at,
+				k.key_id LIMIT 1;
 		END
 		$create$, pgcrypto);
 END
 $install$;
-COMMENT ON FUNCTION facematch_internal.keyed_hash(bytea) IS 'HMAC-SHA256 of a value with the key of the pseudonyms; for subject_id() only';
+COMMENT ON FUNCTION facematch_internal.keyed_hash(bytea) IS 'HMAC-SHA256 of a value with the key of the pseudonyms; '
+	'for subject_id() only';
 
 CREATE FUNCTION facematch_internal.normal_document_part(value text, what text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -73,7 +77,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.normal_document_part(text, text) IS
-	'one form for all ways of writing a part of a document: Unicode NFKC, capitals, letters and digits only. Empty or other letters: 22023; the message does not repeat the value';
+	'one form for all ways of writing a part of a document: Unicode NFKC, capitals, letters and digits only. Empty or '
+	'other letters: 22023; the message does not repeat the value';
 
 CREATE FUNCTION facematch.subject_id(country text, doc_type text, doc_number text) RETURNS uuid
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -85,11 +90,20 @@ DECLARE
 		facematch_internal.normal_document_part(doc_type, 'kind'),
 		facematch_internal.normal_document_part(doc_number, 'number'));
 	hash bytea := substring(facematch_internal.keyed_hash(convert_to(document, 'UTF8')) FROM 1 FOR 16);
+	on_worker boolean := false;
 BEGIN
+	IF to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL THEN
+		EXECUTE 'SELECT bool_or(groupid <> 0) FROM pg_catalog.pg_dist_local_group' INTO on_worker;
+	END IF;
+	IF on_worker THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'a worker of Citus has a key of its own, whose pseudonyms name nobody',
+			HINT = 'Call facematch.subject_id() by itself first, and give the query its result as a parameter.';
+	END IF;
 	IF hash IS NULL THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = 'there is no key to make pseudonyms with',
-			HINT = 'Restore the row of facematch_internal.pseudonym_key that this database had.';
+			HINT = 'Restore the row of facematch.pseudonym_key that this database had.';
 	END IF;
 	hash := set_byte(hash, 6, get_byte(hash, 6) & 15 | 128);	-- version 8
 	hash := set_byte(hash, 8, get_byte(hash, 8) & 63 | 128);	-- the variant of RFC 9562
@@ -97,4 +111,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.subject_id(text, text, text) IS
-	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. Whoever may call it can try document numbers, so it is granted to nobody. Empty parts and letters other than A to Z: 22023';
+	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. '
+	'Whoever may call it can try document numbers, so it is granted to nobody. Empty parts and letters other than A to '
+	'Z: 22023';

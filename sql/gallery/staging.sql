@@ -3,17 +3,21 @@
  * passes.
  */
 
--- A watchlist keeps its templates for decades, an enrolment gallery without an end: who may only stage puts nothing there,
--- takes nothing away, and gives it no anchor, from which all of it would be due in days.
+-- A watchlist keeps its templates for decades, an enrolment gallery without an end: who may only stage puts nothing
+-- there, takes nothing away, and gives it no anchor, from which all of it would be due in days.
 CREATE FUNCTION facematch_internal.may_stage(gallery_id bigint) RETURNS boolean
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_may_stage';
 COMMENT ON FUNCTION facematch_internal.may_stage(bigint) IS
-	'whether the session''s user may put references into a gallery, take them out, close it or let a partner ask about it: of one with an anchor that is no watchlist, or with INSERT on all of facematch.reference of any. For roles that have no right to insert references or to assign galleries to partners: false';
+	'whether the session''s user may put references into a gallery, take them out, close it or let a partner ask about '
+	'it: of one with an anchor that is no watchlist, or with INSERT on all of facematch.reference of any. For roles '
+	'that have no right to insert references or to assign galleries to partners: false';
 
 CREATE FUNCTION facematch_internal.unseen_galleries() RETURNS bigint[]
 	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_unseen_galleries';
 COMMENT ON FUNCTION facematch_internal.unseen_galleries() IS
-	'the galleries whose members the session''s user does not see: watchlists and those without an anchor, for roles that may read facematch.reference, but neither read its templates nor insert into all of it; otherwise empty. For the policy of facematch.reference';
+	'the galleries whose members the session''s user does not see: watchlists and those without an anchor, for roles '
+	'that may read facematch.reference, but neither read its templates nor insert into all of it; otherwise empty. For '
+	'the policy of facematch.reference';
 
 CREATE FUNCTION facematch_internal.check_may_stage(gallery facematch.gallery) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -26,12 +30,16 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_may_stage(facematch.gallery) IS 'refuses (42501) a gallery that facematch_internal.may_stage() denies the session''s user';
+COMMENT ON FUNCTION facematch_internal.check_may_stage(facematch.gallery)
+	IS 'refuses (42501) a gallery that facematch_internal.may_stage() denies the session''s user';
 
-CREATE POLICY facematch_staging ON facematch.reference AS RESTRICTIVE FOR INSERT WITH CHECK (facematch_internal.may_stage(gallery_id));
-COMMENT ON POLICY facematch_staging ON facematch.reference IS 'an operator stages only galleries for an event that passes';
+CREATE POLICY facematch_staging ON facematch.reference AS RESTRICTIVE
+	FOR INSERT WITH CHECK (facematch_internal.may_stage(gallery_id));
+COMMENT ON POLICY facematch_staging ON facematch.reference IS 'an operator stages only galleries for an event that '
+	'passes';
 
 -- Nor sees who is on one.  Asked once a query, and compared with a number: rows are many, and such galleries few.
 CREATE POLICY facematch_members ON facematch.reference AS RESTRICTIVE FOR ALL
 	USING (gallery_id <> ALL ((SELECT facematch_internal.unseen_galleries())::bigint[])) WITH CHECK (true);
-COMMENT ON POLICY facematch_members ON facematch.reference IS 'an operator sees references of galleries for an event that passes';
+COMMENT ON POLICY facematch_members ON facematch.reference IS 'an operator sees references of galleries for an event '
+	'that passes';

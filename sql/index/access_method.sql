@@ -12,7 +12,8 @@ COMMENT ON FUNCTION facematch_handler(internal) IS 'handler of the facematch acc
 
 CREATE ACCESS METHOD facematch TYPE INDEX HANDLER facematch_handler;
 COMMENT ON ACCESS METHOD facematch IS
-	'exact 1:N search: posting lists of face_embedding codes by gallery key. Answers key equality, thresholds and ORDER BY <=>, <->, <#>';
+	'exact 1:N search: posting lists of face_embedding codes by gallery key. Answers key equality, thresholds and '
+	'ORDER BY <=>, <->, <#>';
 
 /* The embedding: three orderings and the threshold, in one class. */
 CREATE OPERATOR CLASS face_embedding_ops DEFAULT FOR TYPE face_embedding USING facematch AS

@@ -11,24 +11,14 @@ CREATE FUNCTION facematch_internal.groups_fault(groups jsonb) RETURNS text
 		-- Statistics count them for years.
 		WHEN facematch_internal.redacted(groups::text) <> groups::text THEN 'groups reads as a template'
 	END;
-COMMENT ON FUNCTION facematch_internal.groups_fault(jsonb) IS 'what makes an object of groups impossible; NULL if nothing does';
+COMMENT ON FUNCTION facematch_internal.groups_fault(jsonb) IS 'what makes an object of groups impossible; NULL if '
+	'nothing does';
 
--- The planner inlines it: a row without groups costs two comparisons.
-CREATE FUNCTION facematch_internal.statistics_fault(runner_up double precision, latency_ms double precision, groups jsonb) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN CASE
-		WHEN runner_up NOT BETWEEN -1 AND 1 THEN 'runner_up is outside -1 to 1'
-		WHEN latency_ms NOT BETWEEN 0 AND 86400000 THEN 'latency_ms is outside 0 to a day'
-		WHEN groups IS NOT NULL THEN facematch_internal.groups_fault(groups)
-	END;
-COMMENT ON FUNCTION facematch_internal.statistics_fault(double precision, double precision, jsonb) IS
-	'what is impossible in the columns of facematch.encounter that only statistics use; NULL if nothing is';
-
--- As with references: a trigger says what is wrong without printing the row, which holds a template; the constraint is for
--- who gets round triggers.
-CREATE FUNCTION facematch_internal.encounter_fault(gallery text, occurred_at timestamptz, port text, lane text, direction text, mode text,
-										  outcome text, threshold double precision, model text, retention_class text,
-										  override_reason text) RETURNS text
+-- As with references: a trigger says what is wrong without printing the row, which holds a template; the constraint is
+-- for who gets round triggers.  The planner inlines it, so that groups_fault() is called for rows with groups only.
+CREATE FUNCTION facematch_internal.encounter_fault(gallery text, occurred_at timestamptz, port text, lane text,
+	direction text, mode text, outcome text, threshold double precision, model text, retention_class text,
+	override_reason text, runner_up double precision, latency_ms double precision, groups jsonb) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE
 		WHEN gallery IS NULL THEN 'gallery is NULL'
@@ -37,13 +27,19 @@ CREATE FUNCTION facematch_internal.encounter_fault(gallery text, occurred_at tim
 		WHEN lane = '' OR lane <> btrim(lane) THEN 'lane is not a name'
 		WHEN direction NOT IN ('entry', 'exit') THEN 'direction is neither entry nor exit'
 		WHEN mode NOT IN ('air', 'sea', 'land') THEN 'mode is neither air, sea nor land'
-		WHEN outcome IS NULL OR outcome NOT IN ('match', 'no_match', 'manual_inspection') THEN 'outcome is neither match, no_match nor manual_inspection'
+		WHEN outcome IS NULL OR outcome NOT IN ('match', 'no_match', 'manual_inspection')
+			THEN 'outcome is neither match, no_match nor manual_inspection'
 		WHEN threshold IS NULL OR threshold NOT BETWEEN -1 AND 1 THEN 'threshold is outside -1 to 1'
 		WHEN model IS NULL THEN 'model is NULL'
 		WHEN retention_class IS NULL THEN 'retention_class is NULL'
 		WHEN override_reason = '' THEN 'override_reason is empty'
+		WHEN runner_up NOT BETWEEN -1 AND 1 THEN 'runner_up is outside -1 to 1'
+		WHEN latency_ms NOT BETWEEN 0 AND 86400000 THEN 'latency_ms is outside 0 to a day'
+		WHEN groups IS NOT NULL THEN facematch_internal.groups_fault(groups)
 	END;
-COMMENT ON FUNCTION facematch_internal.encounter_fault(text, timestamptz, text, text, text, text, text, double precision, text, text, text) IS
+COMMENT ON FUNCTION facematch_internal.encounter_fault(text, timestamptz, text, text, text, text, text,
+	double precision,
+	text, text, text, double precision, double precision, jsonb) IS
 	'what makes a row of facematch.encounter impossible; NULL if nothing does';
 
 CREATE TABLE facematch.encounter (
@@ -77,24 +73,26 @@ CREATE TABLE facematch.encounter (
 	runner_up		double precision,
 	latency_ms		double precision,
 	groups			jsonb,
-	CONSTRAINT encounter_statistics_are_whole CHECK (facematch_internal.statistics_fault(runner_up, latency_ms, groups) IS NULL),
 	CONSTRAINT encounter_pkey PRIMARY KEY (encounter_id),
 	CONSTRAINT encounter_idempotency_key_key UNIQUE (idempotency_key),
 	CONSTRAINT encounter_gallery_exists FOREIGN KEY (gallery_id) REFERENCES facematch.gallery ON DELETE SET NULL,
 	CONSTRAINT encounter_posting_exists FOREIGN KEY (posting_id) REFERENCES facematch.notice_posting,
-	CONSTRAINT encounter_is_whole CHECK (facematch_internal.encounter_fault(gallery, occurred_at, port, lane, direction, mode, outcome, threshold,
-		model, retention_class, override_reason) IS NULL),
+	CONSTRAINT encounter_is_whole CHECK (facematch_internal.encounter_fault(gallery, occurred_at, port, lane, direction,
+		mode, outcome, threshold, model, retention_class, override_reason, runner_up, latency_ms, groups) IS NULL),
 	CONSTRAINT encounter_match_is_a_match CHECK (outcome <> 'match' OR subject_id IS NOT NULL
-		AND ((reference_id IS NOT NULL AND similarity IS NOT NULL AND similarity >= threshold) OR override_reason IS NOT NULL)),
+		AND ((reference_id IS NOT NULL AND similarity IS NOT NULL AND similarity >= threshold)
+			OR override_reason IS NOT NULL)),
 	CONSTRAINT encounter_override_is_attributed CHECK ((override_reason IS NULL) = (overridden_by IS NULL)
 		AND (override_reason IS NULL) = (overridden_at IS NULL))
 );
 -- Statistics would keep texts of rows that are gone; a key is unique, which is what the planner needs to know of it.
-ALTER TABLE facematch.encounter ALTER COLUMN idempotency_key SET STATISTICS 0, ALTER COLUMN override_reason SET STATISTICS 0,
+ALTER TABLE facematch.encounter ALTER COLUMN idempotency_key SET STATISTICS 0,
+	ALTER COLUMN override_reason SET STATISTICS 0,
 	ALTER COLUMN groups SET STATISTICS 0;
 COMMENT ON TABLE facematch.encounter IS 'what happened at a gate: the search, the decision, and what it was made with';
 COMMENT ON COLUMN facematch.encounter.encounter_id IS 'identifier, given by the database';
-COMMENT ON COLUMN facematch.encounter.idempotency_key IS 'the caller''s name for the call, so that a retry does not record twice';
+COMMENT ON COLUMN facematch.encounter.idempotency_key IS 'the caller''s name for the call, so that a retry does not '
+	'record twice';
 COMMENT ON COLUMN facematch.encounter.gallery_id IS 'the gallery that was searched; NULL when it is gone';
 COMMENT ON COLUMN facematch.encounter.gallery IS 'its name';
 COMMENT ON COLUMN facematch.encounter.occurred_at IS 'when the probe was taken';
@@ -102,27 +100,38 @@ COMMENT ON COLUMN facematch.encounter.port IS 'port';
 COMMENT ON COLUMN facematch.encounter.lane IS 'gate or lane';
 COMMENT ON COLUMN facematch.encounter.direction IS 'entry or exit';
 COMMENT ON COLUMN facematch.encounter.mode IS 'air, sea or land';
-COMMENT ON COLUMN facematch.encounter.outcome IS 'match; no_match, which refers the traveler to an officer; or manual_inspection: no photograph was to be compared, or an officer decided';
-COMMENT ON COLUMN facematch.encounter.referred IS 'whether an officer has to look at the document: whenever it is no match';
+COMMENT ON COLUMN facematch.encounter.outcome IS 'match; no_match, which refers the traveler to an officer; or '
+	'manual_inspection: no photograph was to be compared, or an officer decided';
+COMMENT ON COLUMN facematch.encounter.referred IS 'whether an officer has to look at the document: whenever it is no '
+	'match';
 COMMENT ON COLUMN facematch.encounter.reason IS 'why no photograph was compared: opted_out, exempt, no_probe';
 COMMENT ON COLUMN facematch.encounter.subject_id IS 'pseudonym of the person, once known';
 COMMENT ON COLUMN facematch.encounter.reference_id IS 'the reference that matched; it may be gone since';
-COMMENT ON COLUMN facematch.encounter.similarity IS 'cosine similarity of the best candidate, -1 to 1; NULL: none was above the threshold';
+COMMENT ON COLUMN facematch.encounter.similarity IS 'cosine similarity of the best candidate, -1 to 1; NULL: none was '
+	'above the threshold';
 COMMENT ON COLUMN facematch.encounter.threshold IS 'the threshold in use';
 COMMENT ON COLUMN facematch.encounter.model IS 'name of the model in use';
 COMMENT ON COLUMN facematch.encounter.posting_id IS 'the privacy notice that hung there; NULL: none was on record';
-COMMENT ON COLUMN facematch.encounter.probe IS 'the template of the photograph; NULL: none was taken, or the person has opted out since';
-COMMENT ON COLUMN facematch.encounter.retention_class IS 'the class whose rules apply: the matched person''s, else unmatched';
+COMMENT ON COLUMN facematch.encounter.probe IS 'the template of the photograph; NULL: none was taken, or the person '
+	'has opted out since';
+COMMENT ON COLUMN facematch.encounter.retention_class IS 'the class whose rules apply: the matched person''s, else '
+	'unmatched';
 COMMENT ON COLUMN facematch.encounter.verified_at IS 'when identity was verified, by the match or by an officer';
 COMMENT ON COLUMN facematch.encounter.override_reason IS 'why an officer made it a match against the comparison';
 COMMENT ON COLUMN facematch.encounter.overridden_by IS 'the session''s user who did, filled in';
 COMMENT ON COLUMN facematch.encounter.overridden_at IS 'when, filled in';
 COMMENT ON COLUMN facematch.encounter.recorded_by IS 'the session''s user who recorded it';
-COMMENT ON COLUMN facematch.encounter.purge_after IS 'from this moment on the row is gone for all but the owner, whether or not it has been purged. Computed from the retention rules';
-COMMENT ON COLUMN facematch.encounter.kind IS 'the gallery''s kind, filled in: the gallery may be gone before the encounter';
-COMMENT ON COLUMN facematch.encounter.runner_up IS 'cosine similarity of the best candidate of another subject, -1 to 1; NULL: none was above the threshold';
-COMMENT ON COLUMN facematch.encounter.latency_ms IS 'milliseconds from the call of record_encounter() to the decision, in the server, the search included, up to a day; NULL: not measured';
-COMMENT ON COLUMN facematch.encounter.groups IS 'groups that a site records the traveler in, to look for differences between them: an object of attribute and value, such as {"age": "60-69"}; it goes with the row, and statistics count its values';
+COMMENT ON COLUMN facematch.encounter.purge_after IS 'from this moment on the row is gone for all but the owner, '
+	'whether or not it has been purged. Computed from the retention rules';
+COMMENT ON COLUMN facematch.encounter.kind IS 'the gallery''s kind, filled in: the gallery may be gone before the '
+	'encounter';
+COMMENT ON COLUMN facematch.encounter.runner_up IS 'cosine similarity of the best candidate of another subject, -1 to '
+	'1; NULL: none was above the threshold';
+COMMENT ON COLUMN facematch.encounter.latency_ms IS 'milliseconds from the call of record_encounter() to the '
+	'decision, in the server, the search included, up to a day; NULL: not measured';
+COMMENT ON COLUMN facematch.encounter.groups IS 'groups that a site records the traveler in, to look for differences '
+	'between them: an object of attribute and value, such as {"age": "60-69"}; it goes with the row, and statistics '
+	'count its values';
 CREATE INDEX encounter_gallery_id_idx ON facematch.encounter (gallery_id);
 CREATE INDEX encounter_subject_id_idx ON facematch.encounter (subject_id) WHERE subject_id IS NOT NULL;
 CREATE INDEX encounter_posting_id_idx ON facematch.encounter (posting_id) WHERE posting_id IS NOT NULL;
@@ -151,9 +160,9 @@ CREATE FUNCTION facematch_internal.attribute_override() RETURNS trigger
 AS $$
 DECLARE
 	compared boolean := NEW.reference_id IS NOT NULL AND coalesce(NEW.similarity >= NEW.threshold, false);
-	fault text := coalesce(facematch_internal.encounter_fault(NEW.gallery, NEW.occurred_at, NEW.port, NEW.lane, NEW.direction, NEW.mode, NEW.outcome,
-													 NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason),
-						   facematch_internal.statistics_fault(NEW.runner_up, NEW.latency_ms, NEW.groups));
+	fault text := facematch_internal.encounter_fault(NEW.gallery, NEW.occurred_at, NEW.port, NEW.lane, NEW.direction,
+		NEW.mode, NEW.outcome, NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason, NEW.runner_up,
+		NEW.latency_ms, NEW.groups);
 BEGIN
 	IF fault IS NOT NULL THEN
 		RAISE check_violation USING
@@ -163,7 +172,8 @@ BEGIN
 	END IF;
 	IF TG_OP = 'UPDATE' THEN
 		IF (NEW.similarity, NEW.threshold, NEW.reference_id, NEW.model, NEW.kind, NEW.runner_up, NEW.latency_ms)
-			IS DISTINCT FROM (OLD.similarity, OLD.threshold, OLD.reference_id, OLD.model, OLD.kind, OLD.runner_up, OLD.latency_ms)
+			IS DISTINCT FROM (OLD.similarity, OLD.threshold, OLD.reference_id, OLD.model, OLD.kind, OLD.runner_up,
+				OLD.latency_ms)
 			OR OLD.override_reason IS NOT NULL AND (NEW.override_reason, NEW.overridden_by, NEW.overridden_at)
 												   IS DISTINCT FROM (OLD.override_reason, OLD.overridden_by, OLD.overridden_at) THEN
 			RAISE integrity_constraint_violation USING
@@ -198,12 +208,15 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.attribute_override() IS 'trigger: refuses an impossible row without printing it (23514); no match without a comparison above the threshold or a recorded, attributed reason (23000); scores and thresholds are never changed (23000)';
+COMMENT ON FUNCTION facematch_internal.attribute_override() IS 'trigger: refuses an impossible row without printing '
+	'it (23514); no match without a comparison above the threshold or a recorded, attributed reason (23000); scores '
+	'and thresholds are never changed (23000)';
 
 CREATE TRIGGER encounter_10_override BEFORE INSERT OR UPDATE ON facematch.encounter
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.attribute_override();
 CREATE TRIGGER encounter_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.encounter
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=encounter', 'key=encounter_id', 'class=retention_class', 'recorded=occurred_at',
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=encounter', 'key=encounter_id',
+		'class=retention_class', 'recorded=occurred_at',
 		'purge=purge_after', 'subject=subject_id', 'template=probe', 'gallery=gallery_id', 'verified=verified_at');
 CREATE TRIGGER encounter_30_skipped AFTER INSERT ON facematch.encounter
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
@@ -222,7 +235,8 @@ BEGIN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.note_exit() IS 'trigger: a person who matched on the way out has left; deadlines count from it';
+COMMENT ON FUNCTION facematch_internal.note_exit() IS 'trigger: a person who matched on the way out has left; '
+	'deadlines count from it';
 CREATE TRIGGER encounter_35_exit AFTER INSERT ON facematch.encounter
 	FOR EACH ROW WHEN (NEW.direction = 'exit' AND NEW.outcome = 'match') EXECUTE FUNCTION facematch_internal.note_exit();
 CREATE TRIGGER encounter_36_exit AFTER UPDATE ON facematch.encounter
@@ -232,16 +246,19 @@ SELECT facematch_internal.keep_as_record('facematch.encounter', changes => true)
 
 ALTER TABLE facematch.encounter ENABLE ROW LEVEL SECURITY;
 CREATE POLICY facematch_open ON facematch.encounter USING (true) WITH CHECK (true);
-CREATE POLICY facematch_due ON facematch.encounter AS RESTRICTIVE FOR ALL USING (purge_after > clock_timestamp()) WITH CHECK (true);
+CREATE POLICY facematch_due ON facematch.encounter AS RESTRICTIVE FOR ALL
+	USING (purge_after > clock_timestamp()) WITH CHECK (true);
 COMMENT ON POLICY facematch_open ON facematch.encounter IS 'what is granted may be used';
 COMMENT ON POLICY facematch_due ON facematch.encounter IS 'except rows that are due';
 ALTER TABLE facematch.candidate ENABLE ROW LEVEL SECURITY;
 CREATE POLICY facematch_due ON facematch.candidate
-	USING (EXISTS (SELECT FROM facematch.encounter e WHERE e.encounter_id = candidate.encounter_id AND e.purge_after > clock_timestamp()))
+	USING (EXISTS (SELECT FROM facematch.encounter e WHERE e.encounter_id = candidate.encounter_id
+		AND e.purge_after > clock_timestamp()))
 	WITH CHECK (true);
 COMMENT ON POLICY facematch_due ON facematch.candidate IS 'a candidate list is seen with its encounter';
 
-INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
+INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column,
+	template_column,
 								gallery_column, verified_column, keeps_row, shipped) VALUES
 	('facematch.encounter', 'encounter', 'encounter_id', 'retention_class', 'occurred_at', 'subject_id', 'probe',
 	 'gallery_id', 'verified_at', true, true);
@@ -250,14 +267,18 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.encounter_encounter_id_seq
 SELECT pg_catalog.pg_extension_config_dump('facematch.candidate', '');
 CREATE TRIGGER encounter_50_log_override AFTER UPDATE ON facematch.encounter
 	FOR EACH ROW WHEN (OLD.override_reason IS NULL AND NEW.override_reason IS NOT NULL)
-	EXECUTE FUNCTION facematch_internal.log_row('override', 'encounter_id', 'outcome,subject_id,overridden_by,overridden_at', 'added,recorded,deleted');
+	EXECUTE FUNCTION facematch_internal.log_row('override', 'encounter_id',
+		'outcome,subject_id,overridden_by,overridden_at', 'added,recorded,deleted');
 CREATE TRIGGER encounter_60_log_override AFTER INSERT ON facematch.encounter
 	FOR EACH ROW WHEN (NEW.override_reason IS NOT NULL)
-	EXECUTE FUNCTION facematch_internal.log_row('override', 'encounter_id', 'outcome,subject_id,overridden_by,overridden_at', 'recorded,changed,deleted');
--- Ports outlive encounters in statistics; keys and reasons outlive the probe, when its subject declines.  Short ones, as all
--- are, hold no template and cost nothing.
-CREATE TRIGGER encounter_05_remarks BEFORE INSERT OR UPDATE OF port, lane, idempotency_key, override_reason ON facematch.encounter
-	FOR EACH ROW WHEN (length(NEW.port) > 50 OR length(NEW.lane) > 50 OR length(NEW.idempotency_key) > 50 OR length(NEW.override_reason) > 50)
+	EXECUTE FUNCTION facematch_internal.log_row('override', 'encounter_id',
+		'outcome,subject_id,overridden_by,overridden_at', 'recorded,changed,deleted');
+-- Ports outlive encounters in statistics; keys and reasons outlive the probe, when its subject declines.  Short ones,
+-- as all are, hold no template and cost nothing.
+CREATE TRIGGER encounter_05_remarks BEFORE INSERT OR UPDATE OF port, lane, idempotency_key, override_reason
+	ON facematch.encounter
+	FOR EACH ROW WHEN (length(NEW.port) > 50 OR length(NEW.lane) > 50 OR length(NEW.idempotency_key) > 50
+		OR length(NEW.override_reason) > 50)
 	EXECUTE FUNCTION facematch_internal.check_remarks('port', 'lane', 'idempotency_key', 'override_reason');
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_05_remarks;
 /*

@@ -14,52 +14,61 @@ CREATE FUNCTION facematch.identify(probe @extschema@.face_embedding, gallery tex
 	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision, matches bigint)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_identify';
 COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer, double precision, text, text) IS
-	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each with a'
-	' cosine similarity of at least min_similarity (the gallery''s threshold, unless given). by => ''subject'' has one line a'
-	' person: the best reference, and in matches how many of that person''s references reach the threshold; by =>'
-	' ''reference'' one line a template. Exact; equal ones in order of reference_id. References that are due or of a subject'
-	' who has opted out are no candidates, whatever snapshot the transaction has. Roles that may not read templates get'
-	' similarities in hundredths. Every search is a row of facematch.search. No such gallery: P0002; no probe: 22004; another'
-	' model or other dimensions, max_candidates below 1: 22023; min_similarity outside -1 to 1: 22003; below the gallery''s'
-	' threshold, for roles that may not read templates: 42501; no purpose where the gallery requires one: 22004; too many'
-	' searches that came near one person: 53400; on a standby, for roles that may not read templates: 25006';
+	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each '
+	'with a cosine similarity of at least min_similarity (the gallery''s threshold, unless given). by '
+	'=> ''subject'' has one line a person: the best reference, and in matches how many of that person''s references '
+	'reach the threshold; by => ''reference'' one line a template. Exact; equal ones in order of reference_id. '
+	'References that are due or of a subject who has opted out are no candidates, whatever snapshot the transaction '
+	'has. Roles that may not read templates get similarities in hundredths. Every search is a row of '
+	'facematch.search. No such gallery: P0002; no probe: 22004; another model or other dimensions, max_candidates '
+	'below 1: 22023; min_similarity outside -1 to 1: 22003; below the gallery''s threshold, for roles that may not '
+	'read templates: 42501; no purpose where the gallery requires one: 22004; too many searches that came near one '
+	'person: 53400; on a standby, for roles that may not read templates: 25006';
 
-CREATE FUNCTION facematch_internal.find_candidates(probe @extschema@.face_embedding, gallery text, max_candidates integer,
+CREATE FUNCTION facematch_internal.find_candidates(probe @extschema@.face_embedding, gallery text,
+	max_candidates integer,
 												   min_similarity double precision, by text, purpose text, kind text)
 	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision, matches bigint)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_find_candidates';
-COMMENT ON FUNCTION facematch_internal.find_candidates(@extschema@.face_embedding, text, integer, double precision, text, text, text) IS
+COMMENT ON FUNCTION facematch_internal.find_candidates(@extschema@.face_embedding, text, integer, double precision,
+	text, text, text) IS
 	'identify() for the extension''s own functions: exact similarities, which the caller shows as they may be shown';
 
-CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id bigint, min_similarity double precision DEFAULT NULL,
+CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id bigint,
+	min_similarity double precision DEFAULT NULL,
 								 purpose text DEFAULT NULL)
-	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, subject_id uuid, matched_reference bigint)
+	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, subject_id uuid,
+		matched_reference bigint)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify';
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision, text) IS
-	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the gallery''s,'
-	' unless given). Always one row; with no such reference, or one that is due, match is false and the rest NULL. Without a'
-	' match, roles that may not read templates get no similarity, and only those who may stage the gallery the subject.'
-	' Errors as identify()';
+	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the '
+	'gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the '
+	'rest NULL. Without a match, roles that may not read templates get no similarity, and only those who may stage '
+	'the gallery the subject. Errors as identify()';
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, gallery text, subject_id uuid,
 								 min_similarity double precision DEFAULT NULL, purpose text DEFAULT NULL)
-	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, matched_subject uuid, matched_reference bigint)
+	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, matched_subject uuid,
+		matched_reference bigint)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify_subject';
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, text, uuid, double precision, text) IS
 	'verification, 1:few: the same against all references of a person in a gallery, of which the best one decides';
 
-CREATE FUNCTION facematch_internal.record_search(kind text, asker text, gallery_id bigint, candidates integer, near uuid[]) RETURNS void
+CREATE FUNCTION facematch_internal.record_search(kind text, asker text, gallery_id bigint, candidates integer,
+	near uuid[]) RETURNS void
 	LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_record_search';
 COMMENT ON FUNCTION facematch_internal.record_search(text, text, bigint, integer, uuid[]) IS
 	'accounts for a search that the extension''s own functions made: its row, and an attempt on each person it came near'
 	' (too many: 53400)';
 
-CREATE FUNCTION facematch_internal.shown_similarity(similarity double precision, threshold double precision) RETURNS double precision
+CREATE FUNCTION facematch_internal.shown_similarity(similarity double precision, threshold double precision)
+	RETURNS double precision
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_shown_similarity';
 COMMENT ON FUNCTION facematch_internal.shown_similarity(double precision, double precision) IS
 	'a score as roles that may not read templates see it: in hundredths, and on its own side of the threshold';
 
-CREATE FUNCTION facematch_internal.asked_threshold(asked double precision, own double precision) RETURNS double precision
+CREATE FUNCTION facematch_internal.asked_threshold(asked double precision, own double precision)
+	RETURNS double precision
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_asked_threshold';
 COMMENT ON FUNCTION facematch_internal.asked_threshold(double precision, double precision) IS
 	'a threshold that a role that may not read templates asks for: the gallery''s own, or in hundredths, so that'
@@ -67,7 +76,8 @@ COMMENT ON FUNCTION facematch_internal.asked_threshold(double precision, double 
 
 CREATE FUNCTION facematch_internal.reads_templates() RETURNS boolean
 	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_reads_templates';
-COMMENT ON FUNCTION facematch_internal.reads_templates() IS 'whether the session''s user could read the templates that a search compares with';
+COMMENT ON FUNCTION facematch_internal.reads_templates() IS 'whether the session''s user could read the templates '
+	'that a search compares with';
 
 -- What is wrong with a probe or a threshold is said before anything is compared, so that an empty gallery says it too.
 CREATE FUNCTION facematch_internal.check_comparison(probe @extschema@.face_embedding, gallery facematch.gallery,
@@ -81,11 +91,13 @@ BEGIN
 			HINT = 'A capture that gave no template is a failure to acquire, not a search without candidates.';
 	ELSIF @extschema@.face_model(probe) NOT IN (0, gallery.model_tag) THEN
 		RAISE invalid_parameter_value USING
-			MESSAGE = format('the probe is of model %s, but gallery %L is of model %s', @extschema@.face_model(probe), gallery.name, gallery.model_tag),
+			MESSAGE = format('the probe is of model %s, but gallery %L is of model %s', @extschema@.face_model(probe),
+				gallery.name, gallery.model_tag),
 			HINT = format('Make the template with model %L.', gallery.model);
 	ELSIF @extschema@.face_dims(probe) <> gallery.dims THEN
 		RAISE invalid_parameter_value USING
-			MESSAGE = format('the probe has %s dimensions, but gallery %L has %s', @extschema@.face_dims(probe), gallery.name, gallery.dims),
+			MESSAGE = format('the probe has %s dimensions, but gallery %L has %s', @extschema@.face_dims(probe),
+				gallery.name, gallery.dims),
 			HINT = format('Make the template with model %L.', gallery.model);
 	ELSIF min_similarity NOT BETWEEN -1 AND 1 THEN
 		RAISE numeric_value_out_of_range USING
@@ -94,5 +106,8 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_comparison(@extschema@.face_embedding, facematch.gallery, double precision) IS
-	'refuses what cannot be compared: no probe (22004), another model or other dimensions than the gallery''s (22023), a threshold outside -1 to 1 (22003)';
+COMMENT ON FUNCTION facematch_internal.check_comparison(@extschema@.face_embedding, facematch.gallery,
+	double precision)
+	IS
+	'refuses what cannot be compared: no probe (22004), another model or other dimensions than the gallery''s (22023), '
+	'a threshold outside -1 to 1 (22003)';

@@ -13,7 +13,9 @@ DECLARE
 BEGIN
 	SELECT array_agg(r.reference_id ORDER BY r.quality DESC NULLS LAST, r.reference_id) INTO ids
 	FROM (SELECT t.reference_id, t.quality FROM facematch.reference t JOIN facematch.gallery g USING (gallery_id)
-		  WHERE g.name = merge_references.gallery AND t.subject_id = ANY (facematch_internal.aliases(merge_references.subject_id)) AND t.purge_after > clock_timestamp()
+		  WHERE g.name = merge_references.gallery
+		      AND t.subject_id = ANY (facematch_internal.aliases(merge_references.subject_id))
+		      AND t.purge_after > clock_timestamp()
 		  FOR UPDATE OF t) r;
 	IF ids IS NULL THEN
 		RAISE no_data_found USING
@@ -21,11 +23,13 @@ BEGIN
 			HINT = 'References that are due are not merged.';
 	END IF;
 	kept := ids[1];
-	SELECT @extschema@.avg(r.embedding), min(r.purge_after) INTO fused, deadline FROM facematch.reference r WHERE r.reference_id = ANY (ids);
+	SELECT @extschema@.avg(r.embedding), min(r.purge_after) INTO fused, deadline FROM facematch.reference r
+		WHERE r.reference_id = ANY (ids);
 	UPDATE facematch.reference r SET embedding = fused, purge_after = deadline WHERE r.reference_id = kept;
 	DELETE FROM facematch.reference r WHERE r.reference_id = ANY (ids[2:]);
 	RETURN kept;
 END
 $$;
 COMMENT ON FUNCTION facematch.merge_references(text, uuid) IS
-	'replaces a person''s references in a gallery by one, their average, with the earliest of their deadlines; returns its reference_id, that of the best quality. None: P0002; a held one: 23000';
+	'replaces a person''s references in a gallery by one, their average, with the earliest of their deadlines; returns '
+	'its reference_id, that of the best quality. None: P0002; a held one: 23000';

@@ -20,7 +20,8 @@ COMMENT ON COLUMN facematch.decision.subject_id IS 'pseudonym of the person, if 
 COMMENT ON COLUMN facematch.decision.reference_id IS 'the reference that matched';
 COMMENT ON COLUMN facematch.decision.similarity IS 'its cosine similarity, -1 to 1';
 COMMENT ON COLUMN facematch.decision.threshold IS 'the threshold in use';
-COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or nothing is told: opted_out, exempt, no_probe, too_many_attempts';
+COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or nothing is told: opted_out, exempt, '
+	'no_probe, too_many_attempts';
 COMMENT ON COLUMN facematch.decision.purge_after IS 'the record''s deadline';
 
 -- The encounter that was recorded under a key, as its caller was told.
@@ -38,11 +39,13 @@ BEGIN
 			MESSAGE = format('idempotency key %L was used for an encounter with gallery %L', idempotency_key, earlier.gallery),
 			HINT = 'A key names one call and its retries.';
 	END IF;
-	RETURN ROW(earlier.encounter_id, earlier.outcome, earlier.subject_id, earlier.reference_id, earlier.similarity, earlier.threshold,
+	RETURN ROW(earlier.encounter_id, earlier.outcome, earlier.subject_id, earlier.reference_id, earlier.similarity,
+		earlier.threshold,
 			   earlier.reason, earlier.purge_after)::facematch.decision;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text) IS 'the encounter recorded under an idempotency key; NULL: none. A key of another gallery: 22023';
+COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text)
+	IS 'the encounter recorded under an idempotency key; NULL: none. A key of another gallery: 22023';
 
 CREATE FUNCTION facematch.record_encounter(
 	gallery text, probe @extschema@.face_embedding DEFAULT NULL, port text DEFAULT NULL, lane text DEFAULT NULL,
@@ -79,7 +82,8 @@ BEGIN
 		RAISE no_data_found USING
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	ELSIF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user, 'facematch.encounter'::regclass, 'occurred_at', 'INSERT') THEN
+	ELSIF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user, 'facematch.encounter'::regclass,
+		'occurred_at', 'INSERT') THEN
 		RAISE insufficient_privilege USING
 			MESSAGE = format('occurred_at is more than %s hours ago', extract(hour FROM earliest)),
 			DETAIL = 'Deadlines count from it.',
@@ -98,7 +102,8 @@ BEGIN
 		threshold := facematch_internal.gallery_threshold(searched);
 		-- Persons enough for the best other one, and for those who are as similar as the best.
 		BEGIN
-			SELECT coalesce(array_agg(ROW(NULL, i.rank, i.reference_id, i.subject_id, i.similarity)::facematch.candidate ORDER BY i.rank), '{}')
+			SELECT coalesce(array_agg(ROW(NULL, i.rank, i.reference_id, i.subject_id, i.similarity)::facematch.candidate
+				ORDER BY i.rank), '{}')
 			INTO candidates
 			FROM facematch_internal.find_candidates(probe, gallery, greatest(max_candidates, persons), threshold, 'subject',
 				coalesce(nullif(current_setting('facematch.purpose'), ''), 'encounter'), 'record_encounter') i;
@@ -132,12 +137,15 @@ BEGIN
 					 WHERE p.port = record_encounter.port AND (p.lane IS NULL OR p.lane = record_encounter.lane)
 					   AND p.posted_at <= e.occurred_at AND (p.removed_at IS NULL OR p.removed_at > e.occurred_at)
 					 ORDER BY p.lane IS NULL, p.posted_at DESC, p.posting_id DESC LIMIT 1);
-	INSERT INTO facematch.encounter (idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode, outcome, reason, subject_id,
+	INSERT INTO facematch.encounter (idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode,
+		outcome, reason, subject_id,
 									 reference_id, similarity, threshold, model, posting_id, probe, retention_class, verified_at,
 									 kind, runner_up, latency_ms)
-	VALUES (record_encounter.idempotency_key, searched.gallery_id, searched.name, e.occurred_at, record_encounter.port, record_encounter.lane,
+	VALUES (record_encounter.idempotency_key, searched.gallery_id, searched.name, e.occurred_at, record_encounter.port,
+		record_encounter.lane,
 			record_encounter.direction, record_encounter.mode, e.outcome, e.reason, e.subject_id, e.reference_id, e.similarity,
-			threshold, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class, e.verified_at,
+			threshold, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class,
+				e.verified_at,
 			searched.kind, e.runner_up, e.latency_ms)
 	ON CONFLICT ON CONSTRAINT encounter_idempotency_key_key DO NOTHING
 	RETURNING encounter.encounter_id, encounter.purge_after INTO e.encounter_id, e.purge_after;
@@ -153,15 +161,23 @@ BEGIN
 		RETURN;
 	END IF;
 	INSERT INTO facematch.candidate (encounter_id, rank, reference_id, subject_id, similarity)
-	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, facematch_internal.shown_similarity(c.similarity, threshold)
+	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, facematch_internal.shown_similarity(c.similarity,
+		threshold)
 	FROM unnest(candidates) c WHERE c.rank <= max_candidates;
-	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, threshold, e.reason, e.purge_after)::facematch.decision;
+	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, threshold, e.reason,
+		e.purge_after)::facematch.decision;
 END
 $$;
-COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text, integer, timestamptz) IS
-	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the traveler; manual_inspection without a probe, and for who has opted out or is exempt), records it with candidates, threshold, model and notice, and starts the retention clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or a key or port that reads as a template: 23514; occurred_at more than 6 hours ago, without the right to insert it: 42501; other errors as identify()';
+COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text,
+	integer, timestamptz) IS
+	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the '
+	'traveler; manual_inspection without a probe, and for who has opted out or is exempt), records it with candidates, '
+	'threshold, model and notice, and starts the retention clock. One row. The same idempotency_key again: the '
+	'recorded answer. No such gallery: P0002; port missing, or a key or port that reads as a template: 23514; '
+	'occurred_at more than 6 hours ago, without the right to insert it: 42501; other errors as identify()';
 
-CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text) RETURNS facematch.decision
+CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text)
+	RETURNS facematch.decision
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -178,11 +194,14 @@ BEGIN
 			MESSAGE = format('encounter %s is not there to resolve', encounter_id),
 			HINT = 'Only a referred encounter that is not due can be resolved.';
 	END IF;
-	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, e.threshold, e.reason, e.purge_after)::facematch.decision;
+	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, e.threshold, e.reason,
+		e.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
-	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000; one that reads as a template: 23514';
+	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s '
+	'user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000; one that '
+	'reads as a template: 23514';
 
 CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -198,4 +217,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.note_groups(bigint, jsonb) IS
-	'notes the groups that a site records a traveler in, such as {"age": "60-69", "sex": "F"}, so that differences between groups can be seen; NULL takes them away. They go with the encounter. Due or gone: P0002; no such object: 23514';
+	'notes the groups that a site records a traveler in, such as {"age": "60-69", "sex": "F"}, so that differences '
+	'between groups can be seen; NULL takes them away. They go with the encounter. Due or gone: P0002; no such object: '
+	'23514';

@@ -28,8 +28,10 @@ COMMENT ON COLUMN facematch.search.gallery_id IS
 COMMENT ON COLUMN facematch.search.purpose IS 'what for, as the caller said; NULL: not said';
 COMMENT ON COLUMN facematch.search.candidates IS 'how many candidates were found; 0: no hit';
 COMMENT ON COLUMN facematch.search.persons_near IS
-	'how many persons it came near: 0.15 below the threshold or nearer; for roles that may read templates, the candidates';
-COMMENT ON COLUMN facematch.search.refused IS 'whether nothing was told, since too many searches had come near one of them';
+	'how many persons it came near: 0.15 below the threshold or nearer; for roles that may read templates, the '
+	'candidates';
+COMMENT ON COLUMN facematch.search.refused IS 'whether nothing was told, since too many searches had come near one of '
+	'them';
 COMMENT ON COLUMN facematch.search.retention_class IS 'search';
 COMMENT ON COLUMN facematch.search.purge_after IS 'when the next purge deletes the row: by the rule for what = search';
 -- src/base/surviving.c fills these indexes: plain columns, no condition, not unique.
@@ -45,21 +47,25 @@ CREATE TABLE facematch_internal.attempt (
 	purge_after		timestamptz NOT NULL
 );
 COMMENT ON TABLE facematch_internal.attempt IS
-	'searches that reached at least the threshold less 0.15 with a reference of a person, hits and misses; budgets count them';
+	'searches that reached at least the threshold less 0.15 with a reference of a person, hits and misses; budgets '
+	'count them';
 COMMENT ON COLUMN facematch_internal.attempt.attempt_id IS 'identifier, random';
 COMMENT ON COLUMN facematch_internal.attempt.attempted_at IS 'when';
 COMMENT ON COLUMN facematch_internal.attempt.role_name IS 'the session''s user, or a partner as partner:name';
 COMMENT ON COLUMN facematch_internal.attempt.subject_id IS 'pseudonym of the person';
 COMMENT ON COLUMN facematch_internal.attempt.retention_class IS 'search';
-COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge deletes the row: by the rule for what = attempt';
+COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge deletes the row: by the rule for '
+	'what = attempt';
 CREATE INDEX attempt_subject_id_idx ON facematch_internal.attempt (subject_id);
 CREATE INDEX attempt_purge_after_idx ON facematch_internal.attempt (purge_after);
 
 -- A record: it goes when it is due, and only a new rule changes when that is.
 CREATE TRIGGER search_10_is_a_record BEFORE DELETE ON facematch.search
 	FOR EACH ROW WHEN (OLD.purge_after > clock_timestamp()) EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER search_15_is_a_record BEFORE UPDATE OF search_id, searched_at, role_name, kind, gallery_id, purpose, candidates,
-	persons_near, refused, retention_class ON facematch.search FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
+CREATE TRIGGER search_15_is_a_record BEFORE UPDATE OF search_id, searched_at, role_name, kind, gallery_id, purpose,
+	candidates,
+	persons_near, refused, retention_class ON facematch.search FOR EACH ROW
+		EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER attempt_10_is_a_record BEFORE DELETE ON facematch_internal.attempt
 	FOR EACH ROW WHEN (OLD.purge_after > clock_timestamp()) EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER attempt_15_is_a_record BEFORE UPDATE OF attempt_id, attempted_at, role_name, subject_id, retention_class
@@ -74,18 +80,21 @@ CREATE TRIGGER attempt_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch_i
 SELECT facematch_internal.keep_as_record('facematch_internal.attempt', changes => true);
 ALTER TABLE facematch.search ENABLE ALWAYS TRIGGER search_10_is_a_record, ENABLE ALWAYS TRIGGER search_15_is_a_record,
 	ENABLE ALWAYS TRIGGER search_20_guard;
-ALTER TABLE facematch_internal.attempt ENABLE ALWAYS TRIGGER attempt_10_is_a_record, ENABLE ALWAYS TRIGGER attempt_15_is_a_record,
+ALTER TABLE facematch_internal.attempt ENABLE ALWAYS TRIGGER attempt_10_is_a_record,
+	ENABLE ALWAYS TRIGGER attempt_15_is_a_record,
 	ENABLE ALWAYS TRIGGER attempt_20_guard;
 
 -- Due means gone for everyone but the owner, who purges.
 ALTER TABLE facematch.search ENABLE ROW LEVEL SECURITY;
 CREATE POLICY facematch_open ON facematch.search USING (true) WITH CHECK (true);
-CREATE POLICY facematch_due ON facematch.search AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true);
+CREATE POLICY facematch_due ON facematch.search AS RESTRICTIVE
+	USING (purge_after > clock_timestamp()) WITH CHECK (true);
 COMMENT ON POLICY facematch_open ON facematch.search IS 'what is granted may be used';
 COMMENT ON POLICY facematch_due ON facematch.search IS 'except rows that are due';
 ALTER TABLE facematch_internal.attempt ENABLE ROW LEVEL SECURITY;
 CREATE POLICY facematch_open ON facematch_internal.attempt USING (true) WITH CHECK (true);
-CREATE POLICY facematch_due ON facematch_internal.attempt AS RESTRICTIVE USING (purge_after > clock_timestamp()) WITH CHECK (true);
+CREATE POLICY facematch_due ON facematch_internal.attempt AS RESTRICTIVE
+	USING (purge_after > clock_timestamp()) WITH CHECK (true);
 COMMENT ON POLICY facematch_open ON facematch_internal.attempt IS 'what is granted may be used';
 COMMENT ON POLICY facematch_due ON facematch_internal.attempt IS 'except rows that are due';
 
@@ -113,7 +122,8 @@ DECLARE
 	finished CONSTANT date := (clock_timestamp() - interval '1 hour')::date - 1;
 	newest date;
 BEGIN
-	IF EXISTS (SELECT FROM facematch.audit_event e WHERE e.detail ? 'about' AND e.detail ->> 'about' = 'searches:' || finished) THEN
+	IF EXISTS (SELECT FROM facematch.audit_event e WHERE e.detail ? 'about' AND e.detail ->> 'about' = 'searches:'
+		|| finished) THEN
 		RETURN;
 	END IF;
 	newest := (SELECT max((e.detail ->> 'day')::date) FROM facematch.audit_event e WHERE e.action = 'searches_digested');

@@ -53,7 +53,7 @@ AS $$
 		   format('%s (%s%s)', CASE WHEN b.role = 0 THEN 'PUBLIC' ELSE format('role %I', b.name) END,
 			array_to_string(b.clauses[1:3], ', '),
 				  CASE WHEN b.n > 3 THEN format(', and %s more', b.n - 3) END),
-		   CASE WHEN b.role = 0 THEN 'SELECT facematch_internal.reinstate()'
+		   CASE WHEN b.role = 0 THEN 'SELECT facematch.reinstate()'
 				ELSE format('SELECT facematch.revoke_access(%L)%s', quote_ident(b.name), g.calls) END
 	FROM beyond b LEFT JOIN again g ON g.role = b.role
 	UNION ALL
@@ -127,19 +127,21 @@ AS $$
 	UNION ALL
 	SELECT 'error', 'is off: searches leave no row, and anybody may come near a person as often as he likes', s.object,
 		   s.remedy
-	FROM (SELECT 'facematch.account_searches' AS object, 'ALTER SYSTEM RESET facematch.account_searches, and wherever else'
-			' it is set' AS remedy
+	FROM (SELECT 'facematch.account_searches' AS object, 'ALTER SYSTEM RESET facematch.account_searches, and wherever '
+			'else it is set' AS remedy
 		  WHERE current_setting('facematch.account_searches', true) = 'off'
 		  UNION ALL
 		  SELECT concat_ws(' of ', 'facematch.account_searches', 'role ' || quote_ident(r.rolname),
 				'database ' || quote_ident(d.datname)), 'ALTER ROLE or ALTER DATABASE ... RESET facematch.account_searches'
-		  FROM pg_db_role_setting t LEFT JOIN pg_roles r ON r.oid = t.setrole LEFT JOIN pg_database d ON d.oid = t.setdatabase
+		  FROM pg_db_role_setting t LEFT JOIN pg_roles r ON r.oid = t.setrole LEFT JOIN pg_database d
+		      ON d.oid = t.setdatabase
 		  CROSS JOIN LATERAL unnest(t.setconfig) c
 		  WHERE c ~ '^facematch\.account_searches=' AND NOT split_part(c, '=', 2)::boolean
 			AND (d.datname IS NULL OR d.datname = current_database())) s
 	UNION ALL
 	-- Whoever climbs towards a template sends many probes that are alike.
-	SELECT 'warning', format('came near one person nearly as often as it may, or oftener: many probes that are alike (%s a day)',
+	SELECT 'warning', format('came near one person nearly as often as it may, or oftener: many probes that are alike '
+		'(%s a day)',
 			current_setting('facematch.attempts_per_day', true)),
 		   format('%s (%s persons, %s searches near one)', n.role_name, count(*), max(n.attempts)),
 		   'SELECT * FROM facematch.report_search, and ask what for'
@@ -148,9 +150,10 @@ AS $$
 	WHERE n.attempts >= 0.8 * current_setting('facematch.attempts_per_day', true)::integer
 	GROUP BY n.role_name
 	UNION ALL
-	SELECT 'warning', format('all roles together came near one person nearly as often as they may: many probes that are alike'
-			' (%s a week)', current_setting('facematch.attempts_per_week', true)),
-		   format('%s persons, %s searches near one', count(*), max(n.attempts)), 'SELECT * FROM facematch.report_search, and ask what for'
+	SELECT 'warning', format('all roles together came near one person nearly as often as they may: many probes that '
+			'are alike (%s a week)', current_setting('facematch.attempts_per_week', true)),
+		   format('%s persons, %s searches near one', count(*), max(n.attempts)),
+		       'SELECT * FROM facematch.report_search, and ask what for'
 	FROM (SELECT count(*) AS attempts FROM facematch_internal.attempt a
 		  WHERE a.attempted_at > clock_timestamp() - interval '7 days' GROUP BY a.subject_id) n
 	WHERE n.attempts >= 0.8 * current_setting('facematch.attempts_per_week', true)::integer

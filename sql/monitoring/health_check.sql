@@ -54,7 +54,7 @@ BEGIN
 						WHEN 'disabled' THEN 'the trigger is disabled' WHEN 'replica' THEN 'the trigger fires in replica sessions only'
 						ELSE 'the trigger does not fire where session_replication_role is replica' END,
 		   format('%s on %s', f.trigger_name, f.table_name),
-		   CASE WHEN f.own OR f.state NOT IN ('missing', 'another') THEN 'SELECT facematch_internal.reinstate()'
+		   CASE WHEN f.own OR f.state NOT IN ('missing', 'another') THEN 'SELECT facematch.reinstate()'
 				ELSE format('SELECT facematch.release(%L), and facematch.retain() it again', f.table_name) END
 	FROM found f WHERE f.state IS NOT NULL
 	UNION ALL
@@ -76,7 +76,7 @@ BEGIN
 		   CASE WHEN k.guarded THEN 'the foreign key is checked a second time for each row, which costs as much as storing'
 			' it'
 				ELSE 'the foreign key''s trigger is disabled' END,
-		   format('%s on %s', k.name, k.table_name), 'SELECT facematch_internal.reinstate()'
+		   format('%s on %s', k.name, k.table_name), 'SELECT facematch.reinstate()'
 	FROM facematch_internal.foreign_key_trigger k WHERE k.disabled <> k.guarded
 	UNION ALL
 	-- Whoever owns the schema of the type can rename it and put another in its place, whose functions the extension's
@@ -222,3 +222,13 @@ COMMENT ON FUNCTION facematch.health_check() IS
 	' disabled or changed, rights beyond the list, roles that pass row security by, tables that show due rows,'
 	' rules and holds that keep nothing, overdue rows, removed rows that are not erased, keys, settings, failing'
 	' jobs. severity: verdict, error, warning, notice';
+
+CREATE FUNCTION facematch.health_metrics() RETURNS TABLE (severity text, finding text, found bigint)
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT c.severity, CASE WHEN c.severity = 'verdict' THEN 'causes' ELSE c.finding END, c.found
+	FROM facematch.health_check() c
+$$;
+COMMENT ON FUNCTION facematch.health_metrics() IS
+	'facematch.health_check() in numbers, for a metrics exporter: how many objects have each cause, and by severity'
+	' verdict how many causes there are; no object is named';

@@ -42,13 +42,16 @@ BEGIN
 	JOIN pg_statistic s ON s.starelid = a.attrelid AND s.staattnum = a.attnum
 	WHERE num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4, s.stavalues5) > 0
 	UNION ALL
-	SELECT 'warning', 'the planner''s statistics hold templates of a foreign table: an ANALYZE has fetched or imported them',
+	SELECT 'warning', 'the planner''s statistics hold templates of a foreign table: an ANALYZE has fetched or imported '
+		'them',
 		   c.relation::text, format('CALL facematch.erase_table(%L); before the next ANALYZE: %s', c.relation,
-			string_agg(format('ALTER FOREIGN TABLE %s ALTER %I SET STATISTICS 0', c.relation, a.attname), ', ' ORDER BY a.attnum))
+			string_agg(format('ALTER FOREIGN TABLE %s ALTER %I SET STATISTICS 0', c.relation, a.attname), ', '
+				ORDER BY a.attnum))
 	FROM pg_foreign_table f CROSS JOIN LATERAL facematch_internal.template_columns(f.ftrelid) c
 	JOIN pg_statistic s ON s.starelid = c.relation AND s.staattnum = c.attnum
 	JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.attnum
-	WHERE c.relation = f.ftrelid AND num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4, s.stavalues5) > 0
+	WHERE c.relation = f.ftrelid AND num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4,
+		s.stavalues5) > 0
 	  AND EXISTS (SELECT FROM pg_attribute e WHERE e.attrelid = f.ftrelid AND NOT e.attisdropped AND e.atttypid IN
 				  (SELECT k.type FROM facematch_internal.template_types(ARRAY[e.atttypid], false) k))
 	GROUP BY c.relation

@@ -137,8 +137,10 @@ BEGIN
 		WHERE r.table_name = h.table_name)
 	UNION ALL
 	SELECT CASE WHEN h.keeps = '{}' THEN 'error' ELSE 'notice' END,
-		   CASE WHEN h.keeps = '{}' THEN 'keeps nothing: no row that it names is there' ELSE 'keeps rows from being deleted' END,
-		   format('hold %s (%s)', h.hold_id, CASE WHEN h.keeps = '{}' THEN coalesce(h.table_name || ' ' || h.row_id, 'a subject')
+		   CASE WHEN h.keeps = '{}' THEN 'keeps nothing: no row that it names is there'
+		       ELSE 'keeps rows from being deleted' END,
+		   format('hold %s (%s)', h.hold_id, CASE WHEN h.keeps = '{}' THEN coalesce(h.table_name || ' ' || h.row_id,
+		       'a subject')
 				ELSE (SELECT string_agg(format('%s of %s', coalesce(k.value #>> '{}', '?'), k.key), ', ' ORDER BY k.key)
 					  FROM jsonb_each(h.keeps) k) END),
 		   CASE WHEN h.keeps = '{}' THEN 'release it, or place it on what is there: UPDATE facematch.hold SET released_at'
@@ -155,7 +157,8 @@ BEGIN
 	UNION ALL
 	SELECT 'warning', 'references of subjects who have opted out are there', 'facematch.reference',
 		'delete them, or revoke the opt-out'
-	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r ON r.subject_id = ANY (facematch_internal.aliases(o.subject_id))
+	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r
+		ON r.subject_id = ANY (facematch_internal.aliases(o.subject_id))
 				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
 					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp())
 	UNION ALL
@@ -166,33 +169,15 @@ BEGIN
 	FROM facematch_internal.unreached u JOIN facematch_internal.retained k ON k.table_name = u.relation
 		GROUP BY k.table_name
 	UNION ALL
-	-- Whoever adds a template holds a lock on its subject's part of facematch.opt_out until his transaction ends.
-	SELECT 'warning', 'has been adding or removing templates for more than a minute: opt-outs, rules and events wait for it,'
-			' and what it adds is put right only once it has ended',
-		   CASE WHEN p.gid IS NULL THEN format('session %s of %I, %s', a.pid, a.usename, a.state)
-				ELSE format('prepared transaction %L of %I', p.gid, p.owner) END,
-		   CASE WHEN p.gid IS NULL THEN format('SELECT pg_terminate_backend(%s)', a.pid)
-				ELSE format('COMMIT PREPARED %1$L, or ROLLBACK PREPARED %1$L', p.gid) END
-	FROM (SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks l
-		  JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-		  WHERE l.granted AND (l.locktype = 'object' AND l.classid = 'facematch.opt_out'::regclass
-							   OR l.locktype = 'relation' AND l.mode <> 'AccessShareLock'
-								  AND l.relation IN ('facematch.reference'::regclass, 'facematch.gallery'::regclass))) h
-	LEFT JOIN pg_stat_activity a ON a.pid = h.pid
-	LEFT JOIN (pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid)
-		ON h.pid IS NULL AND x.locktype = 'transactionid' AND x.pid IS NULL AND x.virtualtransaction = h.virtualtransaction
-	WHERE coalesce(p.prepared, a.xact_start) < clock_timestamp() - interval '1 minute'
-	  AND a.pid IS DISTINCT FROM pg_backend_pid()
-	UNION ALL
-	SELECT 'error', 'its code could not be stopped and is not run any more: nothing is purged there', q.relation::regclass::text,
+	SELECT 'error', 'its code could not be stopped and is not run any more: nothing is purged there',
+		q.relation::regclass::text,
 		   'put it right, facematch.release() it and facematch.retain() it again'
 	FROM facematch_internal.quarantined q JOIN pg_class c ON c.oid = q.relation;
 
 	-- Whoever adds a template holds a lock on its subject's part of facematch.opt_out until his transaction ends.
 	RETURN QUERY
-	SELECT 'warning', 'has been adding or removing templates for more than a minute: opt-outs wait for it, and what it'
-		' adds is removed'
-		   ' only once it has ended',
+	SELECT 'warning', 'has been adding or removing templates for more than a minute: opt-outs, rules and events wait '
+		'for it, and what it adds is put right only once it has ended',
 		   format('%s (for %s, %s)', CASE WHEN p.gid IS NULL THEN format('session %s of %I', a.pid, a.usename)
 										  ELSE format('prepared transaction %L of %I', p.gid, p.owner) END,
 				  date_trunc('second', clock_timestamp() - coalesce(p.prepared, a.xact_start)), coalesce(a.state, 'prepared')),
@@ -231,12 +216,13 @@ BEGIN
 				SELECT a.declined INTO declined FROM facematch_internal.ask_table(t.table_name, format(
 						'SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column,
 						t.template_column, facematch_internal.not_held(t.table_name)),
-					ARRAY(SELECT unnest(facematch_internal.aliases(o.subject_id)) FROM facematch.opt_out o WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
+					ARRAY(SELECT unnest(facematch_internal.aliases(o.subject_id)) FROM facematch.opt_out o
+						WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
 						  AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (declined bigint);
 			END IF;
 		EXCEPTION WHEN OTHERS THEN
 			IF SQLSTATE = '55P03' THEN
-				PERFORM facematch_internal.wait_less();
+				PERFORM set_config('lock_timeout', '100ms', true);
 			END IF;
 			RETURN NEXT ROW('error', CASE SQLSTATE WHEN '55P03'
 				THEN 'its rows cannot be looked at: another session has locked the table'

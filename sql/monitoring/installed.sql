@@ -15,7 +15,7 @@ SELECT g.tgrelid, g.tgname, g.tgfoid, g.tgtype, g.tgenabled = 'A', pg_catalog.pg
 FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
 WHERE NOT g.tgisinternal AND c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace);
 
-CREATE FUNCTION facematch_internal.reinstate() RETURNS bigint
+CREATE FUNCTION facematch.reinstate() RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -66,9 +66,9 @@ BEGIN
 	RETURN cardinality(statements);
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.reinstate() IS
+COMMENT ON FUNCTION facematch.reinstate() IS
 	'puts back what install made and somebody has changed: what PUBLIC may, plans that are not printed, views as'
 	' barriers, triggers. Returns how many things it mended; for extension scripts, and where'
 	' facematch.health_check() says so';
 
-SELECT facematch_internal.reinstate();
+SELECT facematch.reinstate();

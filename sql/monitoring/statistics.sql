@@ -39,7 +39,7 @@ BEGIN
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be looked at: %', table_name,
 				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
-			PERFORM facematch_internal.wait_less() WHERE SQLSTATE = '55P03';
+			PERFORM set_config('lock_timeout', '100ms', true) WHERE SQLSTATE = '55P03';
 			lag := NULL;
 		END;
 		RETURN NEXT;
@@ -95,7 +95,8 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, pri
 	SELECT kind, object_kind, object_name, privilege, NULL, true
 	FROM (VALUES ('monitor'), ('auditor')) k (kind),
 		 (VALUES ('table', 'stats', 'SELECT'), ('table', 'search_latency', 'SELECT'),
-				 ('function', 'search_activity', 'EXECUTE'), ('function', 'purge_lag', 'EXECUTE')) o (object_kind, object_name,
+				 ('function', 'search_activity', 'EXECUTE'), ('function', 'purge_lag', 'EXECUTE'),
+				 ('function', 'health_metrics', 'EXECUTE')) o (object_kind, object_name,
 				     privilege);
 
 CREATE FUNCTION facematch.grant_monitor(role regrole) RETURNS void
@@ -104,5 +105,6 @@ AS $$
 	SELECT give_access($1, 'monitor', NULL)
 $$;
 COMMENT ON FUNCTION facematch.grant_monitor(regrole) IS
-	'lets an existing role, such as a metrics exporter''s, read facematch.stats, facematch.search_latency and '
-	'facematch.purge_lag(), and nothing else. Recorded and logged. Errors as grant_operator()';
+	'lets an existing role, such as a metrics exporter''s, read facematch.stats, facematch.search_latency, '
+	'facematch.purge_lag() and facematch.health_metrics(), and nothing else. Recorded and logged. Errors as '
+	'grant_operator()';

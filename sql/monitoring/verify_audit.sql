@@ -30,7 +30,7 @@ BEGIN
 	FOR chain, first_broken, finding IN
 		WITH hashed AS MATERIALIZED (
 			SELECT e.chain, e.seq, e.event_id, e.at, e.action, e.detail, e.hash, e.previous, e.witness,
-				   sha256(facematch_internal.audit_content(e)) AS computed
+				   sha256(facematch.audit_content(e)) AS computed
 			FROM facematch.audit_event e
 		), event AS MATERIALIZED (
 			SELECT h.*, s.event_id AS seen_id, s.at AS seen_at, row_number() OVER w AS expected,
@@ -114,7 +114,8 @@ BEGIN
 				e.detail ->> 'day', coalesce(d.searches, 0), e.detail ->> 'searches')
 			FROM event e LEFT JOIN facematch_internal.search_day d ON d.day_utc = (e.detail ->> 'day')::date
 			WHERE e.action = 'searches_digested'
-			  AND (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM ((e.detail ->> 'searches')::bigint, e.detail ->> 'digest')
+			  AND (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM ((e.detail ->> 'searches')::bigint,
+			      e.detail ->> 'digest')
 			  AND (facematch_internal.retention_due('search', 'search', (e.detail ->> 'day')::date, NULL, NULL, NULL, NULL)).due
 				  > clock_timestamp() + interval '1 day'
 			UNION ALL

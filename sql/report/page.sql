@@ -5,9 +5,56 @@
  * them. Where it comes from and what its words mean stands at its end.
  */
 
-CREATE FUNCTION facematch_internal.page_style() RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN $css$
+CREATE FUNCTION facematch_internal.page_controls() RETURNS text
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+	WITH found AS MATERIALIZED (SELECT c.severity, c.object, c.finding FROM facematch.health_check() c)
+	SELECT '<section id="controls"><h2>Controls</h2><h3>Holds</h3>'
+		|| html_table('Holds that stand', '{Authority,Holds|#,Of a person|#,Of a record|#,Oldest since,Last one ends}',
+			(SELECT jsonb_agg(jsonb_build_array(h.authority, h.n, h.subjects, h.n - h.subjects,
+					to_char(h.first AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY'),
+					CASE WHEN h.open THEN 'open' ELSE to_char(h.last AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') END)
+				ORDER BY h.authority COLLATE "C")
+			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first,
+			     max(d.until) AS last, bool_or(d.until IS NULL) AS open
+				   FROM facematch.held d GROUP BY 1) h),
+			'<p>No hold stands.</p>')
+		|| '<h3>The log</h3><p>'
+		|| (SELECT CASE WHEN bool_and(v.intact)
+						THEN 'The log is whole: ' || html_number(max(v.events)) || ' events, each sealed with those before it.'
+						ELSE '<strong class="alert">&#9650; The log is not whole: ' || count(*) || ' findings, the first at event '
+							 || coalesce(min(v.first_broken)::text, 'unknown') || '.</strong>' END
+			FROM facematch.verify_audit() v)
+		|| '</p><h3>What weakens the guarantees here</h3><p>'
+		|| (SELECT 'The database examined itself when this was written: '
+				   || string_agg(coalesce(html_number(k.n), 'no') || ' ' || s.name || CASE k.n WHEN 1 THEN '' ELSE 's' END, ', '
+								 ORDER BY s.place) || '. <code>SELECT * FROM facematch.health_check()</code> lists them, with the remedies.'
+			FROM (VALUES (1, 'error'), (2, 'warning'), (3, 'notice')) s (place, name)
+			LEFT JOIN (SELECT f.severity, nullif(count(*), 0) AS n FROM found f GROUP BY 1) k ON k.severity = s.name)
+		|| '</p>'
+		|| html_table('Errors that the health check found', '{Where,What is wrong|html}',
+			(SELECT jsonb_agg(jsonb_build_array(f.object, '<strong class="alert">&#9650; ' || html_text(f.finding)
+				|| '</strong>')
+							  ORDER BY f.object COLLATE "C", f.finding COLLATE "C")
+			 FROM found f WHERE f.severity = 'error'))
+		|| E'</section>\n'
+$$;
+COMMENT ON FUNCTION facematch_internal.page_controls() IS
+	'section of the HTML report: holds, the log, and what weakens the guarantees';
+
+CREATE FUNCTION facematch.report_html(since timestamptz DEFAULT now() - interval '30 days',
+	until timestamptz DEFAULT now(), title text DEFAULT 'Face matching at the gates') RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+DECLARE
+	first_day date := (since AT TIME ZONE 'UTC')::date;
+	last_day date := (until AT TIME ZONE 'UTC')::date;
+	-- Drift looks at whole weeks, and at the four before each.
+	whole record;
+	counts encounter_count[];
+	histograms encounter_histogram[];
+	kept facematch.report_retention[];
+	style CONSTANT text := $css$
 :root{--ink:#16202b;--soft:#4a5764;--line:#d3dae1;--wash:#f3f6f9;--dark:#16365c;--mid:#6b9ac9;--pale:#d4e2f0;
 --alert:#8c1d04}
 *{box-sizing:border-box} html{-webkit-text-size-adjust:100%}
@@ -88,57 +135,6 @@ h3{font-size:11.5pt;margin-top:12pt} #rules th,#rules td{min-width:0!important} 
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 }
 $css$;
-COMMENT ON FUNCTION facematch_internal.page_style() IS 'the style sheet of the HTML report';
-
-CREATE FUNCTION facematch_internal.page_controls() RETURNS text
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	WITH found AS MATERIALIZED (SELECT c.severity, c.object, c.finding FROM facematch.health_check() c)
-	SELECT '<section id="controls"><h2>Controls</h2><h3>Holds</h3>'
-		|| html_table('Holds that stand', '{Authority,Holds|#,Of a person|#,Of a record|#,Oldest since,Last one ends}',
-			(SELECT jsonb_agg(jsonb_build_array(h.authority, h.n, h.subjects, h.n - h.subjects,
-					to_char(h.first AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY'),
-					CASE WHEN h.open THEN 'open' ELSE to_char(h.last AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') END)
-				ORDER BY h.authority COLLATE "C")
-			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first,
-			     max(d.until) AS last, bool_or(d.until IS NULL) AS open
-				   FROM facematch.held d GROUP BY 1) h),
-			'<p>No hold stands.</p>')
-		|| '<h3>The log</h3><p>'
-		|| (SELECT CASE WHEN bool_and(v.intact)
-						THEN 'The log is whole: ' || html_number(max(v.events)) || ' events, each sealed with those before it.'
-						ELSE '<strong class="alert">&#9650; The log is not whole: ' || count(*) || ' findings, the first at event '
-							 || coalesce(min(v.first_broken)::text, 'unknown') || '.</strong>' END
-			FROM facematch.verify_audit() v)
-		|| '</p><h3>What weakens the guarantees here</h3><p>'
-		|| (SELECT 'The database examined itself when this was written: '
-				   || string_agg(coalesce(html_number(k.n), 'no') || ' ' || s.name || CASE k.n WHEN 1 THEN '' ELSE 's' END, ', '
-								 ORDER BY s.place) || '. <code>SELECT * FROM facematch.health_check()</code> lists them, with the remedies.'
-			FROM (VALUES (1, 'error'), (2, 'warning'), (3, 'notice')) s (place, name)
-			LEFT JOIN (SELECT f.severity, nullif(count(*), 0) AS n FROM found f GROUP BY 1) k ON k.severity = s.name)
-		|| '</p>'
-		|| html_table('Errors that the health check found', '{Where,What is wrong|html}',
-			(SELECT jsonb_agg(jsonb_build_array(f.object, '<strong class="alert">&#9650; ' || html_text(f.finding)
-				|| '</strong>')
-							  ORDER BY f.object COLLATE "C", f.finding COLLATE "C")
-			 FROM found f WHERE f.severity = 'error'))
-		|| E'</section>\n'
-$$;
-COMMENT ON FUNCTION facematch_internal.page_controls() IS
-	'section of the HTML report: holds, the log, and what weakens the guarantees';
-
-CREATE FUNCTION facematch.report_html(since timestamptz DEFAULT now() - interval '30 days',
-	until timestamptz DEFAULT now(), title text DEFAULT 'Face matching at the gates') RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-DECLARE
-	first_day date := (since AT TIME ZONE 'UTC')::date;
-	last_day date := (until AT TIME ZONE 'UTC')::date;
-	-- Drift looks at whole weeks, and at the four before each.
-	whole record;
-	counts encounter_count[];
-	histograms encounter_histogram[];
-	kept facematch.report_retention[];
 BEGIN
 	IF since IS NULL OR until IS NULL OR NOT isfinite(since) OR NOT isfinite(until) OR last_day - first_day NOT BETWEEN 0
 		AND 36525 THEN
@@ -156,7 +152,7 @@ BEGIN
 		'<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src '
 		'&#39;unsafe-inline&#39;"><title>'
 		|| replace(replace(html_text(title), '<bdi>', ''), '</bdi>', '') || '</title><style>'
-		|| page_style() || E'</style></head>\n<body><header><h1>' || html_text(title)
+		|| style || E'</style></head>\n<body><header><h1>' || html_text(title)
 		|| '</h1><p class="period">' || to_char(first_day, 'FMDD FMMonth YYYY')
 		|| CASE WHEN first_day < last_day THEN ' to ' || to_char(last_day, 'FMDD FMMonth YYYY') ELSE '' END
 		|| '</p><nav aria-label="Contents"><ul><li><a href="#brief">In brief</a></li><li><a href="#kept">What is '

@@ -203,7 +203,7 @@ BEGIN
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be counted: %', t.table_name,
 				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
-			PERFORM wait_less() WHERE SQLSTATE = '55P03';
+			PERFORM set_config('lock_timeout', '100ms', true) WHERE SQLSTATE = '55P03';
 		END;
 	END LOOP;
 END

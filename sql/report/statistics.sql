@@ -9,7 +9,6 @@
 
 -- Whoever writes encounters runs their checks; the operator notes groups.
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
-	('everyone', 'function', 'statistics_fault', 'EXECUTE', true),
 	('everyone', 'function', 'groups_fault', 'EXECUTE', true),
 	('operator', 'function', 'note_groups', 'EXECUTE', true);
 

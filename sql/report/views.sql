@@ -273,10 +273,12 @@ CREATE VIEW facematch.report_search AS
 			  FROM facematch_internal.attempt a WHERE a.purge_after > clock_timestamp() GROUP BY 1, 2, a.subject_id) p
 		GROUP BY 1, 2
 	)
-	SELECT h.role_name, h.purpose, h.gallery_id, g.name AS gallery, h.hour_utc, h.searches, h.hits, h.refused, h.persons_near,
+	SELECT h.role_name, h.purpose, h.gallery_id, g.name AS gallery, h.hour_utc, h.searches, h.hits, h.refused,
+		h.persons_near,
 		   n.most_near_one
 	FROM hour h LEFT JOIN near n USING (role_name, hour_utc) LEFT JOIN facematch.gallery g USING (gallery_id)
-	ORDER BY h.refused DESC, n.most_near_one DESC NULLS LAST, h.hour_utc DESC, h.searches DESC, h.role_name, h.gallery_id, h.purpose;
+	ORDER BY h.refused DESC, n.most_near_one DESC NULLS LAST, h.hour_utc DESC, h.searches DESC, h.role_name,
+		h.gallery_id, h.purpose;
 COMMENT ON VIEW facematch.report_search IS
 	'who searched what for, by role, purpose, gallery and hour; the unusual first: most refused, then most searches near'
 	' one person';

@@ -14,18 +14,23 @@ CREATE TABLE facematch.exemption (
 	CONSTRAINT exemption_pkey PRIMARY KEY (name),
 	CONSTRAINT exemption_validity CHECK (valid_from < valid_to)
 );
-COMMENT ON TABLE facematch.exemption IS 'grounds on which the law exempts a person from being photographed, with the dates it was the law';
+COMMENT ON TABLE facematch.exemption IS 'grounds on which the law exempts a person from being photographed, with the '
+	'dates it was the law';
 COMMENT ON COLUMN facematch.exemption.name IS 'the ground';
 COMMENT ON COLUMN facematch.exemption.description IS 'who is exempt';
 COMMENT ON COLUMN facematch.exemption.citation IS 'the law';
 COMMENT ON COLUMN facematch.exemption.valid_from IS 'from when it is the law';
 COMMENT ON COLUMN facematch.exemption.valid_to IS 'until when it was the law';
-COMMENT ON COLUMN facematch.exemption.shipped IS 'true for the rows that come with the extension, which a dump leaves to it';
+COMMENT ON COLUMN facematch.exemption.shipped IS 'true for the rows that come with the extension, which a dump leaves '
+	'to it';
 
 INSERT INTO facematch.exemption (name, description, citation, valid_from, valid_to, shipped) VALUES
-	('age', 'under 14 or over 79 on the date of departure', '8 CFR 215.8(a)(2), before 90 FR 48604', '-infinity', '2025-12-26 00:00:00+00', true),
-	('diplomat', 'visas A-1, A-2, C-3 (not servants), G-1 to G-4, NATO-1 to NATO-6, certain Taiwan E-1', '8 CFR 215.8(a)(2), before 90 FR 48604', '-infinity', '2025-12-26 00:00:00+00', true),
-	('canadian', 'visa-exempt citizens of Canada', '8 CFR 215.8(a)(2), before 90 FR 48604', '-infinity', '2025-12-26 00:00:00+00', true);
+	('age', 'under 14 or over 79 on the date of departure', '8 CFR 215.8(a)(2), before 90 FR 48604', '-infinity',
+		'2025-12-26 00:00:00+00', true),
+	('diplomat', 'visas A-1, A-2, C-3 (not servants), G-1 to G-4, NATO-1 to NATO-6, certain Taiwan E-1',
+		'8 CFR 215.8(a)(2), before 90 FR 48604', '-infinity', '2025-12-26 00:00:00+00', true),
+	('canadian', 'visa-exempt citizens of Canada', '8 CFR 215.8(a)(2), before 90 FR 48604', '-infinity',
+		'2025-12-26 00:00:00+00', true);
 
 CREATE TABLE facematch.exempt_subject (
 	subject_id	uuid NOT NULL,

@@ -4,13 +4,16 @@
 
 ---------------------------------------------------------------- why
 
-CREATE FUNCTION facematch_internal.retention_due(what text, retention_class text, recorded_at timestamptz, verified_at timestamptz,
+CREATE FUNCTION facematch_internal.retention_due(what text, retention_class text, recorded_at timestamptz,
+	verified_at timestamptz,
 										anchor_at timestamptz, gallery_id bigint, subject_id uuid,
 										OUT rule text, OUT anchor text, OUT anchor_time timestamptz, OUT keep interval,
 										OUT due timestamptz, OUT capped boolean, OUT lengthened boolean) RETURNS record
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_retention_due';
-COMMENT ON FUNCTION facematch_internal.retention_due(text, text, timestamptz, timestamptz, timestamptz, bigint, uuid) IS
-	'the deadline that the rules give for these facts, and the rule: what the guard computes. due is infinity when there is none; capped: the gallery''s own deadline comes first. All NULL: no rule';
+COMMENT ON FUNCTION facematch_internal.retention_due(text, text, timestamptz, timestamptz, timestamptz, bigint, uuid)
+	IS
+	'the deadline that the rules give for these facts, and the rule: what the guard computes. due is infinity when '
+	'there is none; capped: the gallery''s own deadline comes first. All NULL: no rule';
 
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id text)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,
@@ -23,7 +26,8 @@ DECLARE
 	reason record;
 BEGIN
 	SELECT r.* INTO t FROM facematch_internal.retained r
-	WHERE r.table_name IN (SELECT pg_partition_ancestors(explain_retention.table_name) UNION ALL SELECT explain_retention.table_name);
+	WHERE r.table_name IN (SELECT pg_partition_ancestors(explain_retention.table_name) UNION ALL
+		SELECT explain_retention.table_name);
 	IF NOT FOUND THEN
 		RAISE invalid_parameter_value USING
 			MESSAGE = format('table %s is not under retention', table_name),
@@ -31,17 +35,22 @@ BEGIN
 	END IF;
 	SELECT f.* INTO facts FROM facematch_internal.ask_table(t.table_name, format(
 			'SELECT %I, %I, %s, %s, %s, %s, purge_after FROM %s WHERE %I::text = $4', t.class_column, t.recorded_column,
-			coalesce(quote_ident(t.verified_column), 'NULL::timestamptz'), coalesce(quote_ident(t.anchor_column), 'NULL::timestamptz'),
+			coalesce(quote_ident(t.verified_column), 'NULL::timestamptz'), coalesce(quote_ident(t.anchor_column),
+				'NULL::timestamptz'),
 			coalesce(quote_ident(t.gallery_column), 'NULL::bigint'), coalesce(quote_ident(t.subject_column), 'NULL::uuid'),
 			t.table_name, t.key_column), explain_retention.row_id)
-		f (class text, recorded timestamptz, verified timestamptz, anchor timestamptz, gallery bigint, subject uuid, purge_after timestamptz);
-	-- A row that a policy hides from whoever asks is not there.  An auditor has no right on the table, and asks about any.
+		f (class text, recorded timestamptz, verified timestamptz, anchor timestamptz, gallery bigint, subject uuid,
+			purge_after timestamptz);
+	-- A row that a policy hides from whoever asks is not there.  An auditor has no right on the table, and asks about
+	-- any.
 	IF facts.class IS NULL OR t.table_name = 'facematch.reference'::regclass
-		AND has_any_column_privilege(session_user, t.table_name, 'SELECT') AND facts.gallery = ANY (facematch_internal.unseen_galleries()) THEN
+		AND has_any_column_privilege(session_user, t.table_name, 'SELECT')
+			AND facts.gallery = ANY (facematch_internal.unseen_galleries()) THEN
 		RETURN;
 	END IF;
 	SELECT d.*, r.citation INTO reason
-	FROM facematch_internal.retention_due(t.what, facts.class, facts.recorded, facts.verified, facts.anchor, facts.gallery, facts.subject) d
+	FROM facematch_internal.retention_due(t.what, facts.class, facts.recorded, facts.verified, facts.anchor,
+		facts.gallery, facts.subject) d
 	LEFT JOIN facematch.retention_rule r ON r.name = d.rule;
 	retention_class := facts.class;
 	rule := reason.rule;
@@ -54,7 +63,8 @@ BEGIN
 	is_due := facts.purge_after <= clock_timestamp();
 	held := EXISTS (SELECT FROM facematch.hold h
 					WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp())
-					  AND (h.subject_id = ANY (facematch_internal.aliases(facts.subject)) OR (h.table_name = t.table_name AND h.row_id = explain_retention.row_id)
+					  AND (h.subject_id = ANY (facematch_internal.aliases(facts.subject))
+					      OR (h.table_name = t.table_name AND h.row_id = explain_retention.row_id)
 						   OR (h.table_name = 'facematch.gallery'::regclass AND h.row_id = facts.gallery::text)));
 	explanation := concat_ws('; ',
 		CASE WHEN reason.rule IS NULL THEN 'no rule is in force for the class'
@@ -69,7 +79,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.explain_retention(regclass, text) IS
-	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and the one in force. No row: no such row. A table that is not under retention: 22023';
+	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and the '
+	'one in force. No row: no such row. A table that is not under retention: 22023';
 
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id bigint)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,

@@ -6,40 +6,47 @@
 CREATE FUNCTION facematch_internal.guard() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_guard';
 COMMENT ON FUNCTION facematch_internal.guard() IS
-	'trigger before each row of a table under retention: computes purge_after, refuses to push it away (23000), to add a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is held or to change its key, subject or template (23000). On facematch.reference it also gives an untagged template the tag of its gallery''s model, and refuses an impossible row and a source that reads as a template (23514), one without a gallery, and a template of another model (23503)';
+	'trigger before each row of a table under retention: computes purge_after, refuses to push it away (23000), to add '
+	'a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is held or to '
+	'change its key, subject or template (23000). On facematch.reference it also gives an untagged template the tag of '
+	'its gallery''s model, and refuses an impossible row and a source that reads as a template (23514), one without a '
+	'gallery, and a template of another model (23503)';
 
 CREATE FUNCTION facematch_internal.report_skipped() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_report_skipped';
-COMMENT ON FUNCTION facematch_internal.report_skipped() IS 'trigger after each inserting statement: warns of rows that facematch.on_opt_out = skip left out';
+COMMENT ON FUNCTION facematch_internal.report_skipped() IS 'trigger after each inserting statement: warns of rows '
+	'that facematch.on_opt_out = skip left out';
 
 CREATE FUNCTION facematch.skipped() RETURNS TABLE (table_name regclass, subject_id uuid, gallery_id bigint)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_skipped';
-COMMENT ON FUNCTION facematch.skipped() IS 'rows that this session left out in its last transaction that left out any, because their subjects had opted out';
-
-CREATE FUNCTION facematch_internal.gallery_moved() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_gallery_moved';
-COMMENT ON FUNCTION facematch_internal.gallery_moved() IS 'trigger: computes the deadlines of a gallery''s rows anew, and forgets what this session knew of it';
+COMMENT ON FUNCTION facematch.skipped() IS 'rows that this session left out in its last transaction that left out '
+	'any, because their subjects had opted out';
 
 CREATE TRIGGER gallery_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.gallery
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=gallery', 'key=gallery_id', 'class=retention_class', 'recorded=created_at',
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=gallery', 'key=gallery_id', 'class=retention_class',
+		'recorded=created_at',
 		'purge=purge_after', 'anchor=anchor_at', 'rule=retention_rule');
 CREATE TRIGGER gallery_30_moved AFTER UPDATE OR DELETE ON facematch.gallery
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.gallery_moved();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('gallery');
 ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_20_guard, ENABLE ALWAYS TRIGGER gallery_30_moved;
 
 ---------------------------------------------------------------- references
 
 CREATE TRIGGER reference_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.reference
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=reference', 'key=reference_id', 'class=retention_class', 'recorded=enrolled_at',
-		'purge=purge_after', 'subject=subject_id', 'template=embedding', 'gallery=gallery_id', 'source=source', 'quality=quality');
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=reference', 'key=reference_id',
+		'class=retention_class', 'recorded=enrolled_at',
+		'purge=purge_after', 'subject=subject_id', 'template=embedding', 'gallery=gallery_id', 'source=source',
+			'quality=quality');
 CREATE TRIGGER reference_30_skipped AFTER INSERT ON facematch.reference
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard;
 
-INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
+INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column,
+	template_column,
 								gallery_column, anchor_column, shipped) VALUES
 	('facematch.gallery', 'gallery', 'gallery_id', 'retention_class', 'created_at', NULL, NULL, NULL, 'anchor_at', true),
-	('facematch.reference', 'reference', 'reference_id', 'retention_class', 'enrolled_at', 'subject_id', 'embedding', 'gallery_id', NULL, true);
+	('facematch.reference', 'reference', 'reference_id', 'retention_class', 'enrolled_at', 'subject_id', 'embedding',
+		'gallery_id', NULL, true);
 
 ---------------------------------------------------------------- classes in use stay
 
@@ -71,7 +78,8 @@ BEGIN
 	RETURN OLD;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.keep_class_in_use() IS 'trigger: refuses to delete a retention class that rows are in (23503), and to rename one (23000)';
+COMMENT ON FUNCTION facematch_internal.keep_class_in_use() IS 'trigger: refuses to delete a retention class that rows '
+	'are in (23503), and to rename one (23000)';
 CREATE TRIGGER retention_class_10_in_use BEFORE UPDATE OR DELETE ON facematch.retention_class
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_class_in_use();
 ALTER TABLE facematch.retention_class ENABLE ALWAYS TRIGGER retention_class_10_in_use;

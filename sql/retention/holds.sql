@@ -17,12 +17,15 @@ CREATE TABLE facematch.hold (
 	released_at	timestamptz,
 	released_by	text,
 	CONSTRAINT hold_pkey PRIMARY KEY (hold_id),
-	CONSTRAINT hold_names_a_row_or_a_subject CHECK ((table_name IS NULL) = (row_id IS NULL) AND (row_id IS NULL) <> (subject_id IS NULL)),
+	CONSTRAINT hold_names_a_row_or_a_subject CHECK ((table_name IS NULL) = (row_id IS NULL)
+		AND (row_id IS NULL) <> (subject_id IS NULL)),
 	CONSTRAINT hold_release_is_attributed CHECK ((released_at IS NULL) = (released_by IS NULL))
 );
-COMMENT ON TABLE facematch.hold IS 'suspends the deletion of a row, of a gallery with all that is in it, or of all rows of a subject; a held row that is due is still no candidate';
+COMMENT ON TABLE facematch.hold IS 'suspends the deletion of a row, of a gallery with all that is in it, or of all '
+	'rows of a subject; a held row that is due is still no candidate';
 COMMENT ON COLUMN facematch.hold.hold_id IS 'identifier, given by the database';
-COMMENT ON COLUMN facematch.hold.table_name IS 'the table of the row, one of facematch_internal.retained; of facematch.gallery: the gallery and all that is in it; NULL with a subject';
+COMMENT ON COLUMN facematch.hold.table_name IS 'the table of the row, one of facematch_internal.retained; of '
+	'facematch.gallery: the gallery and all that is in it; NULL with a subject';
 COMMENT ON COLUMN facematch.hold.row_id IS 'the row''s key, as text; NULL with a subject';
 COMMENT ON COLUMN facematch.hold.subject_id IS 'pseudonym of the person whose rows are held; NULL with a row';
 COMMENT ON COLUMN facematch.hold.reason IS 'why';
@@ -41,10 +44,13 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.hold_hold_id_seq', '');
 CREATE FUNCTION facematch_internal.key_type(table_name regclass) RETURNS regtype
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT a.atttypid FROM facematch_internal.retained r JOIN pg_attribute a ON a.attrelid = r.table_name AND a.attname = r.key_column
-	WHERE r.table_name = $1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype)
+	SELECT a.atttypid FROM facematch_internal.retained r JOIN pg_attribute a ON a.attrelid = r.table_name
+		AND a.attname = r.key_column
+	WHERE r.table_name = $1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype,
+		'varchar'::regtype, 'uuid'::regtype)
 $$;
-COMMENT ON FUNCTION facematch_internal.key_type(regclass) IS 'type of the key column of a table under retention; NULL for other tables';
+COMMENT ON FUNCTION facematch_internal.key_type(regclass) IS 'type of the key column of a table under retention; NULL '
+	'for other tables';
 
 CREATE FUNCTION facematch_internal.keep_hold() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -64,7 +70,8 @@ BEGIN
 				HINT = 'Release it: UPDATE released_at.';
 		END IF;
 		RETURN OLD;
-	ELSIF (to_jsonb(NEW) - '{released_at,released_by}'::text[]) IS DISTINCT FROM (to_jsonb(OLD) - '{released_at,released_by}'::text[])
+	ELSIF (to_jsonb(NEW) - '{released_at,released_by}'::text[]) IS DISTINCT
+		FROM (to_jsonb(OLD) - '{released_at,released_by}'::text[])
 		OR OLD.released_at IS NOT NULL OR NEW.released_at > clock_timestamp() THEN
 		RAISE integrity_constraint_violation USING
 			MESSAGE = 'of a hold only released_at can be set, once, and not ahead of time',
@@ -74,20 +81,24 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key as the row has it; a hold can be released, not rewritten, and deleted when it stands no more (23000)';
+COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key as the row has it; a hold can '
+	'be released, not rewritten, and deleted when it stands no more (23000)';
 
 -- What a table's row has to be for a hold to keep it, as a condition of a query for facematch_internal.ask_table().
-CREATE FUNCTION facematch_internal.hold_condition(held facematch.hold, retained facematch_internal.retained) RETURNS text
+CREATE FUNCTION facematch_internal.hold_condition(held facematch.hold, retained facematch_internal.retained)
+	RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE
 		WHEN held.table_name = retained.table_name
 			THEN format('d.%I = $4::%s', retained.key_column, coalesce(facematch_internal.key_type(held.table_name), 'text'))
-		WHEN held.table_name = 'facematch.gallery'::regclass THEN 'd.' || quote_ident(retained.gallery_column) || ' = $4::bigint'
+		WHEN held.table_name = 'facematch.gallery'::regclass THEN 'd.' || quote_ident(retained.gallery_column)
+			|| ' = $4::bigint'
 		WHEN held.subject_id IS NOT NULL THEN 'd.' || quote_ident(retained.subject_column) || ' = ANY ($4::uuid[])' END
 $$;
 COMMENT ON FUNCTION facematch_internal.hold_condition(facematch.hold, facematch_internal.retained) IS
-	'which rows d of a table a hold keeps: the row, those of the gallery, or those of the subject''s person, $4; NULL: none';
+	'which rows d of a table a hold keeps: the row, those of the gallery, or those of the subject''s person, $4; NULL: '
+	'none';
 
 CREATE FUNCTION facematch_internal.kept_by(hold_id bigint) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -100,7 +111,8 @@ DECLARE
 	kept jsonb := '{}';
 BEGIN
 	SELECT o.* INTO h FROM facematch.hold o WHERE o.hold_id = kept_by.hold_id;
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
+	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
+		ORDER BY r.table_name::text LOOP
 		condition := facematch_internal.hold_condition(h, t);
 		CONTINUE WHEN condition IS NULL;
 		BEGIN
@@ -131,7 +143,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.kept_by(bigint) IS
-	'how many rows of each table under retention a hold keeps, and photographs of them; null: the table cannot be looked at';
+	'how many rows of each table under retention a hold keeps, and photographs of them; null: the table cannot be '
+	'looked at';
 
 CREATE FUNCTION facematch_internal.place_hold() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -153,7 +166,8 @@ BEGIN
 		END IF;
 		RETURN NULL;
 	END IF;
-	-- Whoever is deleting the row is waited for; from now on the guard refuses. No table of a user's keeps a hold from being placed.
+	-- Whoever is deleting the row is waited for; from now on the guard refuses. No table of a user's keeps a hold from
+	-- being placed.
 	BEGIN
 		SELECT a.found_one INTO found_one FROM facematch_internal.ask_table(NEW.table_name,
 			format('SELECT count(*) FROM (SELECT FROM %s d WHERE %s FOR KEY SHARE) k', NEW.table_name,
@@ -181,7 +195,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.place_hold() IS
-	'trigger: waits for whoever is deleting the row, and refuses a hold on a row that is not there (23503), unless it comes from a dump';
+	'trigger: waits for whoever is deleting the row, and refuses a hold on a row that is not there (23503), unless it '
+	'comes from a dump';
 
 CREATE TRIGGER hold_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.hold
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_hold();
@@ -206,4 +221,5 @@ COMMENT ON COLUMN facematch.held.authority IS 'who ordered it';
 COMMENT ON COLUMN facematch.held.until IS 'when it ends by itself; NULL: when it is released';
 COMMENT ON COLUMN facematch.held.placed_at IS 'when it was placed';
 COMMENT ON COLUMN facematch.held.placed_by IS 'who placed it';
-COMMENT ON COLUMN facematch.held.keeps IS 'how many rows of each table it keeps now; null: the table cannot be looked at';
+COMMENT ON COLUMN facematch.held.keeps IS 'how many rows of each table it keeps now; null: the table cannot be looked '
+	'at';

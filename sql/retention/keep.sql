@@ -9,30 +9,22 @@ COMMENT ON FUNCTION facematch_internal.keep() IS
 	'event trigger before each DDL statement: loads the library, which refuses to drop the extension while rows stand'
 	' in it (2BP01), to rename what belongs to it (0A000), and to drop or detach what holds keep (23000)';
 
-CREATE FUNCTION facematch_internal.what_stands() RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	newest text := (SELECT e.action FROM facematch.audit_event e WHERE e.action <> 'anchored'
-					ORDER BY e.event_id DESC LIMIT 1);
-BEGIN
-	IF newest = 'decommissioned' THEN
-		RETURN NULL;
-	END IF;
-	RETURN nullif(concat_ws(', ',
-		CASE WHEN EXISTS (SELECT FROM facematch.hold h WHERE h.released_at IS NULL
-						  AND (h.until IS NULL OR h.until > clock_timestamp())) THEN 'holds that stand' END,
-		CASE WHEN EXISTS (SELECT FROM facematch.opt_out o WHERE o.revoked_at IS NULL
-						  AND (o.until IS NULL OR o.until > clock_timestamp())) THEN 'opt-outs that stand' END,
-		CASE WHEN EXISTS (SELECT FROM facematch.reference) THEN 'references' END,
-		CASE WHEN EXISTS (SELECT FROM facematch.encounter) THEN 'encounters' END,
-		CASE WHEN EXISTS (SELECT FROM facematch.photograph) THEN 'photographs' END,
-		CASE WHEN EXISTS (SELECT FROM facematch.attached) THEN 'tables of users under retention' END), '');
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.what_stands() IS
-	'what DROP EXTENSION would take away without a word; NULL: nothing, or facematch.decommission() is the'
-	' newest event of the log';
+CREATE VIEW facematch_internal.standing AS
+	SELECT s.what FROM (VALUES
+		('holds that stand', EXISTS (SELECT FROM facematch.hold h WHERE h.released_at IS NULL
+			AND (h.until IS NULL OR h.until > clock_timestamp()))),
+		('opt-outs that stand', EXISTS (SELECT FROM facematch.opt_out o WHERE o.revoked_at IS NULL
+			AND (o.until IS NULL OR o.until > clock_timestamp()))),
+		('references', EXISTS (SELECT FROM facematch.reference)),
+		('encounters', EXISTS (SELECT FROM facematch.encounter)),
+		('photographs', EXISTS (SELECT FROM facematch.photograph)),
+		('tables of users under retention', EXISTS (SELECT FROM facematch.attached))) s (what, there)
+	WHERE s.there AND (SELECT e.action FROM facematch.audit_event e WHERE e.action <> 'anchored'
+					   ORDER BY e.event_id DESC LIMIT 1) IS DISTINCT FROM 'decommissioned';
+COMMENT ON VIEW facematch_internal.standing IS
+	'what DROP EXTENSION would take away without a word; no row: nothing, or facematch.decommission() is the newest event'
+	' of the log';
+COMMENT ON COLUMN facematch_internal.standing.what IS 'in words';
 
 CREATE PROCEDURE facematch.decommission(reason text, INOUT receipt jsonb DEFAULT NULL, INOUT anchor text DEFAULT NULL)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

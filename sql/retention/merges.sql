@@ -19,7 +19,8 @@ CREATE TABLE facematch.subject_merge (
 	CONSTRAINT subject_merge_undoing_is_attributed CHECK ((undone_at IS NULL) = (undone_by IS NULL))
 );
 COMMENT ON TABLE facematch.subject_merge IS
-	'two pseudonyms are one person''s: opt-outs, holds, exemptions and events of either hold for both. To undo a merge, UPDATE undone_at';
+	'two pseudonyms are one person''s: opt-outs, holds, exemptions and events of either hold for both. To undo a '
+	'merge, UPDATE undone_at';
 COMMENT ON COLUMN facematch.subject_merge.merge_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.subject_merge.kept IS 'one pseudonym of the person';
 COMMENT ON COLUMN facematch.subject_merge.merged IS 'another one';
@@ -40,14 +41,16 @@ CREATE TABLE facematch_internal.person (
 	person_id	uuid NOT NULL,
 	CONSTRAINT person_pkey PRIMARY KEY (subject_id)
 );
-COMMENT ON TABLE facematch_internal.person IS 'the subjects that merges which stand join; a subject that was never merged is no row';
+COMMENT ON TABLE facematch_internal.person IS 'the subjects that merges which stand join; a subject that was never '
+	'merged is no row';
 COMMENT ON COLUMN facematch_internal.person.subject_id IS 'a pseudonym';
 COMMENT ON COLUMN facematch_internal.person.person_id IS 'the first pseudonym of all that are the same person';
 CREATE INDEX person_person_id_idx ON facematch_internal.person (person_id);
 
 CREATE FUNCTION facematch_internal.aliases(subject_id uuid) RETURNS uuid[]
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_aliases';
-COMMENT ON FUNCTION facematch_internal.aliases(uuid) IS 'all pseudonyms of a subject''s person, itself among them, as of now';
+COMMENT ON FUNCTION facematch_internal.aliases(uuid) IS 'all pseudonyms of a subject''s person, itself among them, as '
+	'of now';
 
 CREATE FUNCTION facematch_internal.keep_merge() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -60,7 +63,8 @@ BEGIN
 				HINT = 'If the two are not one person, UPDATE undone_at.';
 		END IF;
 		RETURN OLD;
-	ELSIF (to_jsonb(NEW) - '{undone_at,undone_by}'::text[]) IS DISTINCT FROM (to_jsonb(OLD) - '{undone_at,undone_by}'::text[])
+	ELSIF (to_jsonb(NEW) - '{undone_at,undone_by}'::text[]) IS DISTINCT
+		FROM (to_jsonb(OLD) - '{undone_at,undone_by}'::text[])
 		OR OLD.undone_at IS NOT NULL OR NEW.undone_at > clock_timestamp() THEN
 		RAISE integrity_constraint_violation USING
 			MESSAGE = 'of a merge only undone_at can be set, once, and not ahead of time',
@@ -70,18 +74,21 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.keep_merge() IS 'trigger: a merge can be undone, not rewritten, and deleted when it stands no more (23000)';
+COMMENT ON FUNCTION facematch_internal.keep_merge() IS 'trigger: a merge can be undone, not rewritten, and deleted '
+	'when it stands no more (23000)';
 
 CREATE FUNCTION facematch_internal.subjects_merged() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_subjects_merged';
 COMMENT ON FUNCTION facematch_internal.subjects_merged() IS
-	'trigger: writes facematch_internal.person anew; opt-outs of either subject remove the templates of both, events of either count for the deadlines of both';
+	'trigger: writes facematch_internal.person anew; opt-outs of either subject remove the templates of both, events '
+	'of either count for the deadlines of both';
 
 CREATE TRIGGER subject_merge_10_keep BEFORE UPDATE OR DELETE ON facematch.subject_merge
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_merge();
 CREATE TRIGGER subject_merge_20_merged AFTER INSERT OR UPDATE ON facematch.subject_merge
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.subjects_merged();
-ALTER TABLE facematch.subject_merge ENABLE ALWAYS TRIGGER subject_merge_10_keep, ENABLE ALWAYS TRIGGER subject_merge_20_merged;
+ALTER TABLE facematch.subject_merge ENABLE ALWAYS TRIGGER subject_merge_10_keep,
+	ENABLE ALWAYS TRIGGER subject_merge_20_merged;
 SELECT facematch_internal.keep_as_record('facematch.subject_merge', changes => true,
 	log => '{subjects,merge_id,"kept,merged,undone_at","merged,parted,deleted"}');
 
@@ -109,4 +116,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.merge_subjects(uuid, uuid) IS
-	'two pseudonyms are one person''s (two passports), whatever comes later: a row of facematch.subject_merge. Returns its merge_id, also where the same merge stands already. No row is rewritten. Logged. The same subject twice, or NULL: 22023';
+	'two pseudonyms are one person''s (two passports), whatever comes later: a row of facematch.subject_merge. Returns '
+	'its merge_id, also where the same merge stands already. No row is rewritten. Logged. The same subject twice, or '
+	'NULL: 22023';

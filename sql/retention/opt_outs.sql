@@ -7,10 +7,12 @@
 CREATE TABLE facematch.opt_out (
 	opt_out_id	bigint GENERATED ALWAYS AS IDENTITY,
 	subject_id	uuid NOT NULL,
-	scope		text NOT NULL DEFAULT 'standing' CONSTRAINT opt_out_scope_is_known CHECK (scope IN ('encounter', 'until', 'standing')),
+	scope		text NOT NULL DEFAULT 'standing' CONSTRAINT opt_out_scope_is_known
+		CHECK (scope IN ('encounter', 'until', 'standing')),
 	gallery_id	bigint,
 	until		timestamptz,
-	alternative	text NOT NULL DEFAULT 'manual document inspection' CONSTRAINT opt_out_alternative_is_said CHECK (alternative <> ''),
+	alternative	text NOT NULL DEFAULT 'manual document inspection' CONSTRAINT opt_out_alternative_is_said
+		CHECK (alternative <> ''),
 	noticed_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	recorded_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	recorded_by	text NOT NULL DEFAULT session_user,
@@ -19,10 +21,12 @@ CREATE TABLE facematch.opt_out (
 	CONSTRAINT opt_out_encounter_names_its_gallery CHECK ((scope = 'encounter') = (gallery_id IS NOT NULL)),
 	CONSTRAINT opt_out_until_names_its_end CHECK ((scope = 'until') = (until IS NOT NULL))
 );
-COMMENT ON TABLE facematch.opt_out IS 'subjects who decline: their templates go in the inserting transaction, and none can be added while it stands';
+COMMENT ON TABLE facematch.opt_out IS 'subjects who decline: their templates go in the inserting transaction, and '
+	'none can be added while it stands';
 COMMENT ON COLUMN facematch.opt_out.opt_out_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.opt_out.subject_id IS 'pseudonym of the person, from facematch.subject_id()';
-COMMENT ON COLUMN facematch.opt_out.scope IS 'standing: everywhere until it is revoked; until: everywhere until a date; encounter: at the flight or crossing of one gallery';
+COMMENT ON COLUMN facematch.opt_out.scope IS 'standing: everywhere until it is revoked; until: everywhere until a '
+	'date; encounter: at the flight or crossing of one gallery';
 COMMENT ON COLUMN facematch.opt_out.gallery_id IS 'the gallery of scope encounter; kept when the gallery is gone';
 COMMENT ON COLUMN facematch.opt_out.until IS 'the end of scope until';
 COMMENT ON COLUMN facematch.opt_out.alternative IS 'what is done instead of a photograph';
@@ -54,11 +58,13 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.keep_opt_out() IS 'trigger: an opt-out can be revoked, not rewritten, and deleted when it stands no more (23000)';
+COMMENT ON FUNCTION facematch_internal.keep_opt_out() IS 'trigger: an opt-out can be revoked, not rewritten, and '
+	'deleted when it stands no more (23000)';
 
 CREATE FUNCTION facematch_internal.remove_opted_out() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_opted_out';
-COMMENT ON FUNCTION facematch_internal.remove_opted_out() IS 'trigger: removes the subject''s templates from every table under retention; held ones become due. A user''s table that refuses is warned of';
+COMMENT ON FUNCTION facematch_internal.remove_opted_out() IS 'trigger: removes the subject''s templates from every '
+	'table under retention; held ones become due. A user''s table that refuses is warned of';
 
 CREATE TRIGGER opt_out_10_keep BEFORE UPDATE OR DELETE ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_opt_out();
@@ -72,7 +78,9 @@ CREATE FUNCTION facematch.is_opted_out(subject_id uuid, gallery_id bigint DEFAUL
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM facematch.opt_out o
-				   WHERE o.subject_id = ANY (facematch_internal.aliases($1)) AND o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
+				   WHERE o.subject_id = ANY (facematch_internal.aliases($1)) AND o.revoked_at IS NULL
+				       AND (o.until IS NULL OR o.until > clock_timestamp())
 					 AND (o.gallery_id IS NULL OR o.gallery_id = $2))
 $$;
-COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS 'whether a subject''s person has an opt-out that stands: everywhere, or for this gallery';
+COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS 'whether a subject''s person has an opt-out that stands: '
+	'everywhere, or for this gallery';

@@ -5,33 +5,44 @@
 CREATE PROCEDURE facematch.purge(batch integer DEFAULT 10000)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_purge';
 COMMENT ON PROCEDURE facematch.purge(integer) IS
-	'deletes what is due in every table under retention, the longest due first, and writes receipts. Commits after every batch of rows (within a transaction block it cannot, and does all in one); several may run at once. Held rows stay; a gallery goes with its last reference. A batch below 1: 22023';
+	'deletes what is due in every table under retention, the longest due first, and writes receipts. Commits after '
+	'every batch of rows (within a transaction block it cannot, and does all in one); several may run at once. Held '
+	'rows stay; a gallery goes with its last reference. A batch below 1: 22023';
 
 ---------------------------------------------------------------- advance notice
 
 CREATE FUNCTION facematch.due_soon(within interval DEFAULT NULL)
-	RETURNS TABLE (table_name regclass, row_id text, subject_id uuid, retention_class text, rule text, purge_after timestamptz)
+	RETURNS TABLE (table_name regclass, row_id text, subject_id uuid, retention_class text, rule text,
+		purge_after timestamptz)
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
 	t facematch_internal.retained;
 BEGIN
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
+	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
+		ORDER BY r.table_name::text LOOP
 		BEGIN
 			RETURN QUERY SELECT t.table_name, d.* FROM unnest(ARRAY(
 					SELECT DISTINCT ON (u.retention_class) u FROM facematch.retention_rule u
-					WHERE u.what = t.what AND u.valid_from <= now() AND now() < u.valid_to ORDER BY u.retention_class, u.valid_from DESC)) u
-				CROSS JOIN LATERAL (SELECT a.row_id, a.subject_id, u.retention_class, u.name, a.purge_after FROM facematch_internal.ask_table(t.table_name, format(
-					'SELECT d.%I::text, %s, d.purge_after FROM %s d WHERE d.%I = $4 AND d.purge_after > now() AND d.purge_after <= now() + %L::interval',
-					t.key_column, CASE WHEN t.subject_column IS NULL THEN 'NULL::uuid' ELSE format('d.%I', t.subject_column) END, t.table_name,
-					t.class_column, coalesce(within, u.notice_before)), u.retention_class) a (row_id text, subject_id uuid, purge_after timestamptz)) d
+					WHERE u.what = t.what AND u.valid_from <= now() AND now() < u.valid_to ORDER BY u.retention_class,
+						u.valid_from DESC)) u
+				CROSS JOIN LATERAL (SELECT a.row_id, a.subject_id, u.retention_class, u.name, a.purge_after
+					FROM facematch_internal.ask_table(t.table_name, format(
+					'SELECT d.%I::text, %s, d.purge_after FROM %s d WHERE d.%I = $4 AND d.purge_after > now() AND '
+					'd.purge_after <= now() + %L::interval',
+					t.key_column, CASE WHEN t.subject_column IS NULL THEN 'NULL::uuid' ELSE format('d.%I',
+						t.subject_column) END, t.table_name,
+					t.class_column, coalesce(within, u.notice_before)), u.retention_class) a (row_id text,
+						subject_id uuid, purge_after timestamptz)) d
 				ORDER BY 6;
 		EXCEPTION WHEN lock_not_available THEN
 			RAISE WARNING 'table % cannot be looked at: another session has locked it', t.table_name;
-			PERFORM facematch_internal.wait_less();
+			PERFORM set_config('lock_timeout', '100ms', true);
 		END;
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION facematch.due_soon(interval) IS
-	'rows that will be due within an interval; without one, within the advance notice that their rule demands (retention_rule.notice_before). A table that another session has locked for longer than a second is left out, with a warning';
+	'rows that will be due within an interval; without one, within the advance notice that their rule demands '
+	'(retention_rule.notice_before). A table that another session has locked for longer than a second is left out, '
+	'with a warning';

@@ -1,10 +1,13 @@
 ---------------------------------------------------------------- receipts name the rule
 
-CREATE FUNCTION facematch_internal.write_receipt(cause text, table_name text, retention_class text, rows_purged bigint, rows_held bigint,
+CREATE FUNCTION facematch_internal.write_receipt(cause text, table_name text, retention_class text, rows_purged bigint,
+	rows_held bigint,
 										earliest_due timestamptz, latest_due timestamptz) RETURNS void
-	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET session_replication_role = origin	-- what is done here is in the log here
+	-- what is done here is in the log here
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET session_replication_role = origin
 AS $$
-	INSERT INTO facematch.purge_receipt (cause, table_name, retention_class, rule, rows_purged, rows_held, earliest_due, latest_due)
+	INSERT INTO facematch.purge_receipt (cause, table_name, retention_class, rule, rows_purged, rows_held, earliest_due,
+		latest_due)
 	SELECT $1, $2, nullif($3, ''),
 		   (SELECT r.name FROM facematch.retention_rule r JOIN facematch_internal.retained t USING (what)
 			WHERE t.table_name = to_regclass($2) AND r.retention_class = $3

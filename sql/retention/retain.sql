@@ -3,23 +3,14 @@
  */
 
 -- A trigger, policy or column name of the user's is quoted wherever it goes into a statement.
-CREATE FUNCTION facematch_internal.only_column(table_name regclass, of_type regtype) RETURNS name
+CREATE FUNCTION facematch_internal.check_column(table_name regclass, column_name name, of_types regtype[],
+	purpose text)
+	RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	names name[] := ARRAY(SELECT a.attname FROM pg_attribute a
-						  WHERE a.attrelid = only_column.table_name AND a.atttypid = of_type AND a.attnum > 0 AND NOT a.attisdropped);
-BEGIN
-	RETURN CASE WHEN cardinality(names) = 1 THEN names[1] END;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.only_column(regclass, regtype) IS 'the column of a type, if the table has exactly one; else NULL';
-
-CREATE FUNCTION facematch_internal.check_column(table_name regclass, column_name name, of_types regtype[], purpose text) RETURNS void
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	found regtype := (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = check_column.table_name AND a.attname = column_name
+	found regtype := (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = check_column.table_name
+		AND a.attname = column_name
 					  AND a.attnum > 0 AND NOT a.attisdropped);
 BEGIN
 	IF found IS NULL THEN
@@ -33,32 +24,39 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_column(regclass, name, regtype[], text) IS 'refuses a column that is missing (42703) or of another type (42804)';
+COMMENT ON FUNCTION facematch_internal.check_column(regclass, name, regtype[], text)
+	IS 'refuses a column that is missing (42703) or of another type (42804)';
 
--- What a purge cannot get past.  Its statements, those of opt-outs and of rules run as the owner, and an owner who is no superuser may
--- leave nothing to the commit, where it would run with the rights of whoever purges (src/base/run.c).
-CREATE FUNCTION facematch_internal.deferred_triggers(table_name regclass) RETURNS TABLE (relation regclass, name name, remedy text)
+-- What a purge cannot get past.  Its statements, those of opt-outs and of rules run as the owner, and an owner who is
+-- no superuser may leave nothing to the commit, where it would run with the rights of whoever purges (src/base/run.c).
+CREATE FUNCTION facematch_internal.deferred_triggers(table_name regclass) RETURNS TABLE (relation regclass, name name,
+	remedy text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH RECURSIVE change AS (
 		SELECT h.relation::oid AS relid, e.event,
-			   ARRAY(SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = h.relation AND a.attname = 'purge_after' AND e.event = 'update') AS columns
+			   ARRAY(SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = h.relation AND a.attname = 'purge_after'
+			       AND e.event = 'update') AS columns
 		FROM facematch_internal.with_heirs($1) h JOIN pg_class c ON c.oid = h.relation JOIN pg_class root ON root.oid = $1,
 			 (VALUES ('delete'), ('update')) e (event)
 		WHERE EXISTS (SELECT FROM pg_roles o WHERE o.oid IN (c.relowner, root.relowner) AND NOT o.rolsuper)
 		UNION
 		-- Foreign keys carry it to tables that refer to this one.
 		SELECT k.conrelid, CASE k.action WHEN 'c' THEN k.event WHEN 'n' THEN 'set null' ELSE 'update' END,
-			   CASE WHEN k.event = 'delete' AND k.action = 'c' THEN '{}' WHEN k.event = 'delete' THEN coalesce(k.confdelsetcols, k.conkey) ELSE k.conkey END
-		FROM (SELECT f.*, ch.event, CASE WHEN ch.event = 'delete' THEN f.confdeltype WHEN f.confkey && ch.columns THEN f.confupdtype END AS action
+			   CASE WHEN k.event = 'delete' AND k.action = 'c' THEN '{}' WHEN k.event = 'delete'
+			       THEN coalesce(k.confdelsetcols, k.conkey) ELSE k.conkey END
+		FROM (SELECT f.*, ch.event, CASE WHEN ch.event = 'delete' THEN f.confdeltype WHEN f.confkey && ch.columns
+			THEN f.confupdtype END AS action
 			  FROM change ch JOIN pg_constraint f ON f.contype = 'f' AND f.confrelid = ch.relid
 			  -- The key of a partition that refers acts through its table's; one that is not enforced has no trigger.
-			  WHERE f.conparentid <> 0 OR EXISTS (SELECT FROM pg_trigger a WHERE a.tgconstraint = f.oid AND a.tgrelid = ch.relid AND a.tgenabled IN ('O', 'A'))) k
+			  WHERE f.conparentid <> 0 OR EXISTS (SELECT FROM pg_trigger a WHERE a.tgconstraint = f.oid
+			      AND a.tgrelid = ch.relid AND a.tgenabled IN ('O', 'A'))) k
 		WHERE k.action IN ('c', 'n', 'd')
 	), fires AS (
 		-- 8 is a trigger for deletions, 16 for updates.
 		SELECT DISTINCT g.oid, g.tgparentid, g.tgrelid, g.tgname, g.tgisinternal, c.contype, c.conrelid, c.conname
-		FROM change ch JOIN pg_trigger g ON g.tgrelid = ch.relid AND g.tgdeferrable AND g.tginitdeferred AND g.tgenabled IN ('O', 'A')
+		FROM change ch JOIN pg_trigger g ON g.tgrelid = ch.relid AND g.tgdeferrable AND g.tginitdeferred
+			AND g.tgenabled IN ('O', 'A')
 		LEFT JOIN pg_constraint c ON c.oid = g.tgconstraint
 		WHERE CASE WHEN ch.event = 'delete' THEN g.tgtype & 8 <> 0
 				   WHEN g.tgtype & 16 = 0 THEN false
@@ -68,43 +66,53 @@ AS $$
 				   ELSE ch.event <> 'set null' AND c.conkey && ch.columns END
 	)
 	SELECT d.relation, d.name,
-		   CASE WHEN f.contype = 'f' THEN format('ALTER TABLE %s ALTER CONSTRAINT %I DEFERRABLE INITIALLY IMMEDIATE', d.relation, d.name)
+		   CASE WHEN f.contype = 'f' THEN format('ALTER TABLE %s ALTER CONSTRAINT %I DEFERRABLE INITIALLY IMMEDIATE',
+		       d.relation, d.name)
 				ELSE format('drop %I on %s and make it again, INITIALLY IMMEDIATE', d.name, d.relation) END
-	FROM fires f CROSS JOIN LATERAL (SELECT CASE WHEN f.contype = 'f' THEN f.conrelid ELSE f.tgrelid END::regclass AS relation,
+	FROM fires f CROSS JOIN LATERAL (SELECT CASE WHEN f.contype = 'f' THEN f.conrelid
+		ELSE f.tgrelid END::regclass AS relation,
 											CASE WHEN f.tgisinternal THEN f.conname ELSE f.tgname END AS name) d
 	WHERE NOT EXISTS (SELECT FROM fires parent WHERE parent.oid = f.tgparentid)
 $$;
 COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass) IS
-	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is no superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
+	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is no '
+	'superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign keys with '
+	'an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
 
-CREATE FUNCTION facematch_internal.bring_to_rules(table_name regclass, limited boolean, OUT nearer bigint, OUT declined bigint)
+CREATE FUNCTION facematch_internal.bring_to_rules(table_name regclass, limited boolean, OUT nearer bigint,
+	OUT declined bigint)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
 DECLARE
 	t facematch_internal.retained;
 BEGIN
 	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = bring_to_rules.table_name;
-	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go, but what holds keep.
+	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go, but what
+	-- holds keep.
 	SELECT a.n INTO nearer FROM facematch_internal.ask_table(t.table_name, format(
-		'WITH was AS MATERIALIZED (SELECT d.tableoid, d.ctid, d.purge_after FROM %1$s d WHERE d.purge_after IS NULL OR d.purge_after > $1),'
-		' dated AS (UPDATE %1$s d SET purge_after = d.purge_after FROM was WHERE (d.tableoid, d.ctid) = (was.tableoid, was.ctid)'
-		' RETURNING d.purge_after < coalesce(was.purge_after, ''infinity'') AS nearer)'
-		' SELECT count(*) FILTER (WHERE nearer) FROM dated', t.table_name), limited => bring_to_rules.limited) a (n bigint);
+		'WITH was AS MATERIALIZED (SELECT d.tableoid, d.ctid, d.purge_after FROM %1$s d WHERE d.purge_after IS NULL OR '
+		'd.purge_after > $1), dated AS (UPDATE %1$s d SET purge_after = d.purge_after FROM was WHERE (d.tableoid, '
+		'd.ctid) = (was.tableoid, was.ctid) RETURNING d.purge_after < coalesce(was.purge_after, ''infinity'') AS '
+		'nearer) SELECT count(*) FILTER (WHERE nearer) FROM dated', t.table_name),
+		limited => bring_to_rules.limited) a (n bigint);
 	IF t.subject_column IS NULL OR t.shipped THEN
 		RETURN;
 	END IF;
 	-- A subject, or a subject and a gallery: what the row's own columns read as.
 	SELECT a.n INTO declined FROM facematch_internal.ask_table(t.table_name, format(
-			'WITH gone AS (DELETE FROM %s d WHERE (d.%I::text = ANY ($4::text[])%s)%s RETURNING 1) SELECT count(*) FROM gone', t.table_name,
+			'WITH gone AS (DELETE FROM %s d WHERE (d.%I::text = ANY ($4::text[])%s)%s RETURNING 1) SELECT count(*) '
+			'FROM gone', t.table_name,
 			t.subject_column, CASE WHEN t.gallery_column IS NOT NULL
 								   THEN format(' OR concat_ws('' '', d.%I, d.%I) = ANY ($4::text[])', t.subject_column, t.gallery_column) END,
 			facematch_internal.not_held(t.table_name)),
 		ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), o.gallery_id) FROM facematch.opt_out o
-			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text, bring_to_rules.limited) a (n bigint);
+			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text,
+			      bring_to_rules.limited) a (n bigint);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.bring_to_rules(regclass, boolean) IS
-	'computes the deadlines of a table''s rows anew, only nearer, and deletes the templates of who has opted out from a table of a user''s; how many of each';
+	'computes the deadlines of a table''s rows anew, only nearer, and deletes the templates of who has opted out from '
+	'a table of a user''s; how many of each';
 
 CREATE PROCEDURE facematch.recompute()
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -113,12 +121,14 @@ DECLARE
 	t facematch_internal.retained;
 	done record;
 BEGIN
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::oid LOOP
+	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
+		ORDER BY r.table_name::oid LOOP
 		-- Whatever is wrong with one table keeps none of the others from it.
 		BEGIN
 			done := facematch_internal.bring_to_rules(t.table_name, limited => true);
 			IF done.nearer > 0 OR done.declined > 0 THEN
-				PERFORM facematch_internal.write_audit('recomputed', jsonb_build_object('table', t.table_name, 'nearer', done.nearer,
+				PERFORM facematch_internal.write_audit('recomputed', jsonb_build_object('table', t.table_name, 'nearer',
+					done.nearer,
 					'declined', coalesce(done.declined, 0)));
 				RAISE NOTICE '%: % rows were kept longer than their rule says, % are of subjects who have opted out',
 					t.table_name, done.nearer, coalesce(done.declined, 0);
@@ -130,9 +140,12 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE facematch.recompute() IS
-	'brings all rows under retention to their rules: a deadline that is later than the rules give comes nearer (a partition that was attached with its own, a row recorded while the clock was wrong), none moves away; templates in tables of users whose subjects have opted out go. Logged by table, with how many. For superusers';
+	'brings all rows under retention to their rules: a deadline that is later than the rules give comes nearer (a '
+	'partition that was attached with its own, a row recorded while the clock was wrong), none moves away; templates '
+	'in tables of users whose subjects have opted out go. Logged by table, with how many. For superusers';
 
-CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id', class_column name DEFAULT 'retention_class',
+CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id',
+	class_column name DEFAULT 'retention_class',
 								 recorded_column name DEFAULT 'recorded_at', subject_column name DEFAULT 'subject_id',
 								 template_column name DEFAULT NULL, gallery_column name DEFAULT NULL,
 								 verified_column name DEFAULT NULL, anchor_column name DEFAULT NULL) RETURNS void
@@ -150,78 +163,116 @@ BEGIN
 		RAISE undefined_table USING
 			MESSAGE = format('relation with OID %s does not exist', table_name::oid),
 			HINT = 'It has been dropped, or the number was never a relation''s.';
-	ELSIF relation.relkind NOT IN ('r', 'p') OR relation.relispartition OR relation.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) THEN
+	ELSIF relation.relkind NOT IN ('r', 'p') OR relation.relispartition
+		OR relation.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) THEN
 		RAISE wrong_object_type USING
 			MESSAGE = format('%s cannot be put under retention', table_name),
 			HINT = 'Attach an ordinary or a partitioned table of your own; of a partition, the table it is part of.';
+	ELSIF facematch_internal.is_distributed(table_name) THEN
+		RAISE wrong_object_type USING
+			MESSAGE = format('%s is distributed by Citus and cannot be put under retention', table_name),
+			HINT = 'Its rows are in tables of the nodes, which Citus moves and copies. Keep what has deadlines in'
+				' galleries on several facematch servers: facematch.shard.';
 	ELSIF EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = retain.table_name) THEN
 		RAISE duplicate_object USING
 			MESSAGE = format('table %s is under retention already', table_name),
 			HINT = 'facematch.release() detaches it.';
 	END IF;
-	-- What is found from here on stays until the end: its owner cannot put another column in place of the one that was looked at.
+	-- What is found from here on stays until the end: its owner cannot put another column in place of the one that was
+	-- looked at.
 	PERFORM facematch_internal.change_table(table_name, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', table_name));
-	template_column := coalesce(template_column, facematch_internal.only_column(table_name, '@extschema@.face_embedding'::regtype));
+	-- The column of that type, if the table has exactly one.
+	template_column := coalesce(template_column, (SELECT min(a.attname::text) FROM pg_attribute a
+		WHERE a.attrelid = table_name AND a.atttypid = '@extschema@.face_embedding'::regtype AND a.attnum > 0
+			AND NOT a.attisdropped
+		HAVING count(*) = 1));
 	PERFORM facematch_internal.check_column(table_name, key_column, '{int2,int4,int8,text,varchar,uuid}', 'key');
 	PERFORM facematch_internal.check_column(table_name, class_column, '{text}', 'retention class');
 	PERFORM facematch_internal.check_column(table_name, recorded_column, '{timestamptz}', 'time of recording');
-	PERFORM facematch_internal.check_column(table_name, subject_column, '{uuid}', 'pseudonym') WHERE subject_column IS NOT NULL;
-	PERFORM facematch_internal.check_column(table_name, gallery_column, '{int8}', 'gallery') WHERE gallery_column IS NOT NULL;
-	PERFORM facematch_internal.check_column(table_name, verified_column, '{timestamptz}', 'time of verification') WHERE verified_column IS NOT NULL;
-	PERFORM facematch_internal.check_column(table_name, anchor_column, '{timestamptz}', 'anchor') WHERE anchor_column IS NOT NULL;
+	PERFORM facematch_internal.check_column(table_name, subject_column, '{uuid}', 'pseudonym')
+		WHERE subject_column IS NOT NULL;
+	PERFORM facematch_internal.check_column(table_name, gallery_column, '{int8}', 'gallery')
+		WHERE gallery_column IS NOT NULL;
+	PERFORM facematch_internal.check_column(table_name, verified_column, '{timestamptz}', 'time of verification')
+		WHERE verified_column IS NOT NULL;
+	PERFORM facematch_internal.check_column(table_name, anchor_column, '{timestamptz}', 'anchor')
+		WHERE anchor_column IS NOT NULL;
 	IF template_column IS NULL THEN
 		RAISE undefined_column USING
 			MESSAGE = format('table %s does not have exactly one column of type face_embedding', table_name),
 			HINT = 'Name it: template_column => ''...''.';
 	END IF;
-	PERFORM facematch_internal.check_column(table_name, template_column, ARRAY['@extschema@.face_embedding'::regtype], 'template');
+	PERFORM facematch_internal.check_column(table_name, template_column, ARRAY['@extschema@.face_embedding'::regtype],
+		'template');
 
-	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS purge_after timestamptz', table_name));
+	PERFORM facematch_internal.change_table(table_name,
+		format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS purge_after timestamptz', table_name));
 	PERFORM facematch_internal.check_column(table_name, 'purge_after', '{timestamptz}', 'deadline');
-	SELECT string_agg(format('%I on %s', d.name, d.relation), ', ' ORDER BY d.relation::text, d.name), string_agg(d.remedy, '; ' ORDER BY d.relation::text, d.name)
+	SELECT string_agg(format('%I on %s', d.name, d.relation), ', ' ORDER BY d.relation::text, d.name),
+		string_agg(d.remedy, '; ' ORDER BY d.relation::text, d.name)
 	INTO deferred, remedies FROM facematch_internal.deferred_triggers(table_name) d;
 	IF deferred IS NOT NULL THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('table %s cannot be put under retention: a purge could not fire what it has deferred', table_name),
-			DETAIL = format('Initially deferred: %s. The purge runs what a table fires with its owner''s rights, and none of it at the commit.', deferred),
+			DETAIL = format('Initially deferred: %s. The purge runs what a table fires with its owner''s rights, and '
+				'none of it at the commit.', deferred),
 			HINT = format('Declare it immediate: %s.', remedies);
 	END IF;
-	-- To the log a table is its name.  While it has another that was renamed or dropped since, this one's row would be taken for a dump's.
-	IF facematch_internal.last_logged(about) <> 'table_released' THEN
-		PERFORM facematch_internal.write_audit('table_released', jsonb_build_object('about', about, 'renamed_or_dropped', true));
+	-- To the log a table is its name.  While it has another that was renamed or dropped since, this one's row would be
+	-- taken for a dump's.
+	IF (SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about' AND e.detail ->> 'about' = about
+		ORDER BY e.event_id DESC LIMIT 1) <> 'table_released' THEN
+		PERFORM facematch_internal.write_audit('table_released', jsonb_build_object('about', about,
+			'renamed_or_dropped', true));
 	END IF;
-	INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
+	INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column,
+		subject_column, template_column,
 									gallery_column, verified_column, anchor_column, row_security)
 	VALUES (table_name, what, key_column, class_column, recorded_column, subject_column, template_column,
 			gallery_column, verified_column, anchor_column, NOT relation.relrowsecurity);
 
 	SELECT string_agg(quote_literal(name || '=' || value), ', ') INTO arguments
-	FROM (VALUES ('what', what), ('key', key_column::text), ('class', class_column::text), ('recorded', recorded_column::text),
-				 ('purge', 'purge_after'), ('subject', subject_column::text), ('template', template_column::text), ('gallery', gallery_column::text),
+	FROM (VALUES ('what', what), ('key', key_column::text), ('class', class_column::text), ('recorded',
+		recorded_column::text),
+				 ('purge', 'purge_after'), ('subject', subject_column::text), ('template', template_column::text),
+				     ('gallery', gallery_column::text),
 				 ('verified', verified_column::text), ('anchor', anchor_column::text)) a (name, value)
 	WHERE value IS NOT NULL;
-	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
+	PERFORM facematch_internal.change_table(table_name,
+		format('CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
 				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard(%s)', table_name, arguments));
 	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %s'
 				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped()', table_name));
-	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
+	PERFORM facematch_internal.change_table(table_name,
+		format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
 				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name));
-	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate', table_name));
+	PERFORM facematch_internal.change_table(table_name,
+		format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate',
+		table_name));
 	PERFORM facematch_internal.bring_to_rules(table_name, limited => false);
-	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL', table_name));
-	PERFORM facematch_internal.change_table(table_name, format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL',
+		table_name));
+	PERFORM facematch_internal.change_table(table_name,
+		format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name));
 
 	IF NOT relation.relrowsecurity THEN
 		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', table_name));
-		PERFORM facematch_internal.change_table(table_name, format('CREATE POLICY facematch_open ON %s USING (true) WITH CHECK (true)', table_name));
+		PERFORM facematch_internal.change_table(table_name,
+			format('CREATE POLICY facematch_open ON %s USING (true) WITH CHECK (true)', table_name));
 	END IF;
-	PERFORM facematch_internal.change_table(r.table_name, format('CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING %s WITH CHECK (true)',
+	PERFORM facematch_internal.change_table(r.table_name,
+		format('CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING %s WITH CHECK (true)',
 																 r.table_name, facematch_internal.due_condition(r)))
 	FROM facematch_internal.retained r WHERE r.table_name = retain.table_name;
 END
 $$;
 COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) IS
-	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), and computes the deadlines of the rows that are there. Partitioned tables too. For superusers: what the table runs of its own, it runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; attached already: 42710; triggers that are initially deferred and that a purge would fire, while the owner is no superuser: 55000';
+	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as '
+	'on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), '
+	'and computes the deadlines of the rows that are there. Partitioned tables too. For superusers: what the table '
+	'runs of its own, it runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: '
+	'23503; attached already: 42710; triggers that are initially deferred and that a purge would fire, while the owner '
+	'is no superuser: 55000';
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -229,29 +280,38 @@ AS $$
 DECLARE
 	t facematch_internal.retained;
 BEGIN
-	DELETE FROM facematch_internal.retained r WHERE r.table_name = release.table_name AND NOT r.shipped RETURNING * INTO t;
+	DELETE FROM facematch_internal.retained r WHERE r.table_name = release.table_name AND NOT r.shipped RETURNING *
+		INTO t;
 	IF NOT FOUND THEN
 		RAISE undefined_object USING
 			MESSAGE = format('table %s was not attached', table_name),
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;
-	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_20_guard ON %s', table_name));
-	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_30_skipped ON %s', table_name));
-	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_20_guard ON %s',
+		table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_30_skipped ON %s',
+		table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s',
+		table_name));
 	PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_due ON %s', table_name));
 	DELETE FROM facematch_internal.unreached u WHERE u.relation = release.table_name;
-	DELETE FROM facematch_internal.quarantined q WHERE q.relation IN (SELECT h.relation FROM facematch_internal.with_heirs(release.table_name) h);
+	DELETE FROM facematch_internal.quarantined q WHERE q.relation IN (SELECT h.relation
+		FROM facematch_internal.with_heirs(release.table_name) h);
 	IF t.row_security THEN
-		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %s', table_name));
+		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %s',
+			table_name));
 		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name));
 	END IF;
-	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL',
+		table_name));
 END
 $$;
-COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: triggers and policies go, rows and their purge_after stay. Logged. Not attached: 42704';
+COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: triggers and policies go, '
+	'rows and their purge_after stay. Logged. Not attached: 42704';
 
 CREATE VIEW facematch.attached AS
-	SELECT r.table_name, r.what, r.key_column, r.class_column, r.recorded_column, r.subject_column, r.template_column, r.gallery_column,
+	SELECT r.table_name, r.what, r.key_column, r.class_column, r.recorded_column, r.subject_column, r.template_column,
+		r.gallery_column,
 		   r.verified_column, r.anchor_column
 	FROM facematch_internal.retained r JOIN pg_catalog.pg_class c ON c.oid = r.table_name WHERE NOT r.shipped;
 COMMENT ON VIEW facematch.attached IS 'tables of users under retention';

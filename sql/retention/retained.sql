@@ -19,41 +19,53 @@ CREATE TABLE facematch_internal.retained (
 	shipped			boolean NOT NULL DEFAULT false,
 	CONSTRAINT retained_pkey PRIMARY KEY (table_name)
 );
-COMMENT ON TABLE facematch_internal.retained IS 'the tables under retention: the extension''s own and those that facematch.retain() attached';
+COMMENT ON TABLE facematch_internal.retained IS 'the tables under retention: the extension''s own and those that '
+	'facematch.retain() attached';
 COMMENT ON COLUMN facematch_internal.retained.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.retained.what IS 'what its rows are to the rules: retention_rule.what';
 COMMENT ON COLUMN facematch_internal.retained.key_column IS 'the column that holds name rows by';
 COMMENT ON COLUMN facematch_internal.retained.class_column IS 'text column, the retention class';
 COMMENT ON COLUMN facematch_internal.retained.recorded_column IS 'timestamptz column, when the row was recorded';
-COMMENT ON COLUMN facematch_internal.retained.subject_column IS 'uuid column, the pseudonym; NULL: opt-outs and holds of a subject do not reach the table';
+COMMENT ON COLUMN facematch_internal.retained.subject_column IS 'uuid column, the pseudonym; NULL: opt-outs and holds '
+	'of a subject do not reach the table';
 COMMENT ON COLUMN facematch_internal.retained.template_column IS 'the template; NULL: none';
-COMMENT ON COLUMN facematch_internal.retained.gallery_column IS 'bigint column, the gallery whose anchor and deadline apply; NULL: none';
-COMMENT ON COLUMN facematch_internal.retained.verified_column IS 'timestamptz column, when identity was verified; NULL: none';
-COMMENT ON COLUMN facematch_internal.retained.anchor_column IS 'timestamptz column that stands in for a gallery''s anchor; NULL: none';
+COMMENT ON COLUMN facematch_internal.retained.gallery_column IS 'bigint column, the gallery whose anchor and deadline '
+	'apply; NULL: none';
+COMMENT ON COLUMN facematch_internal.retained.verified_column IS 'timestamptz column, when identity was verified; '
+	'NULL: none';
+COMMENT ON COLUMN facematch_internal.retained.anchor_column IS 'timestamptz column that stands in for a gallery''s '
+	'anchor; NULL: none';
 COMMENT ON COLUMN facematch_internal.retained.keeps_row IS 'whether an opt-out clears the template and leaves the row';
-COMMENT ON COLUMN facematch_internal.retained.row_security IS 'whether facematch.retain() turned row security on, so that facematch.release() turns it off';
+COMMENT ON COLUMN facematch_internal.retained.row_security IS 'whether facematch.retain() turned row security on, so '
+	'that facematch.release() turns it off';
 COMMENT ON COLUMN facematch_internal.retained.shipped IS 'true for the extension''s own tables';
 -- A table that was dropped has left its number here, which may be another table's where the dump is restored.
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.retained',
 	'WHERE NOT shipped AND table_name::pg_catalog.oid IN (SELECT c.oid FROM pg_catalog.pg_class c)');
 
--- A table of a user's runs that user's code, by its columns' types, its triggers, or as a view: never with more rights than his, nor without end
--- (src/base/gate.c).
-CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, value text DEFAULT NULL, limited boolean DEFAULT true)
+-- A table of a user's runs that user's code, by its columns' types, its triggers, or as a view: never with more rights
+-- than his, nor without end (src/base/gate.c).
+CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, value text DEFAULT NULL,
+	limited boolean DEFAULT true)
 	RETURNS SETOF record
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_ask_table';
 COMMENT ON FUNCTION facematch_internal.ask_table(regclass, text, text, boolean) IS
-	'runs a query about a table with the rights of the table''s owner, as a restricted operation; $1 is the moment, $2 the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), $4 the value. A table of a user''s has facematch.table_timeout for it (53400), unless limited is false. Columns of other types than the caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
+	'runs a query about a table with the rights of the table''s owner, as a restricted operation; $1 is the moment, $2 '
+	'the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), $4 the value. A '
+	'table of a user''s has facematch.table_timeout for it (53400), unless limited is false. Columns of other types '
+	'than the caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
 
 CREATE FUNCTION facematch_internal.change_table(table_name regclass, statement text) RETURNS void
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_change_table';
 COMMENT ON FUNCTION facematch_internal.change_table(regclass, text) IS
-	'runs a statement that changes what a user''s table is, with the caller''s rights; functions of the table''s own that PostgreSQL calls on the way run as its owner. For the extension''s own functions';
+	'runs a statement that changes what a user''s table is, with the caller''s rights; functions of the table''s own '
+	'that PostgreSQL calls on the way run as its owner. For the extension''s own functions';
 
 -- Rows that no hold keeps, as a condition of a query for facematch_internal.ask_table().
 CREATE FUNCTION facematch_internal.not_held(table_name regclass) RETURNS text
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_not_held';
-COMMENT ON FUNCTION facematch_internal.not_held(regclass) IS 'the condition that no hold keeps row d of a table under retention; for facematch_internal.ask_table()';
+COMMENT ON FUNCTION facematch_internal.not_held(regclass) IS 'the condition that no hold keeps row d of a table under '
+	'retention; for facematch_internal.ask_table()';
 
 CREATE TABLE facematch_internal.unreached (
 	relation	oid NOT NULL,
@@ -62,13 +74,16 @@ CREATE TABLE facematch_internal.unreached (
 	CONSTRAINT unreached_pkey PRIMARY KEY (relation, entry)
 );
 COMMENT ON TABLE facematch_internal.unreached IS
-	'rows that an opt-out, a rule or an event concerns, and that could not be reached: they match nobody, and the purge tries again (src/retention/unreached.c)';
+	'rows that an opt-out, a rule or an event concerns, and that could not be reached: they match nobody, and the '
+	'purge tries again (src/retention/unreached.c)';
 COMMENT ON COLUMN facematch_internal.unreached.relation IS 'the table under retention';
-COMMENT ON COLUMN facematch_internal.unreached.entry IS 'what they are known by: o: or e: and the subject, of an opt-out or an event; c: and the class, of a rule; g: and the gallery';
+COMMENT ON COLUMN facematch_internal.unreached.entry IS 'what they are known by: o: or e: and the subject, of an '
+	'opt-out or an event; c: and the class, of a rule; g: and the gallery';
 COMMENT ON COLUMN facematch_internal.unreached.since IS 'when it was tried first';
 
 -- In the row security of a user's table, for every row: whoever reads it asks.
-CREATE FUNCTION facematch_internal.is_reached(table_name regclass, subject_id uuid, retention_class text, gallery_id bigint) RETURNS boolean
+CREATE FUNCTION facematch_internal.is_reached(table_name regclass, subject_id uuid, retention_class text,
+	gallery_id bigint) RETURNS boolean
 	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_is_reached';
 COMMENT ON FUNCTION facematch_internal.is_reached(regclass, uuid, text, bigint) IS
 	'whether opt-outs, rules and events that concern a row of a table could be carried out there';
@@ -80,15 +95,18 @@ AS $$
 				  format('%L::regclass', retained.table_name), coalesce(quote_ident(retained.subject_column), 'NULL::uuid'),
 				  quote_ident(retained.class_column), coalesce(quote_ident(retained.gallery_column), 'NULL::bigint'))
 $$;
-COMMENT ON FUNCTION facematch_internal.due_condition(facematch_internal.retained) IS 'the rows that policy facematch_due shows of a user''s table under retention, as PostgreSQL prints it';
+COMMENT ON FUNCTION facematch_internal.due_condition(facematch_internal.retained)
+	IS 'the rows that policy facematch_due shows of a user''s table under retention, as PostgreSQL prints it';
 
 CREATE TRIGGER retained_10_log AFTER UPDATE OR DELETE ON facematch_internal.retained
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('table', 'table_name',
-		'what,key_column,class_column,recorded_column,subject_column,template_column,gallery_column,verified_column,anchor_column',
+		'what,key_column,class_column,recorded_column,subject_column,template_column,gallery_column,'
+		'verified_column,anchor_column',
 		'retained,changed,released');
 -- The log begins with what a site does.
 CREATE TRIGGER retained_20_added_log AFTER INSERT ON facematch_internal.retained
 	FOR EACH ROW WHEN (NOT NEW.shipped)
 	EXECUTE FUNCTION facematch_internal.log_row('table', 'table_name',
-		'what,key_column,class_column,recorded_column,subject_column,template_column,gallery_column,verified_column,anchor_column',
+		'what,key_column,class_column,recorded_column,subject_column,template_column,gallery_column,'
+		'verified_column,anchor_column',
 		'retained,changed,released');

@@ -13,10 +13,12 @@ CREATE TABLE facematch.retention_class (
 	shipped		boolean NOT NULL DEFAULT false,
 	CONSTRAINT retention_class_pkey PRIMARY KEY (name)
 );
-COMMENT ON TABLE facematch.retention_class IS 'classes of persons and things that the law keeps for different times; a site adds its own';
+COMMENT ON TABLE facematch.retention_class IS 'classes of persons and things that the law keeps for different times; '
+	'a site adds its own';
 COMMENT ON COLUMN facematch.retention_class.name IS 'the word that references, encounters and galleries use';
 COMMENT ON COLUMN facematch.retention_class.description IS 'who is in the class';
-COMMENT ON COLUMN facematch.retention_class.shipped IS 'true for the rows that come with the extension, which a dump leaves to it';
+COMMENT ON COLUMN facematch.retention_class.shipped IS 'true for the rows that come with the extension, which a dump '
+	'leaves to it';
 
 CREATE TABLE facematch.event_kind (
 	name		text NOT NULL CONSTRAINT event_kind_name_is_a_name CHECK (facematch_internal.is_name(name)),
@@ -24,10 +26,12 @@ CREATE TABLE facematch.event_kind (
 	shipped		boolean NOT NULL DEFAULT false,
 	CONSTRAINT event_kind_pkey PRIMARY KEY (name)
 );
-COMMENT ON TABLE facematch.event_kind IS 'events that a deadline can count from; a site adds its own, and records them in facematch.anchor_event';
+COMMENT ON TABLE facematch.event_kind IS 'events that a deadline can count from; a site adds its own, and records '
+	'them in facematch.anchor_event';
 COMMENT ON COLUMN facematch.event_kind.name IS 'the word that rules use as an anchor';
 COMMENT ON COLUMN facematch.event_kind.description IS 'what has to happen';
-COMMENT ON COLUMN facematch.event_kind.shipped IS 'true for the rows that come with the extension, which a dump leaves to it';
+COMMENT ON COLUMN facematch.event_kind.shipped IS 'true for the rows that come with the extension, which a dump '
+	'leaves to it';
 
 CREATE TABLE facematch.retention_rule (
 	name			text NOT NULL CONSTRAINT retention_rule_name_is_a_name CHECK (facematch_internal.is_name(name)),
@@ -35,7 +39,8 @@ CREATE TABLE facematch.retention_rule (
 	what			text NOT NULL CONSTRAINT retention_rule_what_is_a_name CHECK (facematch_internal.is_name(what)),
 	anchors			text[] NOT NULL,
 	keep			interval[] NOT NULL,
-	take			text NOT NULL DEFAULT 'earliest' CONSTRAINT retention_rule_take_is_known CHECK (take IN ('earliest', 'latest')),
+	take			text NOT NULL DEFAULT 'earliest' CONSTRAINT retention_rule_take_is_known
+		CHECK (take IN ('earliest', 'latest')),
 	fallback_anchor	text,
 	fallback_keep	interval CONSTRAINT retention_rule_fallback_not_negative CHECK (fallback_keep >= interval '0'),
 	notice_before	interval CONSTRAINT retention_rule_notice_not_negative CHECK (notice_before >= interval '0'),
@@ -46,46 +51,62 @@ CREATE TABLE facematch.retention_rule (
 	valid_to		timestamptz NOT NULL DEFAULT 'infinity',
 	shipped			boolean NOT NULL DEFAULT false,
 	CONSTRAINT retention_rule_pkey PRIMARY KEY (name),
-	CONSTRAINT retention_rule_class_exists FOREIGN KEY (retention_class) REFERENCES facematch.retention_class ON UPDATE RESTRICT,
-	CONSTRAINT retention_rule_terms_are_pairs CHECK (cardinality(anchors) = cardinality(keep) AND cardinality(anchors) <= 8
+	CONSTRAINT retention_rule_class_exists FOREIGN KEY (retention_class)
+		REFERENCES facematch.retention_class ON UPDATE RESTRICT,
+	CONSTRAINT retention_rule_terms_are_pairs CHECK (cardinality(anchors) = cardinality(keep)
+		AND cardinality(anchors) <= 8
 		AND array_ndims(anchors) IS NOT DISTINCT FROM array_ndims(keep)
 		AND array_position(anchors, NULL) IS NULL AND array_position(keep, NULL) IS NULL),
 	CONSTRAINT retention_rule_keeps_not_negative CHECK (interval '0' <= ALL (keep)),
 	-- What is added to any time of an event has to be a time.
-	CONSTRAINT retention_rule_periods_end CHECK (interval '10000 years' >= ALL (keep) AND fallback_keep <= interval '10000 years'
+	CONSTRAINT retention_rule_periods_end CHECK (interval '10000 years' >= ALL (keep)
+		AND fallback_keep <= interval '10000 years'
 												 AND notice_before <= interval '10000 years'),
 	CONSTRAINT retention_rule_fallback_is_whole CHECK ((fallback_anchor IS NULL) = (fallback_keep IS NULL)),
 	CONSTRAINT retention_rule_validity CHECK (valid_from < valid_to)
 );
-COMMENT ON TABLE facematch.retention_rule IS 'how long rows are kept: class, what is kept, dates. Once in force, a rule can only be ended; a site''s own rules are dumped';
+COMMENT ON TABLE facematch.retention_rule IS 'how long rows are kept: class, what is kept, dates. Once in force, a '
+	'rule can only be ended; a site''s own rules are dumped';
 COMMENT ON COLUMN facematch.retention_rule.name IS 'name of the rule; the shipped ones begin with their authority';
 COMMENT ON COLUMN facematch.retention_rule.retention_class IS 'whom it is about, a row of facematch.retention_class';
-COMMENT ON COLUMN facematch.retention_rule.what IS 'what is kept: reference, encounter, gallery, or the word that facematch.retain() was given';
-COMMENT ON COLUMN facematch.retention_rule.anchors IS 'events that the deadline counts from, rows of facematch.event_kind; none: no deadline';
+COMMENT ON COLUMN facematch.retention_rule.what IS 'what is kept: reference, encounter, gallery, or the word that '
+	'facematch.retain() was given';
+COMMENT ON COLUMN facematch.retention_rule.anchors
+	IS 'events that the deadline counts from, rows of facematch.event_kind; none: no deadline';
 COMMENT ON COLUMN facematch.retention_rule.keep IS 'for each anchor, how long after it; days and months in UTC';
-COMMENT ON COLUMN facematch.retention_rule.take IS 'earliest: of the anchors that have come, the first deadline; latest: the last one, once all have come';
-COMMENT ON COLUMN facematch.retention_rule.fallback_anchor IS 'what to count from while no anchor has come; NULL: no deadline until then';
+COMMENT ON COLUMN facematch.retention_rule.take IS 'earliest: of the anchors that have come, the first deadline; '
+	'latest: the last one, once all have come';
+COMMENT ON COLUMN facematch.retention_rule.fallback_anchor IS 'what to count from while no anchor has come; NULL: no '
+	'deadline until then';
 COMMENT ON COLUMN facematch.retention_rule.fallback_keep IS 'how long after the fallback anchor';
-COMMENT ON COLUMN facematch.retention_rule.notice_before IS 'how long before the deadline facematch.due_soon() lists the row, where the law demands advance notice';
-COMMENT ON COLUMN facematch.retention_rule.follows_anchor IS 'whether an anchor that moves away (a delayed departure) takes the deadline of rows that are not due along; logged';
-COMMENT ON COLUMN facematch.retention_rule.lengthens IS 'whether the rule applies to rows that exist even where it is longer; logged. Rules that come in one statement take force together. Without it, only rows recorded from valid_from on are kept longer';
+COMMENT ON COLUMN facematch.retention_rule.notice_before IS 'how long before the deadline facematch.due_soon() lists '
+	'the row, where the law demands advance notice';
+COMMENT ON COLUMN facematch.retention_rule.follows_anchor IS 'whether an anchor that moves away (a delayed departure) '
+	'takes the deadline of rows that are not due along; logged';
+COMMENT ON COLUMN facematch.retention_rule.lengthens IS 'whether the rule applies to rows that exist even where it is '
+	'longer; logged. Rules that come in one statement take force together. Without it, only rows recorded from '
+	'valid_from on are kept longer';
 COMMENT ON COLUMN facematch.retention_rule.citation IS 'the law or notice that says so';
-COMMENT ON COLUMN facematch.retention_rule.valid_from IS 'from when it applies; rows that exist then and would be kept longer come nearer at that moment';
+COMMENT ON COLUMN facematch.retention_rule.valid_from IS 'from when it applies; rows that exist then and would be '
+	'kept longer come nearer at that moment';
 COMMENT ON COLUMN facematch.retention_rule.valid_to IS 'until when rows that are recorded fall under it';
-COMMENT ON COLUMN facematch.retention_rule.shipped IS 'true for the rows that come with the extension, which a dump leaves to it';
+COMMENT ON COLUMN facematch.retention_rule.shipped IS 'true for the rows that come with the extension, which a dump '
+	'leaves to it';
 CREATE INDEX retention_rule_class_idx ON facematch.retention_rule (retention_class);
 
--- pg_dump loads an extension's tables in order of their names where no foreign key says otherwise: the events of subjects
--- have to be there before the rows whose deadlines count from them.
+-- pg_dump loads an extension's tables in order of their names where no foreign key says otherwise: the events of
+-- subjects have to be there before the rows whose deadlines count from them.
 CREATE TABLE facematch.anchor_event (
 	event_id	bigint GENERATED ALWAYS AS IDENTITY,
 	subject_id	uuid NOT NULL,
 	event		text NOT NULL,
-	occurred_at	timestamptz NOT NULL DEFAULT clock_timestamp() CONSTRAINT anchor_event_occurred_is_finite CHECK (isfinite(occurred_at)),
+	occurred_at	timestamptz NOT NULL DEFAULT clock_timestamp() CONSTRAINT anchor_event_occurred_is_finite
+		CHECK (isfinite(occurred_at)),
 	CONSTRAINT anchor_event_pkey PRIMARY KEY (event_id),
 	CONSTRAINT anchor_event_kind_exists FOREIGN KEY (event) REFERENCES facematch.event_kind ON UPDATE RESTRICT
 );
-COMMENT ON TABLE facematch.anchor_event IS 'events in a subject''s life that deadlines count from, such as an exit; of several of a kind the latest counts';
+COMMENT ON TABLE facematch.anchor_event IS 'events in a subject''s life that deadlines count from, such as an exit; '
+	'of several of a kind the latest counts';
 COMMENT ON COLUMN facematch.anchor_event.event_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.anchor_event.subject_id IS 'pseudonym of the person';
 COMMENT ON COLUMN facematch.anchor_event.event IS 'what happened, a row of facematch.event_kind';
@@ -109,27 +130,40 @@ INSERT INTO facematch.retention_class (name, description, shipped) VALUES
 	('search', 'searches of galleries, and attempts on persons', true);
 
 INSERT INTO facematch.retention_rule
-	(name, retention_class, what, anchors, keep, fallback_anchor, fallback_keep, follows_anchor, citation, valid_from, shipped) VALUES
+	(name, retention_class, what, anchors, keep, fallback_anchor, fallback_keep, follows_anchor, citation, valid_from,
+		shipped) VALUES
 	('cbp/us_citizen/encounter', 'us_citizen', 'encounter', '{verification}', '{12 hours}', 'recorded', '12 hours', false,
-	 'CBP Biometrics Privacy Policy (cbp.gov/travel/biometrics/privacy-policy): photographs of U.S. citizens are kept no more than 12 hours after identity verification, for continuity of operations only; DHS/CBP/PIA-056', '-infinity', true),
-	('cbp/exempt_alien/encounter', 'exempt_alien', 'encounter', '{verification}', '{12 hours}', 'recorded', '12 hours', false,
+	 'CBP Biometrics Privacy Policy (cbp.gov/travel/biometrics/privacy-policy): photographs of U.S. citizens are kept '
+	 'no more than 12 hours after identity verification, for continuity of operations only; DHS/CBP/PIA-056',
+	 '-infinity', true),
+	('cbp/exempt_alien/encounter', 'exempt_alien', 'encounter', '{verification}', '{12 hours}', 'recorded', '12 hours',
+		false,
 	 'CBP Biometric Exit FAQs, footnote 1: biometrically exempt aliens as U.S. citizens, 12 hours', '-infinity', true),
 	('cbp/noncitizen/encounter', 'noncitizen', 'encounter', '{verification}', '{14 days}', 'recorded', '14 days', false,
-	 'DHS 2024 report on face recognition: in-scope noncitizens up to 14 days in TVS; DHS/CBP/PIA-056', '-infinity', true),
+	 'DHS 2024 report on face recognition: in-scope noncitizens up to 14 days in TVS; DHS/CBP/PIA-056', '-infinity',
+	     true),
 	('cbp/unmatched/encounter', 'unmatched', 'encounter', '{recorded}', '{12 hours}', NULL, NULL, false,
-	 'No published rule: the person may be a U.S. citizen, so the shortest clock applies (CBP Biometrics Privacy Policy, 12 hours)', '-infinity', true),
-	('cbp/us_citizen/reference', 'us_citizen', 'reference', '{gallery_anchor,recorded}', '{12 hours,14 days}', NULL, NULL, true,
-	 'CBP Biometrics Privacy Policy, 12 hours, counted from the departure; at most 14 days after staging. The flight''s galleries are purged on the same clock: to be confirmed against DHS/CBP/PIA-056', '-infinity', true),
-	('cbp/exempt_alien/reference', 'exempt_alien', 'reference', '{gallery_anchor,recorded}', '{12 hours,14 days}', NULL, NULL, true,
-	 'CBP Biometric Exit FAQs, footnote 1, 12 hours, counted from the departure; at most 14 days after staging', '-infinity', true),
+	 'No published rule: the person may be a U.S. citizen, so the shortest clock applies (CBP Biometrics Privacy '
+	 'Policy, 12 hours)', '-infinity', true),
+	('cbp/us_citizen/reference', 'us_citizen', 'reference', '{gallery_anchor,recorded}', '{12 hours,14 days}', NULL,
+		NULL, true,
+	 'CBP Biometrics Privacy Policy, 12 hours, counted from the departure; at most 14 days after staging. The '
+	 'flight''s galleries are purged on the same clock: to be confirmed against DHS/CBP/PIA-056', '-infinity', true),
+	('cbp/exempt_alien/reference', 'exempt_alien', 'reference', '{gallery_anchor,recorded}', '{12 hours,14 days}', NULL,
+		NULL, true,
+	 'CBP Biometric Exit FAQs, footnote 1, 12 hours, counted from the departure; at most 14 days after staging',
+	     '-infinity', true),
 	('cbp/noncitizen/reference', 'noncitizen', 'reference', '{gallery_anchor}', '{14 days}', 'recorded', '14 days', true,
-	 'DHS 2024 report on face recognition: in-scope noncitizens up to 14 days in TVS, counted from the departure', '-infinity', true),
+	 'DHS 2024 report on face recognition: in-scope noncitizens up to 14 days in TVS, counted from the departure',
+	     '-infinity', true),
 	('cbp/watchlist/reference', 'watchlist', 'reference', '{recorded}', '{75 years}', NULL, NULL, false,
 	 'DHS IDENT/HART: biometrics of noncitizens up to 75 years', '-infinity', true),
 	('cbp/watchlist/encounter', 'watchlist', 'encounter', '{recorded}', '{12 hours}', NULL, NULL, false,
-	 'No published rule for a photograph that matched a watchlist: the shortest clock applies (CBP Biometrics Privacy Policy, 12 hours); an inquiry places a hold', '-infinity', true),
+	 'No published rule for a photograph that matched a watchlist: the shortest clock applies (CBP Biometrics Privacy '
+	 'Policy, 12 hours); an inquiry places a hold', '-infinity', true),
 	('cbp/gallery', 'gallery', 'gallery', '{gallery_anchor}', '{14 days}', NULL, NULL, true,
-	 'The longest clock of the templates in a flight''s gallery, 14 days after the departure (DHS/CBP/PIA-056)', '-infinity', true),
+	 'The longest clock of the templates in a flight''s gallery, 14 days after the departure (DHS/CBP/PIA-056)',
+	     '-infinity', true),
 	('site/search', 'search', 'search', '{recorded}', '{1 year}', NULL, NULL, false,
 	 'No published rule: a year for inspectors to see who searched what for; a site sets its own', '-infinity', true),
 	('site/attempt', 'search', 'attempt', '{recorded}', '{8 days}', NULL, NULL, false,
@@ -164,9 +198,11 @@ BEGIN
 			RAISE integrity_constraint_violation USING
 				MESSAGE = format('retention rule %L has taken force and cannot be deleted', OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
-		ELSIF (to_jsonb(NEW) - 'valid_to') IS DISTINCT FROM (to_jsonb(OLD) - 'valid_to') OR NEW.valid_to < least(now(), OLD.valid_to) THEN
+		ELSIF (to_jsonb(NEW) - 'valid_to') IS DISTINCT FROM (to_jsonb(OLD) - 'valid_to') OR NEW.valid_to < least(now(),
+			OLD.valid_to) THEN
 			RAISE integrity_constraint_violation USING
-				MESSAGE = format('retention rule %L has taken force: only its end can be changed, to a time that has not passed', OLD.name),
+				MESSAGE = format('retention rule %L has taken force: only its end can be changed, to a time that has '
+					'not passed', OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
 		END IF;
 	END IF;
@@ -188,27 +224,26 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), and once it has taken force only its end can be changed, and nothing of a shipped one (23000)';
+COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), and once it '
+	'has taken force only its end can be changed, and nothing of a shipped one (23000)';
 
-CREATE FUNCTION facematch_internal.rule_changed() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_rule_changed';
-COMMENT ON FUNCTION facematch_internal.rule_changed() IS 'trigger: computes the deadlines of rows anew that the rule is about, and tells every session';
+CREATE FUNCTION facematch_internal.deadlines() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_deadlines';
+COMMENT ON FUNCTION facematch_internal.deadlines() IS
+	'trigger after each row of what deadlines depend on: computes them anew for the rows of the gallery, of the rule''s'
+	' class, or of the event''s subject. Argument: gallery, rule or event';
 
 CREATE TRIGGER retention_rule_10_check BEFORE INSERT OR UPDATE OR DELETE ON facematch.retention_rule
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_rule();
 CREATE TRIGGER retention_rule_20_changed AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_rule
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.rule_changed();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('rule');
 ALTER TABLE facematch.retention_rule ENABLE ALWAYS TRIGGER retention_rule_10_check,
 	ENABLE ALWAYS TRIGGER retention_rule_20_changed;
-
-CREATE FUNCTION facematch_internal.event_happened() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_event_happened';
-COMMENT ON FUNCTION facematch_internal.event_happened() IS 'trigger: computes the deadlines of the subject''s rows anew';
 
 CREATE TRIGGER anchor_event_10_is_a_record BEFORE UPDATE ON facematch.anchor_event
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER anchor_event_20_happened AFTER INSERT ON facematch.anchor_event
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.event_happened();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('event');
 ALTER TABLE facematch.anchor_event ENABLE ALWAYS TRIGGER anchor_event_10_is_a_record,
 	ENABLE ALWAYS TRIGGER anchor_event_20_happened;
 
@@ -218,7 +253,8 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.retention_rule', 'WHERE NO
 SELECT pg_catalog.pg_extension_config_dump('facematch.anchor_event', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.anchor_event_event_id_seq', '');
 SELECT facematch_internal.keep_as_record('facematch.retention_rule', changes => true, log => ARRAY['rule', 'name',
-	'retention_class,what,anchors,keep,take,fallback_anchor,fallback_keep,notice_before,follows_anchor,lengthens,valid_from,valid_to',
+	'retention_class,what,anchors,keep,take,fallback_anchor,fallback_keep,notice_before,'
+	'follows_anchor,lengthens,valid_from,valid_to',
 	'added,changed,deleted']);
 SELECT facematch_internal.keep_as_record('facematch.retention_class', changes => true,
 	log => '{class,name,"name,shipped","added,changed,deleted"}');

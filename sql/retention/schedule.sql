@@ -9,7 +9,8 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = 'pg_cron is not installed in this database',
-			HINT = 'Set cron.database_name to this database, restart, and CREATE EXTENSION pg_cron; or let another scheduler CALL facematch.purge(). Due rows match nobody either way.';
+			HINT = 'Set cron.database_name to this database, restart, and CREATE EXTENSION pg_cron; or let another '
+				'scheduler CALL facematch.purge(). Due rows match nobody either way.';
 	END IF;
 END
 $$;
@@ -29,7 +30,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.schedule(text) IS
-	'makes pg_cron call facematch.purge(), by default every minute; a new schedule replaces the old one. pg_cron 1.4 reads schedules in GMT; 1.5 and later also take ''10 seconds''. Returns the job''s number. Logged. No pg_cron: 55000';
+	'makes pg_cron call facematch.purge(), by default every minute; a new schedule replaces the old one. pg_cron 1.4 '
+	'reads schedules in GMT; 1.5 and later also take ''10 seconds''. Returns the job''s number. Logged. No pg_cron: '
+	'55000';
 
 CREATE FUNCTION facematch.unschedule() RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp

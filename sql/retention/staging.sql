@@ -33,7 +33,8 @@ BEGIN
 		RETURNING r.subject_id)
 	SELECT array_agg(d.subject_id) INTO gone FROM removed d;
 	IF gone IS NOT NULL THEN
-		PERFORM facematch_internal.write_audit('gallery_restaged', jsonb_build_object('about', 'gallery:' || staged.gallery_id, 'removed', cardinality(gone)));
+		PERFORM facematch_internal.write_audit('gallery_restaged', jsonb_build_object('about',
+			'gallery:' || staged.gallery_id, 'removed', cardinality(gone)));
 	END IF;
 	RETURN QUERY
 	SELECT DISTINCT d, 'removed' FROM unnest(gone) d
@@ -49,7 +50,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
-	'the manifest has changed: removes the references of people who are no longer on it, except held ones, and says of each subject: removed, staged, missing (to be staged), opted_out or exempt (neither). Logged, if anybody was removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501; NULL: 22004';
+	'the manifest has changed: removes the references of people who are no longer on it, except held ones, and says of '
+	'each subject: removed, staged, missing (to be staged), opted_out or exempt (neither). Logged, if anybody was '
+	'removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: '
+	'42501; NULL: 22004';
 
 CREATE FUNCTION facematch.close_gallery(gallery text) RETURNS timestamptz
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -65,10 +69,13 @@ BEGIN
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	END IF;
 	PERFORM facematch_internal.check_may_stage(closing);
-	UPDATE facematch.gallery g SET closed_at = coalesce(g.closed_at, clock_timestamp()), anchor_at = least(g.anchor_at, clock_timestamp())
+	UPDATE facematch.gallery g SET closed_at = coalesce(g.closed_at, clock_timestamp()), anchor_at = least(g.anchor_at,
+		clock_timestamp())
 	WHERE g.gallery_id = closing.gallery_id RETURNING g.purge_after INTO deadline;
 	RETURN deadline;
 END
 $$;
 COMMENT ON FUNCTION facematch.close_gallery(text) IS
-	'the doors are closed: nothing more is staged into the gallery, and its anchor is now, or earlier if it was. Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501';
+	'the doors are closed: nothing more is staged into the gallery, and its anchor is now, or earlier if it was. '
+	'Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only '
+	'stage: 42501';

@@ -45,27 +45,6 @@ COMMENT ON FUNCTION facematch_internal.key_files() IS
 	'the keys in facematch.key_directory, the database that made each, which may be gone, and whether that was in'
 	' this cluster as it is: pg_upgrade makes another';
 
-CREATE FUNCTION facematch_internal.destroy_those(keys uuid[]) RETURNS uuid[]
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	destroyed uuid[] := '{}';
-	k uuid;
-BEGIN
-	FOREACH k IN ARRAY keys LOOP
-		BEGIN
-			PERFORM facematch_internal.destroy_key(k);
-			destroyed := destroyed || k;
-		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING 'key % is not destroyed: %', k, SQLERRM;
-		END;
-	END LOOP;
-	RETURN destroyed;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.destroy_those(uuid[]) IS
-	'those of the keys that are destroyed now: one that cannot be removed is told, and keeps no other';
-
 CREATE FUNCTION facematch_internal.destroy_keys() RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -74,8 +53,9 @@ DECLARE
 	destroyed uuid[];
 	kept uuid[] := '{}';
 	anothers uuid[];
-	stray uuid[] := '{}';
+	stray boolean := false;
 	total bigint := 0;
+	k uuid;
 BEGIN
 	IF coalesce(current_setting('facematch.key_directory', true), '') = '' THEN
 		IF EXISTS (SELECT FROM facematch_internal.doomed_key) THEN
@@ -90,40 +70,43 @@ BEGIN
 	LOOP
 		-- Committed deletions only: a key does not come back. What the database that made it may need waits until that is
 		-- gone.
-		doomed := ARRAY(SELECT k.key_id FROM facematch_internal.doomed_key k
-						WHERE k.doomed_in <> pg_current_xact_id() AND k.key_id <> ALL (anothers) AND k.key_id <> ALL (kept)
+		doomed := ARRAY(SELECT d.key_id FROM facematch_internal.doomed_key d
+						WHERE d.doomed_in <> pg_current_xact_id() AND d.key_id <> ALL (anothers) AND d.key_id <> ALL (kept)
 						LIMIT 1000 FOR UPDATE SKIP LOCKED);
-		EXIT WHEN doomed = '{}';
-		destroyed := facematch_internal.destroy_those(doomed);
-		kept := kept || ARRAY(SELECT d FROM unnest(doomed) d WHERE d <> ALL (destroyed));
-		CONTINUE WHEN destroyed = '{}';
+		stray := doomed = '{}';
+		-- At last, what a crash has left: nobody is storing a photograph while this lock is held, so a key without a row
+		-- is nobody's. An older snapshot would not show the newest rows.
+		IF stray AND current_setting('transaction_isolation') = 'read committed' THEN
+			BEGIN
+				LOCK TABLE facematch.photograph IN SHARE MODE NOWAIT;
+				doomed := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
+								WHERE f.of_this_cluster AND d.datname = current_database()
+								  AND NOT EXISTS (SELECT FROM facematch.photograph p WHERE p.key_id = f.key_id)
+								  AND NOT EXISTS (SELECT FROM facematch_internal.doomed_key d WHERE d.key_id = f.key_id) ORDER BY 1);
+			EXCEPTION WHEN lock_not_available THEN
+				NULL;	-- the next purge looks again
+			END;
+		END IF;
+		destroyed := '{}';
+		FOREACH k IN ARRAY doomed LOOP
+			-- One that cannot be removed keeps no other.
+			BEGIN
+				PERFORM facematch_internal.destroy_key(k);
+				destroyed := destroyed || k;
+			EXCEPTION WHEN OTHERS THEN
+				kept := kept || k;
+				RAISE WARNING 'key % is not destroyed: %', k, SQLERRM;
+			END;
+		END LOOP;
 		DELETE FROM facematch_internal.doomed_key d WHERE d.key_id = ANY (destroyed);
-		PERFORM facematch_internal.write_audit('keys_destroyed', jsonb_build_object('count', cardinality(destroyed), 'keys',
-			to_jsonb(destroyed)));
+		IF destroyed <> '{}' THEN
+			PERFORM facematch_internal.write_audit('keys_destroyed', jsonb_strip_nulls(jsonb_build_object(
+				'count', cardinality(destroyed), 'keys', to_jsonb(destroyed), 'stray', nullif(stray, false))));
+		END IF;
 		total := total + cardinality(destroyed);
+		EXIT WHEN stray;
 	END LOOP;
-	-- What a crash has left: nobody is storing a photograph while this lock is held, so a key without a row is nobody's.
-	-- An older snapshot would not show the newest rows.
-	IF current_setting('transaction_isolation') <> 'read committed' THEN
-		RETURN total;
-	END IF;
-	BEGIN
-		LOCK TABLE facematch.photograph IN SHARE MODE NOWAIT;
-		stray := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
-					   WHERE f.of_this_cluster AND d.datname = current_database()
-						 AND NOT EXISTS (SELECT FROM facematch.photograph p WHERE p.key_id = f.key_id)
-						 AND NOT EXISTS (SELECT FROM facematch_internal.doomed_key d WHERE d.key_id = f.key_id) ORDER BY 1);
-	EXCEPTION WHEN lock_not_available THEN
-		NULL;	-- the next purge looks again
-	END;
-	IF stray <> '{}' THEN
-		stray := facematch_internal.destroy_those(stray);
-	END IF;
-	IF stray <> '{}' THEN
-		PERFORM facematch_internal.write_audit('keys_destroyed', jsonb_build_object('count', cardinality(stray), 'keys',
-			to_jsonb(stray), 'stray', true));
-	END IF;
-	RETURN total + cardinality(stray);
+	RETURN total;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.destroy_keys() IS

@@ -20,10 +20,10 @@
 
 CREATE VIEW facematch.shard_gallery AS
 	SELECT g.gallery_id, g.name, CASE WHEN g.target_fpir IS NULL THEN g.min_similarity
-									  ELSE (facematch_internal.operating_point(g.gallery_id)).threshold END AS threshold
+									  ELSE (facematch.operating_point(g.gallery_id)).threshold END AS threshold
 	FROM facematch.gallery g;
 COMMENT ON VIEW facematch.shard_gallery IS 'the galleries of this server, for servers that search it; who reads it '
-	'needs EXECUTE on facematch_internal.operating_point(bigint)';
+	'needs EXECUTE on facematch.operating_point(bigint)';
 COMMENT ON COLUMN facematch.shard_gallery.gallery_id IS 'the gallery';
 COMMENT ON COLUMN facematch.shard_gallery.name IS 'its name';
 COMMENT ON COLUMN facematch.shard_gallery.threshold IS 'the threshold with which facematch.identify() searches it '
@@ -144,13 +144,15 @@ AS $$
 			' r.embedding OPERATOR(@extschema@.<=>) p.probe AS distance FROM %s r'
 			' WHERE (@extschema@.face_match(r.embedding, p.probe, %L::double precision) AND r.purge_after > $2%s OR p.anyhow)'
 			' ORDER BY r.embedding OPERATOR(@extschema@.<=>) p.probe LIMIT %s)',
-			t.shard, t.relation, greatest(t.threshold - slack, -1), ' AND r.gallery_id = ' || t.gallery_id, most), ' UNION ALL ')
+			t.shard, t.relation, greatest(t.threshold - slack, -1), ' AND r.gallery_id = ' || t.gallery_id, most),
+				' UNION ALL ')
 		|| ') u LIMIT ' || cardinality(parts) * most + 1 || ') u'
 	FROM unnest(parts) t
 $$;
 COMMENT ON FUNCTION facematch_internal.shards_query(facematch_internal.shard_part[], bigint, double precision) IS
-	'the query over these parts, at most so many rows of each, and as far below their thresholds as slack says; its parameters are the probe and the moment. Where shards '
-	'send more, it takes one row more than all of them together may send';
+	'the query over these parts, at most so many rows of each, and as far below their thresholds as slack says; its '
+	'parameters are the probe and the moment. Where shards send more, it takes one row more than all of them together '
+	'may send';
 
 -- What another server says is believed only as far as it is a threshold: with none a comparison would refuse nobody.
 CREATE FUNCTION facematch_internal.check_shard_thresholds(parts facematch_internal.shard_part[]) RETURNS void
@@ -197,8 +199,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.asked_candidates(facematch_internal.shard_part[],
 	facematch_internal.shard_candidate[], bigint, double precision) IS
-	'those of the candidates that were asked for: of the gallery, and as similar, less slack; in the same order. More of a shard '
-	'than were asked for: 55000';
+	'those of the candidates that were asked for: of the gallery, and as similar, less slack; in the same order. More '
+	'of a shard than were asked for: 55000';
 
 -- Galleries of one name may be on several shards, and have other numbers, and other thresholds, on each.
 CREATE FUNCTION facematch_internal.shard_parts(shards facematch.shard[], gallery text,
@@ -290,8 +292,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.above_thresholds(facematch.shard[], facematch_internal.shard_candidate[],
 	double precision) IS
-	'those of the candidates that reach the threshold of their gallery less slack, in the same order; a shard without gallery_table '
-	'has no such thresholds. A gallery without a threshold: 55000';
+	'those of the candidates that reach the threshold of their gallery less slack, in the same order; a shard without '
+	'gallery_table has no such thresholds. A gallery without a threshold: 55000';
 
 CREATE FUNCTION facematch.search_shards(probe @extschema@.face_embedding, max_candidates integer DEFAULT 10,
 	min_similarity double precision DEFAULT NULL, gallery text DEFAULT NULL, partial boolean DEFAULT false)
@@ -407,7 +409,8 @@ BEGIN
 	END IF;
 
 	PERFORM record_search('search_shards', session_user, NULL, cardinality(candidates[:max_candidates]),
-		CASE WHEN reads THEN '{}' ELSE ARRAY(SELECT DISTINCT n.subject_id FROM unnest(near) n WHERE n.subject_id IS NOT NULL) END);
+		CASE WHEN reads THEN '{}' ELSE ARRAY(SELECT DISTINCT n.subject_id FROM unnest(near) n
+			WHERE n.subject_id IS NOT NULL) END);
 	RETURN QUERY SELECT c.rank::integer, c.shard, c.gallery_id, c.reference_id, c.subject_id,
 		CASE WHEN reads THEN c.similarity ELSE shown_similarity(c.similarity, (SELECT min(p.threshold) FROM unnest(parts) p
 			WHERE p.shard = c.shard AND coalesce(p.gallery_id = c.gallery_id, true) AND p.threshold <= c.similarity)) END,
@@ -428,10 +431,11 @@ COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer,
 	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most '
 	'max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all '
 	'shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read '
-	'templates, and similarities are in hundredths; the search is a row of facematch.search, and attempts are counted, as '
-	'those of identify() are. Exact; ties in order of shard and reference_id; a due reference is no candidate. A shard that cannot be '
-	'reached is an error (08001), unless partial: then it is left out, complete is false in every row, and it has a row '
-	'of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
+	'templates, and similarities are in hundredths; the search is a row of facematch.search, and attempts are '
+	'counted, as those of identify() are. Exact; ties in order of shard and reference_id; a due reference is no '
+	'candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left out, complete is '
+	'false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise '
+	'as identify()';
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('operator', 'function', 'search_shards', 'EXECUTE', true),

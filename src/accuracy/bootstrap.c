@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 
 #include "accuracy/compare.h"
+#include "base/random.h"
 
 PG_FUNCTION_INFO_V1(facematch_bootstrap_rates);
 
@@ -208,23 +209,12 @@ weighted_rates(const Bootstrap *b, const int *weights)
 	return (Rates) {matches / weighted_comparisons(b, weights), misses / mated};
 }
 
-/* SplitMix64 (Steele, Lea, Flood 2014): every implementation draws the same subjects. */
-static uint64
-next_random(uint64 *state)
-{
-	uint64		z = (*state += UINT64CONST(0x9E3779B97F4A7C15));
-
-	z = (z ^ (z >> 30)) * UINT64CONST(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64CONST(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
 static void
 draw_weights(const Bootstrap *b, uint64 *state, int *weights)
 {
 	memset(weights, 0, b->nsubjects * sizeof(int));
 	for (int i = 0; i < b->nsubjects; i++)
-		weights[((next_random(state) >> 32) * b->nsubjects) >> 32]++;
+		weights[((face_random(state) >> 32) * b->nsubjects) >> 32]++;
 }
 
 static int

@@ -143,7 +143,7 @@ insert_event(Datum *values)
 {
 	static FacePlan plan = {
 		"INSERT INTO facematch.audit_event (event_id, at, actor, action, detail, previous, hash, chain, seq, witness)"
-		" VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.sha256(facematch_internal.audit_content("
+		" VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.sha256(facematch.audit_content("
 		"ROW($1, $2, $3, $4, $5, $6, NULL, $7, $8, $9)::facematch.audit_event)), $7, $8, $9)",
 		9, {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, INT4OID, INT8OID, BYTEAOID}, NULL
 	};

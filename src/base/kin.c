@@ -27,7 +27,6 @@
 #include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_with_heirs);
-PG_FUNCTION_INFO_V1(facematch_with_kin);
 
 /*
  * A table, its partitions and those that inherit from it, parents first.  One
@@ -107,10 +106,13 @@ face_half_detached(Oid relid)
 
 /*--------------------------------------------------------- SQL */
 
-static Datum
-return_list(FunctionCallInfo fcinfo, List *relations)
+/* with_heirs(table regclass, and_parents boolean) */
+Datum
+facematch_with_heirs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			relid = PG_GETARG_OID(0);
+	List	   *relations = PG_GETARG_BOOL(1) ? face_with_kin(relid) : face_with_heirs(relid, NoLock);
 	ListCell   *cell;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
@@ -122,18 +124,4 @@ return_list(FunctionCallInfo fcinfo, List *relations)
 		tuplestore_putvalues(result->setResult, result->setDesc, &value, &isnull);
 	}
 	return (Datum) 0;
-}
-
-/* with_heirs(table regclass) */
-Datum
-facematch_with_heirs(PG_FUNCTION_ARGS)
-{
-	return return_list(fcinfo, face_with_heirs(PG_GETARG_OID(0), NoLock));
-}
-
-/* with_kin(table regclass) */
-Datum
-facematch_with_kin(PG_FUNCTION_ARGS)
-{
-	return return_list(fcinfo, face_with_kin(PG_GETARG_OID(0)));
 }

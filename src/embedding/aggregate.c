@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * aggregate.c
- *	  avg(face_embedding): template fusion by the arithmetic mean.
+ *	  avg(face_embedding), template fusion by the arithmetic mean, and sum().
  *
  * Sums are kept in double precision.  A half is a multiple of 2^-24 below
  * 2^16, so that 53 bits hold the sum of 8,192 of the largest ones exactly, and
@@ -18,22 +18,23 @@
 #include "embedding/errors.h"
 #include "simd/simd.h"
 
-typedef struct MeanState
+typedef struct SumState
 {
 	int64		count;
 	int32		dims;
 	int32		model;			/* the one tag seen, or FACE_NO_MODEL */
 	double		sums[FLEXIBLE_ARRAY_MEMBER];
-} MeanState;
+} SumState;
 
-#define MEAN_STATE_SIZE(dims) \
-	(offsetof(MeanState, sums) + (Size) (dims) * sizeof(double))
+#define SUM_STATE_SIZE(dims) \
+	(offsetof(SumState, sums) + (Size) (dims) * sizeof(double))
 
 PG_FUNCTION_INFO_V1(face_embedding_avg_accum);
 PG_FUNCTION_INFO_V1(face_embedding_avg_combine);
 PG_FUNCTION_INFO_V1(face_embedding_avg_serialize);
 PG_FUNCTION_INFO_V1(face_embedding_avg_deserialize);
 PG_FUNCTION_INFO_V1(face_embedding_avg_final);
+PG_FUNCTION_INFO_V1(face_embedding_sum_final);
 
 static MemoryContext
 aggregate_context(FunctionCallInfo fcinfo)
@@ -45,10 +46,10 @@ aggregate_context(FunctionCallInfo fcinfo)
 	return context;
 }
 
-static MeanState *
+static SumState *
 new_state(MemoryContext context, int dims, int model)
 {
-	MeanState  *state = (MeanState *) MemoryContextAllocZero(context, MEAN_STATE_SIZE(dims));
+	SumState  *state = (SumState *) MemoryContextAllocZero(context, SUM_STATE_SIZE(dims));
 
 	state->dims = dims;
 	state->model = model;
@@ -57,19 +58,19 @@ new_state(MemoryContext context, int dims, int model)
 
 /* Untagged templates mix with any one model, as in a comparison. */
 static void
-check_same_kind(MeanState *state, int dims, int model)
+check_same_kind(SumState *state, int dims, int model)
 {
 	if (state->dims != dims)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("face embeddings of %d and %d dimensions have no mean", state->dims, dims),
+				 errmsg("face embeddings of %d and %d dimensions cannot be aggregated", state->dims, dims),
 				 errhint("Aggregate the templates of one model at a time.")));
 	if (state->model == FACE_NO_MODEL)
 		state->model = model;
 	else if (model != FACE_NO_MODEL && model != state->model)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("face embeddings of models %d and %d have no mean", state->model, model),
+				 errmsg("face embeddings of models %d and %d cannot be aggregated", state->model, model),
 				 errhint("Aggregate the templates of one model at a time, with GROUP BY or WHERE face_model(...).")));
 }
 
@@ -77,7 +78,7 @@ Datum
 face_embedding_avg_accum(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = aggregate_context(fcinfo);
-	MeanState  *state = PG_ARGISNULL(0) ? NULL : (MeanState *) PG_GETARG_POINTER(0);
+	SumState  *state = PG_ARGISNULL(0) ? NULL : (SumState *) PG_GETARG_POINTER(0);
 	FaceEmbedding *a;
 	float		values[FACE_MAX_DIMS];
 
@@ -104,8 +105,8 @@ Datum
 face_embedding_avg_combine(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = aggregate_context(fcinfo);
-	MeanState  *state = PG_ARGISNULL(0) ? NULL : (MeanState *) PG_GETARG_POINTER(0);
-	MeanState  *other = PG_ARGISNULL(1) ? NULL : (MeanState *) PG_GETARG_POINTER(1);
+	SumState  *state = PG_ARGISNULL(0) ? NULL : (SumState *) PG_GETARG_POINTER(0);
+	SumState  *other = PG_ARGISNULL(1) ? NULL : (SumState *) PG_GETARG_POINTER(1);
 
 	if (other == NULL)
 	{
@@ -125,11 +126,11 @@ face_embedding_avg_combine(PG_FUNCTION_ARGS)
 Datum
 face_embedding_avg_serialize(PG_FUNCTION_ARGS)
 {
-	MeanState  *state;
+	SumState  *state;
 	StringInfoData message;
 
 	(void) aggregate_context(fcinfo);
-	state = (MeanState *) PG_GETARG_POINTER(0);
+	state = (SumState *) PG_GETARG_POINTER(0);
 	pq_begintypsend(&message);
 	pq_sendint64(&message, (uint64) state->count);
 	pq_sendint32(&message, (uint32) state->dims);
@@ -149,7 +150,7 @@ face_embedding_avg_deserialize(PG_FUNCTION_ARGS)
 	MemoryContext context = aggregate_context(fcinfo);
 	bytea	   *bytes = PG_GETARG_BYTEA_PP(0);
 	StringInfoData message;
-	MeanState  *state;
+	SumState  *state;
 	int64		count;
 	int			dims;
 	int			model;
@@ -168,17 +169,34 @@ face_embedding_avg_deserialize(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(state);
 }
 
+/* The sums divided by "divisor", as a template. */
+static FaceEmbedding *
+scaled_sums(const SumState *state, double divisor)
+{
+	float		values[FACE_MAX_DIMS];
+
+	for (int i = 0; i < state->dims; i++)
+		values[i] = (float) (state->sums[i] / divisor);
+	return face_embedding_from_floats(state->dims, state->model, values);
+}
+
 Datum
 face_embedding_avg_final(PG_FUNCTION_ARGS)
 {
-	MeanState  *state;
-	float		values[FACE_MAX_DIMS];
+	SumState   *state;
 
 	(void) aggregate_context(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	state = (MeanState *) PG_GETARG_POINTER(0);
-	for (int i = 0; i < state->dims; i++)
-		values[i] = (float) (state->sums[i] / (double) state->count);
-	PG_RETURN_FACE_EMBEDDING(face_embedding_from_floats(state->dims, state->model, values));
+	state = (SumState *) PG_GETARG_POINTER(0);
+	PG_RETURN_FACE_EMBEDDING(scaled_sums(state, (double) state->count));
+}
+
+Datum
+face_embedding_sum_final(PG_FUNCTION_ARGS)
+{
+	(void) aggregate_context(fcinfo);
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PG_RETURN_FACE_EMBEDDING(scaled_sums((SumState *) PG_GETARG_POINTER(0), 1));
 }

@@ -15,15 +15,9 @@
 #include "common/hashfn.h"
 
 #include "embedding/embedding.h"
+#include "embedding/value.h"
 #include "simd/half.h"
 
-PG_FUNCTION_INFO_V1(face_embedding_cmp);
-PG_FUNCTION_INFO_V1(face_embedding_eq);
-PG_FUNCTION_INFO_V1(face_embedding_ne);
-PG_FUNCTION_INFO_V1(face_embedding_lt);
-PG_FUNCTION_INFO_V1(face_embedding_le);
-PG_FUNCTION_INFO_V1(face_embedding_gt);
-PG_FUNCTION_INFO_V1(face_embedding_ge);
 PG_FUNCTION_INFO_V1(face_embedding_hash);
 PG_FUNCTION_INFO_V1(face_embedding_hash_extended);
 
@@ -61,47 +55,7 @@ compare_arguments(FunctionCallInfo fcinfo)
 	return result;
 }
 
-Datum
-face_embedding_cmp(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32(compare_arguments(fcinfo));
-}
-
-Datum
-face_embedding_eq(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) == 0);
-}
-
-Datum
-face_embedding_ne(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) != 0);
-}
-
-Datum
-face_embedding_lt(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) < 0);
-}
-
-Datum
-face_embedding_le(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) <= 0);
-}
-
-Datum
-face_embedding_gt(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) > 0);
-}
-
-Datum
-face_embedding_ge(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) >= 0);
-}
+FACE_VALUE_COMPARISONS(face_embedding)
 
 Datum
 face_embedding_hash(PG_FUNCTION_ARGS)

@@ -1,13 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * format.c
- *	  The text of one component: the shortest that reads back the same.
+ *	  The text of one component: the shortest that reads back the same, but
+ *	  large whole numbers whole.
  *
  * Half precision needs at most five significant digits.  For one digit, two,
  * and so on, the two decimals around the exact value are tried; the first that
  * lies in the half's rounding interval is written.  Of two equally short ones
  * the nearer wins.  Near the ends of the interval the parser's own arithmetic
  * has the last word, as it rounds to float32 on the way.
+ *
+ * From 4,096 on halves are four apart and more, and the shortest decimal may be
+ * another whole number: 65500 for 65504.  Those are written as they are.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,6 +31,9 @@
  * no half has more digits before the point than it has in all.
  */
 #define MIN_PLAIN_POINT		(-3)
+
+/* Halves from here on are whole numbers, more than two apart. */
+#define WHOLE_FROM			4096
 
 /* Twice the relative error of rounding to float32. */
 #define FLOAT_DOUBT			(1.0 / (1 << 23))
@@ -165,13 +172,18 @@ scale_of(double value)
 	return scale;
 }
 
-/* The shortest decimal of a positive half: *digits * 10^exponent. */
+/* The decimal of a positive half: *digits * 10^exponent. */
 static int
 shortest_decimal(uint16 half, uint32 *digits)
 {
 	HalfInterval interval = interval_of(half);
 	int			scale = scale_of(interval.value);
 
+	if (interval.value >= WHOLE_FROM)
+	{
+		*digits = (uint32) interval.value;
+		return 0;
+	}
 	for (int n = 1; n <= HALF_DIGITS; n++, scale++)
 	{
 		/* off by 2^-53 at most, far less than the doubt of is_inside() */

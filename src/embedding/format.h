@@ -14,8 +14,9 @@
 #define FACE_COMPONENT_TEXT_SIZE 16
 
 /*
- * Write the shortest decimal that reads back to this half (finite), without
- * NUL.  Returns the number of characters, less than FACE_COMPONENT_TEXT_SIZE.
+ * Write the shortest decimal that reads back to this half (finite), or the
+ * half itself where it is a whole number of 4,096 or more, without NUL.
+ * Returns the number of characters, less than FACE_COMPONENT_TEXT_SIZE.
  */
 extern int	face_format_half(uint16 half, char *text);
 

@@ -15,14 +15,8 @@
 #include "utils/fmgrprotos.h"
 
 #include "embedding/threshold.h"
+#include "embedding/value.h"
 
-PG_FUNCTION_INFO_V1(face_probe_cmp);
-PG_FUNCTION_INFO_V1(face_probe_eq);
-PG_FUNCTION_INFO_V1(face_probe_ne);
-PG_FUNCTION_INFO_V1(face_probe_lt);
-PG_FUNCTION_INFO_V1(face_probe_le);
-PG_FUNCTION_INFO_V1(face_probe_gt);
-PG_FUNCTION_INFO_V1(face_probe_ge);
 PG_FUNCTION_INFO_V1(face_probe_hash);
 PG_FUNCTION_INFO_V1(face_probe_hash_extended);
 
@@ -43,47 +37,7 @@ compare_arguments(FunctionCallInfo fcinfo)
 	return result;
 }
 
-Datum
-face_probe_cmp(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32(compare_arguments(fcinfo));
-}
-
-Datum
-face_probe_eq(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) == 0);
-}
-
-Datum
-face_probe_ne(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) != 0);
-}
-
-Datum
-face_probe_lt(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) < 0);
-}
-
-Datum
-face_probe_le(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) <= 0);
-}
-
-Datum
-face_probe_gt(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) > 0);
-}
-
-Datum
-face_probe_ge(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_arguments(fcinfo) >= 0);
-}
+FACE_VALUE_COMPARISONS(face_probe)
 
 static uint64
 hash_probe(FaceProbe *probe, int64 seed)

@@ -325,7 +325,7 @@ lock_kin(FacePurgeErasure *erasure, Oid table)
 	bool		locked = true;
 
 	SPI_connect();
-	face_run("SELECT k.relation FROM facematch_internal.with_kin($1) k ORDER BY k.relation OPERATOR(pg_catalog.<>) $1, k.relation", 1, &type, &value,
+	face_run("SELECT k.relation FROM facematch_internal.with_heirs($1, true) k ORDER BY k.relation OPERATOR(pg_catalog.<>) $1, k.relation", 1, &type, &value,
 			 face_owner(face_table("erasure")));
 	for (uint64 i = 0; i < SPI_processed && locked; i++)
 	{
@@ -438,11 +438,16 @@ write_marks(const FacePurgeErasure *erasure)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
+	face_run("DELETE FROM facematch_internal.erasure_mark m"
+			 " WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) m.relation)", 0, NULL, NULL,
+			 face_owner(table));
 	foreach(cell, erasure->marks)
 	{
 		Datum		seen = PointerGetDatum(lfirst(cell));
 
-		face_run("SELECT facematch_internal.end_erasing($1)", 1, &type, &seen, face_owner(table));
+		face_run("INSERT INTO facematch_internal.erasure_mark SELECT ($1).* ON CONFLICT (relation) DO UPDATE"
+				 " SET erased_at = excluded.erased_at, changed = excluded.changed, dead = excluded.dead,"
+				 " counted_in = excluded.counted_in, counted_since = excluded.counted_since", 1, &type, &seen, face_owner(table));
 	}
 	SPI_finish();
 	PopActiveSnapshot();

@@ -21,6 +21,7 @@
 
 #include <math.h>
 
+#include "base/random.h"
 #include "index/vec4.h"
 
 /* One fails the tests of test/unit, two pass them; the third, 0.5 us at 512 dimensions, is margin. */
@@ -45,23 +46,12 @@ face_rotation_padded(int dims)
 	return (dims + FACE_ROTATION_UNIT - 1) / FACE_ROTATION_UNIT * FACE_ROTATION_UNIT;
 }
 
-/* SplitMix64 (Steele, Lea and Flood 2014) */
-static uint64
-next_random(uint64 *state)
-{
-	uint64		z = (*state += UINT64CONST(0x9E3779B97F4A7C15));
-
-	z = (z ^ (z >> 30)) * UINT64CONST(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64CONST(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
 static void
 draw_signs(int n, int32 *signs, uint64 *state)
 {
 	for (int i = 0; i < n; i += 64)
 	{
-		uint64		bits = next_random(state);
+		uint64		bits = face_random(state);
 
 		for (int j = 0; j < 64; j++)
 			signs[i + j] = ((bits >> j) & 1) ? PG_INT32_MIN : 0;
@@ -77,7 +67,7 @@ draw_angles(int n, float *cosines, float *sines, uint64 *state)
 {
 	for (int i = 0; i < n; i++)
 	{
-		double		tangent = (double) (int64) next_random(state) / TWO_TO_63;
+		double		tangent = (double) (int64) face_random(state) / TWO_TO_63;
 		double		scale = 1.0 / (1.0 + tangent * tangent);
 
 		cosines[i] = (float) ((1.0 - tangent * tangent) * scale);

@@ -83,7 +83,7 @@ what_stands(void)
 	char	   *stands;
 
 	SPI_connect();
-	face_run("SELECT facematch_internal.what_stands()", 0, NULL, NULL, face_owner(face_table("retained")));
+	face_run("SELECT pg_catalog.string_agg(s.what, ', ') FROM facematch_internal.standing s", 0, NULL, NULL, face_owner(face_table("retained")));
 	stands = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (stands != NULL)
 		stands = MemoryContextStrdup(memory, stands);

@@ -35,21 +35,7 @@
 #include "base/attempt.h"
 #include "base/run.h"
 
-PG_FUNCTION_INFO_V1(facematch_gallery_moved);
-PG_FUNCTION_INFO_V1(facematch_rule_changed);
-PG_FUNCTION_INFO_V1(facematch_event_happened);
-
-static TriggerData *
-after_row(FunctionCallInfo fcinfo)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("the trigger must be fired after each row")));
-	return trigger;
-}
+PG_FUNCTION_INFO_V1(facematch_deadlines);
 
 static Datum
 column_value(Relation rel, HeapTuple row, const char *column, bool *isnull)
@@ -150,10 +136,9 @@ recompute(Recomputation *work, int tables_left)
 }
 
 /* After a gallery has changed or gone: nothing that this transaction remembers of it holds any more. */
-Datum
-facematch_gallery_moved(PG_FUNCTION_ARGS)
+static void
+gallery_moved(const TriggerData *trigger)
 {
-	TriggerData *trigger = after_row(fcinfo);
 	Relation	rel = trigger->tg_relation;
 	bool		isnull;
 	Datum		gallery_id;
@@ -162,11 +147,11 @@ facematch_gallery_moved(PG_FUNCTION_ARGS)
 
 	face_forget_galleries();
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		return PointerGetDatum(NULL);
+		return;
 	gallery_id = column_value(rel, trigger->tg_newtuple, "gallery_id", &isnull);
 	if (column_time(rel, trigger->tg_trigtuple, "anchor_at") == column_time(rel, trigger->tg_newtuple, "anchor_at") &&
 		column_time(rel, trigger->tg_trigtuple, "purge_after") == column_time(rel, trigger->tg_newtuple, "purge_after"))
-		return PointerGetDatum(NULL);
+		return;
 	tables = face_retained_tables();
 	foreach(cell, tables)
 	{
@@ -178,7 +163,6 @@ facematch_gallery_moved(PG_FUNCTION_ARGS)
 		if (work.column != NULL)
 			recompute(&work, list_length(tables) - foreach_current_index(cell));
 	}
-	return PointerGetDatum(NULL);
 }
 
 /* A rule that has taken force lengthens nothing any more, when it is ended: what was nearer by then stays. */
@@ -205,17 +189,15 @@ apply_rule(Relation rel, HeapTuple row, bool takes_effect)
 }
 
 /* After a rule came, went or was ended. */
-Datum
-facematch_rule_changed(PG_FUNCTION_ARGS)
+static void
+rule_changed(const TriggerData *trigger)
 {
-	TriggerData *trigger = after_row(fcinfo);
 	Relation	rel = trigger->tg_relation;
 
 	face_forget_rules();
 	apply_rule(rel, trigger->tg_trigtuple, TRIGGER_FIRED_BY_INSERT(trigger->tg_event));
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		apply_rule(rel, trigger->tg_newtuple, column_time(rel, trigger->tg_trigtuple, "valid_from") > GetCurrentTransactionStartTimestamp());
-	return PointerGetDatum(NULL);
 }
 
 /* When the event had last happened to the subject's person before this row. */
@@ -260,10 +242,9 @@ recompute_subject(Recomputation work, List *tables, bool locked)
 }
 
 /* After an event of a subject that deadlines may count from. */
-Datum
-facematch_event_happened(PG_FUNCTION_ARGS)
+static void
+event_happened(const TriggerData *trigger)
 {
-	TriggerData *trigger = after_row(fcinfo);
 	Relation	rel = trigger->tg_relation;
 	bool		isnull;
 	Datum		subject = column_value(rel, trigger->tg_trigtuple, "subject_id", &isnull);
@@ -274,7 +255,7 @@ facematch_event_happened(PG_FUNCTION_ARGS)
 	ListCell   *cell;
 
 	if (!face_event_matters(event))
-		return PointerGetDatum(NULL);
+		return;
 	tables = face_retained_tables();
 	locked = face_lock_subject(subject, list_length(tables) + 1);
 	before = event_before(rel, trigger->tg_trigtuple);
@@ -285,6 +266,27 @@ facematch_event_happened(PG_FUNCTION_ARGS)
 
 		recompute_subject(work, tables, locked);
 	}
+}
+
+/* facematch_internal.deadlines(of): a trigger after each row of what deadlines depend on */
+Datum
+facematch_deadlines(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const char *of;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("the trigger must be fired after each row, and be told of what")));
+	of = trigger->tg_trigger->tgargs[0];
+	if (strcmp(of, "gallery") == 0)
+		gallery_moved(trigger);
+	else if (strcmp(of, "rule") == 0)
+		rule_changed(trigger);
+	else
+		event_happened(trigger);
 	return PointerGetDatum(NULL);
 }
 

@@ -50,7 +50,7 @@ REVOKE pg_read_all_data, pg_write_all_data FROM facematch_test_group;
 GRANT SELECT ON facematch.gallery TO PUBLIC;
 GRANT EXECUTE ON FUNCTION facematch.partner_flights TO PUBLIC;
 SELECT * FROM found('PUBLIC');
-SELECT facematch_internal.reinstate();
+SELECT facematch.reinstate();
 SELECT * FROM found('PUBLIC');
 DROP OWNED BY facematch_test_byhand, facematch_test_lane8, facematch_test_group;
 DROP ROLE facematch_test_byhand, facematch_test_lane8, facematch_test_group;

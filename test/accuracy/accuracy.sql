@@ -11,8 +11,8 @@ SELECT * FROM facematch.compare_sets('SELECT id, subject, e FROM face', NULL, 0.
 SELECT * FROM facematch.search_set('SELECT id, subject, e FROM face WHERE id <> 3', 'SELECT id, subject, e FROM face WHERE id = 3') ORDER BY 1;
 SELECT threshold, non_mated_searches, false_positives, mated_searches, misses
 FROM facematch_internal.identification_rates('TABLE face -- a comment', 'SELECT id, subject, e FROM face WHERE id IN (1, 3)', '{0.5,0.7,0.9}', 1);
-SELECT subjects, non_mated, false_matches, mated, false_non_matches FROM facematch_internal.bootstrap_rates('TABLE face', NULL, 0.9);
-SELECT a = b AS repeatable FROM facematch_internal.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) a, facematch_internal.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) b;
+SELECT subjects, non_mated, false_matches, mated, false_non_matches FROM facematch.bootstrap_rates('TABLE face', NULL, 0.9);
+SELECT a = b AS repeatable FROM facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) a, facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) b;
 SELECT facematch_internal.score_grid(0.5);
 SELECT rate, round(lower::numeric, 4) AS lower, round(upper::numeric, 4) AS upper, round(below::numeric, 4) AS below, sure
 FROM (VALUES (0, 100), (30, 1000), (29, 1000), (5, 5), (0, 0)) v (events, trials), facematch.rate_interval(events, trials);
@@ -79,10 +79,10 @@ INSERT INTO hostile VALUES
 	('22003', $$SELECT facematch.rate_interval(-1, 2)$$),
 	('22003', $$SELECT facematch.rate_interval(1, 2, 1)$$),
 	('22003', $$SELECT facematch.rate_interval(1, 2, 'NaN')$$),
-	('22003', $$SELECT facematch_internal.bootstrap_rates('TABLE face', NULL, 2)$$),
-	('22003', $$SELECT facematch_internal.bootstrap_rates('TABLE face', NULL, 0.5, 0)$$),
-	('22003', $$SELECT facematch_internal.bootstrap_rates('TABLE face', NULL, 0.5, 10, 1)$$),
-	('22004', $$SELECT facematch_internal.bootstrap_rates('TABLE face', NULL, NULL)$$),
+	('22003', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, 2)$$),
+	('22003', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, 0.5, 0)$$),
+	('22003', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, 0.5, 10, 1)$$),
+	('22004', $$SELECT facematch.bootstrap_rates('TABLE face', NULL, NULL)$$),
 	('22023', $$SELECT facematch.verification_accuracy('{1,2}', '{t}', '{0.5,0.6}')$$),
 	('23503', $$SELECT facematch.calibrate('nobody''s', 'TABLE face')$$),
 	('55000', $$SELECT facematch.calibrate('two', 'TABLE face')$$),

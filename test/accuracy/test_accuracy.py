@@ -149,7 +149,7 @@ def check_bootstrap(conn, what, probes, a, threshold, replicates=200, seed=7, co
         fnmr.append((w * (pairs - right)).sum() / (w * pairs).sum())
     tail = (1 - confidence) / 2
     low, high = math.floor(tail * (replicates - 1)), math.ceil((1 - tail) * (replicates - 1))
-    r = one(conn, 'SELECT * FROM facematch_internal.bootstrap_rates(%s, NULL, %s, %s, %s, %s)', [probes, threshold, replicates, confidence, seed])
+    r = one(conn, 'SELECT * FROM facematch.bootstrap_rates(%s, NULL, %s, %s, %s, %s)', [probes, threshold, replicates, confidence, seed])
     total = (templates.sum() ** 2 - (templates ** 2).sum()) // 2
     same(f'{what}: bootstrap counts', (r[0], r[1], r[2], r[6], r[7]), (n, int(total), len(false), int(pairs.sum()), int((pairs - right).sum())))
     for name, got, value in (('FMR lower', r[4], sorted(fmr)[low]), ('FMR upper', r[5], sorted(fmr)[high]),

@@ -194,7 +194,7 @@ def test_hostile_names(site):
                         "CALL facematch.announce_reading('OWN1', purpose => %s)", 'SELECT facematch.reference_token(%s, 1)',
                         "SELECT facematch.record_disclosure('Acme Air', gen_random_uuid(), %s, %s)"):
                 attacker.run(sql, [name] * sql.count('%s'))
-        for relation in ('pg_authid', 'pg_statistic', 'facematch_internal.pseudonym_key', 'facematch.audit_event'):
+        for relation in ('pg_authid', 'pg_statistic', 'facematch.pseudonym_key', 'facematch.audit_event'):
             attacker.run(f"SELECT * FROM facematch.explain_retention('{relation}', '1')")
     expect('all references are there', site.value('SELECT count(*) FROM facematch.reference') == before)
 

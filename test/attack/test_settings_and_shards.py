@@ -109,7 +109,7 @@ def test_shards(site):
     operator.refused(search.replace('100000', 'NULL') + ')', [basis], states=('22023',))
     for sql in ("UPDATE facematch.shard SET min_similarity = -1", "UPDATE facematch.shard SET reference_table = 'pg_class'", "DELETE FROM facematch.shard",
                 "INSERT INTO facematch.shard VALUES ('low', 'facematch.reference', 'facematch.shard_gallery', -1)",
-                "SELECT facematch_internal.operating_point(1)", "SELECT * FROM facematch.shard_gallery", "SELECT facematch_internal.above_thresholds(NULL, NULL)",
+                "SELECT facematch.operating_point(1)", "SELECT * FROM facematch.shard_gallery", "SELECT facematch_internal.above_thresholds(NULL, NULL)",
                 "SELECT facematch_internal.check_shard_thresholds(NULL)",
                 "SELECT facematch_internal.shards_query(NULL, 1)", "SELECT facematch_internal.shard_parts(NULL, NULL, -1)"):
         operator.refused(sql)
@@ -465,7 +465,7 @@ def test_keys_of_encounters(site):
 def test_verification_reads_no_bytes(site):
     """An auditor has files looked through that nobody else may read, and gets counts."""
     auditor = Attacker(site, 'auditor')
-    for relation in ('facematch.reference', 'facematch.encounter', 'facematch_internal.pseudonym_key', 'pg_authid', 'pg_statistic', 'pg_largeobject'):
+    for relation in ('facematch.reference', 'facematch.encounter', 'facematch.pseudonym_key', 'pg_authid', 'pg_statistic', 'pg_largeobject'):
         for row in auditor.allowed(f"SELECT v.pages, v.dead_tuples, v.fading_tuples, v.stray_bytes, v.padding_bytes, v.kept_keys, v.unwritten_pages, v.clean FROM facematch.verify_erased('{relation}') v"):
             expect('counts', all(value is None or isinstance(value, int) for value in row))
         auditor.allowed(f"SELECT v.note FROM facematch.verify_erased('{relation}') v")

@@ -190,7 +190,7 @@ class Tampering:
         self.conn.execute('INSERT INTO facematch.audit_event (event_id, at, actor, action, detail, previous, hash, chain, seq, witness) '
                           "VALUES (%s, clock_timestamp() - %s, 'bob', 'hold_placed', '{\"about\": \"hold:1\"}', %s, '', %s, %s, %s)",
                           [number, age, previous or audit_log.NOTHING, chain, seq or 1, witness])
-        self.conn.execute('UPDATE facematch.audit_event e SET hash = sha256(facematch_internal.audit_content(e)) WHERE event_id = %s', [number])
+        self.conn.execute('UPDATE facematch.audit_event e SET hash = sha256(facematch.audit_content(e)) WHERE event_id = %s', [number])
         return f'forged {number} in chain {chain}, {age} ago, with witness {witness.hex()[:8]}'
 
     def backdate(self):

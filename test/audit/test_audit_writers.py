@@ -86,7 +86,7 @@ def clock_set_back():
         conn.commit()
         conn.execute('ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL')
         conn.execute("UPDATE facematch.audit_event SET at = at + interval '1 day' WHERE action = 'of tomorrow'")
-        conn.execute("UPDATE facematch.audit_event e SET hash = sha256(facematch_internal.audit_content(e)) WHERE action = 'of tomorrow'")
+        conn.execute("UPDATE facematch.audit_event e SET hash = sha256(facematch.audit_content(e)) WHERE action = 'of tomorrow'")
         conn.execute('ALTER TABLE facematch.audit_event ENABLE ALWAYS TRIGGER audit_event_10_is_a_record, ENABLE ALWAYS TRIGGER audit_event_40_truncate')
         conn.commit()
         for number in range(3):
@@ -99,7 +99,7 @@ def clock_set_back():
         # Whoever does not wait, but writes the day that the clock says, is found.
         conn.execute('ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL')
         conn.execute("UPDATE facematch.audit_event SET at = clock_timestamp() WHERE event_id = (SELECT max(event_id) FROM facematch.audit_event)")
-        conn.execute('UPDATE facematch.audit_event e SET hash = sha256(facematch_internal.audit_content(e)) WHERE event_id = (SELECT max(event_id) FROM facematch.audit_event)')
+        conn.execute('UPDATE facematch.audit_event e SET hash = sha256(facematch.audit_content(e)) WHERE event_id = (SELECT max(event_id) FROM facematch.audit_event)')
         assert findings(conn) != []
         conn.rollback()
         try:

@@ -87,20 +87,20 @@ for my $format ('plain', 'custom')
 }
 
 # The key is in a superuser's dump, as it must be, and can be left out and kept apart.
-my $key = $node->safe_psql('old', 'SELECT key FROM facematch_internal.pseudonym_key');
+my $key = $node->safe_psql('old', 'SELECT key FROM facematch.pseudonym_key');
 like(slurp_file("$dir/dump.plain"), qr/\Q$key\E/, 'a dump has the key');
-command_ok([ 'pg_dump', '-d', $node->connstr('old'), '--exclude-table-data=facematch_internal.pseudonym_key', '-f', "$dir/keyless.sql" ], 'pg_dump without the key');
+command_ok([ 'pg_dump', '-d', $node->connstr('old'), '--exclude-table-data=facematch.pseudonym_key', '-f', "$dir/keyless.sql" ], 'pg_dump without the key');
 unlike(slurp_file("$dir/keyless.sql"), qr/\Q$key\E/, 'has none');
-$node->safe_psql('old', "COPY facematch_internal.pseudonym_key TO '$dir/key'");
+$node->safe_psql('old', "COPY facematch.pseudonym_key TO '$dir/key'");
 $node->safe_psql('postgres', 'CREATE DATABASE keyless');
 command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('keyless'), '-f', "$dir/keyless.sql" ], 'restored without the key');
 isnt($node->safe_psql('keyless', $everything), $before, 'other pseudonyms without the key');
-$node->safe_psql('keyless', "COPY facematch_internal.pseudonym_key FROM '$dir/key'");
+$node->safe_psql('keyless', "COPY facematch.pseudonym_key FROM '$dir/key'");
 is($node->safe_psql('keyless', $everything), $before, 'the same with it');
 
 # pg_read_all_data reads no key, by pg_dump neither.
 $node->safe_psql('old', 'CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader');
-is($node->safe_psql('old', 'SELECT count(*) FROM facematch_internal.pseudonym_key', extra_params => [ '-U', 'reader' ]), '0', 'a reader of all data sees no key');
+is($node->safe_psql('old', 'SELECT count(*) FROM facematch.pseudonym_key', extra_params => [ '-U', 'reader' ]), '0', 'a reader of all data sees no key');
 command_fails_like([ 'pg_dump', '-U', 'reader', '-d', $node->connstr('old'), '-f', "$dir/reader.sql" ],
 	qr/row-level security policy/, 'nor dumps it');
 

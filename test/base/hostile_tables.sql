@@ -242,7 +242,7 @@ DROP DATABASE facematch_test_owned;
 GRANT USAGE ON SCHEMA facematch, facematch_internal TO facematch_test_monitor;
 GRANT EXECUTE ON FUNCTION facematch_internal.ask_table TO facematch_test_monitor;
 SET ROLE facematch_test_monitor;
-SELECT * FROM facematch_internal.ask_table('facematch_internal.pseudonym_key', 'SELECT key FROM facematch_internal.pseudonym_key') a (key bytea);
+SELECT * FROM facematch_internal.ask_table('facematch.pseudonym_key', 'SELECT key FROM facematch.pseudonym_key') a (key bytea);
 RESET ROLE;
 SELECT * FROM facematch_internal.ask_table('app.face', 'SELECT id FROM app.face') a (id text);
 SELECT facematch.release('app.face'), facematch.release('app.deferred'), facematch.release('app.clung_to'), facematch.release('app.ruled'), facematch.release('app.returning'), facematch.release('app.late');

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The documentation: SQL blocks print what the pages print, the reference is that of this tree, lines are short, links lead somewhere.
+"""The documentation: SQL blocks print what the pages print, the reference is that of this tree, lines are short, links
+lead somewhere, and pages for users name only what is in schema facematch.
 
     test_docs.py [PAGE...]        only these pages, and without the reference
 """
@@ -14,6 +15,9 @@ import blocks
 import reference
 
 LONGEST = 119
+
+# For who changes facematch; so are the READMEs beside the code.  All other pages are for who uses it.
+DESIGN = {'docs/design.md', 'docs/reference.md'}
 failures = 0
 
 
@@ -52,8 +56,14 @@ def anchors(path):
     return found
 
 
+def is_for_users(path):
+    return (path == 'README.md' or os.path.dirname(path) == 'docs') and path not in DESIGN
+
+
 def check_text(path):
     for number, line, fenced in lines_of(path):
+        if 'facematch_internal.' in line and is_for_users(path):
+            fail(f'{path}:{number}: what a user needs is in schema facematch, not in facematch_internal')
         # The rows of a table cannot be broken, nor what a program printed.
         if len(line) > LONGEST and fenced != 'text' and not line.startswith('|'):
             fail(f'{path}:{number}: {len(line)} characters')

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The house keeps its form: a domain calls only domains below it, in C by what it includes and in SQL by the routines it
 names; no header includes itself in a circle; each SQL part needs only parts before it; each table is created once; the
-public surface stays small and every object of it has a comment."""
+public surface stays small and every object of it has a comment; and no line of SQL is longer than 119 characters."""
 import os
 import pathlib
 import re
@@ -17,6 +17,7 @@ LEVEL = {domain: level for level, domain in enumerate(DOMAINS)}
 
 MOST_ROUTINES = 80
 MOST_TABLES = 30
+LONGEST = 119
 
 problems = []
 
@@ -120,6 +121,15 @@ def check_parts():
                 problem(f'sql/{part} needs {name}, which comes later, in sql/{manifest[place[name]]}')
 
 
+def check_lines():
+    """Of the parts, and of examples.  Not of test/*/*.sql, whose lines pg_regress prints again in expected/; test_docs.py
+    has Markdown, where only a table's rows and what a program printed may be longer."""
+    for path in sorted([*(ROOT / 'sql').rglob('*.sql'), *(ROOT / 'examples').rglob('*.sql'), *(ROOT / 'contrib').rglob('*.sql')]):
+        for number, line in enumerate(path.read_text().split('\n'), 1):
+            if len(line) > LONGEST:
+                problem(f'{path.relative_to(ROOT)}:{number}: {len(line)} characters')
+
+
 # ---------------------------------------------------------------- the surface
 
 def ask(sql):
@@ -162,6 +172,7 @@ def check_surface():
 check_includes()
 check_circles()
 check_parts()
+check_lines()
 if os.environ.get('PGHOST'):
     check_surface()
 for text in problems:

@@ -125,6 +125,25 @@ public class Jdbc {
 		}
 	}
 
+	/** An array of float goes as real[]: a column takes it, an operator takes it with the cast. */
+	static void arrays(Connection conn) throws SQLException {
+		Float[] boxed = new Float[VALUES.length];
+
+		for (int i = 0; i < boxed.length; i++)
+			boxed[i] = VALUES[i];
+		try (PreparedStatement s = conn.prepareStatement(
+			"SELECT max(embedding <=> ?::real[]::face_embedding) < 1e-6 FROM face")) {
+			s.setArray(1, conn.createArrayOf("float4", boxed));
+			try (ResultSet r = s.executeQuery()) {
+				check(r.next() && r.getBoolean(1), "an array as a probe");
+			}
+		}
+		try (PreparedStatement s = conn.prepareStatement("INSERT INTO face (embedding) VALUES (?)")) {
+			s.setArray(1, conn.createArrayOf("float4", boxed));
+			check(s.executeUpdate() == 1, "an array as a column's value");
+		}
+	}
+
 	static void refuse(Connection conn) throws SQLException {
 		try {
 			insert(conn, "INSERT INTO face (embedding) VALUES (?)", new Template(new float[] {0.123456f, Float.NaN, 1, 1, 1}, TAG));
@@ -151,7 +170,8 @@ public class Jdbc {
 			/* untagged: the column gives its own tag */
 			insert(conn, "INSERT INTO face (embedding) VALUES (?)", new Template(VALUES, (short) 0));
 			copy(conn);
-			readAll(conn, 4);
+			arrays(conn);
+			readAll(conn, 5);
 			refuse(conn);
 		}
 		System.out.println("ok");

@@ -1,5 +1,6 @@
 """contrib/monitoring: the exporter's queries run as a role with grant_monitor() alone and give the columns they name, and the
-dashboard asks for metrics that the exporter has."""
+dashboard and the alerts ask for metrics that the exporter has."""
+import glob
 import json
 import os
 import re
@@ -32,9 +33,26 @@ def read_queries(path):
     return queries
 
 
+def check_alerts(metrics):
+    """Each rule asks for a metric that is exported; what it looks for in findings is a finding of the health check."""
+    with open(os.path.join(HERE, 'alerts.yaml'), encoding='utf-8') as file:
+        expressions = re.findall(r'^ +expr: (.*)$', file.read(), re.M)
+    findings = ''
+    for path in glob.glob(os.path.join(HERE, '..', '..', 'sql', 'monitoring', '*.sql')):
+        # a long text is written in pieces
+        findings += re.sub(r"'\s+'", '', open(path, encoding='utf-8').read()).replace("''", "'")
+    assert len(expressions) >= 6, expressions
+    for expression in expressions:
+        named = re.search(r'facematch_\w+', expression)[0]
+        assert named in metrics, expression
+        for wanted in re.findall(r'finding=~?"([^"]*)"', expression):
+            for one in wanted.split('|'):
+                assert one.strip('.*') in findings, one
+
+
 def main():
     queries = read_queries(os.path.join(HERE, 'postgres_exporter.yaml'))
-    assert len(queries) == 3, queries.keys()
+    assert len(queries) == 4, queries.keys()
     metrics = set()
     with psycopg.connect('', autocommit=True) as conn:
         conn.execute('DROP ROLE IF EXISTS facematch_test_exporter')
@@ -60,6 +78,7 @@ def main():
             conn.execute("SELECT facematch.revoke_access('facematch_test_exporter')")
             conn.execute('DROP ROLE facematch_test_exporter')
 
+    check_alerts(metrics)
     dashboard = json.load(open(os.path.join(HERE, 'grafana-dashboard.json')))
     asked = [t['expr'] for p in dashboard['panels'] for t in p['targets']] + [v['query'] for v in dashboard['templating']['list']]
     named = {m for expr in asked for m in re.findall(r'\bfacematch_\w+', expr)}

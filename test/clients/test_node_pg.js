@@ -47,6 +47,10 @@ async function main() {
 	for (const row of bytes.rows)
 		assert.ok(binary(values, 7).equals(row.embedding));
 
+	// an array goes as text without a type: {1,-2.5,...}
+	const near = await client.query('SELECT embedding <=> $1::real[]::face_embedding AS d FROM face WHERE id = 1', [values]);
+	assert.ok(near.rows[0].d < 1e-6);
+
 	await assert.rejects(client.query('INSERT INTO face VALUES (4, $1)', [pgvector.toSql([0.123456, 1])]), (e) => {
 		assert.strictEqual(e.code.slice(0, 2), '22');
 		assert.ok(!JSON.stringify(e).includes('0.123'), 'a component in the message');

@@ -115,6 +115,26 @@ def check_search(conn, templates):
     assert all(abs(d - w) < 1e-5 for (_, d), (w, _) in zip(rows, want))
 
 
+def check_lists(conn, templates):
+    """A list of float goes as double precision[]: a column takes it, an operator and a function take it with the cast."""
+    values = templates[3].components
+    conn.execute('INSERT INTO face VALUES (-2, %s)', [values])
+    for array in ('real[]', 'double precision[]'):
+        nearest = conn.execute(f'SELECT id FROM face ORDER BY embedding <=> %s::{array}::face_embedding, id LIMIT 2', [values])
+        assert nearest.fetchall() == [(-2,), (3,)], array
+    conn.execute('DELETE FROM face WHERE id = -2')
+    conn.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('m', %s, %s)", [TAG, DIMS])
+    conn.execute("""INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at)
+        VALUES ('XX1', 'flight', 'm', 0.4, now() + interval '4 hours')""")
+    conn.execute("""INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+        SELECT gallery_id, facematch.subject_id('UTO', 'passport', 'P1'), 'us_citizen', %s, 'test' FROM facematch.gallery""", [values])
+    found = conn.execute("SELECT rank FROM facematch.identify(%s::real[]::face_embedding, 'XX1')", [values]).fetchall()
+    assert found == [(1,)], found
+    matched = conn.execute('SELECT match FROM facematch.verify(%s::real[]::face_embedding, (SELECT reference_id FROM facematch.reference))',
+                           [values]).fetchall()
+    assert matched == [(True,)], matched
+
+
 # Binary values that must be refused, and with which SQLSTATEs.
 SECRET = 0.123456789
 HOSTILE = {
@@ -165,6 +185,7 @@ def main():
         check_copy(conn, templates)
         check_arrays(conn, templates)
         check_search(conn, templates)
+        check_lists(conn, templates)
         check_errors(conn)
 
 

@@ -79,6 +79,9 @@ CREATE TABLE many AS SELECT e FROM face, generate_series(1, 100);
 ALTER TABLE many SET (parallel_workers = 2);
 SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
 EXPLAIN (COSTS OFF) SELECT avg(e) FROM many;
+SELECT sum(e), face_mean(e), sum(e) FILTER (WHERE false) AS "of none" FROM (VALUES ('7:[1,2]'::face_embedding), (NULL), ('[6,0]')) v(e);
+SELECT sum(e) FROM (VALUES ('[40000]'::face_embedding), ('[30000]')) v(e);
+SELECT face_mean(e) = avg(e) AS "the same mean" FROM face;
 SELECT (SELECT avg(e) FROM many) = (SELECT avg(e) FROM face) AS same;
 RESET ALL;
 
@@ -107,3 +110,9 @@ SELECT planned_cost($$SELECT FROM many WHERE face_match(e, '[1]', 0.5)$$) > plan
 -- marked as what they are
 SELECT oid::regprocedure, proleakproof FROM pg_proc
 WHERE proname IN ('face_match', 'face_similarity', 'face_embedding_cosine_distance', 'face_embedding_eq') ORDER BY 1;
+-- a template as a vector
+SELECT l2_normalize('7:[3,4]'), l2_normalize('[65504]'), l2_normalize('[6e-8]');
+SELECT count(*) FILTER (WHERE abs(face_norm(l2_normalize(e)) - 1) > 1e-3) AS "not of length 1", count(*) FILTER (WHERE e <=> l2_normalize(e) > 1e-6) AS turned FROM face;
+SELECT '7:[1,2]'::face_embedding || '[4,5]' AS joined, pg_typeof('7:[1,2]'::face_embedding || '[4,5]'), pg_typeof('[1]'::face_embedding::text || '[4,5]');
+SELECT array_fill(1, ARRAY[2000])::face_embedding || array_fill(1, ARRAY[2001])::face_embedding;
+SELECT ARRAY[1.0::real] || ARRAY[2.0::real] AS "arrays as ever", ARRAY['[1]'::face_embedding] || '[2]'::face_embedding AS "an array of templates";

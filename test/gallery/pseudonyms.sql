@@ -17,7 +17,7 @@ SELECT facematch.subject_id('UTO', 'passport', 'L898902C3')::text ~ '^[0-9a-f]{8
 
 -- It is HMAC-SHA256: here with a known key, against the formula of RFC 2104 by the server's own sha256().
 BEGIN;
-UPDATE facematch_internal.pseudonym_key SET key = decode(repeat('0b', 32), 'hex');
+UPDATE facematch.pseudonym_key SET key = decode(repeat('0b', 32), 'hex');
 WITH pad AS (
   SELECT decode(string_agg(lpad(to_hex(k # 54), 2, '0'), ''), 'hex') AS inner_pad, decode(string_agg(lpad(to_hex(k # 92), 2, '0'), ''), 'hex') AS outer_pad
   FROM (SELECT CASE WHEN i <= 32 THEN 11 ELSE 0 END AS k FROM generate_series(1, 64) i ORDER BY i) key_block),
@@ -42,7 +42,7 @@ GRANT pg_read_all_data TO facematch_test_clerk;
 SET ROLE facematch_test_clerk;
 SELECT facematch.subject_id('USA', 'passport', 'P1');
 SELECT facematch_internal.keyed_hash('P1');
-SELECT count(*) AS keys_seen FROM facematch_internal.pseudonym_key;
+SELECT count(*) AS keys_seen FROM facematch.pseudonym_key;
 RESET ROLE;
 GRANT USAGE ON SCHEMA facematch, facematch_internal TO facematch_test_clerk;
 GRANT EXECUTE ON FUNCTION facematch.subject_id(text, text, text) TO facematch_test_clerk;
@@ -58,12 +58,12 @@ RESET ROLE;
 
 -- A key restored from a dump, made earlier, takes the place of the fresh one; without any key there is no pseudonym.
 CREATE TEMP TABLE before AS SELECT facematch.subject_id('USA', 'passport', 'P1') AS id;
-INSERT INTO facematch_internal.pseudonym_key (key, created_at) VALUES (decode(repeat('0c', 32), 'hex'), '2020-01-01');
+INSERT INTO facematch.pseudonym_key (key, created_at) VALUES (decode(repeat('0c', 32), 'hex'), '2020-01-01');
 SELECT id <> facematch.subject_id('USA', 'passport', 'P1') AS restored_key_in_use FROM before;
-DELETE FROM facematch_internal.pseudonym_key WHERE created_at = '2020-01-01';
+DELETE FROM facematch.pseudonym_key WHERE created_at = '2020-01-01';
 SELECT id = facematch.subject_id('USA', 'passport', 'P1') AS back FROM before;
-INSERT INTO facematch_internal.pseudonym_key (key) VALUES ('short');
-DELETE FROM facematch_internal.pseudonym_key;
+INSERT INTO facematch.pseudonym_key (key) VALUES ('short');
+DELETE FROM facematch.pseudonym_key;
 SELECT facematch.subject_id('USA', 'passport', 'P1');
 
 -- pgcrypto in a schema of its own.

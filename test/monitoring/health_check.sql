@@ -23,7 +23,7 @@ SELECT * FROM said();
 BEGIN;
 SELECT all_triggers('ALTER TABLE %s DISABLE TRIGGER %I');
 SELECT * FROM said();
-SELECT facematch_internal.reinstate() = (SELECT count(*) FROM known) AS mended_all;
+SELECT facematch.reinstate() = (SELECT count(*) FROM known) AS mended_all;
 SELECT * FROM said();
 ROLLBACK;
 BEGIN;
@@ -38,7 +38,7 @@ ROLLBACK;
 BEGIN;
 SELECT all_triggers('DROP TRIGGER %2$I ON %1$s');
 SELECT * FROM said();
-SELECT facematch_internal.reinstate() = (SELECT count(*) FROM known) AS mended_all;
+SELECT facematch.reinstate() = (SELECT count(*) FROM known) AS mended_all;
 SELECT * FROM said();
 SELECT count(*) AS other_than_installed FROM facematch_internal.expected_trigger e
 WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = e.table_name AND g.tgname = e.trigger_name
@@ -50,7 +50,7 @@ CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NE
 DROP TRIGGER hold_10_keep ON facematch.hold;
 CREATE TRIGGER hold_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.hold FOR EACH ROW EXECUTE FUNCTION nothing();
 SELECT severity, finding, found, object, remedy FROM facematch.health_check() WHERE finding ~ 'the trigger';
-SELECT facematch_internal.reinstate();
+SELECT facematch.reinstate();
 SELECT * FROM said();
 ROLLBACK;
 

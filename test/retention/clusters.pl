@@ -132,7 +132,7 @@ my $before = $primary->safe_psql('postgres', $everything);
 is(scalar(grep { /^hold/ } split /\n/, $before), 3, 'there are holds to restore');
 unlike($before, qr/^finding/m, 'and no error is found');
 like($primary->safe_psql('postgres', 'SELECT action FROM facematch.audit_event'), qr/deadline_lengthened/, 'and a log');
-command_ok([ 'pg_dump', '-d', $primary->connstr('postgres'), '--exclude-table-data=facematch_internal.pseudonym_key', '--no-publications', '-f', "$dir/dump.sql" ], 'pg_dump');
+command_ok([ 'pg_dump', '-d', $primary->connstr('postgres'), '--exclude-table-data=facematch.pseudonym_key', '--no-publications', '-f', "$dir/dump.sql" ], 'pg_dump');
 $primary->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $primary->connstr('restored'), '-f', "$dir/dump.sql" ], 'restored');
 is($primary->safe_psql('restored', $everything), $before, 'restored: the same rows, deadlines, holds, rules, receipts and log, and the same matches');
