@@ -78,8 +78,11 @@ face_look_ahead(FaceScan *scan, FaceAhead *ahead, BlockNumber blkno)
 	ahead->page = face_expect_page(scan->index, blkno, true);
 }
 
-/* Have some of its bytes on their way from memory. */
-static inline void
+/*
+ * Have some of its bytes on their way from memory.  Always inline: gcc takes a
+ * function that only fetches ahead to have no effect, and drops calls of it.
+ */
+static pg_attribute_always_inline void
 face_prefetch(const FaceAhead *ahead, Size offset, Size bytes)
 {
 	if (ahead->page == NULL)
