@@ -7,8 +7,9 @@
  * snapshot, says so before (face_many_begin).  The first of the scans then goes
  * over the sketches for all of them: each page is locked once, and compared
  * with one probe after another while its bytes are in the processor's cache.
- * The other scans find their bounds here.  From there on every scan is one like
- * any other, so the answers are those of single searches.
+ * So are the second bits of what is left, on the page of theirs.  The other scans
+ * find their bounds here.  From there on every scan is one like any other, so
+ * the answers are those of single searches.
  *
  * What is kept for a probe are the slots whose bounds pass the threshold: 12
  * bytes each, where a scan of its own has some for every slot.  All together
@@ -31,6 +32,7 @@
 #include "compat.h"
 #include "index/pass.h"
 #include "index/pass_many.h"
+#include "index/refine.h"
 #include "index/settings.h"
 
 /* A slot that may hold a template of interest. */
@@ -48,6 +50,7 @@ typedef struct ProbeFound
 	Found	   *found;			/* page by page */
 	Size		nfound;
 	Size		max_found;
+	int64		planes;			/* templates whose second bits were compared */
 	bool		taken;			/* by the probe's scan */
 } ProbeFound;
 
@@ -70,6 +73,7 @@ typedef struct FaceMany
 	ProbeFound	found[FACE_MOST_TOGETHER];
 	FaceQuery **queries[FACE_MAX_EPOCHS];	/* of the probes from "first", while it runs */
 	Size		bytes;			/* that `found` and `pages` take */
+	Found		left[FACE_MOST_TOGETHER * FACE_MAX_SLOTS];	/* of one page, by all probes */
 } FaceMany;
 
 static FaceMany *many = NULL;
@@ -140,49 +144,131 @@ give_up_probes(void)
 	}
 }
 
-/* Keep the slots of a page that have bounds. */
-static void
-keep(ProbeFound *probe, int page, int slots, const float *lower, const FaceSketchSum *sums)
+/* A locked sketch page, and what is beside it. */
+typedef struct OnePage
 {
-	make_room(probe, slots);
-	for (int slot = 0; slot < slots; slot++)
+	const FaceEpochState *state;
+	Page		page;
+	int			number;			/* in FaceMany.pages */
+	float		limit;
+	Buffer		planes;			/* locked as well, once anything there is of interest */
+} OnePage;
+
+/*
+ * The slots of a page that one query leaves, and what their look-ups gave;
+ * their second bits come from memory while other probes are compared.
+ */
+static int
+take_slots(FaceScan *walk, OnePage *one, const float *lower, const FaceSketchSum *sums, Found *left)
+{
+	const FaceLayout *layout = &one->state->layout;
+	int			n = 0;
+
+	for (int slot = 0; slot < layout->slots; slot++)
 	{
 		if (isinf(lower[slot]))
 			continue;
-		probe->found[probe->nfound++] = (Found) {lower[slot], page, slot, sums[slot]};
+		left[n++] = (Found) {lower[slot], one->number, slot, sums[slot]};
+		if (!layout->has_plane)
+			continue;
+		if (!BufferIsValid(one->planes))
+		{
+			one->planes = face_read_page(walk->index, FaceSketchRefineBlocks(one->page, layout)[layout->refine_pages],
+										 BUFFER_LOCK_SHARE);
+			face_check_side_page(walk->index, one->planes, FACE_PAGE_PLANE, FacePageGetOpaque(one->page)->stamp);
+		}
+		__builtin_prefetch(FacePlaneOf(BufferGetPage(one->planes), layout, slot));
+		__builtin_prefetch(FacePlaneScalarsOf(BufferGetPage(one->planes), layout, slot));
 	}
+	return n;
 }
 
-/* Compare a locked page with all probes, while `next` is fetched from memory. */
-void
-face_many_page(FaceScan *walk, const FaceEpochPlan *plan, Buffer buffer, Page next)
+/* Give the slots that a query leaves the bounds of their second bits; those that these rule out get infinity. */
+static void
+look_at_planes(const FaceQuery *query, const OnePage *one, Found *left, int n)
 {
-	Page		page = BufferGetPage(buffer);
-	const int	epoch = FacePageGetSketchHeader(page)->epoch;
-	const FaceLayout *layout = &plan->state->layout;
-	FaceQuery **queries = queries_for(walk, plan, epoch);
-	const float limit = face_round_up(many->max_distance);
+	const FaceLayout *layout = &one->state->layout;
+	FaceBlockScalars scalars[FACE_MAX_SLOTS / FACE_BLOCK_SLOTS] = {0};
+	int32		sums[FACE_MAX_SLOTS] = {0};
+	float		lower[FACE_MAX_SLOTS];
+
+	for (int i = 0; i < n; i++)
+	{
+		sums[i] = face_query_plane_sum(query, left[i].sum, FacePlaneOf(BufferGetPage(one->planes), layout, left[i].slot));
+		face_put_scalars(scalars, i, FacePlaneScalarsOf(BufferGetPage(one->planes), layout, left[i].slot));
+	}
+	face_query_plane_bounds(query, (n + FACE_BLOCK_SLOTS - 1) / FACE_BLOCK_SLOTS, scalars, sums, one->limit, lower);
+	for (int i = 0; i < n; i++)
+		left[i].lower = lower[i];
+}
+
+/* Keep the slots that have bounds. */
+static bool
+keep(ProbeFound *probe, const Found *left, int n)
+{
+	const Size	before = probe->nfound;
+
+	make_room(probe, n);
+	for (int i = 0; i < n; i++)
+		if (!isinf(left[i].lower))
+			probe->found[probe->nfound++] = left[i];
+	return probe->nfound > before;
+}
+
+/* Compare a page with all probes, while `next` is fetched from memory; is anything of interest? */
+static bool
+compare_page(FaceScan *walk, OnePage *one, FaceQuery **queries, Page next)
+{
+	const FaceLayout *layout = &one->state->layout;
+	const int	count = many->end - many->first;
+	Found	   *left = many->left;
+	int			n[FACE_MOST_TOGETHER];
 	float		lower[FACE_MAX_SLOTS];
 	FaceSketchSum sums[FACE_MAX_SLOTS] = {0};
 	bool		any = false;
 
-	walk->counters.sketches += FacePageGetSketchHeader(page)->used;
-	for (int i = 0; i < many->end - many->first; i++)
+	for (int i = 0; i < count; i++)
 	{
-		float		smallest = face_page_bounds(queries[i], plan->state, page, i == 0 ? next : NULL, limit, lower,
+		float		smallest = face_page_bounds(queries[i], one->state, one->page, i == 0 ? next : NULL, one->limit, lower,
 												layout->has_plane ? sums : NULL);
 
-		if (isinf(smallest))
-			continue;
-		keep(&many->found[i], walk->npages, layout->slots, lower, sums);
-		any = true;
+		n[i] = isinf(smallest) ? 0 : take_slots(walk, one, lower, sums, left);
+		left += n[i];
 	}
-	if (any)
+	left = many->left;
+	for (int i = 0; i < count; i++)
 	{
-		face_room_for_page(walk, layout);
-		face_describe_page(layout, buffer, &walk->pages[walk->npages++]);
+		if (n[i] == 0)
+			continue;
+		if (layout->has_plane)
+		{
+			look_at_planes(queries[i], one, left, n[i]);
+			many->found[i].planes += n[i];
+		}
+		any |= keep(&many->found[i], left, n[i]);
+		left += n[i];
+	}
+	return any;
+}
+
+void
+face_many_page(FaceScan *walk, const FaceEpochPlan *plan, Buffer buffer, Page next)
+{
+	OnePage		one = {
+		.state = plan->state,.page = BufferGetPage(buffer),.number = walk->npages,
+		.limit = face_round_up(many->max_distance),.planes = InvalidBuffer
+	};
+	FaceQuery **queries = queries_for(walk, plan, FacePageGetSketchHeader(one.page)->epoch);
+
+	walk->counters.sketches += FacePageGetSketchHeader(one.page)->used;
+	if (compare_page(walk, &one, queries, next))
+	{
+		face_room_for_page(walk, &one.state->layout);
+		face_describe_page(&one.state->layout, buffer, &walk->pages[walk->npages++]);
 		many->bytes += sizeof(FaceScanPage);
 	}
+	if (BufferIsValid(one.planes))
+		UnlockReleaseBuffer(one.planes);
 	give_up_probes();
 }
 
@@ -331,6 +417,7 @@ hand_over(FaceScan *scan, ProbeFound *probe)
 	for (Size i = 0; i < probe->nfound; i += hand_over_page(scan, probe->found + i, probe->nfound - i))
 		CHECK_FOR_INTERRUPTS();
 	scan->counters = many->counters;
+	scan->counters.planes = probe->planes;
 	probe->taken = true;
 	if (probe->found != NULL)
 		pfree(probe->found);

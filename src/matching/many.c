@@ -62,7 +62,7 @@ argument_probes(FunctionCallInfo fcinfo, int *count)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("there are no probes to compare"),
-				 errhint("An empty array has no candidates.")));
+				 errhint("Give an array of templates; an empty one has no candidates.")));
 	array = PG_GETARG_ARRAYTYPE_P(0);
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
 	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &elements, &nulls, count);
