@@ -184,9 +184,12 @@ make_index() for 0 .. @damages + RANDOM;
 free_some();
 is($node->safe_psql('postgres', "SELECT count(*) FROM generate_series(1, $made) i, facematch.index_problems(('index_' || i)::regclass, true)"),
 	'0', 'sound indexes have no problems');
+my $sound = "index_$made";
+my $last_damaged = $made - 1;
+my $old = make_index();
+$file{$old} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$old')");
 $node->stop;
 
-my $sound = "index_$made";
 for my $i (0 .. $#damages)
 {
 	my $name = 'index_' . ($i + 1);
@@ -196,7 +199,7 @@ for my $i (0 .. $#damages)
 }
 srand(20);
 my %random;
-for my $i (@damages + 1 .. $made - 1)
+for my $i (@damages + 1 .. $last_damaged)
 {
 	my $pages = read_pages("index_$i");
 	my ($block, $at) = (int(rand(@$pages)), int(rand(PAGE)));
@@ -205,6 +208,9 @@ for my $i (@damages + 1 .. $made - 1)
 	$random{"index_$i"} = "block $block, byte $at, of kind " . kind($pages->[$block]);
 	write_pages("index_$i", $pages);
 }
+my $pages_of_old = read_pages($old);
+put($pages_of_old, 0, CONTENTS + 4, pack('L', 1));
+write_pages($old, $pages_of_old);
 $node->start;
 
 # The error of a check, with its SQLSTATE.
@@ -235,5 +241,18 @@ for my $name (sort keys %random)
 }
 
 is(check($sound, 'true'), '', 'the index beside them is sound, and the server never stopped');
+
+# An index of the pages before these says so, whatever uses it, until it is built again.
+my $format = qr/ERROR:  0A000: index "$old" has page format 1, this version of facematch reads format 2.*HINT:  Please REINDEX it\./s;
+like(check($old, 'false'), $format, 'pages of an earlier format: the check refuses them');
+$node->safe_psql('postgres', join('; ', map { "DROP INDEX index_$_" } grep { "index_$_" ne $old } 1 .. $made));
+for my $use ('SET enable_seqscan = off; SELECT id FROM faces WHERE gallery = 0 ORDER BY embedding <=> (SELECT embedding FROM faces WHERE id = 3) LIMIT 1',
+	'INSERT INTO faces SELECT * FROM faces LIMIT 1', 'VACUUM faces')
+{
+	my ($status, $out, $error) = $node->psql('postgres', $use, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	like($error, $format, "so does $use");
+}
+$node->safe_psql('postgres', "REINDEX INDEX $old");
+is(check($old, 'true'), '', 'built again it is sound');
 $node->stop;
 done_testing();
