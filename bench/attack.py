@@ -1,22 +1,29 @@
 #!/usr/bin/python3
-"""What a week of attack reaches with the shipped budgets: bench/attack.py [--people 200] [--server]
+"""What a week of attack reaches with the shipped budgets: bench/attack.py [--people 50] [--decoys N] [--server]
 
-An attacker, who knows the model and has photographs of strangers, walks towards the template of one person in a gallery by
-what searches tell: an operator the score in hundredths above the threshold, a partner match or no match.  He starts from
-the stranger who is most like the person, or from one photograph of that person.  Each search that comes within 0.15 of the
-threshold is an attempt; farther ones are free.  The answers are computed here, as the server gives them.
+An attacker, who knows the model and how faces vary (the mean and the covariance of strangers' templates), estimates the
+template of one person in a gallery from what searches tell: an operator the strength of a match (the threshold, halfway from
+there to 1, and so on), a partner match or no match.  He starts from the stranger who is most like the person, or from one
+photograph of that person.  His estimate is a normal distribution over templates, which each answer makes narrower; the next
+probe is its mean, moved at random as faces vary, as far as tells him most (--sizes).  A search that comes within 0.15 below
+the threshold is an attempt, one within 0.1 a close miss; farther ones are free, but for --asks.  With --decoys, he stages
+that many templates of known scores of one strength, whose order beside the person's tells more, and pays with attempts.
 
-An honest budget has to give a traveler's own captures, which differ from the template as they do: what any attempt can hit
-is no better than a capture, so the cosine reached is told beside the mean of the mated scores.
+An honest budget has to give a traveler's own captures, which differ from the template as they do: the cosine that is reached
+is told beside the mean of the mated scores that are hits.  The honest gate is five flights of 400 a day: everybody is
+compared with everybody on the flight, some try again, ten of a crew cross four times a day.
 
-Needs numpy; real faces (FACES_DIR: pairs of captures), else synthetic ones.  --server asks one with PGHOST and psycopg too."""
+Answers are computed here as facematch gives them; with --server a server (PGHOST, psycopg) gives them, and counts.
+Needs numpy; real faces (FACES_DIR: captures and subjects), else synthetic ones."""
 import argparse
+import math
 import os
 import pathlib
 
 import numpy as np
 
 NEAR = 0.15
+CLOSE = 0.1
 DAYS = 7
 
 
@@ -39,168 +46,233 @@ def synthetic_faces(rng, people=3000, rank=160):
     return captures
 
 
-class Server:
+class Refused(Exception):
+    """One attempt too many."""
+
+
+class Budget:
     """Answers about one template, as facematch gives them, and counts attempts."""
 
-    step = 0.01
+    def __init__(self, template, args, scores, roles):
+        self.template, self.threshold, self.scores, self.decoys = template, args.threshold, scores, args.decoys
+        # Roles have attempts of their own a day, and one week together.
+        self.left, self.misses = min(args.per_day * DAYS * roles, args.per_week), max(args.per_week // 5, 1)
+        self.near = 0
 
-    def __init__(self, template, threshold, scores, per_day, per_week):
-        self.template, self.threshold, self.scores = template, threshold, scores
-        self.left = min(per_day * DAYS, per_week)
-        self.asked = self.near = 0
+    def bounds(self, score):
+        """Between what the score is, as told: a match or none, its strength, its place among decoys of that strength."""
+        if score < self.threshold:
+            return -1.0, self.threshold
+        if not self.scores:
+            return self.threshold, 1.0
+        low, high = self.threshold, (self.threshold + 1) / 2
+        while score >= high and high < 0.999:
+            low, high = high, (high + 1) / 2
+        place = min(int((score - low) / (high - low) * (self.decoys + 1)), self.decoys)
+        width = (high - low) / (self.decoys + 1)
+        return low + place * width, low + (place + 1) * width
 
     def ask(self, probe):
-        """None: below the threshold; else the score, or 1 for who gets no scores."""
         score = float(unit(probe) @ self.template)
-        self.asked += 1
         if score >= self.threshold - NEAR:
-            if self.left < 1:
-                raise StopIteration
-            self.left -= 1
-            self.near += 1
-        if score < self.threshold:
-            return None
-        return max(round(score / self.step) * self.step, self.threshold) if self.scores else 1.0
+            if self.left < 1 or self.misses < 1:
+                raise Refused
+            worth = min(self.decoys + 1, 4) if score >= self.threshold and self.scores else 1
+            self.left -= worth
+            self.misses -= self.threshold - CLOSE <= score < self.threshold
+            self.near += worth
+        return self.bounds(score)
 
 
-def climb(server, start, basis, rng):
-    """The best that is known here: random directions in the space of faces, from which a linear system is solved.
+class Server:
+    """The same of a real server: a gallery of one, asked by an operator, or by a partner."""
 
-    With scores each answer is one equation about the template, whatever its direction: the estimate is the least-squares
-    solution of all of them nearest to the start.  Without, a step is kept if it still matches after walking towards the
-    threshold's edge, and the mean of the edges is the estimate."""
-    probes, scores = [start], [server.ask(start)]
-    if scores[0] is None:
-        return start
-    best = start
+    number = 0
+
+    def __init__(self, template, args, scores, roles):
+        import psycopg
+        Server.number += 1
+        self.refused, self.args, self.scores, self.near = psycopg.errors.ConfigurationLimitExceeded, args, scores, 0
+        self.name = f'attacked {Server.number}'
+        self.owner = psycopg.connect(autocommit=True)
+        run = self.owner.execute
+        if Server.number == 1:
+            run('CREATE EXTENSION IF NOT EXISTS facematch CASCADE')
+            # A week of one role's days, of which each has its own budget: a week's is what is left.
+            run(f'ALTER DATABASE {self.owner.info.dbname} SET facematch.attempts_per_day = {args.per_day * DAYS}')
+            run(f'ALTER DATABASE {self.owner.info.dbname} SET facematch.attempts_per_week = {args.per_week}')
+            run("INSERT INTO facematch.model (name, tag, dims) VALUES ('attacked', 1, 512)")
+            run("DO $$ BEGIN CREATE ROLE bench_attacker LOGIN; CREATE ROLE bench_carrier LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+            run("SELECT facematch.grant_operator('bench_attacker'), facematch.grant_partner('bench_carrier', 'Attacking Air',"
+                " purpose => 'attack', per_minute => 1000000, per_day => 1000000000)")
+        run("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES (%s, 'flight', 'attacked', %s, now() + interval '6 hours')",
+            [self.name, args.threshold])
+        run("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id,"
+            " gen_random_uuid(), 'us_citizen', %s::face_embedding, 'passport' FROM facematch.gallery WHERE name = %s", [text(template), self.name])
+        run("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_from, valid_until) SELECT 'Attacking Air', gallery_id,"
+            " now(), now() + interval '4 hours' FROM facematch.gallery WHERE name = %s", [self.name])
+        self.session = psycopg.connect(autocommit=True, user='bench_attacker' if scores else 'bench_carrier')
+        self.budget = Budget(template, args, scores, roles)
+
+    def ask(self, probe):
+        try:
+            if self.scores:
+                told = self.session.execute('SELECT similarity FROM facematch.identify(%s::face_embedding, %s)', [text(probe), self.name]).fetchall()
+                told = told[0][0] if told else None
+            else:
+                told = self.args.threshold if self.session.execute('CALL facematch.ask(%s, %s::face_embedding)', [self.name, text(probe)]).fetchone()[0] else None
+        except self.refused:
+            raise Refused
+        # The strength as bounds; the simulation has to say the same.
+        expected = self.budget.ask(probe)
+        self.near = self.budget.near
+        low = -1.0 if told is None else told
+        if abs(low - expected[0]) > 1e-6:
+            raise SystemExit(f'the server says {told}, the simulation {expected}')
+        return expected
+
+    def close(self):
+        self.session.close()
+        self.owner.close()
+
+
+def text(x):
+    return '[' + ','.join(repr(float(v)) for v in x) + ']'
+
+
+def truncated(mean, deviation, low, high):
+    """Mean and variance of a normal variable that is known to be in between."""
+    a, b = (low - mean) / deviation, (high - mean) / deviation
+    density = lambda z: math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    mass = (math.erf(b / math.sqrt(2)) - math.erf(a / math.sqrt(2))) / 2
+    if mass < 1e-9:
+        return min(max(mean, low), high), deviation ** 2 / 100
+    shift = (density(a) - density(b)) / mass
+    return mean + deviation * shift, max(1 + (a * density(a) - b * density(b)) / mass - shift ** 2, 1e-3) * deviation ** 2
+
+
+def climb(server, start, prior, size, asks, rng):
+    """The mean of the estimate, when one attempt is refused."""
+    likeness, covariance, root = prior
+    mean, spread = likeness * start, (1 - likeness ** 2) * covariance.copy()
+    probe = start
     try:
-        while server.left > 0:
-            direction = unit(rng.normal(size=len(basis)) @ basis)
-            # So far that the score shows it, and near enough to match again.
-            probe = unit(best + (0.35 if server.scores else rng.uniform(0.5, 1.0)) * direction)
-            score = server.ask(probe)
-            if server.scores and score is not None:
-                probes.append(probe)
-                scores.append(score)
-                best = solve(np.array(probes), np.array(scores), start)
-            elif not server.scores:
-                # A hit says that the template lies rather on this side, a miss on the other.
-                best = unit(best + (0.06 if score is not None else -0.06) * direction)
-    except StopIteration:
+        for _ in range(asks):
+            low, high = server.ask(probe)
+            along = spread @ probe
+            variance = float(probe @ along) + 1e-6
+            expected, left = truncated(float(probe @ mean), math.sqrt(variance), low, high)
+            mean = mean + along / variance * (expected - float(probe @ mean))
+            spread = spread - np.outer(along, along) / variance * (1 - left / variance)
+            probe = unit(unit(mean) + size * unit(root @ rng.normal(size=len(mean))))
+    except Refused:
         pass
-    return best
+    return unit(mean)
 
 
-def solve(probes, scores, start):
-    """The unit vector nearest to the first probe that has these scores with the probes, within rounding."""
-    # Templates have 160 directions; the rest of a score is rounding.
-    a = probes @ probes.T + 160 * Server.step ** 2 / 12 * np.eye(len(probes))
-    return unit(np.linalg.solve(a, scores) @ probes)
-
-
-def attack(people, strangers, threshold, basis, rng, scores, per_day, per_week, photograph, colluding):
-    """Cosine reached, the start's, and asks, for each person."""
+def attack(people, strangers, prior, args, scores, photograph, roles, size):
+    """Cosine reached, the start's, and attempts, for each person."""
     rows = []
-    for template, capture in people:
-        # Colluding roles have attempts of their own a day, and one week together.
-        server = Server(template, threshold, scores, per_day * colluding, per_week)
+    for number, (template, capture) in enumerate(people):
+        server = (Server if args.server else Budget)(template, args, scores, roles)
         start = capture if photograph else strangers[np.argmax(strangers @ template)]
-        end = climb(server, start, basis, rng)
-        rows.append((float(end @ template), float(start @ template), server.near))
+        if start @ template >= args.threshold:
+            end = climb(server, start, prior, size, args.asks, np.random.default_rng(number))
+            rows.append((float(end @ template), float(start @ template), server.near))
+        if args.server:
+            server.close()
     return np.array(rows)
 
 
-def cross_check(probes, template, threshold):
-    """The same answers of a real server: how many differ."""
-    import psycopg
-    conn = psycopg.connect(autocommit=True)
-    conn.execute('CREATE EXTENSION IF NOT EXISTS facematch CASCADE')
-    conn.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('attacked', 1, 512)")
-    conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('attacked', 'flight', 'attacked', %s, now() + interval '1 hour')", [threshold])
-    text = lambda x: '[' + ','.join(repr(float(v)) for v in x) + ']'
-    conn.execute("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id, gen_random_uuid(), 'us_citizen', %s::face_embedding, 'passport' FROM facematch.gallery WHERE name = 'attacked'", [text(template)])
-    conn.execute("DO $$ BEGIN CREATE ROLE bench_attacker LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; SELECT facematch.grant_operator('bench_attacker'); SET SESSION AUTHORIZATION bench_attacker")
-    server, differ, refused = Server(template, threshold, True, 10, 50), 0, 0
-    for probe in probes:
-        try:
-            told = conn.execute("SELECT similarity FROM facematch.identify(%s::face_embedding, 'attacked')", [text(probe)]).fetchall()
-        except psycopg.errors.ConfigurationLimitExceeded:
-            refused += 1
-            continue
-        expected = server.ask(probe)
-        differ += (told[0][0] if told else None) != expected
-    return differ, server.near, refused
+def honest_gate(x, subject, args, rng, flights=5, seats=400, retry=0.05, crew=10, crossings=4):
+    """Searches refused of a week's: each traveler is compared with everybody on the flight, and comes near some."""
+    refused = searches = 0
+    first, second = {}, {}
+    for row in rng.permutation(len(x)):
+        (second if subject[row] in first else first).setdefault(subject[row], row)
+    pairs = [s for s in second]
+    # What a person's captures score who has two stands for everybody's.
+    mated = np.array([x[first[s]] @ x[second[s]] for s in pairs])
+    mated = mated[mated >= args.threshold - NEAR]
+    everybody = list(first)
+    for _ in range(DAYS):
+        for _ in range(flights):
+            seated = rng.choice(len(everybody), seats, replace=False)
+            scores = x[[first[everybody[i]] for i in seated]] @ x[[second.get(everybody[i], first[everybody[i]]) for i in seated]].T
+            np.fill_diagonal(scores, rng.choice(mated, seats))
+            left, misses = np.full(seats, min(args.per_day, args.per_week)), np.full(seats, max(args.per_week // 5, 1))
+            for traveler in np.concatenate([rng.permutation(seats), rng.choice(seats, int(seats * retry))]):
+                near = scores[:, traveler] >= args.threshold - NEAR
+                searches += 1
+                if np.any(near & ((left < 1) | (misses < 1))):
+                    refused += 1
+                    continue
+                left -= near
+                misses -= near & (scores[:, traveler] < args.threshold) & (scores[:, traveler] >= args.threshold - CLOSE)
+    for _ in range(crew):
+        attempts = 0
+        for _ in range(DAYS):
+            today = sum(1 + (rng.random() < retry) for _ in range(crossings))
+            searches += today
+            refused += max(today - args.per_day, 0)
+            attempts += today
+        refused += max(attempts - args.per_week, 0)
+    return refused, searches
 
 
-def honest_gate(rng, searches=2000, days=DAYS, retry=0.05, per_day=10, per_week=50, frequent=4):
-    """How many searches of honest travelers a gate refuses: each comes once, some try again, a few cross four times a day."""
-    refused = 0
-    for _ in range(days):
-        crew = np.repeat(np.arange(10), frequent)
-        travelers = np.concatenate([crew, np.arange(10, searches - len(crew) + 10)])
-        attempts = 1 + rng.geometric(1 - retry, size=len(travelers)) - 1
-        counted = np.bincount(travelers, weights=attempts)
-        refused += int(np.maximum(counted - per_day, 0).sum())
-    week = np.array([1 + rng.geometric(1 - retry, size=frequent * days) - 1 for _ in range(10)]).sum(axis=1)
-    return refused + int(np.maximum(week - per_week, 0).sum()), searches * days
+def pairs_of(x, subject, people, rng):
+    """A template and another capture of so many persons, and strangers."""
+    first, pairs, used = {}, [], set()
+    order = rng.permutation(len(x))
+    for row in order:
+        other = first.setdefault(subject[row], row)
+        if other != row and subject[row] not in used and len(pairs) < people:
+            pairs.append((x[row], x[other]))
+            used.add(subject[row])
+    return pairs, x[[row for row in order if subject[row] not in used][:3000]]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--people', type=int, default=200)
+    parser.add_argument('--people', type=int, default=50)
     parser.add_argument('--per-day', type=int, default=10)
-    parser.add_argument('--per-week', type=int, default=50)
-    parser.add_argument('--step', type=float, default=0.01, help='of scores that an operator sees (default 0.01)')
-    parser.add_argument('--threshold', type=float, default=0.35)
+    parser.add_argument('--per-week', type=int, default=40)
+    parser.add_argument('--threshold', type=float, default=0.48)
+    parser.add_argument('--sizes', type=float, nargs='+', default=[0.5, 0.8, 1.1, 1.5])
+    parser.add_argument('--asks', type=int, default=400, help='searches of one person in a week, near or not')
+    parser.add_argument('--decoys', type=int, default=0)
     parser.add_argument('--server', action='store_true')
     args = parser.parse_args()
-    Server.step = args.step
     rng = np.random.default_rng(16)
     folder = os.environ.get('FACES_DIR')
-    if folder and pathlib.Path(folder, 'mobilefacenet_512.f16').exists():
-        import csv
-        x, _ = real_faces(folder)
+    if folder:
+        x, name = real_faces(folder)[0], 'real faces'
         subject = subjects_of(folder, len(x))
-        order = rng.permutation(len(x))
-        first = {}
-        pairs = []
-        for row in order:
-            other = first.setdefault(subject[row], row)
-            if other != row and len(pairs) < args.people and subject[row] not in {subject[p[0]] for p in pairs}:
-                pairs.append((row, other))
-        used = {subject[r] for pair in pairs for r in pair}
-        strangers = x[[r for r in order if subject[r] not in used][:2000]]
-        people = [(x[a], x[b]) for a, b in pairs]
-        name = 'real faces'
     else:
-        first, second = synthetic_faces(rng)
-        people = list(zip(first[:args.people], second[:args.people]))
-        strangers, name = first[args.people:args.people + 2000], 'synthetic faces'
-    # The space of faces, as an attacker knows it from strangers.
-    basis = np.linalg.svd(strangers - strangers.mean(axis=0), full_matrices=False)
-    basis = basis[2][:160] * (basis[1][:160, None] / basis[1][0])
+        captures = synthetic_faces(rng)
+        x, subject, name = np.concatenate(captures), list(range(len(captures[0]))) * 2, 'synthetic faces'
+    people, strangers = pairs_of(x, subject, args.people, rng)
     mated = np.array([a @ b for a, b in people])
     hits = mated[mated >= args.threshold]
-    print(f'{len(people)} persons of {name}, threshold {args.threshold}, {args.per_day} attempts a day and role, {args.per_week} a week')
+    covariance = np.cov(strangers.T)
+    prior = float(mated.mean()), covariance, np.linalg.cholesky(covariance + 1e-9 * np.eye(len(covariance)))
+    print(f'{len(people)} persons of {name}, threshold {args.threshold}, {args.per_day} attempts a day and role, {args.per_week} a week, of which'
+          f' {max(args.per_week // 5, 1)} close misses; {args.decoys} decoys; answers of a {"server" if args.server else "simulation"}')
     print(f'mean of the hits of honest captures: {hits.mean():.3f}, best of ten: {np.quantile(hits, 0.9):.3f}\n')
     print('| who | from | roles | attempts | start | reached, mean | 90 % | best | mean above honest |')
     print('|---|---|---|---|---|---|---|---|---|')
     for who, scores in (('operator', True), ('partner', False)):
         for photograph in (False, True):
-            for colluding in (1, 10):
-                rows = attack(people, strangers, args.threshold, basis, rng, scores, args.per_day, args.per_week, photograph, colluding)
-                # Who did not match with the start has reached nobody.
-                hit = rows[rows[:, 1] >= args.threshold]
-                if len(hit) == 0:
-                    print(f'| {who} | {"photograph" if photograph else "strangers"} | {colluding} | no start matches | | | | | |')
+            for roles in (1, 10):
+                # The size that reaches most.
+                tries = [attack(people, strangers, prior, args, scores, photograph, roles, size) for size in args.sizes]
+                if len(tries[0]) == 0:
+                    print(f'| {who} | strangers | {roles} | no start matches | | | | | |')
                     continue
-                print(f'| {who} | {"photograph" if photograph else "strangers"} ({len(hit)} match) | {colluding} | {hit[:, 2].mean():.0f} | {hit[:, 1].mean():.3f} | {hit[:, 0].mean():.3f} '
-                      f'| {np.quantile(hit[:, 0], 0.9):.3f} | {hit[:, 0].max():.3f} | {hit[:, 0].mean() - hits.mean():+.3f} |')
-    print('\nhonest gate: %d of %d searches refused in a week' % honest_gate(rng, per_day=args.per_day, per_week=args.per_week))
-    if args.server:
-        template, capture = people[int(np.argmax(mated))]
-        probes = [unit(capture + 0.3 * unit(rng.normal(size=512))) for _ in range(16)]
-        print('server: %d answers differ, %d attempts counted, %d refused' % cross_check(probes, template, args.threshold))
+                hit = max(tries, key=lambda rows: rows[:, 0].mean())
+                print(f'| {who} | {"photograph" if photograph else "strangers"} ({len(hit)} match) | {roles} | {hit[:, 2].mean():.0f} | {hit[:, 1].mean():.3f} | {hit[:, 0].mean():.3f} '
+                      f'| {np.quantile(hit[:, 0], 0.9):.3f} | {hit[:, 0].max():.3f} | {hit[:, 0].mean() - hits.mean():+.3f} |', flush=True)
+    print('\nhonest gate: %d of %d searches refused in a week' % honest_gate(x, subject, args, rng))
 
 
 def subjects_of(folder, rows):

@@ -23,7 +23,7 @@ BEGIN
 			   JOIN pg_catalog.pg_roles o ON o.oid = CASE WHEN n.nspowner = 'pg_database_owner'::pg_catalog.regrole
 			       THEN d.datdba ELSE n.nspowner END
 			   WHERE n.oid = '@extschema@'::pg_catalog.regnamespace AND NOT o.rolsuper) THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'schema_is_safe',
 			MESSAGE = 'schema @extschema@ belongs to a role that is no superuser',
 			DETAIL = 'Its owner could put functions in the place of those that the extension''s call with the rights '
 				'of its own owner.',

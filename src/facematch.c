@@ -27,6 +27,7 @@
 #include "retention/keep.h"
 #include "sealing/keystore.h"
 #include "redaction/server_log.h"
+#include "retention/rights.h"
 #include "retention/skip.h"
 #include "simd/simd.h"
 #include "utils/builtins.h"
@@ -122,6 +123,7 @@ _PG_init(void)
 	face_gallery_init();
 	face_facts_init();
 	face_gallery_size_init();
+	face_rights_init();
 	face_skip_init();
 	face_erase_init();
 	face_explain_init();

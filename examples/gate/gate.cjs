@@ -4,7 +4,9 @@
 //	gate.cjs stage FLIGHT COUNTRY/KIND/NUMBER CLASS PICTURE.jpg
 //	gate.cjs board FLIGHT PORT PICTURE.jpg
 //	gate.cjs inspect FLIGHT PORT COUNTRY/KIND/NUMBER	no picture: an officer looks at the document
-//	gate.cjs decline COUNTRY/KIND/NUMBER
+//	gate.cjs decline COUNTRY/KIND/NUMBER [CLASS [PORT]]	what the document says, and where it was asked
+//	gate.cjs queue	travelers whom an officer has to look at; stays, and shows them again as they come and go
+//	gate.cjs resolve ENCOUNTER COUNTRY/KIND/NUMBER CLASS REASON
 //
 // The database is the one that PGHOST, PGDATABASE, PGUSER… lead to; a role made by facematch.grant_operator() has the rights.
 'use strict';
@@ -46,9 +48,29 @@ const actions = {
 		return rows[0];
 	},
 
-	async decline(db, document) {
-		const { rows } = await db.query(`INSERT INTO facematch.opt_out (subject_id, noticed_at) VALUES (facematch.subject_id($1, $2, $3), now())
-			RETURNING opt_out_id, scope, alternative`, document.split('/'));
+	// Whether the law gives it is in the answer; without_right, the rule says why not.
+	async decline(db, document, retentionClass = null, port = null) {
+		const { rows } = await db.query(`WITH filed AS (INSERT INTO facematch.opt_out (subject_id, retention_class, port)
+				VALUES (facematch.subject_id($1, $2, $3), $4, $5) RETURNING opt_out_id, scope, alternative, answer, rule)
+			SELECT f.opt_out_id, f.scope, f.alternative, f.answer, r.citation FROM filed f LEFT JOIN facematch.decline_rule r ON r.name = f.rule`,
+			[...document.split('/'), retentionClass, port]);
+
+		return rows[0];
+	},
+
+	// Shows the queue, and again whenever an alert wakes it: the alert itself says nothing.
+	async queue(db, show = (rows) => console.table(rows)) {
+		const look = async () => show((await db.query('SELECT encounter_id, port, lane, cause, age::text FROM facematch.open_referral ORDER BY occurred_at')).rows);
+
+		db.on('notification', look);
+		for (const { channel } of (await db.query('SELECT channel FROM facematch.alert_channel')).rows)
+			await db.query(`LISTEN ${db.escapeIdentifier(channel)}`);
+		await look();
+	},
+
+	async resolve(db, encounter, document, retentionClass, reason) {
+		const { rows } = await db.query(`SELECT outcome, subject_id, purge_after
+			FROM facematch.resolve_encounter($1, facematch.subject_id($2, $3, $4), $5, $6)`, [encounter, ...document.split('/'), retentionClass, reason]);
 
 		return rows[0];
 	},
@@ -56,7 +78,8 @@ const actions = {
 
 async function main([action, ...rest]) {
 	if (!Object.hasOwn(actions, action ?? '')) {
-		console.error('usage: gate.cjs stage FLIGHT DOCUMENT CLASS PICTURE | board FLIGHT PORT PICTURE | inspect FLIGHT PORT DOCUMENT | decline DOCUMENT');
+		console.error('usage: gate.cjs stage FLIGHT DOCUMENT CLASS PICTURE | board FLIGHT PORT PICTURE | inspect FLIGHT PORT DOCUMENT | decline DOCUMENT [CLASS [PORT]]'
+			+ ' | queue | resolve ENCOUNTER DOCUMENT CLASS REASON');
 		process.exit(2);
 	}
 	const db = new Client();
@@ -65,6 +88,11 @@ async function main([action, ...rest]) {
 	try {
 		if (action === 'stage' || action === 'board')
 			await face.start();
+		if (action === 'queue') {
+			await actions.queue(db);
+			await new Promise((resolve) => process.once('SIGINT', resolve));
+			return;
+		}
 		console.log(JSON.stringify(await actions[action](db, ...rest), null, '\t'));
 	} finally {
 		await db.end();

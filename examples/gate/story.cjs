@@ -50,12 +50,33 @@ async function main() {
 		}
 
 		// The last traveler declines: the template goes, the face is found no more, and an officer looks at the document.
-		await actions.decline(db, document(passengers));
+		const declined = await actions.decline(db, document(passengers), 'us_citizen', 'JFK');
+		assert.strictEqual(declined.answer, 'by_right');
+		// A noncitizen asks without a right: recorded, answered with the law, and still found.
+		const refused = await actions.decline(db, document(2), 'noncitizen', 'JFK');
+		console.log(`traveler 2 asked too: ${refused.answer}, ${refused.citation.split(',')[0]}`);
+		assert.strictEqual(refused.answer, 'without_right');
+		assert.strictEqual((await actions.board(db, flight, 'JFK', path.join(dir, '2-gate.jpg'))).outcome, 'match');
 		assert.strictEqual((await actions.board(db, flight, 'JFK', path.join(dir, `${passengers}-gate.jpg`))).outcome, 'no_match');
 		const inspected = await actions.inspect(db, flight, 'JFK', document(passengers));
 		console.log(`traveler ${passengers} declined: ${inspected.outcome} (${inspected.reason})`);
 		assert.deepStrictEqual([inspected.outcome, inspected.reason], ['manual_inspection', 'opted_out']);
 		await assert.rejects(actions.stage(db, flight, document(passengers), 'us_citizen', path.join(dir, `${passengers}-passport.jpg`)), /opted out|declined/i);
+
+		// An officer's screen: woken by an alert, it shows who waits; resolved, the traveler is gone from it.
+		let shown = [];
+		let woken = 0;
+		const screen = new Client();
+		await screen.connect();
+		await actions.queue(screen, (queue) => { shown = queue; woken++; });
+		const waiting = shown.find((r) => r.cause === 'no_match');
+		const resolved = await actions.resolve(db, waiting.encounter_id, 'UTO/passport/E1', 'noncitizen', 'passport inspected');
+		assert.strictEqual(resolved.outcome, 'match');
+		for (let tries = 0; tries < 100 && woken < 2; tries++)
+			await new Promise((wake) => setTimeout(wake, 50));
+		assert.ok(woken >= 2 && !shown.some((r) => r.encounter_id === waiting.encounter_id), 'the alert woke the screen');
+		console.log(`an officer resolved referral ${waiting.encounter_id}: ${shown.length} are left in the queue`);
+		await screen.end();
 
 		// A gate that lost its connection asks again and gets the first answer.
 		const key = `story-${process.pid}-${Date.now()}`;

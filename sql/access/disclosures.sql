@@ -50,17 +50,17 @@ CREATE FUNCTION facematch_internal.keep_disclosure() RETURNS trigger
 AS $$
 BEGIN
 	IF TG_OP = 'UPDATE' THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'disclosure_is_never_changed',
 			MESSAGE = 'an accounted disclosure cannot be changed',
 			HINT = 'Record another one that corrects it.';
 	ELSIF OLD.disclosed_at > clock_timestamp() - interval '5 years' THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'disclosure_is_kept',
 			MESSAGE = 'a disclosure is accounted for five years at least',
 			HINT = '5 U.S.C. 552a(c)(2).';
 	ELSIF EXISTS (SELECT FROM facematch.reference r WHERE r.subject_id = ANY (facematch_internal.aliases(OLD.subject_id)))
 		OR EXISTS (SELECT FROM facematch.encounter e
 			WHERE e.subject_id = ANY (facematch_internal.aliases(OLD.subject_id))) THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'disclosure_outlives_its_record',
 			MESSAGE = 'the record that was disclosed is still there',
 			HINT = '5 U.S.C. 552a(c)(2): its accounting lives as long.';
 	END IF;
@@ -86,7 +86,7 @@ DECLARE
 BEGIN
 	SELECT p.* INTO told_to FROM facematch.partner p WHERE p.name = record_disclosure.partner;
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'partner_exists',
 			MESSAGE = format('there is no partner %L', partner),
 			HINT = 'facematch.partner has the recipients; insert it there.';
 	END IF;

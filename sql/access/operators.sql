@@ -12,29 +12,31 @@ DECLARE
 BEGIN
 	SELECT g.* INTO pattern FROM facematch.gallery g WHERE g.name = stage_gallery.like_gallery;
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', like_gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	ELSIF pattern.anchor_at IS NULL OR pattern.kind = 'watchlist' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'gallery_is_for_an_event',
 			MESSAGE = format('gallery %L is for no event that passes', like_gallery),
 			HINT = 'Galleries are staged like one of a flight or a ship; whoever may insert into facematch.gallery makes the'
 				' others.';
 	-- A cruise is the longest time between a manifest and what it is for.
 	ELSIF anchor_at IS NULL OR anchor_at NOT BETWEEN clock_timestamp() - interval '14 days'
 		AND clock_timestamp() + interval '60 days' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'gallery_anchor_is_near',
 			MESSAGE = 'the anchor of a gallery is at most 60 days ahead, and 14 days ago',
 			HINT = 'Give the time of the departure.';
 	END IF;
-	INSERT INTO facematch.gallery (name, kind, model, min_similarity, target_fpir, anchor_at, retention_class)
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, target_fpir, min_quality, purpose_required,
+		anchor_at, retention_class)
 	VALUES (stage_gallery.name, pattern.kind, pattern.model, pattern.min_similarity, pattern.target_fpir,
-		stage_gallery.anchor_at, pattern.retention_class)
+		pattern.min_quality,
+		pattern.purpose_required, stage_gallery.anchor_at, pattern.retention_class)
 	RETURNING gallery_id INTO id;
 	RETURN id;
 END
 $$;
 COMMENT ON FUNCTION facematch.stage_gallery(text, text, timestamptz) IS
-	'makes a gallery for a departure with the kind, model, threshold and retention class of another one; returns'
-	' its gallery_id. No such gallery: P0002; a watchlist or one without an anchor, or an anchor more than 60 days'
-	' ahead or 14 days ago: 22023; a name that is taken: 23505';
+	'makes a gallery for a departure with the kind, model, threshold, least quality and retention class of another one;'
+	' returns its gallery_id. No such gallery: P0002; a watchlist or one without an anchor, or an anchor more than 60 '
+	'days ahead or 14 days ago: 22023; a name that is taken: 23505';

@@ -102,7 +102,7 @@ BEGIN
 		RETURN own;
 	END IF;
 	IF cardinality(partners) <> 1 THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'session_is_of_one_partner',
 			MESSAGE = CASE WHEN cardinality(partners) = 0 THEN 'this session''s user is no partner'
 				ELSE 'this session''s user may ask for several partners' END,
 			HINT = 'Connect as a role that facematch.grant_partner() was called for; SET ROLE does not count.';
@@ -205,6 +205,7 @@ DECLARE
 	code text;
 	message text;
 	hint text;
+	rule text;
 BEGIN
 	SELECT p.* INTO STRICT asking FROM facematch.partner p WHERE p.name = answer_partner.partner;
 	SELECT g.* INTO searched FROM facematch.gallery g
@@ -230,11 +231,13 @@ BEGIN
 			token := facematch.reference_token(asking.name, best.reference_id);
 			match := coalesce(nearest >= threshold, false) AND token IS NOT NULL;
 			PERFORM facematch_internal.record_search('ask', 'partner:' || asking.name, searched.gallery_id, match::integer,
-				CASE WHEN nearest >= threshold - 0.15 THEN ARRAY[best.subject_id] ELSE '{}' END);
+				CASE WHEN nearest >= threshold - 0.15 THEN ARRAY[best.subject_id] ELSE '{}' END,
+				CASE WHEN nearest >= threshold - 0.15 THEN ARRAY[nearest - threshold] ELSE '{}' END);
 		EXCEPTION WHEN OTHERS THEN
-			GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+			GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT,
+				rule = CONSTRAINT_NAME;
 			refused := true;
-			fault := ARRAY[code, message, hint];
+			fault := ARRAY[code, message, hint, rule];
 		END;
 	END IF;
 	IF refused OR NOT match THEN
@@ -250,8 +253,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.answer_partner(text, text, @extschema@.face_embedding) IS
 	'compares, decides and accounts; for facematch.ask(), which commits before it tells. refused: the gallery is'
-	' not there, or not the partner''s now; or, with the SQLSTATE, message and hint of why in fault, the probe'
-	' could not be compared';
+	' not there, or not the partner''s now; or, with the SQLSTATE, message, hint and constraint name of why in fault, '
+	'the probe could not be compared';
 
 CREATE PROCEDURE facematch.ask(gallery text, probe @extschema@.face_embedding, INOUT match boolean DEFAULT NULL,
 	INOUT token uuid DEFAULT NULL)

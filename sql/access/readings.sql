@@ -9,22 +9,26 @@ CREATE TABLE facematch.reading (
 	gallery_id		bigint,
 	gallery			text,
 	photograph_id	bigint,
+	subject_id		uuid,
 	purpose			text NOT NULL CONSTRAINT reading_purpose_is_said CHECK (purpose <> ''),
 	announced_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	until			timestamptz NOT NULL,
 	CONSTRAINT reading_pkey PRIMARY KEY (reading_id),
-	CONSTRAINT reading_is_of_one CHECK (num_nonnulls(gallery_id, photograph_id) = 1
+	CONSTRAINT reading_is_of_one CHECK (num_nonnulls(gallery_id, photograph_id, subject_id) = 1
 		AND num_nulls(gallery_id, gallery) <> 1)
 );
 COMMENT ON TABLE facematch.reading IS
-	'announced readings of the templates of a gallery, or of a photograph: who, what for, until when; each is in'
-	' the log too';
+	'announced readings of the templates of a gallery, of a photograph, or of all that is held about a person: who, '
+	'what for, until when; each is in the log too';
 COMMENT ON COLUMN facematch.reading.reading_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.reading.role_name IS 'the session''s user who announced it, and who alone may read';
 COMMENT ON COLUMN facematch.reading.gallery_id IS
-	'the gallery; kept when the gallery is gone; NULL: a photograph is read';
+	'the gallery; kept when the gallery is gone; NULL: something else is read';
 COMMENT ON COLUMN facematch.reading.gallery IS 'the gallery''s name';
-COMMENT ON COLUMN facematch.reading.photograph_id IS 'the photograph; kept when it is gone; NULL: templates are read';
+COMMENT ON COLUMN facematch.reading.photograph_id IS 'the photograph; kept when it is gone; NULL: something else is '
+	'read';
+COMMENT ON COLUMN facematch.reading.subject_id IS
+	'the person whom a report is about; NULL: something else is read';
 COMMENT ON COLUMN facematch.reading.purpose IS 'what for';
 COMMENT ON COLUMN facematch.reading.announced_at IS 'when it was announced';
 COMMENT ON COLUMN facematch.reading.until IS 'until when it may be read';
@@ -33,7 +37,9 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.reading', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.reading_reading_id_seq', '');
 SELECT facematch_internal.keep_as_record('facematch.reading', remarks => '{purpose}');
 
-CREATE FUNCTION facematch_internal.note_reading(gallery text, photograph_id bigint, purpose text) RETURNS void
+CREATE FUNCTION facematch_internal.note_reading(purpose text, gallery text DEFAULT NULL,
+	photograph_id bigint DEFAULT NULL,
+	subject_id uuid DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -42,44 +48,50 @@ DECLARE
 	-- Long enough to fetch a gallery, too short to be forgotten.
 	last_moment timestamptz := clock_timestamp() + interval '10 minutes';
 BEGIN
-	IF gallery IS NOT NULL AND id IS NULL THEN
-		RAISE no_data_found USING
+	IF gallery IS NOT NULL AND NOT has_function_privilege(session_user, 'facematch.read_templates(text)', 'EXECUTE') THEN
+		RAISE insufficient_privilege USING CONSTRAINT = 'reading_is_allowed',
+			MESSAGE = format('role %I may not read the templates of galleries', session_user),
+			HINT = 'SELECT facematch.grant_template_reader() makes a role one that may.';
+	ELSIF gallery IS NOT NULL AND id IS NULL THEN
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	ELSIF photograph_id IS NOT NULL AND NOT EXISTS (
 		SELECT FROM facematch.photograph p WHERE p.photograph_id = note_reading.photograph_id
 			AND p.purge_after > clock_timestamp()) THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'photograph_exists',
 			MESSAGE = format('there is no photograph %s', photograph_id),
 			HINT = 'It may be due, or purged.';
 	ELSIF purpose !~ '[[:alnum:]]' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'reading_has_a_purpose',
 			MESSAGE = 'the purpose is not said',
 			HINT = 'It is what an auditor will read in the log.';
 	END IF;
-	INSERT INTO facematch.reading (gallery_id, gallery, photograph_id, purpose, until)
-	VALUES (id, note_reading.gallery, note_reading.photograph_id, note_reading.purpose, last_moment);
-	IF photograph_id IS NULL THEN
+	INSERT INTO facematch.reading (gallery_id, gallery, photograph_id, subject_id, purpose, until)
+	VALUES (id, note_reading.gallery, note_reading.photograph_id, note_reading.subject_id, note_reading.purpose,
+		last_moment);
+	IF gallery IS NOT NULL THEN
 		SELECT count(*) INTO templates FROM facematch.reference r WHERE r.gallery_id = id
 			AND r.purge_after > clock_timestamp();
 	END IF;
-	PERFORM facematch_internal.write_audit(CASE WHEN photograph_id IS NULL THEN 'templates_read'
-		ELSE 'photograph_announced' END,
+	PERFORM facematch_internal.write_audit(CASE WHEN gallery IS NOT NULL THEN 'templates_read'
+		WHEN photograph_id IS NOT NULL THEN 'photograph_announced' ELSE 'subject_announced' END,
 		jsonb_strip_nulls(jsonb_build_object('gallery', gallery, 'templates', templates, 'photograph', photograph_id,
-											 'purpose', purpose, 'until', last_moment)));
+											 'subject', subject_id, 'purpose', purpose, 'until', last_moment)));
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.note_reading(text, bigint, text) IS
+COMMENT ON FUNCTION facematch_internal.note_reading(text, text, bigint, uuid) IS
 	'records and logs that the session''s user is about to read; for facematch.announce_reading(), which commits it';
 
 CREATE PROCEDURE facematch.announce_reading(gallery text DEFAULT NULL, photograph_id bigint DEFAULT NULL,
-	purpose text DEFAULT NULL)
+	purpose text DEFAULT NULL, subject_id uuid DEFAULT NULL)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_announce_reading';
-COMMENT ON PROCEDURE facematch.announce_reading(text, bigint, text) IS
-	'logs that the session''s user will read the templates of a gallery, or a photograph, and what for, and'
-	' commits; for ten minutes facematch.read_templates() or facematch.read_photograph() then gives them to that'
-	' user. In a transaction block: 25001; no such gallery, or no such photograph, or due: P0002; neither or both,'
-	' or no purpose: 22023; purpose NULL: 22004';
+COMMENT ON PROCEDURE facematch.announce_reading(text, bigint, text, uuid) IS
+	'logs that the session''s user will read the templates of a gallery, a photograph, or all that is held about a'
+	' person, and what for, and commits; for ten minutes facematch.read_templates(), facematch.read_photograph() or'
+	' the report of a subject then gives them to that user. In a transaction block: 25001; templates of a gallery,'
+	' which the user may not read: 42501; no such gallery, or no such photograph, or due: P0002; none or several of '
+	'them, or no purpose: 22023; purpose NULL: 22004';
 
 CREATE FUNCTION facematch.read_templates(gallery text)
 	RETURNS TABLE (reference_id bigint, subject_id uuid, retention_class text, embedding @extschema@.face_embedding,
@@ -92,7 +104,7 @@ DECLARE
 BEGIN
 	IF NOT EXISTS (SELECT FROM facematch.reading t
 				   WHERE t.role_name = session_user AND t.gallery_id = id AND t.announced_at <= moment AND moment < t.until) THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'reading_is_announced',
 			MESSAGE = format('no reading of the templates of gallery %L is announced', gallery),
 			HINT = 'CALL facematch.announce_reading(gallery => ..., purpose => ...): it is logged, and holds for ten minutes.';
 	END IF;
@@ -115,7 +127,7 @@ BEGIN
 	SELECT t.* INTO p FROM facematch.photograph t
 	WHERE t.photograph_id = read_photograph.photograph_id AND t.purge_after > clock_timestamp();
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'photograph_exists',
 			MESSAGE = format('there is no photograph %s', photograph_id),
 			HINT = 'It may be due, or purged.';
 	END IF;
@@ -124,7 +136,7 @@ BEGIN
 				   AND r.announced_at <= clock_timestamp() AND clock_timestamp() < r.until)
 		AND NOT (SELECT pg_has_role(session_user, c.relowner, 'MEMBER') FROM pg_class c
 			WHERE c.oid = 'facematch.photograph'::regclass) THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'reading_is_announced',
 			MESSAGE = format('no reading of photograph %s is announced', photograph_id),
 			HINT = 'CALL facematch.announce_reading(photograph_id => ..., purpose => ...): it is logged, and holds for ten'
 				' minutes.';
@@ -133,7 +145,7 @@ BEGIN
 		jsonb_build_object('photograph', p.photograph_id, 'encounter', p.encounter_id, 'reference', p.reference_id));
 	image := facematch_internal.unseal(p.sealed, p.key_id, p.media_type);
 	IF image IS NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'photograph_key_exists',
 			MESSAGE = format('photograph %s cannot be read: its key has been destroyed, or was never here', photograph_id),
 			HINT = 'Where the photograph has been purged since, this copy of it is meant to be unreadable.';
 	END IF;

@@ -67,20 +67,20 @@ SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	 'is_name is_reached reference_fault encounter_fault may_stage unseen_galleries simd_level redacted'),
 	('operator', 'function', 'EXECUTE',
 	 'identify identify_many verify record_encounter resolve_encounter subject_id stage_gallery restage_gallery
-	  close_gallery skipped explain_retention is_opted_out is_exempt reference_token record_disclosure'),
+	  close_gallery enrol skipped explain_retention is_opted_out may_decline reference_token record_disclosure'),
 	('operator', 'table', 'SELECT',
-	 'candidate notice notice_posting model gallery_kind gallery retention_class opt_out exemption
-	  exempt_subject partner partner_gallery'),
+	 'notice notice_posting model gallery_kind gallery retention_class opt_out decline_rule
+	  open_referral alert_channel partner partner_gallery'),
 	('partner', 'function', 'EXECUTE',
 	 'ask partner_flights'),
 	('auditor', 'table', 'SELECT',
-	 'report_* audit_event purge_receipt search disclosure partner partner_gallery partner_budget reading
+	 'report_* audit_event rights_event purge_receipt search disclosure partner partner_gallery partner_budget reading
 	  access_kind access_right access_grant model gallery_kind gallery retention_class retention_rule
-	  event_kind exemption hold held opt_out subject_merge notice notice_posting retained attached erasure
+	  event_kind decline_rule hold held opt_out subject_merge notice notice_posting retained attached erasure
 	  erased_receipt erase_progress'),
 	('auditor', 'function', 'EXECUTE',
 	 'report_* verify_audit audit_anchor audit_content verify_erased wal_horizon health_check
-	  explain_retention kept_by'),
+	  explain_retention kept_by subject_id announce_reading subject_report may_decline'),
 	('template_reader', 'table', 'SELECT',
 	 'gallery'),
 	('template_reader', 'function', 'EXECUTE',
@@ -91,19 +91,20 @@ CROSS JOIN LATERAL regexp_split_to_table(l.names, '\s+') n (name);
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
 	('operator', 'table', 'encounter', 'SELECT',
 	 '{encounter_id, idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode,
-	  outcome, referred, reason, subject_id, reference_id, similarity, threshold, model, posting_id,
+	  outcome, referred, reason, subject_id, reference_id, threshold, model, posting_id,
 	  retention_class, verified_at, override_reason, overridden_by, overridden_at, recorded_by,
-	  purge_after, kind, runner_up, latency_ms, groups}', true),
-	('operator', 'table', 'notice_posting', 'INSERT', '{notice_id,port,lane,posted_at}', true),
+	  purge_after, kind, latency_ms, groups, quality}', true),
+	('operator', 'table', 'candidate', 'SELECT', '{encounter_id,rank,reference_id,subject_id}', true),
+	('operator', 'table', 'notice_posting', 'INSERT', '{notice,version,port,lane,posted_at}', true),
 	('operator', 'table', 'notice_posting', 'UPDATE', '{removed_at}', true),
 	('operator', 'table', 'reference', 'SELECT',
 	 '{reference_id, gallery_id, subject_id, retention_class, model_tag, dims, source, quality,
 	  enrolled_at, purge_after}', true),
 	('operator', 'table', 'reference', 'INSERT', '{gallery_id,subject_id,retention_class,embedding,source,quality}',
 		true),
-	('operator', 'table', 'opt_out', 'INSERT', '{subject_id,scope,gallery_id,until,alternative,noticed_at}', true),
+	('operator', 'table', 'opt_out', 'INSERT',
+	 '{subject_id,scope,gallery_id,until,alternative,noticed_at,port,retention_class}', true),
 	('operator', 'table', 'opt_out', 'UPDATE', '{revoked_at}', true),
-	('operator', 'table', 'exempt_subject', 'INSERT', '{subject_id,exemption,until}', true),
 	('operator', 'table', 'partner_gallery', 'INSERT', '{partner,gallery_id,valid_from,valid_until}', true),
 	('operator', 'table', 'partner_gallery', 'UPDATE', '{valid_until}', true);
 
@@ -153,6 +154,8 @@ COMMENT ON COLUMN facematch_internal.access_grant.partner IS
 COMMENT ON COLUMN facematch_internal.access_grant.granted_at IS 'when';
 COMMENT ON COLUMN facematch_internal.access_grant.granted_by IS 'by which session''s user';
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.access_grant', '');
+SELECT facematch_internal.keep_as_record('facematch_internal.access_grant', changes => true,
+	log => '{access,"role_name,kind","role_name,kind,partner,granted_at,granted_by","granted,changed,revoked"}');
 
 ---------------------------------------------------------------- the list, applied to the catalogs
 
@@ -305,13 +308,13 @@ DECLARE
 	other facematch_internal.access_grant;
 BEGIN
 	IF wanted IS NULL OR starts_with(wanted, 'pg_') THEN
-		RAISE undefined_object USING
+		RAISE undefined_object USING CONSTRAINT = 'role_exists',
 			MESSAGE = 'there is no such role to grant to',
 			HINT = 'CREATE ROLE it first; PUBLIC and the roles of PostgreSQL are none.';
 	END IF;
 	SELECT p.power INTO power FROM facematch_internal.role_power p WHERE p.role_id = role LIMIT 1;
 	IF power IS NOT NULL THEN
-		RAISE invalid_grant_operation USING
+		RAISE invalid_grant_operation USING CONSTRAINT = 'role_has_no_other_power',
 			MESSAGE = format('role %I %s', wanted, power),
 			DETAIL = format('As %s its limits would mean nothing.', kind),
 			HINT = 'Take that away from it, or grant to another role.';
@@ -328,7 +331,7 @@ BEGIN
 		  AND (pg_has_role(role, r.oid, 'MEMBER') OR pg_has_role(r.oid, role, 'MEMBER')) LIMIT 1;
 	END IF;
 	IF FOUND THEN
-		RAISE invalid_grant_operation USING
+		RAISE invalid_grant_operation USING CONSTRAINT = 'role_is_of_one_kind',
 			MESSAGE = format('role %I would be %s and, as or through role %I, %s', wanted, kind, other.role_name,
 							 concat_ws(' of ', other.kind, other.partner)),
 			HINT = 'A partner''s role is nothing else, and of one partner only.';
@@ -340,8 +343,6 @@ BEGIN
 	-- At once, not at the commit.
 	SET CONSTRAINTS facematch_internal.access_grant_10_recorded IMMEDIATE;
 	SET CONSTRAINTS facematch_internal.access_grant_10_recorded DEFERRED;
-	PERFORM facematch_internal.write_audit('access_granted',
-		jsonb_strip_nulls(jsonb_build_object('role', wanted, 'kind', kind, 'partner', partner)));
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.give_access(regrole, text, text) IS
@@ -379,23 +380,20 @@ CREATE FUNCTION facematch.revoke_access(role regrole) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	kinds text[];
 	had text;
-	found_one boolean := false;
+	by_hand boolean := false;
 BEGIN
 	FOR had IN SELECT DISTINCT a.clause FROM facematch_internal.actual_access a WHERE a.role_id = role ORDER BY 1 LOOP
 		EXECUTE format('REVOKE %s FROM %s CASCADE', had, role);
-		found_one := true;
+		by_hand := true;
 	END LOOP;
-	WITH gone AS (
-		DELETE FROM facematch_internal.access_grant g USING pg_roles r WHERE r.oid = role AND g.role_name = r.rolname
-		RETURNING g.kind)
-	SELECT array_agg(gone.kind ORDER BY gone.kind) INTO kinds FROM gone;
-	IF kinds IS NULL AND NOT found_one THEN
+	DELETE FROM facematch_internal.access_grant g USING pg_roles r WHERE r.oid = role AND g.role_name = r.rolname;
+	IF NOT FOUND AND NOT by_hand THEN
 		RETURN false;
+	ELSIF NOT FOUND THEN
+		PERFORM facematch_internal.write_audit('access_revoked', jsonb_build_object(
+			'role', (SELECT r.rolname FROM pg_roles r WHERE r.oid = role)));
 	END IF;
-	PERFORM facematch_internal.write_audit('access_revoked', jsonb_build_object(
-		'role', (SELECT r.rolname FROM pg_roles r WHERE r.oid = role), 'kinds', coalesce(to_jsonb(kinds), '[]')));
 	RETURN true;
 END
 $$;

@@ -14,14 +14,14 @@ DECLARE
 	stored calibration;
 BEGIN
 	IF NOT EXISTS (SELECT FROM facematch.model m WHERE m.name = store_calibration.model) THEN
-		RAISE foreign_key_violation USING
+		RAISE foreign_key_violation USING CONSTRAINT = 'calibration_model_exists',
 			MESSAGE = format('there is no model %L', model),
 			HINT = 'Add it to facematch.model, with its tag and dimensions.';
 	END IF;
 	stored.non_mated := (SELECT sum(n) FROM unnest(store_calibration.non_mated) n);
 	stored.mated := (SELECT sum(n) FROM unnest(store_calibration.mated) n);
 	IF stored.non_mated < least_non_mated OR stored.mated < least_mated THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'calibration_has_enough',
 			MESSAGE = format('%s non-mated and %s mated comparisons are too few to calibrate', stored.non_mated, stored.mated),
 			HINT = format('There have to be %s and %s at the least; a false match rate r is measured well with 30 / r '
 				'non-mated ones.', least_non_mated, least_mated);
@@ -62,7 +62,8 @@ COMMENT ON FUNCTION facematch_internal.store_calibration(text, double precision[
 	'model: 23503';
 
 CREATE FUNCTION facematch.calibrate(model text, probes text, enrolled text DEFAULT NULL,
-									fmr double precision[] DEFAULT '{1e-2,1e-3,1e-4,1e-5,1e-6}', note text DEFAULT NULL)
+									fmr double precision[] DEFAULT '{1e-2,1e-3,1e-4,1e-5,1e-6}', note text DEFAULT NULL,
+									quality text DEFAULT NULL)
 	RETURNS SETOF facematch_internal.calibrated_threshold
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -78,12 +79,54 @@ BEGIN ATOMIC
 		SELECT array_agg(h.low) AS low, array_agg(h.non_mated) AS non_mated, array_agg(h.mated) AS mated
 		FROM query q, LATERAL facematch.score_histogram(q.probes, q.enrolled) h)
 	SELECT s.* FROM histogram h, facematch_internal.store_calibration($1, h.low, h.non_mated, h.mated, $4, $5) s;
+	-- What was stored last is what has just been stored.
+	UPDATE facematch_internal.calibrated_threshold t
+	SET (discard_quality, discard_mated, discard_misses) = (
+		SELECT array_agg(d.quality ORDER BY d.quality), array_agg(d.mated ORDER BY d.quality),
+			   array_agg(d.false_non_matches ORDER BY d.quality)
+		FROM facematch.error_versus_discard($6, t.threshold) d)
+	WHERE $6 IS NOT NULL AND t.calibration_id = (facematch_internal.calibration_in_use($1)).calibration_id;
+	SELECT t.* FROM facematch_internal.calibrated_threshold t
+	WHERE t.calibration_id = (facematch_internal.calibration_in_use($1)).calibration_id ORDER BY t.fmr DESC;
 END;
-COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], text) IS
+COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], text, text) IS
 	'measures a model on a labelled set, stores the DET and the thresholds for the given false match rates, and returns '
 	'these; galleries that state a target FPIR use it from now on. probes and enrolled as for score_histogram(), without '
-	'enrolled all pairs within probes; choose templates taken as the site''s are. Logged. Too few comparisons: 55000; '
+	'enrolled all pairs within probes; choose templates taken as the site''s are. quality: a query '
+	'of identifier, subject, template and quality, whose error versus discard at each threshold is kept for the '
+	'report. Logged. Too few comparisons: 55000; '
 	'templates of another model: 22023';
+
+CREATE FUNCTION facematch.threshold_for(model text, target_fpir double precision, live_references bigint,
+	OUT fmr double precision, OUT threshold double precision, OUT basis text, OUT fnmr double precision)
+	LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+DECLARE
+	used calibration := calibration_in_use(model);
+BEGIN
+	IF used.calibration_id IS NULL THEN
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'model_is_calibrated',
+			MESSAGE = format('model %L is not calibrated', model),
+			HINT = 'Measure its errors on a labelled set: SELECT * FROM facematch.calibrate(...).';
+	ELSIF NOT (target_fpir > 0 AND target_fpir < 1) OR live_references < 1 THEN
+		RAISE numeric_value_out_of_range USING CONSTRAINT = 'target_fpir_range',
+			MESSAGE = format('a target FPIR of %s in %s references', target_fpir, live_references),
+			HINT = 'The target is between 0 and 1, such as 0.001; there is one reference at least.';
+	END IF;
+	fmr := 1 - power(1 - target_fpir, 1 / live_references::double precision);
+	SELECT t.threshold, t.basis INTO threshold, basis FROM threshold_at_fmr(used, fmr) t;
+	SELECT p.false_non_matches / used.mated::double precision INTO fnmr FROM calibration_point p
+	WHERE p.calibration_id = used.calibration_id AND p.threshold <= threshold_for.threshold ORDER BY p.threshold DESC
+		LIMIT 1;
+END
+$$;
+COMMENT ON FUNCTION facematch.threshold_for(text, double precision, bigint) IS
+	'the threshold at which a gallery of so many references would be searched for a target FPIR, before there is one: '
+	'the false match rate that this asks for, the threshold of the model''s calibration, its basis as in '
+	'calibrated_threshold, and the false non-match rate that it costs. A model without calibration: 55000; a target or a '
+	'size that cannot be: 22003';
+INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
+	('auditor', 'function', 'threshold_for', 'EXECUTE', NULL, true);
 
 CREATE VIEW facematch.report_operating_point AS
 	SELECT g.gallery_id, g.name AS gallery, g.kind, g.model, o.live_references, g.target_fpir, o.fmr, o.threshold,

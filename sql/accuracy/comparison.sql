@@ -15,7 +15,7 @@ DECLARE
 	steps integer;
 BEGIN
 	IF step IS NULL OR step NOT BETWEEN 0.0001 AND 1 THEN
-		RAISE numeric_value_out_of_range USING
+		RAISE numeric_value_out_of_range USING CONSTRAINT = 'score_step_range',
 			MESSAGE = format('the step of a grid of scores is %s', coalesce(step::text, 'NULL')),
 			HINT = 'It is between 0.0001 and 1.';
 	END IF;

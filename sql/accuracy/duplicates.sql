@@ -25,19 +25,19 @@ BEGIN
 		one := two;
 		SELECT g.* INTO two FROM facematch.gallery g WHERE g.name = wanted;
 		IF NOT FOUND THEN
-			RAISE no_data_found USING
+			RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 				MESSAGE = format('there is no gallery %L', wanted),
 				HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 		END IF;
 	END LOOP;
 	IF one.model_tag <> two.model_tag THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'galleries_are_of_one_model',
 			MESSAGE = format('galleries %L and %L are of models %L and %L', one.name, two.name, one.model, two.model),
 			HINT = 'Scores of different models mean nothing.';
 	END IF;
 	threshold := coalesce(duplicates.min_similarity, gallery_threshold(one));
 	IF threshold NOT BETWEEN -1 AND 1 THEN
-		RAISE numeric_value_out_of_range USING
+		RAISE numeric_value_out_of_range USING CONSTRAINT = 'min_similarity_range',
 			MESSAGE = format('min_similarity is %s', threshold),
 			HINT = 'A threshold is a cosine similarity, -1 to 1.';
 	END IF;

@@ -164,6 +164,78 @@ COMMENT ON FUNCTION facematch.cmc(text, text, integer, double precision) IS
 	'cumulative match characteristic: of the searches of enrolled people, how many have the mate among the first so many '
 	'candidates, whatever the threshold. As identification_rates()';
 
+---------------------------------------------------------------- error versus discard
+
+CREATE FUNCTION facematch.error_versus_discard(probes text, threshold double precision,
+	confidence double precision DEFAULT 0.95)
+	RETURNS TABLE (quality integer, mated bigint, false_non_matches bigint, discarded double precision,
+				   fnmr double precision, fnmr_lower double precision, fnmr_upper double precision)
+	LANGUAGE plpgsql VOLATILE STRICT ROWS 100
+AS $$
+BEGIN
+	-- The query is the caller's, with the caller's rights and search_path.
+	RETURN QUERY EXECUTE pg_catalog.format(E'
+	WITH picture AS MATERIALIZED (
+		SELECT q.id, q.subject, q.template, q.quality::integer AS quality
+		FROM (\n%s\n) q (id, subject, template, quality)),
+	pair AS (
+		SELECT least(a.quality, b.quality) AS quality, @extschema@.face_similarity(a.template, b.template) >= $1 AS matched
+		FROM picture a JOIN picture b ON b.subject = a.subject AND b.id > a.id
+		WHERE a.quality IS NOT NULL AND b.quality IS NOT NULL),
+	kept AS (
+		SELECT DISTINCT p.quality, count(*) OVER w AS mated, count(*) FILTER (WHERE NOT p.matched) OVER w AS misses,
+			   count(*) OVER () AS whole
+		FROM pair p WINDOW w AS (ORDER BY p.quality DESC))
+	SELECT k.quality, k.mated, k.misses, 1 - k.mated / k.whole::double precision, i.rate, i.lower, i.upper
+	FROM kept k, facematch.rate_interval(k.misses, k.mated, $2) i ORDER BY k.quality', probes)
+	USING threshold, confidence;
+END
+$$;
+COMMENT ON FUNCTION facematch.error_versus_discard(text, double precision, double precision) IS
+	'error versus discard, as ISO/IEC 29794-1 has it: for each least quality, the share of mated comparisons that is '
+	'left out because the poorer of its two pictures is below it, and the false non-match rate of the others at the '
+	'threshold, with Wilson intervals. A measure of quality is worth its name when the rate falls. probes is a query '
+	'of identifier, subject, template and quality (0 to 100); comparisons without a quality do not count. It runs '
+	'with the caller''s rights';
+
+---------------------------------------------------------------- whose probes err
+
+-- A rate hides who: a person who is enrolled under a second pseudonym errs in every search, and is one error of the
+-- set.
+CREATE FUNCTION facematch.probe_errors(probes text, enrolled text, threshold double precision, most integer DEFAULT 20)
+	RETURNS TABLE (subject text, searches bigint, false_positives bigint, misses bigint, share_of_errors double precision,
+				   other_subject text, other_errors bigint, other_similarity double precision)
+	LANGUAGE plpgsql VOLATILE ROWS 20
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format($query$
+		WITH probe AS MATERIALIZED (SELECT q.id::bigint, q.subject::text FROM (%1$s) q (id, subject, template)),
+		reference AS MATERIALIZED (SELECT q.id::bigint, q.subject::text FROM (%2$s) q (id, subject, template)),
+		search AS (
+			SELECT p.subject, r.subject AS other, s.other_similarity,
+				   s.mate_id IS NULL AND s.other_similarity >= $3 AS false_positive, s.mate_id IS NOT NULL
+				       AND s.mate_similarity < $3 AS miss
+			FROM facematch.search_set($1, $2) s JOIN probe p ON p.id = s.probe_id LEFT JOIN reference r ON r.id = s.other_id),
+		erring AS (
+			SELECT e.subject, count(*) AS searches, count(*) FILTER (WHERE e.false_positive) AS false_positives,
+				   count(*) FILTER (WHERE e.miss) AS misses
+			FROM search e GROUP BY 1 HAVING bool_or(e.false_positive OR e.miss))
+		SELECT e.subject, e.searches, e.false_positives, e.misses,
+			   (e.false_positives + e.misses) / sum(e.false_positives + e.misses) OVER ()::double precision, o.other,
+			       o.n, o.similarity
+		FROM erring e LEFT JOIN LATERAL (
+			SELECT f.other, count(*) AS n, max(f.other_similarity) AS similarity FROM search f
+			WHERE f.subject = e.subject AND f.false_positive GROUP BY 1 ORDER BY 2 DESC, 3 DESC, 1 LIMIT 1) o ON true
+		ORDER BY e.false_positives + e.misses DESC, e.subject LIMIT $4 $query$, probes, enrolled)
+	USING probes, enrolled, threshold, most;
+END
+$$;
+COMMENT ON FUNCTION facematch.probe_errors(text, text, double precision, integer) IS
+	'whose probes err at a threshold, the most errors first: false positives (not enrolled, a candidate all the same) '
+	'and misses (the mate is below the threshold), the share of all errors, and the enrolled subject whom most of the '
+	'false positives found: one person under two pseudonyms shows as a subject with nearly all of them and one such '
+	'other. The sets as for score_histogram()';
+
 ---------------------------------------------------------------- a fixed list of pairs
 
 CREATE FUNCTION facematch.verification_accuracy(folds integer[], mated boolean[], scores double precision[])
@@ -174,7 +246,7 @@ BEGIN
 	IF cardinality(folds) <> cardinality(mated) OR cardinality(folds) <> cardinality(scores)
 		OR array_position(folds, NULL) IS NOT NULL OR array_position(mated, NULL) IS NOT NULL
 			OR array_position(scores, NULL) IS NOT NULL THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'pairs_are_whole',
 			MESSAGE = 'folds, mated and scores are not of the same pairs',
 			HINT = 'Aggregate the three over the same rows, without NULL.';
 	END IF;

@@ -35,7 +35,8 @@ COMMENT ON COLUMN facematch.audit_event.at IS
 COMMENT ON COLUMN facematch.audit_event.actor IS 'the session''s user';
 COMMENT ON COLUMN facematch.audit_event.action IS 'what happened, such as deadline_lengthened';
 COMMENT ON COLUMN facematch.audit_event.detail IS
-	'particulars; no free text that was typed in but the reason of decommission(), and what reads as a template or'
+	'particulars; no free text that was typed in but the reason of decommission() and what notices say, and what reads'
+	' as a template or'
 	' an image is replaced by how'
 	' long it was, as facematch_internal.redacted() has it';
 COMMENT ON COLUMN facematch.audit_event.previous IS
@@ -80,7 +81,7 @@ DECLARE
 	heads jsonb;
 BEGIN
 	IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'log_end_is_seen',
 			MESSAGE = 'a transaction with one snapshot does not see the end of the log',
 			HINT = 'Call facematch.audit_anchor() at isolation level READ COMMITTED.';
 	END IF;
@@ -116,5 +117,13 @@ COMMENT ON FUNCTION facematch.audit_anchor() IS
 
 ---------------------------------------------------------------- verification
 
+-- Who was granted the log reads it; who reads every table (pg_read_all_data) does not for that alone.
+ALTER TABLE facematch.audit_event ENABLE ROW LEVEL SECURITY;
+CREATE POLICY facematch_granted ON facematch.audit_event FOR SELECT USING (EXISTS (
+	SELECT FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+	WHERE c.oid = 'facematch.audit_event'::regclass AND a.privilege_type = 'SELECT'
+	  AND CASE WHEN a.grantee = 0 THEN true ELSE pg_catalog.pg_has_role(a.grantee, 'USAGE') END));
+COMMENT ON POLICY facematch_granted ON facematch.audit_event IS
+	'roles that were granted the log, as auditors are, see it; a member of pg_read_all_data sees nothing';
 SELECT pg_catalog.pg_extension_config_dump('facematch.audit_event', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.audit_event_id_seq', '');

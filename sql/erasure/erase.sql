@@ -347,7 +347,7 @@ DECLARE
 	verdict facematch_internal.erased_part;
 BEGIN
 	IF num_nonnulls(verify_erased.table_name, receipt) <> 1 THEN
-		RAISE invalid_parameter_value USING MESSAGE = 'name a table or a receipt',
+		RAISE invalid_parameter_value USING CONSTRAINT = 'verify_erased_names_what', MESSAGE = 'name a table or a receipt',
 			HINT = 'facematch.verify_erased(''facematch.reference''), or facematch.verify_erased(receipt => 17).';
 	END IF;
 	SELECT e.*, c.oid AS table_now INTO the_receipt FROM facematch.report_erasure e
@@ -355,7 +355,7 @@ BEGIN
 	LEFT JOIN pg_class c ON c.oid = l.relation
 	WHERE e.receipt_id = receipt;
 	IF receipt IS NOT NULL AND NOT FOUND THEN
-		RAISE no_data_found USING MESSAGE = format('there is no receipt %s', receipt),
+		RAISE no_data_found USING CONSTRAINT = 'receipt_exists', MESSAGE = format('there is no receipt %s', receipt),
 			HINT = 'facematch.purge_receipt lists them.';
 	END IF;
 	table_name := coalesce(table_name, the_receipt.table_now);

@@ -56,7 +56,31 @@ COMMENT ON COLUMN facematch_internal.receipt_relation.relation IS 'the table; a 
 COMMENT ON COLUMN facematch_internal.receipt_relation.is_part IS
 	'a partition that the table had then: erased and verified with it, even if it has been detached since';
 
+CREATE TABLE facematch_internal.receipt_persons (
+	receipt_id		bigint NOT NULL,
+	salt			bytea NOT NULL,
+	codes			bytea NOT NULL,
+	CONSTRAINT receipt_persons_pkey PRIMARY KEY (receipt_id),
+	CONSTRAINT receipt_persons_receipt_fkey FOREIGN KEY (receipt_id) REFERENCES facematch.purge_receipt (receipt_id)
+);
+-- Random bytes do not get smaller.
+ALTER TABLE facematch_internal.receipt_persons ALTER COLUMN codes SET STORAGE EXTERNAL;
+COMMENT ON TABLE facematch_internal.receipt_persons IS
+	'whose rows a receipt is of, for who can name the person (src/retention/deleted.c): nobody can list them; rows'
+	' are never changed';
+COMMENT ON COLUMN facematch_internal.receipt_persons.receipt_id IS 'the receipt';
+COMMENT ON COLUMN facematch_internal.receipt_persons.salt IS 'random, of this receipt';
+COMMENT ON COLUMN facematch_internal.receipt_persons.codes IS
+	'sorted, eight bytes for each person: the first of HMAC-SHA256(salt, subject)';
+
+CREATE FUNCTION facematch_internal.receipt_names(salt bytea, codes bytea, subjects uuid[]) RETURNS boolean
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_receipt_names';
+COMMENT ON FUNCTION facematch_internal.receipt_names(bytea, bytea, uuid[]) IS
+	'whether rows of one of these subjects went with the receipt that the salt and codes are of; for'
+	' facematch.subject_report()';
+
 SELECT pg_catalog.pg_extension_config_dump('facematch.purge_receipt', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch_internal.receipt_persons', '');
 -- A number that no relation has could be another's in the database that the dump goes to.
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.receipt_relation',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = relation)');
@@ -130,6 +154,7 @@ SELECT facematch_internal.keep_as_record('facematch.purge_receipt', log => ARRAY
 	'receipt_id,purged_at,cause,table_name,retention_class,rule,rows_purged,rows_held,earliest_due,latest_due,actor',
 	'written,changed,deleted']);
 SELECT facematch_internal.keep_as_record('facematch_internal.receipt_relation');
+SELECT facematch_internal.keep_as_record('facematch_internal.receipt_persons');
 SELECT facematch_internal.keep_as_record('facematch_internal.erasure', log => ARRAY['erasure', 'erasure_id',
 	'erasure_id,erased_at,table_name,pages,pages_cleared,rows_erased,entries_erased,fading_tuples,busy_pages,complete,'
 	'verified,wal_lsn,unreachable,actor', 'written,changed,deleted']);

@@ -63,6 +63,9 @@ CREATE TABLE facematch_internal.calibrated_threshold (
 	fnmr				double precision NOT NULL,
 	fnmr_lower			double precision NOT NULL,
 	fnmr_upper			double precision NOT NULL,
+	discard_quality		integer[],
+	discard_mated		bigint[],
+	discard_misses		bigint[],
 	CONSTRAINT calibrated_threshold_pkey PRIMARY KEY (calibration_id, fmr),
 	CONSTRAINT calibrated_threshold_calibration_exists FOREIGN KEY (calibration_id)
 		REFERENCES facematch_internal.calibration ON DELETE CASCADE
@@ -84,6 +87,12 @@ COMMENT ON COLUMN facematch_internal.calibrated_threshold.false_non_matches IS '
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fnmr IS 'their share: the price of the threshold';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fnmr_lower IS 'lower end of its 95 % Wilson interval';
 COMMENT ON COLUMN facematch_internal.calibrated_threshold.fnmr_upper IS 'upper end';
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.discard_quality IS
+	'error versus discard at the threshold, as error_versus_discard() has it: the least qualities, ascending; NULL: '
+	'not measured';
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.discard_mated
+	IS 'mated comparisons of at least that quality';
+COMMENT ON COLUMN facematch_internal.calibrated_threshold.discard_misses IS 'false non-matches among them';
 
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibration', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibration_calibration_id_seq', '');
@@ -115,7 +124,7 @@ BEGIN
 	IF fmr IS NULL THEN
 		RETURN;
 	ELSIF NOT (fmr > 0 AND fmr < 1) THEN
-		RAISE numeric_value_out_of_range USING
+		RAISE numeric_value_out_of_range USING CONSTRAINT = 'fmr_range',
 			MESSAGE = format('a false match rate of %s', fmr),
 			HINT = 'It is between 0 and 1, such as 0.0001.';
 	END IF;
@@ -160,7 +169,7 @@ BEGIN
 	END IF;
 	used := calibration_in_use(gallery.model);
 	IF used.calibration_id IS NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'model_is_calibrated',
 			MESSAGE = format('model %L is not calibrated', gallery.model),
 			HINT = 'Measure its errors on a labelled set: SELECT * FROM facematch.calibrate(...).';
 	END IF;

@@ -68,6 +68,7 @@ CREATE TABLE facematch.gallery (
 	purge_after		timestamptz NOT NULL,
 	target_fpir		double precision CONSTRAINT gallery_target_fpir_range CHECK (target_fpir > 0 AND target_fpir < 1),
 	purpose_required	boolean NOT NULL DEFAULT false,
+	min_quality		smallint CONSTRAINT gallery_min_quality_range CHECK (min_quality BETWEEN 0 AND 100),
 	CONSTRAINT gallery_has_a_threshold CHECK (num_nonnulls(min_similarity, target_fpir) >= 1),
 	CONSTRAINT gallery_retention_class_exists FOREIGN KEY (retention_class)
 		REFERENCES facematch.retention_class ON UPDATE RESTRICT,
@@ -98,6 +99,9 @@ COMMENT ON COLUMN facematch.gallery.closed_at IS 'when facematch.close_gallery()
 COMMENT ON COLUMN facematch.gallery.purge_after IS 'from this moment on none of its references is a candidate, and '
 	'the next purge deletes it; infinity if no deadline applies. Computed from the retention rules';
 COMMENT ON COLUMN facematch.gallery.purpose_required IS 'whether each search has to say what it is for';
+COMMENT ON COLUMN facematch.gallery.min_quality IS
+	'the least quality, 0 to 100, of a photograph: a reference that is below it or was not assessed is refused, and a '
+	'probe below it is not compared but referred; NULL: any will do';
 COMMENT ON COLUMN facematch.gallery.target_fpir IS
 	'the false positive identification rate that a search shall have, such as 0.001: the threshold follows from it, '
 	'the model''s calibration and the number of references, as they are when a client''s statement searches; NULL: '
@@ -113,7 +117,7 @@ AS $$
 BEGIN
 	SELECT m.tag, m.dims INTO NEW.model_tag, NEW.dims FROM facematch.model m WHERE m.name = NEW.model;
 	IF NOT FOUND THEN
-		RAISE foreign_key_violation USING
+		RAISE foreign_key_violation USING CONSTRAINT = 'gallery_model_exists',
 			MESSAGE = format('gallery %L names model %L, which is not there', NEW.name, NEW.model),
 			HINT = 'Add the model to facematch.model, with its tag and dimensions, before its first gallery.';
 	END IF;
@@ -174,8 +178,9 @@ COMMENT ON COLUMN facematch.reference.dims IS 'dimensions of the template, compu
 ALTER TABLE facematch.reference ALTER COLUMN source SET STATISTICS 0;
 COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, an earlier encounter '
 	'or another; up to 1,000 characters, nothing that reads as a template or an image';
-COMMENT ON COLUMN facematch.reference.quality IS 'quality of the photograph, 0 to 100, in the manner of ISO/IEC '
-	'29794-5; NULL if it was not assessed';
+COMMENT ON COLUMN facematch.reference.quality IS
+	'quality of the photograph, 0 to 100, such as the unified score or a component score of ISO/IEC 29794-5, '
+	'whichever the site has; NULL if it was not assessed';
 COMMENT ON COLUMN facematch.reference.enrolled_at IS 'when the template was enrolled';
 COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the reference is no candidate, whether or '
 	'not it has been purged; infinity if no deadline applies. Computed from the retention rules; it can be brought '
@@ -225,6 +230,8 @@ CREATE TRIGGER gallery_50_log AFTER UPDATE ON facematch.gallery
 
 
 CREATE TRIGGER gallery_60_target_logged AFTER UPDATE ON facematch.gallery
-	FOR EACH ROW WHEN (OLD.target_fpir IS DISTINCT FROM NEW.target_fpir)
-	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id', 'target_fpir', 'added,changed,deleted');
+	FOR EACH ROW WHEN (OLD.target_fpir IS DISTINCT FROM NEW.target_fpir OR OLD.min_quality IS DISTINCT
+		FROM NEW.min_quality)
+	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id', 'target_fpir,min_quality',
+		'added,changed,deleted');
 ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_60_target_logged;

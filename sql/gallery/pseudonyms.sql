@@ -65,11 +65,11 @@ BEGIN
 	-- machine-readable zone can hold: spaces, hyphens and its filler '<' differ between a page and its zone.
 	folded := regexp_replace(upper(folded COLLATE "C"), '[ -/:-@\[-`{-~[:space:]]', '', 'g');
 	IF folded IS NULL OR folded = '' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'document_part_is_given',
 			MESSAGE = format('the %s of a document is missing or empty', what),
 			HINT = 'A pseudonym is made from issuing country, kind and number of a travel document.';
 	ELSIF folded COLLATE "C" !~ '^[A-Z0-9]+$' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'document_part_is_ascii',
 			MESSAGE = format('the %s of a document has characters other than letters A to Z and digits', what),
 			HINT = 'Give it as the machine-readable zone has it: ICAO Doc 9303 transliterates other letters.';
 	END IF;
@@ -96,12 +96,12 @@ BEGIN
 		EXECUTE 'SELECT bool_or(groupid <> 0) FROM pg_catalog.pg_dist_local_group' INTO on_worker;
 	END IF;
 	IF on_worker THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'pseudonym_key_is_one',
 			MESSAGE = 'a worker of Citus has a key of its own, whose pseudonyms name nobody',
 			HINT = 'Call facematch.subject_id() by itself first, and give the query its result as a parameter.';
 	END IF;
 	IF hash IS NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'pseudonym_key_exists',
 			MESSAGE = 'there is no key to make pseudonyms with',
 			HINT = 'Restore the row of facematch.pseudonym_key that this database had.';
 	END IF;
@@ -112,5 +112,5 @@ END
 $$;
 COMMENT ON FUNCTION facematch.subject_id(text, text, text) IS
 	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. '
-	'Whoever may call it can try document numbers, so it is granted to nobody. Empty parts and letters other than A to '
-	'Z: 22023';
+	'Whoever may call it can try document numbers: only operators and auditors may. Empty parts and letters other '
+	'than A to Z: 22023';

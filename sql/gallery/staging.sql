@@ -24,7 +24,7 @@ CREATE FUNCTION facematch_internal.check_may_stage(gallery facematch.gallery) RE
 AS $$
 BEGIN
 	IF NOT facematch_internal.may_stage(gallery.gallery_id) THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'gallery_may_be_staged',
 			MESSAGE = format('gallery %L is for no event that passes', gallery.name),
 			HINT = 'Watchlists and galleries without an anchor need INSERT on facematch.reference.';
 	END IF;
@@ -43,3 +43,39 @@ CREATE POLICY facematch_members ON facematch.reference AS RESTRICTIVE FOR ALL
 	USING (gallery_id <> ALL ((SELECT facematch_internal.unseen_galleries())::bigint[])) WITH CHECK (true);
 COMMENT ON POLICY facematch_members ON facematch.reference IS 'an operator sees references of galleries for an event '
 	'that passes';
+
+---------------------------------------------------------------- enrolment
+
+-- With the caller's rights: what INSERT refuses, this refuses.
+CREATE FUNCTION facematch.enrol(gallery text, subject_id uuid, template @extschema@.face_embedding,
+	retention_class text,
+								source text, quality integer DEFAULT NULL) RETURNS bigint
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	staged facematch.gallery;
+	enrolled bigint;
+BEGIN
+	SELECT g.* INTO staged FROM facematch.gallery g WHERE g.name = enrol.gallery;
+	IF NOT FOUND THEN
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
+			MESSAGE = format('there is no gallery %L', gallery),
+			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
+	ELSIF NOT facematch_internal.may_stage(staged.gallery_id) THEN
+		RAISE insufficient_privilege USING CONSTRAINT = 'gallery_may_be_staged',
+			MESSAGE = format('gallery %L is for no event that passes', gallery),
+			HINT = 'Watchlists and galleries without an anchor need INSERT on facematch.reference.';
+	END IF;
+	INSERT INTO facematch.reference (gallery_id, subject_id, embedding, retention_class, source, quality)
+	VALUES (staged.gallery_id, enrol.subject_id, template, enrol.retention_class, enrol.source, enrol.quality)
+	RETURNING reference_id INTO enrolled;
+	RETURN enrolled;
+END
+$$;
+COMMENT ON FUNCTION facematch.enrol(text, uuid, @extschema@.face_embedding, text, text, integer) IS
+	'enrols a template in a gallery by name, and returns its reference_id; NULL: left out, because the subject has '
+	'opted out and facematch.on_opt_out is skip. Each refusal has its constraint name: gallery_exists, '
+	'gallery_may_be_staged, gallery_is_open, gallery_has_not_departed, retention_rule_is_in_force, '
+	'subject_has_not_opted_out, reference_is_of_its_gallerys_model, reference_is_of_its_gallerys_quality, '
+	'reference_is_whole. INSERT and COPY do the same. Several pictures of a person: one call each, or one with their '
+	'avg()';

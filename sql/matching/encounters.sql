@@ -73,6 +73,7 @@ CREATE TABLE facematch.encounter (
 	runner_up		double precision,
 	latency_ms		double precision,
 	groups			jsonb,
+	quality			smallint CONSTRAINT encounter_quality_range CHECK (quality BETWEEN 0 AND 100),
 	CONSTRAINT encounter_pkey PRIMARY KEY (encounter_id),
 	CONSTRAINT encounter_idempotency_key_key UNIQUE (idempotency_key),
 	CONSTRAINT encounter_gallery_exists FOREIGN KEY (gallery_id) REFERENCES facematch.gallery ON DELETE SET NULL,
@@ -104,14 +105,16 @@ COMMENT ON COLUMN facematch.encounter.outcome IS 'match; no_match, which refers 
 	'manual_inspection: no photograph was to be compared, or an officer decided';
 COMMENT ON COLUMN facematch.encounter.referred IS 'whether an officer has to look at the document: whenever it is no '
 	'match';
-COMMENT ON COLUMN facematch.encounter.reason IS 'why no photograph was compared: opted_out, exempt, no_probe';
+COMMENT ON COLUMN facematch.encounter.reason IS 'why no photograph was compared: opted_out, no_probe, '
+	'low_quality';
 COMMENT ON COLUMN facematch.encounter.subject_id IS 'pseudonym of the person, once known';
 COMMENT ON COLUMN facematch.encounter.reference_id IS 'the reference that matched; it may be gone since';
 COMMENT ON COLUMN facematch.encounter.similarity IS 'cosine similarity of the best candidate, -1 to 1; NULL: none was '
 	'above the threshold';
 COMMENT ON COLUMN facematch.encounter.threshold IS 'the threshold in use';
 COMMENT ON COLUMN facematch.encounter.model IS 'name of the model in use';
-COMMENT ON COLUMN facematch.encounter.posting_id IS 'the privacy notice that hung there; NULL: none was on record';
+COMMENT ON COLUMN facematch.encounter.posting_id IS 'the posting of the privacy notice that hung there, in all its '
+	'languages; NULL: none that was right is on record';
 COMMENT ON COLUMN facematch.encounter.probe IS 'the template of the photograph; NULL: none was taken, or the person '
 	'has opted out since';
 COMMENT ON COLUMN facematch.encounter.retention_class IS 'the class whose rules apply: the matched person''s, else '
@@ -132,6 +135,8 @@ COMMENT ON COLUMN facematch.encounter.latency_ms IS 'milliseconds from the call 
 COMMENT ON COLUMN facematch.encounter.groups IS 'groups that a site records the traveler in, to look for differences '
 	'between them: an object of attribute and value, such as {"age": "60-69"}; it goes with the row, and statistics '
 	'count its values';
+COMMENT ON COLUMN facematch.encounter.quality IS
+	'quality of the photograph, 0 to 100, in the same measure as facematch.reference.quality; NULL: not assessed';
 CREATE INDEX encounter_gallery_id_idx ON facematch.encounter (gallery_id);
 CREATE INDEX encounter_subject_id_idx ON facematch.encounter (subject_id) WHERE subject_id IS NOT NULL;
 CREATE INDEX encounter_posting_id_idx ON facematch.encounter (posting_id) WHERE posting_id IS NOT NULL;
@@ -160,10 +165,16 @@ CREATE FUNCTION facematch_internal.attribute_override() RETURNS trigger
 AS $$
 DECLARE
 	compared boolean := NEW.reference_id IS NOT NULL AND coalesce(NEW.similarity >= NEW.threshold, false);
-	fault text := facematch_internal.encounter_fault(NEW.gallery, NEW.occurred_at, NEW.port, NEW.lane, NEW.direction,
-		NEW.mode, NEW.outcome, NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason, NEW.runner_up,
-		NEW.latency_ms, NEW.groups);
+	fault text := coalesce(facematch_internal.encounter_fault(NEW.gallery, NEW.occurred_at, NEW.port, NEW.lane,
+		NEW.direction, NEW.mode, NEW.outcome, NEW.threshold, NEW.model, NEW.retention_class, NEW.override_reason,
+		NEW.runner_up, NEW.latency_ms, NEW.groups),
+		CASE WHEN NEW.quality NOT BETWEEN 0 AND 100 THEN 'quality is outside 0 to 100' END);
 BEGIN
+	IF NEW.port IS NULL OR NEW.port = '' THEN
+		RAISE check_violation USING CONSTRAINT = 'encounter_names_its_port',
+			MESSAGE = 'the row is no encounter: port is missing',
+			HINT = 'Name the port where the photograph was taken.';
+	END IF;
 	IF fault IS NOT NULL THEN
 		RAISE check_violation USING
 			MESSAGE = 'the row is no encounter: ' || fault,
@@ -171,22 +182,22 @@ BEGIN
 			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'encounter_is_whole';
 	END IF;
 	IF TG_OP = 'UPDATE' THEN
-		IF (NEW.similarity, NEW.threshold, NEW.reference_id, NEW.model, NEW.kind, NEW.runner_up, NEW.latency_ms)
+		IF (NEW.similarity, NEW.threshold, NEW.reference_id, NEW.model, NEW.kind, NEW.runner_up, NEW.latency_ms, NEW.quality)
 			IS DISTINCT FROM (OLD.similarity, OLD.threshold, OLD.reference_id, OLD.model, OLD.kind, OLD.runner_up,
-				OLD.latency_ms)
+				OLD.latency_ms, OLD.quality)
 			OR OLD.override_reason IS NOT NULL AND (NEW.override_reason, NEW.overridden_by, NEW.overridden_at)
 												   IS DISTINCT FROM (OLD.override_reason, OLD.overridden_by, OLD.overridden_at) THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'encounter_is_a_record',
 				MESSAGE = 'what an encounter was decided with is a record',
 				HINT = 'An officer''s decision sets outcome, subject_id and override_reason.';
 		END IF;
 	END IF;
 	IF NEW.outcome = 'match' AND NEW.subject_id IS NULL THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'encounter_match_names_its_subject',
 			MESSAGE = 'a match names its subject',
 			HINT = 'Set subject_id.';
 	ELSIF NEW.outcome = 'match' AND NOT compared AND NEW.override_reason IS NULL THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'encounter_match_was_compared',
 			MESSAGE = 'the comparison did not match: the traveler has to be referred',
 			HINT = 'An officer who verified the identity gives override_reason; it is recorded with the user''s name.';
 	END IF;

@@ -6,7 +6,7 @@
  * rights of the extension's owner: whoever may search needs no right to read a
  * template.  Scores of enough probes would tell one all the same: below the
  * gallery's threshold there are none for roles that may not read templates, above
- * it they are in hundredths, and attempts on one person are limited.
+ * it the strength of a match stands for it, and attempts on one person are limited.
  */
 
 CREATE FUNCTION facematch.identify(probe @extschema@.face_embedding, gallery text, max_candidates integer DEFAULT 10,
@@ -19,11 +19,12 @@ COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer
 	'=> ''subject'' has one line a person: the best reference, and in matches how many of that person''s references '
 	'reach the threshold; by => ''reference'' one line a template. Exact; equal ones in order of reference_id. '
 	'References that are due or of a subject who has opted out are no candidates, whatever snapshot the transaction '
-	'has. Roles that may not read templates get similarities in hundredths. Every search is a row of '
-	'facematch.search. No such gallery: P0002; no probe: 22004; another model or other dimensions, max_candidates '
-	'below 1: 22023; min_similarity outside -1 to 1: 22003; below the gallery''s threshold, for roles that may not '
-	'read templates: 42501; no purpose where the gallery requires one: 22004; too many searches that came near one '
-	'person: 53400; on a standby, for roles that may not read templates: 25006';
+	'has. Roles that may not read templates get, as similarity, the strength of the match: the threshold, halfway '
+	'from there to 1, halfway from there, and so on, whichever it reaches. Every search is a row of facematch.search. '
+	'No such gallery: P0002; no probe: 22004; another model or other dimensions, max_candidates below 1: 22023; '
+	'min_similarity outside -1 to 1: 22003; below the gallery''s'
+	' threshold, for roles that may not read templates: 42501; no purpose where the gallery requires one: 22004; too many'
+	' searches that came near one person: 53400; on a standby, for roles that may not read templates: 25006';
 
 CREATE FUNCTION facematch.identify_many(probes @extschema@.face_embedding[], gallery text,
 	max_candidates integer DEFAULT 10, min_similarity double precision DEFAULT NULL, by text DEFAULT 'subject',
@@ -51,41 +52,47 @@ CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id 
 	min_similarity double precision DEFAULT NULL,
 								 purpose text DEFAULT NULL)
 	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, subject_id uuid,
-		matched_reference bigint)
+		matched_reference bigint,
+				   reason text)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify';
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision, text) IS
 	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the '
 	'gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the '
-	'rest NULL. Without a match, roles that may not read templates get no similarity, and only those who may stage '
-	'the gallery the subject. Errors as identify()';
+	'rest NULL, but for roles that may know, those who may read templates or stage the gallery: they get the reason, '
+	'declined (the subject has opted out), expired (the reference is due), or not_enrolled (there is none, or it was '
+	'purged). Without a match, roles that may not read templates get no similarity, and only those who may stage the '
+	'gallery the subject. Errors as identify()';
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, gallery text, subject_id uuid,
 								 min_similarity double precision DEFAULT NULL, purpose text DEFAULT NULL)
 	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, matched_subject uuid,
-		matched_reference bigint)
+		matched_reference bigint,
+				   reason text)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify_subject';
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, text, uuid, double precision, text) IS
 	'verification, 1:few: the same against all references of a person in a gallery, of which the best one decides';
 
 CREATE FUNCTION facematch_internal.record_search(kind text, asker text, gallery_id bigint, candidates integer,
-	near uuid[]) RETURNS void
+	near uuid[],
+												 above double precision[]) RETURNS void
 	LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_record_search';
-COMMENT ON FUNCTION facematch_internal.record_search(text, text, bigint, integer, uuid[]) IS
-	'accounts for a search that the extension''s own functions made: its row, and an attempt on each person it came near'
-	' (too many: 53400)';
+COMMENT ON FUNCTION facematch_internal.record_search(text, text, bigint, integer, uuid[], double precision[]) IS
+	'accounts for a search that the extension''s own functions made: its row, and attempts on each person it came '
+	'near, who is so far above the threshold of the gallery (too many: 53400)';
 
 CREATE FUNCTION facematch_internal.shown_similarity(similarity double precision, threshold double precision)
 	RETURNS double precision
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_shown_similarity';
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_shown_similarity';
 COMMENT ON FUNCTION facematch_internal.shown_similarity(double precision, double precision) IS
-	'a score as roles that may not read templates see it: in hundredths, and on its own side of the threshold';
+	'a score as the session''s user may see it: who may not read templates sees the threshold, halfway from there to 1,'
+	' halfway from there, and so on, whichever is reached; -1: not the threshold';
 
 CREATE FUNCTION facematch_internal.asked_threshold(asked double precision, own double precision)
 	RETURNS double precision
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_asked_threshold';
 COMMENT ON FUNCTION facematch_internal.asked_threshold(double precision, double precision) IS
-	'a threshold that a role that may not read templates asks for: the gallery''s own, or in hundredths, so that'
-	' asking again with another one tells no more of a score than the score does';
+	'a threshold that a role that may not read templates asks for: the gallery''s own, or the next that'
+	' shown_similarity() shows, so that asking again with another one tells no more than the answer does';
 
 CREATE FUNCTION facematch_internal.reads_templates() RETURNS boolean
 	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_reads_templates';
@@ -99,21 +106,21 @@ CREATE FUNCTION facematch_internal.check_comparison(probe @extschema@.face_embed
 AS $$
 BEGIN
 	IF probe IS NULL THEN
-		RAISE null_value_not_allowed USING
+		RAISE null_value_not_allowed USING CONSTRAINT = 'probe_is_given',
 			MESSAGE = 'there is no probe to compare',
 			HINT = 'A capture that gave no template is a failure to acquire, not a search without candidates.';
 	ELSIF @extschema@.face_model(probe) NOT IN (0, gallery.model_tag) THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'probe_is_of_its_gallerys_model',
 			MESSAGE = format('the probe is of model %s, but gallery %L is of model %s', @extschema@.face_model(probe),
 				gallery.name, gallery.model_tag),
 			HINT = format('Make the template with model %L.', gallery.model);
 	ELSIF @extschema@.face_dims(probe) <> gallery.dims THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'probe_is_of_its_gallerys_model',
 			MESSAGE = format('the probe has %s dimensions, but gallery %L has %s', @extschema@.face_dims(probe),
 				gallery.name, gallery.dims),
 			HINT = format('Make the template with model %L.', gallery.model);
 	ELSIF min_similarity NOT BETWEEN -1 AND 1 THEN
-		RAISE numeric_value_out_of_range USING
+		RAISE numeric_value_out_of_range USING CONSTRAINT = 'min_similarity_range',
 			MESSAGE = format('min_similarity is %s', min_similarity),
 			HINT = 'A threshold is a cosine similarity, -1 to 1.';
 	END IF;

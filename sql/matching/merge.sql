@@ -18,7 +18,7 @@ BEGIN
 		      AND t.purge_after > clock_timestamp()
 		  FOR UPDATE OF t) r;
 	IF ids IS NULL THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'subject_is_enrolled',
 			MESSAGE = format('the subject has no reference in gallery %L', gallery),
 			HINT = 'References that are due are not merged.';
 	END IF;

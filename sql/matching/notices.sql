@@ -1,50 +1,170 @@
 /*
- * Encounters at a gate, their candidate lists, and the privacy notices that were
- * posted there.
+ * Privacy notices: what travelers were shown, where, and when.  They are evidence:
+ * once a notice has been posted neither its texts nor its dates change; a new
+ * version follows it.  One row has all languages of a version.
  */
 
 ---------------------------------------------------------------- notices
 
 CREATE TABLE facematch.notice (
-	notice_id	bigint GENERATED ALWAYS AS IDENTITY,
-	title		text NOT NULL CONSTRAINT notice_has_a_title CHECK (title <> ''),
-	language	text NOT NULL DEFAULT 'en' CONSTRAINT notice_language_is_named CHECK (language <> ''),
-	body		text NOT NULL CONSTRAINT notice_has_a_body CHECK (body <> ''),
+	name		text NOT NULL CONSTRAINT notice_name_is_a_name CHECK (facematch_internal.is_name(name)),
+	version		integer NOT NULL CONSTRAINT notice_version_counts CHECK (version > 0),
+	texts		jsonb NOT NULL,
 	valid_from	timestamptz NOT NULL DEFAULT now(),
 	valid_to	timestamptz NOT NULL DEFAULT 'infinity',
-	CONSTRAINT notice_pkey PRIMARY KEY (notice_id),
+	CONSTRAINT notice_pkey PRIMARY KEY (name, version),
 	CONSTRAINT notice_validity CHECK (valid_from < valid_to)
 );
-COMMENT ON TABLE facematch.notice IS 'privacy notices: what travelers are told, in the words of the day';
-COMMENT ON COLUMN facematch.notice.notice_id IS 'identifier, given by the database';
-COMMENT ON COLUMN facematch.notice.title IS 'what it is called';
-COMMENT ON COLUMN facematch.notice.language IS 'language of the text, as BCP 47 has it';
-COMMENT ON COLUMN facematch.notice.body IS 'the text';
-COMMENT ON COLUMN facematch.notice.valid_from IS 'from when the text is right';
-COMMENT ON COLUMN facematch.notice.valid_to IS 'until when the text was right';
+COMMENT ON TABLE facematch.notice IS
+	'privacy notices: what travelers are told, in the words of the day, all languages of a version in one row. Once it'
+	' has been posted a version never changes: INSERT the next one';
+COMMENT ON COLUMN facematch.notice.name IS 'what it is called';
+COMMENT ON COLUMN facematch.notice.version IS 'from 1; if it is not given, the next one of the name';
+COMMENT ON COLUMN facematch.notice.texts IS
+	'the text in each language, such as {"en": "You may decline.", "es": "Puede negarse."}; languages as BCP 47 has them';
+COMMENT ON COLUMN facematch.notice.valid_from IS
+	'from when the text is right; the version before it is right until then';
+COMMENT ON COLUMN facematch.notice.valid_to IS 'until when the text is right, if no later version comes';
 
 CREATE TABLE facematch.notice_posting (
 	posting_id	bigint GENERATED ALWAYS AS IDENTITY,
-	notice_id	bigint NOT NULL,
+	notice		text NOT NULL,
+	version		integer NOT NULL,
 	port		text NOT NULL CONSTRAINT notice_posting_port_is_a_name CHECK (facematch_internal.is_name(port)),
 	lane		text CONSTRAINT notice_posting_lane_is_a_name CHECK (facematch_internal.is_name(lane)),
 	posted_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	removed_at	timestamptz,
 	CONSTRAINT notice_posting_pkey PRIMARY KEY (posting_id),
-	CONSTRAINT notice_posting_notice_exists FOREIGN KEY (notice_id) REFERENCES facematch.notice,
+	CONSTRAINT notice_posting_notice_exists FOREIGN KEY (notice, version) REFERENCES facematch.notice (name, version)
+		ON UPDATE RESTRICT,
 	CONSTRAINT notice_posting_times CHECK (removed_at >= posted_at)
 );
-COMMENT ON TABLE facematch.notice_posting IS 'where and when a notice was shown';
+COMMENT ON TABLE facematch.notice_posting IS
+	'where and when a version of a notice was shown, in all its languages; to take it down, UPDATE removed_at';
 COMMENT ON COLUMN facematch.notice_posting.posting_id IS 'identifier, given by the database';
-COMMENT ON COLUMN facematch.notice_posting.notice_id IS 'the notice';
+COMMENT ON COLUMN facematch.notice_posting.notice IS 'the notice';
+COMMENT ON COLUMN facematch.notice_posting.version IS
+	'its version; if it is not given, the one that is right when it is posted, or else the newest';
 COMMENT ON COLUMN facematch.notice_posting.port IS 'the port';
 COMMENT ON COLUMN facematch.notice_posting.lane IS 'the lane; NULL: all lanes of the port';
 COMMENT ON COLUMN facematch.notice_posting.posted_at IS 'when it was put up';
 COMMENT ON COLUMN facematch.notice_posting.removed_at IS 'when it was taken down; NULL while it hangs';
 CREATE INDEX notice_posting_port_idx ON facematch.notice_posting (port, lane);
-CREATE INDEX notice_posting_notice_idx ON facematch.notice_posting (notice_id);
+CREATE INDEX notice_posting_notice_idx ON facematch.notice_posting (notice, version);
+
+CREATE VIEW facematch_internal.notice_in_force AS
+	SELECT n.name, n.version, n.texts, n.valid_from, least(n.valid_to,
+		(SELECT min(l.valid_from) FROM facematch.notice l WHERE l.name = n.name AND l.version > n.version)) AS valid_to
+	FROM facematch.notice n;
+COMMENT ON VIEW facematch_internal.notice_in_force IS
+	'versions of notices, each until it ends or a later version takes its place';
+COMMENT ON COLUMN facematch_internal.notice_in_force.name IS 'the notice';
+COMMENT ON COLUMN facematch_internal.notice_in_force.version IS 'its version';
+COMMENT ON COLUMN facematch_internal.notice_in_force.texts IS 'the text in each language';
+COMMENT ON COLUMN facematch_internal.notice_in_force.valid_from IS 'from when the text is right';
+COMMENT ON COLUMN facematch_internal.notice_in_force.valid_to IS 'until when it is; before valid_from: never';
+
+CREATE FUNCTION facematch_internal.keep_notice() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- The posting locks the notice's row, and who changes that waits here.
+	IF TG_OP <> 'INSERT' AND EXISTS (SELECT FROM facematch.notice_posting p
+									 WHERE (p.notice, p.version) = (OLD.name, OLD.version)) THEN
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posted_is_kept',
+			MESSAGE = format('version %s of notice %L has been posted: it is evidence of what was shown', OLD.version,
+				OLD.name),
+			HINT = 'INSERT the next version, with its own valid_from; from then on this one is not right any more.';
+	ELSIF TG_OP = 'DELETE' THEN
+		RETURN OLD;
+	END IF;
+	IF NEW.version IS NULL THEN
+		NEW.version := 1 + coalesce((SELECT max(n.version) FROM facematch.notice n WHERE n.name = NEW.name), 0);
+	END IF;
+	IF jsonb_typeof(NEW.texts) IS DISTINCT FROM 'object' OR NEW.texts = '{}' OR NEW.texts ? ''
+		OR jsonb_path_exists(NEW.texts, 'strict $.* ? (@.type() != "string" || @ == "")')
+		OR facematch_internal.redacted(NEW.texts) <> NEW.texts THEN
+		RAISE check_violation USING
+			MESSAGE = format('texts of notice %L are no texts by language, or one reads as a template or an image', NEW.name),
+			HINT = 'Such as ''{"en": "You may decline.", "es": "Puede negarse."}''.',
+			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'notice_texts_by_language';
+	END IF;
+	-- What is sent or replayed has been through this where it was written.
+	IF TG_OP = 'INSERT' AND NEW.valid_from < now() AND current_setting('session_replication_role') <> 'replica'
+		AND current_setting('facematch.right_arrives', true) IS DISTINCT FROM 'on'
+		AND EXISTS (SELECT FROM facematch.notice_posting p WHERE p.notice = NEW.name AND p.version < NEW.version) THEN
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_begins_not_in_the_past',
+			MESSAGE = format('notice %L has been posted: no version of it begins in the past', NEW.name),
+			HINT = 'What hung until now was right until now: let valid_from be now, or later.';
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.keep_notice() IS
+	'trigger: numbers versions; a version that has been posted is neither changed nor deleted, and none begins before'
+	' now (23000); texts are by language and hold no template (23514)';
+
+CREATE FUNCTION facematch_internal.keep_posting() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	ends timestamptz;
+BEGIN
+	IF TG_OP = 'DELETE' THEN
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_kept',
+			MESSAGE = 'a posting is evidence of what was shown: it cannot be deleted',
+			HINT = 'When it is taken down, UPDATE removed_at.';
+	ELSIF TG_OP = 'UPDATE' THEN
+		IF (to_jsonb(NEW) - 'removed_at') IS DISTINCT FROM (to_jsonb(OLD) - 'removed_at') OR OLD.removed_at IS NOT NULL
+			OR NEW.removed_at > clock_timestamp() THEN
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_only_removed',
+				MESSAGE = 'of a posting only removed_at can be set, once, and not ahead of time',
+				HINT = 'Insert another posting for another place or notice.';
+		END IF;
+		RETURN NEW;
+	END IF;
+	IF NEW.version IS NULL THEN
+		NEW.version := (SELECT n.version FROM facematch_internal.notice_in_force n WHERE n.name = NEW.notice
+						ORDER BY n.valid_from <= NEW.posted_at AND NEW.posted_at < n.valid_to DESC, n.version DESC LIMIT 1);
+	END IF;
+	SELECT n.valid_to INTO ends FROM facematch.notice n WHERE n.name = NEW.notice AND n.version = NEW.version FOR SHARE;
+	IF NOT FOUND THEN
+		RAISE foreign_key_violation USING
+			MESSAGE = format('there is no such version of notice %L', NEW.notice),
+			HINT = 'SELECT name, version FROM facematch.notice.',
+			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'notice_posting_notice_exists';
+	ELSIF ends <= NEW.posted_at THEN
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_of_a_version_in_force',
+			MESSAGE = format('version %s of notice %L is not right any more when it is posted', NEW.version, NEW.notice),
+			HINT = 'INSERT its next version into facematch.notice, and post that.';
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.keep_posting() IS
+	'trigger: what is posted is right on that day, of a posting only removed_at is set, once, and none is deleted'
+	' (23000)';
+
+CREATE TRIGGER notice_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.notice
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_notice();
+ALTER TABLE facematch.notice ENABLE ALWAYS TRIGGER notice_10_keep;
+CREATE TRIGGER notice_posting_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.notice_posting
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_posting();
+ALTER TABLE facematch.notice_posting ENABLE ALWAYS TRIGGER notice_posting_10_keep;
+SELECT facematch_internal.keep_as_record('facematch.notice', changes => true,
+	log => '{notice,"name,version","name,version,texts,valid_from,valid_to","added,changed,deleted"}');
+SELECT facematch_internal.keep_as_record('facematch.notice_posting', changes => true,
+	log => '{posting,posting_id,"notice,version,port,lane,posted_at,removed_at","hung,removed,deleted"}');
+CREATE CONSTRAINT TRIGGER notice_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.notice
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('notice', 'name,version', '',
+		'(d.name, d.version) = (n.name, n.version)', '');
+CREATE CONSTRAINT TRIGGER notice_posting_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.notice_posting
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('posting', 'posting_id', 'posting_id',
+		'(d.notice, d.version, d.port, d.posted_at) = (n.notice, n.version, n.port, n.posted_at)'
+		' AND d.lane IS NOT DISTINCT FROM n.lane', 'removed_at');
 
 SELECT pg_catalog.pg_extension_config_dump('facematch.notice', '');
-SELECT pg_catalog.pg_extension_config_dump('facematch.notice_notice_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.notice_posting', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.notice_posting_posting_id_seq', '');

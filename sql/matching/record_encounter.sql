@@ -18,10 +18,11 @@ COMMENT ON COLUMN facematch.decision.encounter_id IS 'the encounter';
 COMMENT ON COLUMN facematch.decision.outcome IS 'match, no_match or manual_inspection';
 COMMENT ON COLUMN facematch.decision.subject_id IS 'pseudonym of the person, if known';
 COMMENT ON COLUMN facematch.decision.reference_id IS 'the reference that matched';
-COMMENT ON COLUMN facematch.decision.similarity IS 'its cosine similarity, -1 to 1';
+COMMENT ON COLUMN facematch.decision.similarity IS 'its cosine similarity, -1 to 1; for roles that may not read '
+	'templates its strength, as identify() tells it';
 COMMENT ON COLUMN facematch.decision.threshold IS 'the threshold in use';
-COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or nothing is told: opted_out, exempt, '
-	'no_probe, too_many_attempts';
+COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or nothing is told: opted_out, no_probe, '
+	'low_quality, too_many_attempts';
 COMMENT ON COLUMN facematch.decision.purge_after IS 'the record''s deadline';
 
 -- The encounter that was recorded under a key, as its caller was told.
@@ -35,13 +36,13 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN NULL;
 	ELSIF earlier.gallery <> recorded_decision.gallery THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'idempotency_key_names_one_call',
 			MESSAGE = format('idempotency key %L was used for an encounter with gallery %L', idempotency_key, earlier.gallery),
 			HINT = 'A key names one call and its retries.';
 	END IF;
-	RETURN ROW(earlier.encounter_id, earlier.outcome, earlier.subject_id, earlier.reference_id, earlier.similarity,
-		earlier.threshold,
-			   earlier.reason, earlier.purge_after)::facematch.decision;
+	RETURN ROW(earlier.encounter_id, earlier.outcome, earlier.subject_id, earlier.reference_id,
+			   facematch_internal.shown_similarity(earlier.similarity, earlier.threshold), earlier.threshold,
+			       earlier.reason, earlier.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text)
@@ -50,7 +51,7 @@ COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text)
 CREATE FUNCTION facematch.record_encounter(
 	gallery text, probe @extschema@.face_embedding DEFAULT NULL, port text DEFAULT NULL, lane text DEFAULT NULL,
 	direction text DEFAULT NULL, mode text DEFAULT NULL, subject_id uuid DEFAULT NULL, idempotency_key text DEFAULT NULL,
-	max_candidates integer DEFAULT 10, occurred_at timestamptz DEFAULT NULL)
+	max_candidates integer DEFAULT 10, occurred_at timestamptz DEFAULT NULL, quality integer DEFAULT NULL)
 	RETURNS SETOF facematch.decision
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -79,21 +80,21 @@ BEGIN
 	END IF;
 	SELECT g.* INTO searched FROM facematch.gallery g WHERE g.name = record_encounter.gallery;
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	ELSIF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user, 'facematch.encounter'::regclass,
-		'occurred_at', 'INSERT') THEN
-		RAISE insufficient_privilege USING
+	ELSIF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user,
+		'facematch.encounter'::regclass, 'occurred_at', 'INSERT') THEN
+		RAISE insufficient_privilege USING CONSTRAINT = 'encounter_is_recent',
 			MESSAGE = format('occurred_at is more than %s hours ago', extract(hour FROM earliest)),
 			DETAIL = 'Deadlines count from it.',
 			HINT = 'Older encounters are for who may INSERT (occurred_at) ON facematch.encounter.';
 	END IF;
 
-	-- Who has declined or is exempt is not compared, and a photograph that was taken all the same is not kept.
+	-- Who has declined is not compared, and a photograph that was taken all the same is not kept.
 	e.reason := CASE WHEN facematch.is_opted_out(record_encounter.subject_id, searched.gallery_id) THEN 'opted_out'
-					 WHEN facematch.is_exempt(record_encounter.subject_id) THEN 'exempt'
-					 WHEN probe IS NULL THEN 'no_probe' END;
+					 WHEN probe IS NULL THEN 'no_probe'
+					 WHEN quality < searched.min_quality THEN 'low_quality' END;
 	e.outcome := 'manual_inspection';
 	e.subject_id := record_encounter.subject_id;
 	IF e.reason IS NOT NULL THEN
@@ -121,9 +122,10 @@ BEGIN
 			e.subject_id := coalesce(e.subject_id, best.subject_id);
 			e.reference_id := best.reference_id;
 		END IF;
-		e.similarity := facematch_internal.shown_similarity(best.similarity, threshold);
-		e.runner_up := facematch_internal.shown_similarity((SELECT max(c.similarity) FROM unnest(candidates) c
-															WHERE c.subject_id <> ALL (facematch_internal.aliases(best.subject_id))), threshold);
+		-- In hundredths: exact scores of enough probes tell a template to whoever reads encounters.
+		e.similarity := CASE WHEN best.rank IS NOT NULL THEN greatest(round(best.similarity * 100) / 100, threshold) END;
+		e.runner_up := (SELECT greatest(round(max(c.similarity) * 100) / 100, threshold) FROM unnest(candidates) c
+						WHERE c.subject_id <> ALL (facematch_internal.aliases(best.subject_id)) HAVING count(*) > 0);
 	END IF;
 
 	-- A clock that is set back gives no time.
@@ -134,26 +136,28 @@ BEGIN
 	e.retention_class := coalesce((SELECT r.retention_class FROM facematch.reference r
 								   WHERE r.reference_id = e.reference_id AND r.gallery_id = searched.gallery_id), 'unmatched');
 	e.posting_id := (SELECT p.posting_id FROM facematch.notice_posting p
+					 JOIN facematch_internal.notice_in_force n ON (n.name, n.version) = (p.notice, p.version)
+						AND n.valid_from <= e.occurred_at AND e.occurred_at < n.valid_to
 					 WHERE p.port = record_encounter.port AND (p.lane IS NULL OR p.lane = record_encounter.lane)
 					   AND p.posted_at <= e.occurred_at AND (p.removed_at IS NULL OR p.removed_at > e.occurred_at)
 					 ORDER BY p.lane IS NULL, p.posted_at DESC, p.posting_id DESC LIMIT 1);
 	INSERT INTO facematch.encounter (idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode,
 		outcome, reason, subject_id,
 									 reference_id, similarity, threshold, model, posting_id, probe, retention_class, verified_at,
-									 kind, runner_up, latency_ms)
+									 kind, runner_up, latency_ms, quality)
 	VALUES (record_encounter.idempotency_key, searched.gallery_id, searched.name, e.occurred_at, record_encounter.port,
 		record_encounter.lane,
 			record_encounter.direction, record_encounter.mode, e.outcome, e.reason, e.subject_id, e.reference_id, e.similarity,
 			threshold, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class,
 				e.verified_at,
-			searched.kind, e.runner_up, e.latency_ms)
+			searched.kind, e.runner_up, e.latency_ms, record_encounter.quality)
 	ON CONFLICT ON CONSTRAINT encounter_idempotency_key_key DO NOTHING
 	RETURNING encounter.encounter_id, encounter.purge_after INTO e.encounter_id, e.purge_after;
 	IF e.encounter_id IS NULL THEN
 		-- The same call came in twice at once: the other one has just been committed.
 		told := facematch_internal.recorded_decision(idempotency_key, gallery);
 		IF told.encounter_id IS NULL THEN
-			RAISE serialization_failure USING
+			RAISE serialization_failure USING CONSTRAINT = 'encounter_is_recorded_once',
 				MESSAGE = 'the same encounter is being recorded by another session',
 				HINT = 'Retry the call.';
 		END IF;
@@ -161,20 +165,21 @@ BEGIN
 		RETURN;
 	END IF;
 	INSERT INTO facematch.candidate (encounter_id, rank, reference_id, subject_id, similarity)
-	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, facematch_internal.shown_similarity(c.similarity,
-		threshold)
+	SELECT e.encounter_id, c.rank, c.reference_id, c.subject_id, greatest(round(c.similarity * 100) / 100, threshold)
 	FROM unnest(candidates) c WHERE c.rank <= max_candidates;
-	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, threshold, e.reason,
-		e.purge_after)::facematch.decision;
+	RETURN NEXT ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id,
+		facematch_internal.shown_similarity(e.similarity, threshold), threshold, e.reason,
+			e.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text,
-	integer, timestamptz) IS
+	integer, timestamptz, integer) IS
 	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the '
-	'traveler; manual_inspection without a probe, and for who has opted out or is exempt), records it with candidates, '
-	'threshold, model and notice, and starts the retention clock. One row. The same idempotency_key again: the '
-	'recorded answer. No such gallery: P0002; port missing, or a key or port that reads as a template: 23514; '
-	'occurred_at more than 6 hours ago, without the right to insert it: 42501; other errors as identify()';
+	'traveler; manual_inspection without a probe, for a photograph below the gallery''s least quality, and for who '
+	'has opted out), records it with candidates, threshold, model and notice, and starts the retention '
+	'clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or a '
+	'key or port that reads as a template: 23514; occurred_at more than 6 hours ago, without the right to insert it: '
+	'42501; other errors as identify()';
 
 CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text)
 	RETURNS facematch.decision
@@ -187,21 +192,24 @@ BEGIN
 	SET outcome = 'match', subject_id = resolve_encounter.subject_id, retention_class = resolve_encounter.retention_class,
 		verified_at = coalesce(t.verified_at, clock_timestamp()), override_reason = resolve_encounter.reason,
 		probe = CASE WHEN facematch.is_opted_out(resolve_encounter.subject_id, t.gallery_id) THEN NULL ELSE t.probe END
-	WHERE t.encounter_id = resolve_encounter.encounter_id AND t.outcome <> 'match' AND t.purge_after > clock_timestamp()
+	WHERE t.encounter_id = resolve_encounter.encounter_id AND t.purge_after > clock_timestamp()
+	  AND (t.outcome <> 'match' OR t.kind = 'watchlist' AND t.override_reason IS NULL)
 	RETURNING t.* INTO e;
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'encounter_is_referred',
 			MESSAGE = format('encounter %s is not there to resolve', encounter_id),
-			HINT = 'Only a referred encounter that is not due can be resolved.';
+			HINT = 'Only a referred encounter or a watchlist match, once, and not when it is due: '
+				'facematch.open_referral has them.';
 	END IF;
-	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id, e.similarity, e.threshold, e.reason,
-		e.purge_after)::facematch.decision;
+	RETURN ROW(e.encounter_id, e.outcome, e.subject_id, e.reference_id,
+		facematch_internal.shown_similarity(e.similarity, e.threshold), e.threshold, e.reason,
+			e.purge_after)::facematch.decision;
 END
 $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
-	'an officer has looked at the document of a referred traveler: records who it is, the reason and the officer''s '
-	'user name, and applies the class''s rules from now. Not referred, due or gone: P0002; no reason: 23000; one that '
-	'reads as a template: 23514';
+	'an officer has looked at the document of a referred traveler, or of one who matched a watchlist: records who it '
+	'is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: '
+	'P0002; no reason: 23000; one that reads as a template: 23514';
 
 CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -210,7 +218,7 @@ BEGIN
 	UPDATE facematch.encounter e SET groups = note_groups.groups
 	WHERE e.encounter_id = note_groups.encounter_id AND e.purge_after > clock_timestamp();
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'encounter_is_not_due',
 			MESSAGE = format('encounter %s is not there to note groups of', encounter_id),
 			HINT = 'Groups are noted while the encounter is not due.';
 	END IF;

@@ -43,6 +43,7 @@ CREATE TABLE facematch_internal.attempt (
 	attempted_at	timestamptz NOT NULL,
 	role_name		text NOT NULL,
 	subject_id		uuid NOT NULL,
+	missed			boolean NOT NULL DEFAULT false,
 	retention_class	text NOT NULL,
 	purge_after		timestamptz NOT NULL
 );
@@ -53,6 +54,7 @@ COMMENT ON COLUMN facematch_internal.attempt.attempt_id IS 'identifier, random';
 COMMENT ON COLUMN facematch_internal.attempt.attempted_at IS 'when';
 COMMENT ON COLUMN facematch_internal.attempt.role_name IS 'the session''s user, or a partner as partner:name';
 COMMENT ON COLUMN facematch_internal.attempt.subject_id IS 'pseudonym of the person';
+COMMENT ON COLUMN facematch_internal.attempt.missed IS 'whether it was a miss, at most 0.1 below the threshold';
 COMMENT ON COLUMN facematch_internal.attempt.retention_class IS 'search';
 COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge deletes the row: by the rule for '
 	'what = attempt';
@@ -68,7 +70,8 @@ CREATE TRIGGER search_15_is_a_record BEFORE UPDATE OF search_id, searched_at, ro
 		EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER attempt_10_is_a_record BEFORE DELETE ON facematch_internal.attempt
 	FOR EACH ROW WHEN (OLD.purge_after > clock_timestamp()) EXECUTE FUNCTION facematch_internal.refuse_change();
-CREATE TRIGGER attempt_15_is_a_record BEFORE UPDATE OF attempt_id, attempted_at, role_name, subject_id, retention_class
+CREATE TRIGGER attempt_15_is_a_record BEFORE UPDATE OF attempt_id, attempted_at, role_name, subject_id, missed,
+	retention_class
 	ON facematch_internal.attempt FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER search_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.search
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=search', 'key=search_id', 'class=retention_class',

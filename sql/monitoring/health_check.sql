@@ -6,7 +6,7 @@
 CREATE TABLE facematch_internal.expected_trigger (
 	table_name		regclass NOT NULL,
 	trigger_name	name NOT NULL,
-	function		regproc NOT NULL,
+	function		text NOT NULL,
 	type			smallint NOT NULL,
 	always			boolean NOT NULL,
 	definition		text NOT NULL,
@@ -17,10 +17,69 @@ COMMENT ON TABLE facematch_internal.expected_trigger IS
 	' rest on them';
 COMMENT ON COLUMN facematch_internal.expected_trigger.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.expected_trigger.trigger_name IS 'the trigger';
-COMMENT ON COLUMN facematch_internal.expected_trigger.function IS 'what it calls';
+COMMENT ON COLUMN facematch_internal.expected_trigger.function IS
+	'what it calls, by its name: pg_upgrade takes no table that has functions by number';
 COMMENT ON COLUMN facematch_internal.expected_trigger.type IS 'when it fires, as pg_trigger.tgtype';
 COMMENT ON COLUMN facematch_internal.expected_trigger.always IS 'whether it fires in replica sessions too';
 COMMENT ON COLUMN facematch_internal.expected_trigger.definition IS 'CREATE TRIGGER ...';
+
+-- pg_dump leaves the extension's tables to CREATE EXTENSION: what a site adds to them is in no dump.
+CREATE VIEW facematch_internal.table_part AS
+	WITH member AS (
+		SELECT c.oid, c.oid::regclass AS table_name FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+		WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND c.relkind IN ('r', 'p'))
+	SELECT m.table_name, 'column' AS kind, a.attname AS name, NULL AS definition
+	FROM member m JOIN pg_catalog.pg_attribute a ON a.attrelid = m.oid AND a.attnum > 0 AND NOT a.attisdropped
+	UNION ALL
+	SELECT m.table_name, 'index', i.relname, pg_catalog.pg_get_indexdef(i.oid)
+	FROM member m JOIN pg_catalog.pg_index x ON x.indrelid = m.oid AND x.indislive JOIN pg_catalog.pg_class i
+		ON i.oid = x.indexrelid
+	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.oid AND k.conrelid = m.oid)
+	UNION ALL
+	SELECT m.table_name, 'constraint', k.conname,
+		   format('ALTER TABLE %s ADD CONSTRAINT %I %s', m.table_name, k.conname, pg_catalog.pg_get_constraintdef(k.oid))
+	FROM member m JOIN pg_catalog.pg_constraint k ON k.conrelid = m.oid AND k.contype IN ('c', 'f', 'p', 'u', 'x')
+	UNION ALL
+	SELECT m.table_name, 'trigger', g.tgname, pg_catalog.pg_get_triggerdef(g.oid)
+	FROM member m JOIN pg_catalog.pg_trigger g ON g.tgrelid = m.oid AND NOT g.tgisinternal
+	UNION ALL
+	SELECT m.table_name, 'policy', p.polname, format('CREATE POLICY %I ON %s ...', p.polname, m.table_name)
+	FROM member m JOIN pg_catalog.pg_policy p ON p.polrelid = m.oid
+	UNION ALL
+	SELECT m.table_name, 'statistics', s.stxname, pg_catalog.pg_get_statisticsobjdef(s.oid)
+	FROM member m JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = m.oid;
+COMMENT ON VIEW facematch_internal.table_part IS
+	'columns, indexes, constraints, triggers, policies and extended statistics of the extension''s tables, whoever '
+	'made them';
+COMMENT ON COLUMN facematch_internal.table_part.table_name IS 'the table';
+COMMENT ON COLUMN facematch_internal.table_part.kind IS 'what it is';
+COMMENT ON COLUMN facematch_internal.table_part.name IS 'its name';
+COMMENT ON COLUMN facematch_internal.table_part.definition IS 'the statement that makes it; NULL of a column';
+
+CREATE TABLE facematch_internal.expected_part (
+	table_name	regclass NOT NULL,
+	kind		text NOT NULL,
+	name		name NOT NULL,
+	CONSTRAINT expected_part_pkey PRIMARY KEY (table_name, kind, name)
+);
+COMMENT ON TABLE facematch_internal.expected_part IS
+	'facematch_internal.table_part as install left it (sql/monitoring/installed.sql): what is there beside it, no '
+	'dump carries';
+COMMENT ON COLUMN facematch_internal.expected_part.table_name IS 'the table';
+COMMENT ON COLUMN facematch_internal.expected_part.kind IS 'what it is';
+COMMENT ON COLUMN facematch_internal.expected_part.name IS 'its name';
+
+CREATE TABLE facematch_internal.expected_row (
+	about	text NOT NULL,
+	row		jsonb NOT NULL,
+	CONSTRAINT expected_row_pkey PRIMARY KEY (about)
+);
+COMMENT ON TABLE facematch_internal.expected_row IS
+	'the rows that install put into tables that are logged, before the log had anything of them'
+	' (sql/monitoring/installed.sql): facematch.verify_audit() goes on from there';
+COMMENT ON COLUMN facematch_internal.expected_row.about IS 'the row, as detail.about of an event has it';
+COMMENT ON COLUMN facematch_internal.expected_row.row IS 'the columns that the log has of such rows';
 
 CREATE FUNCTION facematch_internal.installation_findings() RETURNS SETOF facematch_internal.finding
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -35,15 +94,16 @@ BEGIN
 			FROM facematch_internal.expected_trigger e
 		UNION ALL
 		-- Not by pg_partition_tree(), which waits for whoever has locked a partition.
-		SELECT h.relation, 'facematch_20_guard', 'facematch_internal.guard'::regproc, NULL, true, false
+		SELECT h.relation, 'facematch_20_guard', 'facematch_internal.guard', NULL, true, false
 		FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name) h JOIN pg_class c
 			ON c.oid = h.relation
 		WHERE c.oid = a.table_name OR c.relispartition
 		UNION ALL
-		SELECT a.table_name, 'facematch_40_truncate', 'facematch_internal.refuse_change'::regproc, NULL, true, false
+		SELECT a.table_name, 'facematch_40_truncate', 'facematch_internal.refuse_change', NULL, true, false
 		FROM facematch.attached a
 	), found AS (
-		SELECT e.*, CASE WHEN g.oid IS NULL THEN 'missing' WHEN g.tgfoid <> e.function OR g.tgtype <> e.type THEN 'another'
+		SELECT e.*, CASE WHEN g.oid IS NULL THEN 'missing' WHEN g.tgfoid::regproc::text <> e.function
+			OR g.tgtype <> e.type THEN 'another'
 						 WHEN g.tgenabled = 'D' THEN 'disabled' WHEN g.tgenabled = 'R' THEN 'replica'
 						 WHEN g.tgenabled = 'O' AND e.always THEN 'origin' END AS state
 		FROM expected e LEFT JOIN pg_trigger g ON g.tgrelid = e.table_name AND g.tgname = e.trigger_name
@@ -70,6 +130,27 @@ BEGIN
 	FROM (VALUES ('facematch_keep')) k (name) LEFT JOIN pg_event_trigger e ON e.evtname = k.name
 	WHERE e.oid IS NULL OR e.evtenabled <> 'A' OR current_setting('event_triggers', true) = 'off'
 	   OR EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE c = 'event_triggers=off')
+	UNION ALL
+	SELECT CASE p.kind WHEN 'column' THEN 'error' ELSE 'notice' END,
+		   CASE p.kind WHEN 'column' THEN 'the column is not the extension''s: a dump of this database does not '
+		       'restore, the table stays empty'
+				ELSE 'is not the extension''s: no dump carries it' END,
+		   format('%s %I on %s', p.kind, p.name, p.table_name),
+		   CASE p.kind WHEN 'column' THEN format('ALTER TABLE %s DROP COLUMN %I: keep it in a table of your own',
+		       p.table_name, p.name)
+				ELSE 'after a restore: ' || p.definition END
+	FROM facematch_internal.table_part p
+	WHERE NOT EXISTS (SELECT FROM facematch_internal.expected_part e
+					  WHERE e.table_name = p.table_name AND e.kind = p.kind AND e.name = p.name)
+	UNION ALL
+	SELECT 'notice', 'has no face index: a search of a large gallery compares every reference',
+		format('facematch.reference (about %s rows)',
+		   c.reltuples::bigint), 'CREATE INDEX reference_face_idx ON facematch.reference USING facematch (gallery_id, '
+		       'embedding)'
+	FROM pg_class c
+	WHERE c.oid = 'facematch.reference'::regclass AND c.reltuples > 100000 AND NOT EXISTS (
+		SELECT FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid AND x.indisvalid JOIN pg_am a ON a.oid = i.relam
+		WHERE x.indrelid = c.oid AND a.amname = 'facematch')
 	UNION ALL
 	-- The key of references is the guard's to check on their side, and PostgreSQL's on the galleries'.
 	SELECT CASE WHEN k.guarded THEN 'notice' ELSE 'error' END,

@@ -10,6 +10,9 @@ DECLARE
 	overdue bigint;
 	longest interval;
 	declined bigint;
+	late bigint;
+	endless bigint;
+	first_late text;
 BEGIN
 	-- Tables.
 	RETURN QUERY
@@ -130,6 +133,12 @@ BEGIN
 	WHERE r.valid_to > now() AND NOT EXISTS (
 		SELECT FROM facematch_internal.retained k JOIN pg_class c ON c.oid = k.table_name WHERE k.what = r.what)
 	UNION ALL
+	SELECT 'error', 'joins nobody: opt-outs, holds and events of one subject do not reach the other',
+		format('merge %s', m.merge_id),
+		'CALL facematch.recompute()'
+	FROM facematch.subject_merge m
+	WHERE m.undone_at IS NULL AND NOT m.merged = ANY (facematch_internal.aliases(m.kept))
+	UNION ALL
 	SELECT 'error', 'names a row of a table that is not under retention', format('hold %s (%s)', h.hold_id, h.table_name),
 		   format('SELECT facematch.retain(%L, ...)', h.table_name)
 	FROM facematch.held h
@@ -148,6 +157,11 @@ BEGIN
 	FROM facematch.held h
 	WHERE h.table_name IS NULL OR EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = h.table_name)
 	UNION ALL
+	SELECT 'error', 'the stream of rights has a hole: who reads it does not learn of all opt-outs and holds',
+		format('site %s, %s of %s events', r.site, count(*), max(r.number)),
+		'INSERT the missing rows into facematch.rights_event, from the copy that is kept outside'
+	FROM facematch.rights_event r GROUP BY r.site HAVING count(*) <> max(r.number)
+	UNION ALL
 	SELECT 'error', format('%s references are not of a gallery, or not of its model', count(*)), 'facematch.reference',
 		'delete them'
 	FROM facematch.reference r
@@ -160,7 +174,10 @@ BEGIN
 	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r
 		ON r.subject_id = ANY (facematch_internal.aliases(o.subject_id))
 				  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
-					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp())
+					AND (o.gallery_id IS NULL OR o.gallery_id = r.gallery_id) AND r.purge_after > clock_timestamp()
+					AND facematch_internal.law_gives(o, r.retention_class, (SELECT g.kind FROM facematch.gallery g
+						WHERE g.gallery_id = r.gallery_id),
+						r.enrolled_at))
 	UNION ALL
 	SELECT 'error', 'opt-outs, rules or events have not reached its rows: these rows match nobody',
 		   format('%s (%s, the oldest for %s)', k.table_name, count(*), date_trunc('second',
@@ -214,11 +231,13 @@ BEGIN
 			declined := 0;
 			IF t.subject_column IS NOT NULL AND t.template_column IS NOT NULL AND NOT t.shipped THEN
 				SELECT a.declined INTO declined FROM facematch_internal.ask_table(t.table_name, format(
-						'SELECT count(*) FROM %s d WHERE d.%I = ANY ($4::uuid[]) AND d.%I IS NOT NULL%s', t.table_name, t.subject_column,
-						t.template_column, facematch_internal.not_held(t.table_name)),
-					ARRAY(SELECT unnest(facematch_internal.aliases(o.subject_id)) FROM facematch.opt_out o
-						WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
-						  AND (o.until IS NULL OR o.until > clock_timestamp()))::text) a (declined bigint);
+						'SELECT count(*) FROM %s d WHERE concat_ws('' '', d.%I, d.%I) = ANY ($4::text[]) AND d.%I IS '
+						'NOT NULL%s', t.table_name,
+						t.subject_column, t.class_column, t.template_column, facematch_internal.not_held(t.table_name)),
+					ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), c.name)
+						  FROM facematch.opt_out o, facematch.retention_class c WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
+						  AND (o.until IS NULL OR o.until > clock_timestamp())
+						  AND facematch_internal.law_gives(o, c.name, t.what, clock_timestamp()))::text) a (declined bigint);
 			END IF;
 		EXCEPTION WHEN OTHERS THEN
 			IF SQLSTATE = '55P03' THEN
@@ -241,6 +260,31 @@ BEGIN
 			RETURN NEXT ROW(CASE WHEN longest > interval '1 hour' THEN 'error' ELSE 'notice' END, 'rows are due and not purged',
 						 format('%s (%s rows, the oldest for %s)', t.table_name, overdue, date_trunc('second', longest)),
 						 'CALL facematch.purge(): its warnings say what keeps the rows of a table')::facematch_internal.finding;
+		END IF;
+		-- All rows that are not due are read for it, so a table may be too large for its time.
+		BEGIN
+			SELECT count(*) FILTER (WHERE l.due < 'infinity' OR l.due IS NULL),
+				min(l.row_id) FILTER (WHERE l.due < 'infinity' OR l.due IS NULL),
+				count(*) FILTER (WHERE l.due = 'infinity') INTO late, first_late, endless
+			FROM facematch_internal.late_rows(t.table_name) l;
+		EXCEPTION WHEN OTHERS THEN
+			RETURN NEXT ROW('warning', 'whether its rows are kept longer than their rules say cannot be looked at: ' || SQLERRM,
+				t.table_name, 'CALL facematch.recompute(), which brings them to their rules')::facematch_internal.finding;
+			CONTINUE;
+		END;
+		IF late > 0 THEN
+			RETURN NEXT ROW('error', 'rows are kept longer than their rules say, or have none',
+				format('%s (%s rows, the first %s)', t.table_name, late, first_late),
+				'CALL facematch.recompute(): its warnings say what keeps the rows of a table; '
+				'facematch_internal.late_rows() lists them')::facematch_internal.finding;
+		END IF;
+		-- Whatever has become of the rule that keeps them.
+		IF endless > 0 THEN
+			RETURN NEXT ROW('warning', 'rows have no deadline: what their rule counts from has not come, and it has '
+				'no fallback',
+				format('%s (%s rows)', t.table_name, endless),
+				'INSERT INTO facematch.retention_rule one with a fallback that counts from when the row was '
+				'recorded')::facematch_internal.finding;
 		END IF;
 	END LOOP;
 END

@@ -11,9 +11,16 @@ SELECT facematch_internal.keep_as_record('facematch_internal.access_right', chan
 		'added,changed,deleted']);
 
 INSERT INTO facematch_internal.expected_trigger (table_name, trigger_name, function, type, always, definition)
-SELECT g.tgrelid, g.tgname, g.tgfoid, g.tgtype, g.tgenabled = 'A', pg_catalog.pg_get_triggerdef(g.oid)
+SELECT g.tgrelid, g.tgname, g.tgfoid::pg_catalog.regproc, g.tgtype, g.tgenabled = 'A',
+	pg_catalog.pg_get_triggerdef(g.oid)
 FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
 WHERE NOT g.tgisinternal AND c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace);
+
+INSERT INTO facematch_internal.expected_part (table_name, kind, name)
+SELECT p.table_name, p.kind, p.name FROM facematch_internal.table_part p;
+
+INSERT INTO facematch_internal.expected_row (about, row)
+SELECT l.about, l.row FROM facematch_internal.logged_rows() l;
 
 CREATE FUNCTION facematch.reinstate() RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -49,7 +56,7 @@ BEGIN
 				format('ALTER TABLE %s ENABLE%s TRIGGER %I', e.table_name, CASE WHEN e.always THEN ' ALWAYS' END, e.trigger_name))
 		FROM facematch_internal.expected_trigger e LEFT JOIN pg_trigger g ON g.tgrelid = e.table_name
 			AND g.tgname = e.trigger_name
-		CROSS JOIN LATERAL (SELECT g.oid IS NULL OR g.tgfoid <> e.function OR g.tgtype <> e.type AS changed) f
+		CROSS JOIN LATERAL (SELECT g.oid IS NULL OR g.tgfoid::regproc::text <> e.function OR g.tgtype <> e.type AS changed) f
 		WHERE f.changed OR g.tgenabled <> CASE WHEN e.always THEN 'A' ELSE 'O' END
 		UNION ALL
 		SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::regclass, g.tgname)

@@ -28,7 +28,7 @@ DECLARE
 BEGIN
 	FOR remark IN SELECT a.name, to_jsonb(NEW) ->> a.name AS said FROM unnest(TG_ARGV) a (name) LOOP
 		IF length(remark.said) > 1000 OR facematch_internal.redacted(remark.said) <> remark.said THEN
-			RAISE check_violation USING
+			RAISE check_violation USING CONSTRAINT = 'remark_is_short_and_no_template',
 				MESSAGE = format('%s of %I is longer than 1000 characters, or reads as a template or an image', remark.name,
 					TG_TABLE_NAME),
 				HINT = 'It is kept longer than templates may be: say it in words.',

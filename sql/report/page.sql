@@ -42,8 +42,61 @@ $$;
 COMMENT ON FUNCTION facematch_internal.page_controls() IS
 	'section of the HTML report: holds, the log, and what weakens the guarantees';
 
+---------------------------------------------------------------- other languages
+
+CREATE TABLE facematch.report_text (
+	language	text NOT NULL CONSTRAINT report_text_language_is_a_tag
+		CHECK (language ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$'),
+	english		text NOT NULL CONSTRAINT report_text_english_is_said CHECK (english <> ''),
+	translation	text NOT NULL CONSTRAINT report_text_translation_is_said CHECK (translation <> ''),
+	CONSTRAINT report_text_pkey PRIMARY KEY (language, english)
+);
+COMMENT ON TABLE facematch.report_text IS
+	'the HTML report''s texts in other languages, a site''s own; what is not here stays English. '
+	'facematch_internal.page_texts() lists what a page says';
+COMMENT ON COLUMN facematch.report_text.language IS 'as BCP 47 has it, such as es';
+COMMENT ON COLUMN facematch.report_text.english IS 'the text of the page between two tags, with # for each number';
+COMMENT ON COLUMN facematch.report_text.translation IS
+	'what stands there instead, with # for each number in the same order; shown as text';
+SELECT pg_catalog.pg_extension_config_dump('facematch.report_text', '');
+SELECT facematch_internal.keep_as_record('facematch.report_text', changes => true, remarks => '{english,translation}');
+
+-- The style sheet is no text; what a page quotes in attributes is the caption of a table.
+CREATE FUNCTION facematch_internal.page_texts(html text)
+	RETURNS TABLE (place bigint, tag text, english text, numbers text[])
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT p.place, p.piece[1], CASE WHEN p.piece[1] !~ '^<style'
+		THEN nullif(btrim(regexp_replace(p.piece[2], '(?<![#0-9])[0-9]+([.,][0-9]+)*', '#', 'g'), E' \n'), '') END,
+		   ARRAY(SELECT n[1] FROM regexp_matches(p.piece[2], '(?<![#0-9])[0-9]+(?:[.,][0-9]+)*', 'g') n)
+	FROM regexp_matches(html, '(<[^>]*>)([^<]*)', 'g') WITH ORDINALITY p (piece, place)
+$$;
+COMMENT ON FUNCTION facematch_internal.page_texts(text) IS
+	'the tags of an HTML page in order, each with the text behind it, in which # stands for each number';
+
+CREATE FUNCTION facematch_internal.translated(html text, language text) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+BEGIN
+	RETURN (
+		WITH piece AS MATERIALIZED (SELECT p.piece[1] AS tag, p.piece[2] AS said, t.english, t.numbers, t.place
+			FROM regexp_matches(html, '(<[^>]*>)([^<]*)', 'g') WITH ORDINALITY p (piece, place) JOIN page_texts(html) t
+				USING (place))
+		SELECT string_agg(p.tag || CASE WHEN r.translation IS NULL THEN p.said ELSE substring(p.said FROM E'^[ \\n]*') || (
+				-- Word by word: a part of the translation, then a number.
+				SELECT string_agg(replace(replace(html_text(w.part), '<bdi>', ''), '</bdi>', '') || CASE
+					WHEN w.n <= cardinality(p.numbers) THEN p.numbers[w.n] ELSE '' END, '' ORDER BY w.n)
+				FROM string_to_table(r.translation, '#') WITH ORDINALITY w (part, n)) || substring(p.said
+					FROM E'[ \\n]*$') END, '' ORDER BY p.place)
+		FROM piece p LEFT JOIN facematch.report_text r ON r.language = translated.language AND r.english = p.english);
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.translated(text, text)
+	IS 'an HTML page with the texts that facematch.report_text has in a language';
+
 CREATE FUNCTION facematch.report_html(since timestamptz DEFAULT now() - interval '30 days',
-	until timestamptz DEFAULT now(), title text DEFAULT 'Face matching at the gates') RETURNS text
+	until timestamptz DEFAULT now(), title text DEFAULT 'Face matching at the gates', language text DEFAULT 'en')
+	RETURNS text
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 DECLARE
@@ -54,6 +107,7 @@ DECLARE
 	counts encounter_count[];
 	histograms encounter_histogram[];
 	kept facematch.report_retention[];
+	page text;
 	style CONSTANT text := $css$
 :root{--ink:#16202b;--soft:#4a5764;--line:#d3dae1;--wash:#f3f6f9;--dark:#16365c;--mid:#6b9ac9;--pale:#d4e2f0;
 --alert:#8c1d04}
@@ -138,7 +192,7 @@ $css$;
 BEGIN
 	IF since IS NULL OR until IS NULL OR NOT isfinite(since) OR NOT isfinite(until) OR last_day - first_day NOT BETWEEN 0
 		AND 36525 THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'report_period',
 			MESSAGE = 'a report needs a period, from a day to the same day or a later one, of at most a hundred years',
 			HINT = 'SELECT facematch.report_html(''2026-11-01'', ''2026-11-30'') is of November.';
 	END IF;
@@ -147,7 +201,12 @@ BEGIN
 	counts := ARRAY(SELECT c FROM unnest(whole.counts) c WHERE c.day_utc BETWEEN first_day AND last_day);
 	histograms := ARRAY(SELECT h FROM unnest(whole.histograms) h WHERE h.day_utc BETWEEN first_day AND last_day);
 	kept := ARRAY(SELECT r FROM facematch.report_retention r);
-	RETURN E'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+	IF language IS NULL OR language !~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' THEN
+		RAISE invalid_parameter_value USING CONSTRAINT = 'report_language',
+			MESSAGE = 'a report needs a language',
+			HINT = 'Name it as BCP 47 does: en, es, zh-Hant.';
+	END IF;
+	page := E'<!DOCTYPE html>\n<html lang="' || language || '"><head><meta charset="utf-8">'
 		'<meta name="viewport" content="width=device-width,initial-scale=1">'
 		'<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src '
 		'&#39;unsafe-inline&#39;"><title>'
@@ -187,9 +246,11 @@ BEGIN
 		|| html_text(current_database()) || ', by ' || html_text(session_user)
 		|| E'. Every number is from that database and can be had by query: the views '
 			'facematch.report_&hellip;</p></footer></body></html>\n';
+	RETURN CASE language WHEN 'en' THEN page ELSE translated(page, language) END;
 END
 $$;
-COMMENT ON FUNCTION facematch.report_html(timestamptz, timestamptz, text) IS
+COMMENT ON FUNCTION facematch.report_html(timestamptz, timestamptz, text, text) IS
 	'a report for the public and for inspectors, of the days (UTC) from since to until: one HTML page that needs nothing '
-	'else. Without a template, a name or a pseudonym; the title is shown as text. Days out of order or beyond a hundred '
-	'years: 22023';
+	'else. Without a template, a name or a pseudonym; the title is shown as text. In another language '
+	'than English as far as facematch.report_text has it. Days out of order or beyond a hundred years, no language: '
+	'22023';

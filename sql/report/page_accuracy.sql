@@ -80,6 +80,40 @@ $$;
 COMMENT ON FUNCTION facematch_internal.page_calibration(facematch_internal.calibration, double precision) IS
 	'part of the HTML report: the score histograms of a calibration, with a threshold';
 
+-- Of the calibrated thresholds, at the one that is nearest to the one in use.
+CREATE FUNCTION facematch_internal.page_discard(calibration facematch_internal.calibration, threshold double precision)
+	RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+	WITH used AS (
+		SELECT t.* FROM calibrated_threshold t
+		WHERE t.calibration_id = ($1).calibration_id AND cardinality(t.discard_quality) > 1
+		ORDER BY abs(t.threshold - $2), abs(ln(t.fmr / 0.001)) LIMIT 1),
+	kept AS (
+		SELECT d.quality, d.mated, d.misses, 1 - d.mated / u.discard_mated[1]::double precision AS discarded
+		FROM used u, unnest(u.discard_quality, u.discard_mated, u.discard_misses) d (quality, mated, misses)),
+	point AS (
+		SELECT s, k.quality, k.mated, k.misses, k.discarded, i.rate, i.lower, i.upper
+		FROM generate_series(0, 50, 5) s
+		CROSS JOIN LATERAL (SELECT k.* FROM kept k WHERE k.discarded <= s / 100.0 ORDER BY k.quality DESC LIMIT 1) k
+		CROSS JOIN LATERAL facematch.rate_interval(k.misses, k.mated) i)
+	SELECT html_figure('discard-' || ($1).calibration_id, 'What better pictures would do: ' || html_text(($1).model),
+		'Error versus discard: how many travelers would still be missed, at a threshold of '
+		|| (SELECT html_number(u.threshold, 'score') FROM used u) || ', if the comparisons with the poorest pictures '
+		'were left out. Where the line falls, asking for a least quality helps; where it does not, the measure of '
+		'quality tells nothing.',
+		svg_chart('discard-' || ($1).calibration_id || '-svg', 'Error versus discard curve',
+			'False non-match rate over the share of comparisons that is left out, the poorest first.', 'line',
+			array_agg(p.s || '%' ORDER BY p.s), ARRAY['false non-matches'], ARRAY[array_agg(100 * p.rate ORDER BY p.s)],
+			'left out, at most', '%'),
+		html_table('Errors by least quality',
+			'{At most|html,Left out|%,Least quality|#,Comparisons|#,"False non-match rate, 95&nbsp;% interval|%"}',
+			jsonb_agg(jsonb_build_array(p.s || '&nbsp;%', p.discarded, p.quality, p.mated, ARRAY[p.rate, p.lower, p.upper])
+				ORDER BY p.s)))
+	FROM point p HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION facematch_internal.page_discard(facematch_internal.calibration, double precision) IS
+	'part of the HTML report: the error-versus-discard curve of a calibration, near a threshold; NULL: not measured';
+
 CREATE FUNCTION facematch_internal.page_scores(model text, threshold double precision,
 	histograms facematch_internal.encounter_histogram[]) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
@@ -115,13 +149,15 @@ CREATE FUNCTION facematch_internal.page_accuracy(histograms facematch_internal.e
 AS $$
 	-- The models in use come first; of each, the calibration in use, with the threshold that most encounters had.
 	WITH used AS (
-		SELECT h.model, h.threshold, sum(h.n) AS n FROM unnest($1) h WHERE h.measure <> 'latency' GROUP BY 1, 2),
+		SELECT h.model, h.threshold, sum(h.n) AS n FROM unnest($1) h WHERE h.measure IN ('match', 'runner_up')
+			GROUP BY 1, 2),
 	calibrated AS (
 		SELECT m.name, c AS calibration,
 			   (SELECT u.threshold FROM used u WHERE u.model = m.name ORDER BY u.n DESC, u.threshold LIMIT 1) AS threshold
 		FROM facematch.model m, LATERAL calibration_in_use(m.name) c WHERE c.calibration_id IS NOT NULL)
 	SELECT '<section id="accuracy"><h2>How sure the decisions are</h2>'
 		|| coalesce((SELECT string_agg(page_det(d.calibration)
+									   || coalesce(page_discard(d.calibration, d.threshold), '')
 									   || page_calibration(d.calibration, d.threshold), ''
 									   ORDER BY d.threshold IS NULL, d.name COLLATE "C") FROM calibrated d),
 					'<p>No model is calibrated here: there is no measured error to show. <code>facematch.calibrate()</code> measures '

@@ -14,21 +14,20 @@ AS $$
 	port AS (
 		SELECT c.port, sum(c.encounters) AS encounters, sum(c.searches)::bigint AS searches,
 			sum(c.matches)::bigint AS matches, sum(c.searches - c.matches) AS referred, sum(c.overrides) AS overrides,
-			sum(c.opted_out)::bigint AS opted_out, sum(c.exempt)::bigint AS exempt, sum(c.no_probe)::bigint AS no_probe
+			sum(c.opted_out)::bigint AS opted_out, sum(c.no_probe)::bigint AS no_probe
 		FROM unnest($1) c GROUP BY 1),
 	setting AS (SELECT coalesce(min(s.least_cell), 10) AS least_cell FROM facematch.report_setting s),
-	-- Who declined or is exempt at a small port is no number: it is somebody.
+	-- Who declined at a small port is no number: it is somebody.
 	small AS (
 		SELECT array_agg(p.port ORDER BY p.port COLLATE "C") AS ports,
 			   hidden_cells(array_agg(p.opted_out ORDER BY p.port COLLATE "C"), min(s.least_cell)) AS opted_out,
-			   hidden_cells(array_agg(p.exempt ORDER BY p.port COLLATE "C"), min(s.least_cell)) AS exempt,
 			   hidden_cells(array_agg(p.no_probe ORDER BY p.port COLLATE "C"), min(s.least_cell)) AS no_probe
 		FROM port p, setting s HAVING count(*) > 0),
 	shown AS (
 		SELECT p.port, p.encounters, p.searches, p.matches, p.referred, p.overrides,
-			CASE WHEN NOT h.opted_out THEN p.opted_out END AS opted_out, CASE WHEN NOT h.exempt THEN p.exempt END AS exempt,
+			CASE WHEN NOT h.opted_out THEN p.opted_out END AS opted_out,
 			CASE WHEN NOT h.no_probe THEN p.no_probe END AS no_probe
-		FROM small s, LATERAL unnest(s.ports, s.opted_out, s.exempt, s.no_probe) h (port, opted_out, exempt, no_probe)
+		FROM small s, LATERAL unnest(s.ports, s.opted_out, s.no_probe) h (port, opted_out, no_probe)
 		JOIN port p ON p.port = h.port),
 	kind AS (
 		SELECT c.mode, c.kind, c.model, c.threshold, sum(c.encounters) AS encounters, sum(c.searches)::bigint AS searches,
@@ -37,7 +36,7 @@ AS $$
 	SELECT '<section id="gates"><h2>At the gates</h2>'
 		|| (SELECT html_figure('outcomes', 'What happened to travelers',
 				'Recognised: the comparison found the traveler on the list. Referred: it did not, and an officer looked at the '
-				'document. Not compared: the traveler had declined, is exempt, or there was no photograph.',
+				'document. Not compared: the traveler had declined, or there was no photograph.',
 				CASE WHEN sum(s.matches + s.referred + s.not_compared) > 0 THEN svg_chart('outcomes-svg',
 					'Travelers at the gates, by outcome',
 					'Stacked columns over the days of the period: travelers recognised, referred to an officer, and not compared.',
@@ -50,9 +49,9 @@ AS $$
 			FROM step s)
 		|| '<h3>By port</h3>'
 		|| html_table('Outcomes by port', '{Port,Encounters|#,Compared|#,Recognised|%,95&nbsp;% interval|%,Referred|#,'
-			'Decided by an officer|#,Declined|#,Exempt|#,No photograph|#}',
+			'Decided by an officer|#,Declined|#,No photograph|#}',
 			(SELECT jsonb_agg(jsonb_build_array(p.port, p.encounters, p.searches, r.rate, ARRAY[r.lower, r.upper], p.referred,
-				p.overrides, p.opted_out, p.exempt, p.no_probe) ORDER BY p.port COLLATE "C")
+				p.overrides, p.opted_out, p.no_probe) ORDER BY p.port COLLATE "C")
 			 FROM shown p, LATERAL facematch.rate_interval(p.matches, p.searches) r))
 		|| (SELECT '<p class="note">A dash stands for a number that is too small to show without showing a person (below '
 			|| s.least_cell
@@ -98,12 +97,16 @@ CREATE FUNCTION facematch_internal.page_choices(counts facematch_internal.encoun
 AS $$
 	SELECT '<section id="choices"><h2>Choices, disclosures and notices</h2><h3>Who declined</h3>'
 		|| html_table('Wishes not to be photographed',
-			'{Scope,Instead,In this period|#,Since the beginning|#,Standing|#,Revoked|#,Ended|#}',
+			'{Scope,Instead,In this period|#,Since the beginning|#,By right|#,Without one|#,Standing|#,Revoked|#,Ended|#}',
 			(SELECT jsonb_agg(jsonb_build_array(CASE o.scope WHEN 'standing' THEN 'everywhere, until revoked'
 					WHEN 'until' THEN 'everywhere, until a date' ELSE 'one flight or crossing' END,
-					o.alternative, d.filed, o.opt_outs, o.standing, o.revoked, o.ended) ORDER BY o.scope DESC,
+					o.alternative, d.filed, o.opt_outs, o.by_right, o.without_right, o.standing, o.revoked, o.ended)
+						ORDER BY o.scope DESC,
 						o.alternative COLLATE "C")
-			 FROM facematch.report_opt_out o,
+			 FROM (SELECT r.scope, r.alternative, sum(r.opt_outs) AS opt_outs, sum(r.by_right + r.class_not_known) AS by_right,
+						  sum(r.without_right) AS without_right, sum(r.standing) AS standing,
+						      sum(r.revoked) AS revoked, sum(r.ended) AS ended
+				   FROM facematch.report_opt_out r GROUP BY 1, 2) o,
 				  LATERAL (SELECT count(*) AS filed FROM facematch.opt_out f
 				      WHERE (f.scope, f.alternative) = (o.scope, o.alternative)
 						   AND (f.noticed_at AT TIME ZONE 'UTC')::date BETWEEN $2 AND $3) d),
@@ -128,6 +131,17 @@ AS $$
 			 FULL JOIN (SELECT e.port, sum(e.encounters) AS encounters, sum(e.without_notice) AS without_notice
 						FROM unnest($1) e GROUP BY 1) c ON c.port = n.port),
 			'<p>There are no ports yet.</p>')
+		|| html_table('What hung where and when',
+			'{Port,Lane,Notice,Languages,From,Until,Outdated from}',
+			(SELECT jsonb_agg(jsonb_build_array(p.port, coalesce(p.lane, 'all'), p.notice || ', version ' || p.version,
+					array_to_string(p.languages, ', '), to_char(p.posted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
+					coalesce(to_char(p.removed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), 'hangs'),
+					coalesce(to_char(p.outdated_from AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), ''))
+				ORDER BY p.port COLLATE "C", p.lane COLLATE "C" NULLS FIRST, p.posted_at, p.notice COLLATE "C", p.version)
+			 FROM facematch.report_posting p
+			 WHERE (p.posted_at AT TIME ZONE 'UTC')::date <= $3
+			   AND coalesce((p.removed_at AT TIME ZONE 'UTC')::date >= $2, true)),
+			'<p>No notice hung anywhere in this period.</p>')
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.page_choices(facematch_internal.encounter_count[], date, date) IS

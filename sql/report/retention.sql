@@ -61,16 +61,28 @@ COMMENT ON COLUMN facematch.report_retention.last_purge IS 'when the last of the
 COMMENT ON COLUMN facematch.report_retention.worst_lateness IS 'the longest that one was due before it was purged';
 
 CREATE VIEW facematch.report_opt_out AS
-	SELECT o.scope, o.alternative, count(*) AS opt_outs,
+	SELECT o.port, o.scope, o.alternative, count(*) AS opt_outs,
+		   count(*) FILTER (WHERE o.answer = 'by_right') AS by_right,
+		   count(*) FILTER (WHERE o.answer = 'without_right') AS without_right,
+		   count(*) FILTER (WHERE o.answer = 'class_not_known') AS class_not_known,
+		   count(*) FILTER (WHERE o.port IS NOT NULL AND r.notice_required) AS not_in_advance,
 		   count(*) FILTER (WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())) AS standing,
 		   count(*) FILTER (WHERE o.revoked_at IS NOT NULL) AS revoked,
 		   count(*) FILTER (WHERE o.revoked_at IS NULL AND o.until <= clock_timestamp()) AS ended,
 		   min(o.noticed_at) AS first_noticed, max(o.noticed_at) AS last_noticed
-	FROM facematch.opt_out o GROUP BY 1, 2;
-COMMENT ON VIEW facematch.report_opt_out IS 'who declined, in numbers';
+	FROM facematch.opt_out o LEFT JOIN facematch.decline_rule r ON r.name = o.rule GROUP BY 1, 2, 3;
+COMMENT ON VIEW facematch.report_opt_out IS 'who declined, and what the law answered, in numbers';
+COMMENT ON COLUMN facematch.report_opt_out.port IS 'where they asked; NULL: in advance';
 COMMENT ON COLUMN facematch.report_opt_out.scope IS 'standing, until or encounter';
 COMMENT ON COLUMN facematch.report_opt_out.alternative IS 'what is done instead';
 COMMENT ON COLUMN facematch.report_opt_out.opt_outs IS 'how many were filed';
+COMMENT ON COLUMN facematch.report_opt_out.by_right IS 'how many the law gives: the class may decline';
+COMMENT ON COLUMN facematch.report_opt_out.without_right IS 'how many asked without a right: nothing was removed for '
+	'these';
+COMMENT ON COLUMN facematch.report_opt_out.class_not_known IS 'how many are of persons whose class is not known yet: '
+	'they hold until it is';
+COMMENT ON COLUMN facematch.report_opt_out.not_in_advance IS 'how many asked at a port although the rule wants notice '
+	'in advance';
 COMMENT ON COLUMN facematch.report_opt_out.standing IS 'how many stand';
 COMMENT ON COLUMN facematch.report_opt_out.revoked IS 'how many were revoked';
 COMMENT ON COLUMN facematch.report_opt_out.ended IS 'how many have ended by their date';

@@ -28,7 +28,6 @@ CREATE TABLE facematch_internal.encounter_count (
 	overrides			bigint NOT NULL,
 	missed				bigint NOT NULL,
 	opted_out			bigint NOT NULL,
-	exempt				bigint NOT NULL,
 	no_probe			bigint NOT NULL,
 	ambiguous			bigint NOT NULL,
 	without_notice		bigint NOT NULL,
@@ -56,8 +55,6 @@ COMMENT ON COLUMN facematch_internal.encounter_count.missed IS
 	'of the searches, those that did not match and where an officer then found the traveler to be who the document says';
 COMMENT ON COLUMN facematch_internal.encounter_count.opted_out IS
 	'of the encounters, those without a comparison because the traveler had declined';
-COMMENT ON COLUMN facematch_internal.encounter_count.exempt IS
-	'of the encounters, those without a comparison because the law exempts the traveler';
 COMMENT ON COLUMN facematch_internal.encounter_count.no_probe IS
 	'of the encounters, those without a photograph for another reason';
 COMMENT ON COLUMN facematch_internal.encounter_count.ambiguous IS
@@ -68,33 +65,33 @@ COMMENT ON COLUMN facematch_internal.encounter_count.without_notice IS
 CREATE TABLE facematch_internal.encounter_histogram (
 	day_utc		date NOT NULL,
 	measure		text NOT NULL CONSTRAINT encounter_histogram_measure_is_known
-				CHECK (measure IN ('match', 'runner_up', 'latency')),
+				CHECK (measure IN ('match', 'runner_up', 'latency', 'resolution')),
 	port		text,
 	mode		text,
 	kind		text,
 	model		text,
 	threshold	double precision,
 	bin			smallint NOT NULL CONSTRAINT encounter_histogram_bin_range
-				CHECK (measure = 'latency' OR bin BETWEEN -100 AND 99),
+				CHECK (measure IN ('latency', 'resolution') OR bin BETWEEN -100 AND 99),
 	n			bigint NOT NULL,
 	CONSTRAINT encounter_histogram_cell UNIQUE NULLS NOT DISTINCT (day_utc, measure, port, mode, kind, model, threshold,
 		bin)
 );
 COMMENT ON TABLE facematch_internal.encounter_histogram IS
-	'histograms of scores and response times of encounters that were deleted; written by a trigger';
+	'histograms of scores and times of encounters that were deleted; written by a trigger';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.day_utc IS 'day of the encounter, in UTC';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.measure IS
 	'match: score of the reference that matched; runner_up: of the best candidate of another subject; latency: response '
-	'time';
+	'time; resolution: from the encounter until an officer decided';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.port IS
 	'port; NULL for scores, which are counted for all ports together';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.mode IS 'air, sea or land; NULL: not recorded, or a score';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.kind IS 'kind of the gallery; NULL: not recorded';
-COMMENT ON COLUMN facematch_internal.encounter_histogram.model IS 'model in use; NULL for response times';
+COMMENT ON COLUMN facematch_internal.encounter_histogram.model IS 'model in use; NULL for times';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.threshold IS
-	'threshold in use, rounded to a hundredth; NULL for response times';
+	'threshold in use, rounded to a hundredth; NULL for times';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.bin IS
-	'score: from bin / 100 up to (bin + 1) / 100, the last one with 1; response time: up to 2 ^ (bin / 4) milliseconds';
+	'score: from bin / 100 up to (bin + 1) / 100, the last one with 1; times: up to 2 ^ (bin / 4) milliseconds';
 COMMENT ON COLUMN facematch_internal.encounter_histogram.n IS 'how many encounters';
 
 CREATE TABLE facematch_internal.encounter_group (
@@ -148,10 +145,11 @@ CREATE TYPE facematch_internal.encounter_tally AS (
 	cell		facematch_internal.encounter_count,
 	matches		bigint[],
 	runners_up	bigint[],
-	latencies	bigint[]
+	latencies	bigint[],
+	resolutions	bigint[]
 );
 COMMENT ON TYPE facematch_internal.encounter_tally IS
-	'encounters of one day, place, model and threshold: their counts, and histograms of scores and response times';
+	'encounters of one day, place, model and threshold: their counts, and histograms of scores and times';
 
 /*
  * The day comes from date_bin(), which looks up no time zone: that would cost more than all else that is counted of a
@@ -164,34 +162,39 @@ BEGIN
 	tallies := format($query$
 		SELECT ROW((e.day AT TIME ZONE 'UTC')::date, e.port, e.mode, e.direction, e.kind, e.model, e.threshold, count(*),
 				   count(*) FILTER (WHERE e.reason IS NULL),
-				   count(*) FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL),
+				   count(*) FILTER (WHERE e.compared),
 				   count(*) FILTER (WHERE e.outcome = 'no_match'),
 				   count(*) FILTER (WHERE e.outcome = 'manual_inspection'),
-				   count(*) FILTER (WHERE e.override_reason IS NOT NULL),
-				   count(*) FILTER (WHERE e.override_reason IS NOT NULL AND e.reason IS NULL),
+				   count(*) FILTER (WHERE e.override_reason IS NOT NULL AND NOT e.compared),
+				   count(*) FILTER (WHERE e.override_reason IS NOT NULL AND e.reason IS NULL AND NOT e.compared),
 				   count(*) FILTER (WHERE e.reason = 'opted_out'),
-				   count(*) FILTER (WHERE e.reason = 'exempt'),
-				   count(*) FILTER (WHERE e.reason NOT IN ('opted_out', 'exempt')),
+				   count(*) FILTER (WHERE e.reason <> 'opted_out'),
 				   count(e.runner_up),
 				   count(*) FILTER (WHERE e.posting_id IS NULL))::encounter_count,
 			   bin_counts(least(floor(e.similarity * 100), 99)::smallint)
-				   FILTER (WHERE e.outcome = 'match' AND e.override_reason IS NULL AND e.similarity IS NOT NULL),
+				   FILTER (WHERE e.compared AND e.similarity IS NOT NULL),
 			   bin_counts(least(floor(e.runner_up * 100), 99)::smallint) FILTER (WHERE e.runner_up IS NOT NULL),
 			   -- Four bins for each doubling, from a microsecond on.
 			   bin_counts(ceil(4 * ln(greatest(e.latency_ms, 0.001)) / ln(2::double precision))::smallint)
-				   FILTER (WHERE e.latency_ms IS NOT NULL)
+				   FILTER (WHERE e.latency_ms IS NOT NULL),
+			   bin_counts(ceil(4 * ln(greatest(extract(epoch FROM e.overridden_at - e.occurred_at)::float8 * 1000,
+			       0.001)) / ln(2::float8))::smallint)
+				   FILTER (WHERE e.override_reason IS NOT NULL)
 		FROM (SELECT date_bin('1 day', s.occurred_at, '2000-01-01 00:00+00') AS day,
 			round(s.threshold * 100) / 100 AS threshold, s.port COLLATE "C" AS port, s.mode COLLATE "C" AS mode,
 			s.direction COLLATE "C" AS direction, s.kind COLLATE "C" AS kind, s.model COLLATE "C" AS model, s.outcome,
-			s.reason, s.override_reason, s.similarity, s.runner_up, s.posting_id, s.latency_ms
+			s.reason, s.override_reason, s.similarity, s.runner_up, s.posting_id, s.latency_ms, s.overridden_at, s.occurred_at,
+			-- An officer who looks at a watchlist match does not make it less of one.
+			s.outcome = 'match' AND (s.override_reason IS NULL OR s.reference_id IS NOT NULL) AS compared
 			  FROM %s s) e
 		GROUP BY e.day, e.port, e.mode, e.direction, e.kind, e.model, e.threshold $query$, source);
 	groups := format($query$
 		SELECT date_trunc('month', e.day AT TIME ZONE 'UTC')::date, g.key, g.value, sum(e.n)::bigint, sum(e.matches)::bigint,
 			   sum(e.missed)::bigint
 		FROM (SELECT date_bin('1 day', s.occurred_at, '2000-01-01 00:00+00') AS day, s.groups, count(*) AS n,
-					 count(*) FILTER (WHERE s.outcome = 'match' AND s.override_reason IS NULL) AS matches,
-					 count(*) FILTER (WHERE s.override_reason IS NOT NULL) AS missed
+					 count(*) FILTER (WHERE s.outcome = 'match' AND (s.override_reason IS NULL
+					     OR s.reference_id IS NOT NULL)) AS matches,
+					 count(*) FILTER (WHERE s.override_reason IS NOT NULL AND s.reference_id IS NULL) AS missed
 			  FROM %s s WHERE s.reason IS NULL AND s.groups IS NOT NULL GROUP BY 1, 2) e, LATERAL jsonb_each_text(e.groups) g
 		GROUP BY 1, 2, 3 $query$, source);
 END
@@ -213,12 +216,14 @@ CREATE FUNCTION facematch_internal.tally_histograms(tally facematch_internal.enc
 	RETURNS SETOF facematch_internal.encounter_histogram
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 70
 BEGIN ATOMIC
-	SELECT c.day_utc, h.measure, CASE WHEN h.measure = 'latency' THEN c.port END,
-		CASE WHEN h.measure = 'latency' THEN c.mode END, c.kind, CASE WHEN h.measure <> 'latency' THEN c.model END,
-		CASE WHEN h.measure <> 'latency' THEN c.threshold END, b.bin::smallint, h.counts[b.bin]
+	SELECT c.day_utc, h.measure, CASE WHEN h.timed THEN c.port END,
+		CASE WHEN h.timed THEN c.mode END, c.kind, CASE WHEN NOT h.timed THEN c.model END,
+		CASE WHEN NOT h.timed THEN c.threshold END, b.bin::smallint, h.counts[b.bin]
 	FROM (SELECT ((tally).cell).*) c,
-		 (VALUES ('match', (tally).matches), ('runner_up', (tally).runners_up), ('latency', (tally).latencies)) h (measure,
-		     counts), LATERAL generate_subscripts(h.counts, 1) b (bin)
+		 (VALUES ('match', false, (tally).matches), ('runner_up', false, (tally).runners_up), ('latency',
+		     true, (tally).latencies),
+				 ('resolution', true, (tally).resolutions)) h (measure, timed, counts),
+				     LATERAL generate_subscripts(h.counts, 1) b (bin)
 	WHERE h.counts[b.bin] > 0;
 END;
 COMMENT ON FUNCTION facematch_internal.tally_histograms(facematch_internal.encounter_tally) IS
@@ -249,7 +254,7 @@ BEGIN
 		no_matches = c.no_matches + EXCLUDED.no_matches,
 		manual_inspections = c.manual_inspections + EXCLUDED.manual_inspections,
 			overrides = c.overrides + EXCLUDED.overrides, missed = c.missed + EXCLUDED.missed,
-			opted_out = c.opted_out + EXCLUDED.opted_out, exempt = c.exempt + EXCLUDED.exempt,
+			opted_out = c.opted_out + EXCLUDED.opted_out,
 			no_probe = c.no_probe + EXCLUDED.no_probe, ambiguous = c.ambiguous + EXCLUDED.ambiguous,
 			without_notice = c.without_notice + EXCLUDED.without_notice;
 	INSERT INTO encounter_histogram AS c

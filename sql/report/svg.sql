@@ -28,7 +28,7 @@ BEGIN
 		SELECT CASE
 			WHEN unit = 'log%' THEN trim_scale(power(10::numeric, t::numeric + 2)) || '%'
 			WHEN unit = 'log' THEN CASE WHEN t = 0 THEN '1' WHEN t <= -6 THEN '1:' || 10 ^ (-t - 6) || 'M'
-										WHEN t <= -4 THEN '1:' || 10 ^ (-t - 3) || 'k' ELSE '1:' || to_char(10 ^ -t, 'FM9,990') END
+										WHEN t <= -3 THEN '1:' || 10 ^ (-t - 3) || 'k' ELSE '1:' || 10 ^ -t END
 			WHEN unit = '%' THEN t || '%'
 			WHEN t >= 1e6 THEN rtrim(to_char(t / 1e6, 'FM999,990.99'), '.') || 'M'
 			WHEN t >= 1e5 THEN rtrim(to_char(t / 1e3, 'FM990.9'), '.') || 'k'

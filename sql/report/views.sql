@@ -11,7 +11,7 @@ CREATE VIEW facematch.report_daily AS
 		SELECT c.day_utc, c.port, c.mode, c.kind, sum(c.encounters)::bigint AS encounters,
 			sum(c.searches)::bigint AS searches, sum(c.matches)::bigint AS matches, sum(c.no_matches)::bigint AS no_matches,
 			   sum(c.manual_inspections)::bigint AS manual_inspections, sum(c.overrides)::bigint AS overrides,
-			   sum(c.opted_out)::bigint AS opted_out, sum(c.exempt)::bigint AS exempt, sum(c.no_probe)::bigint AS no_probe,
+			   sum(c.opted_out)::bigint AS opted_out, sum(c.no_probe)::bigint AS no_probe,
 			   sum(c.ambiguous)::bigint AS ambiguous, sum(c.without_notice)::bigint AS without_notice
 		FROM period p, unnest(p.counts) c GROUP BY 1, 2, 3, 4),
 	upto AS (
@@ -27,7 +27,7 @@ CREATE VIEW facematch.report_daily AS
 		FROM upto u GROUP BY 1, 2, 3, 4)
 	SELECT c.day_utc, c.port, c.mode, c.kind, c.encounters, c.searches, c.matches, r.rate AS match_rate,
 		   r.lower AS match_rate_low, r.upper AS match_rate_high, c.no_matches, c.manual_inspections, c.overrides,
-		   c.encounters - c.matches AS referrals, c.opted_out, c.exempt, c.no_probe, c.ambiguous, c.without_notice,
+		   c.encounters - c.matches AS referrals, c.opted_out, c.no_probe, c.ambiguous, c.without_notice,
 		   coalesce(s.measured, 0) AS measured, 2 ^ s.p50 AS latency_p50_ms, 2 ^ s.p90 AS latency_p90_ms,
 		   2 ^ s.p99 AS latency_p99_ms, 2 ^ s.longest AS latency_longest_ms
 	FROM counted c
@@ -54,8 +54,6 @@ COMMENT ON COLUMN facematch.report_daily.overrides IS 'matches that an officer d
 COMMENT ON COLUMN facematch.report_daily.referrals IS 'travelers whom an officer had to look at: all but the matches';
 COMMENT ON COLUMN facematch.report_daily.opted_out IS
 	'encounters without a comparison because the traveler had declined';
-COMMENT ON COLUMN facematch.report_daily.exempt IS
-	'encounters without a comparison because the law exempts the traveler';
 COMMENT ON COLUMN facematch.report_daily.no_probe IS
 	'encounters without a photograph for another reason: failures to acquire';
 COMMENT ON COLUMN facematch.report_daily.ambiguous IS 'searches where more than one subject was above the threshold';
@@ -71,7 +69,7 @@ CREATE VIEW facematch.report_scores AS
 	SELECT h.day_utc, h.kind, h.model, h.threshold, h.measure AS score,
 		h.bin / 100.0::double precision AS similarity_from, (h.bin + 1) / 100.0::double precision AS similarity_to,
 		h.n AS encounters
-	FROM facematch_internal.count_period() p, unnest(p.histograms) h WHERE h.measure <> 'latency';
+	FROM facematch_internal.count_period() p, unnest(p.histograms) h WHERE h.measure IN ('match', 'runner_up');
 COMMENT ON VIEW facematch.report_scores IS
 	'histograms of comparison scores at the gates; encounters that were purged since count';
 COMMENT ON COLUMN facematch.report_scores.day_utc IS 'day, in UTC';
@@ -142,17 +140,47 @@ COMMENT ON COLUMN facematch.report_purge.lateness_p90 IS 'how late 90 % were at 
 COMMENT ON COLUMN facematch.report_purge.lateness_p99 IS 'how late 99 % were at most';
 COMMENT ON COLUMN facematch.report_purge.worst_lateness IS 'how late the latest was';
 
+---------------------------------------------------------------- referrals
+
+CREATE VIEW facematch.report_resolution AS
+	WITH upto AS MATERIALIZED (
+		SELECT h.day_utc, h.port, h.kind, h.bin, sum(h.n) OVER (w ORDER BY h.bin) AS upto, sum(h.n) OVER w AS total
+		FROM facematch_internal.count_period() p, unnest(p.histograms) h WHERE h.measure = 'resolution'
+		WINDOW w AS (PARTITION BY h.day_utc, h.port, h.kind))
+	SELECT r.day_utc, r.port, r.kind, r.resolved,
+		2 ^ (r.p50 / 4.0::double precision) * interval '1 millisecond' AS within_p50,
+		   2 ^ (r.p90 / 4.0::double precision) * interval '1 millisecond' AS within_p90,
+		   2 ^ (r.longest / 4.0::double precision) * interval '1 millisecond' AS longest
+	FROM (SELECT u.day_utc, u.port, u.kind, max(u.total)::bigint AS resolved,
+		min(u.bin) FILTER (WHERE u.upto >= 0.5 * u.total) AS p50,
+				 min(u.bin) FILTER (WHERE u.upto >= 0.9 * u.total) AS p90, max(u.bin) AS longest
+		  FROM upto u GROUP BY 1, 2, 3) r;
+COMMENT ON VIEW facematch.report_resolution IS
+	'how long travelers who were referred waited for an officer''s decision, by the day of the encounter, port and '
+	'kind of gallery; encounters that were purged since count. Times are rounded up by at most 19 %';
+COMMENT ON COLUMN facematch.report_resolution.day_utc IS 'day of the encounter, in UTC';
+COMMENT ON COLUMN facematch.report_resolution.port IS 'port';
+COMMENT ON COLUMN facematch.report_resolution.kind IS 'kind of the gallery; NULL: not recorded';
+COMMENT ON COLUMN facematch.report_resolution.resolved IS 'how many were resolved; facematch.open_referral has the '
+	'others while they are not due';
+COMMENT ON COLUMN facematch.report_resolution.within_p50 IS 'half of them within this time';
+COMMENT ON COLUMN facematch.report_resolution.within_p90 IS '90 % of them within this time';
+COMMENT ON COLUMN facematch.report_resolution.longest IS 'all of them within this time';
+
 ---------------------------------------------------------------- notices
 
 CREATE VIEW facematch_internal.posted_notice AS
 	SELECT n.port, count(*) FILTER (WHERE n.hangs) AS hanging, count(*) FILTER (WHERE n.hangs
-		AND NOT n.is_valid) AS outdated, array_agg(DISTINCT n.language ORDER BY n.language) FILTER (WHERE n.hangs
-		AND n.is_valid) AS languages, CASE WHEN NOT bool_or(n.hangs) THEN 'missing' WHEN NOT bool_or(n.hangs AND n.is_valid)
-		THEN 'outdated'
+		AND NOT n.is_valid) AS outdated,
+		   (SELECT array_agg(DISTINCT l.language ORDER BY l.language)
+			FROM jsonb_array_elements(jsonb_agg(n.texts) FILTER (WHERE n.hangs AND n.is_valid)) t (texts),
+				 jsonb_object_keys(t.texts) l (language)) AS languages,
+		   CASE WHEN NOT bool_or(n.hangs) THEN 'missing' WHEN NOT bool_or(n.hangs AND n.is_valid) THEN 'outdated'
 				ELSE 'posted' END AS state
-	FROM (SELECT p.port, t.language, p.posted_at <= now() AND (p.removed_at IS NULL OR p.removed_at > now()) AS hangs,
+	FROM (SELECT p.port, t.texts, p.posted_at <= now() AND (p.removed_at IS NULL OR p.removed_at > now()) AS hangs,
 				 t.valid_from <= now() AND now() < t.valid_to AS is_valid
-		  FROM facematch.notice_posting p JOIN facematch.notice t USING (notice_id)) n
+		  FROM facematch.notice_posting p
+		  JOIN facematch_internal.notice_in_force t ON (t.name, t.version) = (p.notice, p.version)) n
 	GROUP BY n.port;
 COMMENT ON VIEW facematch_internal.posted_notice IS 'the privacy notices that hang now, by port where one ever hung';
 COMMENT ON COLUMN facematch_internal.posted_notice.port IS 'port';
@@ -181,6 +209,26 @@ COMMENT ON COLUMN facematch.report_notice.outdated IS 'of them, those whose text
 COMMENT ON COLUMN facematch.report_notice.languages IS 'languages of the valid ones; NULL: none';
 COMMENT ON COLUMN facematch.report_notice.state IS
 	'posted; outdated: what hangs is no longer right; missing: nothing hangs';
+
+CREATE VIEW facematch.report_posting AS
+	SELECT p.port, p.lane, p.notice, p.version, ARRAY(SELECT l.language FROM jsonb_object_keys(n.texts) l (language)
+		ORDER BY l.language) AS languages, p.posted_at, p.removed_at,
+		   CASE WHEN n.valid_to < coalesce(p.removed_at, now()) THEN greatest(n.valid_to, p.posted_at) END AS outdated_from,
+		   n.texts
+	FROM facematch.notice_posting p
+	JOIN facematch_internal.notice_in_force n ON (n.name, n.version) = (p.notice, p.version);
+COMMENT ON VIEW facematch.report_posting IS 'what hung where and when: each posting of a privacy notice, with its '
+	'texts';
+COMMENT ON COLUMN facematch.report_posting.port IS 'port';
+COMMENT ON COLUMN facematch.report_posting.lane IS 'lane; NULL: all lanes of the port';
+COMMENT ON COLUMN facematch.report_posting.notice IS 'the notice';
+COMMENT ON COLUMN facematch.report_posting.version IS 'its version';
+COMMENT ON COLUMN facematch.report_posting.languages IS 'the languages it hung in';
+COMMENT ON COLUMN facematch.report_posting.posted_at IS 'when it was put up';
+COMMENT ON COLUMN facematch.report_posting.removed_at IS 'when it was taken down; NULL: it hangs';
+COMMENT ON COLUMN facematch.report_posting.outdated_from IS 'from when it hung though it was not right any more; '
+	'NULL: never';
+COMMENT ON COLUMN facematch.report_posting.texts IS 'what travelers could read, by language';
 
 ---------------------------------------------------------------- differences between groups
 

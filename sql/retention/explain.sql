@@ -15,6 +15,13 @@ COMMENT ON FUNCTION facematch_internal.retention_due(text, text, timestamptz, ti
 	'the deadline that the rules give for these facts, and the rule: what the guard computes. due is infinity when '
 	'there is none; capped: the gallery''s own deadline comes first. All NULL: no rule';
 
+CREATE FUNCTION facematch_internal.late_rows(table_name regclass) RETURNS TABLE (row_id text, due timestamptz)
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_late_rows';
+COMMENT ON FUNCTION facematch_internal.late_rows(regclass) IS
+	'rows of a table under retention that are kept longer than the rules say, and until when they should be: CALL '
+	'facematch.recompute() brings them back. due is NULL where no rule says that they may be kept, and infinity where '
+	'one keeps them that may never end. Reads the whole table, a user''s within facematch.table_timeout (53400)';
+
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id text)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,
 				   due timestamptz, purge_after timestamptz, is_due boolean, held boolean, explanation text)
@@ -24,14 +31,23 @@ DECLARE
 	t facematch_internal.retained;
 	facts record;
 	reason record;
+	-- Who reads holds, as auditors do, may ask about any row; who does not must not learn here that a person is under
+	-- inquiry.
+	inspects CONSTANT boolean := has_table_privilege(session_user, 'facematch.hold', 'SELECT');
 BEGIN
 	SELECT r.* INTO t FROM facematch_internal.retained r
 	WHERE r.table_name IN (SELECT pg_partition_ancestors(explain_retention.table_name) UNION ALL
 		SELECT explain_retention.table_name);
 	IF NOT FOUND THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'table_is_retained',
 			MESSAGE = format('table %s is not under retention', table_name),
 			HINT = 'facematch.retain() attaches a table.';
+	ELSIF NOT inspects AND NOT (has_any_column_privilege(session_user, t.table_name, 'SELECT')
+		AND has_schema_privilege(session_user, (SELECT c.relnamespace FROM pg_class c WHERE c.oid = t.table_name),
+			'USAGE')) THEN
+		RAISE insufficient_privilege USING CONSTRAINT = 'retained_table_is_readable',
+			MESSAGE = format('permission denied for table %s', t.table_name),
+			HINT = 'Who may SELECT from the table, or from facematch.hold, asks why its rows are kept.';
 	END IF;
 	SELECT f.* INTO facts FROM facematch_internal.ask_table(t.table_name, format(
 			'SELECT %I, %I, %s, %s, %s, %s, purge_after FROM %s WHERE %I::text = $4', t.class_column, t.recorded_column,
@@ -41,11 +57,10 @@ BEGIN
 			t.table_name, t.key_column), explain_retention.row_id)
 		f (class text, recorded timestamptz, verified timestamptz, anchor timestamptz, gallery bigint, subject uuid,
 			purge_after timestamptz);
-	-- A row that a policy hides from whoever asks is not there.  An auditor has no right on the table, and asks about
-	-- any.
-	IF facts.class IS NULL OR t.table_name = 'facematch.reference'::regclass
-		AND has_any_column_privilege(session_user, t.table_name, 'SELECT')
-			AND facts.gallery = ANY (facematch_internal.unseen_galleries()) THEN
+	-- A row that a policy hides from whoever asks is not there: one that is due, or of a gallery that is not shown.
+	IF facts.class IS NULL OR NOT inspects AND (facts.purge_after <= clock_timestamp()
+		OR t.table_name = 'facematch.reference'::regclass
+			AND facts.gallery = ANY (facematch_internal.unseen_galleries())) THEN
 		RETURN;
 	END IF;
 	SELECT d.*, r.citation INTO reason
@@ -61,11 +76,11 @@ BEGIN
 	due := reason.due;
 	purge_after := facts.purge_after;
 	is_due := facts.purge_after <= clock_timestamp();
-	held := EXISTS (SELECT FROM facematch.hold h
+	held := CASE WHEN inspects THEN EXISTS (SELECT FROM facematch.hold h
 					WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp())
 					  AND (h.subject_id = ANY (facematch_internal.aliases(facts.subject))
 					      OR (h.table_name = t.table_name AND h.row_id = explain_retention.row_id)
-						   OR (h.table_name = 'facematch.gallery'::regclass AND h.row_id = facts.gallery::text)));
+						   OR (h.table_name = 'facematch.gallery'::regclass AND h.row_id = facts.gallery::text))) END;
 	explanation := concat_ws('; ',
 		CASE WHEN reason.rule IS NULL THEN 'no rule is in force for the class'
 			 WHEN reason.anchor IS NULL THEN format('rule %s: no deadline until its anchor comes', reason.rule)
@@ -80,7 +95,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch.explain_retention(regclass, text) IS
 	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and the '
-	'one in force. No row: no such row. A table that is not under retention: 22023';
+	'one in force. Who may not read facematch.hold: held is NULL, and rows that are due are not there. No row: no '
+	'such row. A table that is not under retention: 22023; one that the caller may not read: 42501';
 
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id bigint)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,

@@ -60,7 +60,7 @@ BEGIN
 	IF TG_OP = 'UPDATE' AND NEW.name = OLD.name AND NEW.shipped = OLD.shipped THEN
 		RETURN NEW;
 	ELSIF OLD.shipped OR TG_OP = 'UPDATE' THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'retention_class_is_kept',
 			MESSAGE = format('retention class %L cannot be renamed, nor a shipped one deleted', OLD.name),
 			HINT = 'Insert a class of another name.';
 	END IF;
@@ -70,7 +70,7 @@ BEGIN
 		SELECT a.used INTO used FROM facematch_internal.ask_table(t.table_name,
 			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', t.table_name, t.class_column), OLD.name) a (used boolean);
 		IF used THEN
-			RAISE foreign_key_violation USING
+			RAISE foreign_key_violation USING CONSTRAINT = 'retention_class_is_unused',
 				MESSAGE = format('retention class %L is in use in %s', OLD.name, t.table_name),
 				HINT = 'It can go when the last of its rows has been purged.';
 		END IF;

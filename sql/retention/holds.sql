@@ -16,6 +16,7 @@ CREATE TABLE facematch.hold (
 	placed_by	text NOT NULL DEFAULT session_user,
 	released_at	timestamptz,
 	released_by	text,
+	may_be_told	boolean NOT NULL DEFAULT false,
 	CONSTRAINT hold_pkey PRIMARY KEY (hold_id),
 	CONSTRAINT hold_names_a_row_or_a_subject CHECK ((table_name IS NULL) = (row_id IS NULL)
 		AND (row_id IS NULL) <> (subject_id IS NULL)),
@@ -35,6 +36,9 @@ COMMENT ON COLUMN facematch.hold.placed_at IS 'when the row was inserted';
 COMMENT ON COLUMN facematch.hold.placed_by IS 'the session''s user who inserted it';
 COMMENT ON COLUMN facematch.hold.released_at IS 'when it was released; NULL while it stands';
 COMMENT ON COLUMN facematch.hold.released_by IS 'the session''s user who released it, filled in';
+COMMENT ON COLUMN facematch.hold.may_be_told IS
+	'whether the person may be told of it: facematch.subject_report() is silent of others, and of rows that only they '
+	'keep';
 CREATE INDEX hold_row_idx ON facematch.hold (table_name, row_id);
 CREATE INDEX hold_subject_id_idx ON facematch.hold (subject_id);
 SELECT pg_catalog.pg_extension_config_dump('facematch.hold', '');
@@ -65,7 +69,7 @@ BEGIN
 		RETURN NEW;
 	ELSIF TG_OP = 'DELETE' THEN
 		IF OLD.released_at IS NULL AND (OLD.until IS NULL OR OLD.until > clock_timestamp()) THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'hold_stands',
 				MESSAGE = 'a hold that stands cannot be deleted',
 				HINT = 'Release it: UPDATE released_at.';
 		END IF;
@@ -73,7 +77,7 @@ BEGIN
 	ELSIF (to_jsonb(NEW) - '{released_at,released_by}'::text[]) IS DISTINCT
 		FROM (to_jsonb(OLD) - '{released_at,released_by}'::text[])
 		OR OLD.released_at IS NOT NULL OR NEW.released_at > clock_timestamp() THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'hold_is_only_released',
 			MESSAGE = 'of a hold only released_at can be set, once, and not ahead of time',
 			HINT = 'Insert another hold for other rows or another end.';
 	END IF;
@@ -205,6 +209,11 @@ CREATE TRIGGER hold_20_place AFTER INSERT ON facematch.hold
 ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_10_keep;
 SELECT facematch_internal.keep_as_record('facematch.hold', changes => true, remarks => '{reason,authority,row_id}',
 	log => '{hold,hold_id,"table_name,row_id,subject_id,until,released_at","placed,released,deleted"}');
+CREATE CONSTRAINT TRIGGER hold_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.hold
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('hold', 'hold_id', 'hold_id', '(d.placed_at, d.placed_by) ='
+		' (n.placed_at, n.placed_by) AND (d.table_name, d.subject_id) IS NOT DISTINCT FROM (n.table_name, '
+		'n.subject_id)', 'released_at');
 
 CREATE VIEW facematch.held AS
 	SELECT h.hold_id, h.table_name, h.row_id, h.subject_id, h.reason, h.authority, h.until, h.placed_at, h.placed_by,

@@ -34,7 +34,7 @@ DECLARE
 	n bigint;
 BEGIN
 	IF reason IS NULL OR btrim(reason) = '' THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'decommission_has_a_reason',
 			MESSAGE = 'a reason is needed',
 			HINT = 'CALL facematch.decommission(''why''): the reason stands in the log and in the receipt.';
 	END IF;

@@ -19,8 +19,8 @@ CREATE TABLE facematch.subject_merge (
 	CONSTRAINT subject_merge_undoing_is_attributed CHECK ((undone_at IS NULL) = (undone_by IS NULL))
 );
 COMMENT ON TABLE facematch.subject_merge IS
-	'two pseudonyms are one person''s: opt-outs, holds, exemptions and events of either hold for both. To undo a '
-	'merge, UPDATE undone_at';
+	'two pseudonyms are one person''s: opt-outs, holds and events of either hold for both. To undo a merge, UPDATE '
+	'undone_at';
 COMMENT ON COLUMN facematch.subject_merge.merge_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.subject_merge.kept IS 'one pseudonym of the person';
 COMMENT ON COLUMN facematch.subject_merge.merged IS 'another one';
@@ -58,7 +58,7 @@ AS $$
 BEGIN
 	IF TG_OP = 'DELETE' THEN
 		IF OLD.undone_at IS NULL THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'merge_stands',
 				MESSAGE = 'a merge that stands cannot be deleted',
 				HINT = 'If the two are not one person, UPDATE undone_at.';
 		END IF;
@@ -66,7 +66,7 @@ BEGIN
 	ELSIF (to_jsonb(NEW) - '{undone_at,undone_by}'::text[]) IS DISTINCT
 		FROM (to_jsonb(OLD) - '{undone_at,undone_by}'::text[])
 		OR OLD.undone_at IS NOT NULL OR NEW.undone_at > clock_timestamp() THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'merge_is_only_undone',
 			MESSAGE = 'of a merge only undone_at can be set, once, and not ahead of time',
 			HINT = 'Insert another merge for other subjects.';
 	END IF;
@@ -91,6 +91,11 @@ ALTER TABLE facematch.subject_merge ENABLE ALWAYS TRIGGER subject_merge_10_keep,
 	ENABLE ALWAYS TRIGGER subject_merge_20_merged;
 SELECT facematch_internal.keep_as_record('facematch.subject_merge', changes => true,
 	log => '{subjects,merge_id,"kept,merged,undone_at","merged,parted,deleted"}');
+CREATE CONSTRAINT TRIGGER subject_merge_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.subject_merge
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('subjects', 'merge_id', 'merge_id', 'd.undone_at IS NULL'
+		' AND least(d.kept, d.merged) = least(n.kept, n.merged)'
+		' AND greatest(d.kept, d.merged) = greatest(n.kept, n.merged)', 'undone_at');
 
 CREATE FUNCTION facematch.merge_subjects(kept uuid, merged uuid) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -99,7 +104,7 @@ DECLARE
 	standing bigint;
 BEGIN
 	IF kept = merged OR kept IS NULL OR merged IS NULL THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'merge_is_of_two',
 			MESSAGE = 'two different subjects are needed',
 			HINT = 'They are two pseudonyms of one person.';
 	END IF;

@@ -1,8 +1,6 @@
 /*
- * Opt-outs, exemptions and holds: what a person, a law or a court says about rows.
+ * Opt-outs: who has declined, what the law answered, and what stands of it.
  */
-
----------------------------------------------------------------- opt-outs
 
 CREATE TABLE facematch.opt_out (
 	opt_out_id	bigint GENERATED ALWAYS AS IDENTITY,
@@ -11,76 +9,212 @@ CREATE TABLE facematch.opt_out (
 		CHECK (scope IN ('encounter', 'until', 'standing')),
 	gallery_id	bigint,
 	until		timestamptz,
-	alternative	text NOT NULL DEFAULT 'manual document inspection' CONSTRAINT opt_out_alternative_is_said
-		CHECK (alternative <> ''),
+	alternative	text NOT NULL CONSTRAINT opt_out_alternative_is_said CHECK (alternative <> ''),
 	noticed_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	recorded_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	recorded_by	text NOT NULL DEFAULT session_user,
 	revoked_at	timestamptz,
+	port		text CONSTRAINT opt_out_port_is_a_name CHECK (facematch_internal.is_name(port)),
+	retention_class text,
+	answer		text NOT NULL CONSTRAINT opt_out_answer_is_known CHECK (answer IN ('by_right', 'without_right',
+		'class_not_known')),
+	rule		text,
 	CONSTRAINT opt_out_pkey PRIMARY KEY (opt_out_id),
+	CONSTRAINT opt_out_class_exists FOREIGN KEY (retention_class) REFERENCES facematch.retention_class ON UPDATE RESTRICT,
+	CONSTRAINT opt_out_rule_exists FOREIGN KEY (rule) REFERENCES facematch.decline_rule ON UPDATE RESTRICT,
 	CONSTRAINT opt_out_encounter_names_its_gallery CHECK ((scope = 'encounter') = (gallery_id IS NOT NULL)),
 	CONSTRAINT opt_out_until_names_its_end CHECK ((scope = 'until') = (until IS NOT NULL))
 );
-COMMENT ON TABLE facematch.opt_out IS 'subjects who decline: their templates go in the inserting transaction, and '
-	'none can be added while it stands';
+COMMENT ON TABLE facematch.opt_out IS
+	'subjects who decline: where the law gives it, their templates go in the inserting transaction, and none can be '
+	'added while it stands; where it does not, the row says so and nothing goes';
 COMMENT ON COLUMN facematch.opt_out.opt_out_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.opt_out.subject_id IS 'pseudonym of the person, from facematch.subject_id()';
 COMMENT ON COLUMN facematch.opt_out.scope IS 'standing: everywhere until it is revoked; until: everywhere until a '
 	'date; encounter: at the flight or crossing of one gallery';
 COMMENT ON COLUMN facematch.opt_out.gallery_id IS 'the gallery of scope encounter; kept when the gallery is gone';
 COMMENT ON COLUMN facematch.opt_out.until IS 'the end of scope until';
-COMMENT ON COLUMN facematch.opt_out.alternative IS 'what is done instead of a photograph';
+COMMENT ON COLUMN facematch.opt_out.alternative IS 'what is done instead of a photograph; filled in from the rule; '
+	'none, where the law gives none';
 COMMENT ON COLUMN facematch.opt_out.noticed_at IS 'when the person gave notice, in advance or at the gate';
 COMMENT ON COLUMN facematch.opt_out.recorded_at IS 'when the row was inserted';
 COMMENT ON COLUMN facematch.opt_out.recorded_by IS 'the session''s user who inserted it';
 COMMENT ON COLUMN facematch.opt_out.revoked_at IS 'when the person revoked it; NULL while it stands';
+COMMENT ON COLUMN facematch.opt_out.port IS 'where the person asked; NULL: in advance';
+COMMENT ON COLUMN facematch.opt_out.retention_class IS
+	'the person''s class, which the law goes by: as whoever records it has seen on the document, else as the person '
+	'is staged; NULL: not known yet';
+COMMENT ON COLUMN facematch.opt_out.answer IS
+	'by_right; without_right: the law does not give it, and nothing was removed; class_not_known: it holds until the '
+	'person is staged, and is decided then';
+COMMENT ON COLUMN facematch.opt_out.rule IS 'the rule of facematch.decline_rule, with its citation; NULL: none is '
+	'about the class, so the person may decline';
 CREATE INDEX opt_out_subject_id_idx ON facematch.opt_out (subject_id);
+CREATE INDEX opt_out_retention_class_idx ON facematch.opt_out (retention_class);
+CREATE INDEX opt_out_rule_idx ON facematch.opt_out (rule);
 SELECT pg_catalog.pg_extension_config_dump('facematch.opt_out', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.opt_out_opt_out_id_seq', '');
 
-CREATE FUNCTION facematch_internal.keep_opt_out() RETURNS trigger
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION facematch_internal.law_gives(opt_out facematch.opt_out, retention_class text, purpose text,
+	recorded timestamptz) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+	-- A citizen does not lose the right by being staged as something else; nor do classes that no rule is about.
+	SELECT coalesce(greatest((facematch.may_decline($2, $3, m.at)).may_decline,
+		(facematch.may_decline(($1).retention_class, $3, m.at)).may_decline), true)
+	FROM greatest(($1).noticed_at, $4) m (at)
+$$;
+COMMENT ON FUNCTION facematch_internal.law_gives(facematch.opt_out, text, text, timestamptz) IS
+	'whether the law gives an opt-out for templates of a class, for a purpose, that were recorded at a time: by their '
+	'class or the person''s';
+
+CREATE FUNCTION facematch_internal.keep_opt_out() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	purpose text;
+	decided timestamptz := NEW.noticed_at;
+	law facematch.decline_rule;
 BEGIN
 	IF TG_OP = 'DELETE' THEN
 		IF OLD.revoked_at IS NULL AND (OLD.until IS NULL OR OLD.until > clock_timestamp()) THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'opt_out_stands',
 				MESSAGE = 'an opt-out that stands cannot be deleted',
 				HINT = 'If the person revokes it, UPDATE revoked_at.';
 		END IF;
 		RETURN OLD;
-	ELSIF (to_jsonb(NEW) - 'revoked_at') IS DISTINCT FROM (to_jsonb(OLD) - 'revoked_at') OR OLD.revoked_at IS NOT NULL
-		OR NEW.revoked_at > clock_timestamp() THEN
-		RAISE integrity_constraint_violation USING
+	ELSIF TG_OP = 'INSERT' THEN
+		-- It was answered already: a row from a dump or a publisher.
+		IF NEW.answer IS NOT NULL THEN
+			RETURN NEW;
+		END IF;
+	ELSIF (to_jsonb(NEW) - '{revoked_at,retention_class,answer,rule}'::text[]) IS DISTINCT
+		FROM (to_jsonb(OLD) - '{revoked_at,retention_class,answer,rule}'::text[])
+		OR OLD.revoked_at IS NOT NULL OR NEW.revoked_at > clock_timestamp() THEN
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'opt_out_is_only_revoked',
 			MESSAGE = 'of an opt-out only revoked_at can be set, once, and not ahead of time',
 			HINT = 'Insert another opt-out for another scope.';
+	ELSIF (NEW.retention_class, NEW.answer, NEW.rule) IS NOT DISTINCT FROM (OLD.retention_class, OLD.answer, OLD.rule)
+		THEN
+		RETURN NEW;
+	ELSE
+		-- The answer follows from the class and the law of today: whoever writes it has it decided again.
+		decided := greatest(NEW.noticed_at, clock_timestamp());
+	END IF;
+	purpose := (SELECT g.kind FROM facematch.gallery g WHERE g.gallery_id = NEW.gallery_id);
+	IF NEW.retention_class IS NULL THEN
+		NEW.retention_class := (
+			SELECT s.retention_class FROM (
+				SELECT r.retention_class FROM facematch.reference r
+					WHERE r.subject_id = ANY (facematch_internal.aliases(NEW.subject_id))
+				  AND (NEW.gallery_id IS NULL OR r.gallery_id = NEW.gallery_id) AND r.purge_after > clock_timestamp()
+				UNION ALL
+				SELECT e.retention_class FROM facematch.encounter e
+					WHERE e.subject_id = ANY (facematch_internal.aliases(NEW.subject_id))
+				  AND e.purge_after > clock_timestamp()) s,
+				facematch.may_decline(s.retention_class, purpose, decided) d
+			WHERE d.name IS NOT NULL ORDER BY d.may_decline DESC, s.retention_class LIMIT 1);
+	END IF;
+	law := facematch.may_decline(NEW.retention_class, purpose, decided);
+	NEW.rule := law.name;
+	NEW.answer := CASE WHEN NEW.retention_class IS NULL THEN 'class_not_known' WHEN NOT law.may_decline
+		THEN 'without_right' ELSE 'by_right' END;
+	NEW.alternative := coalesce(NEW.alternative, law.alternative,
+		CASE NEW.answer WHEN 'without_right' THEN 'none' ELSE 'manual document inspection' END);
+	IF NEW.answer = 'without_right' THEN
+		RAISE WARNING USING
+			MESSAGE = format('the law does not let class %s decline: opt-out %s is recorded, and removes nothing',
+				NEW.retention_class, NEW.opt_out_id),
+			DETAIL = format('Rule %s: %s', law.name, law.citation),
+			HINT = 'If the class is wrong, revoke this opt-out and insert one with the right retention_class.';
 	END IF;
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.keep_opt_out() IS 'trigger: an opt-out can be revoked, not rewritten, and '
-	'deleted when it stands no more (23000)';
+COMMENT ON FUNCTION facematch_internal.keep_opt_out() IS
+	'trigger: answers an opt-out by the law of the person''s class; it can be revoked, not rewritten, and deleted '
+	'when it stands no more (23000)';
 
 CREATE FUNCTION facematch_internal.remove_opted_out() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_opted_out';
-COMMENT ON FUNCTION facematch_internal.remove_opted_out() IS 'trigger: removes the subject''s templates from every '
-	'table under retention; held ones become due. A user''s table that refuses is warned of';
+COMMENT ON FUNCTION facematch_internal.remove_opted_out() IS 'trigger: removes the subject''s templates, where the '
+	'law gives that, from every table under retention; held ones become due. A user''s table that refuses is warned '
+	'of';
 
-CREATE TRIGGER opt_out_10_keep BEFORE UPDATE OR DELETE ON facematch.opt_out
+CREATE TRIGGER opt_out_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_opt_out();
 CREATE TRIGGER opt_out_20_remove AFTER INSERT ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.remove_opted_out();
-ALTER TABLE facematch.opt_out ENABLE ALWAYS TRIGGER opt_out_10_keep, ENABLE ALWAYS TRIGGER opt_out_20_remove;
+CREATE TRIGGER opt_out_21_remove AFTER UPDATE ON facematch.opt_out
+	FOR EACH ROW WHEN (OLD.answer = 'without_right' AND NEW.answer = 'by_right')
+		EXECUTE FUNCTION facematch_internal.remove_opted_out();
+ALTER TABLE facematch.opt_out ENABLE ALWAYS TRIGGER opt_out_10_keep, ENABLE ALWAYS TRIGGER opt_out_20_remove,
+	ENABLE ALWAYS TRIGGER opt_out_21_remove;
 SELECT facematch_internal.keep_as_record('facematch.opt_out', changes => true, remarks => '{alternative}',
 	log => '{opt_out,opt_out_id,"subject_id,scope,gallery_id,until,noticed_at,revoked_at","recorded,revoked,deleted"}');
+CREATE CONSTRAINT TRIGGER opt_out_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.opt_out
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('opt_out', 'opt_out_id', 'opt_out_id',
+		'd.subject_id = n.subject_id AND (d.recorded_at, d.recorded_by) = (n.recorded_at, n.recorded_by)', 'revoked_at');
+CREATE TRIGGER opt_out_60_answer_log AFTER UPDATE ON facematch.opt_out
+	FOR EACH ROW WHEN (OLD.answer IS DISTINCT FROM NEW.answer)
+	EXECUTE FUNCTION facematch_internal.log_row('opt_out', 'opt_out_id', 'retention_class,answer,rule',
+		'recorded,decided,deleted');
+
+-- The guard asks once it has found an opt-out; one that this transaction's snapshot does not show stands.
+CREATE FUNCTION facematch_internal.declines(subject_id uuid, gallery_id bigint, retention_class text, purpose text,
+	recorded timestamptz) RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	o facematch.opt_out;
+	given boolean;
+	known text;
+	wanted text := coalesce(declines.purpose, (SELECT g.kind FROM facematch.gallery g
+		WHERE g.gallery_id = declines.gallery_id));
+BEGIN
+	FOR o IN SELECT t.* FROM facematch.opt_out t
+			 WHERE t.subject_id = ANY (facematch_internal.aliases(declines.subject_id)) AND t.revoked_at IS NULL
+			   AND (t.until IS NULL OR t.until > clock_timestamp()) AND (t.gallery_id IS NULL
+			       OR t.gallery_id = declines.gallery_id)
+			 ORDER BY t.opt_out_id LOOP
+		given := facematch_internal.law_gives(o, declines.retention_class, wanted, recorded);
+		-- The person's class is known now, or is another that may decline, or the right has ended. A replica is sent
+		-- what was decided. A template that is older than the opt-out, as a restore brings it, was there when it was
+		-- answered.
+		known := CASE WHEN given OR o.answer = 'class_not_known' THEN declines.retention_class ELSE o.retention_class END;
+		IF (o.answer = 'class_not_known' OR (given <> (o.answer = 'by_right') AND recorded >= o.recorded_at))
+			AND current_setting('session_replication_role') <> 'replica'
+			AND (facematch.may_decline(known, (SELECT g.kind FROM facematch.gallery g
+				WHERE g.gallery_id = o.gallery_id), recorded)).may_decline
+				= given THEN
+			UPDATE facematch.opt_out t SET retention_class = known, answer = 'class_not_known'
+			WHERE t.opt_out_id IN (SELECT s.opt_out_id FROM facematch.opt_out s
+				WHERE s.opt_out_id = o.opt_out_id FOR UPDATE SKIP LOCKED);
+		END IF;
+		IF given THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN given IS NULL;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.declines(uuid, bigint, text, text, timestamptz) IS
+	'whether an opt-out that stands forbids a template of a subject; an opt-out whose class was not known is decided '
+	'by the template''s. Purpose NULL: the gallery''s kind';
 
 CREATE FUNCTION facematch.is_opted_out(subject_id uuid, gallery_id bigint DEFAULT NULL) RETURNS boolean
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM facematch.opt_out o
+				   LEFT JOIN facematch.reference r ON r.subject_id = ANY (facematch_internal.aliases($1))
+				       AND r.purge_after > clock_timestamp()
+					 AND ($2 IS NULL OR r.gallery_id = $2)
 				   WHERE o.subject_id = ANY (facematch_internal.aliases($1)) AND o.revoked_at IS NULL
 				       AND (o.until IS NULL OR o.until > clock_timestamp())
-					 AND (o.gallery_id IS NULL OR o.gallery_id = $2))
+					 AND (o.gallery_id IS NULL OR o.gallery_id = $2)
+					 AND facematch_internal.law_gives(o, r.retention_class, (SELECT g.kind FROM facematch.gallery g
+					     WHERE g.gallery_id = $2), clock_timestamp()))
 $$;
-COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS 'whether a subject''s person has an opt-out that stands: '
-	'everywhere, or for this gallery';
+COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS
+	'whether a subject''s person has an opt-out that stands, everywhere or for this gallery, and the law gives it today';

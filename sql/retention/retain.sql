@@ -14,11 +14,11 @@ DECLARE
 					  AND a.attnum > 0 AND NOT a.attisdropped);
 BEGIN
 	IF found IS NULL THEN
-		RAISE undefined_column USING
+		RAISE undefined_column USING CONSTRAINT = 'retained_column_exists',
 			MESSAGE = format('table %s has no column %I for the %s', table_name, column_name, purpose),
 			HINT = 'Name the column in the call of facematch.retain().';
 	ELSIF found <> ALL (of_types) THEN
-		RAISE datatype_mismatch USING
+		RAISE datatype_mismatch USING CONSTRAINT = 'retained_column_type',
 			MESSAGE = format('column %I of table %s is of type %s', column_name, table_name, found),
 			HINT = format('The %s needs one of: %s.', purpose, array_to_string(of_types, ', '));
 	END IF;
@@ -98,16 +98,19 @@ BEGIN
 	IF t.subject_column IS NULL OR t.shipped THEN
 		RETURN;
 	END IF;
-	-- A subject, or a subject and a gallery: what the row's own columns read as.
+	-- A subject and a class, or a subject, a gallery and a class: what the row's own columns read as.
 	SELECT a.n INTO declined FROM facematch_internal.ask_table(t.table_name, format(
-			'WITH gone AS (DELETE FROM %s d WHERE (d.%I::text = ANY ($4::text[])%s)%s RETURNING 1) SELECT count(*) '
-			'FROM gone', t.table_name,
-			t.subject_column, CASE WHEN t.gallery_column IS NOT NULL
-								   THEN format(' OR concat_ws('' '', d.%I, d.%I) = ANY ($4::text[])', t.subject_column, t.gallery_column) END,
+			'WITH gone AS (DELETE FROM %s d WHERE (concat_ws('' '', d.%I, d.%I) = ANY ($4::text[])%s)%s RETURNING 1) '
+			'SELECT count(*) FROM gone', t.table_name,
+			t.subject_column, t.class_column, CASE WHEN t.gallery_column IS NOT NULL
+								   THEN format(' OR concat_ws('' '', d.%I, d.%I, d.%I) = ANY ($4::text[])',
+								       t.subject_column, t.gallery_column, t.class_column) END,
 			facematch_internal.not_held(t.table_name)),
-		ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), o.gallery_id) FROM facematch.opt_out o
-			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp()))::text,
-			      bring_to_rules.limited) a (n bigint);
+		ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), o.gallery_id, c.name)
+			  FROM facematch.opt_out o, facematch.retention_class c
+			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
+				AND facematch_internal.law_gives(o, c.name, t.what, clock_timestamp()))::text,
+					bring_to_rules.limited) a (n bigint);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.bring_to_rules(regclass, boolean) IS
@@ -121,6 +124,9 @@ DECLARE
 	t facematch_internal.retained;
 	done record;
 BEGIN
+	-- A restore with triggers disabled has brought merges and joined nobody.
+	UPDATE facematch.subject_merge m SET kept = m.kept
+	WHERE m.undone_at IS NULL AND NOT m.merged = ANY (facematch_internal.aliases(m.kept));
 	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
 		ORDER BY r.table_name::oid LOOP
 		-- Whatever is wrong with one table keeps none of the others from it.
@@ -141,8 +147,9 @@ END
 $$;
 COMMENT ON PROCEDURE facematch.recompute() IS
 	'brings all rows under retention to their rules: a deadline that is later than the rules give comes nearer (a '
-	'partition that was attached with its own, a row recorded while the clock was wrong), none moves away; templates '
-	'in tables of users whose subjects have opted out go. Logged by table, with how many. For superusers';
+	'partition that was attached with its own, a row recorded while the clock was wrong), none moves away; merges '
+	'join their subjects (a restore with triggers disabled); templates in tables of users whose subjects have opted '
+	'out go. Logged by table, with how many. For superusers';
 
 CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id',
 	class_column name DEFAULT 'retention_class',
@@ -160,21 +167,21 @@ DECLARE
 BEGIN
 	SELECT c.* INTO relation FROM pg_class c WHERE c.oid = table_name;
 	IF relation.oid IS NULL THEN
-		RAISE undefined_table USING
+		RAISE undefined_table USING CONSTRAINT = 'retained_table_exists',
 			MESSAGE = format('relation with OID %s does not exist', table_name::oid),
 			HINT = 'It has been dropped, or the number was never a relation''s.';
 	ELSIF relation.relkind NOT IN ('r', 'p') OR relation.relispartition
 		OR relation.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) THEN
-		RAISE wrong_object_type USING
+		RAISE wrong_object_type USING CONSTRAINT = 'table_can_be_retained',
 			MESSAGE = format('%s cannot be put under retention', table_name),
 			HINT = 'Attach an ordinary or a partitioned table of your own; of a partition, the table it is part of.';
 	ELSIF facematch_internal.is_distributed(table_name) THEN
-		RAISE wrong_object_type USING
+		RAISE wrong_object_type USING CONSTRAINT = 'retained_table_is_not_distributed',
 			MESSAGE = format('%s is distributed by Citus and cannot be put under retention', table_name),
 			HINT = 'Its rows are in tables of the nodes, which Citus moves and copies. Keep what has deadlines in'
 				' galleries on several facematch servers: facematch.shard.';
 	ELSIF EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = retain.table_name) THEN
-		RAISE duplicate_object USING
+		RAISE duplicate_object USING CONSTRAINT = 'table_is_not_retained_yet',
 			MESSAGE = format('table %s is under retention already', table_name),
 			HINT = 'facematch.release() detaches it.';
 	END IF;
@@ -198,7 +205,7 @@ BEGIN
 	PERFORM facematch_internal.check_column(table_name, anchor_column, '{timestamptz}', 'anchor')
 		WHERE anchor_column IS NOT NULL;
 	IF template_column IS NULL THEN
-		RAISE undefined_column USING
+		RAISE undefined_column USING CONSTRAINT = 'retained_template_column_is_one',
 			MESSAGE = format('table %s does not have exactly one column of type face_embedding', table_name),
 			HINT = 'Name it: template_column => ''...''.';
 	END IF;
@@ -212,7 +219,7 @@ BEGIN
 		string_agg(d.remedy, '; ' ORDER BY d.relation::text, d.name)
 	INTO deferred, remedies FROM facematch_internal.deferred_triggers(table_name) d;
 	IF deferred IS NOT NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'retained_table_defers_nothing',
 			MESSAGE = format('table %s cannot be put under retention: a purge could not fire what it has deferred', table_name),
 			DETAIL = format('Initially deferred: %s. The purge runs what a table fires with its owner''s rights, and '
 				'none of it at the commit.', deferred),
@@ -283,7 +290,7 @@ BEGIN
 	DELETE FROM facematch_internal.retained r WHERE r.table_name = release.table_name AND NOT r.shipped RETURNING *
 		INTO t;
 	IF NOT FOUND THEN
-		RAISE undefined_object USING
+		RAISE undefined_object USING CONSTRAINT = 'table_is_attached',
 			MESSAGE = format('table %s was not attached', table_name),
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;

@@ -187,31 +187,36 @@ CREATE FUNCTION facematch_internal.check_rule() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	called text := replace(TG_TABLE_NAME, '_', ' ');
 	anchor text;
 BEGIN
 	IF TG_OP <> 'INSERT' AND OLD.shipped THEN
-		RAISE integrity_constraint_violation USING
-			MESSAGE = format('retention rule %L comes with the extension and cannot be changed', OLD.name),
-			HINT = 'Insert a rule for the same class and what: the one that took force last applies.';
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_shipped_is_kept',
+			MESSAGE = format('%s %L comes with the extension and cannot be changed', called, OLD.name),
+			HINT = CASE TG_TABLE_NAME WHEN 'retention_rule' THEN 'Insert a rule for the same class and what: the one '
+				'that took force last applies.'
+							   ELSE 'Insert a rule of the site''s for the same class: it goes before the shipped ones.' END;
 	ELSIF TG_OP <> 'INSERT' AND OLD.valid_from <= now() THEN
 		IF TG_OP = 'DELETE' THEN
-			RAISE integrity_constraint_violation USING
-				MESSAGE = format('retention rule %L has taken force and cannot be deleted', OLD.name),
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_in_force_is_kept',
+				MESSAGE = format('%s %L has taken force and cannot be deleted', called, OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
 		ELSIF (to_jsonb(NEW) - 'valid_to') IS DISTINCT FROM (to_jsonb(OLD) - 'valid_to') OR NEW.valid_to < least(now(),
 			OLD.valid_to) THEN
-			RAISE integrity_constraint_violation USING
-				MESSAGE = format('retention rule %L has taken force: only its end can be changed, to a time that has '
-					'not passed', OLD.name),
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_in_force_is_kept',
+				MESSAGE = format('%s %L has taken force: only its end can be changed, to a time that has not passed',
+					called, OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
 		END IF;
 	END IF;
 	IF TG_OP = 'DELETE' THEN
 		RETURN OLD;
+	ELSIF TG_TABLE_NAME <> 'retention_rule' THEN
+		RETURN NEW;
 	END IF;
 	FOREACH anchor IN ARRAY NEW.anchors || NEW.fallback_anchor LOOP
 		IF anchor IS NOT NULL AND NOT EXISTS (SELECT FROM facematch.event_kind k WHERE k.name = anchor) THEN
-			RAISE foreign_key_violation USING
+			RAISE foreign_key_violation USING CONSTRAINT = 'retention_rule_event_exists',
 				MESSAGE = format('retention rule %L counts from %L, which is no event', NEW.name, anchor),
 				HINT = 'facematch.event_kind has the events; add a site''s own there.';
 		END IF;
@@ -221,11 +226,21 @@ BEGIN
 			MESSAGE = format('retention rule %L gives no deadline to rows for which its events never come', NEW.name),
 			HINT = 'Give it a fallback that counts from when the row was recorded: fallback_anchor, fallback_keep.';
 	END IF;
+	-- Rules come before their table; a dump, which silences notices, brings them so too.
+	IF TG_OP = 'INSERT' AND NOT NEW.shipped AND NOT EXISTS (SELECT FROM facematch_internal.retained t
+		WHERE t.what = NEW.what) THEN
+		RAISE NOTICE USING
+			MESSAGE = format('retention rule %L is about %L, and no table under retention keeps that yet', NEW.name, NEW.what),
+			HINT = format('Kept are: %s. facematch.retain() puts another table under retention, under the word that '
+				'it is given.',
+				(SELECT string_agg(DISTINCT t.what, ', ') FROM facematch_internal.retained t));
+	END IF;
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), and once it '
-	'has taken force only its end can be changed, and nothing of a shipped one (23000)';
+COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), may give no '
+	'deadline or be about nothing that is kept only with a word of warning, and once it has taken force only its end '
+	'can be changed, and nothing of a shipped one (23000)';
 
 CREATE FUNCTION facematch_internal.deadlines() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_deadlines';
@@ -258,3 +273,14 @@ SELECT facematch_internal.keep_as_record('facematch.retention_rule', changes => 
 	'added,changed,deleted']);
 SELECT facematch_internal.keep_as_record('facematch.retention_class', changes => true,
 	log => '{class,name,"name,shipped","added,changed,deleted"}');
+SELECT facematch_internal.keep_as_record('facematch.event_kind', changes => true,
+	log => '{event_kind,name,"name,shipped","added,changed,deleted"}');
+CREATE CONSTRAINT TRIGGER retention_class_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_class
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('class', 'name', '', 'd.name = n.name', '');
+CREATE CONSTRAINT TRIGGER event_kind_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.event_kind
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('event_kind', 'name', '', 'd.name = n.name', '');
+CREATE CONSTRAINT TRIGGER retention_rule_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_rule
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION facematch_internal.write_right('rule', 'name', '', 'd.name = n.name', '');

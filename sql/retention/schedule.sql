@@ -7,7 +7,7 @@ CREATE FUNCTION facematch_internal.check_cron() RETURNS void
 AS $$
 BEGIN
 	IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'pg_cron_is_installed',
 			MESSAGE = 'pg_cron is not installed in this database',
 			HINT = 'Set cron.database_name to this database, restart, and CREATE EXTENSION pg_cron; or let another '
 				'scheduler CALL facematch.purge(). Due rows match nobody either way.';

@@ -13,13 +13,13 @@ DECLARE
 BEGIN
 	SELECT g.* INTO staged FROM facematch.gallery g WHERE g.name = restage_gallery.gallery FOR UPDATE;
 	IF NOT FOUND THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	END IF;
 	PERFORM facematch_internal.check_may_stage(staged);
 	IF manifest IS NULL OR array_position(manifest, NULL) IS NOT NULL THEN
-		RAISE null_value_not_allowed USING
+		RAISE null_value_not_allowed USING CONSTRAINT = 'manifest_is_whole',
 			MESSAGE = 'the manifest, or a subject on it, is NULL',
 			HINT = 'An empty manifest is ''{}'': it removes everyone.';
 	END IF;
@@ -41,7 +41,6 @@ BEGIN
 	UNION ALL
 	SELECT DISTINCT m.subject_id,
 		   CASE WHEN facematch.is_opted_out(m.subject_id, staged.gallery_id) THEN 'opted_out'
-				WHEN facematch.is_exempt(m.subject_id) THEN 'exempt'
 				WHEN EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id = staged.gallery_id
 							 AND r.subject_id = ANY (facematch_internal.aliases(m.subject_id))
 							 AND r.purge_after > clock_timestamp()) THEN 'staged'
@@ -50,21 +49,39 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
-	'the manifest has changed: removes the references of people who are no longer on it, except held ones, and says of '
-	'each subject: removed, staged, missing (to be staged), opted_out or exempt (neither). Logged, if anybody was '
-	'removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: '
-	'42501; NULL: 22004';
+	'the manifest has changed: removes the references of people who are no longer on it, except held ones, and says '
+	'of each subject: removed, staged, missing (to be staged) or opted_out (neither). Logged, if anybody was removed. '
+	'No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501; NULL: '
+	'22004';
 
 CREATE FUNCTION facematch.close_gallery(gallery text) RETURNS timestamptz
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1min'
 AS $$
 DECLARE
 	closing facematch.gallery;
 	deadline timestamptz;
 BEGIN
-	SELECT g.* INTO closing FROM facematch.gallery g WHERE g.name = close_gallery.gallery FOR UPDATE;
-	IF NOT FOUND THEN
-		RAISE no_data_found USING
+	-- Nothing may have loaded the library yet, whose setting this is; its default is the function's own.
+	PERFORM set_config('lock_timeout', coalesce(current_setting('facematch.table_timeout', true), '1min'), true);
+	BEGIN
+		SELECT g.* INTO closing FROM facematch.gallery g WHERE g.name = close_gallery.gallery FOR UPDATE;
+	EXCEPTION WHEN lock_not_available THEN
+		-- Who has staged and not ended: closing must not pass by references that it cannot see yet.
+		RAISE lock_not_available USING CONSTRAINT = 'gallery_is_not_in_use',
+			MESSAGE = format('gallery %L is in use by a transaction that does not end', gallery),
+			DETAIL = (SELECT 'It may be ' || string_agg(DISTINCT coalesce(format('session %s of %I', a.pid, a.usename),
+						format('prepared transaction %L of %I', p.gid, p.owner)), ', ') || '.'
+				FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+				LEFT JOIN (pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid)
+					ON l.pid IS NULL AND x.virtualtransaction = l.virtualtransaction AND x.locktype = 'transactionid'
+				WHERE l.relation = 'facematch.gallery'::regclass AND l.database = (SELECT d.oid FROM pg_database d
+					WHERE d.datname = current_database())
+				  AND l.mode <> 'AccessShareLock' AND l.granted
+				  AND l.pid IS DISTINCT FROM pg_backend_pid()),
+			HINT = 'End it, and close the gallery again.';
+	END;
+	IF closing.gallery_id IS NULL THEN
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	END IF;
@@ -77,5 +94,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch.close_gallery(text) IS
 	'the doors are closed: nothing more is staged into the gallery, and its anchor is now, or earlier if it was. '
-	'Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only '
-	'stage: 42501';
+	'Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may '
+	'only stage: 42501. One that stages and does not end within facematch.table_timeout: 55P03, which names the '
+	'sessions and prepared transactions that it may be';

@@ -63,13 +63,13 @@ BEGIN
 					  OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text)
 					  OR (h.table_name = 'facematch.gallery'::regclass
 						  AND h.row_id = coalesce(e.gallery_id, r.gallery_id)::text)) THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'photograph_is_not_held',
 				MESSAGE = 'the photograph is of a held row and cannot be deleted',
 				HINT = 'facematch.held says why and until when.';
 		END IF;
 		RETURN OLD;
 	ELSIF deadline IS NULL THEN
-		RAISE foreign_key_violation USING
+		RAISE foreign_key_violation USING CONSTRAINT = 'photograph_is_beside_a_template',
 			MESSAGE = 'a photograph is kept beside a template: there is no such encounter or reference, or its template is'
 				' gone',
 			HINT = 'Store the photograph of an encounter with a probe, or of a reference.';
@@ -77,7 +77,7 @@ BEGIN
 		NEW.stored_at, NEW.stored_by, NEW.sealed)
 		IS DISTINCT FROM (OLD.photograph_id, OLD.encounter_id, OLD.reference_id, OLD.media_type, OLD.key_id, OLD.stored_at,
 			OLD.stored_by, OLD.sealed) THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'photograph_is_never_changed',
 			MESSAGE = 'a photograph is never changed',
 			HINT = 'Delete it, and store another.';
 	END IF;
@@ -135,14 +135,14 @@ DECLARE
 	stored bigint;
 BEGIN
 	IF image IS NULL OR octet_length(image) NOT BETWEEN 1 AND 20000000 THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'photograph_image_size',
 			MESSAGE = 'the photograph is missing, empty or larger than 20 MB',
 			HINT = 'Give it as bytea, encoded as JPEG or the like.';
 	ELSIF EXISTS (SELECT FROM facematch.encounter e WHERE e.encounter_id = store_photograph.encounter_id
 		AND e.purge_after <= clock_timestamp())
 		OR EXISTS (SELECT FROM facematch.reference r WHERE r.reference_id = store_photograph.reference_id
 			AND r.purge_after <= clock_timestamp()) THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'photograph_row_is_not_due',
 			MESSAGE = 'the encounter or reference is due',
 			HINT = 'Nothing is kept beyond its deadline.';
 	END IF;

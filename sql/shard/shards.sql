@@ -72,13 +72,13 @@ BEGIN
 		-- Searches read it with the owner's rights, and with it whatever its own owner makes of its columns.
 		IF EXISTS (SELECT FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner WHERE c.oid = relation
 			AND NOT o.rolsuper) THEN
-			RAISE insufficient_privilege USING
+			RAISE insufficient_privilege USING CONSTRAINT = 'shard_owner_is_a_superuser',
 				MESSAGE = format('table %s of shard %L belongs to a role that is not a superuser', relation, NEW.name),
 				DETAIL = 'Searches of shards would run its code with the rights of the extension''s owner.',
 				HINT = format('ALTER FOREIGN TABLE %s OWNER TO a superuser.', relation);
 		END IF;
 		IF missing IS NOT NULL THEN
-			RAISE invalid_table_definition USING
+			RAISE invalid_table_definition USING CONSTRAINT = 'shard_table_is_whole',
 				MESSAGE = format('table %s of shard %L lacks: %s', relation, NEW.name, missing),
 				HINT = 'IMPORT FOREIGN SCHEMA facematch LIMIT TO (reference, shard_gallery) makes the tables of a shard; '
 					'option column_name gives columns other names.';
@@ -89,7 +89,7 @@ BEGIN
 		IF NOT EXISTS (SELECT FROM unnest(server.srvoptions) o,
 							  regexp_split_to_table(substr(o, length('extensions=') + 1), '\s*,\s*') e
 					   WHERE starts_with(o, 'extensions=') AND btrim(e, ' "') = 'facematch') THEN
-			RAISE object_not_in_prerequisite_state USING
+			RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'shard_server_lists_facematch',
 				MESSAGE = format('server %I of shard %L does not list facematch in its extensions', server.srvname, NEW.name),
 				DETAIL = 'Every template of the shard would be fetched and compared here.',
 				HINT = format('ALTER SERVER %I OPTIONS (ADD extensions ''facematch'')', server.srvname);
@@ -163,7 +163,7 @@ DECLARE
 BEGIN
 	FOREACH part IN ARRAY coalesce(parts, '{}') LOOP
 		IF part.threshold IS NULL OR part.threshold NOT BETWEEN -1 AND 1 THEN
-			RAISE object_not_in_prerequisite_state USING
+			RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'shard_threshold_is_known',
 				MESSAGE = format('%s of shard %L has no threshold: %s', coalesce('gallery ' || part.gallery_id, 'a gallery'),
 					part.shard, coalesce(part.threshold::text, 'NULL')),
 				HINT = 'The shard''s gallery_table has to be facematch.shard_gallery there, whose column threshold is a cosine '
@@ -185,7 +185,7 @@ DECLARE
 	talker text := (SELECT c.shard FROM unnest(candidates) c GROUP BY c.shard HAVING count(*) > most LIMIT 1);
 BEGIN
 	IF talker IS NOT NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'shard_gives_what_was_asked',
 			MESSAGE = format('shard %L gave more candidates than the %s that it was asked for', talker, most),
 			HINT = 'See what its reference_table is there.';
 	END IF;
@@ -213,7 +213,7 @@ DECLARE
 	place text := (SELECT s.name FROM unnest(shards) s WHERE s.gallery_table IS NULL LIMIT 1);
 BEGIN
 	IF gallery IS NULL AND place IS NOT NULL AND NOT reads_templates() THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'shard_thresholds_are_known',
 			MESSAGE = format('shard %L has no gallery_table, so the thresholds of its galleries are not known', place),
 			HINT = 'UPDATE facematch.shard SET gallery_table = ...: without, only users who may read '
 				'facematch.reference.embedding search it.';
@@ -221,7 +221,7 @@ BEGIN
 		SELECT array_agg(ROW(s.name, s.reference_table, NULL, s.min_similarity)::shard_part) INTO parts
 			FROM unnest(shards) s;
 	ELSIF place IS NOT NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'shard_galleries_are_known',
 			MESSAGE = format('shard %L has no gallery_table, so its galleries cannot be named', place),
 			HINT = 'UPDATE facematch.shard SET gallery_table = ..., or search all galleries.';
 	ELSE
@@ -233,7 +233,7 @@ BEGIN
 		-- Without a number all its references would be searched, as if they were the gallery's.
 		SELECT p.shard INTO place FROM unnest(parts) p GROUP BY p.shard HAVING count(p.gallery_id) <> 1 OR count(*) > 1;
 		IF FOUND THEN
-			RAISE object_not_in_prerequisite_state USING
+			RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'shard_gallery_is_one',
 				MESSAGE = format('shard %L has gallery %L without a number, or more than once', place, gallery),
 				HINT = 'The shard''s gallery_table has to be facematch.shard_gallery there.';
 		END IF;
@@ -244,7 +244,7 @@ BEGIN
 	END IF;
 	SELECT p.* INTO low FROM unnest(parts) p WHERE min_similarity < p.threshold LIMIT 1;
 	IF FOUND AND NOT reads_templates() THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'min_similarity_is_not_below',
 			MESSAGE = format('min_similarity is below the threshold, %s, of what is searched on %L', low.threshold, low.shard),
 			HINT = 'Scores of enough probes tell a template: only users who may read facematch.reference.embedding get '
 				'those of everybody.';
@@ -313,6 +313,10 @@ DECLARE
 	parts shard_part[];
 	candidates shard_candidate[] := '{}';
 	near shard_candidate[];
+	-- The thresholds themselves, by which a match is a strong one, whatever is asked for.
+	own shard_part[];
+	persons uuid[] := '{}';
+	above double precision[] := '{}';
 	reads CONSTANT boolean := reads_templates();
 	-- Whom a search comes near is counted (src/matching/account.c), as far below the threshold as there.
 	slack double precision := CASE WHEN reads THEN 0 ELSE 0.15 END;
@@ -328,7 +332,7 @@ DECLARE
 	known_to double precision;
 BEGIN
 	IF max_candidates < 1 OR max_candidates IS NULL THEN
-		RAISE invalid_parameter_value USING
+		RAISE invalid_parameter_value USING CONSTRAINT = 'max_candidates_range',
 			MESSAGE = format('max_candidates is %s', coalesce(max_candidates::text, 'NULL')),
 			HINT = 'Ask for at least one candidate.';
 	END IF;
@@ -338,7 +342,7 @@ BEGIN
 	PERFORM check_comparison(probe, alike, min_similarity);
 	FOR one IN SELECT s.* FROM facematch.shard s ORDER BY s.name COLLATE "C" LOOP
 		IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = one.reference_table) THEN
-			RAISE undefined_table USING
+			RAISE undefined_table USING CONSTRAINT = 'shard_table_exists',
 				MESSAGE = format('the table of shard %L is gone', one.name),
 				HINT = 'DELETE the shard from facematch.shard, or UPDATE its reference_table.';
 		END IF;
@@ -357,18 +361,19 @@ BEGIN
 		END IF;
 	END LOOP;
 	IF answering = '{}' AND silent = '{}' THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'shard_exists',
 			MESSAGE = 'there are no shards',
 			HINT = 'Add them to facematch.shard.';
 	ELSIF answering = '{}' THEN
-		RAISE connection_failure USING
+		RAISE connection_failure USING CONSTRAINT = 'shard_answers',
 			MESSAGE = format('no shard answers: %s', array_to_string(silent, ', ')),
 			HINT = 'See the servers'' logs, and the options of their foreign servers.';
 	END IF;
 
 	parts := shard_parts(answering, gallery, min_similarity);
+	own := CASE WHEN reads OR min_similarity IS NULL THEN parts ELSE shard_parts(answering, gallery, NULL) END;
 	IF parts IS NULL AND silent = '{}' THEN
-		RAISE no_data_found USING
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L on any shard', gallery),
 			HINT = 'SELECT name FROM the shards'' gallery tables lists the galleries that are staged.';
 	ELSIF parts IS NOT NULL THEN
@@ -380,6 +385,10 @@ BEGIN
 					near := above_thresholds(answering, near, slack);
 				END IF;
 				slack := 0;
+				SELECT coalesce(array_agg(n.subject_id), '{}'), coalesce(array_agg(n.above), '{}') INTO persons, above
+				FROM (SELECT n.subject_id, max(n.similarity - p.threshold) AS above FROM unnest(near) n
+					  JOIN unnest(parts) p ON p.shard = n.shard AND (p.gallery_id IS NULL OR p.gallery_id = n.gallery_id)
+					  WHERE n.subject_id IS NOT NULL AND NOT reads GROUP BY n.subject_id) n;
 			END IF;
 			candidates := asked_candidates(parts, candidates, most);
 			-- A part that gave as many as it was asked for may have others, as far as its last or farther.
@@ -389,9 +398,17 @@ BEGIN
 			IF own_thresholds THEN
 				candidates := above_thresholds(answering, candidates);
 			END IF;
+			-- A shard knows neither the merges nor the opt-outs of this server.
+			IF EXISTS (SELECT FROM facematch.opt_out) THEN
+				candidates := ARRAY(
+					SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
+					FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity,
+						distance, place)
+					WHERE c.subject_id IS NULL OR NOT facematch.is_opted_out(c.subject_id) ORDER BY c.place);
+			END IF;
 			EXIT WHEN known_to IS NULL OR candidates[max_candidates].distance < known_to;
 			IF narrowed OR cardinality(candidates) < max_candidates AND most > cap THEN
-				RAISE program_limit_exceeded USING
+				RAISE program_limit_exceeded USING CONSTRAINT = 'shard_candidates_are_few',
 					MESSAGE = format('more than %s candidates of a shard are as near as the last, or below the thresholds of their '
 						'galleries', cap), HINT = 'Ask for fewer candidates, or with a higher min_similarity; give the shards a '
 						'min_similarity no lower than the thresholds of their galleries.';
@@ -409,10 +426,9 @@ BEGIN
 	END IF;
 
 	PERFORM record_search('search_shards', session_user, NULL, cardinality(candidates[:max_candidates]),
-		CASE WHEN reads THEN '{}' ELSE ARRAY(SELECT DISTINCT n.subject_id FROM unnest(near) n
-			WHERE n.subject_id IS NOT NULL) END);
+		persons, above);
 	RETURN QUERY SELECT c.rank::integer, c.shard, c.gallery_id, c.reference_id, c.subject_id,
-		CASE WHEN reads THEN c.similarity ELSE shown_similarity(c.similarity, (SELECT min(p.threshold) FROM unnest(parts) p
+		CASE WHEN reads THEN c.similarity ELSE shown_similarity(c.similarity, (SELECT min(p.threshold) FROM unnest(own) p
 			WHERE p.shard = c.shard AND coalesce(p.gallery_id = c.gallery_id, true) AND p.threshold <= c.similarity)) END,
 		silent = '{}'
 	FROM unnest(candidates[:max_candidates]) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity,
@@ -431,11 +447,11 @@ COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer,
 	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most '
 	'max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all '
 	'shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read '
-	'templates, and similarities are in hundredths; the search is a row of facematch.search, and attempts are '
-	'counted, as those of identify() are. Exact; ties in order of shard and reference_id; a due reference is no '
-	'candidate. A shard that cannot be reached is an error (08001), unless partial: then it is left out, complete is '
-	'false in every row, and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise '
-	'as identify()';
+	'templates, and similarities are strengths, as those of identify(); the search is a row of facematch.search, and '
+	'attempts are counted, as those of identify() are. Exact; ties in order of shard and reference_id; a due '
+	'reference is no candidate, nor one of a person who has opted out of all here, by whichever pseudonym. A shard '
+	'that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, '
+	'and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('operator', 'function', 'search_shards', 'EXECUTE', true),

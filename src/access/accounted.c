@@ -31,6 +31,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "base/refusal.h"
 #include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_ask);
@@ -50,7 +51,7 @@ require_own_transactions(FunctionCallInfo fcinfo, const char *name)
 	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) || castNode(CallContext, fcinfo->context)->atomic ||
 		IsSubTransaction())
 		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION), face_refusal("own_transaction"),
 				 errmsg("%s cannot run inside a transaction block", name),
 				 errdetail("It commits what it accounts for before it answers."),
 				 errhint("CALL it by itself, with autocommit on.")));
@@ -61,7 +62,7 @@ require_argument(FunctionCallInfo fcinfo, int number, const char *name)
 {
 	if (PG_ARGISNULL(number))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("argument_is_given"),
 				 errmsg("%s is NULL", name),
 				 errhint("Give it a value.")));
 }
@@ -110,7 +111,7 @@ charge_use(void)
 
 		commit();
 		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), face_refusal("partner_budget_is_left"),
 				 errmsg("the partner has asked as often as it may"),
 				 errhint("Ask again in %ld seconds.", seconds)));
 	}
@@ -118,7 +119,7 @@ charge_use(void)
 	return partner;
 }
 
-/* An error that was accounted, as an array of its SQLSTATE, message and hint. */
+/* An error that was accounted, as an array of its SQLSTATE, message, hint and constraint name. */
 static void
 raise_fault(ArrayType *fault)
 {
@@ -128,14 +129,15 @@ raise_fault(ArrayType *fault)
 	char	   *hint;
 
 	deconstruct_array(fault, TEXTOID, -1, false, TYPALIGN_INT, &parts, NULL, &count);
-	if (count != 3)
+	if (count != 4)
 		elog(ERROR, "facematch_internal.answer_partner returned %d parts of an error", count);
 	state = TextDatumGetCString(parts[0]);
 	hint = TextDatumGetCString(parts[2]);
 	ereport(ERROR,
 			(errcode(MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4])),
 			 errmsg_internal("%s", TextDatumGetCString(parts[1])),
-			 hint[0] != '\0' ? errhint("%s", hint) : 0));
+			 hint[0] != '\0' ? errhint("%s", hint) : 0,
+			 face_refusal(TextDatumGetCString(parts[3]))));
 }
 
 static Answer
@@ -168,7 +170,7 @@ answer(Datum partner, Datum gallery, Datum probe, Oid probe_type)
 	/* One message, whether it is another's flight, over, or none at all. */
 	if (refused)
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("partner_gallery_may_be_asked"),
 				 errmsg("the gallery is not one that the partner may ask about now"),
 				 errhint("facematch.partner_flights() lists those that it may.")));
 	return told;
@@ -208,26 +210,44 @@ facematch_ask(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
-/* facematch.announce_reading(gallery text, photograph_id bigint, purpose text): of one or of the other */
+/* facematch.announce_reading(gallery text, photograph_id bigint, purpose text, subject_id uuid): of one of the three */
 Datum
 facematch_announce_reading(PG_FUNCTION_ARGS)
 {
-	bool		of_gallery = !PG_ARGISNULL(0);
-	Oid			types[] = {of_gallery ? TEXTOID : INT8OID, TEXTOID};
+	static const struct
+	{
+		int			argument;
+		Oid			type;
+		const char *note;
+	}			readable[] = {
+		{0, TEXTOID, "SELECT facematch_internal.note_reading($2, gallery => $1)"},
+		{1, INT8OID, "SELECT facematch_internal.note_reading($2, photograph_id => $1)"},
+		{3, UUIDOID, "SELECT facematch_internal.note_reading($2, subject_id => $1)"}
+	};
+	int			named = -1;
+	int			count = 0;
+	Oid			types[] = {InvalidOid, TEXTOID};
 	Datum		values[2];
 
 	require_own_transactions(fcinfo, "facematch.announce_reading");
 	require_argument(fcinfo, 2, "the purpose");
-	if (of_gallery == !PG_ARGISNULL(1))
+	for (int i = 0; i < lengthof(readable); i++)
+	{
+		if (PG_ARGISNULL(readable[i].argument))
+			continue;
+		named = i;
+		count++;
+	}
+	if (count != 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("name a gallery or a photograph"),
-				 errhint("CALL facematch.announce_reading(gallery => '...', purpose => '...'), or with photograph_id.")));
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("reading_names_what"),
+				 errmsg("name a gallery, a photograph or a subject"),
+				 errhint("CALL facematch.announce_reading(gallery => '...', purpose => '...'), or with photograph_id or subject_id.")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	values[0] = PG_GETARG_DATUM(of_gallery ? 0 : 1);
+	types[0] = readable[named].type;
+	values[0] = PG_GETARG_DATUM(readable[named].argument);
 	values[1] = PG_GETARG_DATUM(2);
-	step(of_gallery ? "SELECT facematch_internal.note_reading($1, NULL, $2)" : "SELECT facematch_internal.note_reading(NULL, $1, $2)",
-		 lengthof(types), types, values);
+	step(readable[named].note, lengthof(types), types, values);
 	commit();
 	SPI_finish();
 	PG_RETURN_VOID();

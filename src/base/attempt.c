@@ -51,30 +51,34 @@ static Oid	timed_table = InvalidOid;	/* whose time it is */
 
 static int	attempts = 0;		/* that are under way, one inside another */
 static volatile sig_atomic_t cancel_asked = false;
-static void (*next_on_cancel) (int signo) = NULL;
+static struct sigaction next_on_cancel; /* PostgreSQL's own; since 19 it takes who sent the signal */
 
 /* In a signal handler, before PostgreSQL's own.  The session's lock_timeout and statement_timeout come as the same signal. */
 static void
-note_cancel(int signo)
+note_cancel(int signo, siginfo_t *info, void *context)
 {
 	if (!get_timeout_indicator(LOCK_TIMEOUT, false) && !get_timeout_indicator(STATEMENT_TIMEOUT, false))
 		cancel_asked = true;
-	next_on_cancel(signo);
+	if (next_on_cancel.sa_flags & SA_SIGINFO)
+		next_on_cancel.sa_sigaction(signo, info, context);
+	else
+		next_on_cancel.sa_handler(signo);
 }
 
 /* Once in a backend: PostgreSQL sets its handlers when one starts. */
 static void
 watch_for_cancel(void)
 {
+	static bool watching = false;
 	struct sigaction action;
 
-	if (next_on_cancel != NULL || sigaction(SIGINT, NULL, &action) != 0 ||
-		action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
+	if (watching || sigaction(SIGINT, NULL, &next_on_cancel) != 0 ||
+		next_on_cancel.sa_handler == SIG_DFL || next_on_cancel.sa_handler == SIG_IGN)
 		return;
-	next_on_cancel = action.sa_handler;
-	action.sa_handler = note_cancel;
-	if (sigaction(SIGINT, &action, NULL) != 0)
-		next_on_cancel = NULL;
+	action = next_on_cancel;
+	action.sa_sigaction = note_cancel;
+	action.sa_flags |= SA_SIGINFO;
+	watching = sigaction(SIGINT, &action, NULL) == 0;
 }
 
 /* In a signal handler: as PostgreSQL cancels a statement that takes too long. */

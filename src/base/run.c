@@ -25,6 +25,7 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -257,6 +258,58 @@ face_run_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values)
 	face_open_for_table(&gate, relid);
 	run_through(&gate, execute, &statement);
 	return SPI_processed;
+}
+
+/* Rows that are fetched at once. */
+#define SCAN_ROWS	1000
+
+static void
+scan(const Statement *statement, FaceRowSeen seen, void *state)
+{
+	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext, "facematch rows of a table", ALLOCSET_DEFAULT_SIZES);
+	Portal		portal = SPI_cursor_open_with_args(NULL, statement->sql, statement->nargs, statement->types, statement->values,
+												   NULL, true, 0);
+	uint64		fetched;
+
+	do
+	{
+		SPITupleTable *table;
+		MemoryContext caller;
+
+		SPI_cursor_fetch(portal, true, SCAN_ROWS);
+		table = SPI_tuptable;
+		fetched = SPI_processed;
+		caller = MemoryContextSwitchTo(rows);
+		for (uint64 i = 0; i < fetched; i++)
+			seen(table->vals[i], table->tupdesc, state);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(rows);
+		SPI_freetuptable(table);
+		CHECK_FOR_INTERRUPTS();
+	} while (fetched > 0);
+	SPI_cursor_close(portal);
+	MemoryContextDelete(rows);
+}
+
+/* A query of a user's table, as its owner, some rows at a time; what is done with them is the extension's. */
+void
+face_scan_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values, FaceRowSeen seen, void *state)
+{
+	Statement	statement = {.sql = sql, .nargs = nargs, .types = types, .values = values};
+	FaceGate	gate;
+
+	face_open_for_table(&gate, relid);
+	PG_TRY();
+	{
+		scan(&statement, seen, state);
+	}
+	PG_CATCH();
+	{
+		face_gate_failed(&gate);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	face_close_gate(&gate);
 }
 
 /* A statement that changes what a user's table is, with the caller's rights. */

@@ -30,6 +30,9 @@ typedef struct FacePlan
 	SPIPlanPtr	plan;
 } FacePlan;
 
+/* What is done with each row of a query. */
+typedef void (*FaceRowSeen) (HeapTuple row, TupleDesc desc, void *state);
+
 /* Whether a row that an index look-up found answers the question. */
 typedef bool (*FaceRowTest) (TupleTableSlot *row, void *state);
 
@@ -46,6 +49,7 @@ extern void face_run_plan_at(FacePlan *plan, Datum *values, Oid run_as, Snapshot
 extern uint64 face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as);
 extern void face_read_plan(FacePlan *plan, Datum *values, Oid run_as);
 extern uint64 face_run_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values);
+extern void face_scan_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values, FaceRowSeen seen, void *state);
 extern void face_run_ddl(Oid relid, const char *sql);
 extern bool face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, void *state);
 extern Oid	face_index_on(Oid table, int nkeys, const char *const *columns);

@@ -25,6 +25,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/refusal.h"
 #include "embedding/embedding.h"
 #include "gallery/enrol.h"
 #include "gallery/gallery.h"
@@ -163,6 +164,37 @@ face_stamp(const FaceEnrolment *columns, FaceRow *row)
 	face_row_set(row, columns->template, PointerGetDatum(template));
 }
 
+/* Refuses a photograph that is not as good as its gallery asks for. */
+void
+face_check_quality(const FaceEnrolment *columns, const FaceRow *row)
+{
+	int64		gallery_id = face_row_number(row, columns->gallery);
+	int16		least = face_gallery(gallery_id, true)->min_quality;
+	bool		assessed = !face_row_null(row, columns->quality);
+
+	if (least == 0 || (assessed && DatumGetInt16(row->values[columns->quality - 1]) >= least))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION), face_refusal("reference_is_of_its_gallerys_quality"),
+			 assessed ?
+			 errmsg("the quality of the photograph is %d, but gallery %lld asks for %d", DatumGetInt16(row->values[columns->quality - 1]),
+					(long long) gallery_id, least) :
+			 errmsg("the quality of the photograph was not assessed, but gallery %lld asks for %d", (long long) gallery_id, least),
+			 errhint("Take a better photograph, or set facematch.gallery.min_quality.")));
+}
+
+/* As the foreign key would, but under a name of its own: an application tells the two apart. */
+static void
+refuse_missing(const FaceRow *row, int64 gallery_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION), face_refusal("reference_gallery_exists"),
+			 errmsg("insert or update on table \"%s\" violates foreign key constraint \"%s\"", RelationGetRelationName(row->rel),
+					"reference_is_of_its_gallerys_model"),
+			 errdetail("Gallery %lld is not there.", (long long) gallery_id),
+			 errhint("A gallery holds templates of one model: facematch.gallery and facematch.model say which.")));
+}
+
 /* Refuses a template of another model than its gallery's, and one of no gallery, as the foreign key would. */
 void
 face_check_member(const FaceEnrolment *columns, const FaceRow *row)
@@ -171,16 +203,16 @@ face_check_member(const FaceEnrolment *columns, const FaceRow *row)
 	const FaceGallery *gallery = face_gallery(gallery_id, true);
 	const FaceEmbedding *template = template_of(columns, row);
 
-	if (gallery->exists && gallery->model_tag == template->model && gallery->dims == template->dims)
+	if (!gallery->exists)
+		refuse_missing(row, gallery_id);
+	if (gallery->model_tag == template->model && gallery->dims == template->dims)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
 			 errmsg("insert or update on table \"%s\" violates foreign key constraint \"%s\"", RelationGetRelationName(row->rel),
 					"reference_is_of_its_gallerys_model"),
-			 gallery->exists ?
 			 errdetail("Gallery %lld is of the model with tag %d and %d dimensions, the template of one with tag %d and %d dimensions.",
-					   (long long) gallery_id, gallery->model_tag, gallery->dims, template->model, template->dims) :
-			 errdetail("Gallery %lld is not there.", (long long) gallery_id),
+					   (long long) gallery_id, gallery->model_tag, gallery->dims, template->model, template->dims),
 			 errhint("A gallery holds templates of one model: facematch.gallery and facematch.model say which."),
 			 errtableconstraint(row->rel, "reference_is_of_its_gallerys_model")));
 }

@@ -27,6 +27,7 @@ typedef struct FaceEnrolment
 
 extern void face_check_whole(const FaceEnrolment *columns, const FaceRow *row);
 extern void face_stamp(const FaceEnrolment *columns, FaceRow *row);
+extern void face_check_quality(const FaceEnrolment *columns, const FaceRow *row);
 extern void face_check_member(const FaceEnrolment *columns, const FaceRow *row);
 
 #endif							/* FACEMATCH_GALLERY_ENROL_H */

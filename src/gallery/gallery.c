@@ -77,11 +77,11 @@ static void
 read_gallery(FaceGallery *gallery, bool lock)
 {
 	static FacePlan look = {
-		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1",
+		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims, g.min_quality FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1",
 		1, {INT8OID}, NULL
 	};
 	static FacePlan hold = {
-		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1"
+		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims, g.min_quality FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1"
 		" FOR SHARE",
 		1, {INT8OID}, NULL
 	};
@@ -95,6 +95,8 @@ read_gallery(FaceGallery *gallery, bool lock)
 	gallery->closed = gallery->exists && !TIMESTAMP_IS_NOEND(result_time(3));
 	gallery->model_tag = gallery->exists ? result_int2(4) : 0;
 	gallery->dims = gallery->exists ? result_int2(5) : 0;
+	/* NULL reads as 0: any quality will do. */
+	gallery->min_quality = gallery->exists ? result_int2(6) : 0;
 	SPI_finish();
 }
 

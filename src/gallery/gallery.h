@@ -19,6 +19,7 @@ typedef struct FaceGallery
 	bool		closed;
 	int16		model_tag;
 	int16		dims;
+	int16		min_quality;	/* of references; 0: any, also one that was not assessed */
 	TimestampTz anchor;			/* DT_NOEND: none */
 	TimestampTz purge_after;
 } FaceGallery;

@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/refusal.h"
 #include "base/run.h"
 #include "matching/candidates.h"
 #include "retention/person.h"
@@ -116,7 +117,7 @@ face_find_gallery(const text *name, FaceSearched *gallery)
 
 	if (name == NULL || !read_gallery(&plan, PointerGetDatum(name), gallery))
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
+				(errcode(ERRCODE_NO_DATA_FOUND), face_refusal("gallery_exists"),
 				 errmsg("there is no gallery %s", name == NULL ? "NULL" : quote_literal_cstr(text_to_cstring(name))),
 				 errhint("SELECT name FROM facematch.gallery lists the galleries that are staged.")));
 }
@@ -128,7 +129,7 @@ face_find_gallery_by_id(int64 gallery_id, FaceSearched *gallery)
 
 	if (!read_gallery(&plan, Int64GetDatum(gallery_id), gallery))
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
+				(errcode(ERRCODE_NO_DATA_FOUND), face_refusal("gallery_exists"),
 				 errmsg("gallery %lld is gone", (long long) gallery_id),
 				 errhint("It was deleted while the search ran.")));
 }
@@ -137,7 +138,7 @@ static void
 refuse_probe(const char *message, const FaceSearched *gallery)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("probe_is_of_its_gallerys_model"),
 			 errmsg_internal("%s", message),
 			 errhint("Make the template with model %s.", quote_literal_cstr(gallery->model))));
 }
@@ -148,7 +149,7 @@ face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double
 {
 	if (probe == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("probe_is_given"),
 				 errmsg("there is no probe to compare"),
 				 errhint("A capture that gave no template is a failure to acquire, not a search without candidates.")));
 	if (gallery == NULL)
@@ -162,7 +163,7 @@ face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double
 	/* A NaN is no threshold. */
 	if (!(min_similarity >= -1.0 && min_similarity <= 1.0))
 		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), face_refusal("min_similarity_range"),
 				 errmsg("min_similarity is %g", min_similarity),
 				 errhint("A threshold is a cosine similarity, -1 to 1.")));
 }
@@ -350,15 +351,15 @@ face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, doubl
 	}
 }
 
-/* The most similar of a person's references in a gallery, whatever its score; false: there is none. */
-bool
-face_find_best_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject, FaceCandidate *best)
+/* All of a person's references in a gallery, whatever their scores, the best first. */
+void
+face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject, FaceCandidates *found)
 {
 	static FacePlan plan = {NULL, 4, {INT8OID, InvalidOid, TIMESTAMPTZOID, UUIDARRAYOID}, NULL};
+	MemoryContext memory = CurrentMemoryContext;
 	Datum		values[] = {
 		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), TimestampTzGetDatum(GetCurrentTimestamp()), face_alias_array(subject)
 	};
-	FaceCandidates found;
 
 	if (plan.sql == NULL)
 		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
@@ -367,9 +368,6 @@ face_find_best_of_subject(const FaceSearched *gallery, const FaceEmbedding *prob
 				" AND r.purge_after OPERATOR(pg_catalog.>) $3", type_schema(&plan.types[1])));
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("reference")));
-	copy_results(CurrentMemoryContext, &found);
-	if (found.count > 0)
-		*best = found.list[0];
+	copy_results(memory, found);
 	SPI_finish();
-	return found.count > 0;
 }

@@ -53,7 +53,7 @@ extern void face_find_references(const FaceSearched *gallery, const FaceEmbeddin
 								 FaceCandidates *found);
 extern void face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, int most,
 							  FaceCandidates *persons, FaceCandidates *references);
-extern bool face_find_best_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject,
-									  FaceCandidate *best);
+extern void face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject,
+								 FaceCandidates *found);
 
 #endif							/* FACEMATCH_MATCHING_CANDIDATES_H */

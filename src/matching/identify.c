@@ -15,11 +15,11 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
+#include "base/refusal.h"
 #include "base/run.h"
 #include "compat.h"
 #include "gallery/staging.h"
@@ -53,7 +53,7 @@ argument_most(FunctionCallInfo fcinfo, int number)
 {
 	if (PG_ARGISNULL(number) || PG_GETARG_INT32(number) < 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("max_candidates_range"),
 				 errmsg("max_candidates is %s", PG_ARGISNULL(number) ? "NULL" : psprintf("%d", PG_GETARG_INT32(number))),
 				 errhint("Ask for at least one candidate.")));
 	return PG_GETARG_INT32(number);
@@ -68,7 +68,7 @@ argument_by_person(FunctionCallInfo fcinfo, int number)
 		return true;
 	if (by == NULL || strcmp(by, "reference") != 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("search_is_by_subject_or_reference"),
 				 errmsg("a search is by subject or by reference, not by %s", by == NULL ? "NULL" : quote_literal_cstr(by)),
 				 errhint("by => 'subject' has one line a person, by => 'reference' one a template.")));
 	return false;
@@ -82,7 +82,7 @@ check_threshold(FaceQuestion *question)
 		return;
 	if (question->threshold < question->gallery.threshold)
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("min_similarity_is_not_below"),
 				 errmsg("min_similarity is below the threshold of gallery %s, %g", quote_literal_cstr(question->gallery.name),
 						question->gallery.threshold),
 				 errhint("Scores of enough probes tell a template: only a role that may read facematch.reference.embedding"
@@ -104,31 +104,136 @@ check_question(FaceQuestion *question, double min_similarity, bool has_min_simil
 	};
 }
 
+/* By the gallery's own threshold, whatever is asked for; 0: not told. */
+static int
+strength_of(const FaceQuestion *question, const FaceCandidate *candidate)
+{
+	if (candidate->similarity < question->threshold)
+		return 0;
+	return face_strength(candidate->similarity, question->gallery.threshold);
+}
+
+/* A line that a search may have come near by. */
+typedef struct Line
+{
+	pg_uuid_t	person;
+	const FaceCandidate *candidate;
+} Line;
+
+/* By person, the best first, in the order of a list of candidates. */
+static int
+by_person(const void *a, const void *b)
+{
+	const Line *first = a;
+	const Line *second = b;
+	int			order = memcmp(&first->person, &second->person, UUID_LEN);
+
+	if (order != 0)
+		return order;
+	if (first->candidate->similarity != second->candidate->similarity)
+		return first->candidate->similarity > second->candidate->similarity ? -1 : 1;
+	return first->candidate->reference_id < second->candidate->reference_id ? -1 :
+		first->candidate->reference_id > second->candidate->reference_id;
+}
+
+static Line *
+sorted_by_person(const FaceCandidates *references)
+{
+	Line	   *lines = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(Line) * Max(references->count, 1), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < references->count; i++)
+		lines[i] = (Line) {references->list[i].person, &references->list[i]};
+	qsort(lines, references->count, sizeof(Line), by_person);
+	return lines;
+}
+
+/* The best reference of each person, in place; how many. */
+static int
+keep_best(Line *lines, int count)
+{
+	int			kept = Min(count, 1);
+
+	for (int i = 1; i < count; i++)
+	{
+		if (memcmp(&lines[i].person, &lines[kept - 1].person, UUID_LEN) != 0)
+			lines[kept++] = lines[i];
+	}
+	return kept;
+}
+
+/* The persons whom the references are of, and what the search is worth on each. */
+static FaceNear *
+persons_near(const FaceQuestion *question, const FaceCandidates *references, int *count)
+{
+	Line	   *lines = sorted_by_person(references);
+	int			alike[FACE_STRENGTHS] = {0};
+	int			persons;
+	FaceNear   *near;
+
+	for (int i = 0; i < references->count; i++)
+		alike[strength_of(question, &references->list[i])]++;
+	persons = keep_best(lines, references->count);
+	if (question->by_person)
+	{
+		memset(alike, 0, sizeof(alike));
+		for (int i = 0; i < persons; i++)
+			alike[strength_of(question, lines[i].candidate)]++;
+	}
+	near = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(FaceNear) * Max(persons, 1), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < persons; i++)
+	{
+		const FaceCandidate *best = lines[i].candidate;
+		int			strength = strength_of(question, best);
+
+		near[i] = face_near(&best->subject, best->similarity, question->threshold);
+		if (strength > 0)
+			near[i].attempts = face_attempts(alike[strength]);
+	}
+	*count = persons;
+	return near;
+}
+
 /* Steps 5 and 6: attempts of who is limited, and the row of the search. */
 static void
-account(FaceQuestion *question, const FaceCandidates *near, int candidates)
+account(FaceQuestion *question, const FaceCandidates *references, int candidates)
 {
-	pg_uuid_t  *persons = NULL;
+	FaceNear   *near = NULL;
 	int			count = 0;
 
 	if (!question->accounted)
 		return;
-	if (near->count > 0)
-	{
-		HASHCTL		control = {.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(pg_uuid_t),.hcxt = CurrentMemoryContext};
-		HTAB	   *seen = hash_create("facematch attempts", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		bool		found;
+	if (references->count > 0)
+		near = persons_near(question, references, &count);
+	question->search.candidates = candidates;
+	face_account_for(&question->search, near, count, !question->reads);
+}
 
-		persons = palloc(sizeof(pg_uuid_t) * near->count);
-		for (int i = 0; i < near->count; i++)
+/*
+ * Of a person's references of one strength, the one with the lowest number is
+ * told: which of them is better is as much as a score, to who has staged one.
+ */
+static void
+hide_order(const FaceQuestion *question, FaceCandidates *found, const FaceCandidates *references)
+{
+	Line	   *lines = sorted_by_person(references);
+
+	for (int i = 0; i < found->count; i++)
+	{
+		FaceCandidate *told = &found->list[i];
+		Line		key = {told->person, told};
+		int			strength = strength_of(question, told);
+		Line	   *line = bsearch(&key, lines, references->count, sizeof(Line), by_person);
+
+		for (; line != NULL && line < lines + references->count && memcmp(&line->person, &key.person, UUID_LEN) == 0 &&
+			 strength_of(question, line->candidate) == strength; line++)
 		{
-			hash_search(seen, &near->list[i].person, HASH_ENTER, &found);
-			if (!found)
-				persons[count++] = near->list[i].subject;
+			if (line->candidate->reference_id < told->reference_id)
+			{
+				told->reference_id = line->candidate->reference_id;
+				told->subject = line->candidate->subject;
+			}
 		}
 	}
-	question->search.candidates = candidates;
-	face_account_for(&question->search, persons, count, !question->reads);
 }
 
 /* Step 3: the candidates, and all references that were looked at. */
@@ -151,18 +256,20 @@ face_search(const FaceQuestion *question, FaceCandidates *found, FaceCandidates 
 
 /* Steps 5 to 7, behind which the probe's number stands first unless it is 0. */
 void
-face_answer(FunctionCallInfo fcinfo, FaceQuestion *question, const FaceCandidates *found, const FaceCandidates *references,
+face_answer(FunctionCallInfo fcinfo, FaceQuestion *question, FaceCandidates *found, const FaceCandidates *references,
 			bool exactly, int number)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	const int	skipped = number == 0 ? 1 : 0;
 
 	account(question, references, found->count);
+	if (question->by_person && !question->reads)
+		hide_order(question, found, references);
 	for (int i = 0; i < found->count; i++)
 	{
 		const FaceCandidate *candidate = &found->list[i];
 		double		similarity = exactly ? candidate->similarity :
-			face_shown_similarity(candidate->similarity, question->threshold);
+			face_shown_similarity(candidate->similarity, question->gallery.threshold);
 		Datum		values[] = {
 			Int32GetDatum(number), Int32GetDatum(i + 1), Int64GetDatum(candidate->reference_id),
 			UUIDPGetDatum(&candidate->subject), Float8GetDatum(similarity), Int64GetDatum(candidate->matches)
@@ -227,12 +334,12 @@ facematch_find_candidates(PG_FUNCTION_ARGS)
 /* Columns that verification answers. */
 enum
 {
-	VERIFIED_MATCH, VERIFIED_SIMILARITY, VERIFIED_THRESHOLD, VERIFIED_SUBJECT, VERIFIED_REFERENCE,
+	VERIFIED_MATCH, VERIFIED_SIMILARITY, VERIFIED_THRESHOLD, VERIFIED_SUBJECT, VERIFIED_REFERENCE, VERIFIED_REASON,
 	VERIFIED_COLUMNS
 };
 
 static void
-tell_verified(FunctionCallInfo fcinfo, const FaceQuestion *question, const FaceCandidate *best)
+tell_verified(FunctionCallInfo fcinfo, const FaceQuestion *question, const FaceCandidate *best, const char *reason)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool		match = best != NULL && best->similarity >= question->threshold;
@@ -246,7 +353,7 @@ tell_verified(FunctionCallInfo fcinfo, const FaceQuestion *question, const FaceC
 	isnull[VERIFIED_SIMILARITY] = !scored;
 	if (scored)
 		values[VERIFIED_SIMILARITY] = Float8GetDatum(question->reads ? best->similarity :
-													 face_shown_similarity(best->similarity, question->threshold));
+													 face_shown_similarity(best->similarity, question->gallery.threshold));
 	isnull[VERIFIED_THRESHOLD] = best == NULL;
 	if (best != NULL)
 		values[VERIFIED_THRESHOLD] = Float8GetDatum(question->threshold);
@@ -256,19 +363,30 @@ tell_verified(FunctionCallInfo fcinfo, const FaceQuestion *question, const FaceC
 		values[VERIFIED_SUBJECT] = UUIDPGetDatum(&best->subject);
 		values[VERIFIED_REFERENCE] = Int64GetDatum(best->reference_id);
 	}
+	isnull[VERIFIED_REASON] = reason == NULL;
+	if (reason != NULL)
+		values[VERIFIED_REASON] = CStringGetTextDatum(reason);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 }
 
-/* The reference, unless it is not there or due. */
+/* A reference that is one, or was until it became due. */
+typedef struct Reference
+{
+	FaceCandidate candidate;
+	int64		gallery_id;
+	bool		due;
+	FaceEmbedding *template;
+} Reference;
+
 static bool
-find_reference(int64 reference_id, FaceCandidate *reference, int64 *gallery_id, FaceEmbedding **template)
+find_reference(int64 reference_id, Reference *reference)
 {
 	static FacePlan plan = {
-		"SELECT r.reference_id, r.subject_id, r.gallery_id, r.embedding FROM facematch.reference r"
-		" WHERE r.reference_id OPERATOR(pg_catalog.=) $1 AND r.purge_after OPERATOR(pg_catalog.>) $2",
-		2, {INT8OID, TIMESTAMPTZOID}, NULL
+		"SELECT r.subject_id, r.gallery_id, r.purge_after, r.embedding FROM facematch.reference r"
+		" WHERE r.reference_id OPERATOR(pg_catalog.=) $1",
+		1, {INT8OID}, NULL
 	};
-	Datum		values[] = {Int64GetDatum(reference_id), TimestampTzGetDatum(GetCurrentTimestamp())};
+	Datum		values[] = {Int64GetDatum(reference_id)};
 	bool		found;
 	bool		isnull;
 
@@ -280,14 +398,39 @@ find_reference(int64 reference_id, FaceCandidate *reference, int64 *gallery_id, 
 		HeapTuple	row = SPI_tuptable->vals[0];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 
-		reference->reference_id = reference_id;
-		reference->subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
-		reference->person = face_person(&reference->subject);
-		*gallery_id = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
-		*template = (FaceEmbedding *) DatumGetPointer(SPI_datumTransfer(SPI_getbinval(row, desc, 4, &isnull), false, -1));
+		reference->candidate.reference_id = reference_id;
+		reference->candidate.subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
+		reference->candidate.person = face_person(&reference->candidate.subject);
+		reference->gallery_id = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
+		reference->due = DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull)) <= GetCurrentTimestamp();
+		reference->template = (FaceEmbedding *) DatumGetPointer(SPI_datumTransfer(SPI_getbinval(row, desc, 4, &isnull), false, -1));
 	}
 	SPI_finish();
 	return found;
+}
+
+/* Why there is nothing to compare with, for who may know it of that gallery; NULL for others. */
+static const char *
+why_absent(int64 gallery_id, pg_uuid_t *subject)
+{
+	static FacePlan plan = {
+		"SELECT CASE WHEN facematch.is_opted_out($2, $1) THEN 'declined'"
+		" WHEN EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) $1"
+		" AND r.subject_id OPERATOR(pg_catalog.=) ANY ($3)) THEN 'expired' ELSE 'not_enrolled' END",
+		3, {INT8OID, UUIDOID, UUIDARRAYOID}, NULL
+	};
+	MemoryContext memory = CurrentMemoryContext;
+	Datum		values[] = {Int64GetDatum(gallery_id), UUIDPGetDatum(subject), face_alias_array(subject)};
+	bool		isnull;
+	char	   *reason;
+
+	if (!face_reads_templates() && !face_may_stage(gallery_id))
+		return NULL;
+	SPI_connect();
+	face_run_plan(&plan, values, face_owner(face_table("reference")));
+	reason = MemoryContextStrdup(memory, TextDatumGetCString(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)));
+	SPI_finish();
+	return reason;
 }
 
 static void
@@ -295,24 +438,25 @@ account_verification(FaceQuestion *question, const FaceCandidate *best)
 {
 	FaceCandidates near = {.list = unconstify(FaceCandidate *, best),.count = 0};
 
+	question->by_person = true;
 	if (best != NULL && best->similarity >= question->threshold - FACE_NEAR)
 		near.count = 1;
 	account(question, &near, best != NULL && best->similarity >= question->threshold ? 1 : 0);
 }
 
-/* verify(probe, reference_id, min_similarity, purpose): match, similarity, threshold, subject_id, reference_id */
+/* verify(probe, reference_id, min_similarity, purpose): match, similarity, threshold, subject_id, reference_id, reason */
 Datum
 facematch_verify(PG_FUNCTION_ARGS)
 {
 	FaceQuestion question;
-	FaceCandidate reference;
-	FaceEmbedding *template;
-	int64		gallery_id;
+	Reference	reference;
+	bool		found;
 
 	InitMaterializedSRF(fcinfo, 0);
 	question.probe = argument_probe(fcinfo, 0);
 	face_check_probe(question.probe, NULL, 0.0);
-	if (PG_ARGISNULL(1) || !find_reference(PG_GETARG_INT64(1), &reference, &gallery_id, &template))
+	found = !PG_ARGISNULL(1) && find_reference(PG_GETARG_INT64(1), &reference);
+	if (!found || reference.due)
 	{
 		FaceAsked	asked = {
 			.kind = "verify",.asker = GetUserNameFromId(GetSessionUserId(), false),
@@ -321,15 +465,16 @@ facematch_verify(PG_FUNCTION_ARGS)
 
 		if (face_is_accounted())
 			face_record_search(&asked);
-		tell_verified(fcinfo, &question, NULL);
+		tell_verified(fcinfo, &question, NULL, found ? why_absent(reference.gallery_id, &reference.candidate.subject) :
+					  face_reads_templates() ? "not_enrolled" : NULL);
 		return (Datum) 0;
 	}
-	face_find_gallery_by_id(gallery_id, &question.gallery);
+	face_find_gallery_by_id(reference.gallery_id, &question.gallery);
 	check_question(&question, PG_ARGISNULL(2) ? 0.0 : PG_GETARG_FLOAT8(2), !PG_ARGISNULL(2), "verify", argument_text(fcinfo, 3));
 	check_threshold(&question);
-	reference.similarity = face_cosine_similarity(template, question.probe);
-	account_verification(&question, &reference);
-	tell_verified(fcinfo, &question, &reference);
+	reference.candidate.similarity = face_cosine_similarity(reference.template, question.probe);
+	account_verification(&question, &reference.candidate);
+	tell_verified(fcinfo, &question, &reference.candidate, NULL);
 	return (Datum) 0;
 }
 
@@ -338,8 +483,8 @@ Datum
 facematch_verify_subject(PG_FUNCTION_ARGS)
 {
 	FaceQuestion question;
-	FaceCandidate best;
-	bool		found;
+	FaceCandidates references;
+	FaceCandidates found;
 
 	InitMaterializedSRF(fcinfo, 0);
 	face_find_gallery(PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), &question.gallery);
@@ -347,12 +492,18 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 	check_question(&question, PG_ARGISNULL(3) ? 0.0 : PG_GETARG_FLOAT8(3), !PG_ARGISNULL(3), "verify", argument_text(fcinfo, 4));
 	if (PG_ARGISNULL(2))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("subject_is_given"),
 				 errmsg("subject_id is NULL"),
 				 errhint("facematch.subject_id() makes a pseudonym of a document.")));
 	check_threshold(&question);
-	found = face_find_best_of_subject(&question.gallery, question.probe, PG_GETARG_UUID_P(2), &best);
-	account_verification(&question, found ? &best : NULL);
-	tell_verified(fcinfo, &question, found ? &best : NULL);
+	face_find_of_subject(&question.gallery, question.probe, PG_GETARG_UUID_P(2), &references);
+	found = references;
+	found.count = Min(found.count, 1);
+	found.list = memcpy(palloc(sizeof(FaceCandidate)), references.list, sizeof(FaceCandidate) * found.count);
+	account_verification(&question, found.count == 0 ? NULL : found.list);
+	if (!question.reads)
+		hide_order(&question, &found, &references);
+	tell_verified(fcinfo, &question, found.count == 0 ? NULL : found.list,
+				  found.count == 0 ? why_absent(question.gallery.gallery_id, PG_GETARG_UUID_P(2)) : NULL);
 	return (Datum) 0;
 }

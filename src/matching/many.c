@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/refusal.h"
 #include "base/run.h"
 #include "compat.h"
 #include "index/pass_many.h"
@@ -60,7 +61,7 @@ argument_probes(FunctionCallInfo fcinfo, int *count)
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("probe_is_given"),
 				 errmsg("there are no probes to compare"),
 				 errhint("Give an array of templates; an empty one has no candidates.")));
 	array = PG_GETARG_ARRAYTYPE_P(0);

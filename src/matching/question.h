@@ -31,7 +31,7 @@ extern void face_read_question(FunctionCallInfo fcinfo, FaceQuestion *question);
 extern void face_check_search(FunctionCallInfo fcinfo, FaceQuestion *question, FaceEmbedding *probe, const char *kind,
 							  bool exactly);
 extern void face_search(const FaceQuestion *question, FaceCandidates *found, FaceCandidates *references);
-extern void face_answer(FunctionCallInfo fcinfo, FaceQuestion *question, const FaceCandidates *found,
+extern void face_answer(FunctionCallInfo fcinfo, FaceQuestion *question, FaceCandidates *found,
 						const FaceCandidates *references, bool exactly, int number);
 
 #endif							/* FACEMATCH_MATCHING_QUESTION_H */

@@ -17,6 +17,8 @@
 #include "fmgr.h"
 #include "utils/array.h"
 
+#include "base/refusal.h"
+
 PG_FUNCTION_INFO_V1(facematch_bin_counts_add);
 PG_FUNCTION_INFO_V1(facematch_bin_counts_merge);
 
@@ -34,7 +36,7 @@ check_histogram(ArrayType *array)
 	if (ARR_NDIM(array) != 1 || ARR_HASNULL(array) || ARR_ELEMTYPE(array) != INT8OID ||
 		LOWEST(array) < LEAST_BIN || LOWEST(array) > MOST_BIN || WIDTH(array) > MOST_BIN - LOWEST(array) + 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("histogram_is_whole"),
 				 errmsg("an array is not a histogram"),
 				 errhint("It has one dimension, counts without NULL, and subscripts that are a smallint.")));
 	return array;

@@ -26,6 +26,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/attempt.h"
+#include "base/refusal.h"
 #include "base/run.h"
 #include "retention/retained.h"
 
@@ -42,7 +43,7 @@ check_columns(TupleDesc got, TupleDesc wanted)
 		same = TupleDescAttr(got, i)->atttypid == TupleDescAttr(wanted, i)->atttypid;
 	if (!same)
 		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				(errcode(ERRCODE_DATATYPE_MISMATCH), face_refusal("retained_column_type"),
 				 errmsg("columns of the table are not of the types that retention needs"),
 				 errhint("Detach the table with facematch.release() and attach it again with facematch.retain().")));
 }
@@ -86,7 +87,7 @@ facematch_ask_table(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("question_is_given"),
 				 errmsg("a table and a query are needed")));
 	question.table = PG_GETARG_OID(0);
 	question.query = text_to_cstring(PG_GETARG_TEXT_PP(1));

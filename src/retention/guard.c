@@ -38,6 +38,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "base/refusal.h"
 #include "retention/declined.h"
 #include "gallery/enrol.h"
 #include "gallery/gallery.h"
@@ -84,12 +85,12 @@ column_of(Relation rel, const char *name, Oid type)
 
 	if (attnum <= 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				(errcode(ERRCODE_UNDEFINED_COLUMN), face_refusal("retained_column_exists"),
 				 errmsg("table \"%s\" has no column \"%s\", which its retention trigger names", RelationGetRelationName(rel), name),
 				 errhint("Detach the table with facematch.release() and attach it again with facematch.retain().")));
 	if (OidIsValid(type) && SPI_gettypeid(desc, attnum) != type)
 		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				(errcode(ERRCODE_DATATYPE_MISMATCH), face_refusal("retained_column_type"),
 				 errmsg("column \"%s\" of table \"%s\" is not of type %s, which retention needs", name,
 						RelationGetRelationName(rel), format_type_be(type))));
 	return attnum;
@@ -134,7 +135,7 @@ read_argument(Guard *guard, Relation rel, const char *argument)
 		}
 	}
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("retention_trigger_arguments"),
 			 errmsg("\"%s\" is no argument of a retention trigger", argument),
 			 errhint("facematch.retain() makes the triggers.")));
 }
@@ -153,7 +154,7 @@ make_guard(FunctionCallInfo fcinfo, TriggerData *trigger)
 	if (guard->what == NULL || guard->key == 0 || guard->class == 0 || guard->recorded == 0 || guard->purge_after == 0 ||
 		(guard->source != 0 && (guard->gallery == 0 || guard->template == 0)))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("retention_trigger_arguments"),
 				 errmsg("the retention trigger of \"%s\" lacks an argument", RelationGetRelationName(rel)),
 				 errhint("facematch.retain() makes the triggers.")));
 	guard->enrols = guard->source != 0;
@@ -237,7 +238,7 @@ refuse_class(const Guard *guard, const FaceRow *row)
 	bool		unnamed = face_row_null(row, guard->class);
 
 	ereport(ERROR,
-			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION), face_refusal("retention_rule_is_in_force"),
 			 errmsg("no retention rule is in force for class \"%s\" and %s",
 					unnamed ? "NULL" : TextDatumGetCString(row->values[guard->class - 1]), guard->what),
 			 errdetail("Nothing is kept in \"%s\" without a deadline.", RelationGetRelationName(row->rel)),
@@ -281,7 +282,7 @@ lock_subject(const Guard *guard, const pg_uuid_t *subject)
 		face_share_subject(guard->lookups.opt_out, subject);
 }
 
-/* Whether an opt-out forbids the row's template; the subject is locked. */
+/* Whether an opt-out forbids the row's template, and the law gives it; the subject is locked. */
 static bool
 is_declined(const Guard *guard, const FaceRow *row)
 {
@@ -289,8 +290,13 @@ is_declined(const Guard *guard, const FaceRow *row)
 
 	if (subject == NULL || face_row_null(row, guard->template))
 		return false;
-	return face_may_have_declined(guard->lookups.opt_out, subject) &&
-		face_opted_out(&guard->lookups, subject, in_gallery(guard, row), gallery_of(guard, row));
+	if (!face_may_have_declined(guard->lookups.opt_out, subject) ||
+		!face_opted_out(&guard->lookups, subject, in_gallery(guard, row), gallery_of(guard, row)))
+		return false;
+	return face_declines(subject, in_gallery(guard, row), gallery_of(guard, row),
+						 face_row_null(row, guard->class) ? "" : TextDatumGetCString(row->values[guard->class - 1]),
+						 face_is_own(llast_oid(guard->relids)) ? NULL : guard->what,
+						 Min(face_row_time(row, guard->recorded), GetCurrentTimestamp()));
 }
 
 /* The row of who has opted out is left out, where that is wanted. */
@@ -299,7 +305,7 @@ refuse_declined(const Guard *guard, const FaceRow *row)
 {
 	if (!face_skips_opted_out())
 		ereport(ERROR,
-				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
+				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION), face_refusal("subject_has_not_opted_out"),
 				 errmsg("the subject has opted out: no template of theirs can be put into \"%s\"", RelationGetRelationName(row->rel)),
 				 errhint("Use the alternative that facematch.opt_out names. To stage the others of a manifest, SET LOCAL facematch.on_opt_out = skip.")));
 	face_skip(RelationGetRelid(row->rel), subject_of(guard, row), in_gallery(guard, row), gallery_of(guard, row));
@@ -312,7 +318,7 @@ refuse_closed(const Guard *guard, const FaceRow *row)
 {
 	if (guard->enrols && in_gallery(guard, row) && face_gallery(gallery_of(guard, row), true)->closed)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("gallery_is_open"),
 				 errmsg("gallery %lld is closed", (long long) gallery_of(guard, row)),
 				 errhint("Stage the template in another gallery.")));
 }
@@ -332,7 +338,7 @@ refuse_departed(const Guard *guard, const FaceRow *row, TimestampTz due)
 	gallery = face_gallery(gallery_of(guard, row), true);
 	if (!TIMESTAMP_IS_NOEND(gallery->anchor) && face_row_time(row, guard->recorded) >= gallery->anchor)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("gallery_has_not_departed"),
 				 errmsg("gallery %lld has departed: a template that is staged now would be due at once",
 						(long long) gallery_of(guard, row)),
 				 errhint("Stage it in the gallery of a later departure, or give the gallery its new time (anchor_at).")));
@@ -367,6 +373,8 @@ guard_insert(Guard *guard, FaceRow *row)
 	{
 		refuse_closed(guard, row);
 		refuse_departed(guard, row, due.due);
+		if (guard->enrols && !is_replica())
+			face_check_quality(&guard->enrolment, row);
 	}
 	due.due = Min(due.due, given);
 
@@ -425,7 +433,7 @@ static void
 refuse_push(Relation rel)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
+			(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION), face_refusal("purge_after_only_comes_nearer"),
 			 errmsg("purge_after of \"%s\" cannot be pushed away", RelationGetRelationName(rel)),
 			 errdetail("A deadline is computed from the retention rules and only comes nearer."),
 			 errhint("To keep a row for an inquiry, insert it into facematch.hold.")));
@@ -445,7 +453,7 @@ static void
 refuse_held(Relation rel, const char *how)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
+			(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION), face_refusal("row_is_not_held"),
 			 errmsg("the row of \"%s\" is held and cannot be %s", RelationGetRelationName(rel), how),
 			 errhint("facematch.held says why and until when.")));
 }
@@ -476,6 +484,8 @@ check_update(Guard *guard, const FaceRow *was, const FaceRow *row, bool moved)
 		refuse_push(row->rel);
 	if (moved && guard->template != 0)
 		refuse_closed(guard, row);
+	if (guard->enrols && (moved || changes(was, row, guard->quality) || changes(was, row, guard->template)))
+		face_check_quality(&guard->enrolment, row);
 	if (escapes_hold(guard, was, row))
 		refuse_held(row->rel, "changed");
 }

@@ -52,6 +52,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/kin.h"
+#include "base/refusal.h"
 #include "base/run.h"
 #include "retention/keep.h"
 #include "retention/retained.h"
@@ -101,7 +102,7 @@ refuse_while_rows_stand(void)
 	stands = what_stands();
 	if (stands != NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST), face_refusal("extension_has_no_rows"),
 				 errmsg("extension facematch cannot be dropped, nor a part of it: it has %s", stands),
 				 errdetail("They would go with it, without a receipt."),
 				 errhint("To be rid of all of it, CALL facematch.decommission('why') and drop it then."
@@ -212,7 +213,7 @@ refuse_other_name(Oid extension, Oid classId, Oid objectId, int subId)
 		return;
 	ObjectAddressSubSet(object, classId, objectId, subId);
 	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), face_refusal("extension_keeps_its_names"),
 			 errmsg("%s cannot be renamed or moved", getObjectDescription(&object, false)),
 			 errdetail("It is part of extension facematch, whose functions call each other by name."),
 			 errhint("A view of your own can have the other name.")));
@@ -323,7 +324,7 @@ refuse_while_held(const FaceRetained *table, Oid relid, const char *how, const c
 	leaving = rows_leaving(table, relid);
 	if (leaving.held > 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
+				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION), face_refusal("row_is_not_held"),
 				 errmsg("%s is under retention and cannot be %s: holds keep %lld of its rows",
 						face_qualified_name(relid), how, (long long) leaving.held),
 				 errhint("facematch.held says why and until when.")));

@@ -32,7 +32,54 @@
 
 PG_FUNCTION_INFO_V1(facematch_opted_out);
 
-/* The rows that an opt-out concerns: parameters $1 the person's subjects, $2 gallery, which is never NULL but may not matter. */
+/*
+ * Where the law does not give an opt-out: of which class, for what, recorded from when until when.  The law changes only at the
+ * dates of its rules, so it is asked once for each of them.
+ */
+static const char not_given[] =
+"SELECT COALESCE(pg_catalog.array_agg(s.class), '{}'), COALESCE(pg_catalog.array_agg(s.purpose), '{}'),"
+" COALESCE(pg_catalog.array_agg(s.since), '{}'), COALESCE(pg_catalog.array_agg(s.until), '{}') FROM ("
+"SELECT c.name AS class, p.name AS purpose, d.at AS since,"
+" pg_catalog.lead(d.at, 1, 'infinity') OVER (PARTITION BY c.name, p.name ORDER BY d.at) AS until,"
+" facematch_internal.law_gives(o, c.name, p.name, d.at) AS given"
+" FROM facematch.opt_out o CROSS JOIN pg_catalog.unnest($2) c (name)"
+" CROSS JOIN (SELECT k.name FROM facematch.gallery_kind k UNION SELECT t.what FROM facematch_internal.retained t UNION SELECT NULL) p"
+" CROSS JOIN (SELECT '-infinity'::pg_catalog.timestamptz AS at UNION SELECT r.valid_from FROM facematch.decline_rule r"
+" UNION SELECT r.valid_to FROM facematch.decline_rule r) d"
+" WHERE o.opt_out_id OPERATOR(pg_catalog.=) $1) s WHERE NOT s.given";
+
+#define NOT_GIVEN_ARRAYS	4
+
+static void
+read_not_given(const FaceOptOut *opt_out, Datum classes, Datum *arrays)
+{
+	static FacePlan plan = {not_given, 2, {INT8OID, TEXTARRAYOID}};
+	Datum		values[2] = {opt_out->opt_out_id, classes};
+
+	SPI_connect();
+	face_run_plan(&plan, values, face_owner(face_table("opt_out")));
+	for (int i = 0; i < NOT_GIVEN_ARRAYS; i++)
+	{
+		bool		isnull;
+
+		arrays[i] = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull), false, -1);
+	}
+	SPI_finish();
+}
+
+/* What a row's template is for: its gallery's kind in the extension's own tables, the table's word in a user's. */
+static char *
+purpose_of(const FaceRetained *table)
+{
+	if (!face_is_own(table->relid))
+		return quote_literal_cstr(table->what);
+	if (table->gallery == NULL)
+		return pstrdup("NULL::pg_catalog.text");
+	return psprintf("(SELECT g.kind FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) t.%s)",
+					face_column(table->relid, table->gallery));
+}
+
+/* The rows that an opt-out is about: parameters $1 the person's subjects, $2 gallery, which is never NULL but may not matter. */
 static char *
 of_subject(const FaceOptOut *opt_out)
 {
@@ -50,18 +97,61 @@ of_subject(const FaceOptOut *opt_out)
 	return sql.data;
 }
 
+/* Those of them that it may take along: from $5 on where the law does not give it. */
+static char *
+of_right(const FaceOptOut *opt_out)
+{
+	const FaceRetained *table = opt_out->table;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%s AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
+					 " pg_catalog.unnest($8)) l (class, purpose, since, until) WHERE l.class OPERATOR(pg_catalog.=) t.%s"
+					 " AND COALESCE(l.purpose, '') OPERATOR(pg_catalog.=) COALESCE(%s, '') AND t.%s OPERATOR(pg_catalog.>=) l.since"
+					 " AND t.%s OPERATOR(pg_catalog.<) l.until)",
+					 of_subject(opt_out), face_column(table->relid, table->class), purpose_of(table), face_column(table->relid, table->recorded),
+					 face_column(table->relid, table->recorded));
+	return sql.data;
+}
+
+/* The classes of the rows that an opt-out is about, text[]; false: there is no row. */
+static bool
+classes_of(const FaceOptOut *opt_out, Oid relation, Datum *values, Datum *classes)
+{
+	Oid			types[2] = {UUIDARRAYOID, INT8OID};
+	bool		isnull;
+
+	SPI_connect();
+	face_run_on(relation, psprintf("SELECT pg_catalog.array_agg(DISTINCT t.%s) FROM %s t WHERE %s",
+								   face_column(opt_out->table->relid, opt_out->table->class), face_qualified_name(relation),
+								   of_subject(opt_out)), lengthof(types), types, values);
+	*classes = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		*classes = SPI_datumTransfer(*classes, false, -1);
+	SPI_finish();
+	return !isnull;
+}
+
 static void
 remove_from_relation(const FaceOptOut *opt_out, Oid relation, uint64 *removed, uint64 *held)
 {
 	const FaceRetained *table = opt_out->table;
 	FaceKept	kept = face_kept_by_holds(table->relid);
-	Oid			types[4] = {UUIDARRAYOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID};
-	Datum		values[4] = {face_alias_array(DatumGetUUIDP(opt_out->subject)), opt_out->gallery_id, kept.rows, kept.subjects};
+	Oid			types[4 + NOT_GIVEN_ARRAYS] = {
+		UUIDARRAYOID, INT8OID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID
+	};
+	Datum		values[4 + NOT_GIVEN_ARRAYS] = {
+		face_alias_array(DatumGetUUIDP(opt_out->subject)), opt_out->gallery_id, kept.rows, kept.subjects
+	};
 	char	   *name = face_qualified_name(relation);
-	char	   *rows = of_subject(opt_out);
+	char	   *rows = of_right(opt_out);
 	char	   *free_rows = psprintf("%s AND %s", rows, face_not_held(table, "t", 3));
+	Datum		classes;
 	char	   *sql;
 
+	if (!classes_of(opt_out, relation, values, &classes))
+		return;
+	read_not_given(opt_out, classes, values + 4);
 	if (table->keeps_row)
 		sql = psprintf("UPDATE %s t SET %s = NULL WHERE %s", name, face_column(table->relid, table->template), free_rows);
 	else
@@ -97,7 +187,8 @@ face_remove_opted_out(void *state)
 	foreach(cell, face_half_detached(table->relid))
 		remove_from_relation(opt_out, lfirst_oid(cell), &removed, &held);
 	if (removed + held > 0)
-		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN);
+		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN,
+						   DatumGetArrayTypeP(face_alias_array(DatumGetUUIDP(opt_out->subject))));
 }
 
 static Datum
@@ -130,7 +221,7 @@ face_standing_opt_outs(Datum subject)
 	List	   *opt_outs = NIL;
 
 	SPI_connect();
-	face_run("SELECT DISTINCT o.gallery_id FROM facematch.opt_out o WHERE o.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND o.revoked_at IS NULL"
+	face_run("SELECT o.gallery_id, o.opt_out_id FROM facematch.opt_out o WHERE o.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND o.revoked_at IS NULL"
 			 " AND (o.until IS NULL OR o.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
 			 1, &type, &subjects, face_owner(face_table("opt_out")));
 	MemoryContextSwitchTo(caller);
@@ -142,6 +233,7 @@ face_standing_opt_outs(Datum subject)
 		opt_out->subject = subject;
 		opt_out->gallery_id = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
 		opt_out->one_gallery = !isnull;
+		opt_out->opt_out_id = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
 		opt_outs = lappend(opt_outs, opt_out);
 	}
 	SPI_finish();
@@ -208,28 +300,31 @@ face_carry_out_opt_outs(Datum subject)
 	}
 }
 
-/* Trigger after each opt-out: the templates of the subject go in the same transaction. */
+/* Trigger after each opt-out, and each that the law has come to give: the templates of the subject go in the same transaction. */
 Datum
 facematch_opted_out(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	FaceOptOut	opt_out;
 	Relation	rel;
+	HeapTuple	row;
 	List	   *tables;
 	bool		isnull;
 	bool		locked;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_internal.remove_opted_out must be fired after each inserted row")));
+				 errmsg("facematch_internal.remove_opted_out must be fired after each inserted or updated row")));
 	rel = trigger->tg_relation;
-	if (!stands(rel, trigger->tg_trigtuple))
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	if (!stands(rel, row))
 		return PointerGetDatum(NULL);
-	opt_out.subject = opt_out_column(rel, trigger->tg_trigtuple, "subject_id", &isnull);
-	opt_out.gallery_id = opt_out_column(rel, trigger->tg_trigtuple, "gallery_id", &isnull);
+	opt_out.subject = opt_out_column(rel, row, "subject_id", &isnull);
+	opt_out.gallery_id = opt_out_column(rel, row, "gallery_id", &isnull);
 	opt_out.one_gallery = !isnull;
+	opt_out.opt_out_id = opt_out_column(rel, row, "opt_out_id", &isnull);
 
 	tables = face_retained_tables();
 	locked = face_lock_subject(opt_out.subject, list_length(tables) + 1);

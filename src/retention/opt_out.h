@@ -16,6 +16,7 @@ typedef struct FaceOptOut
 {
 	const FaceRetained *table;	/* the one to remove from */
 	Datum		subject;		/* any of the person's */
+	Datum		opt_out_id;
 	bool		one_gallery;
 	Datum		gallery_id;
 } FaceOptOut;

@@ -9,6 +9,8 @@
 
 #include "access/stratnum.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -92,6 +94,31 @@ face_opted_out(const FaceLookups *lookups, const pg_uuid_t *subject, bool in_gal
 	};
 
 	return any_in_force(lookups->opt_out, lookups->opt_out_by_subject, subject, &wanted);
+}
+
+/*
+ * Whether the law gives an opt-out of a subject, of which there is one in force, for a row that is recorded now or was at a
+ * time.  The purpose is NULL for rows whose gallery says it.
+ */
+bool
+face_declines(const pg_uuid_t *subject, bool in_gallery, int64 gallery_id, const char *class, const char *purpose, TimestampTz recorded)
+{
+	static FacePlan plan = {
+		"SELECT facematch_internal.declines($1, NULLIF($2, 0), $3, NULLIF($4, ''), $5)",
+		5, {UUIDOID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	};
+	Datum		values[5] = {
+		UUIDPGetDatum(subject), Int64GetDatum(in_gallery ? gallery_id : 0), CStringGetTextDatum(class),
+		CStringGetTextDatum(purpose == NULL ? "" : purpose), TimestampTzGetDatum(recorded)
+	};
+	bool		isnull;
+	bool		declines;
+
+	SPI_connect();
+	face_run_plan(&plan, values, face_owner(face_table("opt_out")));
+	declines = SPI_processed != 1 || DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return declines;
 }
 
 static bool

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "utils/uuid.h"
 
@@ -31,6 +32,8 @@ typedef struct FaceLookups
 
 extern void face_find_lookups(FaceLookups *lookups);
 extern bool face_opted_out(const FaceLookups *lookups, const pg_uuid_t *subject, bool in_gallery, int64 gallery_id);
+extern bool face_declines(const pg_uuid_t *subject, bool in_gallery, int64 gallery_id, const char *class, const char *purpose,
+						  TimestampTz recorded);
 extern bool face_held(const FaceLookups *lookups, List *relids, const char *row_id, const pg_uuid_t *subject,
 					  bool in_gallery, int64 gallery_id);
 

@@ -28,6 +28,7 @@
 
 #include "base/attempt.h"
 #include "base/kin.h"
+#include "base/refusal.h"
 #include "base/run.h"
 #include "erasure/erase_purge.h"
 #include "retention/retained.h"
@@ -65,11 +66,17 @@ write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasu
 		TimestampTz earliest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 3, &isnull));
 		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 4, &isnull));
 
-		face_write_receipt("retention", table->relid, class, rows, 0, earliest, latest);
+		Datum		subjects = SPI_getbinval(row, result->tupdesc, 5, &isnull);
+
+		face_write_receipt("retention", table->relid, class, rows, 0, earliest, latest,
+						   isnull ? NULL : DatumGetArrayTypeP(subjects));
 		if (erasure != NULL)
 			face_note_receipt(erasure);
 	}
 }
+
+/* More rows at once would not go into an array of their subjects. */
+#define MOST_AT_ONCE	1000000
 
 /* How statements name the rows of one table that is no partitioned one, and a condition on rows "t". */
 typedef struct Target
@@ -114,18 +121,20 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	LockRelationOid(face_table("hold"), ShareLock);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	kept = face_kept_by_holds(table->relid);
-	values[0] = Int32GetDatum(batch);
+	values[0] = Int32GetDatum(Min(batch, MOST_AT_ONCE));
 	values[1] = kept.rows;
 	values[2] = kept.subjects;
 	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
 	sql = psprintf("WITH gone AS (DELETE FROM %s t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 				   "SELECT t.ctid FROM %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s%s"
 				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))%s"
-				   " RETURNING t.%s AS class, t.purge_after::pg_catalog.timestamptz AS purge_after)"
-				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
+				   " RETURNING t.%s AS class, t.purge_after::pg_catalog.timestamptz AS purge_after, %s AS subject)"
+				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after),"
+				   " pg_catalog.array_agg(g.subject) FILTER (WHERE g.subject IS NOT NULL)"
 				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
 				   in.name, in.name, face_not_held(table, "t", 2), only_when_free(table), in.condition, in.condition,
-				   face_column(leaf, table->class));
+				   face_column(leaf, table->class),
+				   table->subject == NULL ? "NULL::pg_catalog.uuid" : psprintf("t.%s::pg_catalog.uuid", face_column(leaf, table->subject)));
 	SPI_connect();
 	groups = face_run_on(in.relid, sql, lengthof(types), types, values);
 	for (uint64 i = 0; i < groups; i++)
@@ -505,7 +514,7 @@ facematch_purge(PG_FUNCTION_ARGS)
 	purge.working = AllocSetContextCreate(purge.memory, "facematch purge batch", ALLOCSET_DEFAULT_SIZES);
 	if (purge.batch < 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("purge_batch_range"),
 				 errmsg("a batch must be at least 1 row")));
 	SPI_connect_ext(purge.commits ? SPI_OPT_NONATOMIC : 0);
 	MemoryContextSwitchTo(purge.memory);
@@ -523,7 +532,7 @@ facematch_purge(PG_FUNCTION_ARGS)
 	purge_tables(&purge, purged, own, list_length(tables), LAST_TURN);
 	if (purge.failed.len > 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("purge_is_complete"),
 				 errmsg("tables could not be purged: %s", purge.failed.data),
 				 errdetail("All others have been. The warnings say why; rows that are due match nobody meanwhile."),
 				 errhint("Each warning names a table: put right what it says, and call the purge again.")));

@@ -20,6 +20,7 @@
 
 #include "base/kin.h"
 #include "base/run.h"
+#include "retention/deleted.h"
 #include "retention/retained.h"
 
 PG_FUNCTION_INFO_V1(facematch_not_held);
@@ -40,7 +41,7 @@ face_retained_tables(void)
 {
 	static FacePlan read = {
 		"SELECT t.table_name::pg_catalog.oid, t.what, t.key_column, t.class_column, t.subject_column, t.template_column,"
-		" t.gallery_column, t.keeps_row FROM facematch_internal.retained t"
+		" t.gallery_column, t.recorded_column, t.verified_column, t.anchor_column, t.keeps_row FROM facematch_internal.retained t"
 		" WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) t.table_name)"
 		" ORDER BY t.table_name::pg_catalog.oid", 0, {0}, NULL
 	};
@@ -63,7 +64,10 @@ face_retained_tables(void)
 		table->subject = text_column(row, 5, memory);
 		table->template = text_column(row, 6, memory);
 		table->gallery = text_column(row, 7, memory);
-		table->keeps_row = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 8, &isnull));
+		table->recorded = text_column(row, 8, memory);
+		table->verified = text_column(row, 9, memory);
+		table->anchor = text_column(row, 10, memory);
+		table->keeps_row = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 11, &isnull));
 		tables = lappend(tables, table);
 		MemoryContextSwitchTo(spi_memory);
 	}
@@ -211,10 +215,13 @@ face_count_recomputed(bool farther)
 		recomputing->nearer++;
 }
 
-/* Which relation it was is noted beside the receipt, for its name may become another's.  Version 0.1.0's tables do not. */
+/*
+ * Which relation it was is noted beside the receipt, for its name may become another's; and whose rows they were, where
+ * they were anybody's (deleted.c).
+ */
 void
 face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows, uint64 held,
-				   TimestampTz earliest, TimestampTz latest)
+				   TimestampTz earliest, TimestampTz latest, ArrayType *subjects)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum		values[] = {
@@ -233,6 +240,8 @@ face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows,
 			 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) h.relation AND c.relkind OPERATOR(pg_catalog.=) 'r'"
 			 " WHERE h.relation OPERATOR(pg_catalog.<>) $1) r (relation, is_part)",
 			 1, &relation_type, &relation, face_owner(face_table("purge_receipt")));
+	if (subjects != NULL)
+		face_write_receipt_persons(subjects);
 	SPI_finish();
 }
 

@@ -12,6 +12,7 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "utils/array.h"
 #include "utils/uuid.h"
 
 #include "retention/rules.h"
@@ -26,6 +27,9 @@ typedef struct FaceRetained
 	char	   *subject;
 	char	   *template;
 	char	   *gallery;
+	char	   *recorded;
+	char	   *verified;
+	char	   *anchor;
 	bool		keeps_row;		/* an opt-out clears the template, the rest of the row is a record */
 } FaceRetained;
 
@@ -60,7 +64,7 @@ extern const FaceRecompute *face_recomputing(Oid relid, List *ancestors);
 extern void face_count_recomputed(bool farther);
 
 extern void face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows, uint64 held,
-							   TimestampTz earliest, TimestampTz latest);
+							   TimestampTz earliest, TimestampTz latest, ArrayType *subjects);
 extern void face_write_audit(const char *action, char *detail);
 
 #endif							/* FACEMATCH_RETENTION_RETAINED_H */

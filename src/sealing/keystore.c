@@ -37,6 +37,7 @@
 #include "utils/tuplestore.h"
 
 #include "compat.h"
+#include "base/refusal.h"
 #include "sealing/keystore.h"
 
 PG_FUNCTION_INFO_V1(facematch_destroy_key);
@@ -64,7 +65,7 @@ static void
 refuse_directory(const char *why)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_directory_is_safe"),
 			 errmsg("facematch.key_directory %s", why),
 			 errhint("Set it to a directory outside the data directory and its backups, owned by the server's user, with mode 0700.")));
 }
@@ -279,7 +280,7 @@ static void
 refuse_anothers(const char *what)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_is_of_this_database"),
 			 errmsg("the key of a photograph is another database's, and is not %s here", what),
 			 errhint("This database is a copy, which has the photograph but not the key while the database that stored it is there.")));
 }

@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "base/refusal.h"
 #include "sealing/keystore.h"
 #include "base/run.h"
 
@@ -61,7 +62,7 @@ pgcrypto(const char *name, int nargs, const Oid *types)
 	SPI_finish();
 	if (isnull)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				(errcode(ERRCODE_UNDEFINED_OBJECT), face_refusal("pgcrypto_is_installed"),
 				 errmsg("extension pgcrypto is missing")));
 	return LookupFuncName(list_make2(makeString(get_namespace_name(DatumGetObjectId(schema))), makeString(pstrdup(name))),
 						  nargs, types, false);

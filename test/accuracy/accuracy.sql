@@ -132,6 +132,19 @@ SELECT s * 2 + k AS id, s AS subject, ARRAY[cos(radians(s * 1.8 + k * 0.3)), sin
 FROM generate_series(0, 199) s, generate_series(0, 1) k;
 SELECT fmr, threshold, basis, false_matches, false_non_matches FROM facematch.calibrate('two', 'TABLE circle', fmr => '{0.3,0.1,0.01,0.00001}', note => 'a circle');
 SELECT model, non_mated, mated, note FROM facematch_internal.calibration;
+-- Before there is a gallery: what one of that size would be searched at.
+SELECT n, round(t.fmr::numeric, 6) AS fmr, t.threshold, t.basis, t.fnmr FROM unnest('{1,10,100000}'::bigint[]) n, facematch.threshold_for('two', 0.3, n) t;
+SELECT t.threshold = o.threshold AND t.fmr = o.fmr AND t.basis = o.basis AND t.fnmr = o.fnmr AS as_the_gallery
+FROM facematch.report_operating_point o, facematch.threshold_for(o.model, o.target_fpir, o.live_references) t WHERE o.gallery = 'target';
+SELECT facematch.threshold_for('two', 1, 10);
+SELECT facematch.threshold_for('two', 0.1, 0);
+SELECT facematch.threshold_for('three', 0.1, 10);
+
+-- Whose probes err: x is b under a second pseudonym, a's picture is a bad one.
+SELECT subject, searches, false_positives, misses, round(share_of_errors::numeric, 3) AS share, other_subject, other_errors, other_similarity
+FROM facematch.probe_errors($$SELECT * FROM (VALUES (10, 'x', '[0,1]'::face_embedding), (11, 'x', '[0,2]'), (12, 'y', '[-1,0]'), (13, 'a', '[0.8,0.6]'),
+	(14, 'b', '[0,1]'), (15, 'x', '[-1,0]')) v$$, 'SELECT id, subject, e FROM face WHERE id IN (1, 3)', 0.9);
+SELECT subject, false_positives FROM facematch.probe_errors('SELECT 10, ''x''::text, ''[0,1]''::face_embedding', 'SELECT id, subject, e FROM face WHERE id IN (1, 3)', 0.9, most => 0);
 SELECT action, detail FROM facematch.audit_event WHERE action = 'model_calibrated';
 -- What is stored is the DET.
 SELECT count(*) AS differ FROM facematch.det('TABLE circle') d

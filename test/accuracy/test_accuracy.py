@@ -86,6 +86,47 @@ def check_det(conn, what, probes, enrolled, counts):
     return eer
 
 
+def check_discard(conn, table, t, threshold):
+    """Error versus discard of a measure of quality that knows something: how near a picture is to the mean of its person's."""
+    order = np.argsort(t.subjects, kind='stable')
+    rows = [g for g in np.split(order, np.nonzero(np.diff(t.subjects[order]))[0] + 1) if len(g) > 1]
+    quality = np.full(len(t), -1)
+    for group in rows:
+        quality[group] = np.clip(100 * (t.unit[group] @ t.unit[group].mean(axis=0)), 0, 100).astype(int)
+    pairs = np.array([(a, b) for group in rows for k, a in enumerate(group) for b in group[k + 1:]])
+    missed = scores.exact(t, pairs[:, 0], t, pairs[:, 1]) < threshold
+    least = quality[pairs].min(axis=1)
+    expected = [(int(q), int((least >= q).sum()), int((missed & (least >= q)).sum())) for q in np.unique(least)]
+    conn.execute('DROP TABLE IF EXISTS assessed; CREATE TABLE assessed (id bigint, quality bigint)')
+    with conn.cursor().copy('COPY assessed FROM STDIN') as copy:
+        for row in zip(t.ids.tolist(), quality.tolist()):
+            copy.write_row(row)
+    query = f'SELECT p.id, p.subject, p.e, nullif(a.quality, -1) FROM {table} p JOIN assessed a USING (id)'
+    got = conn.execute('SELECT * FROM facematch.error_versus_discard(%s, %s)', [query, threshold]).fetchall()
+    same(f'{table}: error versus discard', [r[:3] for r in got], expected)
+    for quality, mated, misses, discarded, fnmr, lower, upper in got:
+        near(f'{table}: share left out', discarded, 1 - mated / len(pairs))
+        near(f'{table}: FNMR of the others', fnmr, misses / mated)
+        low, high = wilson(misses, mated, 0.95)
+        near(f'{table}: lower end', lower, low)
+        near(f'{table}: upper end', upper, high)
+    if not got[0][4] > got[len(got) // 2][4]:
+        raise SystemExit(f'{table}: quality makes no difference, so this proves nothing')
+    return query
+
+
+def check_kept_discard(conn, table, query):
+    """What calibrate() keeps for the report is the same, at its own thresholds."""
+    conn.execute(f"INSERT INTO facematch.model (name, tag, dims) SELECT 'discard', 700, face_dims(e) FROM {table} LIMIT 1")
+    kept = conn.execute("SELECT threshold, discard_quality, discard_mated, discard_misses FROM facematch.calibrate('discard', %s, quality => %s)", [of(table), query]).fetchall()
+    for threshold, *arrays in kept:
+        got = conn.execute('SELECT quality, mated, false_non_matches FROM facematch.error_versus_discard(%s, %s)', [query, threshold]).fetchall()
+        same(f'{table}: kept at {threshold}', list(zip(*arrays)), got)
+    page = one(conn, "SELECT facematch_internal.page_discard(facematch_internal.calibration_in_use('discard'), %s)", [kept[1][0]])[0]
+    if 'Error versus discard curve' not in page or f'{kept[1][2][0]:,}' not in page:
+        raise SystemExit(f'{table}: the report does not show the curve')
+
+
 def check_searches(conn, what, probes, enrolled, a, b, threshold, rank):
     """Identification rates at a threshold and rank, CMC, and every search one by one."""
     expected = scores.searches(a, b)
@@ -266,6 +307,7 @@ def main():
         check_set(conn, 'made', made, 0.4)
         check_bootstrap(conn, 'made', of('made'), made, 0.3)
         check_small_memory(conn, 'made', 'made', made)
+        check_kept_discard(conn, 'made', check_discard(conn, 'made', made, 0.4))
         real = scores.real_faces()
         if real is None:
             print('the real faces are not here (FACES_DIR): only synthetic ones were counted')
@@ -275,6 +317,7 @@ def main():
         load(conn, 'face', faces)
         conn.execute('ALTER TABLE face ADD ordinal int')
         check_set(conn, 'face', faces, 0.35)
+        check_discard(conn, 'face', faces, 0.45)
         check_folds(conn, faces, ordinals)
         # a gallery of 1,000 subjects, searched with all their other pictures and with 1,500 of people who are not in it
         first = {}

@@ -226,7 +226,8 @@ def test_attempts_on_one_person(site):
     name, probe = 'OWN1 7', near(site, 'OWN1 7')[0]
     while True:
         miss, score = near(site, name, 0.42)
-        if THRESHOLD - 0.13 < score < THRESHOLD - 0.02:
+        # No close miss, of which a week has few.
+        if THRESHOLD - 0.145 < score < THRESHOLD - 0.105:
             break
     for i in range(5):
         expect('a match', ask(attacker, 'OWN1', probe)[0])
@@ -240,7 +241,7 @@ def test_attempts_on_one_person(site):
     for _ in range(12):
         expect('a stranger is asked about as before', ask(attacker, 'OWN1', vector(site.generator)) == (False, None))
     expect('and so is somebody else', ask(attacker, 'OWN1', near(site, 'OWN1 8')[0])[0])
-    expect('an operator has attempts of its own', other.allowed("SELECT similarity >= 0.9 FROM facematch.identify(%s::face_embedding, 'OWN1')", [text_of(probe)]) == [(True,)])
+    expect('an operator has attempts of its own', other.allowed("SELECT similarity > %s FROM facematch.identify(%s::face_embedding, 'OWN1')", [THRESHOLD, text_of(probe)]) == [(True,)])
     # All roles together, in a week.
     for session in (attacker, other):
         session.close()

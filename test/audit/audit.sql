@@ -13,14 +13,14 @@ UPDATE facematch.gallery SET min_similarity = 0.5 WHERE name = 'one';
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, enrolled_at)
 SELECT g.gallery_id, subject(n), 'us_citizen', ARRAY[cosd(n * 10), sind(n * 10)]::face_embedding, 's', least(now(), g.anchor_at - interval '1 hour')
 FROM facematch.gallery g, generate_series(1, 5) n;
--- Opt-outs, holds, exemptions; free text stays out.
+-- Opt-outs, holds, who may decline; free text stays out.
 INSERT INTO facematch.opt_out (subject_id, alternative) VALUES (subject(1), 'asked for L898902C3');
 UPDATE facematch.opt_out SET revoked_at = '2026-11-23 00:00+00';
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.reference', '9', 'passport L898902C3', 'court');
 UPDATE facematch.hold SET released_at = '2026-11-23 00:00+00';
-INSERT INTO facematch.exemption (name, description, citation, valid_from) VALUES ('crew', 'crew L898902C3', 'site rule', '-infinity');
-INSERT INTO facematch.exempt_subject (subject_id, exemption, noted_at) VALUES (subject(9), 'crew', '2026-11-23 00:00+00');
-DELETE FROM facematch.exempt_subject;
+INSERT INTO facematch.decline_rule (name, retention_class, may_decline, alternative, citation, valid_from)
+VALUES ('crew', 'noncitizen', true, 'desk L898902C3', 'site rule L898902C3', '2126-01-01 00:00+00');
+DELETE FROM facematch.decline_rule WHERE name = 'crew';
 -- Rules and classes; a row of another class.
 INSERT INTO facematch.retention_class (name, description) VALUES ('member', 'L898902C3');
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
@@ -49,6 +49,7 @@ WHERE e::text LIKE '%L898902C3%'
 
 -- A row that the log knows comes from a dump; one it does not know is news.
 BEGIN;
+SET CONSTRAINTS ALL IMMEDIATE;
 CREATE TEMP TABLE dumped AS SELECT * FROM facematch.hold;
 ALTER TABLE facematch.hold DISABLE TRIGGER hold_50_log;
 DELETE FROM facematch.hold;

@@ -75,6 +75,12 @@ CALL facematch.erase_table(99999999);
 SELECT * FROM facematch.index_stats(99999999);
 SELECT facematch.retain(99999999, 'photograph');
 
+-- pg_upgrade takes no database with a column of a type whose numbers it does not keep: those of tables and of what they are made of.
+SELECT a.attrelid::regclass AS refused_by_pg_upgrade, a.attname, a.atttypid::regtype
+FROM pg_attribute a JOIN pg_depend e ON e.classid = 'pg_class'::regclass AND e.objid = a.attrelid AND e.deptype = 'e'
+WHERE a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN ('regcollation'::regtype, 'regconfig'::regtype, 'regdictionary'::regtype,
+	'regnamespace'::regtype, 'regoper'::regtype, 'regoperator'::regtype, 'regproc'::regtype, 'regprocedure'::regtype);
+
 -- A database of any encoding gets it, with comments that can be read there.
 \set database :DBNAME
 CREATE DATABASE regress_extension_latin1 TEMPLATE template0 LOCALE 'C' ENCODING 'LATIN1';

@@ -181,7 +181,8 @@ def sql_errors(text):
         alternatives = re.findall(r"(?:THEN|ELSE) ('(?:[^']|'')*')", message.group(1)) if message and 'CASE' in message.group(1) else None
         for each in alternatives or [message.group(1) if message else '']:
             if literals(each):
-                yield condition, literals(each), literals(hint.group(1)) if hint and 'CASE' not in hint.group(1) else None
+                rule = re.search(r"\bCONSTRAINT = '(\w+)'", rest)
+                yield condition, literals(each), literals(hint.group(1)) if hint and 'CASE' not in hint.group(1) else None, rule and rule.group(1)
 
 
 def balanced(text, begin):
@@ -207,9 +208,10 @@ def c_errors(text):
     for found in re.finditer(r'\bereport\((?=ERROR|FATAL)|\bface_input_error\(', text):
         call = balanced(text, found.end() - 1)
         for state in re.findall(r'errcode\((?:[^()]*\?\s*)?ERRCODE_(\w+)', call):
-            message = c_string(call, 'errmsg') or c_string(call, 'errmsg_plural')
-            if message:
-                yield re.sub('^(T_R|E_R_I_E)_', '', state).lower(), message, c_string(call, 'errhint')
+            message = c_string(call, 'errmsg') or c_string(call, 'errmsg_plural') or '…'
+            rule = re.search(r'(?:face_refusal\(|errtableconstraint\([\w>-]+, )"(\w+)"', call)
+            if message != '…' or rule:
+                yield re.sub('^(T_R|E_R_I_E)_', '', state).lower(), message, c_string(call, 'errhint'), rule and rule.group(1)
 
 
 def sources():
@@ -235,16 +237,19 @@ def sqlstates(conditions):
 def errors():
     found = {}
     for read, text in sources():
-        for condition, message, hint in read(text):
-            found.setdefault(condition, {}).setdefault(message, hint)
+        for condition, message, hint, rule in read(text):
+            found.setdefault(condition, {}).setdefault((rule or '', message), hint)
     states = sqlstates(found)
-    lines = ['## Errors', '', wrapped('What the extension itself raises, by SQLSTATE: message / hint, where … stands for a name or a number. Constraints of '
+    lines = ['## Errors', '', wrapped('What the extension itself raises, by SQLSTATE: `name`: message / hint, where … stands for a name or a number. The name is the '
+                                      'rule that was broken; drivers show it as the name of a constraint (`PG_DIAG_CONSTRAINT_NAME`). By it and the SQLSTATE an '
+                                      'application tells every refusal from every other, without reading English: [examples/refusals](../examples/refusals/README.md) '
+                                      'does. Errors without a name are about a value that is no template, a damaged file or an index. Constraints of '
                                       'tables stand above, with theirs. PostgreSQL raises its own errors too, such as 42501 where a right is missing.'), '']
     for condition in sorted(found, key=lambda one: states[one]):
         lines += [f'#### {states[condition]} {condition}', '']
-        for message, hint in sorted(found[condition].items(), key=lambda one: one[0].lower()):
+        for (rule, message), hint in sorted(found[condition].items(), key=lambda one: (one[0][0], one[0][1].lower())):
             text = re.sub(r'([*<_])(?=\w)', r'\\\1', message + (f' / {hint}' if hint else ''))
-            lines.append(wrapped(text, '- ', '  '))
+            lines.append(wrapped((f'`{rule}`: ' if rule else '') + text, '- ', '  '))
         lines.append('')
     return lines
 

@@ -253,7 +253,7 @@ SELECT max(receipt_id) AS receipt FROM facematch.purge_receipt \gset
 SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt' OR relation = 'named_before'::regclass AND part = 'table';
 CALL facematch.purge();
 SELECT relation, part, dead_tuples, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt' OR relation = 'named_before'::regclass AND part = 'table';
-SELECT relation, dead_tuples, clean FROM facematch_internal.verify_pages('named_before') WHERE relation = 'named_before'::regclass;
+SELECT relation, dead_tuples, clean FROM facematch_internal.verify_pages('named_before') WHERE relation = 'named_before'::regclass AND part = 'table';
 SELECT facematch.release('named'), facematch.release('named_before');
 DROP TABLE named, named_before;
 SELECT part, clean, note FROM facematch.verify_erased(receipt => :receipt) WHERE part = 'receipt';

@@ -35,7 +35,7 @@ SELECT g.gallery_id, g.name, e.at, e.port, 'B22', 'exit', e.mode, e.outcome, e.r
 FROM (SELECT p.name AS port, p.mode, date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - d * interval '1 day' + interval '1 minute' + random() * interval '23 hours' AS at, n,
 			 CASE WHEN random() < 0.012 THEN 'manual_inspection' WHEN random() < 0.03 + 0.02 * (n % 3 = 2)::int THEN 'no_match' ELSE 'match' END AS outcome
 	  FROM port p, generate_series(1, 45) d, LATERAL generate_series(1, (p.weight * (0.7 + 0.4 * sin(d / 3.5) + 0.2 * random()))::int) n) x (port, mode, at, n, outcome),
-	 LATERAL (SELECT x.*, CASE WHEN x.outcome = 'manual_inspection' THEN (ARRAY['opted_out', 'opted_out', 'exempt', 'no_probe'])[1 + (random() * 3)::int] END) e (port, mode, at, n, outcome, reason),
+	 LATERAL (SELECT x.*, CASE WHEN x.outcome = 'manual_inspection' THEN (ARRAY['opted_out', 'opted_out', 'no_probe', 'no_probe'])[1 + (random() * 3)::int] END) e (port, mode, at, n, outcome, reason),
 	 facematch.gallery g
 WHERE g.name = CASE WHEN e.n % 23 = 0 THEN '</table><script>alert("gallery")</script>' ELSE 'XX901' END;
 UPDATE facematch.encounter SET outcome = 'match', subject_id = subject(1), override_reason = 'document inspected' WHERE outcome = 'no_match' AND encounter_id % 3 < 2;
@@ -46,9 +46,9 @@ COMMIT;
 SELECT count(*) FROM generate_series(1, 40) n, facematch.record_encounter('XX901', ARRAY[cosd(n * 5 + 0.4), sind(n * 5 + 0.4)]::face_embedding, 'JFK', 'B22', 'exit', 'air') \g /dev/null
 INSERT INTO facematch.opt_out (subject_id, alternative, noticed_at) SELECT subject(n), CASE n WHEN 3 THEN 'officer''s desk "A" <script>alert(2)</script>' ELSE 'manual document inspection' END, now() - n * interval '3 days' FROM generate_series(1, 12) n;
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(50), 'inquiry', 'court order <script>alert("hold")</script> 26-114');
-INSERT INTO facematch.notice (title, language, body) VALUES ('Biometrics', 'en', 'You may decline.'), ('Biometria', 'es<script>', 'Puede negarse.');
-INSERT INTO facematch.notice_posting (notice_id, port, posted_at) SELECT notice_id, 'JFK', now() - interval '1 year' FROM facematch.notice;
-INSERT INTO facematch.notice_posting (notice_id, port, posted_at, removed_at) SELECT min(notice_id), 'Port Angeles', now() - interval '1 year', now() - interval '3 days' FROM facematch.notice;
+INSERT INTO facematch.notice (name, texts) VALUES ('Biometrics', '{"en": "You may decline.", "es<script>": "Puede negarse."}');
+INSERT INTO facematch.notice_posting (notice, port, posted_at) VALUES ('Biometrics', 'JFK', now() - interval '1 year');
+INSERT INTO facematch.notice_posting (notice, port, posted_at, removed_at) VALUES ('Biometrics', 'Port Angeles', now() - interval '1 year', now() - interval '3 days');
 -- Purges of the past as their receipts tell it: every hour, a few minutes late; one night the job stood still.
 INSERT INTO facematch.purge_receipt (purged_at, cause, table_name, retention_class, rule, rows_purged, earliest_due, latest_due)
 SELECT h + CASE WHEN h BETWEEN date_trunc('day', now()) - interval '9 days 2 hours' AND date_trunc('day', now()) - interval '8 days' THEN interval '26 hours' ELSE (n % 7 + 1) * interval '23 seconds' END,

@@ -6,8 +6,8 @@ CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT 
 CREATE FUNCTION face(n int) RETURNS face_embedding LANGUAGE sql IMMUTABLE AS $$ SELECT ARRAY[cosd(n * 10), sind(n * 10)]::face_embedding $$;
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT gallery_id, subject(n), CASE n % 3 WHEN 0 THEN 'us_citizen' WHEN 1 THEN 'noncitizen' ELSE 'exempt_alien' END, face(n), 's' FROM facematch.gallery, generate_series(1, 12) n WHERE name = 'F';
-INSERT INTO facematch.notice (title, body) VALUES ('Biometrics', 'You may decline.');
-INSERT INTO facematch.notice_posting (notice_id, port, lane, posted_at) VALUES (1, 'JFK', NULL, now() - interval '1 year'), (1, 'JFK', 'B22', now() - interval '1 day');
+INSERT INTO facematch.notice (name, texts) VALUES ('Biometrics', '{"en": "You may decline."}');
+INSERT INTO facematch.notice_posting (notice, port, lane, posted_at) VALUES ('Biometrics', 'JFK', NULL, now() - interval '1 year'), ('Biometrics', 'JFK', 'B22', now() - interval '1 day');
 
 -- The outcomes.
 SELECT outcome, subject_id, reference_id, round(similarity::numeric, 3) AS similarity, threshold, reason FROM facematch.record_encounter('F', face(3), 'JFK', 'B22', 'exit', 'air');
@@ -16,10 +16,9 @@ SELECT outcome, subject_id, reason FROM facematch.record_encounter('F', port => 
 SELECT outcome, subject_id, reason FROM facematch.record_encounter('E', face(3), port => 'LAX');
 -- The document names another person than the face does.
 SELECT outcome, subject_id, reference_id, round(similarity::numeric, 3) AS similarity FROM facematch.record_encounter('F', face(3), port => 'JFK', subject_id => subject(4));
--- Who declined or is exempt is not compared, and the photograph that was taken is not kept.
+-- Who declined by right is not compared, and the photograph that was taken is not kept; who asked without one is.
 INSERT INTO facematch.opt_out (subject_id) VALUES (subject(6));
-INSERT INTO facematch.exemption (name, description, citation) VALUES ('crew', 'crew', 'site rule');
-INSERT INTO facematch.exempt_subject (subject_id, exemption) VALUES (subject(7), 'crew');
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(7));
 SELECT outcome, reason FROM facematch.record_encounter('F', face(6), port => 'JFK', subject_id => subject(6));
 SELECT outcome, reason FROM facematch.record_encounter('F', face(7), port => 'JFK', subject_id => subject(7));
 SELECT encounter_id, gallery, port, lane, outcome, referred, reason, retention_class, probe IS NOT NULL AS probe, verified_at IS NOT NULL AS verified, posting_id, model,
@@ -60,8 +59,8 @@ SELECT retention_class, purge_after - occurred_at AS kept FROM facematch.encount
 UPDATE facematch.encounter SET retention_class = 'noncitizen' WHERE encounter_id = :e;
 SELECT retention_class, purge_after - occurred_at AS kept FROM facematch.encounter WHERE encounter_id = :e;
 SELECT rule, anchor, keep, explanation LIKE '%brought nearer%' AS nearer FROM facematch.explain_retention('facematch.encounter', :e);
--- Opting out takes the probe of the encounter, not the record.
-INSERT INTO facematch.opt_out (subject_id) VALUES (subject(4));
+-- Opting out takes the probe of the encounter, not the record. The officer has seen a citizen's passport.
+INSERT INTO facematch.opt_out (subject_id, retention_class) VALUES (subject(4), 'us_citizen');
 SELECT outcome, probe IS NULL AS no_probe FROM facematch.encounter WHERE encounter_id = :e;
 UPDATE facematch.encounter SET probe = '[1,0]' WHERE encounter_id = :e;
 

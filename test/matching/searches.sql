@@ -57,16 +57,54 @@ SELECT count(*) FROM facematch.search;
 
 ---------------------------------------------------------------- scores
 
+SET facematch.attempts_per_day = 1000;
+SET facematch.attempts_per_week = 1000;
 SET SESSION AUTHORIZATION facematch_test_gate;
 SELECT similarity FROM facematch.identify('[1,0.123,0]', 'flight');
 SELECT match, similarity FROM facematch.verify('[1,0.123,0]', 1);
--- A score is on its own side of the threshold.
-SELECT similarity, similarity >= 0.9 AS above FROM facematch.identify('[1,0.4843,0]', 'flight');
+-- The threshold, halfway from there to 1, and so on: whoever may not read templates learns no more of a score.
+SELECT similarity FROM facematch.identify('[1,0.4,0]', 'flight');
+-- Nor by asking with other thresholds, nor of encounters and their candidates.
+SELECT similarity FROM facematch.identify('[1,0.4,0]', 'flight', min_similarity => 0.901);
+SELECT similarity FROM facematch.identify('[1,0.2,0]', 'flight', min_similarity => 0.901);
+SELECT similarity FROM facematch.identify('[1,0.2,0]', 'flight', min_similarity => 0.951);
+SELECT similarity FROM facematch.identify('[1,0.2,0]', 'flight', min_similarity => 1);
+SELECT similarity FROM facematch.record_encounter('flight', '[1,0.4,0]', 'JFK', idempotency_key => 'once');
+SELECT similarity FROM facematch.record_encounter('flight', '[1,0.4,0]', 'JFK', idempotency_key => 'once');
+SELECT similarity FROM facematch.encounter;
+SELECT runner_up FROM facematch.encounter;
+SELECT similarity FROM facematch.candidate;
+SELECT rank, count(*) FROM facematch.candidate GROUP BY rank;
 SELECT facematch.identify('[1,0,0]', 'flight', min_similarity => 0.89);
 SELECT facematch.verify('[1,0,0]', 1, 0.89);
 RESET SESSION AUTHORIZATION;
 SELECT similarity FROM facematch.identify('[1,0.123,0]', 'flight');
-SELECT facematch_internal.shown_similarity(s, 0.9) AS shown FROM unnest(ARRAY[0.8999, 0.9, 0.9049, 0.905, 1, -1]) s;
+SELECT DISTINCT similarity, runner_up FROM facematch.encounter WHERE idempotency_key = 'once';
+SELECT DISTINCT c.similarity FROM facematch.candidate c JOIN facematch.encounter e USING (encounter_id) WHERE e.idempotency_key = 'once';
+
+---------------------------------------------------------------- order
+
+-- Whoever stages templates of known scores beside a person's learns by their order: such searches are worth more.
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('decoys', 'flight', 'm', 0.9, now() + interval '1 hour');
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT g.gallery_id, subject(10 + s % 7), 'us_citizen', ARRAY[1, 0.25 + s * 0.003, 0]::real[]::face_embedding, 'passport'
+FROM facematch.gallery g, generate_series(0, 13) s WHERE g.name = 'decoys' ORDER BY s DESC;
+CREATE FUNCTION attempts() RETURNS TABLE (subject_id uuid, attempts bigint, missed bigint) LANGUAGE sql SECURITY DEFINER AS $$
+	SELECT subject_id, count(*), count(*) FILTER (WHERE missed) FROM facematch_internal.attempt
+	WHERE subject_id IN (SELECT subject(n) FROM generate_series(10, 16) n) GROUP BY 1 ORDER BY 1 $$;
+SET SESSION AUTHORIZATION facematch_test_gate;
+-- Of the references of one person it is not told which is the better one.
+SELECT i.rank, i.subject_id, i.similarity, i.matches, i.reference_id = (SELECT min(r.reference_id) FROM facematch.reference r
+	WHERE r.gallery_id = (SELECT gallery_id FROM facematch.gallery WHERE name = 'decoys') AND r.subject_id = i.subject_id) AS lowest
+FROM facematch.identify('[1,0,0]', 'decoys', 2) i;
+SELECT v.match, v.matched_reference = (SELECT min(r.reference_id) FROM facematch.reference r
+	WHERE r.gallery_id = (SELECT gallery_id FROM facematch.gallery WHERE name = 'decoys') AND r.subject_id = subject(10)) AS lowest
+FROM facematch.verify('[1,0,0]', 'decoys', subject(10)) v;
+SELECT * FROM attempts();
+SELECT count(*) FROM facematch.identify('[1,-0.35,0]', 'decoys');
+SELECT * FROM attempts();
+RESET SESSION AUTHORIZATION;
+SELECT i.rank, i.subject_id, round(i.similarity::numeric, 3) AS similarity FROM facematch.identify('[1,0,0]', 'decoys', 2) i;
 
 ---------------------------------------------------------------- attempts
 
@@ -77,11 +115,12 @@ FROM facematch.gallery g, (VALUES (3, '[1,0,0]'), (4, '[0,1,0]')) v (s, f) WHERE
 SELECT reference_id AS third FROM facematch.reference WHERE subject_id = subject(3) \gset
 SET facematch.attempts_per_day = 3;
 SET facematch.attempts_per_week = 5;
+-- One of these may be a close miss.
 SET SESSION AUTHORIZATION facematch_test_gate;
 -- Far from everybody: as often as one likes.
 SELECT count(*) FROM generate_series(1, 20) i, LATERAL facematch.identify(ARRAY[0, 0, i]::real[]::face_embedding, 'next');
 -- A miss within 0.15 below the threshold is an attempt, so is a hit, and verification is; a savepoint takes none back.
-SELECT count(*) FROM facematch.identify('[1,0.6,0]', 'next');
+SELECT count(*) FROM facematch.identify('[1,0.8,0]', 'next');
 SELECT match FROM facematch.verify('[1,0.1,0]', :third);
 BEGIN; SAVEPOINT a; SELECT count(*) FROM facematch.identify('[1,0,0]', 'next'); ROLLBACK TO a; COMMIT;
 \set VERBOSITY terse
@@ -103,6 +142,16 @@ EXCEPTION WHEN configuration_limit_exceeded THEN
 	RAISE NOTICE 'refused';
 END
 $$;
+RESET SESSION AUTHORIZATION;
+SELECT subject_id, count(*) FILTER (WHERE missed) AS missed FROM facematch_internal.attempt WHERE subject_id = subject(3) GROUP BY 1;
+SET facematch.attempts_per_week = 10;
+SET SESSION AUTHORIZATION facematch_test_desk;
+-- Of ten attempts a week two may be close misses, whatever the third would be.
+SELECT count(*) FROM facematch.identify('[0,1,0.55]', 'next') UNION ALL SELECT count(*) FROM facematch.identify('[0,1,0.55]', 'next');
+\set VERBOSITY terse
+SELECT count(*) FROM facematch.identify('[0,1,0.55]', 'next');
+SELECT count(*) FROM facematch.identify('[0,1,0]', 'next');
+\set VERBOSITY default
 RESET SESSION AUTHORIZATION;
 -- Whoever may read templates needs no scores.
 SELECT count(*) FROM facematch.identify('[1,0,0]', 'next');

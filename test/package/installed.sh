@@ -45,6 +45,15 @@ use()
 	[ "$(sql -c 'SELECT sum(mated + non_mated) FROM facematch.score_histogram($$SELECT reference_id, subject_id, embedding FROM facematch.reference$$)')" = 4950 ]
 	"/usr/share/postgresql/$major/facematch/demo"
 	documentation
+}
+
+# A database that has lost the library lets its administrator go on, as docs/install.md says: then it may be dropped.
+lost_library()
+{
+	sql -c 'SELECT count(*) FROM facematch.gallery' | grep -qx 1
+	! sql -c 'CREATE TABLE other (id int)' 2>/tmp/refused || { echo 'the event trigger was passed over without its library'; return 1; }
+	grep 'could not access file ".*facematch"' /tmp/refused
+	sql -c 'ALTER EVENT TRIGGER facematch_keep DISABLE' -c 'CREATE TABLE other (id int)'
 	as_postgres dropdb passengers
 }
 
@@ -79,6 +88,8 @@ apt-get install -y --no-install-recommends $(dpkg-deb --field "$deb" Depends | t
 files >/tmp/before
 for round in 1 2; do
 	use
+	[ $round != 2 ] || as_postgres dropdb passengers
 	purge $round
+	[ $round != 1 ] || lost_library
 done
 echo "$package: installed, used and purged twice, and nothing is left"

@@ -26,10 +26,10 @@ ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard;
 
 -- Names: of ports where notices hang, of media types, of classes and models.
 SELECT facematch_internal.is_name(template(1)), facematch_internal.is_name('SFO, international terminal, gate A12');
-INSERT INTO facematch.notice (title, body) VALUES ('notice', 'photographs are taken here');
+INSERT INTO facematch.notice (name, texts) VALUES ('notice', '{"en": "photographs are taken here"}');
 DO $$
 BEGIN
-	INSERT INTO facematch.notice_posting (notice_id, port) VALUES (1, template(1));
+	INSERT INTO facematch.notice_posting (notice, port) VALUES ('notice', template(1));
 EXCEPTION WHEN check_violation THEN
 	RAISE NOTICE '%', SQLERRM;
 END

@@ -156,10 +156,11 @@ SELECT timestamptz '2025-03-05 12:00+00' + n * interval '1 second', 'retention',
 SELECT day_utc, cause, table_name, batches, rows_purged, lateness_p50, lateness_p90, lateness_p99, worst_lateness FROM facematch.report_purge WHERE table_name = 't';
 
 -- Notices: posted, out of date, taken down, never there.
-INSERT INTO facematch.notice (title, language, body, valid_from, valid_to) VALUES ('new', 'en', 'x', '2020-01-01', 'infinity'), ('old', 'es', 'x', '2020-01-01', '2024-01-01');
-INSERT INTO facematch.notice_posting (notice_id, port, posted_at, removed_at) VALUES (1, 'JFK', '2024-01-01', NULL), (2, 'JFK', '2023-01-01', NULL), (2, 'LAX', '2023-01-01', NULL),
-	(1, 'SFO', '2023-01-01', '2024-01-01');
+INSERT INTO facematch.notice (name, texts, valid_from, valid_to) VALUES ('new', '{"en": "x", "es": "y"}', '2020-01-01', 'infinity'), ('old', '{"es": "x"}', '2020-01-01', '2024-01-01');
+INSERT INTO facematch.notice_posting (notice, port, posted_at, removed_at) VALUES ('new', 'JFK', '2024-01-01', NULL), ('old', 'JFK', '2023-01-01', NULL), ('old', 'LAX', '2023-01-01', NULL),
+	('new', 'SFO', '2023-01-01', '2024-01-01');
 SELECT * FROM facematch.report_notice ORDER BY 1;
+SELECT * FROM facematch.report_posting ORDER BY port, notice;
 
 -- HTML: what comes from rows is text.
 SELECT facematch_internal.html_text('<script>alert("1")</script> & ''x''');
@@ -217,7 +218,7 @@ SELECT max(calibration_id), t, m, n FROM facematch_internal.calibration, (VALUES
 SELECT fnmr, round(fnmr_low::numeric, 4) AS low, round(fnmr_high::numeric, 4) AS high, round(mean_similarity::numeric, 4) AS mean FROM facematch_internal.calibrated_at('two', 0.5);
 SELECT * FROM facematch_internal.calibrated_at('no such model', 0.5);
 INSERT INTO facematch_internal.encounter_count
-SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'exit', 'flight', 'two', 0.5, 1000, 1000, 1000 - x, x - x / 2, 0, x / 2, x / 2, 0, 0, 0, 0, 0 FROM (VALUES (0, 100), (1, 104), (2, 98), (3, 300)) v (w, x);
+SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'exit', 'flight', 'two', 0.5, 1000, 1000, 1000 - x, x - x / 2, 0, x / 2, x / 2, 0, 0, 0, 0 FROM (VALUES (0, 100), (1, 104), (2, 98), (3, 300)) v (w, x);
 INSERT INTO facematch_internal.encounter_histogram SELECT date '2025-03-03' + 7 * w, 'match', NULL, NULL, 'flight', 'two', 0.5, b, 450 FROM generate_series(0, 3) w, unnest(CASE w WHEN 3 THEN '{55,65}' ELSE '{74,84}' END::int[]) b;
 INSERT INTO facematch_internal.encounter_histogram SELECT date '2025-03-03' + 7 * w, 'latency', 'JFK', 'air', 'flight', NULL, NULL, CASE w WHEN 3 THEN 40 ELSE 4 END, 1000 FROM generate_series(0, 3) w;
 DELETE FROM facematch.report_setting;
@@ -240,3 +241,12 @@ SELECT facematch.report_html() ~ 'The log is whole' AS whole;
 ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL;
 UPDATE facematch.audit_event SET actor = 'somebody else';
 SELECT facematch.report_html() ~ 'The log is not whole: [0-9]+ findings' AS tampering_shows;
+
+-- In a site's language: text for text, the numbers in their places; what has no translation stays, what is no text is not touched.
+INSERT INTO facematch.report_text (language, english, translation) VALUES ('es', 'In brief', 'En breve'), ('es', 'Kept # of # rows', 'De #, quedan # <filas>'), ('es', 'p{margin:#}', 'no');
+SELECT facematch_internal.translated('<style>p{margin:0}</style><h2>In brief</h2><p class="In brief"> Kept 1,200.5 of 3 rows</p><b>&#39;x&#39; 7</b>', l) FROM unnest('{es,fr}'::text[]) l;
+SELECT place, english, numbers FROM facematch_internal.page_texts('<style>p{margin:0}</style><p>At 12:30 &#39;x&#39; had 1,000 and 2.5&nbsp;%</p>');
+SELECT page ~ '<html lang="es">' AS es, page ~ '<h2>En breve</h2>' AS brief, page ~ '<h2>Controls</h2>' AS others FROM facematch.report_html(language => 'es') page;
+SELECT facematch.report_html(language => 'es"><script>');
+INSERT INTO facematch.report_text (language, english, translation) VALUES ('no tag', 'a', 'b');
+SELECT labels FROM facematch_internal.svg_axis(-7, 0, 'log');

@@ -85,3 +85,28 @@ INSERT INTO facematch.hold (table_name, row_id, reason, authority, placed_at) VA
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(99), 'r', 'c');
 SELECT table_name, row_id, keeps FROM facematch.held ORDER BY hold_id;
 SELECT severity, object, finding FROM facematch.health_check() WHERE object ~ '^hold';
+
+-- Who may not read holds learns of none by asking why a row is kept, nor of rows that are due, nor of other people's tables.
+CREATE ROLE facematch_test_asks LOGIN;
+CREATE ROLE facematch_test_oig LOGIN;
+SELECT facematch.grant_operator('facematch_test_asks'), facematch.grant_auditor('facematch_test_oig');
+UPDATE facematch.hold SET released_at = clock_timestamp() WHERE released_at IS NULL;
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('F3', 'flight', 'two', 0.9, now() + interval '1 hour');
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT gallery_id, subject(n), 'us_citizen', '[1,0]', 's' FROM facematch.gallery, generate_series(301, 302) n WHERE name = 'F3';
+INSERT INTO mine VALUES (31, 'us_citizen', now(), subject(301), (SELECT gallery_id FROM facematch.gallery WHERE name = 'F3'), '[1,0]');
+SELECT min(reference_id) AS inquired, max(reference_id) AS due FROM facematch.reference WHERE subject_id IN (subject(301), subject(302)) \gset
+INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(301), 'inquiry', 'court');
+UPDATE facematch.reference SET purge_after = now() - interval '1 hour' WHERE reference_id = :due;
+SET SESSION AUTHORIZATION facematch_test_asks;
+SELECT retention_class, is_due, held, explanation ~ 'held' AS says FROM facematch.explain_retention('facematch.reference', :inquired);
+SELECT count(*) FROM facematch.explain_retention('facematch.reference', :due);
+SELECT count(*) FROM facematch.explain_retention('mine', 31);
+SELECT count(*) FROM facematch.explain_retention('mine', 32);
+SET SESSION AUTHORIZATION facematch_test_oig;
+SELECT retention_class, is_due, held, explanation ~ 'held' AS says FROM facematch.explain_retention('facematch.reference', :inquired);
+SELECT is_due FROM facematch.explain_retention('facematch.reference', :due);
+SELECT held FROM facematch.explain_retention('mine', 31);
+RESET SESSION AUTHORIZATION;
+DROP OWNED BY facematch_test_asks, facematch_test_oig;
+DROP ROLE facematch_test_asks, facematch_test_oig;

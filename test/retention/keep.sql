@@ -32,10 +32,10 @@ SELECT s.stands, try('DROP EXTENSION facematch', s.statement) AS drop_extension 
 		FROM facematch.record_encounter('F', '[1,0]', port => 'JFK')$$),
 	('an opt-out', 'INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1))'),
 	('an opt-out that was revoked', 'INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1));
-		UPDATE facematch.opt_out SET revoked_at = clock_timestamp()'),
+		UPDATE facematch.opt_out SET revoked_at = clock_timestamp(); SET CONSTRAINTS ALL IMMEDIATE'),
 	('a hold', $$INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(1), 'r', 'a')$$),
 	('a hold that was released', $$INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(1), 'r', 'a');
-		UPDATE facematch.hold SET released_at = clock_timestamp()$$),
+		UPDATE facematch.hold SET released_at = clock_timestamp(); SET CONSTRAINTS ALL IMMEDIATE$$),
 	('a table of a user', $$CREATE TABLE own (id int, retention_class text, recorded_at timestamptz, subject_id uuid, t face_embedding(2));
 		INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation)
 			VALUES ('own', 'us_citizen', 'own', '{recorded}', '{1 day}', 'c'); SELECT facematch.retain('own', 'own')$$)) s (stands, statement);

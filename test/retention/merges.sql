@@ -88,10 +88,7 @@ UPDATE facematch.hold SET released_at = clock_timestamp();
 CALL facematch.purge();
 SELECT count(*) FROM facematch.reference WHERE subject_id = subject(11);
 
--- An exemption of either, and the manifest under whichever document.
-INSERT INTO facematch.exemption (name, description, citation) VALUES ('crew', 'crew members', 'site rule');
-INSERT INTO facematch.exempt_subject (subject_id, exemption) VALUES (subject(12), 'crew');
-SELECT facematch.merge_subjects(subject(12), subject(13)) IS NOT NULL AS merged, facematch.is_exempt(subject(13));
+-- The manifest under whichever document.
 CALL stage('next', 14);
 SELECT facematch.merge_subjects(subject(15), subject(14)) IS NOT NULL AS merged;
 SELECT state FROM facematch.restage_gallery('next', ARRAY[subject(15)]);

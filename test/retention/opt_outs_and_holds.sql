@@ -1,4 +1,4 @@
--- Opt-outs, exemptions and holds; what is due and held; the purge.
+-- Opt-outs and holds; what is due and held; the purge.
 \set SHOW_CONTEXT never
 INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES
@@ -145,12 +145,7 @@ RESET ROLE;
 DROP OWNED BY facematch_test_gate;
 DROP ROLE facematch_test_gate;
 
--- Exemptions are dated.
-INSERT INTO facematch.exempt_subject (subject_id, exemption) VALUES (subject(50), 'diplomat');
-INSERT INTO facematch.exemption (name, description, citation) VALUES ('crew', 'crew members', 'site rule');
-INSERT INTO facematch.exempt_subject (subject_id, exemption, until) VALUES (subject(51), 'crew', 'infinity'), (subject(52), 'crew', now());
-SELECT n, facematch.is_exempt(subject(n)) FROM generate_series(50, 52) n;
--- Whom the law exempted is staged again by whoever does; who has declined comes under no other document.
+-- Who has declined comes under no other document.
 SELECT stage('one', '{70,71}'), stage('other', '{71}');
 INSERT INTO facematch.opt_out (subject_id) VALUES (subject(72));
 SELECT facematch.merge_subjects(subject(70), subject(71));

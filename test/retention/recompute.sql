@@ -24,13 +24,49 @@ INSERT INTO visit_2 VALUES
 ALTER TABLE visit ATTACH PARTITION visit_2 FOR VALUES FROM (10) TO (20);
 CREATE VIEW kept AS SELECT id, purge_after <= clock_timestamp() AS due, CASE WHEN isfinite(purge_after) THEN date_trunc('hour', purge_after - now()) END AS "for" FROM visit;
 SELECT * FROM kept ORDER BY id;
+-- The health check names every row that is later than its rule says, and these alone: until they have been brought back.
+CREATE FUNCTION found(pattern text DEFAULT 'longer|no deadline|joins nobody') RETURNS TABLE (severity text, finding text, object text, remedy text) LANGUAGE sql AS $$
+	SELECT c.severity, c.finding, c.object, c.remedy FROM facematch.health_check() c WHERE c.finding ~ pattern $$;
+SELECT * FROM found();
+SELECT l.row_id, date_trunc('hour', l.due - now()) AS should_be_for FROM facematch_internal.late_rows('visit') l ORDER BY 1;
 SET client_min_messages = notice;
 CALL facematch.recompute();
+SELECT * FROM found();
 CALL facematch.recompute();
 SELECT * FROM kept ORDER BY id;
 SELECT action, detail FROM facematch.audit_event WHERE action = 'recomputed';
 CALL facematch.purge();
 SELECT id FROM visit ORDER BY id;
+SELECT * FROM facematch_internal.late_rows('pg_class');
+-- A restore with triggers disabled brings merges, and joins nobody: an opt-out of one does not reach the other.
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(21));
+ALTER TABLE facematch.subject_merge DISABLE TRIGGER USER;
+INSERT INTO facematch.subject_merge (kept, merged, undone_at, undone_by) VALUES (subject(20), subject(21), NULL, NULL), (subject(21), subject(22), NULL, NULL),
+	(subject(30), subject(31), now(), 'x');
+SELECT facematch.reinstate() > 0 AS mended;
+SELECT facematch.is_opted_out(subject(n)) FROM generate_series(20, 22) n;
+INSERT INTO visit (id, retention_class, subject_id, t) VALUES (5, 'us_citizen', subject(22), '[1,0]');
+SELECT * FROM found();
+CALL facematch.recompute();
+SELECT facematch.is_opted_out(subject(n)) FROM generate_series(20, 22) n;
+SELECT * FROM found();
+SELECT id FROM visit WHERE id = 5;
+-- In the extension's own tables too: by gallery, and a gallery itself.
+INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at)
+	SELECT 'F' || n, 'flight', 'two', 0.5, now() + n * interval '1 hour' FROM generate_series(1, 3) n;
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+	SELECT 1 + n % 3, subject(100 + n), 'us_citizen', '[1,0]', 's' FROM generate_series(1, 30) n;
+ALTER TABLE facematch.reference DISABLE TRIGGER USER;
+ALTER TABLE facematch.gallery DISABLE TRIGGER USER;
+UPDATE facematch.reference SET purge_after = purge_after + interval '1 minute' WHERE subject_id = subject(107);
+UPDATE facematch.reference SET retention_class = 'gallery' WHERE subject_id = subject(108);
+UPDATE facematch.gallery SET purge_after = 'infinity' WHERE name = 'F3';
+SELECT facematch.reinstate() > 0 AS mended;
+SELECT * FROM found();
+UPDATE facematch.reference SET retention_class = 'us_citizen' WHERE subject_id = subject(108);
+CALL facematch.recompute();
+SELECT * FROM found();
 -- A table whose code refuses keeps no other from it.
 CREATE TABLE odd (id int, retention_class text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now(), subject_id uuid, t face_embedding(2));
 SELECT facematch.retain('odd', 'visit');
@@ -64,3 +100,29 @@ INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation)
 	VALUES ('a typing error', 'us_citizen', 'vsiit', '{recorded}', '{1 day}', 'site rule');
 SELECT severity, object, finding FROM facematch.health_check() WHERE object ~ 'typing|for ever' OR finding ~ 'typing';
+-- While its rows are there, the end of the rule hides nothing; a rule with a fallback brings them back.
+INSERT INTO visit (id, retention_class, subject_id, t) VALUES (6, 'us_citizen', subject(6), '[1,0]');
+SELECT id, purge_after FROM visit WHERE id = 6;
+UPDATE facematch.retention_rule SET valid_to = now() WHERE name = 'for ever';
+SELECT object, finding FROM facematch.health_check() WHERE object ~ 'for ever';
+SELECT * FROM found('no deadline');
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, fallback_anchor, fallback_keep, citation)
+	VALUES ('not for ever', 'us_citizen', 'visit', '{exit}', '{1 day}', 'recorded', '2 days', 'site rule');
+SELECT * FROM found('no deadline');
+SELECT id, purge_after - recorded_at AS kept FROM visit WHERE id = 6;
+-- A word that no table is known by is told of at once.
+SET client_min_messages = notice;
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation)
+	VALUES ('another typing error', 'us_citizen', 'vsiit', '{recorded}', '{1 day}', 'site rule');
+-- What a partner may still ask moves with the clock, forward only.
+INSERT INTO facematch.partner (name, purpose, per_minute, per_day) VALUES ('XX', 'boarding', 2, 100);
+CREATE ROLE facematch_test_partner LOGIN;
+SELECT facematch.grant_partner('facematch_test_partner', 'XX', per_minute => 2, per_day => 100);
+INSERT INTO facematch_internal.partner_budget (partner, minute_left, day_left, counted_at) VALUES ('XX', 1, 50, now() + interval '1 year');
+SET SESSION AUTHORIZATION facematch_test_partner;
+CALL facematch.ask('F1', '[1,0]');
+CALL facematch.ask('F1', '[1,0]');
+RESET SESSION AUTHORIZATION;
+SELECT minute_left, day_left, counted_at > now() + interval '364 days' AS counted_ahead, charged, refused FROM facematch_internal.partner_budget;
+DROP OWNED BY facematch_test_partner;
+DROP ROLE facematch_test_partner;

@@ -72,7 +72,7 @@ SELECT 'noncitizen', d, subject(n), '[1,0]', CASE WHEN n % 2 = 0 THEN timestampt
 SELECT tableoid::regclass, count(*), count(*) FILTER (WHERE purge_after = departs + interval '1 hour') AS anchored FROM part GROUP BY 1 ORDER BY 1;
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) SELECT 'part_new', id, 'inquiry', 'court' FROM part_new WHERE subject_id = subject(14);
 SELECT DISTINCT table_name FROM facematch.held WHERE reason = 'inquiry' ORDER BY 1;
-INSERT INTO facematch.opt_out (subject_id) VALUES (subject(15));
+INSERT INTO facematch.opt_out (subject_id, retention_class) VALUES (subject(15), 'us_citizen');
 CALL facematch.purge(1);
 SELECT tableoid::regclass, subject_id FROM part ORDER BY 1, 2;
 SELECT who, what, count(*) FROM rights GROUP BY 1, 2;

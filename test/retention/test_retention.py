@@ -81,6 +81,9 @@ class Database:
 def set_up(conn):
     conn.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, %s)", [len(SUBJECTS)])
     conn.execute("INSERT INTO facematch.retention_class (name, description) VALUES ('resident', 'r'), ('member', 'm')")
+    # Who may decline is another test's (declining.sql): here everybody may.
+    conn.execute("INSERT INTO facematch.decline_rule (name, retention_class, may_decline, alternative, citation, valid_from)"
+                 " VALUES ('site/noncitizen', 'noncitizen', true, 'desk', 'site rule', '-infinity')")
     insert_rules(conn, OWN_RULES)
     if not conn.execute("SELECT FROM pg_roles WHERE rolname = 'retention_app'").fetchall():
         conn.execute('CREATE ROLE retention_app LOGIN')

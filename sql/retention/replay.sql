@@ -1,0 +1,183 @@
+/*
+ * Rights that come from elsewhere: from the copy of the stream that was kept
+ * outside, after a restore, or from another site by logical replication.  Each
+ * event is carried out once, in the order of its site, as if somebody had done here
+ * what it says; then it is in the stream here as it was written there.
+ */
+
+CREATE FUNCTION facematch_internal.apply_right(event facematch.rights_event) RETURNS text
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+	SET intervalstyle = 'postgres' SET session_replication_role = origin	-- it is done here, and in the log here
+AS $$
+DECLARE
+	known facematch.rights_event;
+	newest bigint;
+	is_own CONSTANT boolean := event.site =
+		(SELECT s.site FROM facematch_internal.site s ORDER BY s.since, s.site LIMIT 1);
+	t regclass;
+	-- The arguments of its trigger write_right().
+	left_out text[];
+	same text;
+	ends text;
+	its_trigger text;
+	here jsonb;
+	place tid;
+	wanted jsonb := event.after;
+	gallery bigint;
+	columns text[];
+	done text;
+BEGIN
+	SELECT e.* INTO known FROM facematch.rights_event e WHERE e.site = event.site AND e.number = event.number;
+	IF known IS NOT DISTINCT FROM event THEN
+		RETURN 'known';
+	ELSIF FOUND THEN
+		RAISE unique_violation USING
+			MESSAGE = format('event %s of site %s is another one here, about %s', event.number, event.site, known.what),
+			DETAIL = format('Here it is of %s, there of %s.', known.at, event.at),
+			HINT = 'After the restore, rights were recorded here before the replay. Restore again and replay first, or note'
+				' them, and record them again after it.',
+			SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_pkey';
+	END IF;
+	newest := coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = event.site), 0);
+	IF event.number <> newest + 1 THEN
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'rights_event_follows_another',
+			MESSAGE = format('event %s of site %s comes before event %s is here', event.number, event.site, newest + 1),
+			HINT = 'Add what is missing: the copy is whole if it was taken by number, each time from the last one on.';
+	END IF;
+	SELECT g.tgrelid, format('%s.%I', c.relnamespace::regnamespace, g.tgname), string_to_array(a.arguments[3], ','),
+		   a.arguments[4], a.arguments[5]
+	INTO t, its_trigger, left_out, same, ends
+	FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+	CROSS JOIN LATERAL string_to_array(encode(g.tgargs, 'escape'), '\000') a (arguments)
+	WHERE g.tgfoid = 'facematch_internal.write_right'::regproc AND a.arguments[1] = event.what;
+	IF t IS NULL THEN
+		RAISE feature_not_supported USING CONSTRAINT = 'rights_event_is_known',
+			MESSAGE = format('event %s of site %s is about %L, which is not known here', event.number, event.site, event.what),
+			HINT = 'It comes from a later version: ALTER EXTENSION facematch UPDATE.';
+	END IF;
+	-- A row's number means the row where it was given only, and a table may be gone.
+	IF (coalesce(event.before, event.after) ->> 'table_name') <> 'facematch.gallery'
+		AND NOT (is_own AND to_regclass(coalesce(event.before, event.after) ->> 'table_name') IS NOT NULL) THEN
+		RETURN 'not here: a row of a table of site ' || event.site;
+	END IF;
+	EXECUTE format('SELECT to_jsonb(d), d.ctid FROM %1$s d, jsonb_populate_record(NULL::%1$s, $1) n WHERE %2$s LIMIT 1'
+		' FOR UPDATE OF d', t, same) INTO here, place USING coalesce(event.before, event.after);
+	-- What this transaction did before is written as its own; what it does now, as it was written there.
+	EXECUTE format('SET CONSTRAINTS %s IMMEDIATE', its_trigger);
+	PERFORM set_config('facematch.right_arrives', 'on', true);
+	IF wanted IS NULL THEN
+		EXECUTE format('DELETE FROM %s d WHERE d.ctid = $1', t) USING place;
+		done := CASE WHEN here IS NULL THEN 'not here' ELSE 'deleted' END;
+	ELSIF here IS NOT NULL AND ends <> '' THEN
+		done := 'unchanged';
+		IF wanted ->> ends IS NOT NULL AND here ->> ends IS NULL THEN
+			EXECUTE format('UPDATE %s d SET %I = least($2, clock_timestamp()) WHERE d.ctid = $1', t, ends)
+			USING place, (wanted ->> ends)::timestamptz;
+			done := 'ended';
+		END IF;
+	ELSIF here IS NOT NULL THEN
+		here := here - left_out;
+		columns := ARRAY(SELECT quote_ident(w.key) FROM jsonb_each(wanted) w
+						 WHERE here ? w.key AND w.value IS DISTINCT FROM here -> w.key);
+		done := CASE WHEN columns = '{}' THEN 'unchanged' ELSE 'changed' END;
+		IF columns <> '{}' AND here IS DISTINCT FROM event.before THEN
+			RAISE integrity_constraint_violation USING
+				MESSAGE = format('event %s of site %s changes %s, which is another here than it was there', event.number,
+					event.site, event.what),
+				DETAIL = format('Other columns: %s.', array_to_string(columns, ', ')),
+				HINT = 'Bring the row here to what it was there before the event, and replay again.',
+				SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_fits';
+		ELSIF columns <> '{}' THEN
+			EXECUTE format('UPDATE %1$s d SET (%2$s) = (SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $2))'
+				' WHERE d.ctid = $1', t, array_to_string(columns, ', ')) USING place, wanted;
+		END IF;
+	ELSIF event.before IS NOT NULL THEN
+		-- What ends here already, under another event, or never came here.
+		IF ends = '' THEN
+			RAISE integrity_constraint_violation USING
+				MESSAGE = format('event %s of site %s changes %s, which is not here', event.number, event.site, event.what),
+				HINT = 'Insert the row as it was there before the event, and replay again.',
+				SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_fits';
+		END IF;
+		done := 'not here';
+	ELSE
+		done := 'inserted';
+		IF wanted ? 'gallery' THEN
+			gallery := (SELECT g.gallery_id FROM facematch.gallery g WHERE g.name = wanted ->> 'gallery');
+			IF gallery IS NOT NULL THEN
+				wanted := wanted || CASE WHEN wanted ? 'gallery_id' THEN jsonb_build_object('gallery_id', gallery)
+										 ELSE jsonb_build_object('row_id', gallery::text) END;
+			ELSIF is_own AND wanted ->> 'scope' = 'encounter' THEN
+				-- The flight was lost with the restore and may come again: until it is over, the person is in none.
+				wanted := wanted || '{"gallery_id": null, "scope": "standing"}';
+				IF isfinite((wanted ->> 'gallery_until')::timestamptz) THEN
+					wanted := wanted || jsonb_build_object('scope', 'until', 'until', wanted -> 'gallery_until');
+				END IF;
+				done := 'inserted for every gallery: that one is not here';
+			ELSE
+				done := 'not here: its gallery';
+			END IF;
+		END IF;
+		IF done LIKE 'inserted%' THEN
+			SELECT array_agg(quote_ident(a.attname)) INTO columns FROM pg_attribute a
+			WHERE a.attrelid = t AND a.attnum > 0 AND NOT a.attisdropped AND wanted ? a.attname::text;
+			EXECUTE format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $1)', t,
+				array_to_string(columns, ', ')) USING wanted;
+		END IF;
+	END IF;
+	EXECUTE format('SET CONSTRAINTS %s IMMEDIATE', its_trigger);
+	PERFORM set_config('facematch.right_arrives', 'off', true);
+	EXECUTE format('SET CONSTRAINTS %s DEFERRED', its_trigger);
+	RETURN done;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.apply_right(facematch.rights_event) IS
+	'does here what an event of the stream says, and returns what that was: known (the event is here), inserted, ended,'
+	' changed, deleted, unchanged, not here. Another event of that number: 23505; not the next one of its site: 55000;'
+	' a row that is another here: 23000, constraint rights_event_fits';
+
+CREATE FUNCTION facematch_internal.right_arrived() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF pg_replication_origin_session_is_setup() AND facematch_internal.apply_right(NEW) = 'known' THEN
+		RETURN NULL;
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.right_arrived() IS
+	'trigger: carries out an event that logical replication brings; one that is here already came back, and is left out';
+CREATE TRIGGER rights_event_20_arrived BEFORE INSERT ON facematch.rights_event
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.right_arrived();
+ALTER TABLE facematch.rights_event ENABLE ALWAYS TRIGGER rights_event_20_arrived;
+
+CREATE FUNCTION facematch.replay_rights(copy regclass)
+	RETURNS TABLE (site uuid, number bigint, at timestamptz, what text, done text)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	event facematch.rights_event;
+BEGIN
+	-- As the owner of the copy: nothing of his table runs with the caller's rights.
+	FOR event IN
+		SELECT a.* FROM facematch_internal.ask_table(copy,
+			format('SELECT e.site, e.number, e.at, e.actor, e.what, e.before, e.after FROM %s e', copy), limited => false)
+			a (site uuid, number bigint, at timestamptz, actor text, what text, before jsonb, after jsonb)
+		ORDER BY a.at, a.site, a.number
+	LOOP
+		done := facematch_internal.apply_right(event);
+		IF done <> 'known' THEN
+			INSERT INTO facematch.rights_event SELECT event.*;
+			site := event.site; number := event.number; at := event.at; what := event.what;
+			RETURN NEXT;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION facematch.replay_rights(regclass) IS
+	'after a restore: carries out the events of a copy of facematch.rights_event (a table with its columns) that are not'
+	' here, in their order, and returns a row for each, with what was done. Again: no row. An opt-out whose gallery'
+	' was lost holds for every gallery until that one would have been deleted. An event is missing before one:'
+	' 55000; another of its number is here: 23505; it changes a row that is another here: 23000. For superusers';

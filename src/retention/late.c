@@ -1,0 +1,188 @@
+/*-------------------------------------------------------------------------
+ *
+ * late.c
+ *	  Rows that are kept longer than their rule says.
+ *
+ * The guard computes deadlines when a row comes or its facts change.  Where it was
+ * not asked (a partition that was attached with rows, a trigger that was disabled),
+ * or was told wrong (a clock that was ahead), a deadline can be later than the
+ * rules give.  This asks the rules again, row by row, as fast as the table is read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/uuid.h"
+
+#include "base/attempt.h"
+#include "base/run.h"
+#include "base/refusal.h"
+#include "gallery/gallery.h"
+#include "retention/retained.h"
+#include "retention/rules.h"
+
+PG_FUNCTION_INFO_V1(facematch_late_rows);
+
+/* Columns of the query. */
+enum
+{
+	LATE_KEY = 1, LATE_CLASS, LATE_RECORDED, LATE_VERIFIED, LATE_ANCHOR, LATE_GALLERY, LATE_SUBJECT, LATE_PURGE_AFTER
+};
+
+typedef struct Late
+{
+	const FaceRetained *table;
+	TimestampTz now;
+	ReturnSetInfo *result;
+	HTAB	   *galleries;		/* FaceGallery by gallery_id: rows of one gallery come together, but not always */
+} Late;
+
+static const FaceGallery *
+gallery_of(Late *late, int64 gallery_id)
+{
+	FaceGallery *known = hash_search(late->galleries, &gallery_id, HASH_FIND, NULL);
+
+	if (known == NULL)
+	{
+		FaceGallery found = *face_gallery(gallery_id, false);
+
+		known = hash_search(late->galleries, &gallery_id, HASH_ENTER, NULL);
+		*known = found;
+	}
+	return known;
+}
+
+static TimestampTz
+time_of(HeapTuple row, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(row, desc, column, &isnull);
+
+	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
+}
+
+/* As the guard has them: a time that lies ahead would be a deadline of one's own choice. */
+static FaceFacts
+facts_of(Late *late, HeapTuple row, TupleDesc desc)
+{
+	FaceFacts	facts = {.anchor = time_of(row, desc, LATE_ANCHOR), .ceiling = DT_NOEND};
+	bool		isnull;
+	Datum		value;
+
+	facts.recorded = Min(time_of(row, desc, LATE_RECORDED), late->now);
+	facts.verified = time_of(row, desc, LATE_VERIFIED);
+	if (!TIMESTAMP_IS_NOEND(facts.verified))
+		facts.verified = Min(facts.verified, late->now);
+	value = SPI_getbinval(row, desc, LATE_SUBJECT, &isnull);
+	if (!isnull)
+		facts.subject = DatumGetUUIDP(value);
+	value = SPI_getbinval(row, desc, LATE_GALLERY, &isnull);
+	if (!isnull)
+	{
+		const FaceGallery *gallery = gallery_of(late, DatumGetInt64(value));
+
+		facts.anchor = gallery->anchor;
+		facts.ceiling = gallery->purge_after;
+	}
+	return facts;
+}
+
+static void
+look_at(HeapTuple row, TupleDesc desc, void *state)
+{
+	Late	   *late = state;
+	TimestampTz kept_until = time_of(row, desc, LATE_PURGE_AFTER);
+	FaceFacts	facts = facts_of(late, row, desc);
+	FaceDue		due = {.due = DT_NOEND};
+	/* A gallery that is for no event, such as a watchlist, has no end by right. */
+	bool		endless = TIMESTAMP_IS_NOEND(kept_until) && strcmp(late->table->what, "gallery") != 0;
+	bool		isnull;
+	Datum		class = SPI_getbinval(row, desc, LATE_CLASS, &isnull);
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	if (!isnull)
+		due = face_due(face_rule_set(late->table->what, DatumGetTextPP(class)), &facts, NULL);
+	if (due.rule != NULL && due.due >= kept_until && !endless)
+		return;
+	values[0] = SPI_getbinval(row, desc, LATE_KEY, &nulls[0]);
+	values[1] = TimestampTzGetDatum(due.due);
+	nulls[1] = due.rule == NULL;
+	tuplestore_putvalues(late->result->setResult, late->result->setDesc, values, nulls);
+}
+
+static char *
+column_or_null(const FaceRetained *table, const char *column, const char *type)
+{
+	return column == NULL ? psprintf("NULL::pg_catalog.%s", type) :
+		psprintf("d.%s::pg_catalog.%s", face_column(table->relid, column), type);
+}
+
+static void
+look(void *state)
+{
+	Late	   *late = state;
+	const FaceRetained *table = late->table;
+	Oid			type = TIMESTAMPTZOID;
+	Datum		now = TimestampTzGetDatum(late->now);
+
+	SPI_connect();
+	face_scan_on(table->relid, psprintf("SELECT %s, %s, %s, %s, %s, %s, %s, d.purge_after::pg_catalog.timestamptz FROM %s d"
+										" WHERE d.purge_after OPERATOR(pg_catalog.>) $1",
+										column_or_null(table, table->key, "text"), column_or_null(table, table->class, "text"),
+										column_or_null(table, table->recorded, "timestamptz"),
+										column_or_null(table, table->verified, "timestamptz"),
+										column_or_null(table, table->anchor, "timestamptz"),
+										column_or_null(table, table->gallery, "int8"),
+										column_or_null(table, table->subject, "uuid"), face_qualified_name(table->relid)),
+				 1, &type, &now, look_at, late);
+	SPI_finish();
+}
+
+static const FaceRetained *
+retained(Oid relid)
+{
+	ListCell   *cell;
+
+	if (!has_privs_of_role(GetUserId(), face_owner(relid)))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	foreach(cell, face_retained_tables())
+	{
+		const FaceRetained *table = lfirst(cell);
+
+		if (table->relid == relid)
+			return table;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("table_is_retained"),
+			 errmsg("table %s is not under retention", face_qualified_name(relid)),
+			 errhint("facematch.retain() attaches a table.")));
+}
+
+/* late_rows(table regclass): the keys of these rows, and when they should go; infinity: a rule without an end keeps them */
+Datum
+facematch_late_rows(PG_FUNCTION_ARGS)
+{
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(FaceGallery), .hcxt = CurrentMemoryContext};
+	Late		late = {.now = GetCurrentTimestamp(), .result = (ReturnSetInfo *) fcinfo->resultinfo};
+
+	late.table = retained(PG_GETARG_OID(0));
+	late.galleries = hash_create("facematch galleries of late rows", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	InitMaterializedSRF(fcinfo, 0);
+	if (face_is_own(late.table->relid))
+		look(&late);
+	else
+		face_limited(late.table->relid, face_table_until(1), look, &late);
+	return (Datum) 0;
+}
