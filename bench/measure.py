@@ -39,6 +39,7 @@ def main():
     p.add_argument('--seconds', type=int, default=20, help='of pgbench')
     p = command('identify', identify.main, 100_000, 'candidates by identify() from the tables of facematch')
     p.add_argument('--galleries', type=int, default=250)
+    command('many', identify.many, 1_000_000, 'identify_many() beside identify() for each probe, in one gallery')
     command('inserts', churn.inserts, 200_000, 'inserts with and without the index')
     command('vacuum', churn.vacuum, 1_000_000, 'VACUUM after deleting half')
     p = command('cycles', churn.cycles, 200_000, 'delete, vacuum, refill: size and search time')

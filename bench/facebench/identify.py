@@ -2,10 +2,12 @@
 from . import db, faces, report
 
 PROBES = 500
+TOGETHER = 64
+TURNS = 9
 MODEL = 'synthetic'
 
 
-def load(conn, args):
+def load(conn, args, each=PROBES):
     """Galleries of equal size; their references are staged from a plain table, gallery after gallery."""
     per_gallery = args.rows // args.galleries
     threshold = faces.THRESHOLD[args.set]
@@ -19,9 +21,9 @@ def load(conn, args):
                              "FROM staging s JOIN facematch.gallery g ON g.name = 'gallery ' || s.gallery_id")
     db.log(f'staged {args.rows / seconds:,.0f} references a second')
     conn.execute('VACUUM (FREEZE, ANALYZE) facematch.reference')
-    probes = faces.Probes(args.set, args.rows, PROBES)
+    probes = faces.Probes(args.set, args.rows, each)
     db.load_probes(conn, probes, 'face_embedding', 'probe')
-    step = max(1, args.rows // PROBES)
+    step = max(1, args.rows // each)
     conn.execute(f'UPDATE probe SET gallery_id = 1 + id * {step} / {per_gallery} WHERE id < {len(probes.mates)}')
     conn.execute(f'UPDATE probe SET gallery_id = 1 + id % {args.galleries} WHERE id >= {len(probes.mates)}')
     conn.execute('ALTER TABLE probe ADD gallery text')
@@ -42,6 +44,39 @@ def searches(conn, who, mates, probes):
     return answers
 
 
+def index(conn):
+    conn.execute('CREATE INDEX bench_reference_index ON facematch.reference USING facematch (gallery_id, embedding)')
+    conn.execute('ANALYZE facematch.reference')
+    db.prewarm(conn, 'facematch.reference', 'facematch.bench_reference_index')
+
+
+SINGLY = """SELECT array_agg(i.reference_id ORDER BY p.id, i.rank) FROM probe p, facematch.identify(p.embedding, 'gallery 1') i
+    WHERE p.id BETWEEN %s AND %s"""
+TOGETHER_QUERY = """SELECT array_agg(i.reference_id ORDER BY i.probe, i.rank) FROM facematch.identify_many(
+    (SELECT array_agg(embedding ORDER BY id) FROM probe WHERE id BETWEEN %s AND %s), 'gallery 1') i"""
+
+
+def many(args):
+    """Processor time a probe of identify_many() beside identify(), in turns, answers compared."""
+    args.galleries = 1
+    conn = db.connect()
+    db.create_extensions(conn)
+    load(conn, args, TOGETHER)
+    index(conn)
+    report.table(f'{TOGETHER} probes in a gallery of {args.rows:,} references of the {args.set} set, processor time a probe',
+                 'probes', 'identify() ms', 'identify_many() ms', 'ratio, median of turns')
+    for kind, first in (('mated', 0), ('non-mated', TOGETHER)):
+        turns = []
+        for _ in range(TURNS):
+            costs = [db.precise(conn, query, [first, first + TOGETHER - 1]) for query in (SINGLY, TOGETHER_QUERY)]
+            if costs[0][1] != costs[1][1]:
+                raise RuntimeError('identify_many() gave other candidates than identify()')
+            turns.append([cost / TOGETHER for cost, _ in costs])
+        singly, together = zip(*turns)
+        report.row(kind, report.ms(report.median(singly)), report.ms(report.median(together)),
+                   f'{report.median([b / a for a, b in turns]):.2f}')
+
+
 def main(args):
     """identify() of the gallery's candidates above its threshold: server time, by btree and by the index, answers compared."""
     conn = db.connect()
@@ -52,9 +87,7 @@ def main(args):
     by_btree = searches(conn, 'by btree', mates, probes)
     if not db.has_access_method(conn):
         return
-    conn.execute('CREATE INDEX bench_reference_index ON facematch.reference USING facematch (gallery_id, embedding)')
-    conn.execute('ANALYZE facematch.reference')
-    db.prewarm(conn, 'facematch.reference', 'facematch.bench_reference_index')
+    index(conn)
     conn.close()
     with db.connect() as conn:
         if searches(conn, 'by the index', mates, probes) != by_btree:

@@ -66,7 +66,7 @@ SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	('everyone', 'function', 'EXECUTE',
 	 'is_name is_reached reference_fault encounter_fault may_stage unseen_galleries simd_level redacted'),
 	('operator', 'function', 'EXECUTE',
-	 'identify verify record_encounter resolve_encounter subject_id stage_gallery restage_gallery
+	 'identify identify_many verify record_encounter resolve_encounter subject_id stage_gallery restage_gallery
 	  close_gallery enrol skipped explain_retention is_opted_out may_decline reference_token record_disclosure'),
 	('operator', 'table', 'SELECT',
 	 'notice notice_posting model gallery_kind gallery retention_class opt_out decline_rule

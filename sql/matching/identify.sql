@@ -26,6 +26,19 @@ COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer
 	' threshold, for roles that may not read templates: 42501; no purpose where the gallery requires one: 22004; too many'
 	' searches that came near one person: 53400; on a standby, for roles that may not read templates: 25006';
 
+CREATE FUNCTION facematch.identify_many(probes @extschema@.face_embedding[], gallery text,
+	max_candidates integer DEFAULT 10, min_similarity double precision DEFAULT NULL, by text DEFAULT 'subject',
+	purpose text DEFAULT NULL)
+	RETURNS TABLE (probe integer, rank integer, reference_id bigint, subject_id uuid, similarity double precision,
+		matches bigint)
+	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME', 'facematch_identify_many';
+COMMENT ON FUNCTION facematch.identify_many(@extschema@.face_embedding[], text, integer, double precision, text,
+	text) IS
+	'identify() for each of several probes: its candidates, with the number that the probe has in the array, from 1. '
+	'The same candidates, rows of facematch.search and limits as one call for each; a face index reads its pages once '
+	'for up to 64 probes, as many as work_mem has room for. All probes are checked before the first is compared. '
+	'No array: 22004; an empty one has no candidates; otherwise errors as identify()';
+
 CREATE FUNCTION facematch_internal.find_candidates(probe @extschema@.face_embedding, gallery text,
 	max_candidates integer,
 												   min_similarity double precision, by text, purpose text, kind text)

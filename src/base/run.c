@@ -111,6 +111,7 @@ typedef struct Statement
 	int			nargs;
 	Oid		   *types;
 	Datum	   *values;
+	Snapshot	snapshot;		/* or the newest, or whoever asks has one */
 } Statement;
 
 static SPIPlanPtr
@@ -160,6 +161,14 @@ execute_read(const Statement *statement)
 	return SPI_execute_plan(plan_of(statement), statement->values, NULL, true, 1);
 }
 
+/* With a snapshot that somebody holds. */
+static int
+execute_at(const Statement *statement)
+{
+	return SPI_execute_snapshot(plan_of(statement), statement->values, NULL, statement->snapshot, InvalidSnapshot, true,
+								false, 0);
+}
+
 static int
 execute_utility(const Statement *statement)
 {
@@ -201,10 +210,21 @@ face_run_plan(FacePlan *plan, Datum *values, Oid run_as)
 	run_through(&gate, execute, &statement);
 }
 
+/* A statement that only reads, with a snapshot that the caller holds; NULL: as face_run_plan. */
+void
+face_run_plan_at(FacePlan *plan, Datum *values, Oid run_as, Snapshot snapshot)
+{
+	Statement	statement = {.kept = plan, .values = values, .snapshot = snapshot};
+	FaceGate	gate;
+
+	face_open_for_own(&gate, run_as);
+	run_through(&gate, snapshot == NULL ? execute : execute_at, &statement);
+}
+
 uint64
 face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as)
 {
-	Statement	statement = {NULL, sql, nargs, types, values};
+	Statement	statement = {.sql = sql, .nargs = nargs, .types = types, .values = values};
 	FaceGate	gate;
 
 	face_open_for_own(&gate, run_as);
@@ -232,7 +252,7 @@ face_read_plan(FacePlan *plan, Datum *values, Oid run_as)
 uint64
 face_run_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values)
 {
-	Statement	statement = {NULL, sql, nargs, types, values};
+	Statement	statement = {.sql = sql, .nargs = nargs, .types = types, .values = values};
 	FaceGate	gate;
 
 	face_open_for_table(&gate, relid);
@@ -275,7 +295,7 @@ scan(const Statement *statement, FaceRowSeen seen, void *state)
 void
 face_scan_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values, FaceRowSeen seen, void *state)
 {
-	Statement	statement = {NULL, sql, nargs, types, values};
+	Statement	statement = {.sql = sql, .nargs = nargs, .types = types, .values = values};
 	FaceGate	gate;
 
 	face_open_for_table(&gate, relid);

@@ -13,6 +13,7 @@
 #include "access/skey.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
+#include "utils/snapshot.h"
 
 #include "base/gate.h"
 
@@ -44,6 +45,7 @@ extern const char *face_column(Oid relid, const char *column);
 extern void face_next_transaction(void);
 
 extern void face_run_plan(FacePlan *plan, Datum *values, Oid run_as);
+extern void face_run_plan_at(FacePlan *plan, Datum *values, Oid run_as, Snapshot snapshot);
 extern uint64 face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as);
 extern void face_read_plan(FacePlan *plan, Datum *values, Oid run_as);
 extern uint64 face_run_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values);

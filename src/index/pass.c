@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "index/directory.h"
 #include "index/pass.h"
+#include "index/pass_many.h"
 #include "index/settings.h"
 
 /*
@@ -64,18 +65,19 @@ plan_for(FaceScan *scan, int epoch)
 	return scan->plans[epoch];
 }
 
-/* Prepare the scan's probes against an epoch whose templates they compare with. */
-static void
-prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
+const FaceEpochPlan *
+face_scan_plan(FaceScan *scan, int epoch)
 {
+	FaceEpochPlan *plan = plan_for(scan, epoch);
 	const FaceEpochState *state = plan->state;
 
 	if (plan->queries != NULL)
-		return;
+		return plan;
 	plan->queries = palloc0(sizeof(FaceQuery *) * scan->ntargets);
 	for (int i = 0; i < scan->ntargets; i++)
 		plan->queries[i] = face_query_create(state->codec, state->centre, scan->targets[i].probe,
 											 scan->targets[i].metric, face_miss_probability);
+	return plan;
 }
 
 /*
@@ -136,6 +138,18 @@ apply_condition(const FaceQuery *query, const FaceEpochState *state, Page page, 
 	return smallest;
 }
 
+float
+face_page_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float limit, float *lower,
+				 FaceSketchSum *sums)
+{
+	const FaceLayout *layout = &state->layout;
+	float		smallest = blocks_bounds(query, state, page, next, limit, lower, sums);
+
+	if (FacePageGetSketchHeader(page)->used != layout->slots)
+		smallest = mask_free_slots(lower, FaceSketchBitmap(page, layout), layout->slots);
+	return smallest;
+}
+
 /*
  * Bounds of all slots of a locked sketch page; infinity for free slots and for
  * those that cannot satisfy a condition.  Returns the smallest.
@@ -143,25 +157,44 @@ apply_condition(const FaceQuery *query, const FaceEpochState *state, Page page, 
 static float
 page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, float *lower, FaceSketchSum *sums)
 {
-	const FaceLayout *layout = &plan->state->layout;
-	float		smallest = blocks_bounds(plan->queries[0], plan->state, page, next,
-										 face_round_up(scan->targets[0].max_distance), lower, sums);
+	float		smallest = face_page_bounds(plan->queries[0], plan->state, page, next,
+											face_round_up(scan->targets[0].max_distance), lower, sums);
 
 	for (int i = 1; i < scan->ntargets; i++)
 		smallest = apply_condition(plan->queries[i], plan->state, page, face_round_up(scan->targets[i].max_distance),
-								   lower, sums == NULL ? NULL : sums + i * layout->slots);
-	if (FacePageGetSketchHeader(page)->used != layout->slots)
-		smallest = mask_free_slots(lower, FaceSketchBitmap(page, layout), layout->slots);
+								   lower, sums == NULL ? NULL : sums + i * plan->state->layout.slots);
 	return smallest;
+}
+
+void
+face_describe_page(const FaceLayout *layout, Buffer buffer, FaceScanPage *described)
+{
+	Page		page = BufferGetPage(buffer);
+
+	described->stamp = FacePageGetOpaque(page)->stamp;
+	described->blkno = BufferGetBlockNumber(buffer);
+	described->epoch = FacePageGetSketchHeader(page)->epoch;
+	described->slots = layout->slots;
+	memcpy(described->named, FaceSketchRefineBlocks(page, layout), sizeof(BlockNumber) * face_named_pages(layout));
+}
+
+void
+face_append_page(FaceScan *scan, const FaceLayout *layout, float smallest)
+{
+	scan->pages[scan->npages].base = scan->nlower;
+	scan->pages[scan->npages].sums = scan->nsums;
+	scan->page_lower[scan->npages++] = smallest;
+	scan->nlower += layout->slots;
+	if (layout->has_plane)
+		scan->nsums += (Size) layout->slots * scan->ntargets;
 }
 
 /* Remember a locked sketch page and the bounds of its slots, unless nothing there is of interest. */
 static void
-scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
+scan_sketch_page(FaceScan *scan, const FaceEpochPlan *plan, Buffer buffer, Page next)
 {
 	Page		page = BufferGetPage(buffer);
 	const FaceLayout *layout = &plan->state->layout;
-	FaceScanPage *seen;
 	float		smallest;
 
 	face_room_for_page(scan, layout);
@@ -170,20 +203,8 @@ scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
 						   layout->has_plane ? scan->sums + scan->nsums : NULL);
 	if (isinf(smallest))
 		return;
-
-	seen = &scan->pages[scan->npages];
-	seen->stamp = FacePageGetOpaque(page)->stamp;
-	seen->base = scan->nlower;
-	seen->sums = scan->nsums;
-	seen->blkno = BufferGetBlockNumber(buffer);
-	seen->epoch = FacePageGetSketchHeader(page)->epoch;
-	seen->slots = layout->slots;
-	memcpy(seen->named, FaceSketchRefineBlocks(page, layout), sizeof(BlockNumber) * face_named_pages(layout));
-	scan->page_lower[scan->npages] = smallest;
-	scan->npages++;
-	scan->nlower += layout->slots;
-	if (layout->has_plane)
-		scan->nsums += (Size) layout->slots * scan->ntargets;
+	face_describe_page(layout, buffer, &scan->pages[scan->npages]);
+	face_append_page(scan, layout, smallest);
 }
 
 void
@@ -239,7 +260,9 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool
 static void
 scan_page(FaceScan *scan, const FaceListEntry *entry, Buffer buffer, Buffer next, bool scored, bool null_distance)
 {
-	FaceEpochPlan *plan = plan_for(scan, FacePageGetSketchHeader(BufferGetPage(buffer))->epoch);
+	const int	epoch = FacePageGetSketchHeader(BufferGetPage(buffer))->epoch;
+	const FaceEpochPlan *plan = plan_for(scan, epoch);
+	Page		ahead = BufferIsValid(next) ? BufferGetPage(next) : NULL;
 
 	scan->counters.pages++;
 	if (!scored)
@@ -254,8 +277,10 @@ scan_page(FaceScan *scan, const FaceListEntry *entry, Buffer buffer, Buffer next
 						RelationGetRelationName(scan->index), plan->state->epoch.dims, entry->key.dims,
 						BufferGetBlockNumber(buffer)),
 				 errhint("Please REINDEX it.")));
-	prepare_queries(scan, plan);
-	scan_sketch_page(scan, plan, buffer, BufferIsValid(next) ? BufferGetPage(next) : NULL);
+	if (scan->for_many)
+		face_many_page(scan, plan, buffer, ahead);
+	else
+		scan_sketch_page(scan, face_scan_plan(scan, epoch), buffer, ahead);
 }
 
 /*
@@ -339,6 +364,8 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 		scan->nfirst = nfirst;
 		scan->nlast = nlast;
 		scan->counters = counters;
+		if (scan->for_many)
+			face_many_forget(scan);
 		if (!face_directory_lookup(scan->index, &scan->meta, &entry->key, entry))
 			return;
 	}

@@ -8,9 +8,26 @@
 #ifndef FACEMATCH_INDEX_PASS_H
 #define FACEMATCH_INDEX_PASS_H
 
+#include "storage/buf.h"
+
 #include "index/scan_state.h"
 
 extern void face_scan_pass(FaceScan *scan);
+
+/* The scan's probes prepared against an epoch whose templates they compare with. */
+extern const FaceEpochPlan *face_scan_plan(FaceScan *scan, int epoch);
+
+/*
+ * Bounds of all slots of a locked sketch page by one query, infinity for free
+ * slots and beyond the limit, while the page `next` (NULL for none) is fetched
+ * from memory.  Returns the smallest.
+ */
+extern float face_page_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float limit,
+							  float *lower, FaceSketchSum *sums);
+
+/* What a scan has to know of a locked sketch page; and one more page, with its bounds and sums next in the arrays. */
+extern void face_describe_page(const FaceLayout *layout, Buffer buffer, FaceScanPage *described);
+extern void face_append_page(FaceScan *scan, const FaceLayout *layout, float smallest);
 
 /* A row to return before the ordered ones, or of a scan that does not order. */
 extern void face_scan_add_first(FaceScan *scan, const ItemPointerData *tid);

@@ -22,8 +22,8 @@ prefetch_plane(FaceScan *scan, const FaceJob *job, const FaceLayout *layout, Fac
 	face_prefetch(ahead, layout->planes_offset + job->slot * layout->plane_bytes, layout->plane_bytes);
 }
 
-static void
-put_scalars(FaceBlockScalars *blocks, int place, const FaceScalars *s)
+void
+face_put_scalars(FaceBlockScalars *blocks, int place, const FaceScalars *s)
 {
 	FaceBlockScalars *block = blocks + place / FACE_BLOCK_SLOTS;
 	const int	slot = place % FACE_BLOCK_SLOTS;
@@ -68,7 +68,7 @@ read_planes(FaceScan *scan, const FaceEpochPlan *plan, FaceJobs *jobs, FaceBlock
 			jobs->sums[t * FACE_MAX_JOBS + kept] =
 				face_query_plane_sum(plan->queries[t], scan->sums[page->sums + (Size) t * page->slots + job.slot],
 									 FacePlaneOf(BufferGetPage(buffer), layout, job.slot));
-		put_scalars(scalars, kept, FacePlaneScalarsOf(BufferGetPage(buffer), layout, job.slot));
+		face_put_scalars(scalars, kept, FacePlaneScalarsOf(BufferGetPage(buffer), layout, job.slot));
 		jobs->jobs[kept++] = job;
 	}
 	if (BufferIsValid(buffer))
@@ -118,7 +118,7 @@ face_look_at_planes(FaceScan *scan, FaceJobs *jobs, FaceJobs *passed)
 
 	/* the last block need not be full */
 	for (int i = jobs->n; i % FACE_BLOCK_SLOTS != 0; i++)
-		put_scalars(scalars, i, &none);
+		face_put_scalars(scalars, i, &none);
 	nblocks = (jobs->n + FACE_BLOCK_SLOTS - 1) / FACE_BLOCK_SLOTS;
 	face_query_plane_bounds(plan->queries[0], nblocks, scalars, jobs->sums,
 							face_round_up(scan->targets[0].max_distance), lower);

@@ -31,6 +31,7 @@
 #include "index/keys.h"
 #include "index/order.h"
 #include "index/pass.h"
+#include "index/pass_many.h"
 #include "index/refine.h"
 #include "index/scan.h"
 #include "index/settings.h"
@@ -281,7 +282,8 @@ start_scan(IndexScanDesc desc, FaceScan *scan)
 {
 	pgstat_count_index_scan(scan->index);
 	face_count_search(desc);
-	face_scan_pass(scan);
+	if (!face_many_pass(scan, desc->xs_snapshot))
+		face_scan_pass(scan);
 	if (scan->orders && !scan->null_probe)
 	{
 		face_order_begin(scan);

@@ -66,6 +66,7 @@ typedef struct FaceScan
 	FaceMetaData meta;
 	FaceScanCounters counters;
 	bool		started;
+	bool		for_many;		/* only a pass, for several probes: see pass_many.c */
 
 	/* what is asked for */
 	bool		orders;

@@ -5,7 +5,7 @@
  *
  * One bounded query finds the references: an index, a B-tree and a sort or a
  * walk over the gallery, whatever the planner takes; the answer is the same.  It
- * runs with the newest snapshot, so a person who has declined a moment ago is no
+ * runs with the newest snapshot (many.c has another, and looks again), so a person who has declined a moment ago is no
  * candidate, whatever snapshot the caller's transaction has; and by the clock,
  * so a reference that is due is none, however old the transaction is.
  *
@@ -100,6 +100,7 @@ read_gallery(FacePlan *plan, Datum key, FaceSearched *gallery)
 	gallery->model_tag = DatumGetInt16(result(GALLERY_TAG, &isnull));
 	gallery->dims = DatumGetInt16(result(GALLERY_DIMS, &isnull));
 	gallery->purpose_required = DatumGetBool(result(GALLERY_PURPOSE, &isnull));
+	gallery->snapshot = NULL;
 	has_target = DatumGetBool(result(GALLERY_HAS_TARGET, &isnull));
 	gallery->threshold = DatumGetFloat8(result(GALLERY_THRESHOLD, &isnull));
 	if (has_target)
@@ -249,7 +250,7 @@ face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, do
 	};
 
 	SPI_connect();
-	face_run_plan(search_plan(), values, face_owner(face_table("reference")));
+	face_run_plan_at(search_plan(), values, face_owner(face_table("reference")), gallery->snapshot);
 	copy_results(memory, found);
 	found->all = found->count < most;
 	SPI_finish();
@@ -315,7 +316,7 @@ count_matches(const FaceSearched *gallery, const FaceEmbedding *probe, double th
 				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) ANY ($5)"
 				" AND %s.face_match(r.embedding, $2, $3) AND r.purge_after OPERATOR(pg_catalog.>) $4", type_schema(&plan.types[1])));
 	SPI_connect();
-	face_run_plan(&plan, values, face_owner(face_table("reference")));
+	face_run_plan_at(&plan, values, face_owner(face_table("reference")), gallery->snapshot);
 	matches = DatumGetInt64(result(1, &isnull));
 	SPI_finish();
 	return matches;

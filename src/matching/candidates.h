@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "utils/snapshot.h"
 #include "utils/uuid.h"
 
 #include "embedding/embedding.h"
@@ -24,6 +25,7 @@ typedef struct FaceSearched
 	int16		dims;
 	double		threshold;		/* its own */
 	bool		purpose_required;
+	Snapshot	snapshot;		/* of its searches; NULL: the newest each time */
 } FaceSearched;
 
 /* A reference that was found, or the best of a person's. */

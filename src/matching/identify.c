@@ -25,6 +25,7 @@
 #include "gallery/staging.h"
 #include "matching/account.h"
 #include "matching/candidates.h"
+#include "matching/question.h"
 #include "retention/person.h"
 
 PG_FUNCTION_INFO_V1(facematch_identify);
@@ -34,19 +35,6 @@ PG_FUNCTION_INFO_V1(facematch_verify_subject);
 
 /* References that are looked at for attempts, at least. */
 #define MOST_NEAR	64
-
-/* What a search was asked, checked. */
-typedef struct Question
-{
-	FaceSearched gallery;
-	FaceEmbedding *probe;
-	double		threshold;
-	int			most;
-	bool		by_person;
-	bool		reads;			/* by a role that may read templates anyway */
-	bool		accounted;		/* leaves a row */
-	FaceAsked	search;
-} Question;
 
 static FaceEmbedding *
 argument_probe(FunctionCallInfo fcinfo, int number)
@@ -88,7 +76,7 @@ argument_by_person(FunctionCallInfo fcinfo, int number)
 
 /* Scores of enough probes tell a template: below the gallery's threshold they are for who may read templates. */
 static void
-check_threshold(Question *question)
+check_threshold(FaceQuestion *question)
 {
 	if (question->reads)
 		return;
@@ -104,7 +92,7 @@ check_threshold(Question *question)
 
 /* Steps 1 and 2: everything is refused that can be, before anything is compared. */
 static void
-check_question(Question *question, double min_similarity, bool has_min_similarity, const char *kind, const char *purpose)
+check_question(FaceQuestion *question, double min_similarity, bool has_min_similarity, const char *kind, const char *purpose)
 {
 	question->threshold = has_min_similarity ? min_similarity : question->gallery.threshold;
 	face_check_probe(question->probe, &question->gallery, question->threshold);
@@ -118,7 +106,7 @@ check_question(Question *question, double min_similarity, bool has_min_similarit
 
 /* By the gallery's own threshold, whatever is asked for; 0: not told. */
 static int
-strength_of(const Question *question, const FaceCandidate *candidate)
+strength_of(const FaceQuestion *question, const FaceCandidate *candidate)
 {
 	if (candidate->similarity < question->threshold)
 		return 0;
@@ -175,7 +163,7 @@ keep_best(Line *lines, int count)
 
 /* The persons whom the references are of, and what the search is worth on each. */
 static FaceNear *
-persons_near(const Question *question, const FaceCandidates *references, int *count)
+persons_near(const FaceQuestion *question, const FaceCandidates *references, int *count)
 {
 	Line	   *lines = sorted_by_person(references);
 	int			alike[FACE_STRENGTHS] = {0};
@@ -207,7 +195,7 @@ persons_near(const Question *question, const FaceCandidates *references, int *co
 
 /* Steps 5 and 6: attempts of who is limited, and the row of the search. */
 static void
-account(Question *question, const FaceCandidates *references, int candidates)
+account(FaceQuestion *question, const FaceCandidates *references, int candidates)
 {
 	FaceNear   *near = NULL;
 	int			count = 0;
@@ -225,7 +213,7 @@ account(Question *question, const FaceCandidates *references, int candidates)
  * told: which of them is better is as much as a score, to who has staged one.
  */
 static void
-hide_order(const Question *question, FaceCandidates *found, const FaceCandidates *references)
+hide_order(const FaceQuestion *question, FaceCandidates *found, const FaceCandidates *references)
 {
 	Line	   *lines = sorted_by_person(references);
 
@@ -248,67 +236,81 @@ hide_order(const Question *question, FaceCandidates *found, const FaceCandidates
 	}
 }
 
-/* Steps 3 to 6: the candidates, accounted for. */
-static FaceCandidates
-search(Question *question)
+/* Step 3: the candidates, and all references that were looked at. */
+void
+face_search(const FaceQuestion *question, FaceCandidates *found, FaceCandidates *references)
 {
 	double		least = question->reads ? question->threshold : Max(question->threshold - FACE_NEAR, -1.0);
-	FaceCandidates references;
-	FaceCandidates found;
 
 	if (question->by_person)
-		face_find_persons(&question->gallery, question->probe, question->threshold, least, question->most, &found, &references);
-	else
 	{
-		face_find_references(&question->gallery, question->probe, least, Max((int64) question->most, MOST_NEAR), &references);
-		found = references;
-		found.count = Min(found.count, question->most);
-		while (found.count > 0 && found.list[found.count - 1].similarity < question->threshold)
-			found.count--;
+		face_find_persons(&question->gallery, question->probe, question->threshold, least, question->most, found, references);
+		return;
 	}
-	account(question, &references, found.count);
-	if (question->by_person && !question->reads)
-		hide_order(question, &found, &references);
-	return found;
+	face_find_references(&question->gallery, question->probe, least, Max((int64) question->most, MOST_NEAR), references);
+	*found = *references;
+	found->count = Min(found->count, question->most);
+	while (found->count > 0 && found->list[found->count - 1].similarity < question->threshold)
+		found->count--;
 }
 
-static void
-tell(FunctionCallInfo fcinfo, const Question *question, const FaceCandidates *found, bool exactly)
+/* Steps 5 to 7, behind which the probe's number stands first unless it is 0. */
+void
+face_answer(FunctionCallInfo fcinfo, FaceQuestion *question, FaceCandidates *found, const FaceCandidates *references,
+			bool exactly, int number)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	const int	skipped = number == 0 ? 1 : 0;
 
+	account(question, references, found->count);
+	if (question->by_person && !question->reads)
+		hide_order(question, found, references);
 	for (int i = 0; i < found->count; i++)
 	{
 		const FaceCandidate *candidate = &found->list[i];
 		double		similarity = exactly ? candidate->similarity :
 			face_shown_similarity(candidate->similarity, question->gallery.threshold);
 		Datum		values[] = {
-			Int32GetDatum(i + 1), Int64GetDatum(candidate->reference_id), UUIDPGetDatum(&candidate->subject),
-			Float8GetDatum(similarity), Int64GetDatum(candidate->matches)
+			Int32GetDatum(number), Int32GetDatum(i + 1), Int64GetDatum(candidate->reference_id),
+			UUIDPGetDatum(&candidate->subject), Float8GetDatum(similarity), Int64GetDatum(candidate->matches)
 		};
 		bool		isnull[lengthof(values)] = {false};
 
-		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+		tuplestore_putvalues(result->setResult, result->setDesc, values + skipped, isnull);
 	}
+}
+
+/* The arguments behind the probe: gallery, max_candidates, min_similarity, by, purpose. */
+void
+face_read_question(FunctionCallInfo fcinfo, FaceQuestion *question)
+{
+	face_find_gallery(PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), &question->gallery);
+	question->most = argument_most(fcinfo, 2);
+	question->by_person = argument_by_person(fcinfo, 4);
+}
+
+/* Steps 1 and 2 of a search by one probe. */
+void
+face_check_search(FunctionCallInfo fcinfo, FaceQuestion *question, FaceEmbedding *probe, const char *kind, bool exactly)
+{
+	question->probe = probe;
+	check_question(question, PG_ARGISNULL(3) ? 0.0 : PG_GETARG_FLOAT8(3), !PG_ARGISNULL(3), kind, argument_text(fcinfo, 5));
+	if (!exactly)
+		check_threshold(question);
 }
 
 static void
 run_search(FunctionCallInfo fcinfo, const char *kind, bool exactly)
 {
-	Question	question;
+	FaceQuestion question;
 	FaceCandidates found;
+	FaceCandidates references;
 
 	InitMaterializedSRF(fcinfo, 0);
-	face_find_gallery(PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), &question.gallery);
-	question.most = argument_most(fcinfo, 2);
-	question.by_person = argument_by_person(fcinfo, 4);
-	question.probe = argument_probe(fcinfo, 0);
-	check_question(&question, PG_ARGISNULL(3) ? 0.0 : PG_GETARG_FLOAT8(3), !PG_ARGISNULL(3), kind,
-				   argument_text(fcinfo, 5));
-	if (!exactly)
-		check_threshold(&question);
-	found = search(&question);
-	tell(fcinfo, &question, &found, exactly || question.reads);
+	face_read_question(fcinfo, &question);
+	face_check_search(fcinfo, &question, argument_probe(fcinfo, 0), kind, exactly);
+	face_search(&question, &found, &references);
+	face_answer(fcinfo, &question, &found, &references, exactly || question.reads, 0);
 }
 
 /* identify(probe, gallery, max_candidates, min_similarity, by, purpose): rank, reference_id, subject_id, similarity, matches */
@@ -337,7 +339,7 @@ enum
 };
 
 static void
-tell_verified(FunctionCallInfo fcinfo, const Question *question, const FaceCandidate *best, const char *reason)
+tell_verified(FunctionCallInfo fcinfo, const FaceQuestion *question, const FaceCandidate *best, const char *reason)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool		match = best != NULL && best->similarity >= question->threshold;
@@ -432,7 +434,7 @@ why_absent(int64 gallery_id, pg_uuid_t *subject)
 }
 
 static void
-account_verification(Question *question, const FaceCandidate *best)
+account_verification(FaceQuestion *question, const FaceCandidate *best)
 {
 	FaceCandidates near = {.list = unconstify(FaceCandidate *, best),.count = 0};
 
@@ -446,7 +448,7 @@ account_verification(Question *question, const FaceCandidate *best)
 Datum
 facematch_verify(PG_FUNCTION_ARGS)
 {
-	Question	question;
+	FaceQuestion question;
 	Reference	reference;
 	bool		found;
 
@@ -480,7 +482,7 @@ facematch_verify(PG_FUNCTION_ARGS)
 Datum
 facematch_verify_subject(PG_FUNCTION_ARGS)
 {
-	Question	question;
+	FaceQuestion question;
 	FaceCandidates references;
 	FaceCandidates found;
 
