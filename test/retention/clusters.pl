@@ -159,7 +159,7 @@ my $share = `pg_config --sharedir`;
 chomp $share;
 my $script = slurp_file("$share/extension/facematch--$version.sql");
 # As if a report had come with this version.
-(my $older = $script) =~ s/^(CREATE VIEW facematch\.report_opt_out .*?;\n(?:COMMENT ON (?:VIEW|COLUMN) facematch\.report_opt_out\b[^\n]*\n)+)//ms;
+(my $older = $script) =~ s/^(CREATE VIEW facematch\.report_opt_out .*?;\n(?:COMMENT ON (?:VIEW|COLUMN) facematch\.report_opt_out\b.*?';\n)+)//ms;
 my $step = $1;
 isnt($older, $script, 'there is something for the upgrade to add');
 append_to_file("$share/extension/facematch--0.0.1.sql", $older);

@@ -243,10 +243,10 @@ my %there;
 run("ALTER DATABASE $db SET facematch.attempts_per_$_ = 1000000") for qw(day week);
 for my $gallery (qw(T T1 T2))
 {
-	# As an operator sees scores there: a match, or a strong one.
+	# As an operator sees scores there: the threshold, halfway from there to 1, and so on, as far as the score reaches.
 	my @found = map { $gallery =~ /(?!$_)\d/ ? () : split /\n/, $node{"shard$_"}->safe_psql($db, sprintf($listed,
 		"(SELECT g.threshold, i.* FROM facematch.shard_gallery g, facematch.identify((SELECT e FROM probe o WHERE o.id = p.id), '$gallery', 1000) i WHERE g.name = '$gallery')")
-		=~ s/s\.similarity/(SELECT max(t) FROM unnest(ARRAY[s.threshold, (s.threshold + 1) \/ 2, ((s.threshold + 1) \/ 2 + 1) \/ 2, (((s.threshold + 1) \/ 2 + 1) \/ 2 + 1) \/ 2]) t WHERE t <= s.similarity)/r =~ s/, \(SELECT g/, LATERAL (SELECT g/r) } 1, 2;
+		=~ s/s\.similarity/(WITH RECURSIVE l (t) AS (SELECT s.threshold UNION SELECT (t + 1) \/ 2 FROM l WHERE (t + 1) \/ 2 <= s.similarity) SELECT max(t) FROM l)/r =~ s/, \(SELECT g/, LATERAL (SELECT g/r) } 1, 2;
 	$there{$gallery} = join "\n", sort @found;
 	cmp_ok(scalar(@found), '>', 10, "$gallery: candidates");
 	my $search = sprintf($listed, "facematch.search_shards(p.e, 1000, gallery => '$gallery')");
@@ -261,7 +261,9 @@ my $below = q{SELECT count(*), count(*) FILTER (WHERE s.similarity < g.threshold
 	WHERE p.id <= 20 AND g.shard = s.shard AND g.gallery_id = s.gallery_id};
 like(run($below), qr/^[1-9]\d*\|0$/, 'in a search over everything none is below its gallery\'s threshold');
 is(run('SELECT count(*) FROM probe p, facematch.search_shards(p.e, 1000) WHERE p.id <= 20', @as_gate), (split /\|/, run($below))[0], 'an operator\'s neither');
-is(run('SELECT count(*) FROM probe p, facematch.search_shards(p.e, 1000, 0.02) WHERE p.id <= 20', @as_gate), (split /\|/, run($below))[0], 'whatever it asks for');
+# A threshold between two of what it sees would tell on which side a score is.
+is(run('SELECT count(*) FROM probe p, facematch.search_shards(p.e, 1000, 0.02) WHERE p.id <= 20', @as_gate),
+	(split /\|/, run("$below AND s.similarity >= 0.505"))[0], 'it asks for a stronger match, or for all');
 run('UPDATE facematch.shard SET min_similarity = 0.35');
 
 # A threshold that is none is not taken for one that everybody reaches, nor for one that nobody does.
