@@ -9,12 +9,14 @@ CREATE VIEW facematch_internal.logged AS
 		   -- Those that another trigger of the table logs, too.
 		   ARRAY(SELECT DISTINCT c.name FROM facematch_internal.expected_trigger o CROSS JOIN LATERAL string_to_table(
 				split_part(split_part(o.definition, 'log_row(', 2), '''', 6), ',') c (name)
-				WHERE o.table_name = e.table_name AND c.name <> '') AS columns, a.argument[1] || '_' || split_part(a.argument[4], ',', 3) AS gone
+				WHERE o.table_name = e.table_name AND c.name <> '') AS columns,
+		   a.argument[1] || '_' || split_part(a.argument[4], ',', 3) AS gone
 	FROM facematch_internal.expected_trigger e
 	CROSS JOIN LATERAL regexp_match(e.definition, 'log_row\(''([^'']*)'', ''([^'']*)'', ''([^'']*)'', ''([^'']*)''')
 		a (argument)
 	WHERE e.trigger_name LIKE '%\_50\_log' AND e.type & 4 <> 0;
-COMMENT ON VIEW facematch_internal.logged IS 'the tables whose every row is in the log, by the triggers that install made';
+COMMENT ON VIEW facematch_internal.logged IS
+	'the tables whose every row is in the log, by the triggers that install made';
 COMMENT ON COLUMN facematch_internal.logged.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.logged.word IS 'what detail.about begins with';
 COMMENT ON COLUMN facematch_internal.logged.keys IS 'the columns that detail.about goes on with';
@@ -30,17 +32,18 @@ DECLARE
 BEGIN
 	FOR l IN SELECT g.* FROM facematch_internal.logged g LOOP
 		RETURN QUERY EXECUTE format(
-			'SELECT facematch_internal.redacted(concat(%L, '':'', concat_ws('','', %s))), %s::regclass, jsonb_build_object(%s) FROM %s t',
+			'SELECT facematch_internal.redacted(concat(%L, '':'', concat_ws('','', %s))), %s::regclass, '
+			'jsonb_build_object(%s) FROM %s t',
 			l.word, (SELECT string_agg(format('to_jsonb(t.%I) #>> ''{}''', k.name), ', ' ORDER BY k.n)
 					 FROM unnest(l.keys) WITH ORDINALITY k (name, n)),
-			quote_literal(l.table_name), (SELECT string_agg(format('%L, t.%I', c.name, c.name), ', ') FROM unnest(l.columns) c (name)),
-			l.table_name);
+			quote_literal(l.table_name),
+			(SELECT string_agg(format('%L, t.%I', c.name, c.name), ', ') FROM unnest(l.columns) c (name)), l.table_name);
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.logged_rows() IS
-	'the rows of the tables that facematch_internal.logged names, as the log has them: detail.about, and the logged'
-	' columns';
+	'the rows of the tables that facematch_internal.logged names, as the log has them: detail.about, and the'
+	' logged columns';
 
 CREATE FUNCTION facematch.verify_audit(anchor text DEFAULT NULL)
 	RETURNS TABLE (intact boolean, events bigint, since_anchor bigint, chain integer, first_broken bigint, finding text)
