@@ -256,7 +256,7 @@ DECLARE
 	findings facematch_internal.finding[] := '{}';
 BEGIN
 	-- Where one part cannot look, the others do.
-	FOREACH part IN ARRAY '{installation,access,retention,erasure}'::text[] LOOP
+	FOREACH part IN ARRAY '{installation,access,retention,erasure,sites}'::text[] LOOP
 		BEGIN
 			EXECUTE format('SELECT array_agg(f) FROM facematch_internal.%I() f', part || '_findings') INTO these;
 			findings := findings || these;

@@ -2,16 +2,51 @@
  * Rights that come from elsewhere: from the copy of the stream that was kept
  * outside, after a restore, or from another site by logical replication.  Each
  * event is carried out once, in the order of its site, as if somebody had done here
- * what it says; then it is in the stream here as it was written there.
+ * what it says; and it is in the stream here as it was written there.
+ *
+ * They are stored first: what copies a table brings its rows in the order in which
+ * they lie there, and not in that of their numbers.  And what follows tells of
+ * a rule that was changed before it took force that it never was one.
  */
+
+CREATE FUNCTION facematch_internal.right_is_here(event facematch.rights_event) RETURNS boolean
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	known facematch.rights_event;
+	carried_out CONSTANT jsonb := current_setting('facematch.rights_carried_out');
+BEGIN
+	-- An event may come by two ways at the same time.
+	LOCK TABLE facematch_internal.site IN SHARE ROW EXCLUSIVE MODE;
+	SELECT e.* INTO known FROM facematch.rights_event e WHERE e.site = event.site AND e.number = event.number;
+	IF known IS NOT DISTINCT FROM event THEN
+		RETURN true;
+	ELSIF FOUND THEN
+		RAISE unique_violation USING
+			MESSAGE = format('event %s of site %s is another one here, about %s', event.number, event.site, known.what),
+			DETAIL = format('Here it is of %s, there of %s.', known.at, event.at),
+			HINT = 'After the restore, rights were recorded here before the replay. Restore again and replay first, or note'
+				' them, and record them again after it.',
+			SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_pkey';
+	END IF;
+	IF NOT carried_out ? event.site::text THEN
+		PERFORM set_config('facematch.rights_carried_out', (carried_out || jsonb_build_object(event.site,
+			coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = event.site), 0)))::text, true);
+	END IF;
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.right_is_here(facematch.rights_event) IS
+	'before an event that has arrived is stored: whether it is here already. Another event of that number: 23505';
 
 CREATE FUNCTION facematch_internal.apply_right(event facematch.rights_event) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 	SET intervalstyle = 'postgres' SET session_replication_role = origin	-- it is done here, and in the log here
 AS $$
 DECLARE
-	known facematch.rights_event;
-	newest bigint;
+	carried_out CONSTANT jsonb := current_setting('facematch.rights_carried_out');
+	newest CONSTANT bigint := carried_out -> event.site::text;
+	rules_from CONSTANT uuid := (SELECT s.rules_from FROM facematch_internal.site s ORDER BY s.since, s.site LIMIT 1);
 	is_own CONSTANT boolean := event.site =
 		(SELECT s.site FROM facematch_internal.site s ORDER BY s.since, s.site LIMIT 1);
 	t regclass;
@@ -26,23 +61,21 @@ DECLARE
 	gallery bigint;
 	columns text[];
 	done text;
+	-- When a rule takes force: as it was before the event, and as it is from then on.
+	was_from CONSTANT timestamptz := event.before ->> 'valid_from';
+	is_from CONSTANT timestamptz := event.after ->> 'valid_from';
+	never_came boolean;
 BEGIN
-	SELECT e.* INTO known FROM facematch.rights_event e WHERE e.site = event.site AND e.number = event.number;
-	IF known IS NOT DISTINCT FROM event THEN
-		RETURN 'known';
-	ELSIF FOUND THEN
-		RAISE unique_violation USING
-			MESSAGE = format('event %s of site %s is another one here, about %s', event.number, event.site, known.what),
-			DETAIL = format('Here it is of %s, there of %s.', known.at, event.at),
-			HINT = 'After the restore, rights were recorded here before the replay. Restore again and replay first, or note'
-				' them, and record them again after it.',
-			SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_pkey';
-	END IF;
-	newest := coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = event.site), 0);
 	IF event.number <> newest + 1 THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'rights_event_follows_another',
 			MESSAGE = format('event %s of site %s comes before event %s is here', event.number, event.site, newest + 1),
-			HINT = 'Add what is missing: the copy is whole if it was taken by number, each time from the last one on.';
+			HINT = 'Add what is missing: the copy is whole if it was taken by number, each time from the last one on. From'
+				' another site: facematch.subscribe_rights() again copies all.';
+	END IF;
+	PERFORM set_config('facematch.rights_carried_out', (carried_out || jsonb_build_object(event.site, event.number))::text,
+		true);
+	IF event.what = ANY ('{class,event_kind,rule,decline_rule}') AND NOT is_own AND event.site <> rules_from THEN
+		RETURN 'not here: rules come from site ' || rules_from;
 	END IF;
 	SELECT g.tgrelid, format('%s.%I', c.relnamespace::regnamespace, g.tgname), string_to_array(a.arguments[3], ','),
 		   a.arguments[4], a.arguments[5]
@@ -62,6 +95,13 @@ BEGIN
 	END IF;
 	EXECUTE format('SELECT to_jsonb(d), d.ctid FROM %1$s d, jsonb_populate_record(NULL::%1$s, $1) n WHERE %2$s LIMIT 1'
 		' FOR UPDATE OF d', t, same) INTO here, place USING coalesce(event.before, event.after);
+	-- A rule that was changed or deleted before it took force never was one: only its last form comes here.
+	never_came := here IS NULL AND coalesce(was_from > event.at AND was_from <= clock_timestamp(), event.before IS NULL);
+	IF never_came AND is_from > event.at AND is_from <= clock_timestamp() AND EXISTS (
+		SELECT FROM facematch.rights_event l WHERE l.site = event.site AND l.number > event.number AND l.what = event.what
+			AND l.before = event.after AND l.at < is_from) THEN
+		RETURN 'not here: changed before it took force';
+	END IF;
 	-- What this transaction did before is written as its own; what it does now, as it was written there.
 	EXECUTE format('SET CONSTRAINTS %s IMMEDIATE', its_trigger);
 	PERFORM set_config('facematch.right_arrives', 'on', true);
@@ -91,7 +131,7 @@ BEGIN
 			EXECUTE format('UPDATE %1$s d SET (%2$s) = (SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $2))'
 				' WHERE d.ctid = $1', t, array_to_string(columns, ', ')) USING place, wanted;
 		END IF;
-	ELSIF event.before IS NOT NULL THEN
+	ELSIF event.before IS NOT NULL AND NOT never_came THEN
 		-- What ends here already, under another event, or never came here.
 		IF ends = '' THEN
 			RAISE integrity_constraint_violation USING
@@ -132,25 +172,55 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.apply_right(facematch.rights_event) IS
-	'does here what an event of the stream says, and returns what that was: known (the event is here), inserted, ended,'
-	' changed, deleted, unchanged, not here. Another event of that number: 23505; not the next one of its site: 55000;'
-	' a row that is another here: 23000, constraint rights_event_fits';
+	'does here what an event of the stream says that has just been stored, and returns what that was: inserted, ended,'
+	' changed, deleted, unchanged, not here. Not the next one of its site: 55000; a row that is another here: 23000,'
+	' constraint rights_event_fits';
 
 CREATE FUNCTION facematch_internal.right_arrived() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	event facematch.rights_event;
+	here facematch_internal.site;
 BEGIN
-	IF pg_replication_origin_session_is_setup() AND facematch_internal.apply_right(NEW) = 'known' THEN
-		RETURN NULL;
+	PERFORM facematch_internal.redacted('');	-- loads the library, which has the settings
+	IF TG_WHEN = 'AFTER' THEN
+		-- Those before it that lie after it in the table are stored by now.
+		FOR event IN
+			SELECT e.* FROM facematch.rights_event e
+			WHERE e.site = NEW.site AND e.number <= NEW.number AND pg_replication_origin_session_is_setup()
+			  AND e.number > (current_setting('facematch.rights_carried_out')::jsonb -> NEW.site::text)::bigint
+			ORDER BY e.number
+		LOOP
+			PERFORM facematch_internal.apply_right(event);
+		END LOOP;
+	ELSIF pg_replication_origin_session_is_setup() OR current_setting('facematch.right_arrives')::boolean THEN
+		IF facematch_internal.right_is_here(NEW) THEN
+			RETURN NULL;
+		END IF;
+	ELSIF NEW.what = ANY ('{class,event_kind,rule,decline_rule}') THEN
+		SELECT s.* INTO here FROM facematch_internal.site s ORDER BY s.since, s.site LIMIT 1;
+		IF here.rules_from <> here.site THEN
+			RAISE object_not_in_prerequisite_state USING
+				MESSAGE = format('rules come from site %s, and not from here', here.rules_from),
+				DETAIL = format('This was about %s %L.', NEW.what, coalesce(NEW.after, NEW.before) ->> 'name'),
+				HINT = 'Insert, change or end it there: it will arrive here.',
+				SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rules_come_from_one_site';
+		END IF;
 	END IF;
 	RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.right_arrived() IS
-	'trigger: carries out an event that logical replication brings; one that is here already came back, and is left out';
+	'trigger before and after each event: what logical replication brings is carried out in the order of numbers, and'
+	' left out where it has come back. A rule that is made here where rules come from another site: 55000, constraint'
+	' rules_come_from_one_site';
 CREATE TRIGGER rights_event_20_arrived BEFORE INSERT ON facematch.rights_event
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.right_arrived();
-ALTER TABLE facematch.rights_event ENABLE ALWAYS TRIGGER rights_event_20_arrived;
+CREATE TRIGGER rights_event_50_arrived AFTER INSERT ON facematch.rights_event
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.right_arrived();
+ALTER TABLE facematch.rights_event ENABLE ALWAYS TRIGGER rights_event_20_arrived,
+	ENABLE ALWAYS TRIGGER rights_event_50_arrived;
 
 CREATE FUNCTION facematch.replay_rights(copy regclass)
 	RETURNS TABLE (site uuid, number bigint, at timestamptz, what text, done text)
@@ -160,19 +230,24 @@ AS $$
 DECLARE
 	event facematch.rights_event;
 BEGIN
+	PERFORM facematch_internal.redacted('');	-- loads the library, which has the settings
+	PERFORM set_config('facematch.rights_carried_out', '{}', true), set_config('facematch.right_arrives', 'on', true);
 	-- As the owner of the copy: nothing of his table runs with the caller's rights.
+	INSERT INTO facematch.rights_event
+	SELECT a.* FROM facematch_internal.ask_table(copy,
+		format('SELECT e.site, e.number, e.at, e.actor, e.what, e.before, e.after FROM %s e', copy), limited => false)
+		a (site uuid, number bigint, at timestamptz, actor text, what text, before jsonb, after jsonb)
+	ORDER BY a.at, a.site, a.number;
+	PERFORM set_config('facematch.right_arrives', 'off', true);
 	FOR event IN
-		SELECT a.* FROM facematch_internal.ask_table(copy,
-			format('SELECT e.site, e.number, e.at, e.actor, e.what, e.before, e.after FROM %s e', copy), limited => false)
-			a (site uuid, number bigint, at timestamptz, actor text, what text, before jsonb, after jsonb)
-		ORDER BY a.at, a.site, a.number
+		SELECT e.* FROM facematch.rights_event e
+		JOIN jsonb_each_text(current_setting('facematch.rights_carried_out')::jsonb) c
+			ON c.key::uuid = e.site AND c.value::bigint < e.number
+		ORDER BY e.at, e.site, e.number
 	LOOP
 		done := facematch_internal.apply_right(event);
-		IF done <> 'known' THEN
-			INSERT INTO facematch.rights_event SELECT event.*;
-			site := event.site; number := event.number; at := event.at; what := event.what;
-			RETURN NEXT;
-		END IF;
+		site := event.site; number := event.number; at := event.at; what := event.what;
+		RETURN NEXT;
 	END LOOP;
 END
 $$;

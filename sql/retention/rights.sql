@@ -18,6 +18,7 @@
 CREATE TABLE facematch_internal.site (
 	site	uuid NOT NULL DEFAULT gen_random_uuid(),
 	since	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	rules_from	uuid,
 	CONSTRAINT site_pkey PRIMARY KEY (site)
 );
 COMMENT ON TABLE facematch_internal.site IS
@@ -25,6 +26,9 @@ COMMENT ON TABLE facematch_internal.site IS
 	' becomes another site: UPDATE facematch_internal.site SET site = gen_random_uuid()';
 COMMENT ON COLUMN facematch_internal.site.site IS 'the site in facematch.rights_event';
 COMMENT ON COLUMN facematch_internal.site.since IS 'when it was made';
+COMMENT ON COLUMN facematch_internal.site.rules_from IS
+	'the site whose rules, classes, kinds of events and law of declining are in force at all sites; NULL: this one is'
+	' alone';
 INSERT INTO facematch_internal.site DEFAULT VALUES;
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.site', '');
 

@@ -190,13 +190,15 @@ DECLARE
 	called text := replace(TG_TABLE_NAME, '_', ' ');
 	anchor text;
 BEGIN
+	PERFORM facematch_internal.redacted('');	-- loads the library, which has the setting
 	IF TG_OP <> 'INSERT' AND OLD.shipped THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_shipped_is_kept',
 			MESSAGE = format('%s %L comes with the extension and cannot be changed', called, OLD.name),
 			HINT = CASE TG_TABLE_NAME WHEN 'retention_rule' THEN 'Insert a rule for the same class and what: the one '
 				'that took force last applies.'
 							   ELSE 'Insert a rule of the site''s for the same class: it goes before the shipped ones.' END;
-	ELSIF TG_OP <> 'INSERT' AND OLD.valid_from <= now() THEN
+	-- What arrives from another site was allowed there, at its time.
+	ELSIF TG_OP <> 'INSERT' AND OLD.valid_from <= now() AND NOT current_setting('facematch.right_arrives')::boolean THEN
 		IF TG_OP = 'DELETE' THEN
 			RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_in_force_is_kept',
 				MESSAGE = format('%s %L has taken force and cannot be deleted', called, OLD.name),

@@ -38,6 +38,7 @@
 PG_FUNCTION_INFO_V1(facematch_write_right);
 
 static bool right_arrives = false;
+static char *rights_carried_out = NULL;
 
 /* Arguments of the trigger that are needed here; sql/retention/rights.sql has all. */
 enum
@@ -141,6 +142,16 @@ face_rights_init(void)
 							 NULL,
 							 NULL,
 							 NULL);
+	DefineCustomStringVariable("facematch.rights_carried_out",
+							   "For each site of which events arrive in this transaction, the last one carried out here.",
+							   "facematch_internal.right_is_here() and apply_right() set it, for themselves.",
+							   &rights_carried_out,
+							   "{}",
+							   PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
+							   NULL,
+							   NULL,
+							   NULL);
 }
 
 /* Trigger after each row of a table of rights.  What an extension's script ships is no event. */

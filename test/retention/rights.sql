@@ -139,7 +139,7 @@ SELECT max(number) FROM facematch.rights_event;
 -- A hole is named.
 ALTER TABLE facematch.rights_event DISABLE TRIGGER USER;
 DELETE FROM facematch.rights_event WHERE number = 2;
-ALTER TABLE facematch.rights_event ENABLE ALWAYS TRIGGER rights_event_10_is_a_record, ENABLE ALWAYS TRIGGER rights_event_20_arrived, ENABLE ALWAYS TRIGGER rights_event_40_truncate;
+ALTER TABLE facematch.rights_event ENABLE ALWAYS TRIGGER rights_event_10_is_a_record, ENABLE ALWAYS TRIGGER rights_event_20_arrived, ENABLE ALWAYS TRIGGER rights_event_40_truncate, ENABLE ALWAYS TRIGGER rights_event_50_arrived;
 SELECT intact, finding FROM facematch.verify_audit();
 SELECT severity, finding, object FROM facematch.health_check() WHERE severity = 'error';
 

@@ -1,0 +1,82 @@
+/*
+ * Health: whether rights reach the other sites, and arrive from them.
+ */
+
+CREATE FUNCTION facematch_internal.sites_findings() RETURNS SETOF facematch_internal.finding
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	here CONSTANT text := (SELECT translate(s.site::text, '-', '') FROM facematch_internal.site s
+						   ORDER BY s.since, s.site LIMIT 1);
+	fingerprint CONSTANT text := facematch_internal.pseudonym_fingerprint();
+	again CONSTANT text := 'SELECT facematch.subscribe_rights(''...'', %L, ...)';
+BEGIN
+	-- What comes in.
+	RETURN QUERY
+	WITH subscription AS MATERIALIZED (
+		SELECT s.oid, s.subenabled, substr(s.subname, 11)::uuid AS site, s.subpublications[1] AS publication, w.pid,
+			   clock_timestamp() - coalesce(w.last_msg_receipt_time, a.backend_start) AS silent,
+			   t.apply_error_count + t.sync_error_count AS errors,
+			   EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r') AS copies
+		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
+		LEFT JOIN pg_stat_subscription w ON w.subid = s.oid AND w.relid IS NULL AND w.pid IS NOT NULL
+		LEFT JOIN pg_stat_activity a ON a.pid = w.pid
+		LEFT JOIN pg_stat_subscription_stats t ON t.subid = s.oid
+		WHERE s.subname ~ '^facematch_[0-9a-f]{32}$'
+	)
+	SELECT 'error', 'rights do not arrive: the subscription is disabled', format('site %s', s.site),
+		format(again, s.site) FROM subscription s WHERE NOT s.subenabled
+	UNION ALL
+	SELECT 'error', 'rights do not arrive: the subscription stops again and again', format('site %s (%s errors)', s.site,
+			s.errors),
+		'the server''s log says why: the site is down, has no slot for this one (facematch.publish_rights()), or an event'
+		' was refused'
+	FROM subscription s WHERE s.subenabled AND s.pid IS NULL
+	UNION ALL
+	SELECT 'error', 'rights do not arrive: nothing was heard of the site', format('site %s (for %s)', s.site,
+			date_trunc('second', s.silent)), 'look whether it is up, and the network'
+	FROM subscription s WHERE s.subenabled AND s.silent > interval '1 minute'
+	UNION ALL
+	SELECT 'warning', 'what the site has recorded is still being copied, or cannot be', format('site %s (%s errors)', s.site,
+			s.errors), 'wait; the server''s log says what is in its way'
+	FROM subscription s WHERE s.subenabled AND s.copies
+	UNION ALL
+	SELECT 'error', 'the key of the pseudonyms is not the one with which the site was subscribed to: opt-outs name nobody',
+		format('site %s', s.site), 'put the row of facematch.pseudonym_key back; ' || format(again, s.site)
+	FROM subscription s WHERE s.publication NOT LIKE format('facematch\_%s\_%%', fingerprint)
+	UNION ALL
+	SELECT 'error', 'the publication of rights is of another key or another site: nobody who subscribes is served',
+		format('publication %s', p.pubname),
+		'SELECT facematch.publish_rights(), and subscribe_rights() at the others'
+	FROM pg_publication p WHERE p.pubname ~ '^facematch_[0-9a-f]{16}_[0-9a-f]{32}$'
+		AND p.pubname <> format('facematch_%s_%s', fingerprint, here)
+	UNION ALL
+	-- What goes out.
+	SELECT 'error', 'rights do not reach the site: ' || CASE WHEN s.wal_status = 'lost'
+			THEN 'the WAL that it would need is gone' ELSE 'it does not read its slot' END,
+		format('site %s (%s behind)', substr(s.slot_name, 11, 32)::uuid,
+			pg_size_pretty(pg_current_wal_lsn() - s.confirmed_flush_lsn)),
+		CASE WHEN s.wal_status = 'lost' THEN format('SELECT pg_drop_replication_slot(%L), facematch.publish_rights() for the'
+				' site, and facematch.subscribe_rights() there', s.slot_name)
+			ELSE format('facematch.health_check() there; where the site is gone for ever, SELECT pg_drop_replication_slot(%L):'
+				' meanwhile WAL is kept', s.slot_name) END
+	FROM pg_replication_slots s
+	WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database() AND NOT s.active
+		AND NOT pg_is_in_recovery()
+	UNION ALL
+	SELECT 'warning', 'rights reach the site late', format('site %s (%s)', substr(s.slot_name, 11, 32)::uuid,
+			date_trunc('second', r.replay_lag)), 'facematch.health_check() there'
+	FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid
+	WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database()
+		AND r.replay_lag > interval '1 minute'
+	UNION ALL
+	SELECT 'notice', 'rules of a site that does not make them were left out', format('site %s (%s events)', e.site, count(*)),
+		'make them at the site that rules come from'
+	FROM facematch.rights_event e JOIN facematch_internal.site h ON translate(h.site::text, '-', '') = here
+	WHERE e.what = ANY ('{class,event_kind,rule,decline_rule}') AND e.site NOT IN (h.site, h.rules_from)
+	GROUP BY e.site;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.sites_findings() IS
+	'subscriptions to other sites'' rights that are disabled, stop or hear nothing, sites that do not read what is'
+	' published here, and another key of pseudonyms; part of facematch.health_check()';
