@@ -12,7 +12,7 @@
  * facematch_internal.access_grant records which roles are of which kind, by name.
  * A dump carries the record as well as the grants, and a deferred trigger brings
  * the grants up to the list at the commit of whatever touches the record: of a
- * restore, and of an upgrade that ends with facematch.renew_access().
+ * restore, and of an upgrade that ends with facematch.reinstate().
  * src/access/README.md follows a right from the list to a role.
  */
 
@@ -237,7 +237,7 @@ DECLARE
 BEGIN
 	IF role IS NULL THEN
 		RAISE WARNING 'role % does not exist: it is granted nothing', quote_ident(NEW.role_name)
-			USING HINT = 'CREATE ROLE and SELECT facematch.renew_access(), or DELETE its row of'
+			USING HINT = 'CREATE ROLE and SELECT facematch.reinstate(), or DELETE its row of'
 				' facematch_internal.access_grant.';
 		RETURN NULL;
 	END IF;
@@ -262,16 +262,6 @@ COMMENT ON FUNCTION facematch_internal.apply_access() IS
 CREATE CONSTRAINT TRIGGER access_grant_10_recorded AFTER INSERT OR UPDATE ON facematch_internal.access_grant
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION facematch_internal.apply_access();
 ALTER TABLE facematch_internal.access_grant ENABLE ALWAYS TRIGGER access_grant_10_recorded;
-
-CREATE FUNCTION facematch.renew_access() RETURNS bigint
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$
-	WITH renewed AS (UPDATE facematch_internal.access_grant g SET role_name = g.role_name RETURNING 1)
-	SELECT count(*) FROM renewed
-$$;
-COMMENT ON FUNCTION facematch.renew_access() IS
-	'brings the grants of all recorded roles up to facematch_internal.access_right when the transaction commits:'
-	' after an upgrade, or a change of the list. Returns how many records there are';
 
 ---------------------------------------------------------------- granting
 

@@ -60,13 +60,13 @@ AS $$
 	SELECT 'warning', 'lacks rights that its record gives it',
 		   format('role %I (%s%s)', l.name, array_to_string(l.clauses[1:3], ', '), CASE WHEN l.n > 3
 			THEN format(', and %s more', l.n - 3) END),
-		   'SELECT facematch.renew_access()'
+		   'SELECT facematch.reinstate()'
 	FROM lacking l
 	UNION ALL
 	SELECT 'warning', format('is recorded as %s and does not exist: dropped, or renamed', g.kind),
 		format('role %I', g.role_name),
 		   format('DELETE FROM facematch_internal.access_grant WHERE role_name = %L; or CREATE ROLE it, and SELECT'
-				  ' facematch.renew_access()', g.role_name)
+				  ' facematch.reinstate()', g.role_name)
 	FROM granted g WHERE g.role IS NULL
 	UNION ALL
 	SELECT 'error', format('is recorded as %s and %s: its limits mean nothing', g.kind, p.power),

@@ -70,12 +70,14 @@ BEGIN
 	FOREACH statement IN ARRAY statements LOOP
 		EXECUTE statement;
 	END LOOP;
+	-- The grants of recorded roles follow at the commit (apply_access()).
+	UPDATE facematch_internal.access_grant g SET role_name = g.role_name;
 	RETURN cardinality(statements);
 END
 $$;
 COMMENT ON FUNCTION facematch.reinstate() IS
 	'puts back what install made and somebody has changed: what PUBLIC may, plans that are not printed, views as'
-	' barriers, triggers. Returns how many things it mended; for extension scripts, and where'
-	' facematch.health_check() says so';
+	' barriers, triggers; and the grants of all recorded roles, at the commit. Returns how many things it mended, grants'
+	' aside; for extension scripts, and where facematch.health_check() says so';
 
 SELECT facematch.reinstate();

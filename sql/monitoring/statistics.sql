@@ -9,15 +9,15 @@ CREATE FUNCTION facematch_internal.search_activity(
 	OUT refined bigint, OUT measured bigint, OUT returned bigint, OUT microseconds bigint, OUT latency bigint[])
 	RETURNS record LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'facematch_search_activity';
 COMMENT ON FUNCTION facematch_internal.search_activity() IS
-	'what searches of facematch indexes did since the server started or facematch.reset_stats(): of all sessions '
-	'(server_wide) when the library is in shared_preload_libraries, else of this session; the columns of '
+	'what searches of facematch indexes did since the server started or facematch_internal.reset_stats(): of all '
+	'sessions (server_wide) when the library is in shared_preload_libraries, else of this session; the columns of '
 	'facematch.last_scan() summed, time inside the access method in microseconds, and searches by time: below 64 '
 	'microseconds, below 128, ... below 2.1 s, longer. Searches that ended in an error are not counted';
 
-CREATE FUNCTION facematch.reset_stats() RETURNS void
+CREATE FUNCTION facematch_internal.reset_stats() RETURNS void
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'facematch_reset_stats';
-COMMENT ON FUNCTION facematch.reset_stats() IS 'sets facematch.stats to zero, for all sessions when they are counted '
-	'together';
+COMMENT ON FUNCTION facematch_internal.reset_stats() IS 'sets facematch.stats to zero, for all sessions when they are '
+	'counted together';
 
 CREATE FUNCTION facematch.purge_lag()
 	RETURNS TABLE (table_name text, lag interval)
@@ -73,7 +73,7 @@ COMMENT ON COLUMN facematch.stats.search_seconds IS 'time spent inside the acces
 COMMENT ON COLUMN facematch.stats.server_wide IS 'true: of all sessions; false: of this one, as the library is not in '
 	'shared_preload_libraries';
 COMMENT ON COLUMN facematch.stats.since IS 'when counting began: start of the server (of the session''s first '
-	'search), or facematch.reset_stats()';
+	'search), or facematch_internal.reset_stats()';
 COMMENT ON COLUMN facematch.stats.purge_lag IS 'the longest that a row of any table under retention has been due, '
 	'neither purged nor held; of the tables that can be looked at';
 COMMENT ON COLUMN facematch.stats.tables_unseen IS 'tables under retention that cannot be looked at: another session '

@@ -23,7 +23,7 @@ DECLARE
 	stale name;
 BEGIN
 	IF current_setting('wal_level') <> 'logical' THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'wal_level_is_logical',
 			MESSAGE = format('wal_level is %s: nothing can be published', current_setting('wal_level')),
 			HINT = 'ALTER SYSTEM SET wal_level = logical, and restart.';
 	ELSIF subscriber = here THEN
@@ -31,7 +31,7 @@ BEGIN
 			MESSAGE = format('site %s is this one', here),
 			HINT = 'Give the site that subscribes: what facematch.publish_rights() returns there.';
 	ELSIF subscriber IS NOT NULL AND NOT EXISTS (SELECT FROM pg_publication p WHERE p.pubname = publication) THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'rights_are_published',
 			MESSAGE = 'the rights of this site are not published yet',
 			HINT = 'SELECT facematch.publish_rights() first, in a transaction of its own.';
 	ELSIF subscriber IS NOT NULL THEN
@@ -75,7 +75,8 @@ BEGIN
 				' first: docs/howto-sites.md.';
 	ELSIF rules_from <> here.site AND rules_from IS DISTINCT FROM here.rules_from AND EXISTS (
 		SELECT FROM facematch.rights_event e
-		WHERE e.site = rules_from AND e.what = ANY ('{class,event_kind,rule,decline_rule}')) AND here.rules_from IS NOT NULL THEN
+		WHERE e.site = rules_from AND e.what = ANY ('{class,event_kind,rule,decline_rule}'))
+			AND here.rules_from IS NOT NULL THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'rules_come_from_one_site',
 			MESSAGE = format('rules come from site %s here, and those of site %s were left out', here.rules_from, rules_from),
 			HINT = 'All sites name the same one.';

@@ -68,7 +68,7 @@ face_check_report(FaceCheck *check, BlockNumber blkno, const char *format,...)
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" is damaged at block %u: %s",
 						RelationGetRelationName(check->index), blkno, text.data),
-				 errhint("Please REINDEX it. facematch.index_problems() lists everything that is wrong.")));
+				 errhint("Please REINDEX it. facematch_internal.index_problems() lists everything that is wrong.")));
 	values[0] = Int64GetDatum((int64) blkno);
 	values[1] = CStringGetTextDatum(text.data);
 	tuplestore_putvalues(check->problems->setResult, check->problems->setDesc, values, isnull);
@@ -221,7 +221,7 @@ facematch_index_check(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* facematch.index_problems(index regclass, heapallindexed boolean) returns setof (block, problem) */
+/* facematch_internal.index_problems(index regclass, heapallindexed boolean) returns setof (block, problem) */
 Datum
 facematch_index_problems(PG_FUNCTION_ARGS)
 {

@@ -52,7 +52,7 @@ like($warned, qr/role oig does not exist: it is granted nothing/, 'a role that i
 like($elsewhere->safe_psql('postgres', $findings), qr/role oig\|is recorded as auditor and does not exist/, 'and found');
 $elsewhere->safe_psql('postgres', 'CREATE ROLE oig LOGIN');
 like($elsewhere->safe_psql('postgres', $findings), qr/role oig \(.*\|lacks /, 'a role that came later lacks its rights');
-is($elsewhere->safe_psql('postgres', 'SELECT facematch.renew_access()'), '4', 'renewed');
+is($elsewhere->safe_psql('postgres', 'SELECT facematch.reinstate()'), '4', 'renewed');
 is($elsewhere->safe_psql('postgres', $access), $before, 'the same grants');
 is($elsewhere->safe_psql('postgres', $findings), '', 'and no others');
 is($elsewhere->safe_psql('postgres', $ask, extra_params => [ '-U', 'acme' ]), $answer, 'the same answer there');
@@ -60,7 +60,7 @@ is($elsewhere->safe_psql('postgres', $ask, extra_params => [ '-U', 'acme' ]), $a
 # An upgrade drops and makes a function again: its grants are gone, and come back at the commit of what renews them.
 my $again = $node->safe_psql('postgres', q{SELECT pg_get_functiondef('facematch.identify'::regproc)});
 $node->safe_psql('postgres', "BEGIN; ALTER EXTENSION facematch DROP FUNCTION facematch.identify; DROP FUNCTION facematch.identify; $again;"
-	. ' ALTER EXTENSION facematch ADD FUNCTION facematch.identify; SELECT facematch.reinstate(); SELECT facematch.renew_access(); COMMIT');
+	. ' ALTER EXTENSION facematch ADD FUNCTION facematch.identify; SELECT facematch.reinstate(); SELECT facematch.reinstate(); COMMIT');
 is($node->safe_psql('postgres', $access), $before, 'a function that was made again is granted again');
 unlike($node->safe_psql('postgres', q{SELECT proacl FROM pg_proc WHERE oid = 'facematch.identify'::regproc}), qr/[{,]=X/, 'and not to PUBLIC');
 

@@ -38,7 +38,7 @@ SELECT * FROM found('lane');
 GRANT SELECT, UPDATE ON facematch.retention_rule TO facematch_test_lane8;
 REVOKE SELECT ON facematch.notice FROM facematch_test_lane8;
 SELECT * FROM found('lane');
-SELECT facematch.renew_access() > 0 AS renewed;
+SELECT facematch.reinstate() IS NOT NULL AS renewed;
 SELECT * FROM found('lane');
 SELECT facematch.revoke_access('facematch_test_lane8'), facematch.grant_operator('facematch_test_lane8');
 SELECT * FROM found('lane');

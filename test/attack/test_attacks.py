@@ -529,7 +529,7 @@ def test_operators_see_no_watchlist(site):
         site.execute(f'GRANT {right} ON facematch.reference TO {PREFIX}operator')
         expect(f'{right}: they are seen', operator.allowed(reads, [site.subjects['watched'], site.subjects['a member']])[0][0] == 2)
         site.execute(f'REVOKE {right} ON facematch.reference FROM {PREFIX}operator')
-        site.execute('SELECT facematch.renew_access()')
+        site.execute('SELECT facematch.reinstate()')
     site.execute(f'GRANT {PREFIX}operator TO {PREFIX}visitor')
     site.execute(f'ALTER ROLE {PREFIX}visitor NOINHERIT')
     visitor = Attacker(site, 'visitor')
@@ -648,7 +648,7 @@ def test_grants_are_guarded(site):
         expect(f'{grant}: gone', not findings(found))
     site.execute(f'REVOKE SELECT ON facematch.audit_event FROM {PREFIX}auditor')
     expect('what is lacking is found', findings('SELECT ON TABLE facematch.audit_event'))
-    site.execute('SELECT facematch.renew_access()')
+    site.execute('SELECT facematch.reinstate()')
     expect('and renewed', not findings('lacks'))
     expect('nothing else is found', not [row for row in findings(PREFIX) if row[0] == 'error'])
 

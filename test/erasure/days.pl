@@ -134,7 +134,7 @@ my ($alive) = find_bytes($primary, "$dir/alive");
 is($alive->{stored}[0], $alive->{stored}[1], 'templates that stay are found');
 cmp_ok($alive->{stored}[1], '>', 0, 'and there are some');
 is($primary->safe_psql('postgres', $unclean), '', 'the pages prove it');
-is($primary->safe_psql('postgres', q{SELECT count(*) FROM pg_class c JOIN pg_am a ON a.oid = c.relam, facematch.index_problems(c.oid, true) WHERE amname = 'facematch'}),
+is($primary->safe_psql('postgres', q{SELECT count(*) FROM pg_class c JOIN pg_am a ON a.oid = c.relam, facematch_internal.index_problems(c.oid, true) WHERE amname = 'facematch'}),
 	'0', 'the face indexes are sound');
 $primary->command_ok([ 'pg_amcheck', '--heapallindexed', '--parent-check', '--rootdescend', 'postgres' ], 'so are tables and B-trees');
 $standby->stop;

@@ -30,7 +30,7 @@ DROP INDEX unfinished_hash, unfinished_btree;
 REINDEX INDEX unfinished_face;
 UPDATE unfinished SET purge_after = now() WHERE id % 2 = 0;
 CALL facematch.purge();
-SELECT count(*) AS problems FROM facematch.index_problems('unfinished_face', true);
+SELECT count(*) AS problems FROM facematch_internal.index_problems('unfinished_face', true);
 SELECT * FROM seen;
 SELECT rows_purged, verified FROM facematch.report_erasure ORDER BY receipt_id DESC LIMIT 1;
 SELECT severity, object, finding, remedy FROM facematch.health_check() WHERE object LIKE 'public.unfinished%' ORDER BY 2;

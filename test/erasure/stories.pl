@@ -75,7 +75,7 @@ is($standby->safe_psql('postgres', q{SELECT relation, part, note FROM facematch.
 
 # Rows that stay are intact.
 is($primary->safe_psql('postgres', q{SELECT count(*) > 2000 FROM facematch.reference}), 't', 'the others are there');
-is($primary->safe_psql('postgres', q{SELECT count(*) FROM pg_class c JOIN pg_am a ON a.oid = c.relam, facematch.index_problems(c.oid) WHERE amname = 'facematch'}),
+is($primary->safe_psql('postgres', q{SELECT count(*) FROM pg_class c JOIN pg_am a ON a.oid = c.relam, facematch_internal.index_problems(c.oid) WHERE amname = 'facematch'}),
 	'0', 'the face indexes are sound');
 $primary->command_ok([ 'pg_amcheck', '--heapallindexed', '--parent-check', '--rootdescend', 'postgres' ], 'so are tables and B-trees');
 $standby->stop;

@@ -44,13 +44,13 @@ my ($checks, $problems) = (0, '');
 while (grep { $_->pumpable && ($_->pump_nb, 1) } @background)
 {
 	last if $checks++ > 10000;
-	$problems .= $node->safe_psql('postgres', q{SET statement_timeout = '60s'; SELECT * FROM facematch.index_problems('by_gallery')});
-	$problems .= $node->safe_psql('postgres', q{SET statement_timeout = '60s'; SELECT * FROM facematch.index_problems('by_gallery', true)}) if $checks % 5 == 0;
+	$problems .= $node->safe_psql('postgres', q{SET statement_timeout = '60s'; SELECT * FROM facematch_internal.index_problems('by_gallery')});
+	$problems .= $node->safe_psql('postgres', q{SET statement_timeout = '60s'; SELECT * FROM facematch_internal.index_problems('by_gallery', true)}) if $checks % 5 == 0;
 }
 ok($_->finish, 'writers and vacuum came to their end') or diag($noise) for @background;
 cmp_ok($checks, '>', 1, 'there were checks meanwhile');
 is($problems, '', 'no problem of a sound index');
-is($node->safe_psql('postgres', q{SELECT * FROM facematch.index_problems('by_gallery', true)}), '', 'nor afterwards');
+is($node->safe_psql('postgres', q{SELECT * FROM facematch_internal.index_problems('by_gallery', true)}), '', 'nor afterwards');
 # VACUUM leaves the index alone where few pages have dead rows, unless it is told not to.
 is( $node->safe_psql('postgres', q{VACUUM (INDEX_CLEANUP ON) faces; SELECT templates FROM facematch.index_stats('by_gallery')}),
 	$node->safe_psql('postgres', 'SELECT count(*) FROM faces'), 'it has every row');

@@ -182,7 +182,7 @@ my %meaningless = map { $_ => 1 } 0 .. 11, 20 .. 23;
 
 make_index() for 0 .. @damages + RANDOM;
 free_some();
-is($node->safe_psql('postgres', "SELECT count(*) FROM generate_series(1, $made) i, facematch.index_problems(('index_' || i)::regclass, true)"),
+is($node->safe_psql('postgres', "SELECT count(*) FROM generate_series(1, $made) i, facematch_internal.index_problems(('index_' || i)::regclass, true)"),
 	'0', 'sound indexes have no problems');
 my $sound = "index_$made";
 my $last_damaged = $made - 1;
@@ -232,7 +232,7 @@ for my $i (0 .. $#damages)
 	like($full, $message, "$what: named");
 	is($quick, '', "$what: needs the table") if $needs_heap;
 	like($quick, $message, "$what: found without the table") if !$needs_heap;
-	my ($status, $out, $error) = $node->psql('postgres', "SELECT problem FROM facematch.index_problems('$name', true)");
+	my ($status, $out, $error) = $node->psql('postgres', "SELECT problem FROM facematch_internal.index_problems('$name', true)");
 	like("$out$error", $message, "$what: among the problems");
 }
 for my $name (sort keys %random)

@@ -39,8 +39,8 @@ FROM facematch_internal.index_epochs('by_gallery') e, facematch.index_stats('by_
 
 -- Sound after every kind of change.
 CREATE VIEW problems AS
-SELECT name, p.* FROM (VALUES ('by_gallery'), ('all_together'), ('of_some')) v (name), facematch.index_problems(name::regclass, true) p
-UNION ALL SELECT name, p.* FROM (VALUES ('by_gallery'), ('all_together'), ('of_some')) v (name), facematch.index_problems(name::regclass) p;
+SELECT name, p.* FROM (VALUES ('by_gallery'), ('all_together'), ('of_some')) v (name), facematch_internal.index_problems(name::regclass, true) p
+UNION ALL SELECT name, p.* FROM (VALUES ('by_gallery'), ('all_together'), ('of_some')) v (name), facematch_internal.index_problems(name::regclass) p;
 SELECT * FROM problems;
 INSERT INTO faces SELECT 3000 + i, i % 300, template(i, 512) FROM generate_series(1, 900) i;
 UPDATE faces SET gallery = gallery + 1 WHERE id % 7 = 0;
@@ -74,7 +74,7 @@ CREATE TABLE small (gallery bigint, embedding face_embedding);
 CREATE INDEX many_galleries ON small USING facematch (gallery, embedding);
 INSERT INTO small SELECT i, '[1,2]' FROM generate_series(1, 3000) i;
 SELECT lists FROM facematch.index_stats('many_galleries');
-SELECT * FROM facematch.index_problems('many_galleries', true);
+SELECT * FROM facematch_internal.index_problems('many_galleries', true);
 
 -- A bucket that can be split no more goes on in overflow pages: galleries chosen by what the directory hashes, the hash of
 -- the key column in the server's byte order.
@@ -88,20 +88,20 @@ CREATE INDEX one_bucket ON crowded USING facematch (gallery, part, embedding);
 INSERT INTO crowded SELECT i, 0, '[1,2]' FROM generate_series(1, 180000) i WHERE directory_slot(i, 0) = 5;
 SELECT count(*) > 146 AS more_than_a_page FROM crowded;
 SELECT lists = (SELECT count(*) FROM crowded) AS lists, directory_pages FROM facematch.index_stats('one_bucket');
-SELECT * FROM facematch.index_problems('one_bucket', true);
-SELECT * FROM facematch.index_problems('one_bucket');
+SELECT * FROM facematch_internal.index_problems('one_bucket', true);
+SELECT * FROM facematch_internal.index_problems('one_bucket');
 -- VACUUM merges overflow pages, and what is left is found.
 DELETE FROM crowded WHERE gallery % 7 <> 0;
 VACUUM crowded;
 SELECT lists = (SELECT count(*) FROM crowded) AS lists, directory_pages FROM facematch.index_stats('one_bucket');
-SELECT * FROM facematch.index_problems('one_bucket', true);
+SELECT * FROM facematch_internal.index_problems('one_bucket', true);
 SET enable_seqscan = off;
 SELECT count(*) AS galleries, count(found.gallery) AS found FROM (SELECT * FROM crowded WHERE gallery % 7 = 0) c
 LEFT JOIN LATERAL (SELECT gallery FROM crowded r WHERE r.gallery = c.gallery AND r.part = 0 ORDER BY r.embedding <=> '[1,2]' LIMIT 1) found ON true;
 RESET enable_seqscan;
 INSERT INTO crowded SELECT i, 0, '[1,2]' FROM generate_series(1, 180000) i WHERE directory_slot(i, 0) = 5 AND i % 7 <> 0;
 SELECT lists = (SELECT count(*) FROM crowded) AS lists, directory_pages FROM facematch.index_stats('one_bucket');
-SELECT * FROM facematch.index_problems('one_bucket', true);
+SELECT * FROM facematch_internal.index_problems('one_bucket', true);
 
 -- Unlogged and temporary indexes, snapshots older than the index's rows.
 CREATE UNLOGGED TABLE fleeting AS SELECT * FROM faces;

@@ -15,7 +15,7 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE face (embedding face_embedding);
 	INSERT INTO face SELECT ARRAY[cos(i), sin(i), cos(i * i)]::real[] FROM generate_series(1, 500) i;
 	CREATE INDEX ON face USING facematch (embedding);
-	SELECT facematch.reset_stats();
+	SELECT facematch_internal.reset_stats();
 });
 
 my $search = q{SET enable_seqscan = off; SELECT FROM face ORDER BY embedding <=> '[1,0,0]' LIMIT 1;};
@@ -30,7 +30,7 @@ $node->command_ok([ 'pgbench', '-n', '-c', 8, '-j', 2, '-t', 50, '-f', $script ]
 is($node->safe_psql('postgres', $sums), 't|403|201500|403', 'none of theirs is lost');
 is($node->safe_psql('postgres', 'SELECT max(searches) FROM facematch.search_latency'), '403', 'all are in the histogram');
 
-is($node->safe_psql('postgres', "SELECT facematch.reset_stats(); $sums"), "\nt|0|0|0", 'reset for all');
+is($node->safe_psql('postgres', "SELECT facematch_internal.reset_stats(); $sums"), "\nt|0|0|0", 'reset for all');
 $node->safe_psql('postgres', $search);
 $node->restart;
 is($node->safe_psql('postgres', $sums), 't|0|0|0', 'counting begins again with the server');

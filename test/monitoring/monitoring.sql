@@ -3,7 +3,7 @@ CREATE TABLE face (gallery int, embedding face_embedding);
 INSERT INTO face SELECT i % 3, ARRAY[cos(i), sin(i), cos(i * i)]::real[] FROM generate_series(1, 900) i;
 CREATE INDEX face_index ON face USING facematch (gallery, embedding);
 SET enable_seqscan = off;
-SELECT facematch.reset_stats();
+SELECT facematch_internal.reset_stats();
 SELECT searches, templates_compared, templates_refined, heap_fetches, rows_returned, search_seconds = 0 AS no_time, since <= now() AS began
 FROM facematch.stats;
 
@@ -51,7 +51,7 @@ SET ROLE regress_monitor;
 SELECT searches > 0 FROM facematch.stats;
 SELECT count(*) FROM facematch.search_latency;
 SELECT count(*) > 0 FROM facematch.purge_lag();
-SELECT facematch.reset_stats();
+SELECT facematch_internal.reset_stats();
 SELECT count(*) FROM facematch.reference;
 RESET ROLE;
 SELECT facematch.revoke_access('regress_monitor');

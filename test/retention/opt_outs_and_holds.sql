@@ -168,7 +168,7 @@ SELECT stage('one', '{80}');
 SELECT facematch.close_gallery('no such'), facematch.merge_references('one', subject(98));
 SELECT * FROM facematch.restage_gallery('one', NULL);
 SELECT facematch.schedule();
-SELECT facematch.unschedule();
+SELECT facematch.schedule(NULL);
 -- Hundreds of rows at once, when opt-outs are read once and not looked up one by one; one's own opt-out is seen too.
 INSERT INTO facematch.opt_out (subject_id) SELECT subject(n) FROM generate_series(1000, 1099) n;
 INSERT INTO facematch.opt_out (subject_id, scope, gallery_id) SELECT subject(1100), 'encounter', gallery_id FROM facematch.gallery WHERE name = 'gone';

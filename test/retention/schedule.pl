@@ -49,7 +49,7 @@ sub purged_within
 	return undef;
 }
 
-for my $call ('schedule()', 'unschedule()')
+for my $call ('schedule()', 'schedule(NULL)')
 {
 	like(refused("SELECT facematch.$call"), qr/ERROR:  pg_cron is not installed in this database/, "without pg_cron: a clear error of $call");
 }
@@ -99,8 +99,8 @@ SKIP:
 		like(refused(q{SELECT facematch.schedule('2 seconds')}), qr/ERROR:  invalid schedule: 2 seconds/, "pg_cron $version takes no seconds, and says so");
 	}
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job WHERE active'), '1', 'the job before it stands');
-	is($node->safe_psql('postgres', 'SELECT facematch.unschedule()'), 't', 'unschedule() takes the job away');
-	is($node->safe_psql('postgres', 'SELECT facematch.unschedule(), (SELECT count(*) FROM cron.job)'), 'f|0', 'and says when there is none');
+	is($node->safe_psql('postgres', 'SELECT facematch.schedule(NULL)'), '', 'schedule(NULL) takes the job away');
+	is($node->safe_psql('postgres', 'SELECT facematch.schedule(NULL), (SELECT count(*) FROM cron.job)'), '|0', 'and does nothing when there is none');
 	like($node->safe_psql('postgres', $finding), qr/no active job/, 'which health_check() misses');
 	is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT action, ' ' ORDER BY action) FROM facematch.audit_event WHERE action LIKE 'purge\_%scheduled'}),
 		'purge_scheduled purge_unscheduled', 'both are in the log');
