@@ -14,7 +14,8 @@ COMMENT ON FUNCTION facematch.last_scan() IS
 CREATE FUNCTION facematch.index_stats(index regclass, count_dead boolean DEFAULT false,
 	OUT version integer, OUT index_size bigint, OUT lists bigint, OUT templates bigint, OUT null_embeddings bigint,
 	OUT dead bigint, OUT slots bigint, OUT free_slots bigint, OUT fill_percent double precision,
-	OUT directory_pages bigint, OUT centre_pages bigint, OUT sketch_pages bigint, OUT plane_pages bigint, OUT refine_pages bigint,
+	OUT directory_pages bigint, OUT centre_pages bigint, OUT sketch_pages bigint, OUT plane_pages bigint,
+	OUT refine_pages bigint,
 	OUT free_pages bigint, OUT damaged_pages bigint, OUT sketch_bytes bigint, OUT bytes_per_template double precision)
 	RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_stats';
 COMMENT ON FUNCTION facematch.index_stats(regclass, boolean) IS
@@ -26,8 +27,8 @@ COMMENT ON FUNCTION facematch.index_stats(regclass, boolean) IS
 	'changing it. Errors: 42809 for anything but a facematch index, XX002 for a damaged one';
 
 CREATE FUNCTION facematch_internal.index_epochs(index regclass)
-	RETURNS TABLE (epoch integer, dims integer, model integer, sketch_bits integer, plane_bits integer, refine_bits integer,
-		rotation_seed text, centre_length double precision, templates bigint, slots bigint,
+	RETURNS TABLE (epoch integer, dims integer, model integer, sketch_bits integer, plane_bits integer,
+		refine_bits integer, rotation_seed text, centre_length double precision, templates bigint, slots bigint,
 		sketch_pages bigint, plane_pages bigint, refine_pages bigint,
 		sketch_bytes integer, plane_bytes integer, refine_bytes integer)
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_epochs';
