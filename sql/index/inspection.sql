@@ -15,11 +15,7 @@ CREATE FUNCTION facematch.index_stats(index regclass, count_dead boolean DEFAULT
 	OUT version integer, OUT index_size bigint, OUT lists bigint, OUT templates bigint, OUT null_embeddings bigint,
 	OUT dead bigint, OUT slots bigint, OUT free_slots bigint, OUT fill_percent double precision,
 	OUT directory_pages bigint, OUT centre_pages bigint, OUT sketch_pages bigint, OUT plane_pages bigint,
-<<<<<<< HEAD
-		OUT refine_pages bigint,
-=======
 	OUT refine_pages bigint,
->>>>>>> parallel
 	OUT free_pages bigint, OUT damaged_pages bigint, OUT sketch_bytes bigint, OUT bytes_per_template double precision)
 	RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_stats';
 COMMENT ON FUNCTION facematch.index_stats(regclass, boolean) IS
@@ -32,12 +28,7 @@ COMMENT ON FUNCTION facematch.index_stats(regclass, boolean) IS
 
 CREATE FUNCTION facematch_internal.index_epochs(index regclass)
 	RETURNS TABLE (epoch integer, dims integer, model integer, sketch_bits integer, plane_bits integer,
-<<<<<<< HEAD
-		refine_bits integer,
-		rotation_seed text, centre_length double precision, templates bigint, slots bigint,
-=======
 		refine_bits integer, rotation_seed text, centre_length double precision, templates bigint, slots bigint,
->>>>>>> parallel
 		sketch_pages bigint, plane_pages bigint, refine_pages bigint,
 		sketch_bytes integer, plane_bytes integer, refine_bytes integer)
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_epochs';
