@@ -71,7 +71,7 @@ facematch--$(EXTVERSION).sql: $(SQL_PARTS) sql/MANIFEST
 	cat $(SQL_PARTS) > $@
 
 # The .sql tests of every domain against an installed facematch, each in a database of its own, as script/test runs them.
-SQL_TESTS = $(filter-out test/lib/%,$(sort $(wildcard test/*/*.sql)))
+SQL_TESTS = $(filter-out test/lib/% test/acceptance/%,$(sort $(wildcard test/*/*.sql)))
 
 # One after the other: the open snapshot of one test would show in the VACUUM of another.
 installcheck:

@@ -180,9 +180,10 @@ BEGIN
 			 ORDER BY t.opt_out_id LOOP
 		given := facematch_internal.law_gives(o, declines.retention_class, wanted, recorded);
 		-- The person's class is known now, or is another that may decline, or the right has ended. A replica is sent
-		-- what was decided.
+		-- what was decided. A template that is older than the opt-out, as a restore brings it, was there when it was
+		-- answered.
 		known := CASE WHEN given OR o.answer = 'class_not_known' THEN declines.retention_class ELSE o.retention_class END;
-		IF (o.answer = 'class_not_known' OR given <> (o.answer = 'by_right'))
+		IF (o.answer = 'class_not_known' OR (given <> (o.answer = 'by_right') AND recorded >= o.recorded_at))
 			AND current_setting('session_replication_role') <> 'replica'
 			AND (facematch.may_decline(known, (SELECT g.kind FROM facematch.gallery g
 				WHERE g.gallery_id = o.gallery_id), recorded)).may_decline
