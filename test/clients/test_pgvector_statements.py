@@ -87,7 +87,8 @@ def main():
         for statement, verdict, detail in statements():
             ours = run(conn, 'ours', detail if verdict == 'write' else statement)
             if verdict == 'refused':
-                assert ours == detail, (statement, ours)
+                # Without pgvector there is no type of its own that could be cast to.
+                assert ours == ('42704' if not beside and '::halfvec' in statement else detail), (statement, ours)
             else:
                 assert not isinstance(ours, str), (statement, ours)
             if beside:
