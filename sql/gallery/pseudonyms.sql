@@ -124,72 +124,30 @@ COMMENT ON FUNCTION facematch.subject_id(text, text, text) IS
 	'Whoever may call it can try document numbers: only operators and auditors may. Empty parts and letters other '
 	'than A to Z: 22023';
 
----------------------------------------------------------------- one key at all sites
-
-CREATE FUNCTION facematch.export_pseudonym_key(passphrase text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION facematch_internal.change_pseudonym_key() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	pgcrypto CONSTANT name := (SELECT e.extnamespace::regnamespace FROM pg_extension e WHERE e.extname = 'pgcrypto');
-	sealed text;
-BEGIN
-	IF passphrase IS NULL OR length(passphrase) < 16 THEN
-		RAISE invalid_parameter_value USING CONSTRAINT = 'passphrase_is_long',
-			MESSAGE = 'a passphrase has 16 characters or more',
-			HINT = 'Six words chosen by dice are one; send it by another way than the key.';
-	END IF;
-	EXECUTE format('SELECT %1$s.armor(%1$s.pgp_sym_encrypt_bytea(k.key, $1,'
-		' ''cipher-algo=aes256, s2k-digest-algo=sha256, s2k-count=65011712''))'
-		' FROM facematch.pseudonym_key k ORDER BY k.created_at, k.key_id LIMIT 1', pgcrypto) INTO sealed USING passphrase;
-	PERFORM facematch_internal.write_audit('pseudonym_key_exported',
-		jsonb_build_object('fingerprint', facematch_internal.pseudonym_fingerprint()));
-	RETURN sealed;
-END
-$$;
-COMMENT ON FUNCTION facematch.export_pseudonym_key(text) IS
-	'the key of the pseudonyms for another site, sealed with a passphrase (OpenPGP, AES-256); logged. A passphrase of'
-	' fewer than 16 characters: 22023. For superusers';
-
-CREATE FUNCTION facematch.import_pseudonym_key(sealed text, passphrase text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	pgcrypto CONSTANT name := (SELECT e.extnamespace::regnamespace FROM pg_extension e WHERE e.extname = 'pgcrypto');
-	opened bytea;
 	used_by text;
 BEGIN
-	BEGIN
-		EXECUTE format('SELECT %1$s.pgp_sym_decrypt_bytea(%1$s.dearmor($1), $2)', pgcrypto) INTO opened
-		USING sealed, passphrase;
-	EXCEPTION WHEN external_routine_invocation_exception OR external_routine_exception OR invalid_parameter_value THEN
-	END;
-	IF octet_length(opened) IS DISTINCT FROM 32 THEN
-		RAISE invalid_parameter_value USING CONSTRAINT = 'sealed_key_opens',
-			MESSAGE = 'the sealed key does not open',
-			HINT = 'Give the whole text that facematch.export_pseudonym_key() returned, and its passphrase.';
-	END IF;
 	-- Nobody makes a pseudonym of a subject meanwhile.
-	LOCK TABLE facematch.reference, facematch.encounter, facematch.opt_out, facematch.hold, facematch.subject_merge,
-		facematch.anchor_event, facematch.rights_event IN SHARE MODE;
+	LOCK TABLE facematch.reference, facematch.encounter, facematch.anchor_event, facematch.rights_event IN SHARE MODE;
 	used_by := CASE WHEN EXISTS (SELECT FROM facematch.reference) THEN 'facematch.reference'
 		WHEN EXISTS (SELECT FROM facematch.encounter e WHERE e.subject_id IS NOT NULL) THEN 'facematch.encounter'
 		WHEN EXISTS (SELECT FROM facematch.anchor_event) THEN 'facematch.anchor_event'
-		WHEN EXISTS (SELECT FROM facematch.attached a WHERE a.subject_column IS NOT NULL) THEN 'facematch.attached'
 		WHEN EXISTS (SELECT FROM facematch.rights_event e WHERE coalesce(e.after, e.before) ?| '{subject_id,kept}')
 			THEN 'facematch.rights_event' END;
-	IF NOT EXISTS (SELECT FROM facematch.pseudonym_key k WHERE k.key = opened) AND used_by IS NOT NULL THEN
+	IF NEW.key <> OLD.key AND used_by IS NOT NULL THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'pseudonym_key_is_unused',
-			MESSAGE = format('pseudonyms of this database''s own key are in %s', used_by),
-			HINT = 'With another key they would name nobody. Import the key before the first subject is recorded: into a new'
+			MESSAGE = format('pseudonyms of the key are in %s', used_by),
+			HINT = 'With another key they would name nobody. Bring the key before the first subject is recorded: into a new'
 				' database.';
 	END IF;
-	DELETE FROM facematch.pseudonym_key k WHERE k.key <> opened;
-	INSERT INTO facematch.pseudonym_key (key) SELECT opened WHERE NOT EXISTS (SELECT FROM facematch.pseudonym_key);
-	PERFORM facematch_internal.write_audit('pseudonym_key_imported',
-		jsonb_build_object('fingerprint', facematch_internal.pseudonym_fingerprint()));
-	RETURN facematch_internal.pseudonym_fingerprint();
+	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch.import_pseudonym_key(text, text) IS
-	'makes the key that another site has exported the key of this database, before its first subject, and returns its'
-	' fingerprint; logged. It does not open: 22023; pseudonyms are here under another key: 55000. For superusers';
+COMMENT ON FUNCTION facematch_internal.change_pseudonym_key() IS
+	'trigger: the key is another only before the first subject: 55000, constraint pseudonym_key_is_unused';
+CREATE TRIGGER pseudonym_key_10_is_unused BEFORE UPDATE ON facematch.pseudonym_key
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.change_pseudonym_key();
+ALTER TABLE facematch.pseudonym_key ENABLE ALWAYS TRIGGER pseudonym_key_10_is_unused;

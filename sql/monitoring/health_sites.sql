@@ -37,13 +37,12 @@ BEGIN
 			date_trunc('second', s.silent)), 'look whether it is up, and the network'
 	FROM subscription s WHERE s.subenabled AND s.silent > interval '1 minute'
 	UNION ALL
-	SELECT 'warning', 'what the site has recorded is still being copied, or cannot be', format('site %s (%s errors)',
-		s.site,
-			s.errors), 'wait; the server''s log says what is in its way'
+	SELECT 'warning', 'what the site has recorded is still being copied, or cannot be',
+		format('site %s (%s errors)', s.site, s.errors), 'wait; the server''s log says what is in its way'
 	FROM subscription s WHERE s.subenabled AND s.copies
 	UNION ALL
-	SELECT 'error', 'the key of the pseudonyms is not the one with which the site was subscribed to: opt-outs name '
-		'nobody',
+	SELECT 'error', 'the key of the pseudonyms is not the one with which the site was subscribed to: opt-outs name'
+		' nobody',
 		format('site %s', s.site), 'put the row of facematch.pseudonym_key back; ' || format(again, s.site)
 	FROM subscription s WHERE s.publication NOT LIKE format('facematch\_%s\_%%', fingerprint)
 	UNION ALL
@@ -72,8 +71,8 @@ BEGIN
 	WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database()
 		AND r.replay_lag > interval '1 minute'
 	UNION ALL
-	SELECT 'notice', 'rules of a site that does not make them were left out', format('site %s (%s events)', e.site,
-		count(*)),
+	SELECT 'notice', 'rules of a site that does not make them were left out',
+		format('site %s (%s events)', e.site, count(*)),
 		'make them at the site that rules come from'
 	FROM facematch.rights_event e JOIN facematch_internal.site h ON translate(h.site::text, '-', '') = here
 	WHERE e.what = ANY ('{class,event_kind,rule,decline_rule}') AND e.site NOT IN (h.site, h.rules_from)

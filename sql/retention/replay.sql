@@ -72,9 +72,8 @@ BEGIN
 			HINT = 'Add what is missing: the copy is whole if it was taken by number, each time from the last one on. From'
 				' another site: facematch.subscribe_rights() again copies all.';
 	END IF;
-	PERFORM set_config('facematch.rights_carried_out', (carried_out || jsonb_build_object(event.site,
-		event.number))::text,
-		true);
+	PERFORM set_config('facematch.rights_carried_out',
+		(carried_out || jsonb_build_object(event.site, event.number))::text, true);
 	IF event.what = ANY ('{class,event_kind,rule,decline_rule}') AND NOT is_own AND event.site <> rules_from THEN
 		RETURN 'not here: rules come from site ' || rules_from;
 	END IF;

@@ -46,6 +46,9 @@ BEGIN
 		EXECUTE format('DROP PUBLICATION %I', stale);
 	END LOOP;
 	IF NOT EXISTS (SELECT FROM pg_publication p WHERE p.pubname = publication) THEN
+		-- A slot from before would look for the publication where it was not there yet.
+		PERFORM pg_drop_replication_slot(s.slot_name) FROM pg_replication_slots s
+		WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database();
 		EXECUTE format('CREATE PUBLICATION %I FOR TABLE facematch.rights_event WITH (publish = ''insert'')', publication);
 	END IF;
 	RETURN here;
@@ -53,7 +56,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch.publish_rights(uuid) IS
 	'publishes the stream of rights to other sites, and returns this site; then, with the site that will subscribe:'
-	' makes the replication slot that it will read. Neither is made twice. wal_level is not logical, or a slot before'
+	' makes the replication slot that it will read. Neither is made twice; with another key, or as another site, both'
+	' are made anew. wal_level is not logical, or a slot before'
 	' the publication: 55000; the subscriber is this site: 22023. For superusers';
 
 CREATE FUNCTION facematch.subscribe_rights(connection text, site uuid, rules_from uuid) RETURNS name
@@ -75,8 +79,8 @@ BEGIN
 				' first: docs/howto-sites.md.';
 	ELSIF rules_from <> here.site AND rules_from IS DISTINCT FROM here.rules_from AND EXISTS (
 		SELECT FROM facematch.rights_event e
-		WHERE e.site = rules_from AND e.what = ANY ('{class,event_kind,rule,decline_rule}'))
-			AND here.rules_from IS NOT NULL THEN
+		WHERE e.site = rules_from AND e.what = ANY ('{class,event_kind,rule,decline_rule}') AND here.rules_from IS NOT NULL)
+	THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'rules_come_from_one_site',
 			MESSAGE = format('rules come from site %s here, and those of site %s were left out', here.rules_from, rules_from),
 			HINT = 'All sites name the same one.';
@@ -97,8 +101,8 @@ BEGIN
 			MESSAGE = format('what that connection leads to is not site %s, or publishes nothing, or makes its pseudonyms with'
 				' another key', site),
 			DETAIL = format('Publication %s is not there.', publication),
-			HINT = 'There: SELECT facematch.publish_rights(), and facematch.export_pseudonym_key(). Here, before the first'
-				' subject: facematch.import_pseudonym_key().';
+			HINT = 'There: SELECT facematch.publish_rights(). docs/howto-sites.md says how the key comes here, before the'
+				' first subject.';
 	END IF;
 	RETURN subscription;
 END

@@ -160,6 +160,25 @@ COMMIT;
 SELECT facematch.is_opted_out(subject(3), gallery_id) FROM facematch.gallery WHERE name IN ('UA2', 'UA1') ORDER BY name;
 SELECT site, number, what, row FROM stream WHERE site = 'b' ORDER BY number;
 
+-- A rule that was changed, or deleted, before it took force, and comes later: only its last form ever is a rule here.
+\c rights_elsewhere
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+SET timezone = 'UTC';
+TRUNCATE outside;
+INSERT INTO outside SELECT '00000000-0000-8000-8000-00000000000c', n, now() - interval '3 days' + n * interval '1 minute', 'counsel', 'rule',
+	CASE WHEN n IN (2, 3, 5) THEN r || jsonb_build_object('citation', 'draft ' || b) END, CASE WHEN n <> 5 THEN r || jsonb_build_object('citation', 'draft ' || n) END
+FROM (VALUES (1, NULL), (2, 1), (3, 2), (4, NULL), (5, 4)) v (n, b),
+	LATERAL (SELECT to_jsonb(x) || jsonb_build_object('name', CASE WHEN n < 4 THEN 'late' ELSE 'never' END, 'shipped', false, 'keep', '{00:00:01}'::text[], 'anchors', '{recorded}'::text[],
+		'fallback_anchor', NULL, 'fallback_keep', NULL, 'valid_from', now() - interval '1 day', 'valid_to', 'infinity') AS r FROM facematch.retention_rule x WHERE x.name = 'cbp/us_citizen/reference') r;
+SELECT number, done FROM facematch.replay_rights('outside');
+SELECT name, citation FROM facematch.retention_rule WHERE name IN ('late', 'never');
+-- Once it is in force, nobody changes it here; what was changed elsewhere before that is changed.
+UPDATE facematch.retention_rule SET citation = 'mine' WHERE name = 'late';
+INSERT INTO outside SELECT site, 6, at + interval '3 minutes', actor, what, after, after || '{"citation": "final"}' FROM outside WHERE number = 3;
+SELECT number, done FROM facematch.replay_rights('outside');
+SELECT name, citation FROM facematch.retention_rule WHERE name IN ('late', 'never');
+
 \c postgres
 DROP DATABASE rights_restored;
 DROP DATABASE rights_written;
