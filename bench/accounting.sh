@@ -30,11 +30,11 @@ SQL
 for turn in $(seq "$turns"); do
 	for accounted in on off; do
 		psql -Xq -c "ALTER ROLE accounted_gate SET facematch.account_searches = $accounted"
-		for clients in 1 2; do
+		for clients in 1 4; do
 			printf '%s\t%s\t%s\t' "$turn" "$accounted" "$clients"
 			pgbench -n -M prepared -U accounted_gate -c $clients -j $clients -T "$seconds" -f "$sql" | sed -n 's/^tps = \([0-9.]*\).*/\1/p'
 		done
 	done
-done | awk -F'\t' '{ s[$2, $3] += $4; n[$2, $3]++; print } END { for (c = 1; c <= 2; c++) { on = s["on", c] / n["on", c]; off = s["off", c] / n["off", c];
+done | awk -F'\t' '{ s[$2, $3] += $4; n[$2, $3]++; print } END { for (c = 1; c <= 4; c += 3) { on = s["on", c] / n["on", c]; off = s["off", c] / n["off", c];
 	printf "%d clients: %d searches a second accounted, %d not, ratio %.3f; %.1f us a search more\n", c, on, off, on / off, c * (1e6 / on - 1e6 / off) } }'
 psql -Xq -c 'ALTER ROLE accounted_gate RESET facematch.account_searches'

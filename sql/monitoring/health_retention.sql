@@ -195,7 +195,8 @@ BEGIN
 	RETURN QUERY
 	SELECT 'warning', 'has been adding or removing templates for more than a minute: opt-outs, rules and events wait '
 		'for it, and what it adds is put right only once it has ended',
-		   format('%s (for %s, %s)', CASE WHEN p.gid IS NULL THEN format('session %s of %I', a.pid, a.usename)
+		   format('%s (for %s, %s)', CASE WHEN p.gid IS NULL THEN format('session %s of %s', a.pid,
+											  coalesce(quote_ident(a.usename), a.backend_type))
 										  ELSE format('prepared transaction %L of %I', p.gid, p.owner) END,
 				  date_trunc('second', clock_timestamp() - coalesce(p.prepared, a.xact_start)), coalesce(a.state, 'prepared')),
 		   CASE WHEN p.gid IS NULL THEN format('SELECT pg_terminate_backend(%s)', a.pid)

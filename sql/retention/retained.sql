@@ -78,7 +78,8 @@ COMMENT ON TABLE facematch_internal.unreached IS
 	'purge tries again (src/retention/unreached.c)';
 COMMENT ON COLUMN facematch_internal.unreached.relation IS 'the table under retention';
 COMMENT ON COLUMN facematch_internal.unreached.entry IS 'what they are known by: o: or e: and the subject, of an '
-	'opt-out or an event; c: and the class, of a rule; g: and the gallery';
+	'opt-out or an event; c: and the class, of a rule; g: and the gallery; l:, by what a rule that may lengthen was '
+	'written, and the class: such rows are seen';
 COMMENT ON COLUMN facematch_internal.unreached.since IS 'when it was tried first';
 
 -- In the row security of a user's table, for every row: whoever reads it asks.

@@ -69,8 +69,9 @@ BEGIN
 		-- Who has staged and not ended: closing must not pass by references that it cannot see yet.
 		RAISE lock_not_available USING CONSTRAINT = 'gallery_is_not_in_use',
 			MESSAGE = format('gallery %L is in use by a transaction that does not end', gallery),
-			DETAIL = (SELECT 'It may be ' || string_agg(DISTINCT coalesce(format('session %s of %I', a.pid, a.usename),
-						format('prepared transaction %L of %I', p.gid, p.owner)), ', ') || '.'
+			DETAIL = (SELECT 'It may be ' || string_agg(DISTINCT CASE WHEN p.gid IS NULL
+						THEN format('session %s of %s', l.pid, coalesce(quote_ident(a.usename), a.backend_type))
+						ELSE format('prepared transaction %L of %I', p.gid, p.owner) END, ', ') || '.'
 				FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 				LEFT JOIN (pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid)
 					ON l.pid IS NULL AND x.virtualtransaction = l.virtualtransaction AND x.locktype = 'transactionid'

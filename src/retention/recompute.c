@@ -133,6 +133,19 @@ recompute(Recomputation *work, int tables_left)
 	if (own)
 		recompute_unlocked(work);
 	face_note_unreached(work->table, work->kind, value_as_text(work->type, work->value));
+	if (work->why.new_rules != NULL)
+		face_note_unreached(work->table, FACE_UNREACHED_LONGER,
+							psprintf("%u %u %s", work->why.new_rules->xid, work->why.new_rules->cid, TextDatumGetCString(work->value)));
+}
+
+/* Deadlines of a table's rows of a class, after new rules that a command wrote: what could not be done then. */
+void
+face_recompute_class(const FaceRetained *table, Datum class, const FaceCommand *new_rules)
+{
+	Recomputation work = {table, {.rules = true, .new_rules = new_rules}, FACE_UNREACHED_CLASS, table->class, TEXTOID, class,
+	"retention rule"};
+
+	recompute_now(&work);
 }
 
 /* After a gallery has changed or gone: nothing that this transaction remembers of it holds any more. */

@@ -10,6 +10,10 @@
 
 #include "postgres.h"
 
+#include "retention/retained.h"
+#include "retention/rules.h"
+
 extern void face_recompute_subject(Datum subject, const char *cause);
+extern void face_recompute_class(const FaceRetained *table, Datum class, const FaceCommand *new_rules);
 
 #endif							/* FACEMATCH_RETENTION_RECOMPUTE_H */

@@ -38,6 +38,7 @@
 #include "base/run.h"
 #include "retention/facts.h"
 #include "retention/opt_out.h"
+#include "retention/recompute.h"
 #include "retention/unreached.h"
 
 PG_FUNCTION_INFO_V1(facematch_is_reached);
@@ -220,7 +221,19 @@ reach_opted_out(const FaceRetained *table, Datum subject)
 	}
 }
 
-/* Does what a note is of, as an attempt's work.  Deadlines come nearer; none that could have moved away does so here. */
+/* A rule that has been changed since was written by another command, and lengthens nothing any more. */
+static void
+reach_longer(const FaceRetained *table, const char *value)
+{
+	FaceCommand command;
+	int			start = 0;
+
+	if (sscanf(value, "%u %u %n", &command.xid, &command.cid, &start) != 2 || start == 0)
+		elog(ERROR, "no rule is named by \"%s\"", value);
+	face_recompute_class(table, CStringGetTextDatum(value + start), &command);
+}
+
+/* Does what a note is of, as an attempt's work.  Deadlines come nearer, and move away by a rule that lengthens. */
 void
 face_reach(const FaceRetained *table, const char *entry)
 {
@@ -242,8 +255,10 @@ face_reach(const FaceRetained *table, const char *entry)
 				break;
 			}
 		case FACE_UNREACHED_CLASS:
-			face_lock_for_rules(table);
-			face_recompute_rows(table, &why, table->class, TEXTOID, CStringGetTextDatum(value));
+			face_recompute_class(table, CStringGetTextDatum(value), NULL);
+			break;
+		case FACE_UNREACHED_LONGER:
+			reach_longer(table, value);
 			break;
 		case FACE_UNREACHED_GALLERY:
 			if (table->gallery != NULL)

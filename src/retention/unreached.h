@@ -22,6 +22,7 @@ typedef enum FaceUnreachedKind
 	FACE_UNREACHED_OPT_OUT = 'o',	/* a subject, who has opted out */
 	FACE_UNREACHED_EVENT = 'e', /* a subject, to whom something has happened */
 	FACE_UNREACHED_CLASS = 'c', /* a retention class, whose rules have changed */
+	FACE_UNREACHED_LONGER = 'l',	/* the command that wrote a rule, and its class: deadlines may move away; hides nothing */
 	FACE_UNREACHED_GALLERY = 'g'	/* a gallery, whose anchor has moved */
 } FaceUnreachedKind;
 
