@@ -44,9 +44,14 @@ typedef struct Gallery
 	int			n;
 	int			nblocks;
 	uint8	   *blocks;
+	uint8	   *plane;
+	FaceBlockScalars *plane_scalars;
 	uint8	   *refine;
-	FaceRefineScalars *refine_scalars;
+	FaceScalars *refine_scalars;
 	float	   *lower;
+	FaceSketchSum *kept;
+	int32	   *sums;
+	float	   *plane_lower;
 } Gallery;
 
 static uint64 state = 20240229;
@@ -117,7 +122,9 @@ use_bits(FaceCodec *codec, int sketch_bits, int refine_bits)
 	codec->refine_bits = refine_bits;
 	codec->groups = codec->padded * sketch_bits / 4;
 	codec->block_bytes = (Size) codec->groups / 2 * FACE_BLOCK_SLOTS;
-	codec->refine_bytes = (Size) codec->padded * refine_bits / 8;
+	codec->plane_bytes = sketch_bits == 1 ? (Size) codec->padded / 8 : 0;
+	codec->refine_bits -= sketch_bits == 1 ? 2 : 0;
+	codec->refine_bytes = (Size) codec->padded * codec->refine_bits / 8;
 }
 
 static FaceCentre *
@@ -138,6 +145,15 @@ mean(const FaceCodec *codec, FaceEmbedding **templates, int n)
 	return centre;
 }
 
+static void
+put_scalars(FaceBlockScalars *block, int slot, const FaceScalars *s)
+{
+	block->inverse[slot] = s->inverse;
+	block->tangent[slot] = s->tangent;
+	block->centre_product[slot] = s->centre_product;
+	block->norm[slot] = s->norm;
+}
+
 static Gallery
 encode(FaceCodec *codec, FaceEmbedding **templates, int n)
 {
@@ -147,15 +163,22 @@ encode(FaceCodec *codec, FaceEmbedding **templates, int n)
 	g.nblocks = (n + FACE_BLOCK_SLOTS - 1) / FACE_BLOCK_SLOTS;
 	g.centre = mean(codec, templates, n);
 	g.blocks = palloc0(g.nblocks * FACE_BLOCK_SIZE(codec));
+	g.plane = palloc0(n * codec->plane_bytes + 1);
+	g.plane_scalars = palloc0(g.nblocks * sizeof(FaceBlockScalars));
 	g.refine = palloc0(n * codec->refine_bytes);
-	g.refine_scalars = palloc0(n * sizeof(FaceRefineScalars));
+	g.refine_scalars = palloc0(n * sizeof(FaceScalars));
 	g.lower = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(float));
+	g.kept = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(FaceSketchSum));
+	g.sums = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(int32));
+	g.plane_lower = palloc0(g.nblocks * FACE_BLOCK_SLOTS * sizeof(float));
 	for (int i = 0; i < n; i++)
 	{
 		uint8	   *block = g.blocks + i / FACE_BLOCK_SLOTS * FACE_BLOCK_SIZE(codec);
 
 		face_encode(codec, g.centre, templates[i], codes);
 		face_block_put(codec, block, (FaceBlockScalars *) (block + codec->block_bytes), i % FACE_BLOCK_SLOTS, codes);
+		memcpy(g.plane + i * codec->plane_bytes, codes->plane, codec->plane_bytes);
+		put_scalars(&g.plane_scalars[i / FACE_BLOCK_SLOTS], i % FACE_BLOCK_SLOTS, &codes->plane_scalars);
 		memcpy(g.refine + i * codec->refine_bytes, codes->refine, codec->refine_bytes);
 		g.refine_scalars[i] = codes->refine_scalars;
 	}
@@ -168,6 +191,11 @@ discard(Gallery *g)
 {
 	pfree(g->centre);
 	pfree(g->blocks);
+	pfree(g->plane);
+	pfree(g->plane_scalars);
+	pfree(g->kept);
+	pfree(g->sums);
+	pfree(g->plane_lower);
 	pfree(g->refine);
 	pfree(g->refine_scalars);
 	pfree(g->lower);
@@ -191,6 +219,28 @@ read_all(const uint8 *bytes, Size n)
 	}
 	sum[0] += sum[1] + sum[2] + sum[3];
 	return sum[0][0] + sum[0][1] + sum[0][2] + sum[0][3] + sum[0][4] + sum[0][5] + sum[0][6] + sum[0][7];
+}
+
+/* Lower bounds by the first two bits, or by the sketch where that has as many. */
+static void
+plane_bounds(Gallery *g, const FaceQuery *q)
+{
+	if (g->codec->plane_bytes == 0)
+	{
+		memcpy(g->plane_lower, g->lower, g->n * sizeof(float));
+		return;
+	}
+	for (int i = 0; i < g->n; i++)
+		g->sums[i] = face_query_plane_sum(q, g->kept[i], g->plane + i * g->codec->plane_bytes);
+	face_query_plane_bounds(q, g->nblocks, g->plane_scalars, g->sums, INFINITY, g->plane_lower);
+}
+
+static void
+refine(const Gallery *g, const FaceQuery *q, int i, FaceBounds *bounds)
+{
+	int32		sum = face_query_refine_sum(q, g->sums[i], g->refine + i * g->codec->refine_bytes);
+
+	face_query_refine(q, sum, g->refine_scalars + i, INFINITY, bounds);
 }
 
 static void
@@ -230,11 +280,13 @@ speed(int dims)
 		FaceQuery  *q = face_query_create(codec, g.centre, templates[0], metric, MISS);
 
 		printf("  %s: sketch bound %.2f ns in cache,", metrics[metric],
-			   LEAST(CACHED, face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower)));
+			   LEAST(CACHED, face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower, NULL)));
+		if (codec->plane_bytes > 0)
+			printf(" second bits %.1f,", LEAST(CACHED, plane_bounds(&g, q)));
 		printf(" %.2f in memory, refinement %.0f\n",
-			   LEAST(IN_MEMORY, face_query_sketch_bounds(q, nblocks, blocks, blocks + BLOCKS_AHEAD * size, INFINITY, lower)),
+			   LEAST(IN_MEMORY, face_query_sketch_bounds(q, nblocks, blocks, blocks + BLOCKS_AHEAD * size, INFINITY, lower, NULL)),
 			   LEAST(CACHED, for (int i = 0; i < CACHED; i++)
-					 face_query_refine(q, g.refine + i * codec->refine_bytes, g.refine_scalars + i, &bounds)));
+					 refine(&g, q, i, &bounds)));
 		pfree(q);
 	}
 	printf("  plain read of the sketches' %.0f bytes in memory %.2f\n", (double) (nblocks * size) / IN_MEMORY,
@@ -252,40 +304,69 @@ distance(FaceMetric metric, const FaceEmbedding *a, const FaceEmbedding *b)
 		sqrt(face_kernels->l2_squared(a->dims, a->x, b->x));
 }
 
-/* Shares of the comparisons that pass sketch and refinement at a cut and at the distance of the nearest. */
+#define NEAREST 10
+
+/* Put a distance among the smallest, in their order. */
+static void
+note_distance(double *nearest, double d)
+{
+	for (int i = 0; i < NEAREST; i++)
+	{
+		double		larger = fmax(nearest[i], d);
+
+		nearest[i] = fmin(nearest[i], d);
+		d = larger;
+	}
+}
+
+/*
+ * Shares of the comparisons that pass the sketch, also the second bits, and
+ * also the refinement: at a cut, and at the distance of the nearest and of the
+ * tenth nearest.
+ */
 static void
 survivors(Gallery *g, FaceMetric metric, double cut)
 {
-	double		counts[2][2] = {{0}};
+	static const char *const names[] = {"the cut", "the nearest", "the tenth"};
+	double		counts[3][3] = {{0}};
 	double		comparisons = (double) PROBES * g->n;
 
 	for (int p = 0; p < PROBES; p++)
 	{
 		int			own = (int) ((double) p * g->n / PROBES);
 		FaceQuery  *q = face_query_create(g->codec, g->centre, g->templates[own], metric, MISS);
-		double		cuts[2] = {cut, HUGE_VAL};
+		double		nearest[NEAREST];
+		double		cuts[3] = {cut};
 
+		for (int i = 0; i < NEAREST; i++)
+			nearest[i] = HUGE_VAL;
 		for (int i = 0; i < g->n; i++)
 			if (i != own)
-				cuts[1] = fmin(cuts[1], distance(metric, g->templates[i], g->templates[own]));
-		face_query_sketch_bounds(q, g->nblocks, g->blocks, g->blocks, INFINITY, g->lower);
+				note_distance(nearest, distance(metric, g->templates[i], g->templates[own]));
+		cuts[1] = nearest[0];
+		cuts[2] = nearest[NEAREST - 1];
+		face_query_sketch_bounds(q, g->nblocks, g->blocks, g->blocks, INFINITY, g->lower, g->kept);
+		plane_bounds(g, q);
 		for (int i = 0; i < g->n; i++)
 		{
+			double		plane = g->plane_lower[i];
 			FaceBounds	b;
 
-			face_query_refine(q, g->refine + i * g->codec->refine_bytes, g->refine_scalars + i, &b);
-			for (int c = 0; c < 2; c++)
+			refine(g, q, i, &b);
+			for (int c = 0; c < 3; c++)
 			{
 				counts[c][0] += g->lower[i] <= cuts[c];
-				counts[c][1] += g->lower[i] <= cuts[c] && b.lower <= cuts[c];
+				counts[c][1] += g->lower[i] <= cuts[c] && plane <= cuts[c];
+				counts[c][2] += g->lower[i] <= cuts[c] && plane <= cuts[c] && b.lower <= cuts[c];
 			}
 		}
 		pfree(q);
 	}
-	printf("%6d bytes: at the cut %9.5f %% and %9.5f %%, at the nearest %9.5f %% and %9.5f %%\n",
-		   (int) (g->codec->groups / 2 + sizeof(FaceSketchScalars)),
-		   100 * counts[0][0] / comparisons, 100 * counts[0][1] / comparisons,
-		   100 * counts[1][0] / comparisons, 100 * counts[1][1] / comparisons);
+	printf("%6d bytes:", (int) (g->codec->groups / 2 + sizeof(FaceScalars)));
+	for (int c = 0; c < 3; c++)
+		printf("%s at %s %.4f, %.4f and %.4f %%", c > 0 ? ";" : "", names[c], 100 * counts[c][0] / comparisons,
+			   100 * counts[c][1] / comparisons, 100 * counts[c][2] / comparisons);
+	printf("\n");
 }
 
 static void
@@ -329,8 +410,9 @@ static void
 misses(FaceEmbedding **templates, int n, FaceMetric metric, double probability)
 {
 	double		sketch = 0;
+	double		plane = 0;
 	double		refinement = 0;
-	double		either = 0;
+	double		any = 0;
 	double		comparisons = 0;
 
 	for (uint64 seed = 1; seed <= 8; seed++)
@@ -341,24 +423,27 @@ misses(FaceEmbedding **templates, int n, FaceMetric metric, double probability)
 		{
 			FaceQuery  *q = face_query_create(g.codec, g.centre, templates[p], metric, probability);
 
-			face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower);
+			face_query_sketch_bounds(q, g.nblocks, g.blocks, g.blocks, INFINITY, g.lower, g.kept);
+			plane_bounds(&g, q);
 			for (int i = 0; i < n; i++)
 			{
 				double		d = distance(metric, templates[i], templates[p]);
+				double		two_bits = g.plane_lower[i];
 				FaceBounds	b;
 
-				face_query_refine(q, g.refine + i * g.codec->refine_bytes, g.refine_scalars + i, &b);
+				refine(&g, q, i, &b);
 				sketch += g.lower[i] > d;
 				refinement += b.lower > d;
-				either += g.lower[i] > d || b.lower > d;
+				plane += g.codec->plane_bytes > 0 && two_bits > d;
+				any += g.lower[i] > d || two_bits > d || b.lower > d;
 				comparisons++;
 			}
 			pfree(q);
 		}
 		discard(&g);
 	}
-	printf("  miss probability %g: sketch %.3g, refinement %.3g, either %.3g of %.0f comparisons\n", probability,
-		   sketch / comparisons, refinement / comparisons, either / comparisons, comparisons);
+	printf("  miss probability %g: sketch %.3g, second bits %.3g, refinement %.3g, any %.3g of %.0f comparisons\n", probability,
+		   sketch / comparisons, plane / comparisons, refinement / comparisons, any / comparisons, comparisons);
 }
 
 static int

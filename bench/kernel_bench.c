@@ -252,6 +252,18 @@ refine(const Job *job, int32 (*kernel) (int, const uint8 *, const int16 *), size
 }
 
 static size_t
+run_dot1(const Job *job)
+{
+	return refine(job, job->kernels->scan->dot1, job->dims / 8);
+}
+
+static size_t
+run_dot2(const Job *job)
+{
+	return refine(job, job->kernels->scan->dot2, job->dims / 4);
+}
+
+static size_t
 run_dot4(const Job *job)
 {
 	return refine(job, job->kernels->scan->dot4, job->dims / 2);
@@ -299,8 +311,12 @@ static Row rows[] = {
 	ROW(euclidean_bounds, "sketch", 512, false),
 	ROW(inner_product_bounds, "sketch", 512, false),
 	ROW(take_slots, "sketch", 512, false),
-	ROW(dot4, "code", 512, false),
-	ROW(dot4, "code", 512, true),
+	ROW(dot1, "code", 512, false),
+	ROW(dot1, "code", 512, true),
+	ROW(dot2, "code", 512, false),
+	ROW(dot2, "code", 512, true),
+	ROW(dot4, "code", 128, false),
+	ROW(dot4, "code", 128, true),
 	ROW(dot8, "code", 64, false),
 	ROW(quantize, "template", 512, false),
 };

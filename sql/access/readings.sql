@@ -49,7 +49,7 @@ DECLARE
 	last_moment timestamptz := clock_timestamp() + interval '10 minutes';
 BEGIN
 	IF gallery IS NOT NULL AND NOT has_function_privilege(session_user, 'facematch.read_templates(text)', 'EXECUTE') THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'reading_is_allowed',
 			MESSAGE = format('role %I may not read the templates of galleries', session_user),
 			HINT = 'SELECT facematch.grant_template_reader() makes a role one that may.';
 	ELSIF gallery IS NOT NULL AND id IS NULL THEN

@@ -154,6 +154,8 @@ COMMENT ON COLUMN facematch_internal.access_grant.partner IS
 COMMENT ON COLUMN facematch_internal.access_grant.granted_at IS 'when';
 COMMENT ON COLUMN facematch_internal.access_grant.granted_by IS 'by which session''s user';
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.access_grant', '');
+SELECT facematch_internal.keep_as_record('facematch_internal.access_grant', changes => true,
+	log => '{access,"role_name,kind","role_name,kind,partner,granted_at,granted_by","granted,changed,revoked"}');
 
 ---------------------------------------------------------------- the list, applied to the catalogs
 
@@ -341,8 +343,6 @@ BEGIN
 	-- At once, not at the commit.
 	SET CONSTRAINTS facematch_internal.access_grant_10_recorded IMMEDIATE;
 	SET CONSTRAINTS facematch_internal.access_grant_10_recorded DEFERRED;
-	PERFORM facematch_internal.write_audit('access_granted',
-		jsonb_strip_nulls(jsonb_build_object('role', wanted, 'kind', kind, 'partner', partner)));
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.give_access(regrole, text, text) IS
@@ -380,23 +380,20 @@ CREATE FUNCTION facematch.revoke_access(role regrole) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	kinds text[];
 	had text;
-	found_one boolean := false;
+	by_hand boolean := false;
 BEGIN
 	FOR had IN SELECT DISTINCT a.clause FROM facematch_internal.actual_access a WHERE a.role_id = role ORDER BY 1 LOOP
 		EXECUTE format('REVOKE %s FROM %s CASCADE', had, role);
-		found_one := true;
+		by_hand := true;
 	END LOOP;
-	WITH gone AS (
-		DELETE FROM facematch_internal.access_grant g USING pg_roles r WHERE r.oid = role AND g.role_name = r.rolname
-		RETURNING g.kind)
-	SELECT array_agg(gone.kind ORDER BY gone.kind) INTO kinds FROM gone;
-	IF kinds IS NULL AND NOT found_one THEN
+	DELETE FROM facematch_internal.access_grant g USING pg_roles r WHERE r.oid = role AND g.role_name = r.rolname;
+	IF NOT FOUND AND NOT by_hand THEN
 		RETURN false;
+	ELSIF NOT FOUND THEN
+		PERFORM facematch_internal.write_audit('access_revoked', jsonb_build_object(
+			'role', (SELECT r.rolname FROM pg_roles r WHERE r.oid = role)));
 	END IF;
-	PERFORM facematch_internal.write_audit('access_revoked', jsonb_build_object(
-		'role', (SELECT r.rolname FROM pg_roles r WHERE r.oid = role), 'kinds', coalesce(to_jsonb(kinds), '[]')));
 	RETURN true;
 END
 $$;

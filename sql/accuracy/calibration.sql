@@ -105,11 +105,11 @@ DECLARE
 	used calibration := calibration_in_use(model);
 BEGIN
 	IF used.calibration_id IS NULL THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'model_is_calibrated',
 			MESSAGE = format('model %L is not calibrated', model),
 			HINT = 'Measure its errors on a labelled set: SELECT * FROM facematch.calibrate(...).';
 	ELSIF NOT (target_fpir > 0 AND target_fpir < 1) OR live_references < 1 THEN
-		RAISE numeric_value_out_of_range USING
+		RAISE numeric_value_out_of_range USING CONSTRAINT = 'target_fpir_range',
 			MESSAGE = format('a target FPIR of %s in %s references', target_fpir, live_references),
 			HINT = 'The target is between 0 and 1, such as 0.001; there is one reference at least.';
 	END IF;

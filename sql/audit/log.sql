@@ -117,5 +117,13 @@ COMMENT ON FUNCTION facematch.audit_anchor() IS
 
 ---------------------------------------------------------------- verification
 
+-- Who was granted the log reads it; who reads every table (pg_read_all_data) does not for that alone.
+ALTER TABLE facematch.audit_event ENABLE ROW LEVEL SECURITY;
+CREATE POLICY facematch_granted ON facematch.audit_event FOR SELECT USING (EXISTS (
+	SELECT FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+	WHERE c.oid = 'facematch.audit_event'::regclass AND a.privilege_type = 'SELECT'
+	  AND CASE WHEN a.grantee = 0 THEN true ELSE pg_catalog.pg_has_role(a.grantee, 'USAGE') END));
+COMMENT ON POLICY facematch_granted ON facematch.audit_event IS
+	'roles that were granted the log, as auditors are, see it; a member of pg_read_all_data sees nothing';
 SELECT pg_catalog.pg_extension_config_dump('facematch.audit_event', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.audit_event_id_seq', '');

@@ -57,10 +57,13 @@ BEGIN
 	INTO particulars FROM string_to_table(TG_ARGV[2], ',') c (name)
 	WHERE TG_OP <> 'UPDATE' OR was -> c.name IS DISTINCT FROM now_is -> c.name;
 	IF particulars IS NOT NULL OR about <> before THEN
+		-- Under its new key the log has the whole row.
 		PERFORM facematch_internal.write_audit(
 			TG_ARGV[0] || '_' || verbs[CASE TG_OP WHEN 'INSERT' THEN 1 WHEN 'UPDATE' THEN 2 ELSE 3 END],
 			jsonb_build_object('about', about, CASE TG_OP WHEN 'UPDATE' THEN 'changed' ELSE 'row' END,
-							   coalesce(particulars, '{}')));
+							   coalesce(particulars, '{}'))
+			|| CASE WHEN about = before THEN '{}' ELSE jsonb_build_object('row', (
+				SELECT jsonb_object_agg(c.name, now_is -> c.name) FROM string_to_table(TG_ARGV[2], ',') c (name))) END);
 	END IF;
 	RETURN NULL;
 END
@@ -69,7 +72,7 @@ COMMENT ON FUNCTION facematch_internal.log_row() IS
 	'trigger after a row: writes what became of it to the log. Arguments: what the row is, its key columns, the'
 	' columns to log, and the words for insert, update and delete. detail has about (what:key) and row, or changed'
 	' with each changed column as [before, after]. A row that gets another key is an event of each: the old one''s,'
-	' as of a row that goes, says what it becomes';
+	' as of a row that goes, says what it becomes, and the new one''s has row and changed';
 
 CREATE FUNCTION facematch_internal.keep_as_record(table_name regclass, changes boolean DEFAULT false,
 												  remarks text[] DEFAULT '{}', log text[] DEFAULT '{}') RETURNS void

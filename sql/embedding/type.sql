@@ -4,7 +4,7 @@
  * SQLSTATEs: 22P02 malformed text, 22P03 malformed binary, 22003 component or
  * tag out of range, 22000 NaN, infinity, zero norm or other dimensions, 22023
  * another model, 22004 NULL component, 2202E array of several dimensions,
- * 54000 more than 4000 components.  No message repeats a component.
+ * 54000 more than 3584 components.  No message repeats a component.
  */
 
 CREATE TYPE face_embedding;
@@ -39,7 +39,7 @@ CREATE TYPE face_embedding (
 );
 
 COMMENT ON TYPE face_embedding IS
-	'biometric template: 1 to 4000 half-precision components with their norm and the tag of the model that made it. '
+	'biometric template: 1 to 3584 half-precision components with their norm and the tag of the model that made it. '
 	'face_embedding(512,7): 512 dimensions, model 7; the column stamps the tag on untagged templates and refuses '
 	'other tags. Text [0.1,-0.2], tagged 7:[0.1,-0.2]; binary int16 dimensions, int16 tag (0: none), float4 '
 	'components, big-endian';
@@ -67,7 +67,7 @@ UPDATE pg_catalog.pg_type
 
 CREATE FUNCTION face_dims(face_embedding) RETURNS integer
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION face_dims(face_embedding) IS 'number of dimensions, 1 to 4000';
+COMMENT ON FUNCTION face_dims(face_embedding) IS 'number of dimensions, 1 to 3584';
 
 CREATE FUNCTION face_model(face_embedding) RETURNS integer
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';

@@ -16,7 +16,7 @@
 CREATE TABLE facematch.model (
 	name		text NOT NULL CONSTRAINT model_name_is_a_name CHECK (facematch_internal.is_name(name)),
 	tag			smallint NOT NULL CONSTRAINT model_tag_range CHECK (tag >= 1),
-	dims		smallint NOT NULL CONSTRAINT model_dims_range CHECK (dims BETWEEN 1 AND 4000),
+	dims		smallint NOT NULL CONSTRAINT model_dims_range CHECK (dims BETWEEN 1 AND 3584),
 	created_at	timestamptz NOT NULL DEFAULT now(),
 	CONSTRAINT model_pkey PRIMARY KEY (name),
 	CONSTRAINT model_tag_key UNIQUE (tag),
@@ -27,7 +27,7 @@ COMMENT ON TABLE facematch.model IS 'face recognition algorithms, one row for ea
 COMMENT ON COLUMN facematch.model.name IS 'name and version of the algorithm';
 COMMENT ON COLUMN facematch.model.tag IS 'the number that templates of this model carry, 1 to 32767; cannot change '
 	'while a gallery with references uses the model';
-COMMENT ON COLUMN facematch.model.dims IS 'number of components of a template, 1 to 4000; cannot change while a '
+COMMENT ON COLUMN facematch.model.dims IS 'number of components of a template, 1 to 3584; cannot change while a '
 	'gallery with references uses the model';
 COMMENT ON COLUMN facematch.model.created_at IS 'when the row was made';
 

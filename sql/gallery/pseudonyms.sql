@@ -96,7 +96,7 @@ BEGIN
 		EXECUTE 'SELECT bool_or(groupid <> 0) FROM pg_catalog.pg_dist_local_group' INTO on_worker;
 	END IF;
 	IF on_worker THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'pseudonym_key_is_one',
 			MESSAGE = 'a worker of Citus has a key of its own, whose pseudonyms name nobody',
 			HINT = 'Call facematch.subject_id() by itself first, and give the query its result as a parameter.';
 	END IF;

@@ -3,18 +3,18 @@
  */
 CREATE FUNCTION facematch.last_scan(
 	OUT lists bigint, OUT pages bigint, OUT sketches bigint,
-	OUT refined bigint, OUT measured bigint, OUT returned bigint)
+	OUT planes bigint, OUT refined bigint, OUT measured bigint, OUT returned bigint)
 	RETURNS record LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'facematch_last_scan';
 COMMENT ON FUNCTION facematch.last_scan() IS
 	'what this session''s last scan of a facematch index did: posting lists and sketch pages read, templates whose '
-	'sketch was compared, whose refinement code was compared, who were read from the table and compared exactly, and '
-	'rows handed to the executor';
+	'sketch was compared, whose second bits were (where the sketch has one bit a dimension), whose refinement code was '
+	'compared, who were read from the table and compared exactly, and rows handed to the executor';
 
 /* In the manner of pgstattuple. */
 CREATE FUNCTION facematch.index_stats(index regclass, count_dead boolean DEFAULT false,
 	OUT version integer, OUT index_size bigint, OUT lists bigint, OUT templates bigint, OUT null_embeddings bigint,
 	OUT dead bigint, OUT slots bigint, OUT free_slots bigint, OUT fill_percent double precision,
-	OUT directory_pages bigint, OUT centre_pages bigint, OUT sketch_pages bigint, OUT refine_pages bigint,
+	OUT directory_pages bigint, OUT centre_pages bigint, OUT sketch_pages bigint, OUT plane_pages bigint, OUT refine_pages bigint,
 	OUT free_pages bigint, OUT damaged_pages bigint, OUT sketch_bytes bigint, OUT bytes_per_template double precision)
 	RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_stats';
 COMMENT ON FUNCTION facematch.index_stats(regclass, boolean) IS
@@ -26,17 +26,17 @@ COMMENT ON FUNCTION facematch.index_stats(regclass, boolean) IS
 	'changing it. Errors: 42809 for anything but a facematch index, XX002 for a damaged one';
 
 CREATE FUNCTION facematch_internal.index_epochs(index regclass)
-	RETURNS TABLE (epoch integer, dims integer, model integer, sketch_bits integer, refine_bits integer,
-		rotation_seed text,
-		centre_length double precision, templates bigint, slots bigint, sketch_pages bigint, refine_pages bigint,
-		sketch_bytes integer, refine_bytes integer)
+	RETURNS TABLE (epoch integer, dims integer, model integer, sketch_bits integer, plane_bits integer, refine_bits integer,
+		rotation_seed text, centre_length double precision, templates bigint, slots bigint,
+		sketch_pages bigint, plane_pages bigint, refine_pages bigint,
+		sketch_bytes integer, plane_bytes integer, refine_bytes integer)
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_epochs';
 COMMENT ON FUNCTION facematch_internal.index_epochs(regclass) IS
 	'how a facematch index encodes templates, a row for each epoch: dimensions (0: null embeddings) and model tag (0: '
-	'none), bits a dimension of sketch and refinement code, seed of the random rotation (16 hexadecimal digits; keep '
-	'it from those who enrol templates, who could choose ones with wide bounds), length of the centre that is '
-	'subtracted from unit templates (0 to 1; 0: none), templates, slots and pages of the epoch, bytes of one '
-	'template''s sketch and refinement code. Errors as of index_stats';
+	'none), bits a dimension of sketch, plane (0: none) and refinement code, seed of the random rotation (16 hexadecimal '
+	'digits; keep it from those who enrol templates, who could choose ones with wide bounds), length of the centre that '
+	'is subtracted from unit templates (0 to 1; 0: none), templates, slots and pages of the epoch, bytes of one '
+	'template''s sketch, second bits and refinement code. Errors as of index_stats';
 
 GRANT EXECUTE ON FUNCTION facematch.index_stats(regclass, boolean) TO pg_stat_scan_tables;
 

@@ -71,7 +71,7 @@ BEGIN
 	-- The posting locks the notice's row, and who changes that waits here.
 	IF TG_OP <> 'INSERT' AND EXISTS (SELECT FROM facematch.notice_posting p
 									 WHERE (p.notice, p.version) = (OLD.name, OLD.version)) THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posted_is_kept',
 			MESSAGE = format('version %s of notice %L has been posted: it is evidence of what was shown', OLD.version,
 				OLD.name),
 			HINT = 'INSERT the next version, with its own valid_from; from then on this one is not right any more.';
@@ -93,7 +93,7 @@ BEGIN
 	IF TG_OP = 'INSERT' AND NEW.valid_from < now() AND current_setting('session_replication_role') <> 'replica'
 		AND current_setting('facematch.right_arrives', true) IS DISTINCT FROM 'on'
 		AND EXISTS (SELECT FROM facematch.notice_posting p WHERE p.notice = NEW.name AND p.version < NEW.version) THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_begins_not_in_the_past',
 			MESSAGE = format('notice %L has been posted: no version of it begins in the past', NEW.name),
 			HINT = 'What hung until now was right until now: let valid_from be now, or later.';
 	END IF;
@@ -111,13 +111,13 @@ DECLARE
 	ends timestamptz;
 BEGIN
 	IF TG_OP = 'DELETE' THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_kept',
 			MESSAGE = 'a posting is evidence of what was shown: it cannot be deleted',
 			HINT = 'When it is taken down, UPDATE removed_at.';
 	ELSIF TG_OP = 'UPDATE' THEN
 		IF (to_jsonb(NEW) - 'removed_at') IS DISTINCT FROM (to_jsonb(OLD) - 'removed_at') OR OLD.removed_at IS NOT NULL
 			OR NEW.removed_at > clock_timestamp() THEN
-			RAISE integrity_constraint_violation USING
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_only_removed',
 				MESSAGE = 'of a posting only removed_at can be set, once, and not ahead of time',
 				HINT = 'Insert another posting for another place or notice.';
 		END IF;
@@ -134,7 +134,7 @@ BEGIN
 			HINT = 'SELECT name, version FROM facematch.notice.',
 			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'notice_posting_notice_exists';
 	ELSIF ends <= NEW.posted_at THEN
-		RAISE integrity_constraint_violation USING
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_of_a_version_in_force',
 			MESSAGE = format('version %s of notice %L is not right any more when it is posted', NEW.version, NEW.notice),
 			HINT = 'INSERT its next version into facematch.notice, and post that.';
 	END IF;

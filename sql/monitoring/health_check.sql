@@ -70,6 +70,17 @@ COMMENT ON COLUMN facematch_internal.expected_part.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.expected_part.kind IS 'what it is';
 COMMENT ON COLUMN facematch_internal.expected_part.name IS 'its name';
 
+CREATE TABLE facematch_internal.expected_row (
+	about	text NOT NULL,
+	row		jsonb NOT NULL,
+	CONSTRAINT expected_row_pkey PRIMARY KEY (about)
+);
+COMMENT ON TABLE facematch_internal.expected_row IS
+	'the rows that install put into tables that are logged, before the log had anything of them'
+	' (sql/monitoring/installed.sql): facematch.verify_audit() goes on from there';
+COMMENT ON COLUMN facematch_internal.expected_row.about IS 'the row, as detail.about of an event has it';
+COMMENT ON COLUMN facematch_internal.expected_row.row IS 'the columns that the log has of such rows';
+
 CREATE FUNCTION facematch_internal.installation_findings() RETURNS SETOF facematch_internal.finding
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -19,6 +19,9 @@ WHERE NOT g.tgisinternal AND c.relnamespace IN ('facematch'::regnamespace, 'face
 INSERT INTO facematch_internal.expected_part (table_name, kind, name)
 SELECT p.table_name, p.kind, p.name FROM facematch_internal.table_part p;
 
+INSERT INTO facematch_internal.expected_row (about, row)
+SELECT l.about, l.row FROM facematch_internal.logged_rows() l;
+
 CREATE FUNCTION facematch.reinstate() RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

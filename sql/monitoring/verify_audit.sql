@@ -3,10 +3,49 @@
  * other domains, so it comes after them; the log itself is sql/audit/log.sql.
  */
 
+-- What keep_as_record() has put on record, by the triggers that install made.
+CREATE VIEW facematch_internal.logged AS
+	SELECT e.table_name, a.argument[1] AS word, string_to_array(a.argument[2], ',') AS keys,
+		   -- Those that another trigger of the table logs, too.
+		   ARRAY(SELECT DISTINCT c.name FROM facematch_internal.expected_trigger o CROSS JOIN LATERAL string_to_table(
+				split_part(split_part(o.definition, 'log_row(', 2), '''', 6), ',') c (name)
+				WHERE o.table_name = e.table_name AND c.name <> '') AS columns, a.argument[1] || '_' || split_part(a.argument[4], ',', 3) AS gone
+	FROM facematch_internal.expected_trigger e
+	CROSS JOIN LATERAL regexp_match(e.definition, 'log_row\(''([^'']*)'', ''([^'']*)'', ''([^'']*)'', ''([^'']*)''')
+		a (argument)
+	WHERE e.trigger_name LIKE '%\_50\_log' AND e.type & 4 <> 0;
+COMMENT ON VIEW facematch_internal.logged IS 'the tables whose every row is in the log, by the triggers that install made';
+COMMENT ON COLUMN facematch_internal.logged.table_name IS 'the table';
+COMMENT ON COLUMN facematch_internal.logged.word IS 'what detail.about begins with';
+COMMENT ON COLUMN facematch_internal.logged.keys IS 'the columns that detail.about goes on with';
+COMMENT ON COLUMN facematch_internal.logged.columns IS 'the columns that the log has';
+COMMENT ON COLUMN facematch_internal.logged.gone IS 'the action of a row that goes';
+
+CREATE FUNCTION facematch_internal.logged_rows() RETURNS TABLE (about text, table_name regclass, "row" jsonb)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+	SET timezone = 'UTC' SET intervalstyle = 'postgres' SET quote_all_identifiers = off SET extra_float_digits = 1
+AS $$
+DECLARE
+	l facematch_internal.logged;
+BEGIN
+	FOR l IN SELECT g.* FROM facematch_internal.logged g LOOP
+		RETURN QUERY EXECUTE format(
+			'SELECT facematch_internal.redacted(concat(%L, '':'', concat_ws('','', %s))), %s::regclass, jsonb_build_object(%s) FROM %s t',
+			l.word, (SELECT string_agg(format('to_jsonb(t.%I) #>> ''{}''', k.name), ', ' ORDER BY k.n)
+					 FROM unnest(l.keys) WITH ORDINALITY k (name, n)),
+			quote_literal(l.table_name), (SELECT string_agg(format('%L, t.%I', c.name, c.name), ', ') FROM unnest(l.columns) c (name)),
+			l.table_name);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.logged_rows() IS
+	'the rows of the tables that facematch_internal.logged names, as the log has them: detail.about, and the logged'
+	' columns';
+
 CREATE FUNCTION facematch.verify_audit(anchor text DEFAULT NULL)
 	RETURNS TABLE (intact boolean, events bigint, since_anchor bigint, chain integer, first_broken bigint, finding text)
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET timezone = 'UTC' SET intervalstyle = 'postgres' SET work_mem = '64MB'
+	SET timezone = 'UTC' SET intervalstyle = 'postgres' SET quote_all_identifiers = off SET work_mem = '64MB'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -54,17 +93,29 @@ BEGIN
 			LEFT JOIN anchored a ON a.event_id = e.event_id AND a.head_chain = c.chain
 			WHERE e.action = 'anchored' AND jsonb_typeof(e.detail -> 'mark') = 'number'
 			  AND jsonb_typeof(e.detail -> 'open') = 'array'
+		), stated AS MATERIALIZED (
+			-- What the log says of each row since the last one of its key has gone: the whole row first, then what has changed.
+			SELECT t.* FROM (
+				SELECT e.chain, e.event_id, e.detail ->> 'about' AS about, e.detail, e.action = l.gone AS gone,
+					   max(e.event_id) FILTER (WHERE e.action = l.gone) OVER a AS last_gone,
+					   max(e.event_id) FILTER (WHERE e.action <> l.gone AND e.detail ? 'row') OVER a AS last_whole,
+					   max(e.event_id) OVER a AS newest
+				FROM event e JOIN facematch_internal.logged l ON l.word = split_part(e.detail ->> 'about', ':', 1)
+				WINDOW a AS (PARTITION BY e.detail ->> 'about')) t
+			WHERE t.event_id = t.newest OR t.event_id > t.last_gone IS NOT FALSE
+		), changed AS (
+			SELECT s.about, jsonb_object_agg(f.key, f.value -> 1 ORDER BY s.event_id) AS row
+			FROM stated s CROSS JOIN LATERAL jsonb_each(s.detail -> 'changed') f
+			WHERE s.event_id > s.last_whole IS NOT FALSE GROUP BY s.about
 		), written AS (
-			SELECT e.chain, e.event_id, e.detail ->> 'about' AS about, e.detail -> 'row' AS row FROM event e
-			WHERE e.action IN ('receipt_written', 'erasure_written', 'settlement_written')
-		), kept AS (
-			SELECT 'receipt:' || p.receipt_id AS about, 'facematch.purge_receipt' AS table_name, to_jsonb(p) AS row
-			FROM facematch.purge_receipt p
-			UNION ALL
-			SELECT 'erasure:' || r.erasure_id, 'facematch_internal.erasure', to_jsonb(r) FROM facematch_internal.erasure r
-			UNION ALL
-			SELECT 'settlement:' || s.receipt_id, 'facematch_internal.erased_receipt', to_jsonb(s)
-			FROM facematch_internal.erased_receipt s
+			SELECT s.chain, s.event_id, coalesce(s.about, x.about) AS about, coalesce(s.gone, false) AS gone,
+				   coalesce(w.detail -> 'row', CASE WHEN s.last_gone IS NULL THEN x.row END, '{}') || coalesce(c.row, '{}') AS row
+			FROM (SELECT n.* FROM stated n WHERE n.event_id = n.newest) s
+			FULL JOIN facematch_internal.expected_row x ON x.about = s.about
+			LEFT JOIN stated w ON w.about = s.about AND w.event_id = s.last_whole
+			LEFT JOIN changed c ON c.about = s.about
+		), kept AS MATERIALIZED (
+			SELECT k.about, k.table_name, k.row FROM facematch_internal.logged_rows() k
 		), found (chain, event_id, finding) AS (
 			SELECT e.chain, e.event_id, 'the event is not the one that was written: its hash is of another' FROM event e
 			WHERE e.computed IS DISTINCT FROM e.hash
@@ -99,15 +150,18 @@ BEGIN
 			WHERE NOT EXISTS (SELECT FROM event e WHERE e.chain = a.head_chain AND e.seq = a.head_place
 							  AND encode(e.hash, 'hex') = a.head_hash)
 			UNION ALL
-			SELECT w.chain, w.event_id, format('%s is missing or changed', w.about) FROM written w
+			SELECT w.chain, w.event_id, format('%s is missing or changed', w.about)
+			FROM written w LEFT JOIN kept k ON k.about = w.about
 			-- Each field that was logged is the same, and the log has no text that reads as a template; an array is not while
-			-- it has something more.
-			WHERE NOT EXISTS (SELECT FROM kept k WHERE k.about = w.about
-							  AND (k.row || w.row = k.row
-								   OR facematch_internal.redacted(k.row) || w.row = facematch_internal.redacted(k.row)))
+			-- it has something more. A table that has another name now is named otherwise here.
+			CROSS JOIN LATERAL (SELECT CASE WHEN k.table_name = 'facematch.hold'::regclass
+				AND to_regclass(w.row ->> 'table_name') IS NULL THEN w.row - 'table_name' ELSE w.row END) r (row)
+			WHERE NOT w.gone AND (k.row || r.row = k.row
+								  OR facematch_internal.redacted(k.row) || r.row = facematch_internal.redacted(k.row)) IS NOT TRUE
 			UNION ALL
-			SELECT NULL, NULL, format('%s of %s was never written to the log', k.about, k.table_name) FROM kept k
-			WHERE NOT EXISTS (SELECT FROM written w WHERE w.about = k.about)
+			SELECT w.chain, w.event_id, format('%s of %s was never written to the log', k.about, k.table_name)
+			FROM kept k LEFT JOIN written w ON w.about = k.about
+			WHERE w.gone IS NOT FALSE
 			UNION ALL
 			-- What the rules have taken meanwhile, or are about to, is not missed.
 			SELECT e.chain, e.event_id, format('the searches of %s are not those that were written: %s rows, and there were %s',

@@ -27,7 +27,7 @@ BEGIN
 				   AND g.announced_at <= moment AND moment < g.until)
 		AND NOT (SELECT pg_has_role(session_user, c.relowner, 'MEMBER') FROM pg_class c
 			WHERE c.oid = 'facematch.reading'::regclass) THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'subject_is_announced',
 			MESSAGE = 'no report of this subject is announced',
 			HINT = 'CALL facematch.announce_reading(subject_id => ..., purpose => ...): it is logged, and holds for '
 				'ten minutes.';

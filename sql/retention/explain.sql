@@ -45,7 +45,7 @@ BEGIN
 	ELSIF NOT inspects AND NOT (has_any_column_privilege(session_user, t.table_name, 'SELECT')
 		AND has_schema_privilege(session_user, (SELECT c.relnamespace FROM pg_class c WHERE c.oid = t.table_name),
 			'USAGE')) THEN
-		RAISE insufficient_privilege USING
+		RAISE insufficient_privilege USING CONSTRAINT = 'retained_table_is_readable',
 			MESSAGE = format('permission denied for table %s', t.table_name),
 			HINT = 'Who may SELECT from the table, or from facematch.hold, asks why its rows are kept.';
 	END IF;

@@ -40,7 +40,7 @@ BEGIN
 	END IF;
 	newest := coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = event.site), 0);
 	IF event.number <> newest + 1 THEN
-		RAISE object_not_in_prerequisite_state USING
+		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'rights_event_follows_another',
 			MESSAGE = format('event %s of site %s comes before event %s is here', event.number, event.site, newest + 1),
 			HINT = 'Add what is missing: the copy is whole if it was taken by number, each time from the last one on.';
 	END IF;
@@ -51,7 +51,7 @@ BEGIN
 	CROSS JOIN LATERAL string_to_array(encode(g.tgargs, 'escape'), '\000') a (arguments)
 	WHERE g.tgfoid = 'facematch_internal.write_right'::regproc AND a.arguments[1] = event.what;
 	IF t IS NULL THEN
-		RAISE feature_not_supported USING
+		RAISE feature_not_supported USING CONSTRAINT = 'rights_event_is_known',
 			MESSAGE = format('event %s of site %s is about %L, which is not known here', event.number, event.site, event.what),
 			HINT = 'It comes from a later version: ALTER EXTENSION facematch UPDATE.';
 	END IF;

@@ -176,7 +176,7 @@ BEGIN
 			MESSAGE = format('%s cannot be put under retention', table_name),
 			HINT = 'Attach an ordinary or a partitioned table of your own; of a partition, the table it is part of.';
 	ELSIF facematch_internal.is_distributed(table_name) THEN
-		RAISE wrong_object_type USING
+		RAISE wrong_object_type USING CONSTRAINT = 'retained_table_is_not_distributed',
 			MESSAGE = format('%s is distributed by Citus and cannot be put under retention', table_name),
 			HINT = 'Its rows are in tables of the nodes, which Citus moves and copies. Keep what has deadlines in'
 				' galleries on several facematch servers: facematch.shard.';

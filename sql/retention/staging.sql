@@ -55,13 +55,14 @@ COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
 	'22004';
 
 CREATE FUNCTION facematch.close_gallery(gallery text) RETURNS timestamptz
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1min'
 AS $$
 DECLARE
 	closing facematch.gallery;
 	deadline timestamptz;
 BEGIN
-	PERFORM set_config('lock_timeout', current_setting('facematch.table_timeout'), true);
+	-- Nothing may have loaded the library yet, whose setting this is; its default is the function's own.
+	PERFORM set_config('lock_timeout', coalesce(current_setting('facematch.table_timeout', true), '1min'), true);
 	BEGIN
 		SELECT g.* INTO closing FROM facematch.gallery g WHERE g.name = close_gallery.gallery FOR UPDATE;
 	EXCEPTION WHEN lock_not_available THEN

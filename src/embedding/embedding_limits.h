@@ -11,8 +11,11 @@
 #ifndef FACEMATCH_EMBEDDING_EMBEDDING_LIMITS_H
 #define FACEMATCH_EMBEDDING_EMBEDDING_LIMITS_H
 
-/* A row of PostgreSQL's 8 kB page must hold the template and a few columns. */
-#define FACE_MAX_DIMS		4000
+/*
+ * A page of PostgreSQL, 8 kB, must hold a row with the template and all columns
+ * of an encounter, and a block of an index's sketches.
+ */
+#define FACE_MAX_DIMS		3584
 #define FACE_MAX_MODEL		32767	/* what int16 holds */
 #define FACE_NO_MODEL		0	/* untagged: compares with any model */
 

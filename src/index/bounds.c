@@ -19,22 +19,23 @@
 #include "index/codec_private.h"
 #include "index/tail.h"
 #include "index/vec4.h"
+#include "simd/half.h"
 #include "simd/simd.h"
 
 /*
  * Added to cosines: what float32 arithmetic can be off by, in the rotation, in
  * the stored numbers and in the operators' own kernels (FACE_MAX_DIMS / 32
- * additions a lane, 7.5e-6 relative at most).
+ * additions a lane, 6.7e-6 relative at most).
  */
 #define COSINE_SLACK		2e-5
 
 /* The same for the squared length of a template's residual. */
 #define RESIDUAL_SLACK		2e-6
 
-/*
- * Added to the sketch's bound of t: twice the relative error of "inverse" in
- * half precision, 2^-11, and float32 rounding in the kernels.
- */
+/* Relative error of "inverse" in half precision, 2^-11, and of the product with it. */
+#define INVERSE_ERROR		4.9e-4
+
+/* Added to the bounds of t that kernels give: twice that error, and float32 rounding. */
 #define SKETCH_SLACK		1.1e-3
 
 /* Euclidean distances: relative error of the operator's own float32 sums. */
@@ -63,18 +64,33 @@ struct FaceQuery
 	double		safe_width;		/* z of FACE_SAFE_PROBABILITY */
 	double		usual_half;		/* half the length that most templates' residuals are near to */
 	double		usual_inverse;	/* half of one over that length */
-	double		refine_scale;	/* one unit of refine_query */
-	double		refine_error;	/* length of its rounding error */
-	double		refine_offset;	/* sum of refine_query * highest level */
-	FaceBoundTerms terms;
+	double		unit;			/* of the products with the centre */
+	int			sum_shift;		/* bits that a kept sketch sum lacks */
+	double		sum_ratio;		/* one unit of a kept sketch sum, twice, in those of refine_query */
+	double		refine_scale;	/* one of refine_query, over the longest code */
+	double		refine_offset;	/* what the product of all levels is without any bit set, over the longest code */
+	double		refine_lost;	/* the most that rounding takes from it, over the longest code */
+	FaceBoundTerms terms;		/* of the sketch */
+	FaceBoundTerms plane_terms; /* of the first two bits */
 	uint8	   *tables;			/* groups * TABLE_ENTRIES */
 	int16	   *refine_query;	/* padded */
 };
 
+/* What tables and rounding of the probe's direction make of the product with its levels. */
+typedef struct Rounding
+{
+	double		total;			/* of the direction */
+	double		step;			/* of the tables */
+	double		lowest;			/* of all tables' lowest entries */
+	double		lost;			/* the most that the tables' rounding takes */
+	double		unit;			/* of the direction in 16-bit integers */
+	double		units;			/* their sum */
+	double		error;			/* length of their rounding error */
+} Rounding;
+
 /* A refinement code's cosine to the probe over its cosine to the template, and the angle's tangent. */
 typedef struct Estimate
 {
-	double		low;
 	double		high;
 	double		tangent;
 	double		middle;
@@ -133,11 +149,11 @@ fill_table(const float *weights, float lowest, float step, float per_step, uint8
 
 /* Look-up tables for the sketches; one step for all groups, so that sums can be of bytes. */
 static void
-prepare_sketch(FaceQuery *q, const float *direction)
+prepare_sketch(FaceQuery *q, const float *direction, Rounding *rounding)
 {
 	const FaceCodec *codec = q->codec;
-	double		longest = face_longest_code(codec);
-	double		offset = 0.0;
+	double		longest = face_longest_code(codec, codec->sketch_bits);
+	double		offset;
 	float		widest = 0.0f;
 	float		step;
 	float		per_step;
@@ -159,20 +175,25 @@ prepare_sketch(FaceQuery *q, const float *direction)
 		const float *w = weights + group * SKETCH_GROUP_BITS;
 
 		weight_range(w, &lowest);
-		offset += lowest;
-		offset += fill_table(w, lowest, step, per_step, q->tables + place * TABLE_ENTRIES);
+		rounding->lowest += lowest;
+		rounding->lost += fill_table(w, lowest, step, per_step, q->tables + place * TABLE_ENTRIES);
 	}
 	for (int i = 0; i < codec->padded; i++)
-		offset -= face_highest_level(codec->sketch_bits) * direction[i];
+		rounding->total += direction[i];
+	rounding->step = step;
 	pfree(weights);
 
+	offset = rounding->lowest + rounding->lost - face_highest_level(codec->sketch_bits) * rounding->total;
 	q->terms.sum_scale = (float) (step / longest);
 	q->terms.sum_offset = (float) (offset / longest);
+	q->sum_shift = 0;
+	while (codec->groups * UINT8_MAX >> q->sum_shift > PG_UINT16_MAX)
+		q->sum_shift++;
 }
 
 /* The probe's direction in 16-bit integers, and how much that lost. */
 static void
-prepare_refine(FaceQuery *q, const float *direction)
+prepare_integers(FaceQuery *q, const float *direction, Rounding *rounding)
 {
 	int			n = q->codec->padded;
 	float		largest = 0.0f;
@@ -182,27 +203,57 @@ prepare_refine(FaceQuery *q, const float *direction)
 
 	for (int i = 0; i < n; i++)
 		largest = Max(largest, fabsf(direction[i]));
-	q->refine_scale = largest / PG_INT16_MAX;
+	rounding->unit = largest / PG_INT16_MAX;
 	per_unit = largest > 0 ? PG_INT16_MAX / largest : 0.0f;
 	for (int i = 0; i < n; i++)
 	{
 		int			units = (int) (direction[i] * per_unit + ROUND_INT16) - (int) ROUND_INT16;
-		double		loss = direction[i] - units * q->refine_scale;
+		double		loss = direction[i] - units * rounding->unit;
 
 		q->refine_query[i] = units;
 		sum += units;
 		lost += loss * loss;
 	}
-	q->refine_error = sqrt(lost);
-	q->refine_offset = sum * face_highest_level(q->codec->refine_bits);
+	rounding->error = sqrt(lost);
+	rounding->units = sum;
 }
 
-/* width: z of the sketch's share of the miss probability */
+/*
+ * Without second bits the refinement is a code by itself.  Behind them the
+ * bits of a dimension are b1 of the sketch, b2 of the plane and the rest r: the
+ * levels by two bits are 2 b1 + (b2 - 1/2) - 1, by all 8 b1 + (4 b2 + r - 7/2) - 4.
+ * What is multiplied with integers loses by Cauchy-Schwarz.
+ */
 static void
-prepare_terms(FaceQuery *q, double width)
+prepare_sums(FaceQuery *q, const Rounding *rounding)
 {
-	FaceBoundTerms *terms = &q->terms;
-	double		unit = face_centre_scale(q->centre);
+	const FaceCodec *codec = q->codec;
+	const double longest = face_longest_code(codec, face_all_bits(codec));
+	const double two_bits = face_longest_code(codec, PLANE_BITS);
+	const double units = rounding->units * rounding->unit;
+	const double error = rounding->error * sqrt(codec->padded);
+	double		first;			/* what a kept sketch sum lacks */
+
+	q->refine_scale = rounding->unit / longest;
+	if (codec->plane_bytes == 0)
+	{
+		q->refine_offset = -face_highest_level(codec->refine_bits) * units / longest;
+		q->refine_lost = rounding->error;
+		return;
+	}
+	q->sum_ratio = rounding->unit > 0 ? 2.0 * rounding->step * (1 << q->sum_shift) / rounding->unit : 0.0;
+	first = rounding->lost + rounding->step * ((1 << q->sum_shift) - 1);
+	q->plane_terms.sum_scale = (float) (rounding->unit / two_bits);
+	q->plane_terms.sum_offset = (float) ((2.0 * (rounding->lowest + first) - rounding->total - 0.5 * units + 0.5 * error) / two_bits);
+	q->refine_offset = (8.0 * rounding->lowest - 4.0 * rounding->total - 3.5 * units) / longest;
+	q->refine_lost = (8.0 * first + 3.5 * error) / longest;
+}
+
+/* width: z of the stage's share of the miss probability */
+static void
+prepare_terms(const FaceQuery *q, double width, FaceBoundTerms *terms)
+{
+	double		unit = q->unit;
 
 	terms->width = (float) width;
 	terms->residual_slack = (float) SKETCH_SLACK;
@@ -241,12 +292,16 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	Size		tables = (Size) codec->groups * TABLE_ENTRIES;
 	FaceQuery  *q = palloc(sizeof(FaceQuery) + sizeof(int16) * codec->padded + tables);
 	float	   *direction = palloc(sizeof(float) * codec->padded);
-	double		share = miss_probability * (1.0 - FACE_SKETCH_SHARE);
+	Rounding	rounding = {0};
+	double		plane_share = miss_probability * FACE_PLANE_SHARE;
+	double		sketch_share = miss_probability * FACE_SKETCH_SHARE + (codec->plane_bytes > 0 ? 0.0 : plane_share);
+	double		share = miss_probability * (1.0 - FACE_SKETCH_SHARE - FACE_PLANE_SHARE);
 
 	q->codec = codec;
 	q->centre = centre;
 	q->metric = metric;
 	q->probe_norm = probe->norm;
+	q->unit = face_centre_scale(centre);
 	q->refine_query = (int16 *) (q + 1);
 	q->tables = (uint8 *) (q->refine_query + codec->padded);
 
@@ -259,21 +314,29 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	q->usual_inverse = 0.25 / q->usual_half;
 
 	prepare_direction(q, probe, direction);
-	prepare_sketch(q, direction);
-	prepare_refine(q, direction);
-	prepare_terms(q, face_sphere_quantile(codec->padded - 1, miss_probability * FACE_SKETCH_SHARE));
+	prepare_sketch(q, direction, &rounding);
+	prepare_integers(q, direction, &rounding);
+	prepare_terms(q, face_sphere_quantile(codec->padded - 1, sketch_share), &q->terms);
+	prepare_terms(q, face_sphere_quantile(codec->padded - 1, plane_share), &q->plane_terms);
+	prepare_sums(q, &rounding);
 	pfree(direction);
 	return q;
 }
 
-float
-face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, const uint8 *ahead,
-						 float limit, float *lower)
+static FaceBoundKernel
+bound_kernel(const FaceQuery *q)
 {
 	const FaceScanKernels *kernels = face_kernels->scan;
-	FaceBoundKernel bound =
-		q->metric == FACE_COSINE ? kernels->cosine_bounds :
+
+	return q->metric == FACE_COSINE ? kernels->cosine_bounds :
 		q->metric == FACE_EUCLIDEAN ? kernels->euclidean_bounds : kernels->inner_product_bounds;
+}
+
+float
+face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, const uint8 *ahead,
+						 float limit, float *lower, FaceSketchSum *kept_sums)
+{
+	FaceBoundKernel bound = bound_kernel(q);
 	FaceBlocks	part = {
 		.groups = q->codec->groups,
 		.stride = FACE_BLOCK_SIZE(q->codec),
@@ -281,6 +344,7 @@ face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, c
 		.ahead = ahead,
 	};
 	uint32		sums[BLOCKS_A_PASS * FACE_BLOCK_SLOTS];
+	const int	shift = q->sum_shift;
 	float		smallest = INFINITY;
 
 	for (; nblocks > 0; nblocks -= part.nblocks)
@@ -288,14 +352,43 @@ face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, c
 		float		smallest_part;
 
 		part.nblocks = Min(nblocks, BLOCKS_A_PASS);
-		kernels->sketch_sums(&part, q->tables, sums);
+		face_kernels->scan->sketch_sums(&part, q->tables, sums);
 		smallest_part = bound(&q->terms, &part, sums, limit, lower);
 		smallest = Min(smallest_part, smallest);
 		part.first += part.nblocks * part.stride;
 		part.ahead += part.nblocks * part.stride;
 		lower += part.nblocks * FACE_BLOCK_SLOTS;
+		for (int block = 0; block < part.nblocks && kept_sums != NULL; block++)
+		{
+			const uint32 *block_sums = sums + block * FACE_BLOCK_SLOTS;
+
+			for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot++)
+				kept_sums[slot] = block_sums[slot] >> shift;
+			kept_sums += FACE_BLOCK_SLOTS;
+		}
 	}
 	return smallest;
+}
+
+/* The sketch's share is rounded up. */
+int32
+face_query_plane_sum(const FaceQuery *q, FaceSketchSum sketch_sum, const uint8 *plane)
+{
+	return (int32) (sketch_sum * q->sum_ratio) + 1 +
+		face_kernels->scan->dot1(q->codec->padded, plane, q->refine_query);
+}
+
+float
+face_query_plane_bounds(const FaceQuery *q, int nblocks, const FaceBlockScalars *scalars, const int32 *sums,
+						float limit, float *lower)
+{
+	const FaceBlocks blocks = {
+		.nblocks = nblocks,
+		.stride = sizeof(FaceBlockScalars),
+		.first = (const uint8 *) scalars,
+	};
+
+	return bound_kernel(q) (&q->plane_terms, &blocks, (const uint32 *) sums, limit, lower);
 }
 
 /* Upper bound of t: the larger root of (A - t)^2 = B^2 (1 - t^2); the kernels do the same. */
@@ -308,21 +401,20 @@ residual_upper(double a, double b)
 	return (a + b * sqrt(d - a * a)) / d;
 }
 
-/* By how much a cosine of residuals, given as a bound or an estimate, moves the templates' cosine. */
+/* Unit template . centre, and the template's length: the least it may be, with step 1 the most. */
 static double
-residual_scale(const FaceQuery *q, const FaceRefineScalars *s, double residual)
+product_with_centre(const FaceQuery *q, const FaceScalars *s)
 {
-	double		squares = 1.0 + q->centre->norm_squared - 2.0 * s->centre_product;
-
-	squares += residual > 0 ? RESIDUAL_SLACK : -RESIDUAL_SLACK;
-	return sqrt(Max(squares, 0.0)) * q->probe_residual;
+	return s->centre_product * q->unit;
 }
 
-/* Lower bound of the templates' cosine, from one of their residuals' with its sign changed. */
 static double
-cosine_lower(const FaceQuery *q, const FaceRefineScalars *s, double negative)
+template_norm(const FaceScalars *s, int step)
 {
-	return s->centre_product + q->centre_product - residual_scale(q, s, negative) * negative;
+	FloatBits	bits;
+
+	bits.u = ((uint32) (s->norm + step) << FACE_NORM_SHIFT) + FACE_NORM_BASE;
+	return bits.f;
 }
 
 static double
@@ -333,63 +425,61 @@ euclidean(double a, double b, double cosine)
 	return sqrt(Max(difference * difference + 2.0 * a * b * (1.0 - cosine), 0.0));
 }
 
+/* Of all lengths that the template may have, the distance of the one that comes nearest to the probe. */
 static double
-distance_lower(const FaceQuery *q, double norm, double cosine)
+distance_lower(const FaceQuery *q, const FaceScalars *s, double cosine)
 {
 	double		most = Min(cosine, 1.0) + COSINE_SLACK;
+	double		norm;
 
 	switch (q->metric)
 	{
 		case FACE_COSINE:
 			return 1.0 - most;
 		case FACE_EUCLIDEAN:
+			norm = Max(Min(q->probe_norm * most, template_norm(s, 1)), template_norm(s, 0));
 			return euclidean(norm, q->probe_norm, most) * (1.0 - DISTANCE_SLACK);
 		case FACE_NEGATIVE_INNER_PRODUCT:
 			break;
 	}
-	return -norm * q->probe_norm * most;
-}
-
-static double
-distance_upper(const FaceQuery *q, double norm, double cosine)
-{
-	double		least = Max(cosine, -1.0) - COSINE_SLACK;
-
-	switch (q->metric)
-	{
-		case FACE_COSINE:
-			return 1.0 - least;
-		case FACE_EUCLIDEAN:
-			return euclidean(norm, q->probe_norm, least) * (1.0 + DISTANCE_SLACK);
-		case FACE_NEGATIVE_INNER_PRODUCT:
-			break;
-	}
-	return -norm * q->probe_norm * least;
+	return -template_norm(s, most >= 0) * q->probe_norm * most;
 }
 
 int32
-face_query_refine_dot(const FaceQuery *q, const uint8 *refine)
+face_query_refine_sum(const FaceQuery *q, int32 plane_sum, const uint8 *refine)
 {
 	const FaceScanKernels *kernels = face_kernels->scan;
+	const int	n = q->codec->padded;
 
-	return q->codec->refine_bits == 8 ? kernels->dot8(q->codec->padded, refine, q->refine_query) :
-		kernels->dot4(q->codec->padded, refine, q->refine_query);
+	switch (q->codec->refine_bits)
+	{
+		case 8:
+			return kernels->dot8(n, refine, q->refine_query);
+		case 4:
+			return kernels->dot4(n, refine, q->refine_query);
+	}
+	return 4 * plane_sum + kernels->dot2(n, refine, q->refine_query);
 }
 
 static Estimate
-estimate(const FaceQuery *q, int32 dot, const FaceRefineScalars *s)
+estimate(const FaceQuery *q, int32 sum, const FaceScalars *s)
 {
-	double		middle = (dot - q->refine_offset) * q->refine_scale * s->inverse;
-	double		error;
+	double		inverse = half_to_float(s->inverse);
+	double		middle = (sum * q->refine_scale + q->refine_offset) * inverse;
+	double		high = middle + q->refine_lost * inverse;
 	Estimate	result;
 
-	/* rounding of the probe times 1 / cos, by Cauchy-Schwarz; sqrt(1 + t^2) <= 1 + t^2 / 2 */
-	error = q->refine_error * (1.0 + 0.5 * (double) s->tangent * s->tangent);
 	result.middle = middle;
-	result.low = middle - error;
-	result.high = middle + error;
-	result.tangent = s->tangent;
+	result.high = high + fabs(high) * INVERSE_ERROR;
+	result.tangent = half_to_float(s->tangent);
 	return result;
+}
+
+/* The square of a template's residual, at most. */
+static double
+residual_squares(const FaceQuery *q, const FaceScalars *s)
+{
+	return 1.0 + q->centre->norm_squared - 2.0 * product_with_centre(q, s) + q->unit + RESIDUAL_SLACK;
 }
 
 /*
@@ -398,46 +488,42 @@ estimate(const FaceQuery *q, int32 dot, const FaceRefineScalars *s)
  * sqrt(1 + x) <= 1 + x / 2 and, for l > 0, sqrt(x) <= (x / l + l) / 2.
  */
 static void
-quick_bounds(const FaceQuery *q, const Estimate *e, const FaceRefineScalars *s, FaceBounds *out)
+quick_bounds(const FaceQuery *q, const Estimate *e, const FaceScalars *s, FaceBounds *out)
 {
 	double		a = Max(Min(e->high, 1.0), -1.0);
 	double		b = e->tangent * q->safe_width;
 	double		most = Max(a + b * (1.0 + 0.5 * (b * b - a * a)), 0.0);
-	double		centres = s->centre_product + q->centre_product;
-	double		squares = 1.0 + q->centre->norm_squared - 2.0 * s->centre_product + RESIDUAL_SLACK;
-	double		scale = (squares * q->usual_inverse + q->usual_half) * q->probe_residual;
+	double		centres = product_with_centre(q, s) + q->centre_product;
+	double		scale = (residual_squares(q, s) * q->usual_inverse + q->usual_half) * q->probe_residual;
 
-	out->safe_lower = distance_lower(q, s->norm, centres + scale * most);
-	out->estimate = distance_lower(q, s->norm, centres + scale * e->middle);
+	out->safe_lower = distance_lower(q, s, centres + q->unit / 2 + scale * most);
+	out->estimate = distance_lower(q, s, centres + scale * e->middle);
+}
+
+/* By a bound on the cosine of the residuals. */
+static double
+residual_distance(const FaceQuery *q, const FaceScalars *s, double most)
+{
+	double		squares = residual_squares(q, s);
+
+	if (most < 0)
+		squares -= 2.0 * (q->unit + RESIDUAL_SLACK);
+	return distance_lower(q, s, product_with_centre(q, s) + q->unit / 2 + q->centre_product +
+						  sqrt(Max(squares, 0.0)) * q->probe_residual * most);
 }
 
 bool
-face_query_refine_within(const FaceQuery *q, int32 dot, const FaceRefineScalars *s, double limit, FaceBounds *out)
+face_query_refine(const FaceQuery *q, int32 sum, const FaceScalars *s, double limit, FaceBounds *out)
 {
-	Estimate	e = estimate(q, dot, s);
-	double		most;
-	double		centres;
-	double		scale;
+	Estimate	e = estimate(q, sum, s);
 
 	quick_bounds(q, &e, s, out);
 	if (out->safe_lower > limit)
 		return false;
-
-	most = residual_upper(e.high, e.tangent * q->safe_width);
-	centres = s->centre_product + q->centre_product;
-	scale = residual_scale(q, s, most);
-	out->safe_lower = distance_lower(q, s->norm, centres + scale * most);
-	out->estimate = distance_lower(q, s->norm, centres + scale * e.middle);
+	out->safe_lower = residual_distance(q, s, residual_upper(e.high, e.tangent * q->safe_width));
 	if (out->safe_lower > limit)
 		return false;
-	most = residual_upper(e.high, e.tangent * q->refine_width);
-	out->lower = distance_lower(q, s->norm, centres + residual_scale(q, s, most) * most);
-	out->safe_upper = distance_upper(q, s->norm, cosine_lower(q, s, residual_upper(-e.low, e.tangent * q->safe_width)));
+	out->estimate = residual_distance(q, s, e.middle);
+	out->lower = residual_distance(q, s, residual_upper(e.high, e.tangent * q->refine_width));
 	return true;
-}
-
-void
-face_query_refine(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, FaceBounds *out)
-{
-	face_query_refine_within(q, face_query_refine_dot(q, refine), s, INFINITY, out);
 }

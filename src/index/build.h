@@ -27,14 +27,15 @@
 
 /*
  * One template on its way through the sort, the payload of a sort tuple: this
- * header, the list key, the sketch, the refinement code.
+ * header, the list key, the sketch, the second bits, the refinement code.
  */
 typedef struct FaceSortHeader
 {
 	ItemPointerData tid;
 	uint16		epoch;
-	FaceSketchScalars sketch_scalars;
-	FaceRefineScalars refine_scalars;
+	FaceScalars sketch_scalars;
+	FaceScalars plane_scalars;
+	FaceScalars refine_scalars;
 } FaceSortHeader;
 
 /* sample.c: epochs with the mean of a sample as centre */

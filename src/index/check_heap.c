@@ -97,7 +97,9 @@ hash_codes(const FaceCodec *codec, const FaceCodes *codes)
 {
 	uint64		hash = hash_bytes_extended(codes->sketch, codec->groups / 2, 0);
 
+	hash = hash_bytes_extended(codes->plane, (int) codec->plane_bytes, hash);
 	hash = hash_bytes_extended(codes->refine, (int) codec->refine_bytes, hash);
+	hash = hash_bytes_extended((const unsigned char *) &codes->plane_scalars, sizeof(codes->plane_scalars), hash);
 	hash = hash_bytes_extended((const unsigned char *) &codes->sketch_scalars, sizeof(codes->sketch_scalars), hash);
 	return hash_bytes_extended((const unsigned char *) &codes->refine_scalars, sizeof(codes->refine_scalars), hash);
 }

@@ -55,7 +55,7 @@ static void
 check_entry(FaceCheck *check, const BucketSlots *bucket, BlockNumber blkno, const FaceListEntry *entry)
 {
 	if (entry->list_id == 0 || entry->head_stamp == 0 || entry->key.unused != 0 || entry->unused != 0 ||
-		entry->key.dims > FACE_INDEX_MAX_DIMS || entry->key.model < FACE_NO_MODEL)
+		entry->key.dims > FACE_MAX_DIMS || entry->key.model < FACE_NO_MODEL)
 		face_check_report(check, blkno, "has an impossible entry");
 	if ((face_directory_slot(&check->writer->meta, entry->key.keys) & ((1 << bucket->depth) - 1)) != bucket->lowest)
 		face_check_report(check, blkno, "has an entry that belongs into another bucket");
@@ -205,7 +205,7 @@ typedef struct ListWalk
 	uint64		lost_stamp;
 } ListWalk;
 
-/* What a sketch page says of its list, and the refinement pages it names. */
+/* What a sketch page says of its list, and the pages it names. */
 static void
 check_list_page(FaceCheck *check, const FaceListEntry *entry, BlockNumber blkno, Page page)
 {
@@ -219,7 +219,7 @@ check_list_page(FaceCheck *check, const FaceListEntry *entry, BlockNumber blkno,
 		return;
 	if (state->epoch.dims != entry->key.dims || state->epoch.model != entry->key.model)
 		face_check_report(check, blkno, "has an epoch of other dimensions or another model than its posting list");
-	for (int i = 0; i < state->layout.refine_pages; i++)
+	for (int i = 0; i < face_named_pages(&state->layout); i++)
 		if (BlockNumberIsValid(FaceSketchRefineBlocks(page, &state->layout)[i]))
 			face_check_reach(check, FaceSketchRefineBlocks(page, &state->layout)[i], opaque->stamp, blkno);
 }
@@ -337,7 +337,8 @@ face_check_unreached(FaceCheck *check)
 	{
 		const FaceCheckBlock *known = &check->blocks[blkno];
 
-		if (known->kind != FACE_PAGE_SKETCH && known->kind != FACE_PAGE_REFINE && known->kind != FACE_PAGE_BUCKET)
+		if (known->kind != FACE_PAGE_SKETCH && known->kind != FACE_PAGE_PLANE && known->kind != FACE_PAGE_REFINE &&
+			known->kind != FACE_PAGE_BUCKET)
 			continue;
 		if (known->reached_stamp == known->stamp)
 			continue;

@@ -2,7 +2,7 @@
  *
  * check_page.c
  *	  facematch.index_check(), first pass: what every page says of itself, and
- *	  sketch pages together with their refinement pages.
+ *	  sketch pages together with their plane and refinement pages.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,15 +26,15 @@
 /* Lengths and products of unit templates and centres, with room for rounding. */
 #define UNIT_LIMIT 1.001
 
-/* Copies of a sketch page and of those refinement pages that are what they should be. */
+/* Copies of a sketch page and of the pages it names, in its order; zeros where there is none. */
 typedef struct PostingPage
 {
 	BlockNumber blkno;
 	const FaceEpochState *state;
 	PGAlignedBlock sketch;
-	PGAlignedBlock refine[FACE_MAX_REFINE_PAGES];
-	bool		given[FACE_MAX_REFINE_PAGES];	/* named and in the index */
-	bool		sound[FACE_MAX_REFINE_PAGES];
+	PGAlignedBlock named[FACE_MAX_NAMED_PAGES];
+	bool		given[FACE_MAX_NAMED_PAGES]; /* named and in the index */
+	bool		sound[FACE_MAX_NAMED_PAGES]; /* and what it should be */
 } PostingPage;
 
 static bool
@@ -91,7 +91,7 @@ epoch_is_sound(FaceCheck *check, int number)
 		return false;
 	if (epoch->dims == 0)
 		return !BlockNumberIsValid(epoch->centre);
-	if (epoch->dims > FACE_INDEX_MAX_DIMS || epoch->model < FACE_NO_MODEL)
+	if (epoch->dims > FACE_MAX_DIMS || epoch->model < FACE_NO_MODEL)
 		return false;
 	codec = face_codec_create(epoch->dims, epoch->seed);
 	return codec->sketch_bits == epoch->sketch_bits && codec->refine_bits == epoch->refine_bits &&
@@ -119,10 +119,10 @@ face_check_epoch(FaceCheck *check, BlockNumber blkno, int number)
 }
 
 /* -------------------------------------------------------------------------
- * Sketch pages and their refinement pages
+ * Sketch pages and the pages they name
  * ------------------------------------------------------------------------- */
 
-/* Copy what a sketch page and its refinement pages are at one moment; false if it is a sketch page no more. */
+/* Copy what a sketch page and the pages it names are at one moment; false if it is a sketch page no more. */
 static bool
 copy_posting_page(FaceCheck *check, PostingPage *copy)
 {
@@ -139,15 +139,15 @@ copy_posting_page(FaceCheck *check, PostingPage *copy)
 		if (copy->state == NULL)
 			return false;
 		layout = &copy->state->layout;
-		for (int i = 0; i < layout->refine_pages; i++)
+		for (int i = 0; i < face_named_pages(layout); i++)
 		{
 			copy->given[i] = face_check_copy(check, FaceSketchRefineBlocks(sketch, layout)[i],
-											 (Page) copy->refine[i].data);
+											 (Page) copy->named[i].data);
 			if (!copy->given[i])
-				memset(copy->refine[i].data, 0, BLCKSZ);
+				memset(copy->named[i].data, 0, BLCKSZ);
 		}
 
-		/* Whoever changes a refinement page changes its sketch page in the same record. */
+		/* Whoever changes such a page changes its sketch page in the same record. */
 		if (check->quiet || (face_check_copy(check, copy->blkno, (Page) again.data) &&
 							 memcmp(sketch, again.data, BLCKSZ) == 0))
 			return true;
@@ -179,102 +179,120 @@ check_sketch_header(FaceCheck *check, const PostingPage *copy)
 		face_check_report(check, copy->blkno, "ends in the middle of a block of sketches");
 }
 
-/* Which of the refinement pages are ones of this sketch page. */
+/* Which of the pages it names are its own. */
 static void
-check_refine_links(FaceCheck *check, PostingPage *copy)
+check_named_pages(FaceCheck *check, PostingPage *copy)
 {
 	const FaceLayout *layout = &copy->state->layout;
 	const FacePageOpaque opaque = FacePageGetOpaque(copy->sketch.data);
 	const BlockNumber *blocks = FaceSketchRefineBlocks(copy->sketch.data, layout);
 
-	for (int i = 0; i < layout->refine_pages; i++)
+	for (int i = 0; i < face_named_pages(layout); i++)
 	{
-		Page		refine = (Page) copy->refine[i].data;
+		const bool	plane = i == layout->refine_pages;
+		Page		page = (Page) copy->named[i].data;
 
-		copy->sound[i] = copy->given[i] && face_page_is(refine, FACE_PAGE_REFINE) &&
-			FacePageGetOpaque(refine)->stamp == opaque->stamp &&
-			FacePageGetOpaque(refine)->list_id == opaque->list_id;
+		copy->sound[i] = copy->given[i] && face_page_is(page, plane ? FACE_PAGE_PLANE : FACE_PAGE_REFINE) &&
+			FacePageGetOpaque(page)->stamp == opaque->stamp &&
+			FacePageGetOpaque(page)->list_id == opaque->list_id;
 		for (int j = 0; j < i; j++)
 			if (copy->given[i] && blocks[i] == blocks[j])
 				copy->sound[i] = false;
 		if (BlockNumberIsValid(blocks[i]) && !copy->sound[i])
-			face_check_report(check, copy->blkno, "names block %u, which is no refinement page of its own", blocks[i]);
+			face_check_report(check, copy->blkno, "names block %u, which is no %s page of its own", blocks[i],
+							  plane ? "plane" : "refinement");
 	}
 }
 
-/* Numbers beside the codes of a template; those of a null embedding are all zero. */
+/* Numbers beside a code. */
 static bool
-scalars_are_sound(const FaceEpochState *state, const FaceSketchScalars *sketch, const FaceRefineScalars *refine)
+scalars_are_sound(const FaceScalars *s)
 {
-	const float inverse = half_to_float(sketch->inverse);
-	const float tangent = half_to_float(sketch->tangent);
+	const float inverse = half_to_float(s->inverse);
+	const float tangent = half_to_float(s->tangent);
+
+	return isfinite(inverse) && inverse > 0 && isfinite(tangent) && tangent >= 0;
+}
+
+/* Numbers beside all codes of a template; those of a null embedding are all zero. */
+static bool
+all_scalars_are_sound(const FaceEpochState *state, const FaceCodes *codes)
+{
+	const FaceScalars *sketch = &codes->sketch_scalars;
+	const FaceScalars *refine = &codes->refine_scalars;
 
 	if (state->epoch.dims == 0)
 		return all_zero(sketch, sizeof(*sketch)) && all_zero(refine, sizeof(*refine));
-	return isfinite(inverse) && inverse > 0 && isfinite(tangent) && tangent >= 0 &&
-		isfinite(refine->inverse) && refine->inverse > 0 &&
-		isfinite(refine->tangent) && refine->tangent >= 0 &&
-		fabsf(refine->centre_product) <= UNIT_LIMIT &&
-		isfinite(refine->norm) && refine->norm > 0;
+	if (state->layout.has_plane &&
+		(!scalars_are_sound(&codes->plane_scalars) ||
+		 codes->plane_scalars.centre_product != sketch->centre_product || codes->plane_scalars.norm != sketch->norm))
+		return false;
+	return scalars_are_sound(sketch) && scalars_are_sound(refine) &&
+		refine->centre_product == sketch->centre_product && refine->norm == sketch->norm;
 }
 
-/* Take the codes of a slot from its pages. */
-static void
-read_codes(const PostingPage *copy, int slot, const FaceRefineEntry *entry, FaceCodes *codes)
+/* Copies of the pages of a slot. */
+static FaceSlotPages
+pages_of_slot(PostingPage *copy, int slot)
 {
 	const FaceLayout *layout = &copy->state->layout;
-	const FaceCodec *codec = copy->state->codec;
-	const uint8 *block = FaceSketchBlock(copy->sketch.data, layout, slot / FACE_BLOCK_SLOTS);
-	const FaceBlockScalars *scalars = FaceSketchScalarsOf(copy->sketch.data, layout, slot / FACE_BLOCK_SLOTS);
-	const int	place = slot % FACE_BLOCK_SLOTS;
+	FaceSlotPages pages = {.sketch = (Page) copy->sketch.data};
 
-	for (int row = 0; row < codec->groups / 2; row++)
-		codes->sketch[row] = block[row * FACE_BLOCK_SLOTS + place];
-	codes->sketch_scalars.inverse = scalars->inverse[place];
-	codes->sketch_scalars.tangent = scalars->tangent[place];
-	codes->sketch_scalars.centre_product = scalars->centre_product[place];
-	codes->sketch_scalars.norm = scalars->norm[place];
-	codes->refine_scalars = entry->scalars;
-	memcpy(codes->refine, entry->code, codec->refine_bytes);
+	pages.refine = (Page) copy->named[slot / layout->refine_slots].data;
+	pages.plane = layout->has_plane ? (Page) copy->named[layout->refine_pages].data : NULL;
+	return pages;
 }
 
 static void
-check_used_slot(FaceCheck *check, PostingPage *copy, int slot, FaceRefineEntry *entry, FaceCodes *codes)
+check_used_slot(FaceCheck *check, PostingPage *copy, int slot, const FaceSlotPages *pages, FaceCodes *codes)
 {
 	const FaceEpochState *state = copy->state;
-	const char *end = (const char *) entry + state->layout.refine_entry_size;
-	const char *code_end = (const char *) entry->code + state->codec->refine_bytes;
-	const Size	sketch_end = FaceSketchBlock(copy->sketch.data, &state->layout, slot / FACE_BLOCK_SLOTS + 1) -
-		(uint8 *) copy->sketch.data;
-	const char *refine = copy->refine[slot / state->layout.refine_slots].data;
+	const FaceLayout *layout = &state->layout;
+	FaceRefineEntry *entry = FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots);
+	const char *sketch_end = (char *) FaceSketchBlock(pages->sketch, layout, slot / FACE_BLOCK_SLOTS + 1);
 
-	if (sketch_end > ((PageHeader) copy->sketch.data)->pd_lower || end - refine > ((PageHeader) refine)->pd_lower)
+	if (sketch_end - pages->sketch > ((PageHeader) pages->sketch)->pd_lower ||
+		(char *) entry + layout->refine_entry_size - pages->refine > ((PageHeader) pages->refine)->pd_lower ||
+		(layout->has_plane &&
+		 (char *) FacePlaneOf(pages->plane, layout, slot + 1) - pages->plane > ((PageHeader) pages->plane)->pd_lower))
 		face_check_report(check, copy->blkno, "slot %d lies behind the end of its page's data", slot);
 	if (!ItemPointerIsValid(&entry->tid) || !BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&entry->tid)))
 	{
 		face_check_report(check, copy->blkno, "slot %d is in use but names no row", slot);
 		return;
 	}
-	read_codes(copy, slot, entry, codes);
-	if (!scalars_are_sound(state, &codes->sketch_scalars, &entry->scalars))
+	face_slot_read(state, pages, slot, codes);
+	if (!all_scalars_are_sound(state, codes))
 		face_check_report(check, copy->blkno, "slot %d has numbers beside its codes that no template has", slot);
-	if (entry->unused != 0 || !all_zero(code_end, end - code_end))
-		face_check_report(check, copy->blkno, "slot %d has something in its padding", slot);
 	if (check->heap_check != NULL)
 		face_heap_check_add(check->heap_check, &entry->tid, copy->blkno, slot,
-							FacePageGetSketchHeader(copy->sketch.data)->epoch,
-							FacePageGetOpaque(copy->sketch.data)->list_id, state->codec, codes);
+							FacePageGetSketchHeader(pages->sketch)->epoch,
+							FacePageGetOpaque(pages->sketch)->list_id, state->codec, codes);
 }
 
-/* Nothing of a template that was there may be left; the entry is zero where there is no refinement page. */
+/* Nothing of a template that was there may be left; all is zero where there is no page. */
 static void
-check_free_slot(FaceCheck *check, PostingPage *copy, int slot, FaceRefineEntry *entry, FaceCodes *codes)
+check_free_slot(FaceCheck *check, PostingPage *copy, int slot, const FaceSlotPages *pages, FaceCodes *codes)
 {
-	read_codes(copy, slot, entry, codes);
+	const FaceLayout *layout = &copy->state->layout;
+
+	face_slot_read(copy->state, pages, slot, codes);
 	if (!all_zero(codes->sketch, copy->state->codec->groups / 2) ||
 		!all_zero(&codes->sketch_scalars, sizeof(codes->sketch_scalars)) ||
-		!all_zero(entry, copy->state->layout.refine_entry_size))
+		!all_zero(codes->plane, layout->plane_bytes) ||
+		!all_zero(&codes->plane_scalars, sizeof(codes->plane_scalars)) ||
+		!all_zero(FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots), layout->refine_entry_size))
 		face_check_report(check, copy->blkno, "slot %d is free but not empty", slot);
+}
+
+/* Is a page that slots need not named at all, or is it what it should be?  Anything else was reported. */
+static bool
+named_page_is_known(const PostingPage *copy, int which, bool *missing)
+{
+	const BlockNumber block = FaceSketchRefineBlocks(copy->sketch.data, &copy->state->layout)[which];
+
+	*missing = *missing || !BlockNumberIsValid(block);
+	return copy->sound[which] || !BlockNumberIsValid(block);
 }
 
 static void
@@ -285,18 +303,18 @@ check_slots(FaceCheck *check, PostingPage *copy, FaceCodes *codes)
 
 	for (int slot = 0; slot < layout->slots; slot++)
 	{
-		const int	which = slot / layout->refine_slots;
-		const bool	missing = !BlockNumberIsValid(FaceSketchRefineBlocks(copy->sketch.data, layout)[which]);
-		FaceRefineEntry *entry = FaceRefineEntryOf(copy->refine[which].data, layout, slot % layout->refine_slots);
+		const FaceSlotPages pages = pages_of_slot(copy, slot);
+		bool		missing = false;
 
-		if (!copy->sound[which] && !missing)
-			continue;			/* reported */
+		if (!named_page_is_known(copy, slot / layout->refine_slots, &missing) ||
+			(layout->has_plane && !named_page_is_known(copy, layout->refine_pages, &missing)))
+			continue;
 		if (!face_slot_used(bitmap, slot))
-			check_free_slot(check, copy, slot, entry, codes);
+			check_free_slot(check, copy, slot, &pages, codes);
 		else if (missing)
-			face_check_report(check, copy->blkno, "slot %d is in use but has no refinement page", slot);
+			face_check_report(check, copy->blkno, "slot %d is in use but lacks one of its pages", slot);
 		else
-			check_used_slot(check, copy, slot, entry, codes);
+			check_used_slot(check, copy, slot, &pages, codes);
 	}
 }
 
@@ -308,7 +326,7 @@ check_posting_page(FaceCheck *check, PostingPage *copy)
 	if (!copy_posting_page(check, copy))
 		return;
 	check_sketch_header(check, copy);
-	check_refine_links(check, copy);
+	check_named_pages(check, copy);
 	codes = face_codes_create(copy->state->codec);
 	check_slots(check, copy, codes);
 	pfree(codes);
@@ -324,10 +342,11 @@ check_any_page(FaceCheck *check, BlockNumber blkno, Page page)
 {
 	const FacePageOpaque opaque = FacePageGetOpaque(page);
 	const PageHeader header = (PageHeader) page;
-	const bool	posting = opaque->kind == FACE_PAGE_SKETCH || opaque->kind == FACE_PAGE_REFINE;
+	const bool	posting = opaque->kind == FACE_PAGE_SKETCH || opaque->kind == FACE_PAGE_REFINE ||
+		opaque->kind == FACE_PAGE_PLANE;
 	const bool	chained = opaque->kind == FACE_PAGE_BUCKET || opaque->kind == FACE_PAGE_CENTRE;
 
-	if (opaque->kind < FACE_PAGE_FREE || opaque->kind > FACE_PAGE_REFINE || !face_page_is(page, opaque->kind))
+	if (opaque->kind < FACE_PAGE_FREE || opaque->kind > FACE_LAST_PAGE_KIND || !face_page_is(page, opaque->kind))
 	{
 		face_check_report(check, blkno, "is no page of a facematch index");
 		return false;

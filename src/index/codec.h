@@ -3,11 +3,13 @@
  * codec.h
  *	  Templates as short codes, probes as look-up tables, and proven bounds.
  *
- * A template u (unit length) is centred, rotated at random and kept as two
- * codes: a sketch (1, 2 or 4 bits a dimension) that a scan reads for every
- * template, and a refinement (4 or 8 bits) that it reads for the few whose
- * sketch passes.  From a code and the probe follow bounds on the distance.
- * Knows nothing of pages.  docs/exactness.md derives what is computed here.
+ * A template u (unit length) is centred, rotated at random and kept as codes:
+ * a sketch (1, 2 or 4 bits a dimension) that a scan reads for every template,
+ * and a refinement (4 or 8 bits) that it reads for the few whose sketch passes.
+ * Where the sketch has one bit, the refinement's four are its bit, the second
+ * bits, kept by themselves as a plane that a scan reads before it, and two
+ * more.  From a code and the probe follow bounds on the distance.  Knows
+ * nothing of pages.  docs/exactness.md derives what is computed here.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,9 +25,10 @@ typedef struct FaceCodec
 	int			dims;
 	int			padded;			/* dimensions after rotation, multiple of 64 */
 	int			sketch_bits;	/* 1, 2 or 4 */
-	int			refine_bits;	/* 4 or 8 */
+	int			refine_bits;	/* 2 behind a plane, else 4 or 8 */
 	int			groups;			/* nibbles a sketch: padded * sketch_bits / 4 */
 	Size		block_bytes;	/* sketches of one block: groups / 2 * FACE_BLOCK_SLOTS */
+	Size		plane_bytes;	/* second bits of one template; 0: the sketch has more bits, and there are none */
 	Size		refine_bytes;	/* refinement code of one template */
 	struct FaceRotation *rotation;
 } FaceCodec;
@@ -45,35 +48,31 @@ typedef struct FaceCentre
 
 #define FACE_CENTRE_SIZE(codec) (offsetof(FaceCentre, values) + sizeof(float) * (codec)->padded)
 
-/* Per-template numbers beside the sketch, 8 bytes a template. */
-typedef struct FaceSketchScalars
+/* Numbers beside each code of a template. */
+typedef struct FaceScalars
 {
 	uint16		inverse;		/* half: lenmax / (|code| cos) */
 	uint16		tangent;		/* half, rounded up: tan of angle(code, residual) */
 	int16		centre_product; /* fixed point, |centre| / 32767: unit template . centre */
 	uint16		norm;			/* short float, rounded down: |template| */
-} FaceSketchScalars;
-
-/* Per-template numbers beside the refinement code. */
-typedef struct FaceRefineScalars
-{
-	float		inverse;		/* 1 / (|code| cos) */
-	float		tangent;		/* of angle(code, residual) */
-	float		centre_product; /* unit template . centre */
-	float		norm;			/* |template| */
-} FaceRefineScalars;
+} FaceScalars;
 
 /* One template encoded; sketch = groups / 2 bytes (low nibble: even group). */
 typedef struct FaceCodes
 {
-	FaceSketchScalars sketch_scalars;
-	FaceRefineScalars refine_scalars;
+	FaceScalars sketch_scalars;
+	FaceScalars plane_scalars;	/* of sketch and second bits together */
+	FaceScalars refine_scalars; /* of all bits */
 	uint8	   *sketch;
+	uint8	   *plane;			/* plane_bytes: bit i % 8 of byte i / 8 */
 	uint8	   *refine;
 } FaceCodes;
 
 /* A probe prepared against one centre. */
 typedef struct FaceQuery FaceQuery;
+
+/* What a sketch's look-ups gave, in units of the query's. */
+typedef uint16 FaceSketchSum;
 
 /*
  * All functions palloc in the current memory context.  A query keeps pointers
@@ -84,17 +83,18 @@ extern void face_codec_rotate(const FaceCodec *codec, const FaceEmbedding *e, bo
 extern FaceCodes *face_codes_create(const FaceCodec *codec);
 extern void face_encode(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbedding *e, FaceCodes *out);
 
-/* Approximate unit template (rotated, centre added back) from its refinement code: out[padded]. */
-extern void face_decode(const FaceCodec *codec, const FaceCentre *centre, const uint8 *refine,
-						const FaceRefineScalars *s, float *out);
+/* Approximate unit template (rotated, centre added back) from its codes: out[padded]. */
+extern void face_decode(const FaceCodec *codec, const FaceCentre *centre, const FaceCodes *codes, float *out);
 
 /*
- * Put the sketch and its numbers into, or zero them in, place `slot` of an
- * interleaved block and of the block's numbers.  Neither needs alignment
- * beyond 2 bytes.
+ * Put the sketch and its numbers into, take them from, or zero them in place
+ * `slot` of an interleaved block and of the block's numbers.  Neither needs
+ * alignment beyond 2 bytes.
  */
 extern void face_block_put(const FaceCodec *codec, uint8 *block, FaceBlockScalars *scalars, int slot,
 						   const FaceCodes *codes);
+extern void face_block_get(const FaceCodec *codec, const uint8 *block, const FaceBlockScalars *scalars, int slot,
+						   FaceCodes *codes);
 extern void face_block_clear(const FaceCodec *codec, uint8 *block, FaceBlockScalars *scalars, int slot);
 
 /*
@@ -102,12 +102,15 @@ extern void face_block_clear(const FaceCodec *codec, uint8 *block, FaceBlockScal
  * What a looser refinement lets through is a few rows to measure, what a looser
  * sketch lets through are thousands of templates to refine.
  */
-#define FACE_SKETCH_SHARE	0.9
+#define FACE_SKETCH_SHARE	0.8
+
+/* The second bits' share; without them it is the sketch's too. */
+#define FACE_PLANE_SHARE	0.1
 
 /*
  * miss_probability in [0, 1): chance that a lower bound exceeds the true
- * distance, per comparison, shared between sketch and refinement.  0: the
- * deterministic bound.
+ * distance, per comparison, shared between the stages.  0: the deterministic
+ * bound.
  */
 extern FaceQuery *face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbedding *probe,
 									FaceMetric metric, double miss_probability);
@@ -117,14 +120,25 @@ extern FaceQuery *face_query_create(const FaceCodec *codec, const FaceCentre *ce
  * nblocks consecutive blocks, each of codec->block_bytes and its scalars;
  * infinity for bounds beyond the limit.  Returns the smallest.  Meanwhile as
  * many bytes at "ahead" are fetched from memory.
- * Slots that hold no template get some value; the caller masks them.
+ * Slots that hold no template get some value; the caller masks them.  sums, if
+ * it is not NULL, gets what the look-ups gave, for the codes behind the sketch.
  */
 extern float face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, const uint8 *ahead,
-									  float limit, float *lower);
+									  float limit, float *lower, FaceSketchSum *sums);
+
+/* What the first two bits of a template give: its sketch's look-ups, and its second bits. */
+extern int32 face_query_plane_sum(const FaceQuery *q, FaceSketchSum sketch_sum, const uint8 *plane);
+
+/* Bounds by such sums and the numbers beside the second bits, as face_query_sketch_bounds() gives them. */
+extern float face_query_plane_bounds(const FaceQuery *q, int nblocks, const FaceBlockScalars *scalars, const int32 *sums,
+									 float limit, float *lower);
+
+/* What all bits of a template give; plane_sum is not looked at where there are no second bits. */
+extern int32 face_query_refine_sum(const FaceQuery *q, int32 plane_sum, const uint8 *refine);
 
 /*
- * Bounds by the refinement code.  lower: may be exceeded with the miss
- * probability (prune by it).  safe_lower <= distance <= safe_upper: at
+ * Bounds by that sum and the numbers beside the refinement.  lower: may exceed
+ * the distance with the miss probability (prune by it).  safe_lower: at
  * FACE_SAFE_PROBABILITY or better whatever miss_probability says (what the
  * executor is told must never exceed the distance it computes itself, or the
  * query fails).
@@ -134,19 +148,10 @@ typedef struct FaceBounds
 {
 	double		lower;
 	double		safe_lower;
-	double		safe_upper;
 	double		estimate;		/* of the distance: no bound, but where to look first */
 } FaceBounds;
 
-/*
- * The same when only what may be within `limit` is of interest: false, with
- * safe_lower and estimate alone filled in, when safe_lower is beyond it.
- */
-extern bool face_query_refine_within(const FaceQuery *q, int32 dot, const FaceRefineScalars *s, double limit,
-									 FaceBounds *out);
-
-/* What the bounds need of a refinement code. */
-extern int32 face_query_refine_dot(const FaceQuery *q, const uint8 *refine);
-extern void face_query_refine(const FaceQuery *q, const uint8 *refine, const FaceRefineScalars *s, FaceBounds *out);
+/* False, with safe_lower and estimate alone filled in, when safe_lower is beyond the limit. */
+extern bool face_query_refine(const FaceQuery *q, int32 sum, const FaceScalars *s, double limit, FaceBounds *out);
 
 #endif							/* FACEMATCH_INDEX_CODEC_H */

@@ -15,7 +15,10 @@
 /* Bits of a sketch that one look-up covers. */
 #define SKETCH_GROUP_BITS	4
 
-/* 16-bit words of the stretch in which refinement codes are interleaved. */
+/* Bits of a sketch and of the second bits beside it. */
+#define PLANE_BITS	2
+
+/* Dimensions whose values are neighbours in a refinement code: FaceScanKernels.dot2 and its like. */
 #define REFINE_WORDS		16
 
 /*
@@ -40,11 +43,18 @@ face_highest_level(int bits)
 	return ((1 << bits) - 1) / 2.0;
 }
 
-/* Length of the longest possible vector of sketch levels: the unit of "inverse". */
-static inline double
-face_longest_code(const FaceCodec *codec)
+/* Bits a dimension of all codes together: what the numbers beside the refinement are about. */
+static inline int
+face_all_bits(const FaceCodec *codec)
 {
-	return face_highest_level(codec->sketch_bits) * sqrt(codec->padded);
+	return codec->refine_bits + (codec->plane_bytes > 0 ? PLANE_BITS : 0);
+}
+
+/* Length of the longest possible vector of levels of so many bits: the unit of "inverse". */
+static inline double
+face_longest_code(const FaceCodec *codec, int bits)
+{
+	return face_highest_level(bits) * sqrt(codec->padded);
 }
 
 #endif							/* FACEMATCH_INDEX_CODEC_PRIVATE_H */

@@ -24,8 +24,8 @@
 #include "compat.h"
 #include "index/handler.h"
 
-/* Share of an index's pages that are sketch pages: one to four refinement pages, at any number of dimensions. */
-#define SKETCH_PAGE_SHARE 0.21
+/* Share of an index's pages that are sketch pages: one in three or four, at nearly any number of dimensions. */
+#define SKETCH_PAGE_SHARE 0.25
 
 /* Comparing one sketch, as a share of a cheap operator: measured 2 ns. */
 #define SKETCH_OPERATORS 0.1

@@ -24,7 +24,7 @@ facematch_last_scan(PG_FUNCTION_ARGS)
 	const FaceScanCounters *counters = &face_last_scan;
 	const uint64 columns[] = {
 		counters->lists, counters->pages, counters->sketches,
-		counters->refined, counters->measured, counters->returned
+		counters->planes, counters->refined, counters->measured, counters->returned
 	};
 	Datum		values[lengthof(columns)];
 	bool		nulls[lengthof(columns)] = {false};

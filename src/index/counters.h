@@ -16,6 +16,7 @@ typedef struct FaceScanCounters
 	uint64		lists;			/* posting lists read */
 	uint64		pages;			/* sketch pages read */
 	uint64		sketches;		/* templates whose sketch was compared */
+	uint64		planes;			/* templates whose second bits were compared */
 	uint64		refined;		/* templates whose refinement code was compared */
 	uint64		measured;		/* templates read from the heap and compared exactly */
 	uint64		returned;		/* rows handed to the executor */

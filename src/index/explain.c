@@ -43,14 +43,16 @@ show_counters(const FaceScanCounters *counters, ExplainState *es)
 	{
 		ExplainIndentText(es);
 		appendStringInfo(es->str, "Facematch: lists=" UINT64_FORMAT " pages=" UINT64_FORMAT " sketches=" UINT64_FORMAT
-						 " refined=" UINT64_FORMAT " measured=" UINT64_FORMAT "\n",
-						 counters->lists, counters->pages, counters->sketches, counters->refined, counters->measured);
+						 " planes=" UINT64_FORMAT " refined=" UINT64_FORMAT " measured=" UINT64_FORMAT "\n",
+						 counters->lists, counters->pages, counters->sketches, counters->planes, counters->refined,
+						 counters->measured);
 		return;
 	}
 	ExplainOpenGroup("Facematch", "Facematch", true, es);
 	ExplainPropertyUInteger("Lists", NULL, counters->lists, es);
 	ExplainPropertyUInteger("Pages", NULL, counters->pages, es);
 	ExplainPropertyUInteger("Sketches", NULL, counters->sketches, es);
+	ExplainPropertyUInteger("Planes", NULL, counters->planes, es);
 	ExplainPropertyUInteger("Refined", NULL, counters->refined, es);
 	ExplainPropertyUInteger("Measured", NULL, counters->measured, es);
 	ExplainCloseGroup("Facematch", "Facematch", true, es);

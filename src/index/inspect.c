@@ -38,6 +38,7 @@ PG_FUNCTION_INFO_V1(facematch_index_epochs);
 typedef struct EpochCounts
 {
 	int64		sketch_pages;
+	int64		plane_pages;
 	int64		refine_pages;
 	int64		slots;
 	int64		used;
@@ -61,7 +62,7 @@ typedef struct IndexCounts
 	FaceWriter *writer;
 	BlockNumber nblocks;
 	DeadCounter *dead;			/* NULL unless dead entries are to be counted */
-	int64		kinds[FACE_PAGE_REFINE + 1];	/* pages by FacePageKind */
+	int64		kinds[FACE_LAST_PAGE_KIND + 1];	/* pages by FacePageKind */
 	int64		damaged;		/* pages of no kind */
 	EpochCounts epochs[FACE_MAX_EPOCHS];
 } IndexCounts;
@@ -195,6 +196,7 @@ count_sketch_page(IndexCounts *counts, Buffer buffer)
 	epoch->sketch_pages++;
 	epoch->slots += layout->slots;
 	epoch->used += header->used;
+	epoch->plane_pages += layout->has_plane && BlockNumberIsValid(*FaceSketchPlaneBlock(page, layout));
 	memcpy(refine_blocks, FaceSketchRefineBlocks(page, layout), sizeof(BlockNumber) * layout->refine_pages);
 	UnlockReleaseBuffer(buffer);
 	for (int i = 0; i < layout->refine_pages; i++)
@@ -221,10 +223,10 @@ count_pages(IndexCounts *counts)
 		page = BufferGetPage(buffer);
 		if (!PageIsNew(page))
 		{
-			for (; kind <= FACE_PAGE_REFINE && !face_page_is(page, kind); kind++)
+			for (; kind <= FACE_LAST_PAGE_KIND && !face_page_is(page, kind); kind++)
 				;
 		}
-		if (kind > FACE_PAGE_REFINE)
+		if (kind > FACE_LAST_PAGE_KIND)
 			counts->damaged++;
 		else
 			counts->kinds[kind]++;
@@ -283,7 +285,7 @@ facematch_index_stats(PG_FUNCTION_ARGS)
 	enum
 	{
 		VERSION, SIZE, LISTS, TEMPLATES, NULLS, DEAD, SLOTS, FREE_SLOTS, FILL, DIRECTORY_PAGES, CENTRE_PAGES,
-		SKETCH_PAGES, REFINE_PAGES, FREE_PAGES, DAMAGED_PAGES, SKETCH_BYTES, BYTES_PER_TEMPLATE, COLUMNS
+		SKETCH_PAGES, PLANE_PAGES, REFINE_PAGES, FREE_PAGES, DAMAGED_PAGES, SKETCH_BYTES, BYTES_PER_TEMPLATE, COLUMNS
 	};
 	Datum		values[COLUMNS];
 	bool		isnull[COLUMNS] = {false};
@@ -334,6 +336,7 @@ facematch_index_stats(PG_FUNCTION_ARGS)
 	values[DIRECTORY_PAGES] = Int64GetDatum(counts->kinds[FACE_PAGE_ROOT] + counts->kinds[FACE_PAGE_BUCKET]);
 	values[CENTRE_PAGES] = Int64GetDatum(counts->kinds[FACE_PAGE_CENTRE]);
 	values[SKETCH_PAGES] = Int64GetDatum(counts->kinds[FACE_PAGE_SKETCH]);
+	values[PLANE_PAGES] = Int64GetDatum(counts->kinds[FACE_PAGE_PLANE]);
 	values[REFINE_PAGES] = Int64GetDatum(counts->kinds[FACE_PAGE_REFINE]);
 	values[FREE_PAGES] = Int64GetDatum(counts->kinds[FACE_PAGE_FREE]);
 	values[DAMAGED_PAGES] = Int64GetDatum(counts->damaged);
@@ -353,8 +356,8 @@ facematch_index_epochs(PG_FUNCTION_ARGS)
 {
 	enum
 	{
-		EPOCH, DIMS, MODEL, SKETCH_BITS, REFINE_BITS, SEED, CENTRE_LENGTH, TEMPLATES, SLOTS, SKETCH_PAGES, REFINE_PAGES,
-		SKETCH_BYTES, REFINE_BYTES, COLUMNS
+		EPOCH, DIMS, MODEL, SKETCH_BITS, PLANE_BITS, REFINE_BITS, SEED, CENTRE_LENGTH, TEMPLATES, SLOTS, SKETCH_PAGES,
+		PLANE_PAGES, REFINE_PAGES, SKETCH_BYTES, PLANE_BYTES, REFINE_BYTES, COLUMNS
 	};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Relation	heap;
@@ -375,14 +378,17 @@ facematch_index_epochs(PG_FUNCTION_ARGS)
 		values[DIMS] = Int32GetDatum(state->epoch.dims);
 		values[MODEL] = Int32GetDatum(state->epoch.model);
 		values[SKETCH_BITS] = Int32GetDatum(state->epoch.sketch_bits);
+		values[PLANE_BITS] = Int32GetDatum(state->layout.has_plane);
 		values[REFINE_BITS] = Int32GetDatum(state->epoch.refine_bits);
 		values[SEED] = CStringGetTextDatum(psprintf("%016llx", (unsigned long long) state->epoch.seed));
 		values[CENTRE_LENGTH] = Float8GetDatum(sqrt(state->centre->norm_squared));
 		values[TEMPLATES] = Int64GetDatum(epoch->used);
 		values[SLOTS] = Int64GetDatum(epoch->slots);
 		values[SKETCH_PAGES] = Int64GetDatum(epoch->sketch_pages);
+		values[PLANE_PAGES] = Int64GetDatum(epoch->plane_pages);
 		values[REFINE_PAGES] = Int64GetDatum(epoch->refine_pages);
 		values[SKETCH_BYTES] = Int32GetDatum(sketch_bytes(state->codec));
+		values[PLANE_BYTES] = Int32GetDatum((int32) state->codec->plane_bytes);
 		values[REFINE_BYTES] = Int32GetDatum((int32) state->codec->refine_bytes);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 	}

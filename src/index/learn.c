@@ -26,33 +26,42 @@
 #define LEARN_PROBES 1024
 #define LEARN_TEMPLATES 1000
 
-/* The sum of the templates seen of one epoch, as its refinement codes tell them. */
+/* The sum of the templates seen of one epoch, as their codes tell them. */
 typedef struct CentreSample
 {
 	int			epoch;
 	const FaceEpochState *state;
 	int			count;
 	double	   *sum;
+	FaceCodes  *codes;
 	float	   *decoded;
 } CentreSample;
 
 static void
-add_page(CentreSample *sample, Page refine)
+add_slots(CentreSample *sample, const FaceSlotPages *pages, int first_slot)
 {
 	const FaceLayout *layout = &sample->state->layout;
 	const int	padded = sample->state->codec->padded;
 
-	for (int i = 0; i < layout->refine_slots; i++)
+	for (int i = 0; i < layout->refine_slots && first_slot + i < layout->slots; i++)
 	{
-		FaceRefineEntry *entry = FaceRefineEntryOf(refine, layout, i);
-
-		if (!ItemPointerIsValid(&entry->tid))
+		if (!face_slot_used(FaceSketchBitmap(pages->sketch, layout), first_slot + i))
 			continue;
-		face_decode(sample->state->codec, sample->state->centre, entry->code, &entry->scalars, sample->decoded);
+		face_slot_read(sample->state, pages, first_slot + i, sample->codes);
+		face_decode(sample->state->codec, sample->state->centre, sample->codes, sample->decoded);
 		for (int j = 0; j < padded; j++)
 			sample->sum[j] += sample->decoded[j];
 		sample->count++;
 	}
+}
+
+static Buffer
+read_side_page(Relation index, BlockNumber blkno, FacePageKind kind, uint64 stamp)
+{
+	Buffer		buffer = face_read_page(index, blkno, BUFFER_LOCK_SHARE);
+
+	face_check_side_page(index, buffer, kind, stamp);
+	return buffer;
 }
 
 /* Take in the templates of a block, if it is a sketch page of the epoch. */
@@ -63,8 +72,18 @@ sample_block(Relation index, CentreSample *sample, BlockNumber blkno)
 	Buffer		buffer = face_read_page(index, blkno, BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buffer);
 
-	if (face_page_is(page, FACE_PAGE_SKETCH) && FacePageGetSketchHeader(page)->epoch == sample->epoch)
+	if (face_page_is(page, FACE_PAGE_SKETCH) && FacePageGetSketchHeader(page)->epoch == sample->epoch &&
+		FacePageGetSketchHeader(page)->used > 0)
 	{
+		const uint64 stamp = FacePageGetOpaque(page)->stamp;
+		FaceSlotPages pages = {.sketch = page};
+		Buffer		plane = InvalidBuffer;
+
+		if (layout->has_plane)
+		{
+			plane = read_side_page(index, *FaceSketchPlaneBlock(page, layout), FACE_PAGE_PLANE, stamp);
+			pages.plane = BufferGetPage(plane);
+		}
 		for (int i = 0; i < layout->refine_pages; i++)
 		{
 			BlockNumber refine_block = FaceSketchRefineBlocks(page, layout)[i];
@@ -72,11 +91,13 @@ sample_block(Relation index, CentreSample *sample, BlockNumber blkno)
 
 			if (!BlockNumberIsValid(refine_block))
 				continue;
-			refine = face_read_page(index, refine_block, BUFFER_LOCK_SHARE);
-			face_check_refine_page(index, refine, FacePageGetOpaque(page)->stamp);
-			add_page(sample, BufferGetPage(refine));
+			refine = read_side_page(index, refine_block, FACE_PAGE_REFINE, stamp);
+			pages.refine = BufferGetPage(refine);
+			add_slots(sample, &pages, i * layout->refine_slots);
 			UnlockReleaseBuffer(refine);
 		}
+		if (BufferIsValid(plane))
+			UnlockReleaseBuffer(plane);
 	}
 	UnlockReleaseBuffer(buffer);
 }
@@ -95,6 +116,7 @@ learn_centre(Relation index, const FaceMetaData *meta, int epoch)
 	sample.state = face_epoch_state(index, epoch);
 	padded = sample.state->codec->padded;
 	sample.sum = palloc0(sizeof(double) * padded);
+	sample.codes = face_codes_create(sample.state->codec);
 	sample.decoded = palloc(sizeof(float) * padded);
 	for (int i = 0; i < LEARN_PROBES && sample.count < LEARN_TEMPLATES; i++)
 	{

@@ -8,8 +8,8 @@
  * build logs the finished relation at its end.
  *
  * The sketch pages of a list are gathered and written one behind the other,
- * after the refinement pages that belong to them: a scan that finds them on
- * disk reads long runs instead of every fifth page.
+ * after the refinement pages and the plane pages that belong to them: a scan
+ * that finds them on disk reads long runs instead of every fourth page.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,6 +38,7 @@ typedef struct ListLoader
 	int			slot;			/* next on that page */
 	PGAlignedBlock refine;		/* refinement page of that slot */
 	PGAlignedBlock run[RUN_PAGES];
+	PGAlignedBlock planes[RUN_PAGES];
 } ListLoader;
 
 /* The sketch page being filled. */
@@ -98,6 +99,10 @@ finish_refine_page(ListLoader *loader)
 static void
 finish_run(ListLoader *loader)
 {
+	const FaceLayout *layout = &loader->state->layout;
+
+	for (int i = 0; i < loader->npages && layout->has_plane; i++)
+		*FaceSketchPlaneBlock(loader->run[i].data, layout) = write_page(loader->writer->index, &loader->planes[i]);
 	for (int i = 0; i < loader->npages; i++)
 		link_sketch_page(loader, write_page(loader->writer->index, &loader->run[i]),
 						 FacePageGetOpaque(loader->run[i].data)->stamp);
@@ -113,6 +118,9 @@ next_sketch_page(ListLoader *loader)
 	loader->slot = 0;
 	face_sketch_init(current_sketch(loader), &loader->state->layout, loader->epoch,
 					 loader->entry->list_id, face_random_stamp());
+	if (loader->state->layout.has_plane)
+		face_side_init(loader->planes[loader->npages - 1].data, FACE_PAGE_PLANE, loader->entry->list_id,
+					   FacePageGetOpaque(current_sketch(loader))->stamp);
 }
 
 /* Enter the finished list into the directory. */
@@ -169,6 +177,7 @@ load_template(ListLoader *loader, const char *payload)
 	FaceSortHeader header;
 	const char *key = payload + sizeof(FaceSortHeader);
 	const FaceLayout *layout;
+	FaceSlotPages pages;
 	FaceCodes	codes;
 
 	memcpy(&header, payload, sizeof(header));
@@ -185,15 +194,20 @@ load_template(ListLoader *loader, const char *payload)
 		finish_refine_page(loader);
 		if (loader->slot == layout->slots)
 			next_sketch_page(loader);
-		face_refine_init(loader->refine.data, loader->entry->list_id,
-						 FacePageGetOpaque(current_sketch(loader))->stamp);
+		face_side_init(loader->refine.data, FACE_PAGE_REFINE, loader->entry->list_id,
+					   FacePageGetOpaque(current_sketch(loader))->stamp);
 	}
 
 	codes.sketch_scalars = header.sketch_scalars;
+	codes.plane_scalars = header.plane_scalars;
 	codes.refine_scalars = header.refine_scalars;
 	codes.sketch = (uint8 *) key + loader->key_size;
-	codes.refine = codes.sketch + loader->state->codec->groups / 2;
-	face_slot_fill(loader->state, current_sketch(loader), loader->refine.data, loader->slot++, &codes, &header.tid);
+	codes.plane = codes.sketch + loader->state->codec->groups / 2;
+	codes.refine = codes.plane + loader->state->codec->plane_bytes;
+	pages.sketch = current_sketch(loader);
+	pages.plane = layout->has_plane ? loader->planes[loader->npages - 1].data : NULL;
+	pages.refine = loader->refine.data;
+	face_slot_fill(loader->state, &pages, loader->slot++, &codes, &header.tid);
 }
 
 void

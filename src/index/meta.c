@@ -132,7 +132,7 @@ face_epoch_state(Relation index, int epoch)
 
 	face_meta_read(index, &meta);
 	if (epoch < 0 || epoch >= meta.nepochs ||
-		meta.epochs[epoch].dims > FACE_INDEX_MAX_DIMS)
+		meta.epochs[epoch].dims > FACE_MAX_DIMS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" refers to an unknown epoch %d", RelationGetRelationName(index), epoch),
@@ -220,11 +220,6 @@ face_epoch_add(Relation index, int dims, int model, uint64 seed, const float *ce
 	FaceEpoch  *new;
 	int			epoch;
 
-	if (dims > FACE_INDEX_MAX_DIMS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("a facematch index holds templates of at most %d dimensions, not %d",
-						FACE_INDEX_MAX_DIMS, dims)));
 	if (dims != 0)
 		codec = face_codec_create(dims, seed);
 	if (centre != NULL)
@@ -276,7 +271,7 @@ face_epoch_add_mean(Relation index, int dims, int model, const float *mean)
 	FaceCodec  *codec;
 	float	   *rotated;
 
-	if (mean == NULL || dims > FACE_INDEX_MAX_DIMS)
+	if (mean == NULL)
 		return face_epoch_add(index, dims, model, 0, NULL);
 	seed = face_random_stamp();
 	codec = face_codec_create(dims, seed);

@@ -4,9 +4,10 @@
  *	  Rows in the order of their distance: the multi-step nearest-neighbour
  *	  search of Seidl and Kriegel (SIGMOD 1998).
  *
- * Templates pass three stages, each with a better bound: the sketch (a float a
- * slot, from the pass), the refinement code (heap `refined`, by lower bound),
- * the row itself (heap `measured`, by distance).  The frontier is a distance
+ * Templates pass four stages, each with a better bound: the sketch (a float a
+ * slot, from the pass), the second bits (the same float), the refinement code
+ * (heap `refined`, by lower bound), the row itself (heap `measured`, by
+ * distance).  The frontier is a distance
  * up to which every sketch bound has been refined.  A measured row is the next
  * one when neither the frontier nor any refined bound is nearer.  What a
  * refinement shows to be beyond the frontier only has its bound replaced by the
@@ -104,7 +105,6 @@ face_order_begin(FaceScan *scan)
 	scan->refined = pairingheap_allocate(compare_bounds, NULL);
 	scan->measured = pairingheap_allocate(compare_bounds, NULL);
 	scan->frontier = -get_float8_infinity();
-	scan->limit = get_float8_infinity();
 	scan->goal = 1;
 }
 
@@ -148,7 +148,7 @@ measure_best(FaceScan *scan)
 		pfree(candidate);
 		return;
 	}
-	candidate->bound = face_distance(scan->metric, e, scan->probe);
+	candidate->bound = face_distance(scan->targets[0].metric, e, scan->targets[0].probe);
 	pairingheap_add(scan->measured, &candidate->node);
 	scan->distances = face_grow(scan->distances, scan->ndistances, 1, &scan->max_distances, sizeof(double));
 	scan->distances[scan->ndistances++] = candidate->bound;
@@ -167,7 +167,7 @@ add_refined(FaceScan *scan, const FaceRefined *refined, double bound, double est
 
 	if (bound > scan->limit)
 	{
-		face_return_slot(scan, refined, bound);
+		face_return_slot(scan, &refined->job, bound);
 		return;
 	}
 	candidate = palloc(sizeof(FaceCandidate));
@@ -217,21 +217,19 @@ bound_of_rank(const float *bounds, Size n, Size stride, Size rank)
 static void
 add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined)
 {
-	const FaceEpochPlan *plan = scan->plans[page->epoch];
+	const double max_distance = scan->targets[0].max_distance;
 	FaceBounds	bounds;
+	bool		within = face_query_refine(scan->plans[page->epoch]->queries[0], refined->sum, &refined->scalars,
+										   scan->limit, &bounds);
 
-	/* Without conditions, what is beyond the limit is not of interest yet. */
-	face_query_refine_within(plan->order, refined->dot, &refined->scalars,
-							 scan->nconditions == 0 ? scan->limit : get_float8_infinity(), &bounds);
 	if (isnan(bounds.safe_lower))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has a damaged template near block %u",
 						RelationGetRelationName(scan->index), page->blkno),
 				 errhint("Please REINDEX it.")));
-	for (int i = 0; i < scan->nconditions; i++)
-		if (plan->conditions[i] == plan->order && bounds.lower > scan->conditions[i].max_distance)
-			return;
+	if (bounds.safe_lower > max_distance || (within && bounds.lower > max_distance))
+		return;
 	add_refined(scan, refined, bounds.safe_lower, bounds.estimate);
 }
 

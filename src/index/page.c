@@ -105,11 +105,11 @@ face_check_page(Relation index, Buffer buffer, FacePageKind kind)
 		report_unexpected_page(index, buffer);
 }
 
-/* The same for a refinement page, which bears its sketch page's stamp. */
+/* The same for a page that bears its sketch page's stamp. */
 void
-face_check_refine_page(Relation index, Buffer buffer, uint64 stamp)
+face_check_side_page(Relation index, Buffer buffer, FacePageKind kind, uint64 stamp)
 {
-	face_check_page(index, buffer, FACE_PAGE_REFINE);
+	face_check_page(index, buffer, kind);
 	if (FacePageGetOpaque(BufferGetPage(buffer))->stamp != stamp)
 		report_unexpected_page(index, buffer);
 }
@@ -287,7 +287,12 @@ face_take_page(Relation index)
 	return buffer;
 }
 
-/* Offsets and capacities of the pages that hold codes of this codec. */
+/*
+ * Offsets and capacities of the pages that hold codes of this codec.  A plane
+ * page begins with the numbers of all slots, at a cache line, and so do its
+ * codes behind them, for slots come by the dozen: those of 512 dimensions are
+ * a line each.
+ */
 void
 face_layout_compute(const FaceCodec *codec, FaceLayout *layout)
 {
@@ -295,11 +300,14 @@ face_layout_compute(const FaceCodec *codec, FaceLayout *layout)
 	const Size	limit = start + FACE_PAGE_DATA_SIZE;
 	int			nblocks;
 
-	layout->refine_entry_size = MAXALIGN(offsetof(FaceRefineEntry, code) + codec->refine_bytes);
+	layout->refine_entry_size = SHORTALIGN(offsetof(FaceRefineEntry, code) + codec->refine_bytes);
 	layout->refine_slots = FACE_PAGE_DATA_SIZE / layout->refine_entry_size;
+	layout->has_plane = codec->plane_bytes > 0;
+	layout->plane_bytes = codec->plane_bytes;
 	layout->bitmap_offset = start + MAXALIGN(sizeof(FaceSketchHeader));
 	layout->scalars_offset = codec->block_bytes;
 	layout->block_stride = FACE_BLOCK_SIZE(codec);
+	layout->plane_scalars_offset = TYPEALIGN(CPU_CACHE_LINE, start);
 
 	/* As many blocks as fit; the bitmap and the page list grow with them. */
 	for (nblocks = FACE_PAGE_DATA_SIZE / codec->block_bytes; nblocks > 0; nblocks--)
@@ -307,11 +315,13 @@ face_layout_compute(const FaceCodec *codec, FaceLayout *layout)
 		layout->slots = nblocks * FACE_BLOCK_SLOTS;
 		layout->refine_pages = (layout->slots + layout->refine_slots - 1) / layout->refine_slots;
 		layout->refine_blocks_offset = INTALIGN(layout->bitmap_offset + (layout->slots + 7) / 8);
-		layout->blocks_offset = MAXALIGN(layout->refine_blocks_offset + sizeof(BlockNumber) * layout->refine_pages);
-		if (layout->blocks_offset + nblocks * layout->block_stride <= limit)
+		layout->blocks_offset = MAXALIGN(layout->refine_blocks_offset + sizeof(BlockNumber) * face_named_pages(layout));
+		layout->planes_offset = layout->plane_scalars_offset + sizeof(FaceScalars) * layout->slots;
+		if (layout->blocks_offset + nblocks * (layout->block_stride + FACE_BLOCK_ROOM) <= limit &&
+			layout->planes_offset + layout->slots * layout->plane_bytes <= limit)
 			break;
 	}
-	if (nblocks == 0 || layout->refine_slots == 0 || layout->refine_pages > FACE_MAX_REFINE_PAGES)
+	if (nblocks == 0 || layout->refine_slots == 0 || layout->refine_pages > FACE_MAX_REFINE_PAGES || layout->slots > FACE_MAX_SLOTS)
 		elog(ERROR, "sketches of %d dimensions do not fit a page", codec->dims);
 
 	/* Spread the slots evenly, so that the last refinement page is not left half empty. */

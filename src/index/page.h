@@ -21,7 +21,7 @@
 
 #define FACE_META_BLOCK			0
 #define FACE_MAGIC				0xFACE1D05
-#define FACE_VERSION			1
+#define FACE_VERSION			2
 #define FACE_PAGE_ID			0xFACE	/* last two bytes of every page */
 
 typedef enum FacePageKind
@@ -32,14 +32,17 @@ typedef enum FacePageKind
 	FACE_PAGE_BUCKET,			/* directory: entries of one bucket */
 	FACE_PAGE_CENTRE,			/* rotated centre of an epoch */
 	FACE_PAGE_SKETCH,			/* sketches of a posting list */
-	FACE_PAGE_REFINE			/* refinement codes and TIDs of a sketch page */
+	FACE_PAGE_REFINE,			/* refinement codes and TIDs of a sketch page */
+	FACE_PAGE_PLANE				/* second bits of a sketch page's templates */
 } FacePageKind;
+
+#define FACE_LAST_PAGE_KIND FACE_PAGE_PLANE
 
 /*
  * At the end of every page.  A stamp is a random number drawn when the page is
  * taken; a pointer to a page that may be recycled carries the stamp it
  * expects, so that a reader knows when the page is no longer the one meant.
- * Refinement pages bear the stamp of their sketch page.
+ * Plane and refinement pages bear the stamp of their sketch page.
  */
 typedef struct FacePageOpaqueData
 {
@@ -152,8 +155,8 @@ typedef struct FaceBucketData
 
 /*
  * A sketch page: this header, a bitmap of slots in use, the block numbers of
- * its refinement pages, then block by block the interleaved sketches and their
- * scalars.
+ * its refinement pages and of its plane page, then block by block the
+ * interleaved sketches and their scalars.
  */
 typedef struct FaceSketchHeader
 {
@@ -166,8 +169,7 @@ typedef struct FaceSketchHeader
 typedef struct FaceRefineEntry
 {
 	ItemPointerData tid;		/* zero, so invalid, in a free slot */
-	uint16		unused;
-	FaceRefineScalars scalars;
+	FaceScalars scalars;
 	uint8		code[FLEXIBLE_ARRAY_MEMBER];
 } FaceRefineEntry;
 
@@ -177,29 +179,59 @@ typedef struct FaceLayout
 	int			slots;			/* per sketch page, multiple of FACE_BLOCK_SLOTS */
 	int			refine_slots;	/* per refinement page */
 	int			refine_pages;	/* per sketch page */
+	bool		has_plane;		/* each sketch page has one plane page as well */
 	Size		refine_entry_size;
 	Size		bitmap_offset;	/* from the page's start, as all of these */
 	Size		refine_blocks_offset;
 	Size		blocks_offset;
 	Size		block_stride;	/* a block's sketches, then its scalars */
 	Size		scalars_offset;	/* from the block's start */
+	Size		plane_scalars_offset;
+	Size		planes_offset;
+	Size		plane_bytes;
 } FaceLayout;
 
-/* Small enough that one block of sketches fits a page. */
-#define FACE_INDEX_MAX_DIMS 3840
+/* Room that a sketch page leaves for a counter of each of its blocks' writes: README, "On paper". */
+#define FACE_BLOCK_ROOM ((Size) 4)
 
 /* No layout needs more refinement pages for a sketch page (see face_layout_compute). */
 #define FACE_MAX_REFINE_PAGES 8
 
+/* With the plane page. */
+#define FACE_MAX_NAMED_PAGES (FACE_MAX_REFINE_PAGES + 1)
+
+/* Nor has it more slots on a sketch page: a block is 640 bytes at least. */
+#define FACE_MAX_SLOTS 192
+
 #define FacePageGetSketchHeader(page) ((FaceSketchHeader *) PageGetContents(page))
 #define FaceSketchBitmap(page, layout) ((uint8 *) (page) + (layout)->bitmap_offset)
 #define FaceSketchRefineBlocks(page, layout) ((BlockNumber *) ((char *) (page) + (layout)->refine_blocks_offset))
+#define FaceSketchPlaneBlock(page, layout) (FaceSketchRefineBlocks(page, layout) + (layout)->refine_pages)
 #define FaceSketchBlock(page, layout, i) \
 	((uint8 *) (page) + (layout)->blocks_offset + (Size) (i) * (layout)->block_stride)
-#define FaceSketchScalarsOf(page, layout, i) \
+#define FaceScalarsOf(page, layout, i) \
 	((FaceBlockScalars *) (FaceSketchBlock(page, layout, i) + (layout)->scalars_offset))
 #define FaceRefineEntryOf(page, layout, i) \
 	((FaceRefineEntry *) (PageGetContents(page) + (Size) (i) * (layout)->refine_entry_size))
+#define FacePlaneScalarsOf(page, layout, i) \
+	((FaceScalars *) ((char *) (page) + (layout)->plane_scalars_offset) + (i))
+#define FacePlaneOf(page, layout, i) \
+	((uint8 *) (page) + (layout)->planes_offset + (Size) (i) * (layout)->plane_bytes)
+
+/* The pages that have to do with one slot. */
+typedef struct FaceSlotPages
+{
+	Page		sketch;
+	Page		plane;			/* NULL where there are no second bits */
+	Page		refine;
+} FaceSlotPages;
+
+/* Blocks that a sketch page names. */
+static inline int
+face_named_pages(const FaceLayout *layout)
+{
+	return layout->refine_pages + layout->has_plane;
+}
 
 static inline bool
 face_slot_used(const uint8 *bitmap, int slot)
@@ -238,7 +270,7 @@ extern Buffer face_read_page(Relation index, BlockNumber blkno, int lockmode);
 extern Buffer face_read_page_extended(Relation index, BlockNumber blkno, int lockmode, BufferAccessStrategy strategy);
 extern Page face_expect_page(Relation index, BlockNumber blkno, bool prefetch);
 extern void face_check_page(Relation index, Buffer buffer, FacePageKind kind);
-extern void face_check_refine_page(Relation index, Buffer buffer, uint64 stamp);
+extern void face_check_side_page(Relation index, Buffer buffer, FacePageKind kind, uint64 stamp);
 extern void face_chain_step(Relation index, FaceChainWalk *walk);
 extern bool face_page_is(Page page, FacePageKind kind);
 extern Buffer face_take_page(Relation index);

@@ -4,9 +4,10 @@
  *	  The pass over the sketches: a lower bound on the distance for every
  *	  template of the wanted posting lists.
  *
- * Runs once a scan, before the first row is returned, and keeps one float a
- * slot.  The pages it read may be changed or recycled before they are looked
- * at again; their stamps tell.
+ * Runs once a scan, before the first row is returned, and keeps a float and a
+ * sum for every slot of the pages that have anything of interest.  The pages it
+ * read may be changed or recycled before they are looked at again; their stamps
+ * tell.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,29 +29,17 @@
  */
 #define MAX_RESTARTS 100
 
-void *
-face_grow(void *array, Size used, Size more, Size *max, Size element)
-{
-	if (used + more <= *max)
-		return array;
-	*max = Max(*max * 2, used + more + 64);
-	return array == NULL ?
-		MemoryContextAllocHuge(CurrentMemoryContext, *max * element) :
-		repalloc_huge(array, *max * element);
-}
-
 /* Can every probe of the scan be compared with the templates of this list? */
 static bool
 list_is_comparable(const FaceScan *scan, const FaceListEntry *entry)
 {
-	for (int i = 0; i <= scan->nconditions; i++)
+	for (int i = 0; i < scan->ntargets; i++)
 	{
-		const FaceEmbedding *probe = i < scan->nconditions ? scan->conditions[i].probe : scan->probe;
+		const FaceEmbedding *probe = scan->targets[i].probe;
 
-		if (probe != NULL &&
-			(probe->dims != entry->key.dims ||
-			 (probe->model != entry->key.model &&
-			  probe->model != FACE_NO_MODEL && entry->key.model != FACE_NO_MODEL)))
+		if (probe->dims != entry->key.dims ||
+			(probe->model != entry->key.model &&
+			 probe->model != FACE_NO_MODEL && entry->key.model != FACE_NO_MODEL))
 			return false;
 	}
 	return true;
@@ -75,40 +64,18 @@ plan_for(FaceScan *scan, int epoch)
 	return scan->plans[epoch];
 }
 
-static bool
-same_distance(const FaceCondition *condition, FaceMetric metric, const FaceEmbedding *probe)
-{
-	return condition->metric == metric && condition->probe->dims == probe->dims &&
-		memcmp(condition->probe->x, probe->x, sizeof(uint16) * probe->dims) == 0;
-}
-
 /* Prepare the scan's probes against an epoch whose templates they compare with. */
 static void
 prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
 {
 	const FaceEpochState *state = plan->state;
 
-	if (plan->conditions != NULL)
+	if (plan->queries != NULL)
 		return;
-	plan->conditions = palloc0(sizeof(FaceQuery *) * (scan->nconditions + 1));
-	if (scan->orders && !scan->null_probe)
-		plan->order = face_query_create(state->codec, state->centre, scan->probe, scan->metric,
-										face_miss_probability);
-	for (int i = 0; i < scan->nconditions; i++)
-	{
-		const FaceCondition *condition = &scan->conditions[i];
-
-		/* Usually the threshold is on the distance that also orders. */
-		if (plan->order != NULL && same_distance(condition, scan->metric, scan->probe))
-			plan->conditions[i] = plan->order;
-		for (int j = 0; j < i && plan->conditions[i] == NULL; j++)
-			if (same_distance(condition, scan->conditions[j].metric, scan->conditions[j].probe))
-				plan->conditions[i] = plan->conditions[j];
-		if (plan->conditions[i] == NULL)
-			plan->conditions[i] = face_query_create(state->codec, state->centre, condition->probe, condition->metric,
-													face_miss_probability);
-	}
-	plan->query = plan->order != NULL ? plan->order : plan->conditions[0];
+	plan->queries = palloc0(sizeof(FaceQuery *) * scan->ntargets);
+	for (int i = 0; i < scan->ntargets; i++)
+		plan->queries[i] = face_query_create(state->codec, state->centre, scan->targets[i].probe,
+											 scan->targets[i].metric, face_miss_probability);
 }
 
 /*
@@ -117,7 +84,8 @@ prepare_queries(FaceScan *scan, FaceEpochPlan *plan)
  * Returns the smallest.
  */
 static float
-blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float limit, float *lower)
+blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Page next, float limit, float *lower,
+			  FaceSketchSum *sums)
 {
 	const FaceLayout *layout = &state->layout;
 	const int	nblocks = face_blocks_begun(page, layout);
@@ -132,7 +100,7 @@ blocks_bounds(const FaceQuery *query, const FaceEpochState *state, Page page, Pa
 	for (int slot = nblocks * FACE_BLOCK_SLOTS; slot < layout->slots; slot++)
 		lower[slot] = get_float4_infinity();
 	return face_query_sketch_bounds(query, nblocks, FaceSketchBlock(page, layout, 0), FaceSketchBlock(ahead, layout, 0),
-									limit, lower);
+									limit, lower, sums);
 }
 
 /* Put infinity into free slots; returns the smallest bound of the others. */
@@ -150,14 +118,15 @@ mask_free_slots(float *lower, const uint8 *bitmap, int slots)
 	return smallest;
 }
 
-/* Rule out what another condition's query rules out; returns the smallest bound left. */
+/* Rule out what another target's query rules out; returns the smallest bound left. */
 static float
-apply_condition(const FaceQuery *query, const FaceEpochState *state, Page page, float limit, float *lower)
+apply_condition(const FaceQuery *query, const FaceEpochState *state, Page page, float limit, float *lower,
+				FaceSketchSum *sums)
 {
-	float		bounds[BLCKSZ / sizeof(float)];
+	float		bounds[FACE_MAX_SLOTS];
 	float		smallest = get_float4_infinity();
 
-	blocks_bounds(query, state, page, NULL, limit, bounds);
+	blocks_bounds(query, state, page, NULL, limit, bounds, sums);
 	for (int slot = 0; slot < state->layout.slots; slot++)
 	{
 		if (isinf(bounds[slot]))
@@ -172,55 +141,49 @@ apply_condition(const FaceQuery *query, const FaceEpochState *state, Page page, 
  * those that cannot satisfy a condition.  Returns the smallest.
  */
 static float
-page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, float *lower)
+page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, float *lower, FaceSketchSum *sums)
 {
 	const FaceLayout *layout = &plan->state->layout;
-	double		limit = get_float8_infinity();
-	float		smallest;
+	float		smallest = blocks_bounds(plan->queries[0], plan->state, page, next,
+										 face_round_up(scan->targets[0].max_distance), lower, sums);
 
-	for (int i = 0; i < scan->nconditions; i++)
-		if (plan->conditions[i] == plan->query)
-			limit = Min(scan->conditions[i].max_distance, limit);
-	smallest = blocks_bounds(plan->query, plan->state, page, next, face_round_up(limit), lower);
-	for (int i = 0; i < scan->nconditions; i++)
-		if (plan->conditions[i] != plan->query)
-			smallest = apply_condition(plan->conditions[i], plan->state, page,
-									   face_round_up(scan->conditions[i].max_distance), lower);
+	for (int i = 1; i < scan->ntargets; i++)
+		smallest = apply_condition(plan->queries[i], plan->state, page, face_round_up(scan->targets[i].max_distance),
+								   lower, sums == NULL ? NULL : sums + i * layout->slots);
 	if (FacePageGetSketchHeader(page)->used != layout->slots)
 		smallest = mask_free_slots(lower, FaceSketchBitmap(page, layout), layout->slots);
 	return smallest;
 }
 
-/* Remember a locked sketch page and the bounds of its slots. */
+/* Remember a locked sketch page and the bounds of its slots, unless nothing there is of interest. */
 static void
 scan_sketch_page(FaceScan *scan, FaceEpochPlan *plan, Buffer buffer, Page next)
 {
 	Page		page = BufferGetPage(buffer);
 	const FaceLayout *layout = &plan->state->layout;
 	FaceScanPage *seen;
-	int			old_max = scan->max_pages;
-	Size		max = scan->max_pages;
+	float		smallest;
 
-	scan->pages = face_grow(scan->pages, scan->npages, 1, &max, sizeof(FaceScanPage));
-	if (max != old_max)
-	{
-		scan->max_pages = (int) max;
-		scan->page_lower = scan->page_lower == NULL ?
-			palloc(max * sizeof(float)) : repalloc_huge(scan->page_lower, max * sizeof(float));
-	}
-	scan->lower = face_grow(scan->lower, scan->nlower, layout->slots, &scan->max_lower, sizeof(float));
+	face_room_for_page(scan, layout);
+	scan->counters.sketches += FacePageGetSketchHeader(page)->used;
+	smallest = page_bounds(scan, plan, page, next, scan->lower + scan->nlower,
+						   layout->has_plane ? scan->sums + scan->nsums : NULL);
+	if (isinf(smallest))
+		return;
 
 	seen = &scan->pages[scan->npages];
 	seen->stamp = FacePageGetOpaque(page)->stamp;
 	seen->base = scan->nlower;
+	seen->sums = scan->nsums;
 	seen->blkno = BufferGetBlockNumber(buffer);
 	seen->epoch = FacePageGetSketchHeader(page)->epoch;
 	seen->slots = layout->slots;
-	memcpy(seen->refine_blocks, FaceSketchRefineBlocks(page, layout), sizeof(BlockNumber) * layout->refine_pages);
-	scan->page_lower[scan->npages] = page_bounds(scan, plan, page, next, scan->lower + scan->nlower);
+	memcpy(seen->named, FaceSketchRefineBlocks(page, layout), sizeof(BlockNumber) * face_named_pages(layout));
+	scan->page_lower[scan->npages] = smallest;
 	scan->npages++;
 	scan->nlower += layout->slots;
-	scan->counters.sketches += FacePageGetSketchHeader(page)->used;
+	if (layout->has_plane)
+		scan->nsums += (Size) layout->slots * scan->ntargets;
 }
 
 void
@@ -266,7 +229,7 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool
 		if (!BlockNumberIsValid(refine_blocks[i]))
 			continue;
 		refine = face_read_page(scan->index, refine_blocks[i], BUFFER_LOCK_SHARE);
-		face_check_refine_page(scan->index, refine, stamp);
+		face_check_side_page(scan->index, refine, FACE_PAGE_REFINE, stamp);
 		collect_tids(scan, layout, BufferGetPage(refine), null_distance);
 		UnlockReleaseBuffer(refine);
 	}
@@ -340,18 +303,18 @@ static void
 scan_list(FaceScan *scan, FaceListEntry *entry)
 {
 	const bool	null_embedding = entry->key.dims == 0;
-	const bool	compares = (scan->orders && !scan->null_probe) || scan->nconditions > 0;
-	const bool	scored = compares && !null_embedding && list_is_comparable(scan, entry);
+	const bool	scored = scan->ntargets > 0 && !null_embedding && list_is_comparable(scan, entry);
 	const bool	null_distance = scan->orders && (null_embedding || scan->null_probe);
 	const int	npages = scan->npages;
 	const Size	nlower = scan->nlower;
+	const Size	nsums = scan->nsums;
 	const Size	nfirst = scan->nfirst;
 	const Size	nlast = scan->nlast;
 	const FaceScanCounters counters = scan->counters;
 	uint64		missing = 0;
 
 	/* face_match of a null embedding is null */
-	if (null_embedding && scan->nconditions > 0)
+	if (null_embedding && scan->has_conditions)
 		return;
 
 	for (int tries = 0; tries < MAX_RESTARTS; tries++)
@@ -372,6 +335,7 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 					 errhint("Please REINDEX it.")));
 		scan->npages = npages;
 		scan->nlower = nlower;
+		scan->nsums = nsums;
 		scan->nfirst = nfirst;
 		scan->nlast = nlast;
 		scan->counters = counters;
@@ -427,6 +391,7 @@ face_scan_pass(FaceScan *scan)
 	bool		given[INDEX_MAX_KEYS];
 
 	face_meta_read(scan->index, &scan->meta);
+	face_room_take(scan);
 	if (!scan->impossible)
 		scan_combinations(scan, 0, keys, given);
 }

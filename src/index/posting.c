@@ -3,7 +3,7 @@
  * posting.c
  *	  Posting lists: finding room for a template and putting it there.
  *
- * A list is a chain of sketch pages, each with its refinement pages.  New
+ * A list is a chain of sketch pages, each with its plane and refinement pages.  New
  * templates go into the first free slot at or after the entry's insert_page;
  * when the chain has none left, a page is appended.  See README for the locks.
  *
@@ -91,7 +91,7 @@ void
 face_sketch_init(Page page, const FaceLayout *layout, int epoch, uint64 list_id, uint64 stamp)
 {
 	FaceSketchHeader *header;
-	BlockNumber *refine_blocks;
+	BlockNumber *named;
 
 	face_page_init(page, FACE_PAGE_SKETCH, list_id, stamp);
 	header = FacePageGetSketchHeader(page);
@@ -99,16 +99,17 @@ face_sketch_init(Page page, const FaceLayout *layout, int epoch, uint64 list_id,
 	header->next_stamp = 0;
 	header->epoch = epoch;
 	header->used = 0;
-	refine_blocks = FaceSketchRefineBlocks(page, layout);
-	for (int i = 0; i < layout->refine_pages; i++)
-		refine_blocks[i] = InvalidBlockNumber;
+	named = FaceSketchRefineBlocks(page, layout);
+	for (int i = 0; i < face_named_pages(layout); i++)
+		named[i] = InvalidBlockNumber;
 	face_page_set_lower(page, layout->blocks_offset);
 }
 
+/* A plane or refinement page, of the sketch page with this stamp. */
 void
-face_refine_init(Page page, uint64 list_id, uint64 stamp)
+face_side_init(Page page, FacePageKind kind, uint64 list_id, uint64 stamp)
 {
-	face_page_init(page, FACE_PAGE_REFINE, list_id, stamp);
+	face_page_init(page, kind, list_id, stamp);
 	face_page_set_lower(page, PageGetContents(page) - (char *) page);
 }
 
@@ -127,19 +128,25 @@ face_sketch_free_slot(Page page, const FaceLayout *layout)
 }
 
 void
-face_slot_fill(const FaceEpochState *state, Page sketch, Page refine, int slot,
+face_slot_fill(const FaceEpochState *state, const FaceSlotPages *pages, int slot,
 			   const FaceCodes *codes, ItemPointer tid)
 {
 	const FaceLayout *layout = &state->layout;
-	FaceRefineEntry *entry = FaceRefineEntryOf(refine, layout, slot % layout->refine_slots);
+	FaceRefineEntry *entry = FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots);
 	const int	block = slot / FACE_BLOCK_SLOTS;
 
-	face_page_raise_lower(sketch, (char *) FaceSketchBlock(sketch, layout, block + 1) - (char *) sketch);
-	face_page_raise_lower(refine, (char *) entry + layout->refine_entry_size - (char *) refine);
-	FaceSketchBitmap(sketch, layout)[slot >> 3] |= 1 << (slot & 7);
-	FacePageGetSketchHeader(sketch)->used++;
-	face_block_put(state->codec, FaceSketchBlock(sketch, layout, block),
-				   FaceSketchScalarsOf(sketch, layout, block), slot % FACE_BLOCK_SLOTS, codes);
+	face_page_raise_lower(pages->sketch, (char *) FaceSketchBlock(pages->sketch, layout, block + 1) - (char *) pages->sketch);
+	face_page_raise_lower(pages->refine, (char *) entry + layout->refine_entry_size - (char *) pages->refine);
+	FaceSketchBitmap(pages->sketch, layout)[slot >> 3] |= 1 << (slot & 7);
+	FacePageGetSketchHeader(pages->sketch)->used++;
+	face_block_put(state->codec, FaceSketchBlock(pages->sketch, layout, block),
+				   FaceScalarsOf(pages->sketch, layout, block), slot % FACE_BLOCK_SLOTS, codes);
+	if (pages->plane != NULL)
+	{
+		face_page_raise_lower(pages->plane, (char *) FacePlaneOf(pages->plane, layout, slot + 1) - (char *) pages->plane);
+		*FacePlaneScalarsOf(pages->plane, layout, slot) = codes->plane_scalars;
+		memcpy(FacePlaneOf(pages->plane, layout, slot), codes->plane, layout->plane_bytes);
+	}
 	entry->tid = *tid;
 	entry->scalars = codes->refine_scalars;
 	memcpy(entry->code, codes->refine, state->codec->refine_bytes);
@@ -147,38 +154,80 @@ face_slot_fill(const FaceEpochState *state, Page sketch, Page refine, int slot,
 
 /* Free a slot, leaving no bit of the template. */
 void
-face_slot_clear(const FaceEpochState *state, Page sketch, Page refine, int slot)
+face_slot_clear(const FaceEpochState *state, const FaceSlotPages *pages, int slot)
 {
 	const FaceLayout *layout = &state->layout;
-	FaceRefineEntry *entry = FaceRefineEntryOf(refine, layout, slot % layout->refine_slots);
+	FaceRefineEntry *entry = FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots);
+	const int	block = slot / FACE_BLOCK_SLOTS;
 
-	FaceSketchBitmap(sketch, layout)[slot >> 3] &= ~(1 << (slot & 7));
-	FacePageGetSketchHeader(sketch)->used--;
-	face_block_clear(state->codec, FaceSketchBlock(sketch, layout, slot / FACE_BLOCK_SLOTS),
-					 FaceSketchScalarsOf(sketch, layout, slot / FACE_BLOCK_SLOTS), slot % FACE_BLOCK_SLOTS);
+	FaceSketchBitmap(pages->sketch, layout)[slot >> 3] &= ~(1 << (slot & 7));
+	FacePageGetSketchHeader(pages->sketch)->used--;
+	face_block_clear(state->codec, FaceSketchBlock(pages->sketch, layout, block),
+					 FaceScalarsOf(pages->sketch, layout, block), slot % FACE_BLOCK_SLOTS);
+	if (pages->plane != NULL)
+	{
+		memset(FacePlaneScalarsOf(pages->plane, layout, slot), 0, sizeof(FaceScalars));
+		memset(FacePlaneOf(pages->plane, layout, slot), 0, layout->plane_bytes);
+	}
 	memset(entry, 0, layout->refine_entry_size);
+}
+
+void
+face_slot_read(const FaceEpochState *state, const FaceSlotPages *pages, int slot, FaceCodes *codes)
+{
+	const FaceLayout *layout = &state->layout;
+	const FaceRefineEntry *entry = FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots);
+	const int	block = slot / FACE_BLOCK_SLOTS;
+
+	face_block_get(state->codec, FaceSketchBlock(pages->sketch, layout, block),
+				   FaceScalarsOf(pages->sketch, layout, block), slot % FACE_BLOCK_SLOTS, codes);
+	if (pages->plane != NULL)
+	{
+		codes->plane_scalars = *FacePlaneScalarsOf(pages->plane, layout, slot);
+		memcpy(codes->plane, FacePlaneOf(pages->plane, layout, slot), layout->plane_bytes);
+	}
+	codes->refine_scalars = entry->scalars;
+	memcpy(codes->refine, entry->code, state->codec->refine_bytes);
 }
 
 /* -------------------------------------------------------------------------
  * Insertion
  * ------------------------------------------------------------------------- */
 
-/*
- * The refinement page of a slot of a locked sketch page, exclusively locked;
- * *fresh: one that the sketch page does not name yet.
- */
-static Buffer
-lock_refine_page(FaceWriter *writer, Page sketch, const FaceLayout *layout, int slot, bool *fresh)
+/* A page that a locked sketch page names, or is to name. */
+typedef struct SidePage
 {
-	BlockNumber blkno = FaceSketchRefineBlocks(sketch, layout)[slot / layout->refine_slots];
-	Buffer		buffer;
+	FacePageKind kind;
+	BlockNumber *named;			/* on the sketch page */
+	Buffer		buffer;			/* exclusively locked */
+	bool		fresh;			/* the sketch page does not name it yet */
+} SidePage;
 
-	*fresh = !BlockNumberIsValid(blkno);
-	if (*fresh)
-		return face_take_page(writer->index);
-	buffer = face_read_page(writer->index, blkno, BUFFER_LOCK_EXCLUSIVE);
-	face_check_refine_page(writer->index, buffer, FacePageGetOpaque(sketch)->stamp);
-	return buffer;
+static void
+lock_side_page(FaceWriter *writer, Page sketch, SidePage *side)
+{
+	side->fresh = !BlockNumberIsValid(*side->named);
+	if (side->fresh)
+	{
+		side->buffer = face_take_page(writer->index);
+		return;
+	}
+	side->buffer = face_read_page(writer->index, *side->named, BUFFER_LOCK_EXCLUSIVE);
+	face_check_side_page(writer->index, side->buffer, side->kind, FacePageGetOpaque(sketch)->stamp);
+}
+
+/* A copy of the page to change; *named is on the sketch page's copy. */
+static Page
+register_side_page(GenericXLogState *xlog, Page sketch, SidePage *side, BlockNumber *named)
+{
+	Page		page = GenericXLogRegisterBuffer(xlog, side->buffer, side->fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
+
+	if (side->fresh)
+	{
+		face_side_init(page, side->kind, FacePageGetOpaque(sketch)->list_id, FacePageGetOpaque(sketch)->stamp);
+		*named = BufferGetBlockNumber(side->buffer);
+	}
+	return page;
 }
 
 /* Put a template on a locked sketch page that has a free slot. */
@@ -186,16 +235,14 @@ static void
 put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPointer tid)
 {
 	Page		page = BufferGetPage(buffer);
-	FacePageOpaque opaque = FacePageGetOpaque(page);
-	int			epoch = FacePageGetSketchHeader(page)->epoch;
-	const FaceEpochState *state = face_writer_epoch(writer, epoch);
-	const FaceCodes *codes = face_writer_encode(writer, epoch, e);
-	int			slot = face_sketch_free_slot(page, &state->layout);
-	bool		fresh;
+	const FaceEpochState *state = face_writer_epoch(writer, FacePageGetSketchHeader(page)->epoch);
+	const FaceLayout *layout = &state->layout;
+	const FaceCodes *codes = face_writer_encode(writer, FacePageGetSketchHeader(page)->epoch, e);
+	int			slot = face_sketch_free_slot(page, layout);
+	SidePage	plane = {.kind = FACE_PAGE_PLANE, .named = FaceSketchPlaneBlock(page, layout)};
+	SidePage	refine = {.kind = FACE_PAGE_REFINE};
 	GenericXLogState *xlog;
-	Buffer		refine_buffer;
-	Page		sketch;
-	Page		refine;
+	FaceSlotPages pages = {0};
 
 	if (slot < 0)
 		ereport(ERROR,
@@ -203,18 +250,22 @@ put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPoint
 				 errmsg("index \"%s\" has a damaged page at block %u",
 						RelationGetRelationName(writer->index), BufferGetBlockNumber(buffer)),
 				 errhint("Please REINDEX it.")));
-	refine_buffer = lock_refine_page(writer, page, &state->layout, slot, &fresh);
+	refine.named = FaceSketchRefineBlocks(page, layout) + slot / layout->refine_slots;
+	if (layout->has_plane)
+		lock_side_page(writer, page, &plane);
+	lock_side_page(writer, page, &refine);
+
 	xlog = GenericXLogStart(writer->index);
-	sketch = GenericXLogRegisterBuffer(xlog, buffer, 0);
-	refine = GenericXLogRegisterBuffer(xlog, refine_buffer, fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
-	if (fresh)
-	{
-		face_refine_init(refine, opaque->list_id, opaque->stamp);
-		FaceSketchRefineBlocks(sketch, &state->layout)[slot / state->layout.refine_slots] = BufferGetBlockNumber(refine_buffer);
-	}
-	face_slot_fill(state, sketch, refine, slot, codes, tid);
+	pages.sketch = GenericXLogRegisterBuffer(xlog, buffer, 0);
+	if (layout->has_plane)
+		pages.plane = register_side_page(xlog, pages.sketch, &plane, FaceSketchPlaneBlock(pages.sketch, layout));
+	pages.refine = register_side_page(xlog, pages.sketch, &refine,
+									  FaceSketchRefineBlocks(pages.sketch, layout) + slot / layout->refine_slots);
+	face_slot_fill(state, &pages, slot, codes, tid);
 	GenericXLogFinish(xlog);
-	UnlockReleaseBuffer(refine_buffer);
+	if (layout->has_plane)
+		UnlockReleaseBuffer(plane.buffer);
+	UnlockReleaseBuffer(refine.buffer);
 }
 
 /* Is the locked page a sketch page of this list? */

@@ -34,9 +34,12 @@ extern void face_posting_insert(FaceWriter *writer, const FaceListKey *key, cons
 /* The pieces of it that a bulk build uses as well; pages are locked, changes logged by the caller. */
 extern int	face_sketch_free_slot(Page page, const FaceLayout *layout);
 extern void face_sketch_init(Page page, const FaceLayout *layout, int epoch, uint64 list_id, uint64 stamp);
-extern void face_refine_init(Page page, uint64 list_id, uint64 stamp);
-extern void face_slot_fill(const FaceEpochState *state, Page sketch, Page refine, int slot,
+extern void face_side_init(Page page, FacePageKind kind, uint64 list_id, uint64 stamp);
+extern void face_slot_fill(const FaceEpochState *state, const FaceSlotPages *pages, int slot,
 						   const FaceCodes *codes, ItemPointer tid);
-extern void face_slot_clear(const FaceEpochState *state, Page sketch, Page refine, int slot);
+extern void face_slot_clear(const FaceEpochState *state, const FaceSlotPages *pages, int slot);
+
+/* A slot's codes, from wherever they are. */
+extern void face_slot_read(const FaceEpochState *state, const FaceSlotPages *pages, int slot, FaceCodes *codes);
 
 #endif							/* FACEMATCH_INDEX_POSTING_H */

@@ -50,6 +50,12 @@ static const StepChoice step_choices[] = {
 	{8, 3, {0.0308f, 0.022f, 0.026f}},
 };
 
+/*
+ * Four bits of which the first two are a code as well: that wants longer
+ * levels, the four shorter ones.  At this step both lose little.
+ */
+static const StepChoice nested_choice = {4, 1, {0.28f}};
+
 FaceCodec *
 face_codec_create(int dims, uint64 seed)
 {
@@ -58,9 +64,10 @@ face_codec_create(int dims, uint64 seed)
 	codec->dims = dims;
 	codec->padded = face_rotation_padded(dims);
 	codec->sketch_bits = codec->padded >= ONE_BIT_PADDED ? 1 : codec->padded >= TWO_BITS_PADDED ? 2 : 4;
-	codec->refine_bits = codec->padded <= EIGHT_BITS_PADDED ? 8 : 4;
+	codec->refine_bits = codec->padded <= EIGHT_BITS_PADDED ? 8 : codec->sketch_bits == 1 ? 4 - PLANE_BITS : 4;
 	codec->groups = codec->padded * codec->sketch_bits / SKETCH_GROUP_BITS;
 	codec->block_bytes = (Size) codec->groups / 2 * FACE_BLOCK_SLOTS;
+	codec->plane_bytes = codec->sketch_bits == 1 ? (Size) codec->padded / BITS_PER_BYTE : 0;
 	codec->refine_bytes = (Size) codec->padded * codec->refine_bits / BITS_PER_BYTE;
 	codec->rotation = face_rotation_create(dims, seed);
 	return codec;
@@ -108,10 +115,11 @@ FaceCodes *
 face_codes_create(const FaceCodec *codec)
 {
 	Size		sketch_bytes = (Size) codec->groups / 2;
-	FaceCodes  *codes = palloc0(sizeof(FaceCodes) + sketch_bytes + codec->refine_bytes);
+	FaceCodes  *codes = palloc0(sizeof(FaceCodes) + sketch_bytes + codec->plane_bytes + codec->refine_bytes);
 
 	codes->sketch = (uint8 *) (codes + 1);
-	codes->refine = codes->sketch + sketch_bytes;
+	codes->plane = codes->sketch + sketch_bytes;
+	codes->refine = codes->plane + codec->plane_bytes;
 	return codes;
 }
 
@@ -149,15 +157,22 @@ measure(int n, const float *r, double length, int max_code, Quantized *code)
 	code->sine = sqrt(Max(1.0 - code->cosine * code->cosine, 0.0));
 }
 
-static void
-quantize(int n, const float *r, double length, int bits, uint8 *spare, Quantized *best)
+static const StepChoice *
+steps_for(int bits)
 {
 	const StepChoice *choice = step_choices;
-	int			max_code = (1 << bits) - 1;
-	float		best_score = -1.0f;
 
 	while (choice->bits != bits)
 		choice++;
+	return choice;
+}
+
+static void
+quantize(int n, const float *r, double length, const StepChoice *choice, uint8 *spare, Quantized *best)
+{
+	int			max_code = (1 << choice->bits) - 1;
+	float		best_score = -1.0f;
+
 	for (int i = 0; i < choice->nsteps; i++)
 	{
 		float		scale = (float) (sqrt(n) / (length * choice->steps[i]));
@@ -193,53 +208,35 @@ pack_sketch(int groups, int bits, const uint8 *values, uint8 *sketch)
 	}
 }
 
-/* The orders that FaceScanKernels.dot4 and dot8 define. */
+/*
+ * The orders that FaceScanKernels.dot2, dot4 and dot8 define: dimensions that
+ * are 16 apart share a byte or, of more than 2 bits, a 16-bit word.
+ */
 static void
 pack_refine(int n, int bits, const uint8 *values, uint8 *refine)
 {
-	for (int i = 0; i < n; i += REFINE_WORDS * 16 / bits)
-	{
-		for (int j = 0; j < REFINE_WORDS; j++)
-		{
-			const uint8 *v = values + i + j;
+	const int	word = bits == 2 ? 1 : 2;	/* bytes */
+	const int	places = word * BITS_PER_BYTE / bits;
 
-			if (bits == 8)
-			{
-				*refine++ = v[0];
-				*refine++ = v[REFINE_WORDS];
-			}
-			else
-			{
-				*refine++ = v[0] | v[REFINE_WORDS] << 4;
-				*refine++ = v[2 * REFINE_WORDS] | v[3 * REFINE_WORDS] << 4;
-			}
-		}
-	}
+	memset(refine, 0, (Size) n * bits / BITS_PER_BYTE);
+	for (int i = 0; i < n; i += REFINE_WORDS * places)
+		for (int j = 0; j < REFINE_WORDS; j++)
+			for (int m = 0; m < places; m++)
+				refine[(i / places + j) * word + m * bits / BITS_PER_BYTE] |=
+					(values[i + m * REFINE_WORDS + j] & ((1 << bits) - 1)) << (m * bits % BITS_PER_BYTE);
 }
 
 static void
 unpack_refine(int n, int bits, const uint8 *refine, uint8 *values)
 {
-	for (int i = 0; i < n; i += REFINE_WORDS * 16 / bits)
-	{
-		for (int j = 0; j < REFINE_WORDS; j++, refine += 2)
-		{
-			uint8	   *v = values + i + j;
+	const int	word = bits == 2 ? 1 : 2;
+	const int	places = word * BITS_PER_BYTE / bits;
 
-			if (bits == 8)
-			{
-				v[0] = refine[0];
-				v[REFINE_WORDS] = refine[1];
-			}
-			else
-			{
-				v[0] = refine[0] & 0x0F;
-				v[REFINE_WORDS] = refine[0] >> 4;
-				v[2 * REFINE_WORDS] = refine[1] & 0x0F;
-				v[3 * REFINE_WORDS] = refine[1] >> 4;
-			}
-		}
-	}
+	for (int i = 0; i < n; i += REFINE_WORDS * places)
+		for (int j = 0; j < REFINE_WORDS; j++)
+			for (int m = 0; m < places; m++)
+				values[i + m * REFINE_WORDS + j] =
+					refine[(i / places + j) * word + m * bits / BITS_PER_BYTE] >> (m * bits % BITS_PER_BYTE) & ((1 << bits) - 1);
 }
 
 static uint16
@@ -262,68 +259,122 @@ norm_code(float norm)
 }
 
 static void
-set_sketch_scalars(const FaceCodec *codec, const FaceCentre *centre, const Quantized *code,
-				   double centre_product, float norm, FaceSketchScalars *s)
+set_scalars(const FaceCodec *codec, const FaceCentre *centre, int bits, const Quantized *code,
+			double centre_product, float norm, FaceScalars *s)
 {
 	double		scale = face_centre_scale(centre);
 
-	s->inverse = half_from_float((float) (face_longest_code(codec) / (code->length * code->cosine)));
+	s->inverse = half_from_float((float) (face_longest_code(codec, bits) / (code->length * code->cosine)));
 	s->tangent = half_rounded_up((float) (code->sine / code->cosine));
 	s->centre_product = scale > 0 ?
 		(int16) Max(Min(rint(centre_product / scale), PG_INT16_MAX), -PG_INT16_MAX) : 0;
 	s->norm = norm_code(norm);
 }
 
+static void
+pack_bits(int n, const uint8 *values, uint8 *out)
+{
+	memset(out, 0, n / BITS_PER_BYTE);
+	for (int i = 0; i < n; i++)
+		out[i / BITS_PER_BYTE] |= (values[i] & 1) << (i % BITS_PER_BYTE);
+}
+
+/* A template's residual on its way into codes. */
+typedef struct Residual
+{
+	float	   *r;
+	double		length;
+	double		centre_product;
+	float		norm;			/* of the template */
+} Residual;
+
+/* The code without its last bits, measured for itself. */
+static void
+drop_bits(const FaceCodec *codec, const FaceCentre *centre, const Residual *residual, int dropped, int left,
+		  Quantized *code, FaceScalars *s)
+{
+	for (int i = 0; i < codec->padded; i++)
+		code->values[i] >>= dropped;
+	measure(codec->padded, residual->r, residual->length, (1 << left) - 1, code);
+	set_scalars(codec, centre, left, code, residual->centre_product, residual->norm, s);
+}
+
+/* One code, of which the sketch is the first bit of each dimension and the plane the second. */
+static void
+encode_nested(const FaceCodec *codec, const FaceCentre *centre, const Residual *residual, uint8 *values, FaceCodes *out)
+{
+	int			n = codec->padded;
+	Quantized	code = {.values = values};
+
+	quantize(n, residual->r, residual->length, &nested_choice, values + n, &code);
+	pack_refine(n, codec->refine_bits, code.values, out->refine);
+	set_scalars(codec, centre, face_all_bits(codec), &code, residual->centre_product, residual->norm, &out->refine_scalars);
+	drop_bits(codec, centre, residual, codec->refine_bits, PLANE_BITS, &code, &out->plane_scalars);
+	pack_bits(n, code.values, out->plane);
+	drop_bits(codec, centre, residual, 1, 1, &code, &out->sketch_scalars);
+	pack_sketch(codec->groups, 1, code.values, out->sketch);
+}
+
+/* Two codes that have nothing to do with each other. */
+static void
+encode_apart(const FaceCodec *codec, const FaceCentre *centre, const Residual *residual, uint8 *values, FaceCodes *out)
+{
+	int			n = codec->padded;
+	Quantized	code = {.values = values};
+
+	quantize(n, residual->r, residual->length, steps_for(codec->sketch_bits), values + n, &code);
+	pack_sketch(codec->groups, codec->sketch_bits, code.values, out->sketch);
+	set_scalars(codec, centre, codec->sketch_bits, &code, residual->centre_product, residual->norm, &out->sketch_scalars);
+	quantize(n, residual->r, residual->length, steps_for(codec->refine_bits),
+			 code.values == values ? values + n : values, &code);
+	pack_refine(n, codec->refine_bits, code.values, out->refine);
+	set_scalars(codec, centre, codec->refine_bits, &code, residual->centre_product, residual->norm, &out->refine_scalars);
+}
+
 void
 face_encode(const FaceCodec *codec, const FaceCentre *centre, const FaceEmbedding *e, FaceCodes *out)
 {
 	int			n = codec->padded;
-	float	   *r = palloc(sizeof(float) * n);
+	Residual	residual = {.r = palloc(sizeof(float) * n), .norm = e->norm};
 	uint8	   *values = palloc(2 * n);
-	Quantized	code = {.values = values};
-	double		centre_product;
-	double		length;
 
-	face_codec_rotate(codec, e, true, r);
-	length = face_take_residual(codec, centre, r, &centre_product);
+	face_codec_rotate(codec, e, true, residual.r);
+	residual.length = face_take_residual(codec, centre, residual.r, &residual.centre_product);
 
 	/* a template at the centre has no direction: any will do, its residual counts for nothing */
-	if (length < RESIDUAL_NOTHING)
+	if (residual.length < RESIDUAL_NOTHING)
 	{
 		for (int i = 0; i < n; i++)
-			r[i] = 1.0f;
-		length = sqrt(n);
+			residual.r[i] = 1.0f;
+		residual.length = sqrt(n);
 	}
-
-	quantize(n, r, length, codec->sketch_bits, values + n, &code);
-	pack_sketch(codec->groups, codec->sketch_bits, code.values, out->sketch);
-	set_sketch_scalars(codec, centre, &code, centre_product, e->norm, &out->sketch_scalars);
-
-	quantize(n, r, length, codec->refine_bits, code.values == values ? values + n : values, &code);
-	pack_refine(n, codec->refine_bits, code.values, out->refine);
-	out->refine_scalars.tangent = (float) (code.sine / code.cosine);
-	out->refine_scalars.inverse = (float) (1.0 / (code.length * code.cosine));
-	out->refine_scalars.centre_product = (float) centre_product;
-	out->refine_scalars.norm = e->norm;
-	pfree(r);
+	if (codec->plane_bytes > 0)
+		encode_nested(codec, centre, &residual, values, out);
+	else
+		encode_apart(codec, centre, &residual, values, out);
+	pfree(residual.r);
 	pfree(values);
 }
 
 /* The point on the code's line that is nearest to the residual, and the centre. */
 void
-face_decode(const FaceCodec *codec, const FaceCentre *centre, const uint8 *refine,
-			const FaceRefineScalars *s, float *out)
+face_decode(const FaceCodec *codec, const FaceCentre *centre, const FaceCodes *codes, float *out)
 {
+	const FaceScalars *s = &codes->refine_scalars;
 	int			n = codec->padded;
+	int			bits = face_all_bits(codec);
 	uint8	   *values = palloc(n);
-	double		squares = 1.0 - 2.0 * s->centre_product + centre->norm_squared;
-	double		half_range = face_highest_level(codec->refine_bits);
-	double		cosine_squared = 1.0 / (1.0 + (double) s->tangent * s->tangent);
-	double		scale = sqrt(Max(squares, 0.0)) * cosine_squared * s->inverse;
+	double		squares = 1.0 - 2.0 * s->centre_product * face_centre_scale(centre) + centre->norm_squared;
+	double		tangent = half_to_float(s->tangent);
+	double		scale = sqrt(Max(squares, 0.0)) / (1.0 + tangent * tangent) *
+		half_to_float(s->inverse) / face_longest_code(codec, bits);
 
-	unpack_refine(n, codec->refine_bits, refine, values);
+	unpack_refine(n, codec->refine_bits, codes->refine, values);
+	for (int i = 0; i < n && codec->plane_bytes > 0; i++)
+		values[i] += (codes->sketch[i / BITS_PER_BYTE] >> (i % BITS_PER_BYTE) & 1) << 3 |
+			(codes->plane[i / BITS_PER_BYTE] >> (i % BITS_PER_BYTE) & 1) << 2;
 	for (int i = 0; i < n; i++)
-		out[i] = (float) (centre->values[i] + scale * (values[i] - half_range));
+		out[i] = (float) (centre->values[i] + scale * (values[i] - face_highest_level(bits)));
 	pfree(values);
 }
 
@@ -347,4 +398,15 @@ face_block_clear(const FaceCodec *codec, uint8 *block, FaceBlockScalars *scalars
 	scalars->tangent[slot] = 0;
 	scalars->centre_product[slot] = 0;
 	scalars->norm[slot] = 0;
+}
+
+void
+face_block_get(const FaceCodec *codec, const uint8 *block, const FaceBlockScalars *scalars, int slot, FaceCodes *codes)
+{
+	for (int row = 0; row < codec->groups / 2; row++)
+		codes->sketch[row] = block[row * FACE_BLOCK_SLOTS + slot];
+	codes->sketch_scalars.inverse = scalars->inverse[slot];
+	codes->sketch_scalars.tangent = scalars->tangent[slot];
+	codes->sketch_scalars.centre_product = scalars->centre_product[slot];
+	codes->sketch_scalars.norm = scalars->norm[slot];
 }

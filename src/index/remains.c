@@ -5,11 +5,11 @@
  *
  * Every entry in use is cleared from private copies of its pages, and so is
  * what leads to other pages: whatever is not zero then belongs to nobody.  A
- * refinement page that no sketch page names has no entry in use.
+ * plane or refinement page that no sketch page names has no entry in use.
  *
- * Writers may go on: a sketch page is copied together with its refinement
- * pages, under its lock, and a refinement page counts as nobody's only if it
- * was there before the sketch pages were looked at and still is.
+ * Writers may go on: a sketch page is copied together with the pages it names,
+ * under its lock, and such a page counts as nobody's only if it was there
+ * before the sketch pages were looked at and still is.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,11 +29,12 @@ typedef struct RemainsSearch
 	FaceWriter *writer;
 	BufferAccessStrategy strategy;
 	BlockNumber nblocks;
-	uint64	   *unnamed;		/* stamps of refinement pages not named yet; 0 for other pages */
+	uint64	   *unnamed;		/* stamps of plane and refinement pages not named yet; 0 for other pages */
 	IndexBulkDeleteCallback is_dead;
 	void	   *state;
 	FaceIndexRemains *remains;
 	PGAlignedBlock sketch;
+	PGAlignedBlock plane;
 	PGAlignedBlock refine;
 } RemainsSearch;
 
@@ -70,7 +71,7 @@ structure_end(const FaceMetaData *meta, Page page)
 	}
 }
 
-/* First sweep: pages without entries are judged, refinement pages noted. */
+/* First sweep: pages without entries are judged, plane and refinement pages noted. */
 static void
 sweep_structure(RemainsSearch *search, BlockNumber blkno)
 {
@@ -81,9 +82,9 @@ sweep_structure(RemainsSearch *search, BlockNumber blkno)
 	{
 		uint16		kind = PageGetSpecialSize(page) == MAXALIGN(sizeof(FacePageOpaqueData)) ? FacePageGetOpaque(page)->kind : 0;
 
-		if (kind < FACE_PAGE_FREE || kind > FACE_PAGE_REFINE || !face_page_is(page, kind))
+		if (kind < FACE_PAGE_FREE || kind > FACE_LAST_PAGE_KIND || !face_page_is(page, kind))
 			face_check_page(search->index, buffer, FACE_PAGE_FREE); /* raises the error */
-		if (kind == FACE_PAGE_REFINE)
+		if (kind == FACE_PAGE_REFINE || kind == FACE_PAGE_PLANE)
 			search->unnamed[blkno] = FacePageGetOpaque(page)->stamp;
 		else if (kind != FACE_PAGE_SKETCH)
 			search->remains->stray += nonzero_from(page, structure_end(&search->writer->meta, page));
@@ -91,63 +92,74 @@ sweep_structure(RemainsSearch *search, BlockNumber blkno)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* Clears the entries that two pages share from their copies; what is left on the refinement page is nobody's. */
+/* Copy a page that a sketch page names. */
 static void
-judge_refine_page(RemainsSearch *search, const FaceEpochState *state, int which)
+copy_side_page(RemainsSearch *search, BlockNumber blkno, FacePageKind kind, PGAlignedBlock *copy)
+{
+	Buffer		buffer = face_read_page_extended(search->index, blkno, BUFFER_LOCK_SHARE, search->strategy);
+
+	face_check_side_page(search->index, buffer, kind, FacePageGetOpaque(search->sketch.data)->stamp);
+	memcpy(copy->data, BufferGetPage(buffer), BLCKSZ);
+	UnlockReleaseBuffer(buffer);
+	if (blkno < search->nblocks)
+		search->unnamed[blkno] = 0;
+}
+
+/* Clears the entries that pages share from their copies; what is left on the refinement page is nobody's. */
+static void
+judge_refine_page(RemainsSearch *search, const FaceEpochState *state, const FaceSlotPages *pages, int which)
 {
 	const FaceLayout *layout = &state->layout;
-	Page		sketch = (Page) search->sketch.data;
-	Page		refine = (Page) search->refine.data;
 
 	for (int i = 0; i < layout->refine_slots && which * layout->refine_slots + i < layout->slots; i++)
 	{
 		int			slot = which * layout->refine_slots + i;
 
-		if (!face_slot_used(FaceSketchBitmap(sketch, layout), slot))
+		if (!face_slot_used(FaceSketchBitmap(pages->sketch, layout), slot))
 			continue;
-		if (search->is_dead(&FaceRefineEntryOf(refine, layout, i)->tid, search->state))
+		if (search->is_dead(&FaceRefineEntryOf(pages->refine, layout, i)->tid, search->state))
 			search->remains->dead++;
-		face_slot_clear(state, sketch, refine, slot);
+		face_slot_clear(state, pages, slot);
 	}
-	search->remains->stray += nonzero_from(refine, PageGetContents(refine) - (char *) refine);
+	search->remains->stray += nonzero_from(pages->refine, PageGetContents(pages->refine) - (char *) pages->refine);
 }
 
-/* Second sweep: a sketch page with its refinement pages. */
+/* Second sweep: a sketch page with the pages it names. */
 static void
 sweep_sketches(RemainsSearch *search, BlockNumber blkno)
 {
 	Buffer		buffer = face_read_page_extended(search->index, blkno, BUFFER_LOCK_SHARE, search->strategy);
-	Page		sketch = (Page) search->sketch.data;
+	FaceSlotPages pages = {.sketch = (Page) search->sketch.data,.refine = (Page) search->refine.data};
 	const FaceEpochState *state;
-	BlockNumber *refine_blocks;
+	BlockNumber *named;
 
 	if (!face_page_is(BufferGetPage(buffer), FACE_PAGE_SKETCH))
 	{
 		UnlockReleaseBuffer(buffer);
 		return;
 	}
-	memcpy(sketch, BufferGetPage(buffer), BLCKSZ);
-	state = face_writer_epoch(search->writer, FacePageGetSketchHeader(sketch)->epoch);
-	refine_blocks = FaceSketchRefineBlocks(sketch, &state->layout);
+	memcpy(pages.sketch, BufferGetPage(buffer), BLCKSZ);
+	state = face_writer_epoch(search->writer, FacePageGetSketchHeader(pages.sketch)->epoch);
+	named = FaceSketchRefineBlocks(pages.sketch, &state->layout);
+	if (state->layout.has_plane && BlockNumberIsValid(named[state->layout.refine_pages]))
+	{
+		pages.plane = (Page) search->plane.data;
+		copy_side_page(search, named[state->layout.refine_pages], FACE_PAGE_PLANE, &search->plane);
+	}
 	for (int i = 0; i < state->layout.refine_pages; i++)
 	{
-		Buffer		refine;
-
-		if (!BlockNumberIsValid(refine_blocks[i]))
+		if (!BlockNumberIsValid(named[i]))
 			continue;
-		refine = face_read_page_extended(search->index, refine_blocks[i], BUFFER_LOCK_SHARE, search->strategy);
-		face_check_refine_page(search->index, refine, FacePageGetOpaque(sketch)->stamp);
-		memcpy(search->refine.data, BufferGetPage(refine), BLCKSZ);
-		UnlockReleaseBuffer(refine);
-		if (refine_blocks[i] < search->nblocks)
-			search->unnamed[refine_blocks[i]] = 0;
-		judge_refine_page(search, state, i);
+		copy_side_page(search, named[i], FACE_PAGE_REFINE, &search->refine);
+		judge_refine_page(search, state, &pages, i);
 	}
 	UnlockReleaseBuffer(buffer);
 
-	memset(FacePageGetSketchHeader(sketch), 0, sizeof(FaceSketchHeader));
-	memset(refine_blocks, 0, sizeof(BlockNumber) * state->layout.refine_pages);
-	search->remains->stray += nonzero_from(sketch, PageGetContents(sketch) - (char *) sketch);
+	memset(FacePageGetSketchHeader(pages.sketch), 0, sizeof(FaceSketchHeader));
+	memset(named, 0, sizeof(BlockNumber) * face_named_pages(&state->layout));
+	search->remains->stray += nonzero_from(pages.sketch, PageGetContents(pages.sketch) - (char *) pages.sketch);
+	if (pages.plane != NULL)
+		search->remains->stray += nonzero_from(pages.plane, PageGetContents(pages.plane) - (char *) pages.plane);
 }
 
 static void
@@ -156,7 +168,8 @@ judge_unnamed_page(RemainsSearch *search, BlockNumber blkno)
 	Buffer		buffer = face_read_page_extended(search->index, blkno, BUFFER_LOCK_SHARE, search->strategy);
 	Page		page = BufferGetPage(buffer);
 
-	if (face_page_is(page, FACE_PAGE_REFINE) && FacePageGetOpaque(page)->stamp == search->unnamed[blkno])
+	if ((face_page_is(page, FACE_PAGE_REFINE) || face_page_is(page, FACE_PAGE_PLANE)) &&
+		FacePageGetOpaque(page)->stamp == search->unnamed[blkno])
 		search->remains->stray += nonzero_from(page, PageGetContents(page) - (char *) page);
 	UnlockReleaseBuffer(buffer);
 }

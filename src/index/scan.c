@@ -72,6 +72,7 @@ add_counters(FaceScanCounters *sum, const FaceScanCounters *counters)
 	sum->lists += counters->lists;
 	sum->pages += counters->pages;
 	sum->sketches += counters->sketches;
+	sum->planes += counters->planes;
 	sum->refined += counters->refined;
 	sum->measured += counters->measured;
 	sum->returned += counters->returned;
@@ -166,13 +167,32 @@ read_key_condition(FaceScan *scan, const ScanKey key, FaceKeyChoice *choice)
 	choice->nvalues = (int) qunique(choice->values, choice->nvalues, sizeof(uint64), compare_hashes);
 }
 
+/* Ask for a distance, or bound one that is asked for already: usually a threshold is on the distance that orders. */
+static void
+add_target(FaceScan *scan, const FaceEmbedding *probe, FaceMetric metric, double max_distance)
+{
+	FaceTarget *target = scan->targets;
+
+	while (target < scan->targets + scan->ntargets &&
+		   (target->metric != metric || target->probe->dims != probe->dims || target->probe->model != probe->model ||
+			memcmp(target->probe->x, probe->x, sizeof(uint16) * probe->dims) != 0))
+		target++;
+	if (target == scan->targets + scan->ntargets)
+	{
+		target->probe = probe;
+		target->metric = metric;
+		target->max_distance = get_float8_infinity();
+		scan->ntargets++;
+	}
+	target->max_distance = Min(target->max_distance, max_distance);
+}
+
 static void
 read_conditions(FaceScan *scan, ScanKey keys, int nkeys)
 {
 	const int	nkeycolumns = IndexRelationGetNumberOfKeyAttributes(scan->index) - 1;
 
 	scan->keys = palloc0(sizeof(FaceKeyChoice) * (nkeycolumns + 1));
-	scan->conditions = palloc0(sizeof(FaceCondition) * (nkeys + 1));
 	for (int i = 0; i < nkeys; i++)
 	{
 		if (keys[i].sk_flags & SK_ISNULL)
@@ -182,37 +202,38 @@ read_conditions(FaceScan *scan, ScanKey keys, int nkeys)
 		else
 		{
 			FaceProbe  *probe = DatumGetFaceProbe(keys[i].sk_argument);
-			FaceCondition *condition = &scan->conditions[scan->nconditions++];
 
 			Assert(keys[i].sk_strategy == FACE_THRESHOLD_STRATEGY || keys[i].sk_strategy == FACE_MAY_MATCH_STRATEGY);
-			condition->probe = &probe->embedding;
-			condition->metric = face_probe_metric(probe);
-			condition->max_distance = face_probe_max_distance(probe);
+			scan->has_conditions = true;
+			add_target(scan, &probe->embedding, face_probe_metric(probe), face_probe_max_distance(probe));
 		}
 	}
+}
+
+static FaceMetric
+ordering_metric(StrategyNumber strategy)
+{
+	switch (strategy)
+	{
+		case FACE_COSINE_STRATEGY:
+			return FACE_COSINE;
+		case FACE_EUCLIDEAN_STRATEGY:
+			return FACE_EUCLIDEAN;
+		case FACE_INNER_PRODUCT_STRATEGY:
+			return FACE_NEGATIVE_INNER_PRODUCT;
+	}
+	elog(ERROR, "unexpected ordering strategy %d", strategy);
 }
 
 static void
 read_ordering(FaceScan *scan, ScanKey orderby)
 {
+	const FaceMetric metric = ordering_metric(orderby->sk_strategy);
+
 	scan->orders = true;
 	scan->null_probe = (orderby->sk_flags & SK_ISNULL) != 0;
-	switch (orderby->sk_strategy)
-	{
-		case FACE_COSINE_STRATEGY:
-			scan->metric = FACE_COSINE;
-			break;
-		case FACE_EUCLIDEAN_STRATEGY:
-			scan->metric = FACE_EUCLIDEAN;
-			break;
-		case FACE_INNER_PRODUCT_STRATEGY:
-			scan->metric = FACE_NEGATIVE_INNER_PRODUCT;
-			break;
-		default:
-			elog(ERROR, "unexpected ordering strategy %d", orderby->sk_strategy);
-	}
 	if (!scan->null_probe)
-		scan->probe = DatumGetFaceEmbedding(orderby->sk_argument);
+		add_target(scan, DatumGetFaceEmbedding(orderby->sk_argument), metric, get_float8_infinity());
 }
 
 void
@@ -232,11 +253,13 @@ face_rescan(IndexScanDesc desc, ScanKey keys, int nkeys, ScanKey orderbys, int n
 	scan = palloc0(sizeof(FaceScan));
 	scan->index = desc->indexRelation;
 	scan->context = opaque->context;
-	read_conditions(scan, desc->keyData, desc->numberOfKeys);
+	scan->limit = get_float8_infinity();
+	scan->targets = palloc(sizeof(FaceTarget) * (desc->numberOfKeys + 1));
 
 	/* Further orderings break ties, which is the executor's work here. */
 	if (desc->numberOfOrderBys > 0)
 		read_ordering(scan, &desc->orderByData[0]);
+	read_conditions(scan, desc->keyData, desc->numberOfKeys);
 	opaque->scan = scan;
 	MemoryContextSwitchTo(old);
 }
@@ -245,11 +268,11 @@ face_rescan(IndexScanDesc desc, ScanKey keys, int nkeys, ScanKey orderbys, int n
 static void
 add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined)
 {
-	const FaceEpochPlan *plan = scan->plans[page->epoch];
+	const double max_distance = scan->targets[0].max_distance;
 	FaceBounds	bounds;
 
-	if (face_query_refine_within(plan->query, refined->dot, &refined->scalars, scan->conditions[0].max_distance, &bounds) &&
-		!(bounds.lower > scan->conditions[0].max_distance))
+	if (face_query_refine(scan->plans[page->epoch]->queries[0], refined->sum, &refined->scalars, max_distance, &bounds) &&
+		!(bounds.lower > max_distance))
 		face_scan_add_first(scan, &refined->tid);
 }
 

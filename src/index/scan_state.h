@@ -18,13 +18,16 @@
 #include "index/counters.h"
 #include "index/meta.h"
 
-/* A condition: a template is no farther from the probe. */
-typedef struct FaceCondition
+/*
+ * A distance that is asked for: that of the ordering first, if there is one,
+ * then those of conditions that are not on one before them.
+ */
+typedef struct FaceTarget
 {
 	const FaceEmbedding *probe;
 	FaceMetric	metric;
-	double		max_distance;
-} FaceCondition;
+	double		max_distance;	/* a template must be no farther; infinity without a condition */
+} FaceTarget;
 
 /* Hashes that one key column may have. */
 typedef struct FaceKeyChoice
@@ -38,20 +41,22 @@ typedef struct FaceKeyChoice
 typedef struct FaceEpochPlan
 {
 	const FaceEpochState *state;
-	FaceQuery  *order;			/* NULL when the scan does not order */
-	FaceQuery **conditions;		/* one each, may be the same as order */
-	FaceQuery  *query;			/* order, or the first condition */
+	FaceQuery **queries;		/* one for each target; NULL while no template was compared */
 } FaceEpochPlan;
 
-/* A sketch page that was read, and where its lower bounds are. */
+/*
+ * A sketch page on which something may be of interest, and where its lower
+ * bounds and sketch sums are.
+ */
 typedef struct FaceScanPage
 {
 	uint64		stamp;
 	Size		base;			/* of its bounds in FaceScan.lower */
+	Size		sums;			/* of its sums in FaceScan.sums: those of all slots for each target in turn */
 	BlockNumber blkno;
 	uint16		epoch;
 	uint16		slots;
-	BlockNumber refine_blocks[FACE_MAX_REFINE_PAGES];
+	BlockNumber named[FACE_MAX_NAMED_PAGES];	/* its refinement pages and its plane page */
 } FaceScanPage;
 
 typedef struct FaceScan
@@ -65,23 +70,26 @@ typedef struct FaceScan
 	/* what is asked for */
 	bool		orders;
 	bool		null_probe;		/* ORDER BY embedding <=> NULL */
-	FaceMetric	metric;
-	const FaceEmbedding *probe;
-	FaceCondition *conditions;
-	int			nconditions;
+	FaceTarget *targets;
+	int			ntargets;
+	bool		has_conditions; /* on the embedding */
 	FaceKeyChoice *keys;		/* per key column */
 	bool		impossible;		/* a condition is null: no row passes */
 
 	FaceEpochPlan *plans[FACE_MAX_EPOCHS];
 
-	/* what the pass over the sketches found */
+	/* what the pass over the sketches found: arrays of room.c */
 	FaceScanPage *pages;
 	int			npages;
-	int			max_pages;
+	Size		max_pages;
 	float	   *page_lower;		/* smallest bound of each page */
+	Size		max_page_lower;
 	float	   *lower;			/* bounds of all slots; infinity: out */
 	Size		nlower;
 	Size		max_lower;
+	FaceSketchSum *sums;		/* what their look-ups gave, where there are second bits to look at */
+	Size		nsums;
+	Size		max_sums;
 
 	/* rows to return before and after the ordered ones */
 	ItemPointerData *first;
@@ -97,7 +105,7 @@ typedef struct FaceScan
 	double		frontier;		/* every slot with a bound up to here is refined */
 	uint64		emitted;
 	uint64		goal;			/* rows the consumer is expected to want */
-	double		limit;			/* where the frontier is heading */
+	double		limit;			/* where the frontier is heading: nothing beyond is of interest yet */
 	pairingheap *refined;		/* candidates by lower bound */
 	pairingheap *measured;		/* candidates by distance */
 	double	   *distances;		/* measured beyond the frontier, and some that were returned since */
@@ -106,6 +114,13 @@ typedef struct FaceScan
 	binaryheap *nearest;		/* the smallest beyond the frontier, as many as the goal wants, largest on top */
 	struct FaceHeapReader *reader;
 } FaceScan;
+
+/*
+ * room.c: the arrays of a pass, such as the last scan left them, and until the
+ * scan's context is reset; and room for one more page in them.
+ */
+extern void face_room_take(FaceScan *scan);
+extern void face_room_for_page(FaceScan *scan, const FaceLayout *layout);
 
 /* Make room for `more` elements behind `used` in a growing array. */
 extern void *face_grow(void *array, Size used, Size more, Size *max, Size element);

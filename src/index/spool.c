@@ -84,9 +84,9 @@ make_payload(FaceSpool *spool, const FaceListKey *key, Size key_size, int epoch,
 {
 	const FaceCodec *codec = face_writer_epoch(spool->writer, epoch)->codec;
 	Size		sketch_bytes = codec->groups / 2;
-	Size		size = VARHDRSZ + sizeof(FaceSortHeader) + key_size + sketch_bytes + codec->refine_bytes;
+	Size		size = VARHDRSZ + sizeof(FaceSortHeader) + key_size + sketch_bytes + codec->plane_bytes + codec->refine_bytes;
 	bytea	   *payload = palloc(size);
-	FaceSortHeader header = {*tid, epoch, codes->sketch_scalars, codes->refine_scalars};
+	FaceSortHeader header = {*tid, epoch, codes->sketch_scalars, codes->plane_scalars, codes->refine_scalars};
 	char	   *p = VARDATA(payload);
 
 	SET_VARSIZE(payload, size);
@@ -96,6 +96,8 @@ make_payload(FaceSpool *spool, const FaceListKey *key, Size key_size, int epoch,
 	p += key_size;
 	memcpy(p, codes->sketch, sketch_bytes);
 	p += sketch_bytes;
+	memcpy(p, codes->plane, codec->plane_bytes);
+	p += codec->plane_bytes;
 	memcpy(p, codes->refine, codec->refine_bytes);
 	return payload;
 }

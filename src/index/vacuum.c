@@ -57,24 +57,36 @@ find_dead(FaceVacuum *vacuum, const FaceLayout *layout, Page refine, int first_s
 	return any;
 }
 
-/* Zero the dead slots that share one refinement page. */
+/* Zero the dead slots that share one refinement page; the plane page is InvalidBuffer where there is none. */
 static void
-clear_slots(FaceVacuum *vacuum, const FaceEpochState *state, Buffer buffer, Buffer refine_buffer,
+clear_slots(FaceVacuum *vacuum, const FaceEpochState *state, Buffer buffer, Buffer plane_buffer, Buffer refine_buffer,
 			int first_slot, const bool *dead)
 {
 	const FaceLayout *layout = &state->layout;
 	GenericXLogState *xlog = GenericXLogStart(vacuum->index);
-	Page		sketch = GenericXLogRegisterBuffer(xlog, buffer, 0);
-	Page		refine = GenericXLogRegisterBuffer(xlog, refine_buffer, 0);
+	FaceSlotPages pages;
 
+	pages.sketch = GenericXLogRegisterBuffer(xlog, buffer, 0);
+	pages.plane = BufferIsValid(plane_buffer) ? GenericXLogRegisterBuffer(xlog, plane_buffer, 0) : NULL;
+	pages.refine = GenericXLogRegisterBuffer(xlog, refine_buffer, 0);
 	for (int i = 0; i < layout->refine_slots && first_slot + i < layout->slots; i++)
 	{
 		if (!dead[first_slot + i])
 			continue;
-		face_slot_clear(state, sketch, refine, first_slot + i);
+		face_slot_clear(state, &pages, first_slot + i);
 		vacuum->stats->tuples_removed += 1;
 	}
 	GenericXLogFinish(xlog);
+}
+
+/* Lock a page that a sketch page names. */
+static Buffer
+lock_side_page(FaceVacuum *vacuum, BlockNumber blkno, FacePageKind kind, uint64 stamp)
+{
+	Buffer		buffer = face_read_page_extended(vacuum->index, blkno, BUFFER_LOCK_EXCLUSIVE, vacuum->info->strategy);
+
+	face_check_side_page(vacuum->index, buffer, kind, stamp);
+	return buffer;
 }
 
 /* Remove dead templates from a sketch page, held by the caller's exclusive lock. */
@@ -88,6 +100,7 @@ vacuum_sketch_page(FaceVacuum *vacuum, Buffer buffer)
 	const FaceLayout *layout = &state->layout;
 	bool		dead[BLCKSZ];
 	bool		any = false;
+	Buffer		plane = InvalidBuffer;
 
 	memset(dead, 0, sizeof(bool) * layout->slots);
 	for (int i = 0; i < layout->refine_pages; i++)
@@ -97,15 +110,18 @@ vacuum_sketch_page(FaceVacuum *vacuum, Buffer buffer)
 
 		if (!BlockNumberIsValid(refine_block))
 			continue;
-		refine = face_read_page_extended(vacuum->index, refine_block, BUFFER_LOCK_EXCLUSIVE, vacuum->info->strategy);
-		face_check_refine_page(vacuum->index, refine, stamp);
+		refine = lock_side_page(vacuum, refine_block, FACE_PAGE_REFINE, stamp);
 		if (find_dead(vacuum, layout, BufferGetPage(refine), i * layout->refine_slots, dead))
 		{
-			clear_slots(vacuum, state, buffer, refine, i * layout->refine_slots, dead);
+			if (layout->has_plane && !BufferIsValid(plane))
+				plane = lock_side_page(vacuum, *FaceSketchPlaneBlock(page, layout), FACE_PAGE_PLANE, stamp);
+			clear_slots(vacuum, state, buffer, plane, refine, i * layout->refine_slots, dead);
 			any = true;
 		}
 		UnlockReleaseBuffer(refine);
 	}
+	if (BufferIsValid(plane))
+		UnlockReleaseBuffer(plane);
 	if (any)
 		hash_search(vacuum->lists, &list_id, HASH_ENTER, NULL);
 }
@@ -134,28 +150,27 @@ vacuum_pages(FaceVacuum *vacuum)
  * Phase two: pages and lists that became empty
  * ------------------------------------------------------------------------- */
 
-/* Free the refinement pages of a locked, empty sketch page, one WAL record each. */
+/* Free the plane and refinement pages of a locked, empty sketch page, one WAL record each. */
 static void
-free_refine_pages(FaceVacuum *vacuum, const FaceLayout *layout, Buffer buffer)
+free_side_pages(FaceVacuum *vacuum, const FaceLayout *layout, Buffer buffer)
 {
 	uint64		stamp = FacePageGetOpaque(BufferGetPage(buffer))->stamp;
 
-	for (int i = 0; i < layout->refine_pages; i++)
+	for (int i = 0; i < face_named_pages(layout); i++)
 	{
-		BlockNumber refine_block = FaceSketchRefineBlocks(BufferGetPage(buffer), layout)[i];
-		Buffer		refine;
+		BlockNumber blkno = FaceSketchRefineBlocks(BufferGetPage(buffer), layout)[i];
+		Buffer		side;
 		GenericXLogState *xlog;
 
-		if (!BlockNumberIsValid(refine_block))
+		if (!BlockNumberIsValid(blkno))
 			continue;
-		refine = face_read_page(vacuum->index, refine_block, BUFFER_LOCK_EXCLUSIVE);
-		face_check_refine_page(vacuum->index, refine, stamp);
+		side = lock_side_page(vacuum, blkno, i < layout->refine_pages ? FACE_PAGE_REFINE : FACE_PAGE_PLANE, stamp);
 		xlog = GenericXLogStart(vacuum->index);
 		FaceSketchRefineBlocks(GenericXLogRegisterBuffer(xlog, buffer, 0), layout)[i] = InvalidBlockNumber;
-		face_page_init_free(GenericXLogRegisterBuffer(xlog, refine, GENERIC_XLOG_FULL_IMAGE));
+		face_page_init_free(GenericXLogRegisterBuffer(xlog, side, GENERIC_XLOG_FULL_IMAGE));
 		GenericXLogFinish(xlog);
-		UnlockReleaseBuffer(refine);
-		RecordFreeIndexPage(vacuum->index, refine_block);
+		UnlockReleaseBuffer(side);
+		RecordFreeIndexPage(vacuum->index, blkno);
 		vacuum->stats->pages_newly_deleted++;
 	}
 }
@@ -227,7 +242,7 @@ try_unlink(FaceVacuum *vacuum, const FaceListEntry *list, BlockNumber previous, 
 		const FaceEpochState *state = face_writer_epoch(vacuum->writer,
 														FacePageGetSketchHeader(BufferGetPage(buffer))->epoch);
 
-		free_refine_pages(vacuum, &state->layout, buffer);
+		free_side_pages(vacuum, &state->layout, buffer);
 		unlink_page(vacuum, &lock, previous_buffer, buffer);
 		unlinked = true;
 	}

@@ -396,13 +396,13 @@ argument_near(ArrayType *subjects, ArrayType *above, int *count)
 
 	if (array_contains_nulls(subjects) || array_contains_nulls(above))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("search_names_persons"),
 				 errmsg("a person whom a search came near is NULL")));
 	deconstruct_array(subjects, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &subject, NULL, count);
 	deconstruct_array(above, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &margin, NULL, &margins);
 	if (margins != *count)
 		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), face_refusal("search_names_scores"),
 				 errmsg("%d persons, but %d scores", *count, margins)));
 	near = palloc(sizeof(FaceNear) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
@@ -428,7 +428,7 @@ facematch_record_search(PG_FUNCTION_ARGS)
 	{
 		if (PG_ARGISNULL(i) && i != 2)
 			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("search_is_whole"),
 					 errmsg("argument %d of record_search() is NULL", i + 1)));
 	}
 	if (!face_is_accounted())

@@ -27,6 +27,7 @@
 
 #include "base/attempt.h"
 #include "base/run.h"
+#include "base/refusal.h"
 #include "gallery/gallery.h"
 #include "retention/retained.h"
 #include "retention/rules.h"
@@ -164,7 +165,7 @@ retained(Oid relid)
 			return table;
 	}
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("table_is_retained"),
 			 errmsg("table %s is not under retention", face_qualified_name(relid)),
 			 errhint("facematch.retain() attaches a table.")));
 }

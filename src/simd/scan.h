@@ -22,7 +22,7 @@
 
 /*
  * The numbers beside the sketches of one block, by kind, 128 bytes.  See
- * FaceSketchScalars in index/codec.h for what they are.
+ * FaceScalars in index/codec.h for what they are.
  */
 typedef struct FaceBlockScalars
 {
@@ -108,9 +108,17 @@ typedef struct FaceScanKernels
 	 * Sum of code[i] * query[i]; n is a multiple of 64 (at most 4096) and of
 	 * 32 (at most 256).  4 bits: of every 32 bytes, nibble m of the 16-bit
 	 * word j is dimension 16 m + j.  8 bits: byte m of word j is 16 m + j.
+	 * 2 bits: of every 16 bytes, bits 2 m and 2 m + 1 of byte j are it.
 	 */
+	int32		(*dot2) (int n, const uint8 *codes, const int16 *query);
 	int32		(*dot4) (int n, const uint8 *codes, const int16 *query);
 	int32		(*dot8) (int n, const uint8 *codes, const int16 *query);
+
+	/*
+	 * Sum of query[i] where the bit i of the codes is set, bit i % 8 of byte
+	 * i / 8; n is a multiple of 64, at most 4096.
+	 */
+	int32		(*dot1) (int n, const uint8 *codes, const int16 *query);
 
 	/*
 	 * codes[i] = r[i] * scale rounded down to one of max_code + 1 levels, half

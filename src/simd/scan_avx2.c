@@ -167,6 +167,55 @@ sum_lanes(__m256i x)
 	return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
 }
 
+/* Lanes of all bits where the lane's own bit of a 16-bit word is set: products with them are those of -1. */
+INLINE __m256i
+bit_lanes(const uint8 *codes)
+{
+	const __m256i bits = _mm256_setr_epi16(1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 8,
+										   1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, (int16) (1 << 15));
+	int16		word;
+
+	memcpy(&word, codes, sizeof(word));
+	return _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(word), bits), bits);
+}
+
+TARGET static int32
+avx2_dot1(int n, const uint8 *codes, const int16 *query)
+{
+	__m256i		sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+
+	for (int i = 0; i < n; i += 32)
+	{
+		sum[0] = _mm256_sub_epi32(sum[0], _mm256_madd_epi16(bit_lanes(codes), load_query(query)));
+		sum[1] = _mm256_sub_epi32(sum[1], _mm256_madd_epi16(bit_lanes(codes + 2), load_query(query + 16)));
+		codes += 4;
+		query += 32;
+	}
+	return sum_lanes(_mm256_add_epi32(sum[0], sum[1]));
+}
+
+TARGET static int32
+avx2_dot2(int n, const uint8 *codes, const int16 *query)
+{
+	const __m256i two_bits = _mm256_set1_epi16(0x0003);
+	__m256i		sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+
+	for (int i = 0; i < n; i += 64)
+	{
+		__m256i		words = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *) codes));
+		__m256i		second = _mm256_and_si256(_mm256_srli_epi16(words, 2), two_bits);
+		__m256i		third = _mm256_and_si256(_mm256_srli_epi16(words, 4), two_bits);
+
+		sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(_mm256_and_si256(words, two_bits), load_query(query)));
+		sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(second, load_query(query + 16)));
+		sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(third, load_query(query + 32)));
+		sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(_mm256_srli_epi16(words, 6), load_query(query + 48)));
+		codes += 16;
+		query += 64;
+	}
+	return sum_lanes(_mm256_add_epi32(sum[0], sum[1]));
+}
+
 TARGET static int32
 avx2_dot4(int n, const uint8 *codes, const int16 *query)
 {

@@ -139,6 +139,53 @@ shifted_words(const uint8 *codes, int shift, int next)
 }
 
 TARGET static int32
+avx512_dot1(int n, const uint8 *codes, const int16 *query)
+{
+	const __m512i one = _mm512_set1_epi16(1);
+	__m512i		sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
+	for (int i = 0; i < n; i += 64)
+	{
+		uint32		bits[2];
+
+		memcpy(bits, codes, sizeof(bits));
+		sum[0] = _mm512_add_epi32(sum[0], _mm512_madd_epi16(_mm512_maskz_mov_epi16(bits[0], one), load_query(query)));
+		sum[1] = _mm512_add_epi32(sum[1], _mm512_madd_epi16(_mm512_maskz_mov_epi16(bits[1], one), load_query(query + 32)));
+		codes += 8;
+		query += 64;
+	}
+	return sum_lanes(_mm512_add_epi32(sum[0], sum[1]));
+}
+
+/* 16 bytes as 16-bit words twice, shifted right by two amounts. */
+INLINE __m512i
+shifted_bytes(const uint8 *codes, int low, int high)
+{
+	__m256i		words = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *) codes));
+
+	return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_srli_epi16(words, low)), _mm256_srli_epi16(words, high), 1);
+}
+
+TARGET static int32
+avx512_dot2(int n, const uint8 *codes, const int16 *query)
+{
+	const __m512i two_bits = _mm512_set1_epi16(0x0003);
+	__m512i		sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
+	for (int i = 0; i < n; i += 64)
+	{
+		__m512i		first = _mm512_and_si512(shifted_bytes(codes, 0, 2), two_bits);
+		__m512i		second = _mm512_and_si512(shifted_bytes(codes, 4, 6), two_bits);
+
+		sum[0] = _mm512_add_epi32(sum[0], _mm512_madd_epi16(first, load_query(query)));
+		sum[1] = _mm512_add_epi32(sum[1], _mm512_madd_epi16(second, load_query(query + 32)));
+		codes += 16;
+		query += 64;
+	}
+	return sum_lanes(_mm512_add_epi32(sum[0], sum[1]));
+}
+
+TARGET static int32
 avx512_dot4(int n, const uint8 *codes, const int16 *query)
 {
 	const __m512i nibble = _mm512_set1_epi16(0x000F);

@@ -247,6 +247,46 @@ add_products(int32x4_t sum, uint16x8_t codes, const int16 *query)
 }
 
 static int32
+neon_dot1(int n, const uint8 *codes, const int16 *query)
+{
+	static const uint16 places[] = {1, 2, 4, 8, 16, 32, 64, 128};
+	const uint16x8_t bits = vld1q_u16(places);
+	int32x4_t	sum = vdupq_n_s32(0);
+
+	for (int i = 0; i < n; i += 8)
+	{
+		uint16x8_t	set = vtstq_u16(vdupq_n_u16(*codes++), bits);
+
+		sum = vpadalq_s16(sum, vandq_s16(vreinterpretq_s16_u16(set), vld1q_s16(query + i)));
+	}
+	return vaddvq_s32(sum);
+}
+
+static int32
+neon_dot2(int n, const uint8 *codes, const int16 *query)
+{
+	const uint8x16_t two_bits = vdupq_n_u8(0x03);
+	int32x4_t	sum[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
+
+	for (int i = 0; i < n; i += 64)
+	{
+		uint8x16_t	bytes = vld1q_u8(codes);
+
+		for (int m = 0; m < 4; m++)
+		{
+			uint8x16_t	values = vandq_u8(bytes, two_bits);
+
+			sum[0] = add_products(sum[0], vmovl_u8(vget_low_u8(values)), query);
+			sum[1] = add_products(sum[1], vmovl_high_u8(values), query + 8);
+			bytes = vshrq_n_u8(bytes, 2);
+			query += 16;
+		}
+		codes += 16;
+	}
+	return vaddvq_s32(vaddq_s32(sum[0], sum[1]));
+}
+
+static int32
 neon_dot4(int n, const uint8 *codes, const int16 *query)
 {
 	const uint16x8_t nibble = vdupq_n_u16(0x000F);
@@ -334,6 +374,8 @@ const FaceScanKernels face_scan_neon = {
 	.euclidean_bounds = neon_euclidean_bounds,
 	.inner_product_bounds = neon_inner_product_bounds,
 	.take_slots = neon_take_slots,
+	.dot1 = neon_dot1,
+	.dot2 = neon_dot2,
 	.dot4 = neon_dot4,
 	.dot8 = neon_dot8,
 	.quantize = neon_quantize,

@@ -176,6 +176,32 @@ portable_take_slots(int nblocks, float limit, float *lower, uint16 *taken)
 }
 
 static int32
+portable_dot1(int n, const uint8 *codes, const int16 *query)
+{
+	int32		sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += (codes[i / 8] >> (i % 8) & 1) * query[i];
+	return sum;
+}
+
+static int32
+portable_dot2(int n, const uint8 *codes, const int16 *query)
+{
+	int32		sum = 0;
+
+	for (int i = 0; i < n; i += 64)
+	{
+		for (int j = 0; j < 16; j++)
+			for (int m = 0; m < 4; m++)
+				sum += (codes[j] >> (2 * m) & 3) * query[16 * m + j];
+		codes += 16;
+		query += 64;
+	}
+	return sum;
+}
+
+static int32
 portable_dot4(int n, const uint8 *codes, const int16 *query)
 {
 	int32		sum = 0;
@@ -245,6 +271,8 @@ const FaceScanKernels face_scan_portable = {
 	.euclidean_bounds = portable_euclidean_bounds,
 	.inner_product_bounds = portable_inner_product_bounds,
 	.take_slots = portable_take_slots,
+	.dot1 = portable_dot1,
+	.dot2 = portable_dot2,
 	.dot4 = portable_dot4,
 	.dot8 = portable_dot8,
 	.quantize = portable_quantize,

@@ -168,8 +168,9 @@ def test_shadowed_names(site):
                 expect(f'{kind}: {sql} is {state} under {path}, and was {before}: {attacker.message}', state == before)
                 expect(f'{kind}: a shadow was called by {sql}', not any('shadow called' in heard for heard in attacker.heard))
         attacker.allowed('RESET search_path')
-        # Settings that change how text is read.
-        for setting in ("standard_conforming_strings = off", "DateStyle = 'SQL, DMY'", "IntervalStyle = 'sql_standard'", 'extra_float_digits = -15',
+        # Settings that change how text is read; from PostgreSQL 19 on there is one way to read strings.
+        strings = ('standard_conforming_strings = off',) if site.admin.info.server_version < 190000 else ()
+        for setting in (*strings, "DateStyle = 'SQL, DMY'", "IntervalStyle = 'sql_standard'", 'extra_float_digits = -15',
                         "bytea_output = 'escape'", 'quote_all_identifiers = on', "plpgsql.extra_warnings = 'all'", 'row_security = off', 'array_nulls = off',
                         "facematch.on_opt_out = 'skip'", 'facematch.miss_probability = 0', "TimeZone = 'Asia/Kathmandu'", 'transform_null_equals = on'):
             attacker.allowed(f'SET {setting}')
@@ -265,7 +266,7 @@ def test_replication_and_channels(site):
                 psycopg.connect(user=PREFIX + kind, replication=replication).close()
                 raise Failure(f'{kind}: a replication connection')
             except psycopg.OperationalError as error:
-                expect(f'{kind}: {error}', 'replication' in str(error))
+                expect(f'{kind}: {error}', 'replication' in str(error).lower())
         for channel in ('facematch', 'reference', 'retention_rule', '"*"'):
             attacker.allowed(f'LISTEN {channel}')
         site.stage('OWN1', f'heard by {kind}')
@@ -295,7 +296,7 @@ def test_tables_of_ones_own(site):
                     'CREATE RULE r AS ON INSERT TO mine DO ALSO UPDATE facematch.reference SET purge_after = now(); INSERT INTO mine (id) VALUES (1)',
                     'CREATE RULE s AS ON UPDATE TO mine DO INSTEAD SELECT embedding FROM facematch.reference; UPDATE mine SET id = 2',
                     "CREATE VIEW pg_temp.v AS SELECT * FROM facematch.reference; SELECT * FROM pg_temp.v",
-                    'CREATE MATERIALIZED VIEW pg_temp.m AS SELECT 1', 'SELECT embedding INTO TEMP stolen FROM facematch.reference'):
+                    'CREATE MATERIALIZED VIEW pg_temp.m AS SELECT embedding FROM facematch.reference', 'SELECT embedding INTO TEMP stolen FROM facematch.reference'):
             attacker.refused(sql, states=('42501', '0A000', '42P16'))
             for rule in ('r', 's'):
                 attacker.run(f'DROP RULE IF EXISTS {rule} ON mine')

@@ -14,7 +14,7 @@ import reference
 
 REFUSING = 'gallery retention matching access sealing report'.split()
 # Internal errors, damaged data, triggers fired in a wrong way, the configuration.
-FAULTS = r'INTERNAL_ERROR|DATA_CORRUPTED|E_R_I_E_\w+|CONFIG_FILE_ERROR'
+FAULTS = r'INTERNAL_ERROR|DATA_CORRUPTED|E_R_I_E_\w+|CONFIG_FILE_ERROR|OUT_OF_MEMORY'
 
 problems = []
 

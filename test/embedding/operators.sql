@@ -105,7 +105,7 @@ BEGIN
 	RETURN (plan->0->'Plan'->>'Total Cost')::float8;
 END $$;
 SELECT planned_cost($$SELECT FROM many WHERE face_match(e, '[1]', 0.5)$$) > planned_cost('SELECT FROM many') AS "costs something",
-	planned_cost(format('SELECT FROM many WHERE face_match(e, %L, 0.5)', array_fill(1, ARRAY[4000])::face_embedding))
+	planned_cost(format('SELECT FROM many WHERE face_match(e, %L, 0.5)', array_fill(1, ARRAY[3584])::face_embedding))
 	> planned_cost($$SELECT FROM many WHERE face_match(e, '[1]', 0.5)$$) AS "more with dimensions";
 -- marked as what they are
 SELECT oid::regprocedure, proleakproof FROM pg_proc

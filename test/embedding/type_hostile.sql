@@ -95,7 +95,7 @@ SELECT what, '$1::face_embedding', input, state FROM (VALUES
 ) AS v(what, input, state);
 
 INSERT INTO hostile (what, expression, input, state) VALUES
-	('4,001 components', '$1::face_embedding', '[' || repeat('0.7310586,', 4000) || '1]', '54000'),
+	('3,585 components', '$1::face_embedding', '[' || repeat('0.7310586,', 3584) || '1]', '54000'),
 	('100,001 components', '$1::face_embedding', '[' || repeat('0.7310586,', 100000) || '1]', '54000'),
 	('100,000 opening brackets', '$1::face_embedding', repeat('[', 100000), '22P02'),
 	('a number of a million digits', '$1::face_embedding', '[0.7310586,' || repeat('7310586', 150000) || ']', '22003'),
@@ -111,7 +111,7 @@ INSERT INTO hostile (what, expression, input, state) VALUES
 	('stamped, then another tag', '$1::face_embedding(2,7)::face_embedding(2,8)', '[0.7310586,0.5]', '22023'),
 	('modifier of 0 dimensions', '$1::face_embedding(0)', '[0.7310586]', '22023'),
 	('modifier of negative dimensions', '$1::face_embedding(-1)', '[0.7310586]', '22023'),
-	('modifier of 4,001 dimensions', '$1::face_embedding(4001)', '[0.7310586]', '22023'),
+	('modifier of 3,585 dimensions', '$1::face_embedding(3585)', '[0.7310586]', '22023'),
 	('modifier with tag 0', '$1::face_embedding(1,0)', '[0.7310586]', '22023'),
 	('modifier with tag 32768', '$1::face_embedding(1,32768)', '[0.7310586]', '22023'),
 	('modifier of three numbers', '$1::face_embedding(1,2,3)', '[0.7310586]', '22023'),
@@ -129,7 +129,7 @@ INSERT INTO hostile (what, expression, input, state) VALUES
 	('beyond double in array of numeric', '$1::numeric[]::face_embedding', '{7.310586e500}', '22003'),
 	('beyond half in array of integer', '$1::integer[]::face_embedding', '{7310586}', '22003'),
 	('zeros in array', '$1::real[]::face_embedding', '{0,0}', '22000'),
-	('array of 4,001', 'array_fill($1::real, ARRAY[4001])::face_embedding', '0.7310586', '54000'),
+	('array of 3,585', 'array_fill($1::real, ARRAY[3585])::face_embedding', '0.7310586', '54000'),
 	('array of 100,001', 'array_fill($1::real, ARRAY[100001])::face_embedding', '0.7310586', '54000'),
 	('array of other dimensions than declared', '$1::real[]::face_embedding(3)', '{0.7310586,0.5}', '22000'),
 	('NULL in array, declared', '$1::real[]::face_embedding(2,7)', '{0.7310586,NULL}', '22004');

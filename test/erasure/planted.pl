@@ -118,9 +118,9 @@ sub plant_in_free_slot
 		my $page = read_page('t_face', $block);
 		next if unpack('S', substr($page, -4, 2)) != 7;
 		my ($lower) = unpack('x12 S', $page);
-		for (my $at = 24; $at + 88 <= $lower; $at += 88)
+		for (my $at = 24; $at + 78 <= $lower; $at += 78)
 		{
-			next if substr($page, $at, 88) ne "\0" x 88;
+			next if substr($page, $at, 78) ne "\0" x 78;
 			write_bytes('t_face', $block, $at + 40, 'face');
 			return;
 		}

@@ -21,7 +21,7 @@ INSERT INTO hostile (expected, statement) VALUES
 ('23514', $$INSERT INTO facematch.model (name, tag, dims) VALUES ('other', -1, 3)$$),
 ('22003', $$INSERT INTO facematch.model (name, tag, dims) VALUES ('other', 32768, 3)$$),
 ('23514', $$INSERT INTO facematch.model (name, tag, dims) VALUES ('other', 1, 0)$$),
-('23514', $$INSERT INTO facematch.model (name, tag, dims) VALUES ('other', 1, 4001)$$),
+('23514', $$INSERT INTO facematch.model (name, tag, dims) VALUES ('other', 1, 3585)$$),
 ('23502', $$INSERT INTO facematch.model (name, tag) VALUES ('other', 1)$$),
 -- galleries
 ('23514', $$INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('', 'flight', 'three', 0.5)$$),

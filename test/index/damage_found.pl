@@ -10,12 +10,13 @@ use Test::More;
 # Pages as src/index/page.h has them.
 use constant {
 	PAGE => 8192, CONTENTS => 24, SPECIAL => 8192 - 24,
-	META => 2, ROOT => 3, BUCKET => 4, CENTRE => 5, SKETCH => 6, REFINE => 7, FREE => 1,
+	META => 2, ROOT => 3, BUCKET => 4, CENTRE => 5, SKETCH => 6, REFINE => 7, PLANE => 8, FREE => 1,
 	EPOCHS => 40, EPOCH_SIZE => 24, ENTRIES => 32, ENTRY_SIZE => 48
 };
 
-# Templates of 64 dimensions: 4 + 8 bits.
-use constant { BITMAP => 40, REFINE_BLOCKS => 64, BLOCKS => 80, REFINE_ENTRY => 88 };
+# Templates of 320 dimensions: 1 + 1 + 2 bits, 160 slots on a sketch page, 80 on a refinement page.
+use constant { DIMS => 320, BITMAP => 40, BITMAP_SIZE => 20, REFINE_BLOCKS => 60, PLANE_BLOCK => 68, BLOCKS => 72,
+	BLOCK => 768, SKETCH_BYTES => 40, REFINE_ENTRY => 94, CODE => 14, PLANE_SCALARS => 64, PLANES => 64 + 160 * 8 };
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(extra => without_checksums($node));
@@ -24,7 +25,7 @@ $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION facematch CASCADE;
 	CREATE TABLE faces (id int, gallery int, embedding face_embedding);
-	INSERT INTO faces SELECT i, i % 3, (SELECT array_agg(sin(i * 12.9898 + d * 78.233) + 0.5) FROM generate_series(1, 64) d)::real[]::face_embedding
+	INSERT INTO faces SELECT i, i % 3, (SELECT array_agg(sin(i * 12.9898 + d * 78.233) + 0.5) FROM generate_series(1, 320) d)::real[]::face_embedding
 	FROM generate_series(1, 900) i;
 	INSERT INTO faces SELECT 1000 + i, i % 3, NULL FROM generate_series(1, 30) i;
 });
@@ -71,21 +72,25 @@ sub pages_of
 	return grep { kind($pages->[$_]) == $kind } 0 .. $#$pages;
 }
 
-sub is_used { return vec(substr($_[0], BITMAP, 24), $_[1], 1) }
+sub is_used { return vec(substr($_[0], BITMAP, BITMAP_SIZE), $_[1], 1) }
 
 # A sketch page of templates (epoch 0 is theirs), its first used slot and its first free one.
 sub posting
 {
 	my ($pages) = @_;
 	my ($sketch) = grep { unpack('S', substr($pages->[$_], CONTENTS + 12, 2)) == 0 } pages_of($pages, SKETCH);
-	my ($used) = grep { is_used($pages->[$sketch], $_) } 0 .. 191;
-	my ($free) = grep { !is_used($pages->[$sketch], $_) } 0 .. 191;
+	my ($used) = grep { is_used($pages->[$sketch], $_) } 0 .. 79;
+	my ($free) = grep { !is_used($pages->[$sketch], $_) } 0 .. 79;
 	my ($refine) = unpack('L', substr($pages->[$sketch], REFINE_BLOCKS, 4));
-	return ($sketch, $used, $free, $refine);
+	my ($plane) = unpack('L', substr($pages->[$sketch], PLANE_BLOCK, 4));
+	return ($sketch, $used, $free, $refine, $plane);
 }
 
-sub sketch_byte { return BLOCKS + int($_[0] / 16) * 640 + $_[0] % 16 }
+sub sketch_byte { return BLOCKS + int($_[0] / 16) * BLOCK + $_[0] % 16 }
+sub sketch_number { return BLOCKS + int($_[0] / 16) * BLOCK + 16 * SKETCH_BYTES + $_[1] * 32 + 2 * ($_[0] % 16) }
 sub refine_entry { return CONTENTS + $_[0] * REFINE_ENTRY }
+sub plane_code { return PLANES + $_[0] * SKETCH_BYTES }
+sub plane_number { return PLANE_SCALARS + 8 * $_[0] + 2 * $_[1] }
 sub put { my ($pages, $block, $at, $bytes) = @_; substr($pages->[$block], $at, length $bytes) = $bytes }
 sub flip { my ($pages, $block, $at) = @_; put($pages, $block, $at, chr(ord(substr($pages->[$block], $at, 1)) ^ 1)) }
 
@@ -107,29 +112,39 @@ sub entry_of
 # What is done, what the check says, and whether it must look at the table to know.
 my @damages = (
 	[ 'a count of templates', qr/counts \d+ templates, its bitmap \d+/, 0, sub { my ($p, $s) = @_; flip($p, $s, CONTENTS + 14) } ],
-	[ 'a template taken from the bitmap', qr/its bitmap/, 0, sub { my ($p, $s, $u) = @_; vec(substr($p->[$s], BITMAP, 24), $u, 1) = 0 } ],
+	[ 'a template taken from the bitmap', qr/its bitmap/, 0, sub { my ($p, $s, $u) = @_; vec(substr($p->[$s], BITMAP, BITMAP_SIZE), $u, 1) = 0 } ],
 	[ 'a bit of a sketch', qr/slot \d+ does not have the codes of the template/, 1, sub { my ($p, $s, $u) = @_; flip($p, $s, sketch_byte($u)) } ],
-	[ 'a number beside a sketch', qr/slot \d+ does not have the codes/, 1, sub { my ($p, $s, $u) = @_; flip($p, $s, BLOCKS + 512 + 64 + 2 * $u) } ],
-	[ 'a bit of a refinement code', qr/slot \d+ does not have the codes/, 1, sub { my ($p, $s, $u, $f, $r) = @_; flip($p, $r, refine_entry($u) + 24 + 63) } ],
-	[ 'a centre', qr/does not have the codes/, 1, sub { my ($p) = @_; flip($p, (pages_of($p, CENTRE))[0], CONTENTS) } ],
+	[ 'a number beside a sketch', qr/slot \d+ does not have the codes/, 1, sub { my ($p, $s, $u) = @_; flip($p, $s, sketch_number($u, 0)) } ],
+	[ 'a number that is the same beside every code', qr/numbers beside its codes that no template has/, 0, sub { my ($p, $s, $u) = @_; flip($p, $s, sketch_number($u, 2)) } ],
+	[ 'a second bit', qr/slot \d+ does not have the codes/, 1, sub { my ($p, $s, $u, $f, $r, $l) = @_; flip($p, $l, plane_code($u) + 17) } ],
+	[ 'a number beside second bits', qr/slot \d+ does not have the codes/, 1, sub { my ($p, $s, $u, $f, $r, $l) = @_; flip($p, $l, plane_number($u, 1)) } ],
+	[ 'a number beside second bits that is none', qr/numbers beside its codes that no template has/, 0, sub { my ($p, $s, $u, $f, $r, $l) = @_; put($p, $l, plane_number($u, 0), pack('S', 0x7E00)) } ],
+	[ 'a bit of a refinement code', qr/slot \d+ does not have the codes/, 1, sub { my ($p, $s, $u, $f, $r) = @_; flip($p, $r, refine_entry($u) + CODE + 63) } ],
+	[ 'a centre', qr/does not have the codes/, 1, sub { my ($p) = @_; flip($p, (pages_of($p, CENTRE))[0], CONTENTS + 2) } ],
 	[ 'a rotation', qr/does not have the codes/, 1, sub { my ($p) = @_; flip($p, 0, EPOCHS) } ],
 	[ 'a row number', qr/have the same row/, 1, sub { my ($p, $s, $u, $f, $r) = @_;
 		my ($other) = grep { $_ > $u && is_used($p->[$s], $_) } 0 .. 63;
 		put($p, $r, refine_entry($u), substr($p->[$r], refine_entry($other), 6)) } ],
 	[ 'a row number that is none', qr/row \(99,1\), which does not exist|has no entry/, 1, sub { my ($p, $s, $u, $f, $r) = @_; put($p, $r, refine_entry($u), pack('SSS', 0, 99, 1)) } ],
 	[ 'no row number', qr/in use but names no row/, 0, sub { my ($p, $s, $u, $f, $r) = @_; put($p, $r, refine_entry($u), "\0" x 6) } ],
-	[ 'a template left in a free slot', qr/is free but not empty/, 0, sub { my ($p, $s, $u, $f) = @_; flip($p, $s, sketch_byte($f) + 16 * 31) } ],
-	[ 'a code left in a free slot', qr/is free but not empty/, 0, sub { my ($p, $s, $u, $f, $r) = @_; flip($p, $r, refine_entry($f) + 24) } ],
-	[ 'a number that is none', qr/numbers beside its codes that no template has/, 0, sub { my ($p, $s, $u, $f, $r) = @_; put($p, $r, refine_entry($u) + 8, pack('f', 'nan')) } ],
+	[ 'a template left in a free slot', qr/is free but not empty/, 0, sub { my ($p, $s, $u, $f) = @_; flip($p, $s, sketch_byte($f) + 16 * (SKETCH_BYTES - 1)) } ],
+	[ 'a code left in a free slot', qr/is free but not empty/, 0, sub { my ($p, $s, $u, $f, $r) = @_; flip($p, $r, refine_entry($f) + CODE) } ],
+	[ 'a second bit left in a free slot', qr/is free but not empty/, 0, sub { my ($p, $s, $u, $f, $r, $l) = @_; flip($p, $l, plane_code($f) + SKETCH_BYTES - 1) } ],
+	[ 'a number left beside a free slot', qr/is free but not empty/, 0, sub { my ($p, $s, $u, $f, $r, $l) = @_; flip($p, $l, plane_number($f, 3)) } ],
+	[ 'a number that is none', qr/numbers beside its codes that no template has/, 0, sub { my ($p, $s, $u, $f, $r) = @_; put($p, $r, refine_entry($u) + 6, pack('S', 0x7E00)) } ],
 	[ 'the stamp of a refinement page', qr/no refinement page of its own/, 0, sub { my ($p, $s, $u, $f, $r) = @_; flip($p, $r, SPECIAL + 8) } ],
 	[ 'a refinement page of zeros', qr/no refinement page of its own/, 0, sub { my ($p, $s, $u, $f, $r) = @_; $p->[$r] = "\0" x PAGE } ],
 	[ 'a refinement page named twice', qr/no refinement page of its own/, 0, sub { my ($p, $s, $u, $f, $r) = @_; put($p, $s, REFINE_BLOCKS + 4, pack('L', $r)) } ],
 	[ 'a refinement page beyond the end', qr/no refinement page of its own/, 0, sub { my ($p, $s) = @_; put($p, $s, REFINE_BLOCKS, pack('L', 1000000)) } ],
 	[ 'a sketch page as its own refinement page', qr/no refinement page of its own/, 0, sub { my ($p, $s) = @_; put($p, $s, REFINE_BLOCKS, pack('L', $s)) } ],
-	[ 'a refinement page forgotten', qr/has no refinement page|nothing leads/, 0, sub { my ($p, $s) = @_; put($p, $s, REFINE_BLOCKS, pack('L', 0xFFFFFFFF)) } ],
+	[ 'the stamp of a plane page', qr/no plane page of its own/, 0, sub { my ($p, $s, $u, $f, $r, $l) = @_; flip($p, $l, SPECIAL + 8) } ],
+	[ 'a plane page of zeros', qr/no plane page of its own/, 0, sub { my ($p, $s, $u, $f, $r, $l) = @_; $p->[$l] = "\0" x PAGE } ],
+	[ 'a refinement page as plane page', qr/no plane page of its own/, 0, sub { my ($p, $s, $u, $f, $r) = @_; put($p, $s, PLANE_BLOCK, pack('L', $r)) } ],
+	[ 'a plane page forgotten', qr/lacks one of its pages|nothing leads/, 0, sub { my ($p, $s) = @_; put($p, $s, PLANE_BLOCK, pack('L', 0xFFFFFFFF)) } ],
+	[ 'a refinement page forgotten', qr/lacks one of its pages|nothing leads/, 0, sub { my ($p, $s) = @_; put($p, $s, REFINE_BLOCKS, pack('L', 0xFFFFFFFF)) } ],
 	[ 'a sketch page of zeros', qr/is not the page meant/, 0, sub { my ($p, $s) = @_; $p->[$s] = "\0" x PAGE } ],
 	[ 'an epoch', qr/unknown epoch 77/, 0, sub { my ($p, $s) = @_; put($p, $s, CONTENTS + 12, pack('S', 77)) } ],
-	[ 'the epoch of null embeddings', qr/slot \d+ has numbers beside its codes that no template has/, 0, sub { my ($p, $s) = @_; put($p, $s, CONTENTS + 12, pack('S', 1)) } ],
+	[ 'the epoch of null embeddings', qr/counts \d+ templates, its bitmap \d+|numbers beside its codes that no template has/, 0, sub { my ($p, $s) = @_; put($p, $s, CONTENTS + 12, pack('S', 1)) } ],
 	[ 'the bits of an epoch', qr/epoch 0 or its centre is damaged/, 0, sub { my ($p) = @_; flip($p, 0, EPOCHS + 16) } ],
 	[ 'the page of a centre', qr/epoch 0 or its centre is damaged/, 0, sub { my ($p) = @_; put($p, 0, EPOCHS + 8, pack('L', 2)) } ],
 	[ 'a centre that is not finite', qr/epoch 0 or its centre is damaged/, 0, sub { my ($p) = @_; put($p, (pages_of($p, CENTRE))[0], CONTENTS + 8, pack('f', 'inf')) } ],
@@ -169,9 +184,12 @@ make_index() for 0 .. @damages + RANDOM;
 free_some();
 is($node->safe_psql('postgres', "SELECT count(*) FROM generate_series(1, $made) i, facematch.index_problems(('index_' || i)::regclass, true)"),
 	'0', 'sound indexes have no problems');
+my $sound = "index_$made";
+my $last_damaged = $made - 1;
+my $old = make_index();
+$file{$old} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$old')");
 $node->stop;
 
-my $sound = "index_$made";
 for my $i (0 .. $#damages)
 {
 	my $name = 'index_' . ($i + 1);
@@ -181,7 +199,7 @@ for my $i (0 .. $#damages)
 }
 srand(20);
 my %random;
-for my $i (@damages + 1 .. $made - 1)
+for my $i (@damages + 1 .. $last_damaged)
 {
 	my $pages = read_pages("index_$i");
 	my ($block, $at) = (int(rand(@$pages)), int(rand(PAGE)));
@@ -190,6 +208,9 @@ for my $i (@damages + 1 .. $made - 1)
 	$random{"index_$i"} = "block $block, byte $at, of kind " . kind($pages->[$block]);
 	write_pages("index_$i", $pages);
 }
+my $pages_of_old = read_pages($old);
+put($pages_of_old, 0, CONTENTS + 4, pack('L', 1));
+write_pages($old, $pages_of_old);
 $node->start;
 
 # The error of a check, with its SQLSTATE.
@@ -220,5 +241,18 @@ for my $name (sort keys %random)
 }
 
 is(check($sound, 'true'), '', 'the index beside them is sound, and the server never stopped');
+
+# An index of the pages before these says so, whatever uses it, until it is built again.
+my $format = qr/ERROR:  0A000: index "$old" has page format 1, this version of facematch reads format 2.*HINT:  Please REINDEX it\./s;
+like(check($old, 'false'), $format, 'pages of an earlier format: the check refuses them');
+$node->safe_psql('postgres', join('; ', map { "DROP INDEX index_$_" } grep { "index_$_" ne $old } 1 .. $made));
+for my $use ('SET enable_seqscan = off; SELECT id FROM faces WHERE gallery = 0 ORDER BY embedding <=> (SELECT embedding FROM faces WHERE id = 3) LIMIT 1',
+	'INSERT INTO faces SELECT * FROM faces LIMIT 1', 'VACUUM faces')
+{
+	my ($status, $out, $error) = $node->psql('postgres', $use, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	like($error, $format, "so does $use");
+}
+$node->safe_psql('postgres', "REINDEX INDEX $old");
+is(check($old, 'true'), '', 'built again it is sound');
 $node->stop;
 done_testing();

@@ -7,7 +7,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $page_size = 8192;
-my ($sketch_kind, $refine_kind) = (6, 7);
+my ($sketch_kind, $refine_kind, $plane_kind) = (6, 7, 8);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -16,7 +16,7 @@ $node->start;
 
 my $rows = sub {
 	my ($gallery, $first, $last) = @_;
-	return "INSERT INTO t SELECT i, $gallery, array_agg(random() + random() + random() - 1.5)::real[]::face_embedding FROM generate_series($first, $last) i, generate_series(1, 192) GROUP BY i;";
+	return "INSERT INTO t SELECT i, $gallery, array_agg(random() + random() + random() - 1.5)::real[]::face_embedding FROM generate_series($first, $last) i, generate_series(1, 512) GROUP BY i;";
 };
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION facematch CASCADE;
@@ -68,14 +68,18 @@ my @full = pages();
 my $kept = pieces(@before);
 my $codes = pieces(grep { kind($_) == $refine_kind } @full);
 delete @$codes{ keys %$kept };
+my $planes = pieces(grep { kind($_) == $plane_kind } @full);
+delete @$planes{ keys %$kept };
 my $sketches = pieces(grep { kind($_) == $sketch_kind } @full);
 delete @$sketches{ keys %$kept };
 cmp_ok(scalar(keys %$codes), '>', 1000, 'there are codes to find');
 cmp_ok(left($codes, @full), '>', 1000, 'and they are found');
+cmp_ok(left($planes, @full), '>', 1000, 'so are second bits');
 
 $node->safe_psql('postgres', 'DELETE FROM t WHERE id > 90; VACUUM t');
 my @after = pages();
 is(left($codes, @after), 0, 'no refinement code of a deleted template is left');
+is(left($planes, @after), 0, 'nor second bits');
 
 # The first gallery's sketches are again what they were; only links to refinement pages may be new.
 my $changed = 0;
@@ -91,7 +95,7 @@ is(scalar(grep { kind($_) == $sketch_kind } @after), scalar(grep { kind($_) == $
 cmp_ok(left($sketches, @after), '<', 5, 'nor are its sketches anywhere else');
 
 $node->safe_psql('postgres', 'DELETE FROM t; VACUUM t');
-my $everything = pieces(grep { kind($_) == $refine_kind || kind($_) == $sketch_kind } @before, @full);
+my $everything = pieces(grep { kind($_) >= $sketch_kind && kind($_) <= $plane_kind } @before, @full);
 cmp_ok(left($everything, pages()), '<', 5, 'an emptied index holds no codes');
 
 $node->stop;

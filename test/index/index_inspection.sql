@@ -19,7 +19,7 @@ CREATE VIEW counted AS
 SELECT name, lists, templates, null_embeddings, dead, slots = free_slots + templates + null_embeddings AS slots_add_up,
 	round(fill_percent::numeric, 6) = round(100.0 * (templates + null_embeddings) / nullif(slots, 0), 6) AS fill,
 	index_size = pg_relation_size(name::regclass) AS size,
-	index_size / 8192 = 1 + directory_pages + centre_pages + sketch_pages + refine_pages + free_pages AS pages_add_up,
+	index_size / 8192 = 1 + directory_pages + centre_pages + sketch_pages + plane_pages + refine_pages + free_pages AS pages_add_up,
 	damaged_pages, round((bytes_per_template * templates)::numeric) = index_size AS bytes
 FROM (VALUES ('by_gallery'), ('all_together'), ('of_some')) v (name), facematch.index_stats(name::regclass, true);
 SELECT * FROM counted;
@@ -29,12 +29,13 @@ SELECT dead FROM facematch.index_stats('by_gallery');
 SELECT version, sketch_bytes = 800 * 512 / 8 + 300 * 128 * 2 / 8 AS sketches FROM facematch.index_stats('by_gallery');
 
 -- The model's templates have a common mean; the others have none.
-SELECT dims, model, sketch_bits, refine_bits, rotation_seed ~ '^[0-9a-f]{16}$' AS seed, round(centre_length::numeric, 1) AS centre,
-	templates, sketch_bytes, refine_bytes
+SELECT dims, model, sketch_bits, plane_bits, refine_bits, rotation_seed ~ '^[0-9a-f]{16}$' AS seed, round(centre_length::numeric, 1) AS centre,
+	templates, sketch_bytes, plane_bytes, refine_bytes, plane_pages = sketch_pages * plane_bits AS plane_pages
 FROM facematch_internal.index_epochs('by_gallery') ORDER BY dims DESC;
 SELECT count(DISTINCT rotation_seed) > 1 AS own_seed FROM facematch_internal.index_epochs('by_gallery') WHERE dims > 0;
-SELECT sum(e.slots) = s.slots AND sum(e.sketch_pages) = s.sketch_pages AND sum(e.refine_pages) = s.refine_pages AS add_up
-FROM facematch_internal.index_epochs('by_gallery') e, facematch.index_stats('by_gallery') s GROUP BY s.slots, s.sketch_pages, s.refine_pages;
+SELECT sum(e.slots) = s.slots AND sum(e.sketch_pages) = s.sketch_pages AND sum(e.refine_pages) = s.refine_pages
+	AND sum(e.plane_pages) = s.plane_pages AS add_up
+FROM facematch_internal.index_epochs('by_gallery') e, facematch.index_stats('by_gallery') s GROUP BY s.slots, s.sketch_pages, s.plane_pages, s.refine_pages;
 
 -- Sound after every kind of change.
 CREATE VIEW problems AS

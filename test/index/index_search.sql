@@ -122,16 +122,15 @@ SELECT id FROM mixed ORDER BY e <=> face_with_model(face(3), 7) LIMIT 1;
 SELECT id FROM mixed ORDER BY e <=> face(3) LIMIT 1;
 RESET enable_seqscan;
 
--- more dimensions than a page of sketches holds
+-- the most dimensions that a template can have
 CREATE TABLE wide (e face_embedding);
-INSERT INTO wide SELECT face(1, 3841);
+INSERT INTO wide SELECT face(i, 3584) FROM generate_series(1, 40) i;
 CREATE INDEX ON wide USING facematch (e);
-TRUNCATE wide;
-INSERT INTO wide SELECT face(i, 3840) FROM generate_series(1, 40) i;
-CREATE INDEX ON wide USING facematch (e);
-INSERT INTO wide SELECT face(1, 3841);
+INSERT INTO wide SELECT face(i, 3584) FROM generate_series(41, 50) i;
 SET enable_seqscan = off;
-SELECT round((e <=> face(5, 3840))::numeric, 6) AS d FROM wide ORDER BY e <=> face(5, 3840) LIMIT 1;
+SELECT round((e <=> face(5, 3584))::numeric, 6) AS d FROM wide ORDER BY e <=> face(5, 3584) LIMIT 1;
+SELECT count(*) FROM wide WHERE face_match(e, face(45, 3584), 0.99);
+SELECT facematch.index_check('wide_e_idx', true);
 RESET enable_seqscan;
 
 -- text keys: the collation decides what is equal

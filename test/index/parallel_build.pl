@@ -113,12 +113,12 @@ like(interfere('fail', 'encoding templates'), qr/ERROR:  22000: a worker refuses
 like(interfere('cancel', $_), qr/ERROR:  57014: canceling statement due to user request/, "cancelled while $_")
   for 'sampling templates', 'encoding templates';
 
-# A template of too many dimensions, whoever finds it.
-$node->safe_psql('postgres', q{INSERT INTO face SELECT 9000, 9, '', (SELECT array_agg(1) FROM generate_series(1, 4000))::face_embedding});
+# Templates of more models than an index holds, whoever finds that.
+$node->safe_psql('postgres', q{INSERT INTO face SELECT 9000 + i, 100 + i, '', face_with_model('[1,2,3]', 100 + i) FROM generate_series(1, 130) i});
 ($status, $out, $err) = $node->psql('postgres', $create);
-like($err, qr/ERROR:  a facematch index holds templates of at most \d+ dimensions, not 4000/, 'a template that no index holds');
-nothing_left('too many dimensions');
-$node->safe_psql('postgres', 'DELETE FROM face WHERE id = 9000; VACUUM face');
+like($err, qr/ERROR:  index "face_index" holds templates of too many kinds/, 'more kinds of templates than an index holds');
+nothing_left('too many kinds');
+$node->safe_psql('postgres', 'DELETE FROM face WHERE id > 9000; VACUUM face');
 
 # Cancelled after more and more milliseconds, until it is done before.
 my $cancelled = 0;

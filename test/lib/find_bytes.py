@@ -3,8 +3,8 @@
 
 find_bytes.py DIRECTORY TEMPLATES [INDEX CTIDS]: TEMPLATES has one template a line, as face_embedding prints it.  Each is
 looked for as it is stored (half precision), as single precision in either byte order, and as text.  INDEX is a copy of a
-facematch index's file, CTIDS the rows, one a line, whose refinement codes are looked for.  Prints for each kind how many
-are there to be found and how many were, then the files they were found in.
+facematch index's file, CTIDS the rows, one a line, whose refinement codes and second bits are looked for.  Prints for
+each kind how many are there to be found and how many were, then the files they were found in.
 """
 import os
 import re
@@ -16,9 +16,13 @@ import numpy as np
 PAGE = 8192
 PIECE = 8               # bytes that are looked for; a hit is then compared at full length
 SIEVE_BITS = 22         # passes few words on to the exact comparison
-REFINE = 7              # the kind of page that holds refinement codes, at its end
-ENTRY_HEAD = 24         # row, and numbers beside the code
-ENTRY = ENTRY_HEAD + 256    # with four bits a dimension, of 512
+SKETCH, REFINE, PLANE = 6, 7, 8     # kinds of pages, at their end
+NAMED = 56              # where a sketch page of 512 dimensions names its two refinement pages and its plane page
+ENTRY_HEAD = 14         # row, and numbers beside the code
+ENTRY = ENTRY_HEAD + 128    # with two bits a dimension, of 512
+ENTRIES = 56            # on a refinement page
+PLANES = 960            # where a plane page has its first template's second bits
+PLANE_BYTES = 64
 
 
 def pieces(data, length, step):
@@ -39,17 +43,22 @@ def needles_of(line):
 
 
 def codes_of(index, ctids):
-    """Refinement codes by row, from the pages of an index."""
-    wanted = {struct.pack('<HHHH', block >> 16, block & 0xffff, line, 0): (block, line) for block, line in ctids}
+    """Refinement codes and second bits by row, from the pages of an index."""
+    wanted = {struct.pack('<HHH', block >> 16, block & 0xffff, line): (block, line) for block, line in ctids}
+    pages = [index[start:start + PAGE] for start in range(0, len(index), PAGE)]
+    kinds = [struct.unpack('<H', page[-4:-2])[0] for page in pages]
     found = {}
-    for start in range(0, len(index), PAGE):
-        page = index[start:start + PAGE]
-        if struct.unpack('<H', page[-4:-2])[0] != REFINE:
-            continue
-        for at in range(24, PAGE - 32 - ENTRY + 1, ENTRY):
-            row = wanted.get(page[at:at + 8])
+    for sketch in (page for page, kind in zip(pages, kinds) if kind == SKETCH):
+        named = struct.unpack('<III', sketch[NAMED:NAMED + 12])
+        for slot in range(2 * ENTRIES):
+            refine, plane = named[slot // ENTRIES], named[2]
+            if refine >= len(pages) or plane >= len(pages) or (kinds[refine], kinds[plane]) != (REFINE, PLANE):
+                continue
+            at = 24 + slot % ENTRIES * ENTRY
+            row = wanted.get(pages[refine][at:at + 6])
             if row is not None:
-                found[row] = page[at + ENTRY_HEAD:at + ENTRY_HEAD + 32]
+                start = PLANES + slot * PLANE_BYTES
+                found[row] = (pages[refine][at + ENTRY_HEAD:at + ENTRY_HEAD + 32], pages[plane][start:start + PLANE_BYTES])
     return found
 
 
@@ -93,10 +102,11 @@ def main():
         with open(sys.argv[4], encoding='ascii') as f:
             ctids = [tuple(int(x) for x in re.findall(r'\d+', line)) for line in f]
         codes = codes_of(index, ctids)
-        total['code'] = len(set(codes.values()))
-        for code in codes.values():
-            for part in pieces(code, 16, 16):
-                needles[part] = ('code', code)
+        for kind, values in zip(('code', 'second bits'), zip(*codes.values())):
+            total[kind] = len(set(values))
+            for value in values:
+                for part in pieces(value, 16, 16):
+                    needles[part] = (kind, value)
     by_first = {}
     for needle, what in needles.items():
         by_first.setdefault(struct.unpack('<Q', needle[:PIECE])[0], []).append((needle, what))

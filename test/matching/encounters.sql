@@ -82,3 +82,16 @@ SELECT (SELECT count(*) FROM facematch.encounter WHERE encounter_id = :past), (S
 DELETE FROM facematch.gallery WHERE name = 'F';
 SELECT count(*) > 5 AS kept, count(gallery_id) AS with_gallery FROM facematch.encounter WHERE gallery = 'F';
 SELECT port, gallery, encounters, matches, no_matches, manual_inspections, overrides, without_notice FROM facematch.report_matching ORDER BY 1, 2;
+
+-- The most dimensions that a model can have: a row holds the probe beside all that may stand there.
+INSERT INTO facematch.model (name, tag, dims) VALUES (repeat('m', 30), 2, 3584);
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES (repeat('g', 30), 'flight', repeat('m', 30), 0.99, now() + interval '2 hours');
+CREATE FUNCTION wide(n int) RETURNS face_embedding LANGUAGE sql IMMUTABLE AS
+	$$ SELECT array_agg(sind(n * 10 + d * 7) ORDER BY d)::face_embedding FROM generate_series(1, 3584) d $$;
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT gallery_id, subject(n), 'us_citizen', wide(n), repeat('s', 30) FROM facematch.gallery, generate_series(1, 3) n WHERE name LIKE 'gg%';
+SELECT outcome, subject_id, round(similarity::numeric, 3) AS similarity
+FROM facematch.record_encounter(repeat('g', 30), wide(2), port => repeat('p', 30), lane => repeat('l', 30), direction => 'exit', mode => 'air', idempotency_key => repeat('k', 300));
+SELECT encounter_id AS referred FROM facematch.record_encounter(repeat('g', 30), wide(9), port => repeat('p', 30), lane => repeat('l', 30), direction => 'exit', mode => 'air', idempotency_key => repeat('r', 300)) \gset
+SELECT outcome FROM facematch.resolve_encounter(:referred, subject(3), 'us_citizen', repeat('passport inspected ', 30));
+SELECT face_dims(probe) AS dims, outcome, referred FROM facematch.encounter WHERE model = repeat('m', 30) ORDER BY encounter_id;

@@ -33,8 +33,10 @@ typedef struct Gallery
 	FaceCentre *centre;
 	FaceEmbedding **templates;
 	uint8	   *blocks;
+	uint8	   *plane;
+	FaceBlockScalars plane_scalars[BLOCKS];
 	uint8	   *refine;
-	FaceRefineScalars refine_scalars[TEMPLATES];
+	FaceScalars refine_scalars[TEMPLATES];
 } Gallery;
 
 /* What bounds at one miss probability did. */
@@ -43,12 +45,23 @@ typedef struct Outcome
 	double		probability;
 	long		comparisons;
 	long		sketch_misses;
+	long		plane_misses;	/* of comparisons that have second bits */
 	long		refine_misses;
-	long		misses;			/* of either */
+	long		misses;			/* of any */
 	long		unsafe;
 	double		sketch_gap;		/* sums of distance less bound; cosine only */
+	double		plane_gap;
 	double		refine_gap;
 } Outcome;
+
+static void
+put_scalars(FaceBlockScalars *block, int slot, const FaceScalars *s)
+{
+	block->inverse[slot] = s->inverse;
+	block->tangent[slot] = s->tangent;
+	block->centre_product[slot] = s->centre_product;
+	block->norm[slot] = s->norm;
+}
 
 static Gallery *
 make_gallery(TemplateKind kind, int dims, uint64 *state)
@@ -60,6 +73,7 @@ make_gallery(TemplateKind kind, int dims, uint64 *state)
 	g->templates = make_templates(kind, dims, TEMPLATES, state);
 	g->centre = make_centre(kind, g->codec, g->templates, TEMPLATES);
 	g->blocks = palloc0(FACE_BLOCK_SIZE(g->codec) * BLOCKS);
+	g->plane = palloc(g->codec->plane_bytes * TEMPLATES + 1);
 	g->refine = palloc(g->codec->refine_bytes * TEMPLATES);
 	codes = face_codes_create(g->codec);
 	for (int i = 0; i < TEMPLATES; i++)
@@ -68,6 +82,8 @@ make_gallery(TemplateKind kind, int dims, uint64 *state)
 
 		face_encode(g->codec, g->centre, g->templates[i], codes);
 		face_block_put(g->codec, block, (FaceBlockScalars *) (block + g->codec->block_bytes), i % FACE_BLOCK_SLOTS, codes);
+		memcpy(g->plane + i * g->codec->plane_bytes, codes->plane, g->codec->plane_bytes);
+		put_scalars(&g->plane_scalars[i / FACE_BLOCK_SLOTS], i % FACE_BLOCK_SLOTS, &codes->plane_scalars);
 		memcpy(g->refine + i * g->codec->refine_bytes, codes->refine, g->codec->refine_bytes);
 		g->refine_scalars[i] = codes->refine_scalars;
 	}
@@ -83,6 +99,7 @@ free_gallery(Gallery *g)
 	pfree(g->templates);
 	pfree(g->centre);
 	pfree(g->blocks);
+	pfree(g->plane);
 	pfree(g->refine);
 	pfree(g->codec->rotation);
 	pfree(g->codec);
@@ -127,24 +144,36 @@ compare(const Gallery *g, const FaceEmbedding *probe, FaceMetric metric, Outcome
 {
 	FaceQuery  *q = face_query_create(g->codec, g->centre, probe, metric, o->probability);
 	float		sketch[TEMPLATES];
+	float		plane[TEMPLATES];
+	FaceSketchSum kept[TEMPLATES];
+	int32		sums[TEMPLATES] = {0};
 
-	face_query_sketch_bounds(q, BLOCKS, g->blocks, g->blocks, INFINITY, sketch);
+	face_query_sketch_bounds(q, BLOCKS, g->blocks, g->blocks, INFINITY, sketch, kept);
+	for (int i = 0; i < TEMPLATES && g->codec->plane_bytes > 0; i++)
+		sums[i] = face_query_plane_sum(q, kept[i], g->plane + i * g->codec->plane_bytes);
+	if (g->codec->plane_bytes > 0)
+		face_query_plane_bounds(q, BLOCKS, g->plane_scalars, sums, INFINITY, plane);
+	else
+		memcpy(plane, sketch, sizeof(plane));
 	for (int i = 0; i < TEMPLATES; i++)
 	{
 		double		exact = distance_in_double(metric, g->templates[i], probe);
 		double		computed = distance_by_kernel(metric, g->templates[i], probe);
 		double		least = Min(exact, computed);
+		int32		sum = face_query_refine_sum(q, sums[i], g->refine + i * g->codec->refine_bytes);
 		FaceBounds	b;
 
-		face_query_refine(q, g->refine + i * g->codec->refine_bytes, g->refine_scalars + i, &b);
+		face_query_refine(q, sum, g->refine_scalars + i, INFINITY, &b);
 		o->comparisons++;
 		o->sketch_misses += !(sketch[i] <= least);
 		o->refine_misses += !(b.lower <= least);
-		o->misses += !(sketch[i] <= least && b.lower <= least);
-		o->unsafe += !(b.safe_lower <= least && Max(exact, computed) <= b.safe_upper);
+		o->plane_misses += g->codec->plane_bytes > 0 && !(plane[i] <= least);
+		o->misses += !(sketch[i] <= least && plane[i] <= least && b.lower <= least);
+		o->unsafe += !(b.safe_lower <= least);
 		if (metric == FACE_COSINE)
 		{
 			o->sketch_gap += exact - sketch[i];
+			o->plane_gap += exact - plane[i];
 			o->refine_gap += exact - b.lower;
 		}
 	}
@@ -172,9 +201,11 @@ judge(TemplateKind kind, int dims, const Outcome *o)
 
 	check(o->unsafe == 0, "%s, %d dimensions, miss %g: %ld of %ld outside the safe bounds", kind_names[kind], dims,
 		  o->probability, o->unsafe, o->comparisons);
-	check(o->sketch_misses <= expected * FACE_SKETCH_SHARE + margin, "%s, %d dimensions, miss %g: %ld of %ld missed by the sketch",
+	check(o->sketch_misses <= expected * (FACE_SKETCH_SHARE + FACE_PLANE_SHARE) + margin, "%s, %d dimensions, miss %g: %ld of %ld missed by the sketch",
 		  kind_names[kind], dims, o->probability, o->sketch_misses, o->comparisons);
-	check(o->refine_misses <= expected * (1 - FACE_SKETCH_SHARE) + margin, "%s, %d dimensions, miss %g: %ld of %ld missed by the refinement",
+	check(o->plane_misses <= expected * FACE_PLANE_SHARE + margin, "%s, %d dimensions, miss %g: %ld of %ld missed by the second bits",
+		  kind_names[kind], dims, o->probability, o->plane_misses, o->comparisons);
+	check(o->refine_misses <= expected * (1 - FACE_SKETCH_SHARE - FACE_PLANE_SHARE) + margin, "%s, %d dimensions, miss %g: %ld of %ld missed by the refinement",
 		  kind_names[kind], dims, o->probability, o->refine_misses, o->comparisons);
 	check(o->misses <= expected + margin, "%s, %d dimensions, miss %g: %ld of %ld missed",
 		  kind_names[kind], dims, o->probability, o->misses, o->comparisons);
@@ -186,9 +217,11 @@ add(Outcome *total, const Outcome *o)
 	total->probability = o->probability;
 	total->comparisons += o->comparisons;
 	total->sketch_misses += o->sketch_misses;
+	total->plane_misses += o->plane_misses;
 	total->refine_misses += o->refine_misses;
 	total->misses += o->misses;
 	total->sketch_gap += o->sketch_gap;
+	total->plane_gap += o->plane_gap;
 	total->refine_gap += o->refine_gap;
 }
 
@@ -226,10 +259,10 @@ test_kind(TemplateKind kind, int dims, Outcome *totals, int nprobabilities, int 
 static void
 judge_totals(const Outcome *o)
 {
-	printf("miss %g: sketch %g, refinement %g, either %g of %ld; mean cosine gap %.4f and %.4f\n", o->probability,
-		   (double) o->sketch_misses / o->comparisons, (double) o->refine_misses / o->comparisons,
-		   (double) o->misses / o->comparisons, o->comparisons,
-		   3 * o->sketch_gap / o->comparisons, 3 * o->refine_gap / o->comparisons);
+	printf("miss %g: sketch %g, second bits %g, refinement %g, any %g of %ld; mean cosine gap %.4f, %.4f and %.4f\n", o->probability,
+		   (double) o->sketch_misses / o->comparisons, (double) o->plane_misses / o->comparisons,
+		   (double) o->refine_misses / o->comparisons, (double) o->misses / o->comparisons, o->comparisons,
+		   3 * o->sketch_gap / o->comparisons, 3 * o->plane_gap / o->comparisons, 3 * o->refine_gap / o->comparisons);
 	if (o->probability * o->comparisons >= ENOUGH_MISSES)
 		check(o->misses * 20.0 >= o->probability * o->comparisons, "misses at %g are absurdly few", o->probability);
 }

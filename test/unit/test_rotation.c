@@ -117,7 +117,7 @@ test_moments(int dims, bool sparse_direction, uint64 *state)
 void
 test_rotation(int rounds)
 {
-	static const int dims[] = {1, 2, 3, 31, 64, 65, 128, 129, 192, 320, 512, 513, 1000, 2000, 4000};
+	static const int dims[] = {1, 2, 3, 31, 64, 65, 128, 129, 192, 320, 512, 513, 1000, 2000, 3584};
 	uint64		state = 7;
 
 	for (size_t i = 0; i < sizeof(dims) / sizeof(*dims); i++)

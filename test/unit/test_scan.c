@@ -92,6 +92,18 @@ test_dots(const FaceScanKernels *kernels, const GuardedArea *area, int n, int ro
 	}
 	check(kernels->dot4(n, codes, query) == sum, "dot of %d 4-bit codes", n);
 
+	codes = area->end - n / 4;
+	sum = 0;
+	for (int i = 0; i < n; i++)
+		sum += (codes[i / 64 * 16 + i % 16] >> (i % 64 / 16 * 2) & 3) * query[i];
+	check(kernels->dot2(n, codes, query) == sum, "dot of %d 2-bit codes", n);
+
+	codes = area->end - n / 8;
+	sum = 0;
+	for (int i = 0; i < n; i++)
+		sum += (codes[i / 8] >> (i % 8) & 1) * query[i];
+	check(kernels->dot1(n, codes, query) == sum, "dot of %d bits", n);
+
 	if (n <= 256)
 	{
 		codes = area->end - n;

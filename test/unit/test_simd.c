@@ -42,7 +42,7 @@ test_whole(const FaceKernels *table)
 				  "%s of %s is not that of %s", part.kernel, table->name, (*other)->name);
 		}
 	}
-	check(n == 12, "a table has %d kernels", n);
+	check(n == 14, "a table has %d kernels", n);
 }
 
 /* "auto" of all tables of the build, which is made without running any: the widest but for what is told here. */
