@@ -7,8 +7,9 @@
  *   in it, unless facematch.decommission() is the newest event of the log.
  * - What belongs to it is not renamed or moved: its functions call each other by
  *   name.
- * - A table under retention, or a partition of one, is not dropped or detached
- *   while a hold keeps rows of it.  Without held rows that is logged.
+ * - A table under retention, or a partition of one, is not dropped or detached,
+ *   nor what holds are about rewritten, while a hold keeps rows of it.  Without
+ *   held rows that is logged.
  *
  * PostgreSQL tells of each object that is dropped or changed through
  * object_access_hook, however the statement reached it: DROP OWNED, or DROP SCHEMA
@@ -43,6 +44,8 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -51,6 +54,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/gate.h"
 #include "base/kin.h"
 #include "base/refusal.h"
 #include "base/run.h"
@@ -61,18 +65,6 @@ PG_FUNCTION_INFO_V1(facematch_keep);
 
 /* In this transaction the extension may go: asked once, before the first of its objects is gone. */
 static TransactionId going = InvalidTransactionId;
-
-/* keep() returns event_trigger: before each DDL statement.  It loads the library, and the question is asked anew. */
-Datum
-facematch_keep(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_internal.keep must be fired by an event trigger")));
-	going = InvalidTransactionId;
-	PG_RETURN_NULL();
-}
 
 /*--------------------------------------------------------- the extension */
 
@@ -360,6 +352,51 @@ is_detached(Oid child, Oid parent)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return !there;
+}
+
+/*--------------------------------------------------------- before a statement */
+
+/*
+ * A new type, or USING, writes the values of a column anew past every trigger.  It
+ * is refused before the statement, when the rows can still be read.  Whose table it
+ * is not is refused by PostgreSQL, and told nothing.
+ */
+static void
+refuse_rewritten(AlterTableStmt *statement)
+{
+	Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	ListCell   *cell;
+
+	if (!OidIsValid(relid) || !has_privs_of_role(GetUserId(), face_owner(relid)))
+		return;
+	foreach(cell, statement->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+		const FaceRetained *table;
+
+		if (command->subtype != AT_AlterColumnType)
+			continue;
+		table = retained_by(relid, InvalidOid);
+		if (holds_need(table, relid, get_attnum(relid, command->name)))
+			refuse_while_held(table, relid, "rewritten", "column_rewritten");
+	}
+}
+
+/* keep() returns event_trigger: before each DDL statement.  It loads the library, and the question is asked anew. */
+Datum
+facematch_keep(PG_FUNCTION_ARGS)
+{
+	Node	   *statement;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("facematch_internal.keep must be fired by an event trigger")));
+	going = InvalidTransactionId;
+	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
+	if (IsA(statement, AlterTableStmt) && !creating_extension)
+		refuse_rewritten((AlterTableStmt *) statement);
+	PG_RETURN_NULL();
 }
 
 /*--------------------------------------------------------- what PostgreSQL tells */

@@ -44,8 +44,8 @@ SELECT s.stands, try('DROP EXTENSION facematch', s.statement) AS drop_extension 
 INSERT INTO facematch.opt_out (subject_id) VALUES (subject(9));
 \c
 SET client_min_messages = warning;
-\set VERBOSITY verbose
 DROP EXTENSION facematch;
+\echo :LAST_ERROR_SQLSTATE
 \set VERBOSITY terse
 \c
 SET client_min_messages = warning;
