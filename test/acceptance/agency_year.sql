@@ -165,7 +165,7 @@ SELECT story.answer('records of after its date stay for both', story.staged('poo
 INSERT INTO facematch.notice (name, texts) VALUES ('gate', '{"en": "Pictures are kept.", "es": "Se guardan las fotos."}');
 INSERT INTO facematch.notice_posting (notice, port) VALUES ('gate', 'JFK');
 SELECT encounter_id AS read_old FROM facematch.record_encounter('AA1', story.face(20, 1), 'JFK', 'B22') \gset
-SELECT story.answer('what was shown is not changed', story.refusal($$UPDATE facematch.notice SET texts = texts || '{"en": "Nothing is kept."}'$$), '23000');
+SELECT story.answer('what was shown is not changed', story.refusal($$UPDATE facematch.notice SET texts = texts || '{"en": "Nothing is kept."}'$$), 'notice_posted_is_kept');
 INSERT INTO facematch.notice (name, texts) VALUES ('gate', '{"en": "Pictures are kept for 12 hours.", "es": "Las fotos se guardan 12 horas."}');
 SELECT story.answer('the old one hangs, and is out of date', (SELECT state FROM facematch.report_notice WHERE port = 'JFK'), 'outdated');
 UPDATE facematch.notice_posting SET removed_at = clock_timestamp() WHERE removed_at IS NULL;
@@ -230,7 +230,7 @@ SELECT facematch.grant_auditor('facematch_story_auditor') AS granted \gset
 GRANT USAGE ON SCHEMA story TO facematch_story_auditor;
 SET SESSION AUTHORIZATION facematch_story_auditor;
 SELECT facematch.subject_id('USA', 'passport', 'P20') AS person \gset
-SELECT story.answer('without an announcement', story.refusal(format('SELECT facematch.subject_report(%L)', :'person')), '42501');
+SELECT story.answer('without an announcement', story.refusal(format('SELECT facematch.subject_report(%L)', :'person')), 'subject_is_announced');
 CALL facematch.announce_reading(subject_id => :'person', purpose => 'request 26-7');
 SELECT story.answer('what is held and was', (SELECT string_agg(DISTINCT concat_ws(' ', part, source), ', ' ORDER BY concat_ws(' ', part, source))
 	FROM facematch.subject_report(:'person') WHERE part IN ('record', 'photograph', 'deleted', 'reading')),
