@@ -201,7 +201,7 @@ search_plan(void)
 		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
 				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2) FROM facematch.reference r"
 				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND %s.face_match(r.embedding, $2, $3)"
-				" AND r.purge_after OPERATOR(pg_catalog.>) $4"
+				" AND r.purge_after OPERATOR(pg_catalog.>) $4" FACE_REACHED
 				" ORDER BY r.embedding OPERATOR(%s.<=>) $2 FETCH FIRST ($5) ROWS WITH TIES", schema, schema, schema));
 	}
 	return &plan;
@@ -314,7 +314,7 @@ count_matches(const FaceSearched *gallery, const FaceEmbedding *probe, double th
 		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
 				"SELECT pg_catalog.count(*) FROM facematch.reference r"
 				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) ANY ($5)"
-				" AND %s.face_match(r.embedding, $2, $3) AND r.purge_after OPERATOR(pg_catalog.>) $4", type_schema(&plan.types[1])));
+				" AND %s.face_match(r.embedding, $2, $3) AND r.purge_after OPERATOR(pg_catalog.>) $4" FACE_REACHED, type_schema(&plan.types[1])));
 	SPI_connect();
 	face_run_plan_at(&plan, values, face_owner(face_table("reference")), gallery->snapshot);
 	matches = DatumGetInt64(result(1, &isnull));
@@ -365,7 +365,7 @@ face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, co
 		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
 				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2) FROM facematch.reference r"
 				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) ANY ($4)"
-				" AND r.purge_after OPERATOR(pg_catalog.>) $3", type_schema(&plan.types[1])));
+				" AND r.purge_after OPERATOR(pg_catalog.>) $3" FACE_REACHED, type_schema(&plan.types[1])));
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("reference")));
 	copy_results(memory, found);

@@ -15,6 +15,14 @@
 
 #include "embedding/embedding.h"
 
+/*
+ * What an opt-out, a rule or an event could not reach, such as a reference
+ * that another transaction had staged and not committed, matches nobody.  The
+ * policy of the table says so too, but not to its owner, as whom searches run.
+ */
+#define FACE_REACHED \
+	" AND facematch_internal.is_reached('facematch.reference'::pg_catalog.regclass, r.subject_id, r.retention_class, r.gallery_id)"
+
 /* A gallery as a search needs it. */
 typedef struct FaceSearched
 {

@@ -382,7 +382,8 @@ static bool
 find_reference(int64 reference_id, Reference *reference)
 {
 	static FacePlan plan = {
-		"SELECT r.subject_id, r.gallery_id, r.purge_after, r.embedding FROM facematch.reference r"
+		"SELECT r.subject_id, r.gallery_id, CASE WHEN true" FACE_REACHED
+		" THEN r.purge_after ELSE '-infinity' END, r.embedding FROM facematch.reference r"
 		" WHERE r.reference_id OPERATOR(pg_catalog.=) $1",
 		1, {INT8OID}, NULL
 	};

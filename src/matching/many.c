@@ -146,7 +146,7 @@ still_there(const Search *searches, int batch, int *count)
 {
 	static FacePlan plan = {
 		"SELECT r.reference_id FROM facematch.reference r WHERE r.reference_id OPERATOR(pg_catalog.=) ANY ($1)"
-		" AND r.purge_after OPERATOR(pg_catalog.>) $2",
+		" AND r.purge_after OPERATOR(pg_catalog.>) $2" FACE_REACHED,
 		2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL
 	};
 	MemoryContext memory = CurrentMemoryContext;

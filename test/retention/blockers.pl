@@ -62,6 +62,12 @@ like(sql($named), qr{prepared transaction 'half a manifest' of .* \(for 00:01:\d
 ### it ends: what it added of who has declined goes
 
 sql("COMMIT PREPARED 'half a manifest'");
+is(sql('SELECT count(*) FROM facematch.reference'), '1', 'it adds who has opted out,');
+is(sql("SELECT count(*) FROM facematch.identify('[1,0]', 'left')"), '0', 'whom nobody finds,');
+is(sql("SELECT count(*) FROM facematch.identify_many(ARRAY['[1,0]', '[0,1]']::face_embedding[], 'left', min_similarity => -1)"), '0',
+	'among many probes neither,');
+is(sql("SELECT match, reason FROM facematch.verify('[1,0]', (SELECT reference_id FROM facematch.reference))"), 'f|declined', 'and who matches nobody');
+is(sql("SELECT match FROM facematch.verify('[1,0]', 'left'::text, " . subject(1) . '::uuid)'), 'f', 'by whatever name');
 sql('CALL facematch.purge()');
 is(sql('SELECT count(*) FROM facematch.reference'), '0', 'what it adds of who has opted out is gone with the next purge');
 isnt(sql(q{SELECT facematch.close_gallery('left')}), '', 'the gallery closes');
