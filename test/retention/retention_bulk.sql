@@ -8,6 +8,9 @@ INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('list'
 SELECT gallery_id AS list FROM facematch.gallery WHERE name = 'list' \gset
 -- 400 passengers on each flight, every third a citizen; 100 of the 100,000 have declined, half of these for one flight only.
 CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-8000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+-- The site lets everybody decline.
+INSERT INTO facematch.decline_rule (name, retention_class, may_decline, notice_required, alternative, citation)
+SELECT 'site/' || c, c, true, false, 'manual document inspection', 'site rule' FROM unnest('{noncitizen,unmatched}'::text[]) c;
 CREATE TABLE manifest AS
 SELECT n, g.gallery_id, subject(n) AS subject_id, CASE n % 3 WHEN 0 THEN 'us_citizen' ELSE 'noncitizen' END AS retention_class
 FROM generate_series(1, 100000) n JOIN facematch.gallery g ON g.name = 'flight ' || 1 + n / 401;
