@@ -87,11 +87,17 @@ CREATE CONSTRAINT TRIGGER decline_rule_60_rights AFTER INSERT OR UPDATE OR DELET
 CREATE FUNCTION facematch.may_decline(retention_class text, purpose text DEFAULT NULL,
 	at timestamptz DEFAULT clock_timestamp())
 	RETURNS facematch.decline_rule
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	-- PL/pgSQL keeps its plan: an opt-out asks dozens of times.
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT r FROM facematch.decline_rule r
+DECLARE
+	law facematch.decline_rule;
+BEGIN
+	SELECT r.* INTO law FROM facematch.decline_rule r
 	WHERE r.retention_class = $1 AND (r.purpose IS NULL OR r.purpose = $2) AND r.valid_from <= $3 AND $3 < r.valid_to
-	ORDER BY r.shipped, r.purpose IS NULL, r.valid_from DESC, r.name LIMIT 1
+	ORDER BY r.shipped, r.purpose IS NULL, r.valid_from DESC, r.name LIMIT 1;
+	RETURN law;
+END
 $$;
 COMMENT ON FUNCTION facematch.may_decline(text, text, timestamptz) IS
 	'the rule of facematch.decline_rule that says whether a class may decline, for a purpose (NULL: by the rules for '

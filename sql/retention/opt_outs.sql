@@ -57,12 +57,15 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.opt_out_opt_out_id_seq', '
 
 CREATE FUNCTION facematch_internal.law_gives(opt_out facematch.opt_out, retention_class text, purpose text,
 	recorded timestamptz) RETURNS boolean
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	moment CONSTANT timestamptz := greatest(($1).noticed_at, $4);
+BEGIN
 	-- A citizen does not lose the right by being staged as something else; nor do classes that no rule is about.
-	SELECT coalesce(greatest((facematch.may_decline($2, $3, m.at)).may_decline,
-		(facematch.may_decline(($1).retention_class, $3, m.at)).may_decline), true)
-	FROM greatest(($1).noticed_at, $4) m (at)
+	RETURN coalesce(greatest((facematch.may_decline($2, $3, moment)).may_decline,
+		(facematch.may_decline(($1).retention_class, $3, moment)).may_decline), true);
+END
 $$;
 COMMENT ON FUNCTION facematch_internal.law_gives(facematch.opt_out, text, text, timestamptz) IS
 	'whether the law gives an opt-out for templates of a class, for a purpose, that were recorded at a time: by their '

@@ -18,6 +18,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -55,7 +56,10 @@ read_not_given(const FaceOptOut *opt_out, Datum classes, Datum *arrays)
 {
 	static FacePlan plan = {not_given, 2, {INT8OID, TEXTARRAYOID}};
 	Datum		values[2] = {opt_out->opt_out_id, classes};
+	int			settings = NewGUCNestLevel();
 
+	/* Small tables that nobody analyses look large in a product: compiling the query would take a third of a second. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("opt_out")));
 	for (int i = 0; i < NOT_GIVEN_ARRAYS; i++)
@@ -65,6 +69,7 @@ read_not_given(const FaceOptOut *opt_out, Datum classes, Datum *arrays)
 		arrays[i] = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull), false, -1);
 	}
 	SPI_finish();
+	AtEOXact_GUC(true, settings);
 }
 
 /* What a row's template is for: its gallery's kind in the extension's own tables, the table's word in a user's. */
