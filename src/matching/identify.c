@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -113,97 +114,83 @@ strength_of(const FaceQuestion *question, const FaceCandidate *candidate)
 	return face_strength(candidate->similarity, question->gallery.threshold);
 }
 
-/* A line that a search may have come near by. */
-typedef struct Line
+static int
+of_one_person(const void *a, const void *b)
 {
-	pg_uuid_t	person;
-	const FaceCandidate *candidate;
-} Line;
+	return memcmp(&(*(const FaceCandidate *const *) a)->person, &(*(const FaceCandidate *const *) b)->person, UUID_LEN);
+}
 
 /* By person, the best first, in the order of a list of candidates. */
 static int
 by_person(const void *a, const void *b)
 {
-	const Line *first = a;
-	const Line *second = b;
-	int			order = memcmp(&first->person, &second->person, UUID_LEN);
+	const FaceCandidate *first = *(const FaceCandidate *const *) a;
+	const FaceCandidate *second = *(const FaceCandidate *const *) b;
+	int			order = of_one_person(a, b);
 
 	if (order != 0)
 		return order;
-	if (first->candidate->similarity != second->candidate->similarity)
-		return first->candidate->similarity > second->candidate->similarity ? -1 : 1;
-	return first->candidate->reference_id < second->candidate->reference_id ? -1 :
-		first->candidate->reference_id > second->candidate->reference_id;
+	if (first->similarity != second->similarity)
+		return first->similarity > second->similarity ? -1 : 1;
+	return first->reference_id < second->reference_id ? -1 : first->reference_id > second->reference_id;
 }
 
-static Line *
+static const FaceCandidate **
 sorted_by_person(const FaceCandidates *references)
 {
-	Line	   *lines = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(Line) * Max(references->count, 1), MCXT_ALLOC_HUGE);
+	const FaceCandidate **sorted = MemoryContextAllocExtended(CurrentMemoryContext,
+															  sizeof(FaceCandidate *) * Max(references->count, 1), MCXT_ALLOC_HUGE);
 
 	for (int i = 0; i < references->count; i++)
-		lines[i] = (Line) {references->list[i].person, &references->list[i]};
-	qsort(lines, references->count, sizeof(Line), by_person);
-	return lines;
+		sorted[i] = &references->list[i];
+	qsort(sorted, references->count, sizeof(FaceCandidate *), by_person);
+	return sorted;
 }
 
-/* The best reference of each person, in place; how many. */
-static int
-keep_best(Line *lines, int count)
+static void
+count_strengths(const FaceQuestion *question, const FaceCandidate **told, int count, int *alike)
 {
-	int			kept = Min(count, 1);
-
-	for (int i = 1; i < count; i++)
-	{
-		if (memcmp(&lines[i].person, &lines[kept - 1].person, UUID_LEN) != 0)
-			lines[kept++] = lines[i];
-	}
-	return kept;
+	for (int i = 0; i < count; i++)
+		alike[strength_of(question, told[i])]++;
 }
 
-/* The persons whom the references are of, and what the search is worth on each. */
+/*
+ * The persons whom references, sorted by person, are of, and what the search
+ * is worth on each.  *count: of references, then of persons.
+ */
 static FaceNear *
-persons_near(const FaceQuestion *question, const FaceCandidates *references, int *count)
+persons_near(const FaceQuestion *question, const FaceCandidate **sorted, int *count)
 {
-	Line	   *lines = sorted_by_person(references);
 	int			alike[FACE_STRENGTHS] = {0};
-	int			persons;
 	FaceNear   *near;
 
-	for (int i = 0; i < references->count; i++)
-		alike[strength_of(question, &references->list[i])]++;
-	persons = keep_best(lines, references->count);
+	if (!question->by_person)
+		count_strengths(question, sorted, *count, alike);
+	*count = (int) qunique(sorted, *count, sizeof(FaceCandidate *), of_one_person);
 	if (question->by_person)
+		count_strengths(question, sorted, *count, alike);
+	near = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(FaceNear) * Max(*count, 1), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < *count; i++)
 	{
-		memset(alike, 0, sizeof(alike));
-		for (int i = 0; i < persons; i++)
-			alike[strength_of(question, lines[i].candidate)]++;
-	}
-	near = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(FaceNear) * Max(persons, 1), MCXT_ALLOC_HUGE);
-	for (int i = 0; i < persons; i++)
-	{
-		const FaceCandidate *best = lines[i].candidate;
-		int			strength = strength_of(question, best);
+		int			strength = strength_of(question, sorted[i]);
 
-		near[i] = face_near(&best->subject, best->similarity, question->threshold);
+		near[i] = face_near(&sorted[i]->subject, sorted[i]->similarity, question->threshold);
 		if (strength > 0)
 			near[i].attempts = face_attempts(alike[strength]);
 	}
-	*count = persons;
 	return near;
 }
 
-/* Steps 5 and 6: attempts of who is limited, and the row of the search. */
+/* Steps 5 and 6: attempts of who is limited, and the row of the search.  Of references sorted by person only the best stay. */
 static void
-account(FaceQuestion *question, const FaceCandidates *references, int candidates)
+account(FaceQuestion *question, const FaceCandidate **sorted, int count, int candidates)
 {
 	FaceNear   *near = NULL;
-	int			count = 0;
 
 	if (!question->accounted)
 		return;
-	if (references->count > 0)
-		near = persons_near(question, references, &count);
+	if (count > 0)
+		near = persons_near(question, sorted, &count);
 	question->search.candidates = candidates;
 	face_account_for(&question->search, near, count, !question->reads);
 }
@@ -213,24 +200,22 @@ account(FaceQuestion *question, const FaceCandidates *references, int candidates
  * told: which of them is better is as much as a score, to who has staged one.
  */
 static void
-hide_order(const FaceQuestion *question, FaceCandidates *found, const FaceCandidates *references)
+hide_order(const FaceQuestion *question, FaceCandidates *found, const FaceCandidate **sorted, int count)
 {
-	Line	   *lines = sorted_by_person(references);
-
 	for (int i = 0; i < found->count; i++)
 	{
 		FaceCandidate *told = &found->list[i];
-		Line		key = {told->person, told};
+		const FaceCandidate *key = told;
 		int			strength = strength_of(question, told);
-		Line	   *line = bsearch(&key, lines, references->count, sizeof(Line), by_person);
+		const FaceCandidate **same = bsearch(&key, sorted, count, sizeof(FaceCandidate *), by_person);
 
-		for (; line != NULL && line < lines + references->count && memcmp(&line->person, &key.person, UUID_LEN) == 0 &&
-			 strength_of(question, line->candidate) == strength; line++)
+		for (; same != NULL && same < sorted + count && memcmp(&(*same)->person, &told->person, UUID_LEN) == 0 &&
+			 strength_of(question, *same) == strength; same++)
 		{
-			if (line->candidate->reference_id < told->reference_id)
+			if ((*same)->reference_id < told->reference_id)
 			{
-				told->reference_id = line->candidate->reference_id;
-				told->subject = line->candidate->subject;
+				told->reference_id = (*same)->reference_id;
+				told->subject = (*same)->subject;
 			}
 		}
 	}
@@ -261,10 +246,12 @@ face_answer(FunctionCallInfo fcinfo, FaceQuestion *question, FaceCandidates *fou
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	const int	skipped = number == 0 ? 1 : 0;
+	const bool	hides = question->by_person && !question->reads;
+	const FaceCandidate **sorted = hides || question->accounted ? sorted_by_person(references) : NULL;
 
-	account(question, references, found->count);
-	if (question->by_person && !question->reads)
-		hide_order(question, found, references);
+	if (hides)
+		hide_order(question, found, sorted, references->count);
+	account(question, sorted, references->count, found->count);
 	for (int i = 0; i < found->count; i++)
 	{
 		const FaceCandidate *candidate = &found->list[i];
@@ -437,12 +424,10 @@ why_absent(int64 gallery_id, pg_uuid_t *subject)
 static void
 account_verification(FaceQuestion *question, const FaceCandidate *best)
 {
-	FaceCandidates near = {.list = unconstify(FaceCandidate *, best),.count = 0};
+	const bool	is_near = best != NULL && best->similarity >= question->threshold - FACE_NEAR;
 
 	question->by_person = true;
-	if (best != NULL && best->similarity >= question->threshold - FACE_NEAR)
-		near.count = 1;
-	account(question, &near, best != NULL && best->similarity >= question->threshold ? 1 : 0);
+	account(question, &best, is_near ? 1 : 0, best != NULL && best->similarity >= question->threshold ? 1 : 0);
 }
 
 /* verify(probe, reference_id, min_similarity, purpose): match, similarity, threshold, subject_id, reference_id, reason */
@@ -503,7 +488,7 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 	found.list = memcpy(palloc(sizeof(FaceCandidate)), references.list, sizeof(FaceCandidate) * found.count);
 	account_verification(&question, found.count == 0 ? NULL : found.list);
 	if (!question.reads)
-		hide_order(&question, &found, &references);
+		hide_order(&question, &found, sorted_by_person(&references), references.count);
 	tell_verified(fcinfo, &question, found.count == 0 ? NULL : found.list,
 				  found.count == 0 ? why_absent(question.gallery.gallery_id, PG_GETARG_UUID_P(2)) : NULL);
 	return (Datum) 0;
