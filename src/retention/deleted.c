@@ -20,10 +20,12 @@
 #include "common/sha2.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
+#include "base/bytes.h"
 #include "base/run.h"
 #include "retention/deleted.h"
 
@@ -88,31 +90,6 @@ make_codes(const Datum *subjects, int count, const uint8 *salt, size_t salt_byte
 	PG_END_TRY();
 }
 
-/* Sorts codes and drops repeated ones; returns how many are left. */
-static int
-sort_codes(Code *codes, int count)
-{
-	int			kept = 0;
-
-	qsort(codes, count, sizeof(Code), by_bytes);
-	for (int i = 0; i < count; i++)
-	{
-		if (kept == 0 || by_bytes(&codes[kept - 1], &codes[i]) != 0)
-			codes[kept++] = codes[i];
-	}
-	return kept;
-}
-
-static bytea *
-as_bytea(const void *bytes, size_t size)
-{
-	bytea	   *value = palloc(VARHDRSZ + size);
-
-	SET_VARSIZE(value, VARHDRSZ + size);
-	memcpy(VARDATA(value), bytes, size);
-	return value;
-}
-
 /* Beside the receipt that this session has just written; uuid[] of those whose rows went, repeated or not. */
 void
 face_write_receipt_persons(ArrayType *subjects)
@@ -129,9 +106,10 @@ face_write_receipt_persons(ArrayType *subjects)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values")));
 	make_codes(persons, count, salt, sizeof(salt), codes);
-	count = sort_codes(codes, count);
-	values[0] = PointerGetDatum(as_bytea(salt, sizeof(salt)));
-	values[1] = PointerGetDatum(as_bytea(codes, sizeof(Code) * count));
+	qsort(codes, count, sizeof(Code), by_bytes);
+	count = (int) qunique(codes, count, sizeof(Code), by_bytes);
+	values[0] = PointerGetDatum(face_bytea(salt, sizeof(salt)));
+	values[1] = PointerGetDatum(face_bytea(codes, sizeof(Code) * count));
 	face_run("INSERT INTO facematch_internal.receipt_persons (receipt_id, salt, codes) VALUES"
 			 " (pg_catalog.currval('facematch.purge_receipt_receipt_id_seq'::pg_catalog.regclass), $1, $2)",
 			 lengthof(types), types, values, face_owner(face_table("purge_receipt")));

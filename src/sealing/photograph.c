@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "base/bytes.h"
 #include "base/refusal.h"
 #include "sealing/keystore.h"
 #include "base/run.h"
@@ -36,16 +37,6 @@ PG_FUNCTION_INFO_V1(facematch_unseal);
 
 /* version, vector, ciphertext, MAC */
 #define SEAL_HEADER		(1 + IV_BYTES)
-
-static bytea *
-make_bytea(const void *bytes, size_t size)
-{
-	bytea	   *value = palloc(VARHDRSZ + size);
-
-	SET_VARSIZE(value, VARHDRSZ + size);
-	memcpy(VARDATA(value), bytes, size);
-	return value;
-}
 
 /* A function of pgcrypto, wherever it stands. */
 static Oid
@@ -72,12 +63,12 @@ static bytea *
 cipher(const char *function, const uint8 *bytes, size_t size, const FaceKey *key, const uint8 *iv)
 {
 	static const Oid types[] = {BYTEAOID, BYTEAOID, BYTEAOID, TEXTOID};
-	bytea	   *key_bytes = make_bytea(key->cipher, sizeof(key->cipher));
+	bytea	   *key_bytes = face_bytea(key->cipher, sizeof(key->cipher));
 	bytea	   *result;
 
 	result = DatumGetByteaPP(OidFunctionCall4(pgcrypto(function, lengthof(types), types),
-											  PointerGetDatum(make_bytea(bytes, size)), PointerGetDatum(key_bytes),
-											  PointerGetDatum(make_bytea(iv, IV_BYTES)), CStringGetTextDatum(CIPHER)));
+											  PointerGetDatum(face_bytea(bytes, size)), PointerGetDatum(key_bytes),
+											  PointerGetDatum(face_bytea(iv, IV_BYTES)), CStringGetTextDatum(CIPHER)));
 	explicit_bzero(VARDATA(key_bytes), sizeof(key->cipher));
 	return result;
 }
@@ -90,7 +81,7 @@ authenticate(const pg_uuid_t *id, const char *sealed, size_t size, text *said, c
 	uint32		said_size = pg_hton32((uint32) VARSIZE_ANY_EXHDR(said));
 	size_t		total = UUID_LEN + sizeof(said_size) + VARSIZE_ANY_EXHDR(said) + size;
 	bytea	   *whole = palloc(VARHDRSZ + total);
-	bytea	   *key_bytes = make_bytea(key->mac, sizeof(key->mac));
+	bytea	   *key_bytes = face_bytea(key->mac, sizeof(key->mac));
 	char	   *into = VARDATA(whole);
 	bytea	   *mac;
 
