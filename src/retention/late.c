@@ -153,21 +153,17 @@ look(void *state)
 static const FaceRetained *
 retained(Oid relid)
 {
-	ListCell   *cell;
+	const FaceRetained *table;
 
 	if (!has_privs_of_role(GetUserId(), face_owner(relid)))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
-	foreach(cell, face_retained_tables())
-	{
-		const FaceRetained *table = lfirst(cell);
-
-		if (table->relid == relid)
-			return table;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("table_is_retained"),
-			 errmsg("table %s is not under retention", face_qualified_name(relid)),
-			 errhint("facematch.retain() attaches a table.")));
+	table = face_retained_table(relid);
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("table_is_retained"),
+				 errmsg("table %s is not under retention", face_qualified_name(relid)),
+				 errhint("facematch.retain() attaches a table.")));
+	return table;
 }
 
 /* late_rows(table regclass): the keys of these rows, and when they should go; infinity: a rule without an end keeps them */

@@ -75,6 +75,21 @@ face_retained_tables(void)
 	return tables;
 }
 
+const FaceRetained *
+face_retained_table(Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, face_retained_tables())
+	{
+		const FaceRetained *table = lfirst(cell);
+
+		if (table->relid == relid)
+			return table;
+	}
+	return NULL;
+}
+
 /* Copies an SPI result's only row's array out of SPI. */
 static Datum
 result_array(int column)
@@ -148,16 +163,11 @@ face_not_held(const FaceRetained *table, const char *alias, int first)
 Datum
 facematch_not_held(PG_FUNCTION_ARGS)
 {
-	ListCell   *cell;
+	const FaceRetained *table = face_retained_table(PG_GETARG_OID(0));
 
-	foreach(cell, face_retained_tables())
-	{
-		const FaceRetained *table = lfirst(cell);
-
-		if (table->relid == PG_GETARG_OID(0))
-			PG_RETURN_TEXT_P(cstring_to_text(psprintf(" AND %s", face_not_held(table, "d", 2))));
-	}
-	PG_RETURN_NULL();
+	if (table == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf(" AND %s", face_not_held(table, "d", 2))));
 }
 
 /* Keeps writers, not readers, out of a table whose rules change, and of its partitions: rows may be on their way into them directly. */
