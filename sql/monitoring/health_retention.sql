@@ -191,26 +191,13 @@ BEGIN
 		   'put it right, facematch.release() it and facematch.retain() it again'
 	FROM facematch_internal.quarantined q JOIN pg_class c ON c.oid = q.relation;
 
-	-- Whoever adds a template holds a lock on its subject's part of facematch.opt_out until his transaction ends.
 	RETURN QUERY
 	SELECT 'warning', 'has been adding or removing templates for more than a minute: opt-outs, rules and events wait '
 		'for it, and what it adds is put right only once it has ended',
-		   format('%s (for %s, %s)', CASE WHEN p.gid IS NULL THEN format('session %s of %s', a.pid,
-											  coalesce(quote_ident(a.usename), a.backend_type))
-										  ELSE format('prepared transaction %L of %I', p.gid, p.owner) END,
-				  date_trunc('second', clock_timestamp() - coalesce(p.prepared, a.xact_start)), coalesce(a.state, 'prepared')),
-		   CASE WHEN p.gid IS NULL THEN format('SELECT pg_terminate_backend(%s)', a.pid)
-				ELSE format('COMMIT PREPARED %1$L, or ROLLBACK PREPARED %1$L', p.gid) END
-	FROM (SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks l
-		  JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-		  WHERE l.granted AND (l.locktype = 'object' AND l.classid = 'facematch.opt_out'::regclass
-							   OR l.locktype = 'relation' AND l.mode <> 'AccessShareLock'
-								  AND l.relation IN ('facematch.reference'::regclass, 'facematch.gallery'::regclass))) h
-	LEFT JOIN pg_stat_activity a ON a.pid = h.pid
-	LEFT JOIN (pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid)
-		ON h.pid IS NULL AND x.locktype = 'transactionid' AND x.pid IS NULL AND x.virtualtransaction = h.virtualtransaction
-	WHERE coalesce(p.prepared, a.xact_start) < clock_timestamp() - interval '1 minute'
-		AND a.pid IS DISTINCT FROM pg_backend_pid();
+		   format('%s (for %s, %s)', w.who, date_trunc('second', clock_timestamp() - w.since), w.state),
+		   CASE WHEN w.gid IS NULL THEN format('SELECT pg_terminate_backend(%s)', w.pid)
+				ELSE format('COMMIT PREPARED %1$L, or ROLLBACK PREPARED %1$L', w.gid) END
+	FROM facematch_internal.template_writer w WHERE w.since < clock_timestamp() - interval '1 minute';
 
 	-- Rows, table by table: whatever is wrong with one keeps none of the others from being looked at.
 	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name

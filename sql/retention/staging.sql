@@ -54,6 +54,34 @@ COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
 	'No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501; NULL: '
 	'22004';
 
+-- Whoever adds a template holds a lock on its subject's part of facematch.opt_out until his transaction ends.
+CREATE VIEW facematch_internal.template_writer AS
+	SELECT h.pid, p.gid, h.of_gallery, coalesce(p.prepared, a.xact_start) AS since,
+		coalesce(a.state, 'prepared') AS state,
+		   CASE WHEN p.gid IS NULL THEN format('session %s of %s', h.pid, coalesce(quote_ident(a.usename), a.backend_type))
+				ELSE format('prepared transaction %L of %I', p.gid, p.owner) END AS who
+	FROM (SELECT l.pid, l.virtualtransaction, bool_or(l.relation IS NOT DISTINCT FROM 'facematch.gallery'::regclass)
+		  AS of_gallery
+		  FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+		  WHERE l.granted AND (l.locktype = 'object' AND l.classid = 'facematch.opt_out'::regclass
+							   OR l.locktype = 'relation' AND l.mode <> 'AccessShareLock'
+								  AND l.relation IN ('facematch.reference'::regclass, 'facematch.gallery'::regclass))
+		  GROUP BY 1, 2) h
+	LEFT JOIN pg_stat_activity a ON a.pid = h.pid
+	LEFT JOIN (pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid)
+		ON h.pid IS NULL AND x.locktype = 'transactionid' AND x.pid IS NULL AND x.virtualtransaction = h.virtualtransaction
+	WHERE h.pid IS DISTINCT FROM pg_backend_pid();
+COMMENT ON VIEW facematch_internal.template_writer IS
+	'the other transactions that add or remove templates and have not ended';
+COMMENT ON COLUMN facematch_internal.template_writer.pid IS 'the session; NULL: a prepared transaction';
+COMMENT ON COLUMN facematch_internal.template_writer.gid IS 'the name of a prepared transaction; NULL: a session';
+COMMENT ON COLUMN facematch_internal.template_writer.of_gallery
+	IS 'whether it has locked a gallery, which staging does';
+COMMENT ON COLUMN facematch_internal.template_writer.since IS 'when it began, or was prepared';
+COMMENT ON COLUMN facematch_internal.template_writer.state IS 'what the session does, or prepared';
+COMMENT ON COLUMN facematch_internal.template_writer.who IS 'the session, or the prepared transaction, and whose it '
+	'is';
+
 CREATE FUNCTION facematch.close_gallery(gallery text) RETURNS timestamptz
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1min'
 AS $$
@@ -69,16 +97,8 @@ BEGIN
 		-- Who has staged and not ended: closing must not pass by references that it cannot see yet.
 		RAISE lock_not_available USING CONSTRAINT = 'gallery_is_not_in_use',
 			MESSAGE = format('gallery %L is in use by a transaction that does not end', gallery),
-			DETAIL = (SELECT 'It may be ' || string_agg(DISTINCT CASE WHEN p.gid IS NULL
-						THEN format('session %s of %s', l.pid, coalesce(quote_ident(a.usename), a.backend_type))
-						ELSE format('prepared transaction %L of %I', p.gid, p.owner) END, ', ') || '.'
-				FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-				LEFT JOIN (pg_locks x JOIN pg_prepared_xacts p ON p.transaction = x.transactionid)
-					ON l.pid IS NULL AND x.virtualtransaction = l.virtualtransaction AND x.locktype = 'transactionid'
-				WHERE l.relation = 'facematch.gallery'::regclass AND l.database = (SELECT d.oid FROM pg_database d
-					WHERE d.datname = current_database())
-				  AND l.mode <> 'AccessShareLock' AND l.granted
-				  AND l.pid IS DISTINCT FROM pg_backend_pid()),
+			DETAIL = (SELECT 'It may be ' || string_agg(DISTINCT w.who, ', ') || '.'
+				FROM facematch_internal.template_writer w WHERE w.of_gallery),
 			HINT = 'End it, and close the gallery again.';
 	END;
 	IF closing.gallery_id IS NULL THEN
