@@ -141,6 +141,7 @@ test_recipe()
 	local kind=${name%%[0-9]*} more=
 
 	[ "$kind" != assert ] || more=$add_assertions
+	[ "$name" != pg17 ] || more=$add_pgvector
 	{ printf '%s\n' "$more" && recipe "make_${kind}_root" "$root/script/bootstrap"; } | sha256sum
 }
 
@@ -153,6 +154,7 @@ make_pg_root()
 		{ [ "$suite" != sid ] || run_in_root "$cache/$name.new" bash -euc "$add_experimental" bash "$major" "$mirror"; } &&
 		run_in_root -b "$root:/facematch" "$cache/$name.new" env PG_MAJOR="$major" /facematch/script/bootstrap server &&
 		{ [ -z "${older_major[$major]:-}" ] || run_in_root "$cache/$name.new" bash -euc "$add_older" bash "${older_major[$major]}" "$mirror" "$(suite_of "${older_major[$major]}")"; } &&
+		{ [ "$major" != 17 ] || run_in_root "$cache/$name.new" bash -euc "$add_pgvector" bash "$major"; } &&
 		finish_root "$name" "$(test_recipe)"
 }
 
@@ -185,6 +187,11 @@ add_assertions='
 	make -s -j"$(nproc)" world-bin
 	make -s install-world-bin
 	rm -r /tmp/source /usr/lib/postgresql/$major/lib/llvmjit* /usr/lib/postgresql/$major/lib/bitcode'
+
+# Debian 13 is the first that has pgvector, beside which its statements are tried.
+add_pgvector='
+	apt-get update
+	apt-get install -y --no-install-recommends postgresql-$1-pgvector python3-psycopg'
 
 # A PostgreSQL before its release: Debian experimental has it and its libpq, everything else is unstable's.
 add_experimental='
