@@ -34,9 +34,6 @@
 #include "index/share.h"
 #include "index/spelling.h"
 
-/* So many templates are worth a process of their own, whose start takes as long as comparing a fifth of them. */
-#define TEMPLATES_A_PROCESS 1000000
-
 static set_rel_pathlist_hook_type previous_hook;
 
 /* Could evaluating this raise an error for some rows, or otherwise tell of them?  What reads no row tells of none. */
@@ -177,7 +174,7 @@ share_cost(PlannerInfo *root, RelOptInfo *rel, IndexPath *path)
 
 	/* what is asked for by the table's storage parameter is what it gets */
 	if (rel->rel_parallel_workers == -1)
-		scan->parallel_workers = Min(face_templates_read(root, path) / TEMPLATES_A_PROCESS, max_parallel_workers_per_gather + 1) - 1;
+		scan->parallel_workers = Min(face_templates_read(root, path) / FACE_TEMPLATES_A_PROCESS, max_parallel_workers_per_gather + 1) - 1;
 	if (scan->parallel_workers <= 0 || (path->indexorderbys != NIL && wants_too_many(root, rel->rows)))
 		return false;
 	processes = scan->parallel_workers + (parallel_leader_participation ? 1 : 0);

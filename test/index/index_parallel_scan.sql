@@ -132,7 +132,7 @@ INSERT INTO face SELECT id + 20000, gallery_id, embedding FROM source WHERE id B
 INSERT INTO face SELECT * FROM source WHERE id > 6000;
 DELETE FROM face WHERE id > 20000;
 VACUUM ANALYZE face;
-SELECT count(*) > 2 AS "several epochs" FROM facematch.index_epochs('face_index');
+SELECT count(*) > 2 AS "several epochs" FROM facematch_internal.index_epochs('face_index');
 SELECT n, name, answers(sql) = found AS "three processes" FROM expected ORDER BY n;
 SELECT bool_and(p.shared) AS shared FROM expected, plan_of(sql) p;
 
