@@ -403,7 +403,12 @@ face_share_pass(FaceScan *scan, FaceShare *share)
 	phase = wait_for_end(share, PHASE_PASS);
 	dsm_detach(lists);
 	if (phase == PHASE_ALONE)
+	{
+		if (scan->returns)
+			ereport(DEBUG1,
+					(errmsg_internal("a scan of index \"%s\" by several processes begins anew with one", RelationGetRelationName(scan->index))));
 		return scan->returns ? FACE_SHARE_ALONE : FACE_SHARE_NOTHING;
+	}
 	if (!has_part)
 		return FACE_SHARE_NOTHING;
 	if (share->parts == 1)
