@@ -283,20 +283,43 @@ scan_page(FaceScan *scan, const FaceListEntry *entry, Buffer buffer, Buffer next
 		scan_sketch_page(scan, face_scan_plan(scan, epoch), buffer, ahead);
 }
 
+/* How the templates of a list are to be looked at. */
+typedef struct ListUse
+{
+	bool		scored;
+	bool		null_distance;
+	bool		unwanted;
+} ListUse;
+
+static ListUse
+use_of(const FaceScan *scan, const FaceListEntry *entry)
+{
+	const bool	null_embedding = entry->key.dims == 0;
+
+	return (ListUse) {
+		.scored = scan->ntargets > 0 && !null_embedding && list_is_comparable(scan, entry),
+		.null_distance = scan->orders && (null_embedding || scan->null_probe),
+		/* face_match of a null embedding is null */
+		.unwanted = null_embedding && scan->has_conditions
+	};
+}
+
 /*
- * One pass over the chain of a list.  False when the chain was changed under
- * us: a page is not the one that its predecessor named, with the stamp *missing.
+ * One pass over a run of the chain of a list.  False when the chain was changed
+ * under us: a page is not the one that its predecessor named, with the stamp
+ * *missing, or the run's end is not there.
  */
 static bool
-scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_distance, uint64 *missing)
+scan_chain(FaceScan *scan, const FaceRun *run, const ListUse *use, uint64 *missing)
 {
-	uint64		stamp = entry->head_stamp;
+	uint64		stamp = run->stamp;
 	FaceChainWalk walk = {0};
-	Buffer		buffer = face_read_page(scan->index, entry->head, BUFFER_LOCK_SHARE);
+	Buffer		buffer = face_read_page(scan->index, run->start, BUFFER_LOCK_SHARE);
 
 	for (;;)
 	{
 		Page		page = BufferGetPage(buffer);
+		bool		last = BufferGetBlockNumber(buffer) == run->end && stamp == run->end_stamp;
 		BlockNumber next_block;
 		Buffer		next = InvalidBuffer;
 
@@ -311,25 +334,32 @@ scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_di
 		/* Pin the next page first, so that its bytes can be on their way. */
 		next_block = FacePageGetSketchHeader(page)->next;
 		stamp = FacePageGetSketchHeader(page)->next_stamp;
-		if (BlockNumberIsValid(next_block))
+		if (BlockNumberIsValid(next_block) && !last)
 			next = face_read_page(scan->index, next_block, BUFFER_LOCK_UNLOCK);
-		scan_page(scan, entry, buffer, next, scored, null_distance);
+		scan_page(scan, run->entry, buffer, next, use->scored, use->null_distance);
 		UnlockReleaseBuffer(buffer);
 		if (!BufferIsValid(next))
-			return true;
+			return last || !BlockNumberIsValid(run->end);
 		CHECK_FOR_INTERRUPTS();
 		LockBuffer(next, BUFFER_LOCK_SHARE);
 		buffer = next;
 	}
 }
 
+bool
+face_scan_run(FaceScan *scan, const FaceRun *run)
+{
+	const ListUse use = use_of(scan, run->entry);
+	uint64		missing;
+
+	return use.unwanted || scan_chain(scan, run, &use, &missing);
+}
+
 /* Read a list, again from the start when its pages were recycled meanwhile. */
 static void
 scan_list(FaceScan *scan, FaceListEntry *entry)
 {
-	const bool	null_embedding = entry->key.dims == 0;
-	const bool	scored = scan->ntargets > 0 && !null_embedding && list_is_comparable(scan, entry);
-	const bool	null_distance = scan->orders && (null_embedding || scan->null_probe);
+	const ListUse use = use_of(scan, entry);
 	const int	npages = scan->npages;
 	const Size	nlower = scan->nlower;
 	const Size	nsums = scan->nsums;
@@ -338,15 +368,14 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 	const FaceScanCounters counters = scan->counters;
 	uint64		missing = 0;
 
-	/* face_match of a null embedding is null */
-	if (null_embedding && scan->has_conditions)
+	if (use.unwanted)
 		return;
-
 	for (int tries = 0; tries < MAX_RESTARTS; tries++)
 	{
 		const uint64 missed_before = missing;
+		const FaceRun all = {entry, entry->head, entry->head_stamp, InvalidBlockNumber};
 
-		if (scan_chain(scan, entry, scored, null_distance, &missing))
+		if (scan_chain(scan, &all, &use, &missing))
 		{
 			scan->counters.lists++;
 			return;
@@ -375,50 +404,53 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 			 errhint("Retry the query.")));
 }
 
-/* Entries of the lists for one combination of keys, each list once. */
-static void
-scan_keys(FaceScan *scan, const uint64 *keys, const bool *given)
-{
-	List	   *entries;
-	ListCell   *cell;
-
-	CHECK_FOR_INTERRUPTS();
-	entries = face_directory_find(scan->index, &scan->meta, keys, given);
-	foreach(cell, entries)
-		scan_list(scan, lfirst(cell));
-	list_free_deep(entries);
-}
-
-/* Every combination of the hashes that the key columns may have. */
-static void
-scan_combinations(FaceScan *scan, int column, uint64 *keys, bool *given)
+/* Add the lists of every combination of the hashes that the key columns may have, each list once. */
+static List *
+add_lists(FaceScan *scan, int column, uint64 *keys, bool *given, List *lists)
 {
 	const FaceKeyChoice *choice;
 
 	if (column == scan->meta.nkeys)
 	{
-		scan_keys(scan, keys, given);
-		return;
+		CHECK_FOR_INTERRUPTS();
+		return list_concat(lists, face_directory_find(scan->index, &scan->meta, keys, given));
 	}
 	choice = &scan->keys[column];
 	given[column] = choice->given;
 	if (!choice->given)
-		scan_combinations(scan, column + 1, keys, given);
+		return add_lists(scan, column + 1, keys, given, lists);
 	for (int i = 0; i < choice->nvalues; i++)
 	{
 		keys[column] = choice->values[i];
-		scan_combinations(scan, column + 1, keys, given);
+		lists = add_lists(scan, column + 1, keys, given, lists);
 	}
+	return lists;
+}
+
+void
+face_scan_prepare(FaceScan *scan)
+{
+	face_meta_read(scan->index, &scan->meta);
+	face_room_take(scan);
+}
+
+List *
+face_scan_lists(FaceScan *scan)
+{
+	uint64		keys[INDEX_MAX_KEYS];
+	bool		given[INDEX_MAX_KEYS];
+
+	face_scan_prepare(scan);
+	return scan->impossible ? NIL : add_lists(scan, 0, keys, given, NIL);
 }
 
 void
 face_scan_pass(FaceScan *scan)
 {
-	uint64		keys[INDEX_MAX_KEYS];
-	bool		given[INDEX_MAX_KEYS];
+	List	   *lists = face_scan_lists(scan);
+	ListCell   *cell;
 
-	face_meta_read(scan->index, &scan->meta);
-	face_room_take(scan);
-	if (!scan->impossible)
-		scan_combinations(scan, 0, keys, given);
+	foreach(cell, lists)
+		scan_list(scan, lfirst(cell));
+	list_free_deep(lists);
 }
