@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/snapshot.h"
 #include "utils/uuid.h"
 
@@ -34,6 +35,7 @@ typedef struct FaceSearched
 	double		threshold;		/* its own */
 	bool		purpose_required;
 	Snapshot	snapshot;		/* of its searches; NULL: the newest each time */
+	List	   *withheld;		/* FaceWithheld *: persons with whom nothing is compared */
 } FaceSearched;
 
 /* A reference that was found, or the best of a person's. */

@@ -192,6 +192,8 @@ account(FaceQuestion *question, const FaceCandidate **sorted, int count, int can
 	if (count > 0)
 		near = persons_near(question, sorted, &count);
 	question->search.candidates = candidates;
+	if (candidates == 0)
+		question->search.withheld_until = face_withheld_in(question->gallery.withheld, question->gallery.gallery_id);
 	face_account_for(&question->search, near, count, !question->reads);
 }
 
@@ -282,6 +284,8 @@ face_check_search(FunctionCallInfo fcinfo, FaceQuestion *question, FaceEmbedding
 {
 	question->probe = probe;
 	check_question(question, PG_ARGISNULL(3) ? 0.0 : PG_GETARG_FLOAT8(3), !PG_ARGISNULL(3), kind, argument_text(fcinfo, 5));
+	if (question->accounted && !question->reads)
+		question->gallery.withheld = face_withheld();
 	if (!exactly)
 		check_threshold(question);
 }
@@ -421,6 +425,22 @@ why_absent(int64 gallery_id, pg_uuid_t *subject)
 	return reason;
 }
 
+/* Whoever verifies names the person: the refusal comes before a comparison, so that it tells nothing. */
+static void
+refuse_named(FaceQuestion *question, const pg_uuid_t *subject)
+{
+	TimestampTz next;
+
+	if (!question->accounted || question->reads)
+		return;
+	next = face_next_attempt(question->search.asker, subject);
+	if (next == 0)
+		return;
+	question->search.refused = true;
+	face_record_search(&question->search);
+	face_refuse_attempt(next);
+}
+
 static void
 account_verification(FaceQuestion *question, const FaceCandidate *best)
 {
@@ -458,6 +478,7 @@ facematch_verify(PG_FUNCTION_ARGS)
 	face_find_gallery_by_id(reference.gallery_id, &question.gallery);
 	check_question(&question, PG_ARGISNULL(2) ? 0.0 : PG_GETARG_FLOAT8(2), !PG_ARGISNULL(2), "verify", argument_text(fcinfo, 3));
 	check_threshold(&question);
+	refuse_named(&question, &reference.candidate.subject);
 	reference.candidate.similarity = face_cosine_similarity(reference.template, question.probe);
 	account_verification(&question, &reference.candidate);
 	tell_verified(fcinfo, &question, &reference.candidate, NULL);
@@ -483,6 +504,8 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 				 errhint("facematch.subject_id() makes a pseudonym of a document.")));
 	check_threshold(&question);
 	face_find_of_subject(&question.gallery, question.probe, PG_GETARG_UUID_P(2), &references);
+	if (references.count > 0)
+		refuse_named(&question, PG_GETARG_UUID_P(2));
 	found = references;
 	found.count = Min(found.count, 1);
 	found.list = memcpy(palloc(sizeof(FaceCandidate)), references.list, sizeof(FaceCandidate) * found.count);
