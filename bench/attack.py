@@ -6,10 +6,10 @@ template of one person in a gallery from what searches tell: an operator the str
 there to 1, and so on), a partner match or no match.  He starts from the stranger who is most like the person, or from one
 photograph of that person.  His estimate is a normal distribution over templates, which each answer makes narrower; the next
 probe is its mean, moved at random as faces vary, as far as tells him most (--sizes).  A search that comes within 0.15 below
-the threshold is an attempt, one within 0.1 a close miss; farther ones are free, but for --asks.  When no attempt is left he
-goes on: that a search is refused tells that it came near, that it is not tells that it did not, until so many are refused that
-the person is withheld (--refusals): nothing tells of that person then.  With --decoys, he stages that many templates of known
-scores of one strength, whose order beside the person's tells more, and pays with attempts.
+the threshold is an attempt, one within 0.1 a close miss; farther ones are free, but for --asks.  When no attempt is left the
+person is withheld: nothing that is answered depends on the template any more.  --refusals N is how it was before: a search
+that came near was refused, which told so, and one that did not was answered; so many refusals he takes.  With --decoys, he
+stages that many templates of known scores of one strength, whose order beside the person's tells more, and pays with attempts.
 
 An honest budget has to give a traveler's own captures, which differ from the template as they do: the cosine that is reached
 is told beside the mean of the mated scores that are hits.  The honest gate is five flights of 400 a day: everybody is
@@ -59,11 +59,10 @@ class Budget:
         self.template, self.threshold, self.scores, self.decoys, self.farther = template, args.threshold, scores, args.decoys, args.farther
         # Roles have attempts of their own a day, and one week together.
         self.left, self.misses = min(args.per_day * DAYS * roles, args.per_week), max(args.per_week // 5, 1)
-        self.total = args.per_week + args.refusals
-        self.near = 0
+        self.refusals, self.near = args.refusals, 0
 
     def closed(self):
-        """No attempt is left: an answer tells whether the search came near, and no more."""
+        """No attempt is left."""
         return self.left < 1 or self.misses < 1
 
     def bounds(self, score):
@@ -80,11 +79,11 @@ class Budget:
         return low + place * width, low + (place + 1) * width
 
     def ask(self, probe):
-        if self.near >= self.total:
-            raise Withheld
         score = float(unit(probe) @ self.template)
         if self.closed():
-            self.near += score >= self.threshold - NEAR
+            if self.refusals < 1:
+                raise Withheld
+            self.refusals -= score >= self.threshold - NEAR
             return (self.threshold - NEAR, 1.0) if score >= self.threshold - NEAR else (-1.0, self.threshold - NEAR)
         if score >= self.threshold - NEAR:
             worth = min(self.decoys + 1, 4) if score >= self.threshold and self.scores else 1
@@ -144,9 +143,8 @@ class Server:
                 raise SystemExit(f'the server says {told} of a person who is withheld')
             raise
         self.near = self.budget.near
-        # Until attempts are used up the strength as bounds, then whether it came near: the simulation has to say the same.
-        agree = (told is None) == (expected[0] > -1) if closed else told is not None and abs(told - expected[0]) < 1e-6
-        if not agree:
+        # The strength as bounds: the simulation has to say the same.
+        if closed or told is None or abs(told - expected[0]) > 1e-6:
             raise SystemExit(f'the server says {told}, the simulation {expected}')
         return expected
 
@@ -228,18 +226,11 @@ def honest_gate(x, subject, args, rng, flights=5, seats=400, retry=0.05, crew=10
             scores = x[[first[everybody[i]] for i in seated]] @ x[[second.get(everybody[i], first[everybody[i]]) for i in seated]].T
             np.fill_diagonal(scores, rng.choice(mated, seats))
             left, misses = np.full(seats, min(args.per_day, args.per_week)), np.full(seats, max(args.per_week // 5, 1))
-            total = np.zeros(seats, int)
             for traveler in np.concatenate([rng.permutation(seats), rng.choice(seats, int(seats * retry))]):
-                withheld = total >= args.per_week + args.refusals
+                withheld = (left < 1) | (misses < 1)
                 near = ~withheld & (scores[:, traveler] >= args.threshold - NEAR)
-                closed = near & ((left < 1) | (misses < 1))
                 searches += 1
-                if np.any(closed):
-                    refused += 1
-                    total[np.argmax(closed)] += 1
-                    continue
                 left -= near
-                total += near
                 misses -= near & (scores[:, traveler] < args.threshold) & (scores[:, traveler] >= args.threshold - CLOSE)
                 # Who is withheld might be whom it looks for.
                 refused += np.any(withheld) and not np.any(near & (scores[:, traveler] >= args.threshold))
@@ -274,7 +265,7 @@ def main():
     parser.add_argument('--threshold', type=float, default=0.48)
     parser.add_argument('--sizes', type=float, nargs='+', default=[0.5, 0.8, 1.1, 1.5])
     parser.add_argument('--asks', type=int, default=400, help='searches of one person in a week, near or not')
-    parser.add_argument('--refusals', type=int, default=10, help='searches a week that are refused because they came near, until the person is withheld')
+    parser.add_argument('--refusals', type=int, default=0, help='searches that are refused because they came near, not with --server')
     parser.add_argument('--farther', type=float, default=1.0, help='probes that ask for refusals: so many times as far as is near in half of the cases')
     parser.add_argument('--decoys', type=int, default=0)
     parser.add_argument('--server', action='store_true')

@@ -56,8 +56,8 @@ COMMENT ON COLUMN facematch_internal.attempt.attempted_at IS 'when';
 COMMENT ON COLUMN facematch_internal.attempt.role_name IS 'the session''s user, or a partner as partner:name';
 COMMENT ON COLUMN facematch_internal.attempt.subject_id IS 'pseudonym of the person';
 COMMENT ON COLUMN facematch_internal.attempt.missed IS 'whether it was a miss, at most 0.1 below the threshold';
-COMMENT ON COLUMN facematch_internal.attempt.withheld_until IS 'until when nothing is compared with the person, '
-	'since a week has no room for more; NULL: it had';
+COMMENT ON COLUMN facematch_internal.attempt.withheld_until IS 'until when the role, or all of them, may '
+	'not come near the person again; NULL: it may';
 COMMENT ON COLUMN facematch_internal.attempt.retention_class IS 'search';
 COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge deletes the row: by the rule for '
 	'what = attempt';

@@ -327,7 +327,6 @@ DECLARE
 	most bigint := greatest(max_candidates + 1::bigint, CASE WHEN reads THEN 0 ELSE 64 END);
 	-- Candidates are kept in memory: so many of a shard at most, where more are needed than were asked for.
 	cap CONSTANT bigint := greatest(1000000, max_candidates);
-	withheld CONSTANT uuid[] := withheld();
 	answers boolean;
 	narrowed boolean := false;
 	known_to double precision;
@@ -389,7 +388,7 @@ BEGIN
 				SELECT coalesce(array_agg(n.subject_id), '{}'), coalesce(array_agg(n.above), '{}') INTO persons, above
 				FROM (SELECT n.subject_id, max(n.similarity - p.threshold) AS above FROM unnest(near) n
 					  JOIN unnest(parts) p ON p.shard = n.shard AND (p.gallery_id IS NULL OR p.gallery_id = n.gallery_id)
-					  WHERE n.subject_id IS NOT NULL AND NOT reads AND n.subject_id <> ALL (withheld) GROUP BY n.subject_id) n;
+					  WHERE n.subject_id IS NOT NULL AND NOT reads AND NOT is_withheld(session_user, n.subject_id) GROUP BY n.subject_id) n;
 			END IF;
 			candidates := asked_candidates(parts, candidates, most);
 			-- A part that gave as many as it was asked for may have others, as far as its last or farther.
@@ -400,12 +399,12 @@ BEGIN
 				candidates := above_thresholds(answering, candidates);
 			END IF;
 			-- A shard knows neither the merges nor the opt-outs of this server, nor who is withheld.
-			IF withheld <> '{}' OR EXISTS (SELECT FROM facematch.opt_out) THEN
+			IF NOT reads OR EXISTS (SELECT FROM facematch.opt_out) THEN
 				candidates := ARRAY(
 					SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
 					FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity,
 						distance, place)
-					WHERE c.subject_id IS NULL OR (c.subject_id <> ALL (withheld) AND NOT facematch.is_opted_out(c.subject_id))
+					WHERE c.subject_id IS NULL OR NOT (facematch.is_opted_out(c.subject_id) OR is_withheld(session_user, c.subject_id))
 					ORDER BY c.place);
 			END IF;
 			EXIT WHEN known_to IS NULL OR candidates[max_candidates].distance < known_to;

@@ -275,7 +275,7 @@ facematch_record_search(PG_FUNCTION_ARGS)
 	asked.purpose = face_checked_purpose(NULL, false, NULL);
 	near = argument_near(PG_GETARG_ARRAYTYPE_P(4), PG_GETARG_ARRAYTYPE_P(5), &count);
 	if (asked.candidates == 0 && !face_reads_templates())
-		asked.withheld_until = face_withheld_in(face_withheld(), asked.gallery_id);
+		asked.withheld_until = face_withheld_in(asked.asker, asked.gallery_id);
 	face_account_for(&asked, near, count, true);
 	PG_RETURN_VOID();
 }

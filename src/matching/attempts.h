@@ -10,7 +10,6 @@
 
 #include "postgres.h"
 
-#include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -25,21 +24,13 @@ typedef struct FaceNear
 	int			attempts;		/* how many this search is worth */
 } FaceNear;
 
-/* A person with whom nothing is compared for now. */
-typedef struct FaceWithheld
-{
-	pg_uuid_t	person;			/* as face_person() has it */
-	TimestampTz until;
-} FaceWithheld;
-
 extern FaceNear face_near(const pg_uuid_t *subject, double similarity, double threshold);
 extern int	face_attempts(int alike);
 extern TimestampTz face_next_attempt(const char *asker, const pg_uuid_t *subject);
 extern TimestampTz face_record_attempts(const char *asker, const FaceNear *near, int count);
 extern void face_refuse_attempt(TimestampTz next);
-extern List *face_withheld(void);
-extern bool face_is_withheld(const List *withheld, const pg_uuid_t *person);
-extern TimestampTz face_withheld_in(const List *withheld, int64 gallery_id);
+extern TimestampTz face_withheld_until(const char *asker, const pg_uuid_t *subject);
+extern TimestampTz face_withheld_in(const char *asker, int64 gallery_id);
 extern void face_attempts_init(void);
 
 #endif							/* FACEMATCH_MATCHING_ATTEMPTS_H */

@@ -101,7 +101,7 @@ read_gallery(FacePlan *plan, Datum key, FaceSearched *gallery)
 	gallery->dims = DatumGetInt16(result(GALLERY_DIMS, &isnull));
 	gallery->purpose_required = DatumGetBool(result(GALLERY_PURPOSE, &isnull));
 	gallery->snapshot = NULL;
-	gallery->withheld = NIL;
+	gallery->asker = NULL;
 	has_target = DatumGetBool(result(GALLERY_HAS_TARGET, &isnull));
 	gallery->threshold = DatumGetFloat8(result(GALLERY_THRESHOLD, &isnull));
 	if (has_target)
@@ -219,9 +219,9 @@ by_similarity(const void *a, const void *b)
 	return first->reference_id < second->reference_id ? -1 : first->reference_id > second->reference_id;
 }
 
-/* Without persons who are withheld. */
+/* Without persons who are withheld from the asker; NULL: nobody is. */
 static void
-copy_results(MemoryContext memory, const List *withheld, FaceCandidates *found)
+copy_results(MemoryContext memory, const char *asker, FaceCandidates *found)
 {
 	found->count = 0;
 	found->list = MemoryContextAllocExtended(memory, sizeof(FaceCandidate) * Max(SPI_processed, 1), MCXT_ALLOC_HUGE);
@@ -237,7 +237,7 @@ copy_results(MemoryContext memory, const List *withheld, FaceCandidates *found)
 		candidate->similarity = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
 		candidate->person = face_person(&candidate->subject);
 		candidate->matches = 1;
-		found->count += !face_is_withheld(withheld, &candidate->person);
+		found->count += asker == NULL || face_withheld_until(asker, &candidate->subject) == 0;
 	}
 	/* Equally similar ones came in the order of the plan. */
 	qsort(found->list, found->count, sizeof(FaceCandidate), by_similarity);
@@ -255,7 +255,7 @@ face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, do
 
 	SPI_connect();
 	face_run_plan_at(search_plan(), values, face_owner(face_table("reference")), gallery->snapshot);
-	copy_results(memory, gallery->withheld, found);
+	copy_results(memory, gallery->asker, found);
 	found->all = (int64) SPI_processed < most;
 	SPI_finish();
 }
@@ -384,6 +384,6 @@ face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, co
 				" AND r.purge_after OPERATOR(pg_catalog.>) $3" FACE_REACHED, type_schema(&plan.types[1])));
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("reference")));
-	copy_results(memory, NIL, found);
+	copy_results(memory, NULL, found);
 	SPI_finish();
 }

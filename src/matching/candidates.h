@@ -10,7 +10,6 @@
 
 #include "postgres.h"
 
-#include "nodes/pg_list.h"
 #include "utils/snapshot.h"
 #include "utils/uuid.h"
 
@@ -35,7 +34,7 @@ typedef struct FaceSearched
 	double		threshold;		/* its own */
 	bool		purpose_required;
 	Snapshot	snapshot;		/* of its searches; NULL: the newest each time */
-	List	   *withheld;		/* FaceWithheld *: persons with whom nothing is compared */
+	const char *asker;			/* from whom persons are withheld; NULL: nobody is */
 } FaceSearched;
 
 /* A reference that was found, or the best of a person's. */

@@ -192,8 +192,8 @@ account(FaceQuestion *question, const FaceCandidate **sorted, int count, int can
 	if (count > 0)
 		near = persons_near(question, sorted, &count);
 	question->search.candidates = candidates;
-	if (candidates == 0)
-		question->search.withheld_until = face_withheld_in(question->gallery.withheld, question->gallery.gallery_id);
+	if (candidates == 0 && question->gallery.asker != NULL)
+		question->search.withheld_until = face_withheld_in(question->gallery.asker, question->gallery.gallery_id);
 	face_account_for(&question->search, near, count, !question->reads);
 }
 
@@ -285,7 +285,7 @@ face_check_search(FunctionCallInfo fcinfo, FaceQuestion *question, FaceEmbedding
 	question->probe = probe;
 	check_question(question, PG_ARGISNULL(3) ? 0.0 : PG_GETARG_FLOAT8(3), !PG_ARGISNULL(3), kind, argument_text(fcinfo, 5));
 	if (question->accounted && !question->reads)
-		question->gallery.withheld = face_withheld();
+		question->gallery.asker = question->search.asker;
 	if (!exactly)
 		check_threshold(question);
 }
