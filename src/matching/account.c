@@ -29,6 +29,7 @@
 #include "base/surviving.h"
 #include "gallery/staging.h"
 #include "matching/account.h"
+#include "matching/unseen.h"
 #include "retention/rules.h"
 
 PG_FUNCTION_INFO_V1(facematch_record_search);
@@ -251,13 +252,28 @@ argument_near(ArrayType *subjects, ArrayType *above, int *count)
 	return near;
 }
 
+typedef struct Recorded
+{
+	FaceAsked	asked;
+	FaceNear   *near;
+	int			count;
+} Recorded;
+
+static void
+account_recorded(void *state)
+{
+	Recorded   *recorded = state;
+
+	if (recorded->asked.candidates == 0 && !face_reads_templates())
+		recorded->asked.withheld_until = face_withheld_in(recorded->asked.asker, recorded->asked.gallery_id);
+	face_account_for(&recorded->asked, recorded->near, recorded->count, true);
+}
+
 /* record_search(kind, asker, gallery_id, candidates, near uuid[], above double precision[]) */
 Datum
 facematch_record_search(PG_FUNCTION_ARGS)
 {
-	FaceAsked	asked = {0};
-	FaceNear   *near;
-	int			count;
+	Recorded	recorded = {0};
 
 	for (int i = 0; i < PG_NARGS(); i++)
 	{
@@ -268,15 +284,13 @@ facematch_record_search(PG_FUNCTION_ARGS)
 	}
 	if (!face_is_accounted())
 		PG_RETURN_VOID();
-	asked.kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	asked.asker = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	asked.gallery_id = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
-	asked.candidates = PG_GETARG_INT32(3);
-	asked.purpose = face_checked_purpose(NULL, false, NULL);
-	near = argument_near(PG_GETARG_ARRAYTYPE_P(4), PG_GETARG_ARRAYTYPE_P(5), &count);
-	if (asked.candidates == 0 && !face_reads_templates())
-		asked.withheld_until = face_withheld_in(asked.asker, asked.gallery_id);
-	face_account_for(&asked, near, count, true);
+	recorded.asked.kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	recorded.asked.asker = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	recorded.asked.gallery_id = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
+	recorded.asked.candidates = PG_GETARG_INT32(3);
+	recorded.asked.purpose = face_checked_purpose(NULL, false, NULL);
+	recorded.near = argument_near(PG_GETARG_ARRAYTYPE_P(4), PG_GETARG_ARRAYTYPE_P(5), &recorded.count);
+	face_do_unseen(account_recorded, &recorded);
 	PG_RETURN_VOID();
 }
 
