@@ -4,9 +4,9 @@
  *	  How often searches may come near one person.
  *
  * Answers about one person tell that person's template, if there are enough of
- * them.  Each search by a role that may not read templates that reaches a similarity of at most
- * FACE_NEAR below the threshold with one of a person's references is an attempt,
- * a hit or a miss, and is a row of facematch_internal.attempt.  A role has a number
+ * them.  A search by a role that may not read templates, which reaches a similarity
+ * of at most FACE_NEAR below the threshold with one of a person's references, is an
+ * attempt, a hit or a miss, and is a row of facematch_internal.attempt.  A role has a number
  * of them a day and person, and all roles together a number a week and person, of
  * which a part may be misses that were close.  An attempt is counted and recorded
  * under a lock that is released at once, before anything is told.
@@ -16,9 +16,9 @@
  * search that finds nobody else is refused then, as far as the person is in the
  * gallery, near or not: a refusal tells nothing, but for the few of sessions that
  * search at the same moment, and the traveler is looked at.  Verification names the
- * person, so it is refused without a comparison.  Whatever could be told as often as
- * one likes, such as whether a search came near, leads to the template: with a photograph and 2,000 searches to a
- * cosine of 0.99 (bench/attack.py).
+ * person, so it is refused whatever the score.  Whatever is told as often as one
+ * likes, such as whether a search came near, leads to the template: with a
+ * photograph and 2,000 searches to a cosine of 0.99 (bench/attack.py).
  *
  * The order of candidates tells scores too: whoever may stage templates puts
  * some of known scores beside a person's.  So a search that tells several of one

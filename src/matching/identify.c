@@ -445,7 +445,7 @@ why_absent(int64 gallery_id, pg_uuid_t *subject)
 	return reason;
 }
 
-/* Whoever verifies names the person: the refusal comes before a comparison, so that it tells nothing. */
+/* Whoever verifies names the person, and is refused whatever the score: that tells nothing. */
 static void
 refuse_named(FaceQuestion *question, const pg_uuid_t *subject)
 {
@@ -475,6 +475,8 @@ account_verified(void *state)
 	const FaceCandidate *best = verified->best;
 	const bool	is_near = best != NULL && best->similarity >= question->threshold - FACE_NEAR;
 
+	if (best != NULL)
+		refuse_named(verified->question, &best->subject);
 	account(verified->question, &best, is_near ? 1 : 0, best != NULL && best->similarity >= question->threshold ? 1 : 0);
 }
 
@@ -518,7 +520,6 @@ facematch_verify(PG_FUNCTION_ARGS)
 	face_find_gallery_by_id(reference.gallery_id, &question.gallery);
 	check_question(&question, PG_ARGISNULL(2) ? 0.0 : PG_GETARG_FLOAT8(2), !PG_ARGISNULL(2), "verify", argument_text(fcinfo, 3));
 	check_threshold(&question);
-	refuse_named(&question, &reference.candidate.subject);
 	reference.candidate.similarity = face_cosine_similarity(reference.template, question.probe);
 	account_verification(&question, &reference.candidate);
 	tell_verified(fcinfo, &question, &reference.candidate, NULL);
@@ -544,8 +545,6 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 				 errhint("facematch.subject_id() makes a pseudonym of a document.")));
 	check_threshold(&question);
 	face_find_of_subject(&question.gallery, question.probe, PG_GETARG_UUID_P(2), &references);
-	if (references.count > 0)
-		refuse_named(&question, PG_GETARG_UUID_P(2));
 	found = references;
 	found.count = Min(found.count, 1);
 	found.list = memcpy(palloc(sizeof(FaceCandidate)), references.list, sizeof(FaceCandidate) * found.count);
