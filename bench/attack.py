@@ -6,8 +6,10 @@ template of one person in a gallery from what searches tell: an operator the str
 there to 1, and so on), a partner match or no match.  He starts from the stranger who is most like the person, or from one
 photograph of that person.  His estimate is a normal distribution over templates, which each answer makes narrower; the next
 probe is its mean, moved at random as faces vary, as far as tells him most (--sizes).  A search that comes within 0.15 below
-the threshold is an attempt, one within 0.1 a close miss; farther ones are free, but for --asks.  With --decoys, he stages
-that many templates of known scores of one strength, whose order beside the person's tells more, and pays with attempts.
+the threshold is an attempt, one within 0.1 a close miss; farther ones are free, but for --asks.  When no attempt is left the
+person is withheld: nothing that is answered depends on the template any more.  --refusals N is how it was before: a search
+that came near was refused, which told so, and one that did not was answered; so many refusals he takes.  With --decoys, he
+stages that many templates of known scores of one strength, whose order beside the person's tells more, and pays with attempts.
 
 An honest budget has to give a traveler's own captures, which differ from the template as they do: the cosine that is reached
 is told beside the mean of the mated scores that are hits.  The honest gate is five flights of 400 a day: everybody is
@@ -46,18 +48,22 @@ def synthetic_faces(rng, people=3000, rank=160):
     return captures
 
 
-class Refused(Exception):
-    """One attempt too many."""
+class Withheld(Exception):
+    """Nothing that is answered depends on this person any more."""
 
 
 class Budget:
     """Answers about one template, as facematch gives them, and counts attempts."""
 
     def __init__(self, template, args, scores, roles):
-        self.template, self.threshold, self.scores, self.decoys = template, args.threshold, scores, args.decoys
+        self.template, self.threshold, self.scores, self.decoys, self.farther = template, args.threshold, scores, args.decoys, args.farther
         # Roles have attempts of their own a day, and one week together.
         self.left, self.misses = min(args.per_day * DAYS * roles, args.per_week), max(args.per_week // 5, 1)
-        self.near = 0
+        self.refusals, self.near = args.refusals, 0
+
+    def closed(self):
+        """No attempt is left."""
+        return self.left < 1 or self.misses < 1
 
     def bounds(self, score):
         """Between what the score is, as told: a match or none, its strength, its place among decoys of that strength."""
@@ -74,9 +80,12 @@ class Budget:
 
     def ask(self, probe):
         score = float(unit(probe) @ self.template)
+        if self.closed():
+            if self.refusals < 1:
+                raise Withheld
+            self.refusals -= score >= self.threshold - NEAR
+            return (self.threshold - NEAR, 1.0) if score >= self.threshold - NEAR else (-1.0, self.threshold - NEAR)
         if score >= self.threshold - NEAR:
-            if self.left < 1 or self.misses < 1:
-                raise Refused
             worth = min(self.decoys + 1, 4) if score >= self.threshold and self.scores else 1
             self.left -= worth
             self.misses -= self.threshold - CLOSE <= score < self.threshold
@@ -93,6 +102,7 @@ class Server:
         import psycopg
         Server.number += 1
         self.refused, self.args, self.scores, self.near = psycopg.errors.ConfigurationLimitExceeded, args, scores, 0
+        self.threshold, self.farther = args.threshold, args.farther
         self.name = f'attacked {Server.number}'
         self.owner = psycopg.connect(autocommit=True)
         run = self.owner.execute
@@ -114,22 +124,32 @@ class Server:
         self.session = psycopg.connect(autocommit=True, user='bench_attacker' if scores else 'bench_carrier')
         self.budget = Budget(template, args, scores, roles)
 
-    def ask(self, probe):
+    def told(self, probe):
+        """The least similarity that the answer tells; -1: no match, None: refused."""
         try:
             if self.scores:
-                told = self.session.execute('SELECT similarity FROM facematch.identify(%s::face_embedding, %s)', [text(probe), self.name]).fetchall()
-                told = told[0][0] if told else None
-            else:
-                told = self.args.threshold if self.session.execute('CALL facematch.ask(%s, %s::face_embedding)', [self.name, text(probe)]).fetchone()[0] else None
+                rows = self.session.execute('SELECT similarity FROM facematch.identify(%s::face_embedding, %s)', [text(probe), self.name]).fetchall()
+                return rows[0][0] if rows else -1.0
+            return self.args.threshold if self.session.execute('CALL facematch.ask(%s, %s::face_embedding)', [self.name, text(probe)]).fetchone()[0] else -1.0
         except self.refused:
-            raise Refused
-        # The strength as bounds; the simulation has to say the same.
-        expected = self.budget.ask(probe)
+            return None
+
+    def ask(self, probe):
+        told, closed = self.told(probe), self.budget.closed()
+        try:
+            expected = self.budget.ask(probe)
+        except Withheld:
+            if told is not None:
+                raise SystemExit(f'the server says {told} of a person who is withheld')
+            raise
         self.near = self.budget.near
-        low = -1.0 if told is None else told
-        if abs(low - expected[0]) > 1e-6:
+        # The strength as bounds: the simulation has to say the same.
+        if closed or told is None or abs(told - expected[0]) > 1e-6:
             raise SystemExit(f'the server says {told}, the simulation {expected}')
         return expected
+
+    def closed(self):
+        return self.budget.closed()
 
     def close(self):
         self.session.close()
@@ -152,7 +172,7 @@ def truncated(mean, deviation, low, high):
 
 
 def climb(server, start, prior, size, asks, rng):
-    """The mean of the estimate, when one attempt is refused."""
+    """The mean of the estimate, when the person is withheld or all is asked."""
     likeness, covariance, root = prior
     mean, spread = likeness * start, (1 - likeness ** 2) * covariance.copy()
     probe = start
@@ -164,8 +184,13 @@ def climb(server, start, prior, size, asks, rng):
             expected, left = truncated(float(probe @ mean), math.sqrt(variance), low, high)
             mean = mean + along / variance * (expected - float(probe @ mean))
             spread = spread - np.outer(along, along) / variance * (1 - left / variance)
-            probe = unit(unit(mean) + size * unit(root @ rng.normal(size=len(mean))))
-    except Refused:
+            step = size
+            if server.closed():
+                # As far as may be near or not: refusals tell most there.
+                boundary = max(server.threshold - NEAR, 0.05)
+                step = math.sqrt(max((min(np.linalg.norm(mean), 1) / boundary) ** 2 - 1, 0.04)) * server.farther
+            probe = unit(unit(mean) + step * unit(root @ rng.normal(size=len(mean))))
+    except Withheld:
         pass
     return unit(mean)
 
@@ -202,13 +227,13 @@ def honest_gate(x, subject, args, rng, flights=5, seats=400, retry=0.05, crew=10
             np.fill_diagonal(scores, rng.choice(mated, seats))
             left, misses = np.full(seats, min(args.per_day, args.per_week)), np.full(seats, max(args.per_week // 5, 1))
             for traveler in np.concatenate([rng.permutation(seats), rng.choice(seats, int(seats * retry))]):
-                near = scores[:, traveler] >= args.threshold - NEAR
+                withheld = (left < 1) | (misses < 1)
+                near = ~withheld & (scores[:, traveler] >= args.threshold - NEAR)
                 searches += 1
-                if np.any(near & ((left < 1) | (misses < 1))):
-                    refused += 1
-                    continue
                 left -= near
                 misses -= near & (scores[:, traveler] < args.threshold) & (scores[:, traveler] >= args.threshold - CLOSE)
+                # Who is withheld might be whom it looks for.
+                refused += np.any(withheld) and not np.any(near & (scores[:, traveler] >= args.threshold))
     for _ in range(crew):
         attempts = 0
         for _ in range(DAYS):
@@ -240,6 +265,8 @@ def main():
     parser.add_argument('--threshold', type=float, default=0.48)
     parser.add_argument('--sizes', type=float, nargs='+', default=[0.5, 0.8, 1.1, 1.5])
     parser.add_argument('--asks', type=int, default=400, help='searches of one person in a week, near or not')
+    parser.add_argument('--refusals', type=int, default=0, help='searches that are refused because they came near, not with --server')
+    parser.add_argument('--farther', type=float, default=1.0, help='probes that ask for refusals: so many times as far as is near in half of the cases')
     parser.add_argument('--decoys', type=int, default=0)
     parser.add_argument('--server', action='store_true')
     args = parser.parse_args()
@@ -257,7 +284,7 @@ def main():
     covariance = np.cov(strangers.T)
     prior = float(mated.mean()), covariance, np.linalg.cholesky(covariance + 1e-9 * np.eye(len(covariance)))
     print(f'{len(people)} persons of {name}, threshold {args.threshold}, {args.per_day} attempts a day and role, {args.per_week} a week, of which'
-          f' {max(args.per_week // 5, 1)} close misses; {args.decoys} decoys; answers of a {"server" if args.server else "simulation"}')
+          f' {max(args.per_week // 5, 1)} close misses; {args.refusals} refusals; {args.decoys} decoys; answers of a {"server" if args.server else "simulation"}')
     print(f'mean of the hits of honest captures: {hits.mean():.3f}, best of ten: {np.quantile(hits, 0.9):.3f}\n')
     print('| who | from | roles | attempts | start | reached, mean | 90 % | best | mean above honest |')
     print('|---|---|---|---|---|---|---|---|---|')

@@ -204,6 +204,13 @@ face_find_setting(const char *name)
 	RelationGetBufferForTuple(rel, length, InvalidBuffer, 0, NULL, map, NULL)
 #endif
 
+/* What a backend has counted of a table; needs pgstat.h */
+#if PG_VERSION_NUM >= 160000
+#define face_table_counts(status)	((status)->counts)
+#else
+#define face_table_counts(status)	((status)->t_counts)
+#endif
+
 /* 17 numbers processes from 0, before from 1; needs storage/lock.h */
 #if PG_VERSION_NUM >= 170000
 #define face_backend_number()	((int) MyProcNumber)

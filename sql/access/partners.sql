@@ -226,6 +226,8 @@ BEGIN
 			LEFT JOIN LATERAL (SELECT c.reference_id, c.subject_id, c.similarity
 							   FROM (SELECT r.reference_id, r.subject_id, @extschema@.face_similarity(r.embedding, probe) AS similarity
 									 FROM facematch.reference r WHERE r.gallery_id = searched.gallery_id AND r.purge_after > moment) c
+							   WHERE c.similarity < t.threshold - 0.15
+								 OR NOT facematch_internal.is_withheld('partner:' || asking.name, c.subject_id)
 							   ORDER BY c.similarity DESC, c.reference_id LIMIT 1) b ON true;
 			-- Of a near miss too: it takes its time.  What became due meanwhile has none, and matches nobody.
 			token := facematch.reference_token(asking.name, best.reference_id);

@@ -78,7 +78,14 @@ CREATE FUNCTION facematch_internal.record_search(kind text, asker text, gallery_
 	LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_record_search';
 COMMENT ON FUNCTION facematch_internal.record_search(text, text, bigint, integer, uuid[], double precision[]) IS
 	'accounts for a search that the extension''s own functions made: its row, and attempts on each person it came '
-	'near, who is so far above the threshold of the gallery (too many: 53400)';
+	'near, who is so far above the threshold of the gallery (too many, or no candidates where somebody is withheld: '
+	'53400)';
+
+CREATE FUNCTION facematch_internal.is_withheld(asker text, subject uuid) RETURNS boolean
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_is_withheld';
+COMMENT ON FUNCTION facematch_internal.is_withheld(text, uuid) IS
+	'whether the person is compared with nothing of this role or partner now, since too many searches came near; '
+	'false for sessions that may read templates';
 
 CREATE FUNCTION facematch_internal.shown_similarity(similarity double precision, threshold double precision)
 	RETURNS double precision

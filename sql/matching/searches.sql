@@ -44,6 +44,7 @@ CREATE TABLE facematch_internal.attempt (
 	role_name		text NOT NULL,
 	subject_id		uuid NOT NULL,
 	missed			boolean NOT NULL DEFAULT false,
+	withheld_until	timestamptz,
 	retention_class	text NOT NULL,
 	purge_after		timestamptz NOT NULL
 );
@@ -55,10 +56,13 @@ COMMENT ON COLUMN facematch_internal.attempt.attempted_at IS 'when';
 COMMENT ON COLUMN facematch_internal.attempt.role_name IS 'the session''s user, or a partner as partner:name';
 COMMENT ON COLUMN facematch_internal.attempt.subject_id IS 'pseudonym of the person';
 COMMENT ON COLUMN facematch_internal.attempt.missed IS 'whether it was a miss, at most 0.1 below the threshold';
+COMMENT ON COLUMN facematch_internal.attempt.withheld_until IS 'until when the role, or all of them, may '
+	'not come near the person again; NULL: it may';
 COMMENT ON COLUMN facematch_internal.attempt.retention_class IS 'search';
 COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge deletes the row: by the rule for '
 	'what = attempt';
 CREATE INDEX attempt_subject_id_idx ON facematch_internal.attempt (subject_id);
+CREATE INDEX attempt_withheld_until_idx ON facematch_internal.attempt (withheld_until);
 CREATE INDEX attempt_purge_after_idx ON facematch_internal.attempt (purge_after);
 
 -- A record: it goes when it is due, and only a new rule changes when that is.
@@ -71,7 +75,7 @@ CREATE TRIGGER search_15_is_a_record BEFORE UPDATE OF search_id, searched_at, ro
 CREATE TRIGGER attempt_10_is_a_record BEFORE DELETE ON facematch_internal.attempt
 	FOR EACH ROW WHEN (OLD.purge_after > clock_timestamp()) EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER attempt_15_is_a_record BEFORE UPDATE OF attempt_id, attempted_at, role_name, subject_id, missed,
-	retention_class
+	withheld_until, retention_class
 	ON facematch_internal.attempt FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER search_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.search
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=search', 'key=search_id', 'class=retention_class',

@@ -339,16 +339,22 @@ face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, v
 	Relation	heap = table_open(table, AccessShareLock);
 	Relation	by = index_open(index, AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	TupleTableSlot *slot = NULL;
 	IndexScanDesc scan;
 	bool		found = false;
 
 	scan = face_index_beginscan(heap, by, snapshot, nkeys, 0);
 	index_rescan(scan, keys, nkeys, NULL, 0);
-	while (!found && index_getnext_slot(scan, ForwardScanDirection, slot))
-		found = test(slot, state);
+	/* Most look-ups find nothing: the slot is made for the first that does not. */
+	while (!found && index_getnext_tid(scan, ForwardScanDirection) != NULL)
+	{
+		if (slot == NULL)
+			slot = table_slot_create(heap, NULL);
+		found = index_fetch_heap(scan, slot) && test(slot, state);
+	}
 	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
+	if (slot != NULL)
+		ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	index_close(by, AccessShareLock);
 	table_close(heap, AccessShareLock);

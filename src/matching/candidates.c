@@ -27,7 +27,6 @@
 #include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -37,6 +36,7 @@
 #include "base/refusal.h"
 #include "base/run.h"
 #include "index/paths.h"
+#include "matching/attempts.h"
 #include "matching/candidates.h"
 #include "retention/person.h"
 
@@ -105,6 +105,7 @@ read_gallery(FacePlan *plan, Datum key, FaceSearched *gallery)
 	gallery->dims = DatumGetInt16(result(GALLERY_DIMS, &isnull));
 	gallery->purpose_required = DatumGetBool(result(GALLERY_PURPOSE, &isnull));
 	gallery->snapshot = NULL;
+	gallery->asker = NULL;
 	has_target = DatumGetBool(result(GALLERY_HAS_TARGET, &isnull));
 	gallery->threshold = DatumGetFloat8(result(GALLERY_THRESHOLD, &isnull));
 	if (has_target)
@@ -268,22 +269,25 @@ by_similarity(const void *a, const void *b)
 	return first->reference_id < second->reference_id ? -1 : first->reference_id > second->reference_id;
 }
 
+/* Without persons who are withheld from the asker; NULL: nobody is. */
 static void
-copy_results(MemoryContext memory, FaceCandidates *found)
+copy_results(MemoryContext memory, const char *asker, FaceCandidates *found)
 {
-	found->count = (int) SPI_processed;
-	found->list = MemoryContextAllocExtended(memory, sizeof(FaceCandidate) * Max(found->count, 1), MCXT_ALLOC_HUGE);
-	for (int i = 0; i < found->count; i++)
+	found->count = 0;
+	found->list = MemoryContextAllocExtended(memory, sizeof(FaceCandidate) * Max(SPI_processed, 1), MCXT_ALLOC_HUGE);
+	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	row = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
+		FaceCandidate *candidate = &found->list[found->count];
 		bool		isnull;
 
-		found->list[i].reference_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-		found->list[i].subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
-		found->list[i].similarity = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
-		found->list[i].person = face_person(&found->list[i].subject);
-		found->list[i].matches = 1;
+		candidate->reference_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+		candidate->subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
+		candidate->similarity = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
+		candidate->person = face_person(&candidate->subject);
+		candidate->matches = 1;
+		found->count += asker == NULL || face_withheld_until(asker, &candidate->subject) == 0;
 	}
 	/* Equally similar ones came in the order of the plan. */
 	qsort(found->list, found->count, sizeof(FaceCandidate), by_similarity);
@@ -301,8 +305,8 @@ face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, do
 
 	SPI_connect();
 	face_run_plan_at(search_plan(gallery), values, face_owner(face_table("reference")), gallery->snapshot);
-	copy_results(memory, found);
-	found->all = found->count < most;
+	copy_results(memory, gallery->asker, found);
+	found->all = (int64) SPI_processed < most;
 	SPI_finish();
 }
 
@@ -310,42 +314,54 @@ face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, do
 
 typedef struct Person
 {
-	pg_uuid_t	person;			/* key */
-	int			place;			/* in the list of persons; -1: none of its references is among them */
+	const FaceCandidate *best;	/* in the list of references: a better one comes before it */
+	int64		matches;
 } Person;
 
-static HTAB *
-new_persons(void)
+static int
+by_place(const void *a, const void *b)
 {
-	HASHCTL		control = {.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(Person),.hcxt = CurrentMemoryContext};
+	const FaceCandidate *first = ((const Person *) a)->best;
+	const FaceCandidate *second = ((const Person *) b)->best;
 
-	return hash_create("facematch persons", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return first < second ? -1 : first > second;
+}
+
+static int
+by_person(const void *a, const void *b)
+{
+	int			order = memcmp(&((const Person *) a)->best->person, &((const Person *) b)->best->person, UUID_LEN);
+
+	return order != 0 ? order : by_place(a, b);
 }
 
 /* The best reference of each person, at most "most" persons, in order; how many there are besides is not told. */
 static void
 group_by_person(const FaceCandidates *references, double threshold, int most, FaceCandidates *persons)
 {
-	HTAB	   *known = new_persons();
+	Person	   *known = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(Person) * Max(references->count, 1), MCXT_ALLOC_HUGE);
+	int			matches = 0;
+	int			count = 0;
 
-	persons->list = palloc(sizeof(FaceCandidate) * Max(Min(references->count, most), 1));
-	persons->count = 0;
-	for (int i = 0; i < references->count && references->list[i].similarity >= threshold; i++)
+	for (; matches < references->count && references->list[matches].similarity >= threshold; matches++)
+		known[matches] = (Person) {&references->list[matches], 1};
+	qsort(known, matches, sizeof(Person), by_person);
+	for (int i = 0; i < matches; i++)
 	{
-		const FaceCandidate *candidate = &references->list[i];
-		bool		found;
-		Person	   *person = hash_search(known, &candidate->person, HASH_ENTER, &found);
-
-		if (!found)
-		{
-			person->place = persons->count < most ? persons->count : -1;
-			if (person->place >= 0)
-				persons->list[persons->count++] = *candidate;
-		}
-		else if (person->place >= 0)
-			persons->list[person->place].matches++;
+		if (count > 0 && memcmp(&known[count - 1].best->person, &known[i].best->person, UUID_LEN) == 0)
+			known[count - 1].matches++;
+		else
+			known[count++] = known[i];
 	}
-	hash_destroy(known);
+	qsort(known, count, sizeof(Person), by_place);
+	persons->count = Min(count, most);
+	persons->list = palloc(sizeof(FaceCandidate) * Max(persons->count, 1));
+	for (int i = 0; i < persons->count; i++)
+	{
+		persons->list[i] = *known[i].best;
+		persons->list[i].matches = known[i].matches;
+	}
+	pfree(known);
 }
 
 /* How many references of a person reach the threshold, where the query has not brought all of them. */
@@ -388,7 +404,7 @@ face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, doubl
 
 		CHECK_FOR_INTERRUPTS();
 		face_find_references(gallery, probe, least, asked, references);
-		all = references->all || references->list[references->count - 1].similarity < threshold;
+		all = references->all || (references->count > 0 && references->list[references->count - 1].similarity < threshold);
 		group_by_person(references, threshold, most, persons);
 		persons->all = all;
 		if (all || persons->count == most)
@@ -418,6 +434,6 @@ face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, co
 				" AND r.purge_after OPERATOR(pg_catalog.>) $3" FACE_REACHED, type_schema(&plan.types[1])));
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("reference")));
-	copy_results(memory, found);
+	copy_results(memory, NULL, found);
 	SPI_finish();
 }

@@ -34,6 +34,7 @@ typedef struct FaceSearched
 	double		threshold;		/* its own */
 	bool		purpose_required;
 	Snapshot	snapshot;		/* of its searches; NULL: the newest each time */
+	const char *asker;			/* from whom persons are withheld; NULL: nobody is */
 } FaceSearched;
 
 /* A reference that was found, or the best of a person's. */

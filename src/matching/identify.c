@@ -27,6 +27,7 @@
 #include "matching/account.h"
 #include "matching/candidates.h"
 #include "matching/question.h"
+#include "matching/unseen.h"
 #include "retention/person.h"
 
 PG_FUNCTION_INFO_V1(facematch_identify);
@@ -192,6 +193,8 @@ account(FaceQuestion *question, const FaceCandidate **sorted, int count, int can
 	if (count > 0)
 		near = persons_near(question, sorted, &count);
 	question->search.candidates = candidates;
+	if (candidates == 0 && question->gallery.asker != NULL)
+		question->search.withheld_until = face_withheld_in(question->gallery.asker, question->gallery.gallery_id);
 	face_account_for(&question->search, near, count, !question->reads);
 }
 
@@ -282,22 +285,43 @@ face_check_search(FunctionCallInfo fcinfo, FaceQuestion *question, FaceEmbedding
 {
 	question->probe = probe;
 	check_question(question, PG_ARGISNULL(3) ? 0.0 : PG_GETARG_FLOAT8(3), !PG_ARGISNULL(3), kind, argument_text(fcinfo, 5));
+	if (question->accounted && !question->reads)
+		question->gallery.asker = question->search.asker;
 	if (!exactly)
 		check_threshold(question);
+}
+
+typedef struct Run
+{
+	FunctionCallInfo fcinfo;
+	FaceQuestion question;
+	bool		exactly;
+} Run;
+
+static void
+search_and_answer(void *state)
+{
+	Run		   *run = state;
+	FaceCandidates found;
+	FaceCandidates references;
+
+	face_search(&run->question, &found, &references);
+	face_answer(run->fcinfo, &run->question, &found, &references, run->exactly, 0);
 }
 
 static void
 run_search(FunctionCallInfo fcinfo, const char *kind, bool exactly)
 {
-	FaceQuestion question;
-	FaceCandidates found;
-	FaceCandidates references;
+	Run			run = {.fcinfo = fcinfo};
 
 	InitMaterializedSRF(fcinfo, 0);
-	face_read_question(fcinfo, &question);
-	face_check_search(fcinfo, &question, argument_probe(fcinfo, 0), kind, exactly);
-	face_search(&question, &found, &references);
-	face_answer(fcinfo, &question, &found, &references, exactly || question.reads, 0);
+	face_read_question(fcinfo, &run.question);
+	face_check_search(fcinfo, &run.question, argument_probe(fcinfo, 0), kind, exactly);
+	run.exactly = exactly || run.question.reads;
+	if (run.question.gallery.asker != NULL)
+		face_do_unseen(search_and_answer, &run);
+	else
+		search_and_answer(&run);
 }
 
 /* identify(probe, gallery, max_candidates, min_similarity, by, purpose): rank, reference_id, subject_id, similarity, matches */
@@ -421,13 +445,51 @@ why_absent(int64 gallery_id, pg_uuid_t *subject)
 	return reason;
 }
 
+/* Whoever verifies names the person, and is refused whatever the score: that tells nothing. */
+static void
+refuse_named(FaceQuestion *question, const pg_uuid_t *subject)
+{
+	TimestampTz next;
+
+	if (!question->accounted || question->reads)
+		return;
+	next = face_next_attempt(question->search.asker, subject);
+	if (next == 0)
+		return;
+	question->search.refused = true;
+	face_record_search(&question->search);
+	face_refuse_attempt(next);
+}
+
+typedef struct Verified
+{
+	FaceQuestion *question;
+	const FaceCandidate *best;
+} Verified;
+
+static void
+account_verified(void *state)
+{
+	Verified   *verified = state;
+	const FaceQuestion *question = verified->question;
+	const FaceCandidate *best = verified->best;
+	const bool	is_near = best != NULL && best->similarity >= question->threshold - FACE_NEAR;
+
+	if (best != NULL)
+		refuse_named(verified->question, &best->subject);
+	account(verified->question, &best, is_near ? 1 : 0, best != NULL && best->similarity >= question->threshold ? 1 : 0);
+}
+
 static void
 account_verification(FaceQuestion *question, const FaceCandidate *best)
 {
-	const bool	is_near = best != NULL && best->similarity >= question->threshold - FACE_NEAR;
+	Verified	verified = {question, best};
 
 	question->by_person = true;
-	account(question, &best, is_near ? 1 : 0, best != NULL && best->similarity >= question->threshold ? 1 : 0);
+	if (question->accounted && !question->reads)
+		face_do_unseen(account_verified, &verified);
+	else
+		account_verified(&verified);
 }
 
 /* verify(probe, reference_id, min_similarity, purpose): match, similarity, threshold, subject_id, reference_id, reason */

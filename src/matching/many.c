@@ -36,6 +36,7 @@
 #include "compat.h"
 #include "index/pass_many.h"
 #include "matching/question.h"
+#include "matching/unseen.h"
 
 PG_FUNCTION_INFO_V1(facematch_identify_many);
 
@@ -184,22 +185,46 @@ check_again(Search *searches, int batch)
 	}
 }
 
+typedef struct Batch
+{
+	FunctionCallInfo fcinfo;
+	FaceEmbedding **probes;
+	Search	   *searches;
+	int			count;
+	int			first;
+} Batch;
+
+static void
+search_and_answer(void *state)
+{
+	Batch	   *batch = state;
+
+	search_together(batch->searches, batch->probes, batch->count);
+	check_again(batch->searches, batch->count);
+	for (int i = 0; i < batch->count; i++)
+	{
+		Search	   *search = &batch->searches[i];
+
+		face_answer(batch->fcinfo, &search->question, &search->found, &search->references, search->question.reads,
+					batch->first + i + 1);
+	}
+}
+
 /* Search by the probes from "first" on, and tell. */
 static void
 run_batch(FunctionCallInfo fcinfo, const FaceQuestion *asked, FaceEmbedding **probes, int count, int first)
 {
-	Search	   *searches = palloc(sizeof(Search) * count);
+	Batch		batch = {fcinfo, probes, palloc(sizeof(Search) * count), count, first};
 
 	for (int i = 0; i < count; i++)
 	{
-		searches[i].question = *asked;
-		face_check_search(fcinfo, &searches[i].question, probes[i], "identify", false);
+		batch.searches[i].question = *asked;
+		face_check_search(fcinfo, &batch.searches[i].question, probes[i], "identify", false);
 	}
-	search_together(searches, probes, count);
-	check_again(searches, count);
-	for (int i = 0; i < count; i++)
-		face_answer(fcinfo, &searches[i].question, &searches[i].found, &searches[i].references, searches[i].question.reads,
-					first + i + 1);
+	if (batch.searches[0].question.gallery.asker != NULL)
+		face_do_unseen(search_and_answer, &batch);
+	else
+		search_and_answer(&batch);
 }
 
 /*

@@ -214,6 +214,7 @@ class Attacker:
         except psycopg.Error as error:
             state = error.sqlstate or 'none'
             diag = error.diag
+            self.constraint = diag.constraint_name
             told.append(' '.join(str(f) for f in (error, diag.message_detail, diag.message_hint, diag.context, diag.internal_query) if f))
         self.message = told[0] if state else ''
         # A printed plan is wrapped: a line's end may stand between two bytes.

@@ -196,6 +196,21 @@ def test_attempts_by_way_of_shards(site):
         operator.refused(sql, [probe], states=('53400',))
         operator.refused(sql, [text_of(parts)], states=('53400',))
     expect('each search has left a row, those that were refused too', site.value("SELECT count(*) FROM facematch.search WHERE kind = 'search_shards' AND gallery_id IS NULL") == rows + 8)
+    # Nor does anything else of the person tell more: a second name of the shard, its rows by another pseudonym of the person.
+    site.execute("CREATE VIEW public.second AS SELECT r.reference_id, r.gallery_id, %s::uuid AS subject_id, r.embedding, r.purge_after"
+                 " FROM facematch.reference r WHERE r.subject_id = '{}'".replace('%s', "'11111111-1111-8111-8111-111111111111'").format(site.subjects['OWN1 9']))
+    site.execute("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('second', 'public.second', 'facematch.shard_gallery', %s)", THRESHOLD)
+    site.execute("INSERT INTO facematch.subject_merge (kept, merged) VALUES (%s, '11111111-1111-8111-8111-111111111111')", site.subjects['OWN1 9'])
+    for sql in searches + ("SELECT similarity FROM facematch.search_shards(%s::face_embedding, partial => true)",
+                           "SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1')"):
+        for sent in (probe, text_of(parts), text_of(vector(site.generator))):
+            operator.refused(sql, [sent], states=('53400',))
+            expect(f'its constraint name: {operator.constraint}', operator.constraint == 'subject_attempts_are_left')
+    site.execute("DELETE FROM facematch.shard WHERE name = 'second'")
+    # Somebody else is told as before.
+    other = text_of(near(site, 'OWN1 8'))
+    for sql in searches:
+        expect('somebody else', len(operator.allowed(sql, [other])) == 1)
     # A threshold of one's own is that of a stronger match: asking with others tells no more than the score.
     site.attempts(1000000, 1000000)
     operator.close()
@@ -209,6 +224,32 @@ def test_attempts_by_way_of_shards(site):
             told = operator.allowed('SELECT similarity FROM ' + sql.format(low), [text_of(near_parts)])
             expect(f'{low}, {exact}', [math.isclose(row[0], strong) for row in told] == [True] * hit)
     site.execute('DELETE FROM facematch.shard')
+    operator.close()
+
+
+def test_a_search_shows_nothing_of_its_work(site):
+    """Hit, near miss and stranger count the same rows, pages and log, as the statistics that every role may read have it."""
+    operator = Attacker(site, 'operator')
+    work = ("SELECT array_agg(ARRAY[s.relid::bigint, s.seq_scan, s.seq_tup_read, s.idx_scan, s.idx_tup_fetch, s.n_tup_ins] ORDER BY s.relid)"
+            " FROM pg_stat_xact_all_tables s WHERE s.schemaname ~ '^facematch' AND s.relname NOT IN ('search', 'gallery', 'retention_rule', 'encounter', 'candidate')")
+    probes = [near(site, 'OWN1 1'), near(site, 'OWN1 1', 0.42), near(site, 'OWN1 1', 0.5), vector(site.generator)]
+    calls = ("SELECT count(*) FROM facematch.identify({}, 'OWN1')", "SELECT count(*) FROM facematch.identify_many(ARRAY[{}], 'OWN1')",
+             f"SELECT count(*) FROM facematch.verify({{}}, {site.value('SELECT reference_id FROM facematch.reference WHERE subject_id = %s', site.subjects['OWN1 1'])})")
+    for call in calls:
+        seen, plans = set(), set()
+        sql = call.format('%s::face_embedding')
+        operator.allowed(sql, [text_of(probes[0])])
+        for parts in probes:
+            operator.allowed('BEGIN')
+            first = operator.allowed(work)
+            operator.allowed(sql, [text_of(parts)])
+            seen.add(str([[row[0]] + [(count or 0) - (before or 0) for count, before in zip(row[1:], was[1:])] for row, was in
+                          zip(operator.allowed(work)[0][0], first[0][0]) if row != was]))
+            operator.allowed('COMMIT')
+            plans.add(repr([row for row in operator.allowed('EXPLAIN (ANALYZE, BUFFERS, WAL, TIMING OFF, SUMMARY OFF, COSTS OFF) ' + sql, [text_of(parts)])
+                            if 'WAL' in row[0]]))
+        expect(f'{call}: {seen}', len(seen) == 1)
+        expect(f'{call}: {plans}', len(plans) == 1)
     operator.close()
 
 
@@ -273,7 +314,11 @@ def test_thresholds_of_who_empties_a_gallery(site):
     site.learn()
     site.execute("INSERT INTO facematch.shard (name, reference_table, gallery_table, min_similarity) VALUES ('here', 'facematch.reference', 'facematch.shard_gallery', -1)")
     # 0.2 would be enough for it, and 0.5 is not.
-    probe = text_of(blend(site.templates['SIZED 5'], vector(site.generator), 0.3))
+    while True:
+        parts = blend(site.templates['SIZED 5'], vector(site.generator), 0.3)
+        if 0.25 < similarity(parts, site.templates['SIZED 5']) < 0.45:
+            break
+    probe = text_of(parts)
     operator = Attacker(site, 'operator')
     stay = site.subjects['SIZED 5']
     remove = {'restaged': ("SELECT count(*) FROM facematch.restage_gallery('SIZED', ARRAY[%s::uuid])", [stay]),
@@ -482,5 +527,5 @@ def test_verification_reads_no_bytes(site):
 
 
 if __name__ == '__main__':
-    main(test_settings_of_a_session, test_answers_are_the_same_under_settings, test_deadlines_by_no_sessions_clock, test_thresholds_that_are_no_numbers, test_shards, test_thresholds_of_shards, test_attempts_by_way_of_shards,
+    main(test_settings_of_a_session, test_answers_are_the_same_under_settings, test_deadlines_by_no_sessions_clock, test_thresholds_that_are_no_numbers, test_shards, test_thresholds_of_shards, test_attempts_by_way_of_shards, test_a_search_shows_nothing_of_its_work,
          test_shards_that_lie, test_thresholds_of_who_empties_a_gallery, test_thresholds_of_what_comes_meanwhile, test_changes_are_logged, test_statements_prepared_before, test_conditions_on_templates, test_flights_of_partners, test_names_of_flights, test_keys_of_encounters, test_verification_reads_no_bytes)

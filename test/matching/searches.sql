@@ -108,6 +108,16 @@ SELECT i.rank, i.subject_id, round(i.similarity::numeric, 3) AS similarity FROM 
 
 ---------------------------------------------------------------- attempts
 
+CREATE FUNCTION answers(probe face_embedding, gallery text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	told bigint;
+BEGIN
+	told := (SELECT count(*) FROM facematch.identify(probe, gallery));
+	RETURN told;
+EXCEPTION WHEN configuration_limit_exceeded THEN
+	RETURN 'refused';
+END
+$$;
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('next', 'flight', 'm', 0.9, now() + interval '1 hour');
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT g.gallery_id, subject(s), 'us_citizen', f::face_embedding, 'passport'
@@ -125,7 +135,9 @@ SELECT match FROM facematch.verify('[1,0.1,0]', :third);
 BEGIN; SAVEPOINT a; SELECT count(*) FROM facematch.identify('[1,0,0]', 'next'); ROLLBACK TO a; COMMIT;
 \set VERBOSITY terse
 SELECT count(*) FROM facematch.identify('[1,0,0]', 'next');
+-- Whoever verifies names the person: refused before a comparison, whatever the score.
 SELECT match FROM facematch.verify('[1,0,0]', :third);
+SELECT match FROM facematch.verify('[0,0,1]', 'next', subject(3));
 \set VERBOSITY default
 -- At a gate the traveler is for an officer to look at, and the encounter is recorded.
 SELECT outcome, reason, similarity FROM facematch.record_encounter('next', '[1,0,0]', 'JFK');
@@ -142,10 +154,23 @@ EXCEPTION WHEN configuration_limit_exceeded THEN
 	RAISE NOTICE 'refused';
 END
 $$;
+SET SESSION AUTHORIZATION facematch_test_gate;
+-- Whether a search is refused tells nothing of the person, however often one asks: without an attempt nothing is compared with
+-- that template. What finds nobody in the gallery is refused, near or far, and all else is answered.
+SELECT answers(p::face_embedding, 'next'), count(*) FROM unnest('{"[1,0,0]","[1,0.8,0]","[0,0,1]","[-1,0,0]"}'::text[]) p, generate_series(1, 5)
+GROUP BY 1;
+SELECT count(*) FROM facematch.identify('[0,1,0]', 'next');
+SELECT probe, count(*) FROM facematch.identify_many('{"[0,1,0]"}', 'next') GROUP BY 1;
+SELECT outcome, reason FROM facematch.record_encounter('next', '[0,0,1]', 'JFK');
+-- Other galleries are not concerned.
+SELECT answers('[0,0,1]', 'flight');
 RESET SESSION AUTHORIZATION;
 SELECT subject_id, count(*) FILTER (WHERE missed) AS missed FROM facematch_internal.attempt WHERE subject_id = subject(3) GROUP BY 1;
+SELECT count(*) AS persons, bool_and(withheld_until > now()) AS withheld FROM facematch_internal.attempt WHERE withheld_until IS NOT NULL AND subject_id = subject(3);
 SET facematch.attempts_per_week = 10;
 SET SESSION AUTHORIZATION facematch_test_desk;
+-- Whoever raises the limits lets the person be compared again.
+SELECT answers('[0,0,1]', 'next');
 -- Of ten attempts a week two may be close misses, whatever the third would be.
 SELECT count(*) FROM facematch.identify('[0,1,0.55]', 'next') UNION ALL SELECT count(*) FROM facematch.identify('[0,1,0.55]', 'next');
 \set VERBOSITY terse

@@ -1,0 +1,131 @@
+/*-------------------------------------------------------------------------
+ *
+ * unseen.c
+ *	  What a search reads and writes is not seen by counting it.
+ *
+ * PostgreSQL counts what a statement does, and shows the counts to whoever made
+ * it: rows fetched (pg_stat_xact_all_tables, and pg_stat_all_tables for everybody),
+ * pages (EXPLAIN (ANALYZE, BUFFERS)), write-ahead log (EXPLAIN (ANALYZE, WAL)).  A
+ * search fetches the rows that may be near, and records an attempt on each of
+ * them: so the counts tell whether it came near somebody, without an attempt that
+ * is told of.  So counts are what they were before, for searches by roles whose
+ * attempts are counted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/instrument.h"
+#include "pgstat.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+
+#include "base/run.h"
+#include "compat.h"
+#include "matching/unseen.h"
+
+/* Tables in which a search reads or writes rows that depend on its scores. */
+static const char *const tables[] = {"reference", "attempt", "person", "unreached"};
+
+/* Indexes of these, and more than anybody has. */
+#define MOST_RELATIONS	64
+
+typedef struct Counted
+{
+	Oid			relid;
+	PgStat_TableCounts counts;
+	PgStat_TableXactStatus *transaction;
+	int64		inserted;
+} Counted;
+
+typedef struct Counts
+{
+	BufferUsage buffers;
+	WalUsage	wal;
+	int			count;
+	Counted		of[MOST_RELATIONS];
+} Counts;
+
+/* Counts of a relation that was not used yet are none. */
+static void
+note_counts(Counts *counts, Relation rel)
+{
+	Counted    *counted = &counts->of[counts->count++];
+	PgStat_TableStatus *status = rel->pgstat_info;
+
+	memset(counted, 0, sizeof(Counted));
+	counted->relid = RelationGetRelid(rel);
+	if (status == NULL)
+		return;
+	counted->counts = face_table_counts(status);
+	counted->transaction = status->trans;
+	if (status->trans != NULL)
+		counted->inserted = status->trans->tuples_inserted;
+}
+
+static void
+note_table(Counts *counts, Oid relid)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+	List	   *indexes;
+	ListCell   *cell;
+
+	if (!RelationIsValid(rel))
+		return;
+	indexes = RelationGetIndexList(rel);
+	note_counts(counts, rel);
+	RelationClose(rel);
+	foreach(cell, indexes)
+	{
+		rel = counts->count < MOST_RELATIONS - lengthof(tables) ? RelationIdGetRelation(lfirst_oid(cell)) : NULL;
+		if (!RelationIsValid(rel))
+			continue;
+		note_counts(counts, rel);
+		RelationClose(rel);
+	}
+	list_free(indexes);
+}
+
+static void
+restore_counts(const Counted *counted)
+{
+	Relation	rel = RelationIdGetRelation(counted->relid);
+	PgStat_TableStatus *status;
+
+	if (!RelationIsValid(rel))
+		return;
+	status = rel->pgstat_info;
+	if (status != NULL)
+	{
+		face_table_counts(status) = counted->counts;
+		if (status->trans != NULL)
+			status->trans->tuples_inserted = status->trans == counted->transaction ? counted->inserted : 0;
+	}
+	RelationClose(rel);
+}
+
+/* Does the work of a search; nobody sees by counts how much it was. */
+void
+face_do_unseen(void (*work) (void *), void *state)
+{
+	Counts	   *counts = palloc(sizeof(Counts));
+
+	counts->buffers = pgBufferUsage;
+	counts->wal = pgWalUsage;
+	counts->count = 0;
+	for (int i = 0; i < lengthof(tables); i++)
+		note_table(counts, face_table(tables[i]));
+	PG_TRY();
+	{
+		work(state);
+	}
+	PG_FINALLY();
+	{
+		for (int i = 0; i < counts->count; i++)
+			restore_counts(&counts->of[i]);
+		pgBufferUsage = counts->buffers;
+		pgWalUsage = counts->wal;
+	}
+	PG_END_TRY();
+	pfree(counts);
+}
