@@ -36,7 +36,7 @@ typedef struct FaceSearched
 	Snapshot	snapshot;		/* of its searches; NULL: the newest each time */
 } FaceSearched;
 
-/* A reference that was found, or the best of a person's. */
+/* A reference that was found, or a person: by its best reference, or by the mean of all, which the first of them stands for. */
 typedef struct FaceCandidate
 {
 	int64		reference_id;
@@ -60,7 +60,7 @@ extern void face_check_probe(const FaceEmbedding *probe, const FaceSearched *gal
 extern void face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, double least, int64 most,
 								 FaceCandidates *found);
 extern void face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, int most,
-							  FaceCandidates *persons, FaceCandidates *references);
+							  bool mean, FaceCandidates *persons, FaceCandidates *references);
 extern void face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject,
 								 FaceCandidates *found);
 
