@@ -25,6 +25,7 @@
 #include "base/gate.h"
 #include "erasure/erase_purge.h"
 #include "retention/facts.h"
+#include "retention/gone.h"
 #include "retention/keep.h"
 #include "sealing/keystore.h"
 #include "redaction/server_log.h"
@@ -123,6 +124,7 @@ _PG_init(void)
 
 	face_gallery_init();
 	face_facts_init();
+	face_gone_init();
 	face_gallery_size_init();
 	face_rights_init();
 	face_skip_init();

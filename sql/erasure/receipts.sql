@@ -10,7 +10,8 @@
 CREATE TABLE facematch.purge_receipt (
 	receipt_id		bigint GENERATED ALWAYS AS IDENTITY,
 	purged_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
-	cause			text NOT NULL CONSTRAINT purge_receipt_cause_is_known CHECK (cause IN ('retention', 'opt_out')),
+	cause			text NOT NULL CONSTRAINT purge_receipt_cause_is_known
+		CHECK (cause IN ('retention', 'opt_out', 'by_hand')),
 	table_name		text NOT NULL,
 	retention_class	text,
 	rule			text,
@@ -26,7 +27,8 @@ COMMENT ON TABLE facematch.purge_receipt IS
 	'one row for each batch and class of rows that went; rows are never changed';
 COMMENT ON COLUMN facematch.purge_receipt.receipt_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.purge_receipt.purged_at IS 'when the rows were deleted';
-COMMENT ON COLUMN facematch.purge_receipt.cause IS 'retention (the rows were due) or opt_out';
+COMMENT ON COLUMN facematch.purge_receipt.cause IS 'retention (the rows were due), opt_out or by_hand (a '
+	'statement deleted them, or a foreign key or a trigger that it set off)';
 COMMENT ON COLUMN facematch.purge_receipt.table_name IS 'the table they were in';
 COMMENT ON COLUMN facematch.purge_receipt.retention_class IS 'their retention class; NULL for an opt-out';
 COMMENT ON COLUMN facematch.purge_receipt.rule IS
@@ -35,8 +37,8 @@ COMMENT ON COLUMN facematch.purge_receipt.rows_purged IS 'how many rows were del
 COMMENT ON COLUMN facematch.purge_receipt.rows_held IS
 	'how many rows of an opt-out a hold kept: they are due, and purged when the hold ends';
 COMMENT ON COLUMN facematch.purge_receipt.earliest_due IS
-	'deadline of the row that was due longest; NULL for an opt-out';
-COMMENT ON COLUMN facematch.purge_receipt.latest_due IS 'deadline of the row that was due last; NULL for an opt-out';
+	'deadline of the row that was due longest; NULL but for retention';
+COMMENT ON COLUMN facematch.purge_receipt.latest_due IS 'deadline of the row that was due last; NULL but for retention';
 COMMENT ON COLUMN facematch.purge_receipt.lateness IS
 	'how long after earliest_due the rows were deleted; they were no candidates meanwhile';
 COMMENT ON COLUMN facematch.purge_receipt.actor IS 'the session''s user';

@@ -231,7 +231,10 @@ CREATE TRIGGER encounter_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch
 		'purge=purge_after', 'subject=subject_id', 'template=probe', 'gallery=gallery_id', 'verified=verified_at');
 CREATE TRIGGER encounter_30_skipped AFTER INSERT ON facematch.encounter
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
-ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_10_override, ENABLE ALWAYS TRIGGER encounter_20_guard;
+CREATE TRIGGER encounter_70_deleted AFTER DELETE ON facematch.encounter
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.note_deleted();
+ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_10_override, ENABLE ALWAYS TRIGGER encounter_20_guard,
+	ENABLE ALWAYS TRIGGER encounter_70_deleted;
 
 -- One exit for each encounter that shows one, whoever decided that it was a match.
 CREATE FUNCTION facematch_internal.note_exit() RETURNS trigger

@@ -61,8 +61,8 @@ BEGIN
 		UNION ALL
 		SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::regclass, g.tgname)
 		FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name) h
-		JOIN pg_trigger g ON g.tgrelid = h.relation AND g.tgname IN ('facematch_20_guard', 'facematch_40_truncate')
-			AND g.tgenabled <> 'A'
+		JOIN pg_trigger g ON g.tgrelid = h.relation AND g.tgname IN ('facematch_20_guard', 'facematch_40_truncate',
+			'facematch_70_deleted') AND g.tgenabled <> 'A'
 		UNION ALL
 		SELECT format('ALTER TABLE %s %s TRIGGER %I', k.table_name, CASE WHEN k.guarded THEN 'DISABLE' ELSE 'ENABLE' END,
 			k.trigger_name)

@@ -255,7 +255,8 @@ AS $$
 		|| html_table('Purges of the period',
 			'{Table,Class,Cause,Records|#,Half within|s,90&nbsp;% within|s,99&nbsp;% within|s,Latest|s}',
 			(SELECT jsonb_agg(jsonb_build_array(l.table_name, l.retention_class,
-				CASE l.cause WHEN 'opt_out' THEN 'declined' ELSE 'deadline' END,
+				CASE l.cause WHEN 'opt_out' THEN 'declined' WHEN 'by_hand' THEN 'by hand'
+					ELSE 'deadline' END,
 					l.n, extract(epoch FROM l.p50), extract(epoch FROM l.p90), extract(epoch FROM l.p99), extract(epoch FROM l.worst))
 				ORDER BY l.table_name COLLATE "C", l.retention_class COLLATE "C", l.cause) FROM late l),
 			'<p>Nothing was purged in this period.</p>')

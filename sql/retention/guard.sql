@@ -12,6 +12,12 @@ COMMENT ON FUNCTION facematch_internal.guard() IS
 	'its gallery''s model, and refuses an impossible row and a source that reads as a template (23514), one without a '
 	'gallery, and a template of another model (23503)';
 
+CREATE FUNCTION facematch_internal.note_deleted() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_note_deleted';
+COMMENT ON FUNCTION facematch_internal.note_deleted() IS
+	'trigger after each row that is deleted from a table under retention, other than by a purge or an opt-out: a receipt '
+	'follows at the commit (src/retention/gone.c)';
+
 CREATE FUNCTION facematch_internal.report_skipped() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_report_skipped';
 COMMENT ON FUNCTION facematch_internal.report_skipped() IS 'trigger after each inserting statement: warns of rows '
@@ -28,7 +34,10 @@ CREATE TRIGGER gallery_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.g
 		'purge=purge_after', 'anchor=anchor_at', 'rule=retention_rule');
 CREATE TRIGGER gallery_30_moved AFTER UPDATE OR DELETE ON facematch.gallery
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('gallery');
-ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_20_guard, ENABLE ALWAYS TRIGGER gallery_30_moved;
+CREATE TRIGGER gallery_70_deleted AFTER DELETE ON facematch.gallery
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.note_deleted();
+ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_20_guard, ENABLE ALWAYS TRIGGER gallery_30_moved,
+	ENABLE ALWAYS TRIGGER gallery_70_deleted;
 
 ---------------------------------------------------------------- references
 
@@ -39,7 +48,9 @@ CREATE TRIGGER reference_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch
 			'quality=quality');
 CREATE TRIGGER reference_30_skipped AFTER INSERT ON facematch.reference
 	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
-ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard;
+CREATE TRIGGER reference_70_deleted AFTER DELETE ON facematch.reference
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.note_deleted();
+ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard, ENABLE ALWAYS TRIGGER reference_70_deleted;
 
 INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column,
 	template_column,

@@ -254,8 +254,11 @@ BEGIN
 		format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
 				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name));
 	PERFORM facematch_internal.change_table(table_name,
-		format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate',
-		table_name));
+		format('CREATE TRIGGER facematch_70_deleted AFTER DELETE ON %s'
+				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.note_deleted()', table_name));
+	PERFORM facematch_internal.change_table(table_name,
+		format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate,'
+				   ' ENABLE ALWAYS TRIGGER facematch_70_deleted', table_name));
 	PERFORM facematch_internal.bring_to_rules(table_name, limited => false);
 	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL',
 		table_name));
@@ -286,19 +289,32 @@ CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
 AS $$
 DECLARE
 	t facematch_internal.retained;
+	held bigint;
 BEGIN
-	DELETE FROM facematch_internal.retained r WHERE r.table_name = release.table_name AND NOT r.shipped RETURNING *
-		INTO t;
+	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = release.table_name AND NOT r.shipped
+		FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE undefined_object USING CONSTRAINT = 'table_is_attached',
 			MESSAGE = format('table %s was not attached', table_name),
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;
+	-- Without a hold nothing of the table runs: what cannot be stopped there is released, too.
+	SELECT a.held INTO held FROM facematch_internal.ask_table(table_name, format('SELECT count(*) FROM %s d WHERE NOT (true%s)',
+		table_name, facematch_internal.not_held(table_name)), limited => false) a (held bigint)
+	WHERE EXISTS (SELECT FROM facematch.hold h WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp()));
+	IF held > 0 THEN
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'row_is_not_held',
+			MESSAGE = format('%s is under retention and cannot be released: holds keep %s of its rows', table_name, held),
+			HINT = 'facematch.held says why and until when.';
+	END IF;
+	DELETE FROM facematch_internal.retained r WHERE r.table_name = release.table_name;
 	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_20_guard ON %s',
 		table_name));
 	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_30_skipped ON %s',
 		table_name));
 	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s',
+		table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_70_deleted ON %s',
 		table_name));
 	PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_due ON %s', table_name));
 	DELETE FROM facematch_internal.unreached u WHERE u.relation = release.table_name;
@@ -314,7 +330,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: triggers and policies go, '
-	'rows and their purge_after stay. Logged. Not attached: 42704';
+	'rows and their purge_after stay. Logged. Not attached: 42704; while holds keep rows of it: 23000';
 
 CREATE VIEW facematch.attached AS
 	SELECT r.table_name, r.what, r.key_column, r.class_column, r.recorded_column, r.subject_column, r.template_column,

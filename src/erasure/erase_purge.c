@@ -10,7 +10,7 @@
  * VACUUM at work, a crash in between, an opt-out, which erases nothing by
  * itself), the receipt stays open, and the next purge tries again.
  *
- * Rows that went another way (DELETE, a rolled-back staging) have no receipt: the
+ * Rows that went another way (replaced, a rolled-back staging) have no receipt: the
  * server's counts of changed rows tell of them (sql/71_unerased.sql), and where
  * they do not, a day's end does.
  *

@@ -19,6 +19,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_statistic.h"
@@ -364,67 +366,14 @@ group_by_person(const FaceCandidates *references, double threshold, int most, Fa
 	pfree(known);
 }
 
-/* How many references of a person reach the threshold, where the query has not brought all of them. */
-static int64
-count_matches(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, const pg_uuid_t *subject)
-{
-	static FacePlan plan = {NULL, 5, {INT8OID, InvalidOid, FLOAT8OID, TIMESTAMPTZOID, UUIDARRAYOID}, NULL};
-	Datum		values[] = {
-		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), Float8GetDatum(threshold),
-		TimestampTzGetDatum(GetCurrentTimestamp()), face_alias_array(subject)
-	};
-	bool		isnull;
-	int64		matches;
-
-	if (plan.sql == NULL)
-		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
-				"SELECT pg_catalog.count(*) FROM facematch.reference r"
-				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) ANY ($5)"
-				" AND %s.face_match(r.embedding, $2, $3) AND r.purge_after OPERATOR(pg_catalog.>) $4" FACE_REACHED, type_schema(&plan.types[1])));
-	SPI_connect();
-	face_run_plan_at(&plan, values, face_owner(face_table("reference")), gallery->snapshot);
-	matches = DatumGetInt64(result(1, &isnull));
-	SPI_finish();
-	return matches;
-}
-
-/*
- * The best "most" persons whose best reference reaches the threshold, and all
- * references that were looked at, which reach "least" (the threshold, or below).
- */
-void
-face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, int most,
-				  FaceCandidates *persons, FaceCandidates *references)
-{
-	int64		asked = Max((int64) most * REFERENCES_A_PERSON, LEAST_REFERENCES);
-
-	for (;; asked *= REFERENCES_A_PERSON)
-	{
-		bool		all;
-
-		CHECK_FOR_INTERRUPTS();
-		face_find_references(gallery, probe, least, asked, references);
-		all = references->all || (references->count > 0 && references->list[references->count - 1].similarity < threshold);
-		group_by_person(references, threshold, most, persons);
-		persons->all = all;
-		if (all || persons->count == most)
-			break;
-	}
-	if (!persons->all)
-	{
-		for (int i = 0; i < persons->count; i++)
-			persons->list[i].matches = count_matches(gallery, probe, threshold, &persons->list[i].subject);
-	}
-}
-
-/* All of a person's references in a gallery, whatever their scores, the best first. */
-void
-face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject, FaceCandidates *found)
+/* All of some subjects' references in a gallery, whatever their scores, the best first. */
+static void
+find_of(const FaceSearched *gallery, const FaceEmbedding *probe, Datum subjects, FaceCandidates *found)
 {
 	static FacePlan plan = {NULL, 4, {INT8OID, InvalidOid, TIMESTAMPTZOID, UUIDARRAYOID}, NULL};
 	MemoryContext memory = CurrentMemoryContext;
 	Datum		values[] = {
-		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), TimestampTzGetDatum(GetCurrentTimestamp()), face_alias_array(subject)
+		Int64GetDatum(gallery->gallery_id), PointerGetDatum(probe), TimestampTzGetDatum(GetCurrentTimestamp()), subjects
 	};
 
 	if (plan.sql == NULL)
@@ -433,7 +382,123 @@ face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, co
 				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) ANY ($4)"
 				" AND r.purge_after OPERATOR(pg_catalog.>) $3" FACE_REACHED, type_schema(&plan.types[1])));
 	SPI_connect();
-	face_run_plan(&plan, values, face_owner(face_table("reference")));
+	face_run_plan_at(&plan, values, face_owner(face_table("reference")), gallery->snapshot);
 	copy_results(memory, NULL, found);
 	SPI_finish();
+}
+
+void
+face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject, FaceCandidates *found)
+{
+	find_of(gallery, probe, face_alias_array(subject), found);
+}
+
+/* All subjects of the persons, as uuid[]. */
+static Datum
+subjects_of(const FaceCandidates *persons)
+{
+	List	   *subjects = NIL;
+	Datum	   *values;
+	ListCell   *cell;
+
+	for (int i = 0; i < persons->count; i++)
+		subjects = list_concat(subjects, face_aliases(&persons->list[i].subject));
+	values = palloc(sizeof(Datum) * Max(list_length(subjects), 1));
+	foreach(cell, subjects)
+		values[foreach_current_index(cell)] = UUIDPGetDatum(lfirst(cell));
+	return PointerGetDatum(construct_array(values, list_length(subjects), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+static int
+by_person_and_number(const void *a, const void *b)
+{
+	const FaceCandidate *first = a;
+	const FaceCandidate *second = b;
+	int			order = memcmp(&first->person, &second->person, UUID_LEN);
+
+	if (order != 0)
+		return order;
+	return first->reference_id < second->reference_id ? -1 : first->reference_id > second->reference_id;
+}
+
+/* One person from all of its references, which stand in order of their numbers: so a mean has the same bits whatever the plan. */
+static void
+complete(FaceCandidate *person, const FaceCandidate *references, int count, double threshold, bool mean)
+{
+	double		sum = 0;
+
+	person->matches = 0;
+	for (int i = 0; i < count; i++)
+	{
+		sum += references[i].similarity;
+		person->matches += references[i].similarity >= threshold;
+	}
+	if (!mean)
+		return;
+	person->reference_id = references[0].reference_id;
+	person->subject = references[0].subject;
+	person->similarity = sum / count;
+}
+
+/* What only all of the persons' references tell: how many reach the threshold, and their mean. */
+static void
+complete_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, bool mean, FaceCandidates *persons)
+{
+	FaceCandidates all;
+	int			kept = 0;
+
+	find_of(gallery, probe, subjects_of(persons), &all);
+	qsort(all.list, all.count, sizeof(FaceCandidate), by_person_and_number);
+	qsort(persons->list, persons->count, sizeof(FaceCandidate), by_person_and_number);
+	for (int i = 0, at = 0; i < persons->count; i++)
+	{
+		int			end;
+
+		while (at < all.count && memcmp(&all.list[at].person, &persons->list[i].person, UUID_LEN) < 0)
+			at++;
+		for (end = at; end < all.count && memcmp(&all.list[end].person, &persons->list[i].person, UUID_LEN) == 0;)
+			end++;
+		/* It has declined, or is due, since the persons were found. */
+		if (end == at)
+			continue;
+		complete(&persons->list[i], &all.list[at], end - at, threshold, mean);
+		if (persons->list[i].similarity >= threshold)
+			persons->list[kept++] = persons->list[i];
+		at = end;
+	}
+	persons->count = kept;
+	qsort(persons->list, persons->count, sizeof(FaceCandidate), by_similarity);
+	pfree(all.list);
+}
+
+/*
+ * The best "most" persons whose best reference, or the mean of all of them,
+ * reaches the threshold, and all references that were looked at, which reach
+ * "least" (the threshold, or below).  No mean is above the best: whoever is not
+ * among those that were looked at is behind the last of these.
+ */
+void
+face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, int most,
+				  bool mean, FaceCandidates *persons, FaceCandidates *references)
+{
+	int64		asked = Max((int64) most * REFERENCES_A_PERSON, LEAST_REFERENCES);
+
+	for (;; asked *= REFERENCES_A_PERSON)
+	{
+		double		last = INFINITY;
+
+		CHECK_FOR_INTERRUPTS();
+		face_find_references(gallery, probe, least, asked, references);
+		if (references->count > 0)
+			last = references->list[references->count - 1].similarity;
+		persons->all = references->all || last < threshold;
+		group_by_person(references, threshold, mean ? INT_MAX : most, persons);
+		if (mean && persons->count > 0)
+			complete_persons(gallery, probe, threshold, true, persons);
+		if (persons->all || (persons->count >= most && (!mean || persons->list[most - 1].similarity >= last)))
+			break;
+	}
+	if (!mean && !persons->all)
+		complete_persons(gallery, probe, threshold, false, persons);
+	persons->count = Min(persons->count, most);
 }

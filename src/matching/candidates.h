@@ -37,7 +37,7 @@ typedef struct FaceSearched
 	const char *asker;			/* from whom persons are withheld; NULL: nobody is */
 } FaceSearched;
 
-/* A reference that was found, or the best of a person's. */
+/* A reference that was found, or a person: by its best reference, or by the mean of all, which the first of them stands for. */
 typedef struct FaceCandidate
 {
 	int64		reference_id;
@@ -61,7 +61,7 @@ extern void face_check_probe(const FaceEmbedding *probe, const FaceSearched *gal
 extern void face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, double least, int64 most,
 								 FaceCandidates *found);
 extern void face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, int most,
-							  FaceCandidates *persons, FaceCandidates *references);
+							  bool mean, FaceCandidates *persons, FaceCandidates *references);
 extern void face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject,
 								 FaceCandidates *found);
 

@@ -61,19 +61,20 @@ argument_most(FunctionCallInfo fcinfo, int number)
 	return PG_GETARG_INT32(number);
 }
 
-static bool
-argument_by_person(FunctionCallInfo fcinfo, int number)
+/* What a line of the answer is. */
+static void
+read_by(FunctionCallInfo fcinfo, int number, FaceQuestion *question)
 {
 	const char *by = argument_text(fcinfo, number);
 
-	if (by != NULL && strcmp(by, "subject") == 0)
-		return true;
-	if (by == NULL || strcmp(by, "reference") != 0)
+	question->by_mean = by != NULL && strcmp(by, "mean") == 0;
+	question->by_person = question->by_mean || (by != NULL && strcmp(by, "subject") == 0);
+	if (!question->by_person && (by == NULL || strcmp(by, "reference") != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("search_is_by_subject_or_reference"),
-				 errmsg("a search is by subject or by reference, not by %s", by == NULL ? "NULL" : quote_literal_cstr(by)),
-				 errhint("by => 'subject' has one line a person, by => 'reference' one a template.")));
-	return false;
+				 errmsg("a search is by subject, mean or reference, not by %s", by == NULL ? "NULL" : quote_literal_cstr(by)),
+				 errhint("by => 'subject' has one line a person, by the best reference, 'mean' by the mean of all of them;"
+						 " 'reference' one a template.")));
 }
 
 /* Scores of enough probes tell a template: below the gallery's threshold they are for who may read templates. */
@@ -232,7 +233,8 @@ face_search(const FaceQuestion *question, FaceCandidates *found, FaceCandidates 
 
 	if (question->by_person)
 	{
-		face_find_persons(&question->gallery, question->probe, question->threshold, least, question->most, found, references);
+		face_find_persons(&question->gallery, question->probe, question->threshold, least, question->most,
+						  question->by_mean, found, references);
 		return;
 	}
 	face_find_references(&question->gallery, question->probe, least, Max((int64) question->most, MOST_NEAR), references);
@@ -276,7 +278,7 @@ face_read_question(FunctionCallInfo fcinfo, FaceQuestion *question)
 {
 	face_find_gallery(PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), &question->gallery);
 	question->most = argument_most(fcinfo, 2);
-	question->by_person = argument_by_person(fcinfo, 4);
+	read_by(fcinfo, 4, question);
 }
 
 /* Steps 1 and 2 of a search by one probe. */

@@ -21,6 +21,7 @@ typedef struct FaceQuestion
 	double		threshold;
 	int			most;
 	bool		by_person;
+	bool		by_mean;		/* of all of a person's references, not by the best of them */
 	bool		reads;			/* by a role that may read templates anyway */
 	bool		accounted;		/* leaves a row */
 	FaceAsked	search;

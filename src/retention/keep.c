@@ -357,12 +357,13 @@ is_detached(Oid child, Oid parent)
 /*--------------------------------------------------------- before a statement */
 
 /*
- * A new type, or USING, writes the values of a column anew past every trigger.  It
- * is refused before the statement, when the rows can still be read.  Whose table it
- * is not is refused by PostgreSQL, and told nothing.
+ * A new type, or USING, writes the values of a column anew past every trigger; an
+ * unlogged table is empty after a crash, and on every standby.  Both are refused
+ * before the statement, when the rows can still be read.  Whose table it is not is
+ * refused by PostgreSQL, and told nothing.
  */
 static void
-refuse_rewritten(AlterTableStmt *statement)
+refuse_altered(AlterTableStmt *statement)
 {
 	Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
 	ListCell   *cell;
@@ -374,10 +375,12 @@ refuse_rewritten(AlterTableStmt *statement)
 		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
 		const FaceRetained *table;
 
-		if (command->subtype != AT_AlterColumnType)
+		if (command->subtype != AT_AlterColumnType && command->subtype != AT_SetUnLogged)
 			continue;
 		table = retained_by(relid, InvalidOid);
-		if (holds_need(table, relid, get_attnum(relid, command->name)))
+		if (command->subtype == AT_SetUnLogged)
+			refuse_while_held(table, relid, "made unlogged", "table_unlogged");
+		else if (holds_need(table, relid, get_attnum(relid, command->name)))
 			refuse_while_held(table, relid, "rewritten", "column_rewritten");
 	}
 }
@@ -395,7 +398,7 @@ facematch_keep(PG_FUNCTION_ARGS)
 	going = InvalidTransactionId;
 	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
 	if (IsA(statement, AlterTableStmt) && !creating_extension)
-		refuse_rewritten((AlterTableStmt *) statement);
+		refuse_altered((AlterTableStmt *) statement);
 	PG_RETURN_NULL();
 }
 

@@ -245,6 +245,7 @@ SET ROLE facematch_test_monitor;
 SELECT * FROM facematch_internal.ask_table('facematch.pseudonym_key', 'SELECT key FROM facematch.pseudonym_key') a (key bytea);
 RESET ROLE;
 SELECT * FROM facematch_internal.ask_table('app.face', 'SELECT id FROM app.face') a (id text);
+UPDATE facematch.hold SET released_at = clock_timestamp();
 SELECT facematch.release('app.face'), facematch.release('app.deferred'), facematch.release('app.clung_to'), facematch.release('app.ruled'), facematch.release('app.returning'), facematch.release('app.late');
 SET client_min_messages = error;
 DROP SCHEMA app CASCADE;

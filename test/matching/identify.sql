@@ -107,7 +107,7 @@ CREATE POLICY site ON facematch.reference TO facematch_test_stranger USING (caug
 GRANT SELECT ON facematch.reference TO facematch_test_stranger;
 GRANT EXECUTE ON FUNCTION facematch_internal.gallery_size(bigint) TO facematch_test_stranger;
 SET ROLE facematch_test_stranger;
-SELECT facematch_internal.gallery_size(r.gallery_id) = count(*) AS counted FROM facematch.reference r GROUP BY r.gallery_id ORDER BY r.gallery_id LIMIT 1;
+SELECT (facematch_internal.gallery_size(r.gallery_id)).live_references = count(*) AS counted FROM facematch.reference r GROUP BY r.gallery_id ORDER BY r.gallery_id LIMIT 1;
 RESET ROLE;
 DROP POLICY site ON facematch.reference;
 DROP OWNED BY facematch_test_stranger;

@@ -12,6 +12,12 @@ SELECT rank, subject_id, round(similarity::numeric, 3) AS similarity, matches FR
 SELECT count(*), count(DISTINCT subject_id) AS persons, max(matches) AS matches FROM facematch.identify('[10,20,30,40]', 'many', 11, by => 'reference');
 SELECT count(*), count(DISTINCT subject_id) AS persons FROM facematch.identify('[10,20,30,40]', 'many', 3, by => 'reference');
 SELECT facematch.identify('[10,20,30,40]', 'many', by => 'face');
+-- By the mean of all of a person's references: nobody's who only has one good one; ten pictures of one person do not fill the list.
+SELECT rank, subject_id, round(similarity::numeric, 4) AS similarity, matches FROM facematch.identify('[10,20,30,40]', 'many', 1, by => 'mean');
+SELECT rank, subject_id, round(similarity::numeric, 4) AS similarity, matches, reference_id = (SELECT min(r.reference_id) FROM facematch.reference r WHERE r.subject_id = i.subject_id) AS first
+FROM facematch.identify('[10,20,30,40]', 'many', 2, by => 'mean') i;
+SELECT rank, subject_id, matches FROM facematch.identify('[10,20,30,40]', 'many', 2, min_similarity => 0.9995, by => 'mean');
+SELECT probe, rank, subject_id FROM facematch.identify_many(ARRAY['[10,20,30,40]', '[10,20,30,30]']::face_embedding[], 'many', 2, by => 'mean') ORDER BY 1, 2;
 -- The best other person, whatever the length of the list.
 SELECT outcome, subject_id FROM facematch.record_encounter('many', '[10,20,30,40]', 'JFK', max_candidates => 1);
 SELECT outcome, subject_id FROM facematch.record_encounter('many', '[10,20,30,40]', 'JFK', max_candidates => 11);
@@ -23,6 +29,7 @@ SELECT g.gallery_id, subject(3), 'us_citizen', ARRAY[10, 20, 30, 40 + i * 0.001]
 FROM facematch.gallery g, generate_series(1, 1000) i WHERE g.name = 'many';
 SELECT rank, subject_id, matches FROM facematch.identify('[10,20,30,40]', 'many', 2);
 SELECT rank, subject_id, matches FROM facematch.identify('[10,20,30,40]', 'many', 10);
+SELECT rank, subject_id, matches FROM facematch.identify('[10,20,30,40]', 'many', 10, by => 'mean');
 
 -- Verification against all pictures of a person: the best decides.
 SELECT match, round(similarity::numeric, 3) AS similarity, matched_subject, matched_reference IS NOT NULL AS named
