@@ -25,7 +25,9 @@
 #include "erasure/erase_purge.h"
 #include "retention/facts.h"
 #include "retention/keep.h"
-#include "sealing/keystore.h"
+#include "sealing/key_command.h"
+#include "sealing/keyfile.h"
+#include "sealing/template_key.h"
 #include "redaction/server_log.h"
 #include "retention/rights.h"
 #include "retention/skip.h"
@@ -134,7 +136,9 @@ _PG_init(void)
 	face_attempt_init();
 	face_server_log_init();
 	face_account_init();
-	face_keystore_init();
+	face_keyfile_init();
+	face_key_command_init();
+	face_template_key_init();
 
 	MarkGUCPrefixReserved("facematch");
 }
