@@ -20,14 +20,15 @@
 #include "miscadmin.h"
 #include "gallery/gallery.h"
 #include "gallery/gallery_size.h"
+#include "gallery/sealed_row.h"
 #include "base/attempt.h"
 #include "base/gate.h"
 #include "erasure/erase_purge.h"
 #include "retention/facts.h"
 #include "retention/keep.h"
-#include "sealing/key_command.h"
-#include "sealing/keyfile.h"
-#include "sealing/template_key.h"
+#include "keys/key_command.h"
+#include "keys/keyfile.h"
+#include "keys/template_key.h"
 #include "redaction/server_log.h"
 #include "retention/rights.h"
 #include "retention/skip.h"
@@ -125,6 +126,7 @@ _PG_init(void)
 	face_gallery_init();
 	face_facts_init();
 	face_gallery_size_init();
+	face_sealed_row_init();
 	face_rights_init();
 	face_skip_init();
 	face_erase_init();

@@ -83,7 +83,7 @@ BEGIN
 	IF coalesce(current_setting('facematch.key_directory', true), '') <> '' THEN
 		BEGIN
 			SELECT array_agg(f.key_id), array_agg(f.database), array_agg(f.of_this_cluster) INTO keys, databases, ours
-			FROM facematch_internal.key_files() f;
+			FROM facematch_internal.key_files() f WHERE f.what = 'photograph';
 		EXCEPTION WHEN object_not_in_prerequisite_state THEN
 			RETURN NEXT ROW('error', SQLERRM, 'photographs', 'a directory of the server''s user, with mode 0700, outside of'
 				' what is backed up')::facematch_internal.finding;

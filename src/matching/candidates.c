@@ -157,8 +157,8 @@ face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double
 	if (probe->model != FACE_NO_MODEL && probe->model != gallery->model_tag)
 		refuse_probe(psprintf("the probe is of model %d, but gallery %s is of model %d", probe->model,
 							  quote_literal_cstr(gallery->name), gallery->model_tag), gallery);
-	if (probe->dims != gallery->dims)
-		refuse_probe(psprintf("the probe has %d dimensions, but gallery %s has %d", probe->dims,
+	if (face_dims_of(probe) != gallery->dims)
+		refuse_probe(psprintf("the probe has %d dimensions, but gallery %s has %d", face_dims_of(probe),
 							  quote_literal_cstr(gallery->name), gallery->dims), gallery);
 	/* A NaN is no threshold. */
 	if (!(min_similarity >= -1.0 && min_similarity <= 1.0))
@@ -221,19 +221,24 @@ by_similarity(const void *a, const void *b)
 static void
 copy_results(MemoryContext memory, FaceCandidates *found)
 {
-	found->count = (int) SPI_processed;
-	found->list = MemoryContextAllocExtended(memory, sizeof(FaceCandidate) * Max(found->count, 1), MCXT_ALLOC_HUGE);
-	for (int i = 0; i < found->count; i++)
+	found->count = 0;
+	found->list = MemoryContextAllocExtended(memory, sizeof(FaceCandidate) * Max(SPI_processed, 1), MCXT_ALLOC_HUGE);
+	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	row = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
+		FaceCandidate *candidate = &found->list[found->count];
 		bool		isnull;
 
-		found->list[i].reference_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-		found->list[i].subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
-		found->list[i].similarity = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
-		found->list[i].person = face_person(&found->list[i].subject);
-		found->list[i].matches = 1;
+		candidate->similarity = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
+		/* Its key has been destroyed: it compares with nobody. */
+		if (isnull)
+			continue;
+		candidate->reference_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+		candidate->subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
+		candidate->person = face_person(&candidate->subject);
+		candidate->matches = 1;
+		found->count++;
 	}
 	/* Equally similar ones came in the order of the plan. */
 	qsort(found->list, found->count, sizeof(FaceCandidate), by_similarity);

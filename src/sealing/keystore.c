@@ -25,15 +25,13 @@
 
 #include "compat.h"
 #include "base/refusal.h"
-#include "sealing/cipher.h"
-#include "sealing/keyfile.h"
+#include "keys/cipher.h"
+#include "keys/keyfile.h"
 #include "sealing/keystore.h"
+#include "keys/template_key.h"
 
 PG_FUNCTION_INFO_V1(facematch_destroy_key);
 PG_FUNCTION_INFO_V1(facematch_key_files);
-
-#define KEY_MAGIC	"facekey1"
-#define KEY_SUFFIX	".key"
 
 typedef struct KeyFile
 {
@@ -50,9 +48,9 @@ face_make_key(const pg_uuid_t *id, FaceKey *key)
 	int			directory;
 	int			problem;
 
-	face_fill_key_header(&content.header, KEY_MAGIC);
+	face_fill_key_header(&content.header, FACE_PHOTOGRAPH_MAGIC);
 	face_random_bytes(&content.key, sizeof(content.key));
-	face_name_key(id, KEY_SUFFIX, name);
+	face_name_key(id, FACE_PHOTOGRAPH_SUFFIX, name);
 	directory = face_open_key_directory();
 	problem = face_make_key_file(directory, name, &content, sizeof(content));
 	close(directory);
@@ -65,7 +63,7 @@ face_make_key(const pg_uuid_t *id, FaceKey *key)
 static int
 read_file(int directory, const char *name, KeyFile *content)
 {
-	return face_read_key_file(directory, name, KEY_MAGIC, &content->header, sizeof(KeyFile));
+	return face_read_key_file(directory, name, FACE_PHOTOGRAPH_MAGIC, &content->header, sizeof(KeyFile));
 }
 
 static void
@@ -86,7 +84,7 @@ face_read_key(const pg_uuid_t *id, FaceKey *key)
 	int			directory;
 	int			problem;
 
-	face_name_key(id, KEY_SUFFIX, name);
+	face_name_key(id, FACE_PHOTOGRAPH_SUFFIX, name);
 	directory = face_open_key_directory();
 	problem = read_file(directory, name, &content);
 	close(directory);
@@ -114,7 +112,7 @@ facematch_destroy_key(PG_FUNCTION_ARGS)
 	int			problem;
 	bool		anothers;
 
-	face_name_key(PG_GETARG_UUID_P(0), KEY_SUFFIX, name);
+	face_name_key(PG_GETARG_UUID_P(0), FACE_PHOTOGRAPH_SUFFIX, name);
 	directory = face_open_key_directory();
 	/* What cannot be read as a key is nobody's, and shall go. */
 	anothers = read_file(directory, name, &content) == 0 && face_is_anothers_key(&content.header);
@@ -126,6 +124,19 @@ facematch_destroy_key(PG_FUNCTION_ARGS)
 	if (problem != 0 && problem != ENOENT)
 		face_report_key(ERROR, "destroy", problem);
 	PG_RETURN_BOOL(problem == 0);
+}
+
+/* What a file is the key of; NULL: it is no key that comes and goes with rows. */
+static const char *
+what_key(int directory, const char *name, pg_uuid_t *id, FaceKeyHeader *header)
+{
+	if (face_is_key_name(name, FACE_PHOTOGRAPH_SUFFIX, id) &&
+		face_read_key_header(directory, name, FACE_PHOTOGRAPH_MAGIC, header) == 0)
+		return "photograph";
+	if (face_is_key_name(name, FACE_TEMPLATE_SUFFIX, id) &&
+		face_read_key_header(directory, name, FACE_TEMPLATE_MAGIC, header) == 0 && !face_is_site_key_name(id))
+		return "template";
+	return NULL;
 }
 
 /* facematch_internal.key_files(): each key there is, and which database made it */
@@ -148,17 +159,17 @@ facematch_key_files(PG_FUNCTION_ARGS)
 	while ((entry = readdir(listing)) != NULL)
 	{
 		pg_uuid_t	id;
-		KeyFile		content;
-		Datum		values[3];
+		FaceKeyHeader header;
+		Datum		values[4];
 		bool		nulls[lengthof(values)] = {false};
+		const char *what = what_key(dirfd(listing), entry->d_name, &id, &header);
 
-		if (!face_is_key_name(entry->d_name, KEY_SUFFIX, &id) ||
-			read_file(dirfd(listing), entry->d_name, &content) != 0)
+		if (what == NULL)
 			continue;
-		explicit_bzero(&content.key, sizeof(content.key));
 		values[0] = UUIDPGetDatum(&id);
-		values[1] = ObjectIdGetDatum((Oid) content.header.database);
-		values[2] = BoolGetDatum(content.header.system == GetSystemIdentifier());
+		values[1] = ObjectIdGetDatum((Oid) header.database);
+		values[2] = BoolGetDatum(header.system == GetSystemIdentifier());
+		values[3] = CStringGetTextDatum(what);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	closedir(listing);

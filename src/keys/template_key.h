@@ -5,14 +5,14 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_SEALING_TEMPLATE_KEY_H
-#define FACEMATCH_SEALING_TEMPLATE_KEY_H
+#ifndef FACEMATCH_KEYS_TEMPLATE_KEY_H
+#define FACEMATCH_KEYS_TEMPLATE_KEY_H
 
 #include "postgres.h"
 
 #include "utils/uuid.h"
 
-#include "sealing/cipher.h"
+#include "keys/cipher.h"
 
 /*
  * The two keys of a name, FACE_KEY_BYTES each: for values (face_cipher_seal) and
@@ -39,9 +39,12 @@ extern void face_make_template_key(const pg_uuid_t *id, bool first);
 /* From now on each key is asked for anew before it is used. */
 extern void face_doubt_template_keys(void);
 
+/* Whether a name is that of the key of a site, which goes with no row. */
+extern bool face_is_site_key_name(const pg_uuid_t *id);
+
 /* Whether there is a place for keys: facematch.key_directory or key_command is set. */
 extern bool face_keys_are_possible(void);
 
 extern void face_template_key_init(void);
 
-#endif							/* FACEMATCH_SEALING_TEMPLATE_KEY_H */
+#endif							/* FACEMATCH_KEYS_TEMPLATE_KEY_H */

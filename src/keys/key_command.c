@@ -27,9 +27,9 @@
 #include "utils/timestamp.h"
 
 #include "base/refusal.h"
-#include "sealing/cipher.h"
-#include "sealing/key_command.h"
-#include "sealing/template_key.h"
+#include "keys/cipher.h"
+#include "keys/key_command.h"
+#include "keys/template_key.h"
 
 #define LONGEST_MS		10000
 #define GLANCE_MS		100		/* between two looks whether the statement is cancelled */

@@ -5,14 +5,20 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_SEALING_KEYFILE_H
-#define FACEMATCH_SEALING_KEYFILE_H
+#ifndef FACEMATCH_KEYS_KEYFILE_H
+#define FACEMATCH_KEYS_KEYFILE_H
 
 #include "postgres.h"
 
 #include "utils/uuid.h"
 
 #define FACE_KEY_NAME	64		/* room for a file's name */
+
+/* Suffixes and magics of the files that a key is in. */
+#define FACE_PHOTOGRAPH_SUFFIX	".key"
+#define FACE_PHOTOGRAPH_MAGIC	"facekey1"
+#define FACE_TEMPLATE_SUFFIX	".template"
+#define FACE_TEMPLATE_MAGIC		"facekey2"
 
 /* What each file begins with. */
 typedef struct FaceKeyHeader
@@ -36,8 +42,9 @@ extern bool face_is_anothers_key(const FaceKeyHeader *header);
 extern int	face_make_key_file(int directory, const char *name, const void *content, size_t size);
 extern int	face_store_key_file(int directory, const char *name, const void *content, size_t size);
 extern int	face_read_key_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size);
+extern int	face_read_key_header(int directory, const char *name, const char *magic, FaceKeyHeader *header);
 extern int	face_destroy_key_file(int directory, const char *name);
 
 extern void face_keyfile_init(void);
 
-#endif							/* FACEMATCH_SEALING_KEYFILE_H */
+#endif							/* FACEMATCH_KEYS_KEYFILE_H */

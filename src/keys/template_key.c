@@ -25,15 +25,20 @@
 
 #include "base/refusal.h"
 #include "base/run.h"
-#include "sealing/key_command.h"
-#include "sealing/keyfile.h"
-#include "sealing/template_key.h"
-#include "sealing/wrapped.h"
+#include "keys/key_command.h"
+#include "keys/keyfile.h"
+#include "keys/template_key.h"
+#include "keys/wrapped.h"
 
+PG_FUNCTION_INFO_V1(facematch_keys_are_possible);
 PG_FUNCTION_INFO_V1(facematch_destroy_template_key);
 PG_FUNCTION_INFO_V1(facematch_rotate_wrapping_key);
 
 #define VALUE_PURPOSE	"facematch: values, 1"
+/* The end of the name of a site's key. */
+#define SITE			"site"
+#define SITE_SIZE		4
+
 #define BLOCK_PURPOSE	"facematch: blocks of an index, 1"
 
 /* A key that this backend has asked for. */
@@ -125,13 +130,19 @@ site_key_name(void)
 	{
 		uint64		system;
 		uint32		database;
-		char		what[4];
-	}			name = {pg_hton64(GetSystemIdentifier()), pg_hton32(MyDatabaseId), "site"};
+		char		what[SITE_SIZE];
+	}			name = {pg_hton64(GetSystemIdentifier()), pg_hton32(MyDatabaseId), SITE};
 	pg_uuid_t	id;
 
 	StaticAssertStmt(sizeof(name) == UUID_LEN, "a name fills a UUID");
 	memcpy(id.data, &name, UUID_LEN);
 	return id;
+}
+
+bool
+face_is_site_key_name(const pg_uuid_t *id)
+{
+	return memcmp(id->data + UUID_LEN - SITE_SIZE, SITE, SITE_SIZE) == 0;
 }
 
 pg_uuid_t
@@ -264,11 +275,18 @@ facematch_destroy_template_key(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(there);
 }
 
+/* facematch_internal.keys_are_possible() */
+Datum
+facematch_keys_are_possible(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(face_keys_are_possible());
+}
+
 /* facematch_internal.rotate_wrapping_key(): how many keys are wrapped anew */
 Datum
 facematch_rotate_wrapping_key(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(face_key_directory_is_set() ? face_rotate_wrapping_key() : 0);
+	PG_RETURN_INT64(face_key_directory_is_set() && !face_key_command_is_set() ? face_rotate_wrapping_key() : 0);
 }
 
 void

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_SEALING_CIPHER_H
-#define FACEMATCH_SEALING_CIPHER_H
+#ifndef FACEMATCH_KEYS_CIPHER_H
+#define FACEMATCH_KEYS_CIPHER_H
 
 #include "c.h"
 
@@ -38,4 +38,4 @@ extern void face_forget_ciphers(void);
 /* Random bytes, or an error. */
 extern void face_random_bytes(void *bytes, size_t size);
 
-#endif							/* FACEMATCH_SEALING_CIPHER_H */
+#endif							/* FACEMATCH_KEYS_CIPHER_H */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_SEALING_KEY_COMMAND_H
-#define FACEMATCH_SEALING_KEY_COMMAND_H
+#ifndef FACEMATCH_KEYS_KEY_COMMAND_H
+#define FACEMATCH_KEYS_KEY_COMMAND_H
 
 #include "postgres.h"
 
@@ -23,4 +23,4 @@ extern bool face_run_key_command(const char *operation, const pg_uuid_t *id, uin
 
 extern void face_key_command_init(void);
 
-#endif							/* FACEMATCH_SEALING_KEY_COMMAND_H */
+#endif							/* FACEMATCH_KEYS_KEY_COMMAND_H */

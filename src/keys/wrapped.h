@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FACEMATCH_SEALING_WRAPPED_H
-#define FACEMATCH_SEALING_WRAPPED_H
+#ifndef FACEMATCH_KEYS_WRAPPED_H
+#define FACEMATCH_KEYS_WRAPPED_H
 
 #include "postgres.h"
 
@@ -18,4 +18,4 @@ extern bool face_read_wrapped_key(const pg_uuid_t *id, uint8 *key);
 extern bool face_destroy_wrapped_key(const pg_uuid_t *id);
 extern int64 face_rotate_wrapping_key(void);
 
-#endif							/* FACEMATCH_SEALING_WRAPPED_H */
+#endif							/* FACEMATCH_KEYS_WRAPPED_H */

@@ -30,14 +30,12 @@
 #include "utils/builtins.h"
 
 #include "base/refusal.h"
-#include "sealing/cipher.h"
-#include "sealing/keyfile.h"
-#include "sealing/wrapped.h"
+#include "keys/cipher.h"
+#include "keys/keyfile.h"
+#include "keys/wrapped.h"
 
 #define SITE_MAGIC		"facesite"
 #define SITE_SUFFIX		".site"
-#define WRAPPED_MAGIC	"facekey2"
-#define WRAPPED_SUFFIX	".template"
 #define NEW_SUFFIX		".new"
 #define DESTROYED		"destroyed"
 
@@ -187,8 +185,8 @@ read_wrapped(int directory, const pg_uuid_t *id, WrappedFile *content)
 	Said		said;
 	int			problem;
 
-	face_name_key(id, WRAPPED_SUFFIX, name);
-	problem = face_read_key_file(directory, name, WRAPPED_MAGIC, &content->header, sizeof(WrappedFile));
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
+	problem = face_read_key_file(directory, name, FACE_TEMPLATE_MAGIC, &content->header, sizeof(WrappedFile));
 	if (problem == 0)
 		problem = read_site(directory, content->site, &site);
 	if (problem != 0)
@@ -208,7 +206,7 @@ face_is_wrapped_key(const pg_uuid_t *id)
 	char		name[FACE_KEY_NAME];
 	bool		there;
 
-	face_name_key(id, WRAPPED_SUFFIX, name);
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
 	there = faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	close(directory);
 	return there;
@@ -225,8 +223,8 @@ face_make_wrapped_key(const pg_uuid_t *id, bool first, bool stays, uint8 *key)
 	SiteFile	site;
 	int			problem;
 
-	face_fill_key_header(&content.header, WRAPPED_MAGIC);
-	face_name_key(id, WRAPPED_SUFFIX, name);
+	face_fill_key_header(&content.header, FACE_TEMPLATE_MAGIC);
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
 	if (number == 0 && first)
 		problem = make_site(directory, number = 1, &site);
 	else
@@ -313,8 +311,8 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 	int			problem;
 	bool		anothers;
 
-	face_name_key(id, WRAPPED_SUFFIX, name);
-	anothers = face_read_key_file(directory, name, WRAPPED_MAGIC, &content.header, sizeof(content)) == 0 &&
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
+	anothers = face_read_key_file(directory, name, FACE_TEMPLATE_MAGIC, &content.header, sizeof(content)) == 0 &&
 		face_is_anothers_key(&content.header);
 	if (anothers)
 	{
@@ -346,7 +344,7 @@ wrap_anew(int directory, const pg_uuid_t *id, uint64 number, const SiteFile *sit
 		return problem == ENOENT ? 0 : problem;
 	if (content.site != number)
 	{
-		face_name_key(id, WRAPPED_SUFFIX, name);
+		face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
 		face_name_key(id, NEW_SUFFIX, new);
 		unlinkat(directory, new, 0);	/* what a crash left */
 		problem = wrap(id, &content, number, site);
@@ -374,7 +372,7 @@ wrap_all(int directory, uint64 number, const SiteFile *site, int64 *count)
 	{
 		pg_uuid_t	id;
 
-		if (!face_is_key_name(entry->d_name, WRAPPED_SUFFIX, &id))
+		if (!face_is_key_name(entry->d_name, FACE_TEMPLATE_SUFFIX, &id))
 			continue;
 		problem = wrap_anew(directory, &id, number, site);
 		(*count)++;

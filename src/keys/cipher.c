@@ -13,7 +13,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "sealing/cipher.h"
+#include "keys/cipher.h"
 
 #define COUNTER_BYTES	16		/* nonce, and the number of the block of AES */
 

@@ -33,8 +33,8 @@
 
 #include "compat.h"
 #include "base/refusal.h"
-#include "sealing/keyfile.h"
-#include "sealing/template_key.h"
+#include "keys/keyfile.h"
+#include "keys/template_key.h"
 
 #define OPEN_TO_OTHERS	(S_IRWXG | S_IRWXO)
 #define MOST_BYTES		256		/* no file of a key is larger */
@@ -145,13 +145,14 @@ face_is_key_name(const char *name, const char *suffix, pg_uuid_t *id)
 	return true;
 }
 
+/* Size 0: any. */
 static bool
 is_own_file(int file, off_t size)
 {
 	struct stat st;
 
 	return fstat(file, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & OPEN_TO_OTHERS) == 0 &&
-		st.st_nlink == 1 && st.st_size == size;
+		st.st_nlink == 1 && (size == 0 || st.st_size == size);
 }
 
 static bool
@@ -238,16 +239,15 @@ face_store_key_file(int directory, const char *name, const void *content, size_t
 	return problem;
 }
 
-/* 0 or errno. */
-int
-face_read_key_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size)
+static int
+read_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size, off_t whole)
 {
 	int			file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	int			problem = 0;
 
 	if (file < 0)
 		return errno;
-	if (!is_own_file(file, size))
+	if (!is_own_file(file, whole))
 		problem = EPERM;
 	else if (pread(file, content, size, 0) != (ssize_t) size)
 		problem = EIO;
@@ -255,6 +255,19 @@ face_read_key_file(int directory, const char *name, const char *magic, FaceKeyHe
 		problem = EINVAL;
 	close(file);
 	return problem;
+}
+
+/* 0 or errno. */
+int
+face_read_key_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size)
+{
+	return read_file(directory, name, magic, content, size, (off_t) size);
+}
+
+int
+face_read_key_header(int directory, const char *name, const char *magic, FaceKeyHeader *header)
+{
+	return read_file(directory, name, magic, header, sizeof(FaceKeyHeader), 0);
 }
 
 void
