@@ -23,7 +23,8 @@ PG_CFLAGS = -ffile-prefix-map='$(CURDIR)'=. -std=gnu11 -Wextra -Wno-unused-param
 ifdef FACEMATCH_OPENBLAS
 PG_CPPFLAGS += -DFACEMATCH_OPENBLAS='"$(FACEMATCH_OPENBLAS)"'
 endif
-SHLIB_LINK = -lm $(FACEMATCH_LDFLAGS)
+# -lcrypto: src/sealing
+SHLIB_LINK = -lm -lcrypto $(FACEMATCH_LDFLAGS)
 
 EXTRA_CLEAN = $(DATA_built) facematch_accuracy.so $(ACCURACY_OBJS) results built-for
 
@@ -54,7 +55,7 @@ $(ACCURACY_OBJS): CFLAGS += $(CFLAGS_VECTORIZE)
 all: facematch_accuracy.so
 
 facematch_accuracy.so: $(ACCURACY_OBJS)
-	$(CC) $(CFLAGS) $(ACCURACY_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(SHLIB_LINK)
+	$(CC) $(CFLAGS) $(ACCURACY_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(filter-out -lcrypto,$(SHLIB_LINK))
 
 install: install-accuracy
 install-accuracy: facematch_accuracy.so installdirs

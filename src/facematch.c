@@ -21,13 +21,16 @@
 #include "miscadmin.h"
 #include "gallery/gallery.h"
 #include "gallery/gallery_size.h"
+#include "gallery/sealed_row.h"
 #include "base/attempt.h"
 #include "base/gate.h"
 #include "erasure/erase_purge.h"
 #include "retention/facts.h"
 #include "retention/gone.h"
 #include "retention/keep.h"
-#include "sealing/keystore.h"
+#include "keys/key_command.h"
+#include "keys/keyfile.h"
+#include "keys/template_key.h"
 #include "redaction/server_log.h"
 #include "retention/rights.h"
 #include "retention/skip.h"
@@ -126,6 +129,7 @@ _PG_init(void)
 	face_facts_init();
 	face_gone_init();
 	face_gallery_size_init();
+	face_sealed_row_init();
 	face_rights_init();
 	face_skip_init();
 	face_erase_init();
@@ -138,7 +142,9 @@ _PG_init(void)
 	face_attempt_init();
 	face_server_log_init();
 	face_account_init();
-	face_keystore_init();
+	face_keyfile_init();
+	face_key_command_init();
+	face_template_key_init();
 
 	MarkGUCPrefixReserved("facematch");
 }

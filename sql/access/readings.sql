@@ -109,13 +109,40 @@ BEGIN
 			HINT = 'CALL facematch.announce_reading(gallery => ..., purpose => ...): it is logged, and holds for ten minutes.';
 	END IF;
 	RETURN QUERY
-	SELECT r.reference_id, r.subject_id, r.retention_class, r.embedding, r.purge_after
+	SELECT r.reference_id, r.subject_id, r.retention_class, facematch_internal.opened(r.embedding), r.purge_after
 	FROM facematch.reference r WHERE r.gallery_id = id AND r.purge_after > moment;
 END
 $$;
 COMMENT ON FUNCTION facematch.read_templates(text) IS
 	'the templates of a gallery that are not due, for a session''s user who has announced it within ten minutes; on'
 	' standbys too. Not announced: 42501';
+
+CREATE FUNCTION facematch.unseal(template @extschema@.face_embedding) RETURNS @extschema@.face_embedding
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	key uuid := facematch_internal.sealed_by(template);
+	id bigint := (SELECT k.gallery_id FROM facematch_internal.template_key k WHERE k.key_id = key);
+BEGIN
+	-- Who rolls back has been logged all the same.  The owner of the table needs no leave, and each call is logged.
+	IF key IS NULL OR EXISTS (SELECT FROM facematch.reading r WHERE r.role_name = session_user AND r.gallery_id = id
+							  AND r.announced_at <= clock_timestamp() AND clock_timestamp() < r.until) THEN
+		RETURN facematch_internal.opened(template);
+	ELSIF NOT (SELECT pg_has_role(session_user, c.relowner, 'MEMBER') FROM pg_class c
+			   WHERE c.oid = 'facematch.reference'::regclass) THEN
+		RAISE insufficient_privilege USING CONSTRAINT = 'reading_is_announced',
+			MESSAGE = 'no reading of the templates of the gallery that the template was sealed for is announced',
+			HINT = 'CALL facematch.announce_reading(gallery => ..., purpose => ...): it is logged, and holds for ten minutes.';
+	END IF;
+	PERFORM facematch_internal.write_audit('template_unsealed',
+		jsonb_strip_nulls(jsonb_build_object('key', key, 'gallery', id)));
+	RETURN facematch_internal.opened(template);
+END
+$$;
+COMMENT ON FUNCTION facematch.unseal(@extschema@.face_embedding) IS
+	'a sealed template as it was before, for a session''s user who has announced a reading of its gallery within ten'
+	' minutes, and for the owner of the table, whose calls are each logged; one that is not sealed comes back as it is;'
+	' NULL: its key has been destroyed. Not announced: 42501; changed since: XX001; its key is missing: 55000';
 
 CREATE FUNCTION facematch.read_photograph(photograph_id bigint) RETURNS bytea
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -64,7 +64,7 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, privilege, objec
 SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	-- Checks, triggers and policies of tables call these, as whoever inserts.
 	('everyone', 'function', 'EXECUTE',
-	 'is_name is_reached reference_fault encounter_fault may_stage unseen_galleries simd_level redacted'),
+	 'is_name is_reached reference_fault encounter_fault may_stage unseen_galleries simd_level redacted sealed_by'),
 	('operator', 'function', 'EXECUTE',
 	 'identify identify_many verify record_encounter resolve_encounter subject_id stage_gallery restage_gallery
 	  close_gallery enrol skipped explain_retention is_opted_out may_decline reference_token record_disclosure'),
@@ -84,7 +84,7 @@ SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	('template_reader', 'table', 'SELECT',
 	 'gallery'),
 	('template_reader', 'function', 'EXECUTE',
-	 'announce_reading read_templates')) l (kind, object_kind, privilege, names)
+	 'announce_reading read_templates unseal')) l (kind, object_kind, privilege, names)
 CROSS JOIN LATERAL regexp_split_to_table(l.names, '\s+') n (name);
 
 -- Of these tables some columns only.

@@ -68,6 +68,7 @@ CREATE TABLE facematch.gallery (
 	purge_after		timestamptz NOT NULL,
 	target_fpir		double precision CONSTRAINT gallery_target_fpir_range CHECK (target_fpir > 0 AND target_fpir < 1),
 	purpose_required	boolean NOT NULL DEFAULT false,
+	sealed			boolean NOT NULL DEFAULT false,
 	min_quality		smallint CONSTRAINT gallery_min_quality_range CHECK (min_quality BETWEEN 0 AND 100),
 	CONSTRAINT gallery_has_a_threshold CHECK (num_nonnulls(min_similarity, target_fpir) >= 1),
 	CONSTRAINT gallery_retention_class_exists FOREIGN KEY (retention_class)
@@ -99,6 +100,9 @@ COMMENT ON COLUMN facematch.gallery.closed_at IS 'when facematch.close_gallery()
 COMMENT ON COLUMN facematch.gallery.purge_after IS 'from this moment on none of its references is a candidate, and '
 	'the next purge deletes it; infinity if no deadline applies. Computed from the retention rules';
 COMMENT ON COLUMN facematch.gallery.purpose_required IS 'whether each search has to say what it is for';
+COMMENT ON COLUMN facematch.gallery.sealed IS
+	'whether its templates are stored sealed, from their next writing on; facematch.rotate_keys() seals those that are'
+	' there';
 COMMENT ON COLUMN facematch.gallery.min_quality IS
 	'the least quality, 0 to 100, of a photograph: a reference that is below it or was not assessed is refused, and a '
 	'probe below it is not compared but referred; NULL: any will do';
@@ -222,8 +226,8 @@ COMMENT ON POLICY facematch_due ON facematch.reference IS 'except rows that are 
 -- Galleries come and go by the thousand, and their receipts say so: the log has what changes who matches in one.
 CREATE TRIGGER gallery_50_log AFTER UPDATE ON facematch.gallery
 	FOR EACH ROW WHEN (OLD.closed_at IS DISTINCT FROM NEW.closed_at OR OLD.model IS DISTINCT FROM NEW.model
-		OR OLD.min_similarity IS DISTINCT FROM NEW.min_similarity)
-	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id', 'closed_at,model,min_similarity',
+		OR OLD.min_similarity IS DISTINCT FROM NEW.min_similarity OR OLD.sealed <> NEW.sealed)
+	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id', 'closed_at,model,min_similarity,sealed',
 		'added,changed,deleted');
 
 ---------------------------------------------------------------- galleries with a target FPIR

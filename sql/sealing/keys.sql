@@ -39,11 +39,12 @@ COMMENT ON FUNCTION facematch_internal.destroy_key(uuid) IS
 	'overwrites, flushes and unlinks a key; whether it was there. The key of another database that is there: 55000.'
 	' At once, whatever becomes of the transaction: for facematch_internal.destroy_keys() only';
 
-CREATE FUNCTION facematch_internal.key_files() RETURNS TABLE (key_id uuid, database oid, of_this_cluster boolean)
+CREATE FUNCTION facematch_internal.key_files()
+	RETURNS TABLE (key_id uuid, database oid, of_this_cluster boolean, what text)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_key_files';
 COMMENT ON FUNCTION facematch_internal.key_files() IS
-	'the keys in facematch.key_directory, the database that made each, which may be gone, and whether that was in'
-	' this cluster as it is: pg_upgrade makes another';
+	'the keys in facematch.key_directory, the database that made each, which may be gone, whether that was in this'
+	' cluster as it is: pg_upgrade makes another, and what they are of: photograph or template';
 
 CREATE FUNCTION facematch_internal.destroy_keys() RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -65,7 +66,7 @@ BEGIN
 	END IF;
 	IF EXISTS (SELECT FROM facematch_internal.doomed_key) THEN
 		anothers := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
-						  WHERE f.of_this_cluster AND d.datname <> current_database());
+						  WHERE f.what = 'photograph' AND f.of_this_cluster AND d.datname <> current_database());
 	END IF;
 	LOOP
 		-- Committed deletions only: a key does not come back. What the database that made it may need waits until that is
@@ -80,7 +81,7 @@ BEGIN
 			BEGIN
 				LOCK TABLE facematch.photograph IN SHARE MODE NOWAIT;
 				doomed := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
-								WHERE f.of_this_cluster AND d.datname = current_database()
+								WHERE f.what = 'photograph' AND f.of_this_cluster AND d.datname = current_database()
 								  AND NOT EXISTS (SELECT FROM facematch.photograph p WHERE p.key_id = f.key_id)
 								  AND NOT EXISTS (SELECT FROM facematch_internal.doomed_key d WHERE d.key_id = f.key_id) ORDER BY 1);
 			EXCEPTION WHEN lock_not_available THEN

@@ -127,6 +127,27 @@ label_of(const text *subject)
 	return label;
 }
 
+/* Opened, if it is sealed; NULL: its key has been destroyed. */
+static FaceEmbedding *
+opened(FaceEmbedding *template)
+{
+	static PGFunction open = NULL;
+
+	LOCAL_FCINFO(call, 1);
+	Datum		result;
+
+	if (!face_is_sealed(template))
+		return template;
+	/* the main module's, which has the keys */
+	if (open == NULL)
+		open = (PGFunction) load_external_function("$libdir/facematch", "facematch_opened", true, NULL);
+	InitFunctionCallInfoData(*call, NULL, 1, InvalidOid, NULL, NULL);
+	call->args[0].value = PointerGetDatum(template);
+	call->args[0].isnull = false;
+	result = open(call);
+	return call->isnull ? NULL : DatumGetFaceEmbedding(result);
+}
+
 static void
 add_row(FaceSet *set, FaceBlock *block, int rows, HeapTuple row, TupleDesc description)
 {
@@ -144,7 +165,10 @@ add_row(FaceSet *set, FaceBlock *block, int rows, HeapTuple row, TupleDesc descr
 					 errmsg("argument %s gives a NULL", set->name),
 					 errhint("Identifier, subject and template of every row must be known; leave out captures that gave no template.")));
 	}
-	template = DatumGetFaceEmbedding(values[COLUMN_TEMPLATE]);
+	template = opened(DatumGetFaceEmbedding(values[COLUMN_TEMPLATE]));
+	/* It compares with nobody. */
+	if (template == NULL)
+		return;
 	check_template(set, template);
 	if (block->arena == NULL)
 		give_memory(block, template->dims, rows);

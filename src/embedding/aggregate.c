@@ -89,6 +89,7 @@ face_embedding_avg_accum(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(state);
 	}
 	a = PG_GETARG_FACE_EMBEDDING(1);
+	face_check_unsealed(a);
 	if (state == NULL)
 		state = new_state(context, a->dims, a->model);
 	check_same_kind(state, a->dims, a->model);

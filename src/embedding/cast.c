@@ -93,8 +93,10 @@ face_embedding_to_float4(PG_FUNCTION_ARGS)
 {
 	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
 	float		values[FACE_MAX_DIMS];
-	Datum	   *elements = (Datum *) palloc(sizeof(Datum) * a->dims);
+	Datum	   *elements;
 
+	face_check_unsealed(a);
+	elements = (Datum *) palloc(sizeof(Datum) * a->dims);
 	face_kernels->half_to_float(a->dims, a->x, values);
 	for (int i = 0; i < a->dims; i++)
 		elements[i] = Float4GetDatum(values[i]);
@@ -106,8 +108,10 @@ face_embedding_to_float8(PG_FUNCTION_ARGS)
 {
 	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
 	float		values[FACE_MAX_DIMS];
-	Datum	   *elements = (Datum *) palloc(sizeof(Datum) * a->dims);
+	Datum	   *elements;
 
+	face_check_unsealed(a);
+	elements = (Datum *) palloc(sizeof(Datum) * a->dims);
 	face_kernels->half_to_float(a->dims, a->x, values);
 	for (int i = 0; i < a->dims; i++)
 		elements[i] = Float8GetDatum((float8) values[i]);

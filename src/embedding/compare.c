@@ -6,7 +6,8 @@
  * A total order by model tag, dimensions and components, for btree, hash,
  * DISTINCT and GROUP BY.  It says nothing about faces and never fails: values
  * of different models or dimensions are simply different values.  The norm
- * follows from the components and is left out.
+ * follows from the components and is left out.  Sealed ones are compared by their
+ * bytes and never opened: the same face, sealed twice, is two values.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,6 +29,13 @@ half_rank(uint16 half)
 	return (half & HALF_SIGN) ? -(int) (half & HALF_MAGNITUDE) : (int) half;
 }
 
+/* The bytes after the model: of a sealed one its key's name, nonce, tag and ciphertext. */
+static int
+compare_sealed(const FaceEmbedding *a, const FaceEmbedding *b)
+{
+	return memcmp(&a->norm, &b->norm, VARSIZE(a) - offsetof(FaceEmbedding, norm));
+}
+
 int
 face_embedding_compare(const FaceEmbedding *a, const FaceEmbedding *b)
 {
@@ -35,6 +43,8 @@ face_embedding_compare(const FaceEmbedding *a, const FaceEmbedding *b)
 		return a->model < b->model ? -1 : 1;
 	if (a->dims != b->dims)
 		return a->dims < b->dims ? -1 : 1;
+	if (face_is_sealed(a))
+		return compare_sealed(a, b);
 	for (int i = 0; i < a->dims; i++)
 	{
 		if (a->x[i] != b->x[i])
@@ -57,11 +67,23 @@ compare_arguments(FunctionCallInfo fcinfo)
 
 FACE_VALUE_COMPARISONS(face_embedding)
 
+/* The bytes that make one template another than others: the norm follows from the components. */
+static const unsigned char *
+own_bytes(const FaceEmbedding *a, int *size)
+{
+	const unsigned char *bytes = face_is_sealed(a) ? (const unsigned char *) &a->norm : (const unsigned char *) a->x;
+
+	*size = (int) (VARSIZE(a) - (bytes - (const unsigned char *) a));
+	return bytes;
+}
+
 Datum
 face_embedding_hash(PG_FUNCTION_ARGS)
 {
 	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
-	uint32		hash = hash_bytes((const unsigned char *) a->x, a->dims * (int) sizeof(uint16));
+	int			size;
+	const unsigned char *bytes = own_bytes(a, &size);
+	uint32		hash = hash_bytes(bytes, size);
 
 	hash = hash_combine(hash, hash_bytes_uint32((uint32) a->model));
 	PG_FREE_IF_COPY(a, 0);
@@ -71,7 +93,9 @@ face_embedding_hash(PG_FUNCTION_ARGS)
 uint64
 face_embedding_hash_value(const FaceEmbedding *a, uint64 seed)
 {
-	uint64		hash = hash_bytes_extended((const unsigned char *) a->x, a->dims * (int) sizeof(uint16), seed);
+	int			size;
+	const unsigned char *bytes = own_bytes(a, &size);
+	uint64		hash = hash_bytes_extended(bytes, size, seed);
 
 	return hash_combine64(hash, hash_bytes_uint32_extended((uint32) a->model, seed));
 }

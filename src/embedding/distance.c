@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-#include "embedding/embedding.h"
+#include "embedding/sealed.h"
 #include "simd/simd.h"
 
 PG_FUNCTION_INFO_V1(face_embedding_cosine_distance);
@@ -122,26 +122,62 @@ face_distance(FaceMetric metric, const FaceEmbedding *a, const FaceEmbedding *b)
 	pg_unreachable();
 }
 
+typedef double (*Measure) (const FaceEmbedding *a, const FaceEmbedding *b);
+
+/* NULL: the key of one has been destroyed, so it compares with nobody. */
+static pg_noinline Datum
+measure_sealed(FunctionCallInfo fcinfo, Measure measure)
+{
+	FaceRoom	rooms[2];
+	const FaceEmbedding *opened[2];
+	double		result = 0;
+
+	for (int i = 0; i < 2; i++)
+	{
+		opened[i] = face_opened(PG_GETARG_FACE_EMBEDDING(i), &rooms[i].value);
+		fcinfo->isnull = fcinfo->isnull || opened[i] == NULL;
+	}
+	if (!fcinfo->isnull)
+		result = measure(opened[0], opened[1]);
+	for (int i = 0; i < 2; i++)
+	{
+		if (opened[i] == &rooms[i].value)
+			face_wipe(&rooms[i].value);
+	}
+	return Float8GetDatum(result);
+}
+
+static inline Datum
+measured(FunctionCallInfo fcinfo, Measure measure)
+{
+	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
+	FaceEmbedding *b = PG_GETARG_FACE_EMBEDDING(1);
+
+	if (unlikely(face_is_sealed(a) || face_is_sealed(b)))
+		return measure_sealed(fcinfo, measure);
+	return Float8GetDatum(measure(a, b));
+}
+
 Datum
 face_embedding_cosine_distance(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_FLOAT8(face_cosine_distance(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1)));
+	return measured(fcinfo, face_cosine_distance);
 }
 
 Datum
 face_embedding_euclidean_distance(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_FLOAT8(face_euclidean_distance(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1)));
+	return measured(fcinfo, face_euclidean_distance);
 }
 
 Datum
 face_embedding_negative_inner_product(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_FLOAT8(face_negative_inner_product(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1)));
+	return measured(fcinfo, face_negative_inner_product);
 }
 
 Datum
 face_similarity(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_FLOAT8(face_cosine_similarity(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1)));
+	return measured(fcinfo, face_cosine_similarity);
 }

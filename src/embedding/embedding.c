@@ -131,9 +131,9 @@ face_embedding_apply_typmod(FaceEmbedding *a, int32 typmod)
 
 	if (typmod < 0)
 		return a;
-	if (dims != 0 && dims != a->dims)
+	if (dims != 0 && dims != face_dims_of(a))
 		face_input_error(errcode(ERRCODE_DATA_EXCEPTION),
-						 errmsg("face embedding has %d dimensions, %d are expected", a->dims, dims),
+						 errmsg("face embedding has %d dimensions, %d are expected", face_dims_of(a), dims),
 						 errhint("The column or cast is declared as face_embedding(%d).", dims));
 	if (model == FACE_NO_MODEL || model == a->model)
 		return a;
@@ -141,6 +141,8 @@ face_embedding_apply_typmod(FaceEmbedding *a, int32 typmod)
 		face_input_error(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("face embedding is of model %d, model %d is expected", a->model, model),
 						 errhint("Templates of different models cannot be compared; make the template again with the expected model."));
+	/* The tag is authenticated. */
+	face_check_unsealed(a);
 
 	stamped = (FaceEmbedding *) palloc(VARSIZE(a));
 	memcpy(stamped, a, VARSIZE(a));
@@ -153,7 +155,7 @@ face_dims(PG_FUNCTION_ARGS)
 {
 	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
 
-	PG_RETURN_INT32(a->dims);
+	PG_RETURN_INT32(face_dims_of(a));
 }
 
 /*
@@ -173,6 +175,7 @@ face_norm(PG_FUNCTION_ARGS)
 {
 	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
 
+	face_check_unsealed(a);
 	PG_RETURN_FLOAT8((float8) a->norm);
 }
 

@@ -23,11 +23,27 @@
 typedef struct FaceEmbedding
 {
 	int32		vl_len_;		/* varlena header, do not touch directly */
-	int16		dims;			/* 1 .. FACE_MAX_DIMS */
+	int16		dims;			/* 1 .. FACE_MAX_DIMS, and FACE_SEALED */
 	int16		model;			/* FACE_NO_MODEL or 1 .. FACE_MAX_MODEL */
 	float4		norm;			/* Euclidean norm of x[], > 0, finite */
 	uint16		x[FLEXIBLE_ARRAY_MEMBER];	/* IEEE half, finite, never -0 */
 } FaceEmbedding;
+
+/* What follows the model of a sealed one is not norm and components: sealed.h. */
+static inline bool
+face_is_sealed(const FaceEmbedding *a)
+{
+	return (a->dims & FACE_SEALED) != 0;
+}
+
+static inline int
+face_dims_of(const FaceEmbedding *a)
+{
+	return a->dims & ~FACE_SEALED;
+}
+
+/* Raises 55000: its components are not given out. */
+extern void face_check_unsealed(const FaceEmbedding *stored);
 
 #define FACE_EMBEDDING_SIZE(dims) \
 	(offsetof(FaceEmbedding, x) + (Size) (dims) * sizeof(uint16))

@@ -16,6 +16,7 @@
  * of an encounter, and a block of an index's sketches.
  */
 #define FACE_MAX_DIMS		3584
+#define FACE_SEALED			0x4000	/* in FaceEmbedding.dims: the rest is ciphertext (sealed.h) */
 #define FACE_MAX_MODEL		32767	/* what int16 holds */
 #define FACE_NO_MODEL		0	/* untagged: compares with any model */
 

@@ -5,7 +5,8 @@
  *
  * Text is "[0.1,-0.2]", or "7:[0.1,-0.2]" with the tag of model 7.  Binary is
  * int16 dimensions, int16 tag and big-endian float4 components: for untagged
- * templates what pgvector's client libraries send and read.
+ * templates what pgvector's client libraries send and read.  Sealed ones have
+ * forms of their own (sealed_io.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +23,7 @@
 #include "embedding/errors.h"
 #include "embedding/format.h"
 #include "embedding/parse.h"
+#include "embedding/sealed.h"
 #include "simd/simd.h"
 
 /* "32767:[" and "]" with NUL. */
@@ -98,6 +100,9 @@ face_embedding_from_text(const char *text)
 	float		values[FACE_MAX_DIMS];
 	FaceParsed	parsed;
 
+	if (strncmp(text, FACE_SEALED_TEXT, strlen(FACE_SEALED_TEXT)) == 0)
+		return face_sealed_from_text(text);
+
 	report_parse_failure(face_parse_text(text, values, &parsed), &parsed);
 	return face_embedding_from_floats(parsed.dims, parsed.model, values);
 }
@@ -110,6 +115,8 @@ face_embedding_from_message(StringInfo message)
 	int			len = message->len - message->cursor;
 	const char *bytes = pq_getmsgbytes(message, len);
 
+	if (len > 0 && (bytes[0] & (FACE_SEALED >> 8)) != 0 && (bytes[0] & 0x80) == 0)
+		return face_sealed_from_bytes((const uint8 *) bytes, len);
 	report_parse_failure(face_parse_binary((const unsigned char *) bytes, (Size) len, values, &parsed), &parsed);
 	return face_embedding_from_floats(parsed.dims, parsed.model, values);
 }
@@ -119,6 +126,11 @@ face_embedding_append_text(StringInfo text, const FaceEmbedding *a)
 {
 	char	   *p;
 
+	if (face_is_sealed(a))
+	{
+		face_sealed_append_text(text, a);
+		return;
+	}
 	enlargeStringInfo(text, TEXT_FRAME_SIZE + a->dims * FACE_COMPONENT_TEXT_SIZE);
 	if (a->model != FACE_NO_MODEL)
 		appendStringInfo(text, "%d:", a->model);
@@ -138,6 +150,11 @@ face_embedding_append_message(StringInfo message, const FaceEmbedding *a)
 {
 	float		values[FACE_MAX_DIMS];
 
+	if (face_is_sealed(a))
+	{
+		face_sealed_append_bytes(message, a);
+		return;
+	}
 	face_kernels->half_to_float(a->dims, a->x, values);
 	pq_sendint16(message, (uint16) a->dims);
 	pq_sendint16(message, (uint16) a->model);

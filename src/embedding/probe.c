@@ -34,7 +34,7 @@ static const char *const operators[] = {"", "<=>", "<->", "<#>"};
 FaceProbe *
 face_probe_make(const FaceEmbedding *probe, FaceProbeKind kind, double limit)
 {
-	Size		size = FACE_PROBE_SIZE(probe->dims);
+	Size		size = offsetof(FaceProbe, embedding) + VARSIZE(probe);
 	FaceProbe  *result;
 
 	if (kind == FACE_LEAST_SIMILARITY)

@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "embedding/sealed.h"
 #include "embedding/threshold.h"
 
 PG_FUNCTION_INFO_V1(face_match);
@@ -41,10 +42,10 @@ face_is_match(const FaceEmbedding *reference, const FaceEmbedding *probe, double
 	return face_cosine_similarity(reference, probe) >= min_similarity;
 }
 
-FaceMetric
-face_probe_metric(const FaceProbe *probe)
+static FaceMetric
+metric_of(FaceProbeKind kind)
 {
-	switch (probe->kind)
+	switch (kind)
 	{
 		case FACE_MOST_EUCLIDEAN:
 			return FACE_EUCLIDEAN;
@@ -55,45 +56,108 @@ face_probe_metric(const FaceProbe *probe)
 	}
 }
 
+FaceMetric
+face_probe_metric(const FaceProbe *probe)
+{
+	return metric_of(probe->kind);
+}
+
 /* More than the limit by what another way to compute it may be off. */
+static double
+max_distance_of(FaceProbeKind kind, double limit)
+{
+	double		distance = kind == FACE_LEAST_SIMILARITY ? 1.0 - limit : limit;
+
+	return distance + FACE_THRESHOLD_SLACK * (1.0 + fabs(distance));
+}
+
 double
 face_probe_max_distance(const FaceProbe *probe)
 {
-	double		limit = probe->kind == FACE_LEAST_SIMILARITY ? 1.0 - probe->limit : probe->limit;
-
-	return limit + FACE_THRESHOLD_SLACK * (1.0 + fabs(limit));
+	return max_distance_of(probe->kind, probe->limit);
 }
 
-bool
-face_probe_matches(const FaceEmbedding *reference, const FaceProbe *probe)
+/* A decision about two templates, by the metric: is the one within the limit of the other? */
+typedef struct Decision
 {
-	if (probe->kind == FACE_LEAST_SIMILARITY)
-		return face_is_match(reference, &probe->embedding, probe->limit);
-	return face_distance(face_probe_metric(probe), reference, &probe->embedding) <= probe->limit;
+	FaceProbeKind kind;
+	double		limit;
+	bool		may;			/* what cannot be compared may match */
+} Decision;
+
+static bool
+decide(const FaceEmbedding *reference, const FaceEmbedding *probe, const Decision *decision)
+{
+	if (decision->may && !face_comparable(reference, probe))
+		return true;
+	if (!decision->may && decision->kind == FACE_LEAST_SIMILARITY)
+		return face_is_match(reference, probe, decision->limit);
+	return face_distance(metric_of(decision->kind), reference, probe) <=
+		(decision->may ? max_distance_of(decision->kind, decision->limit) : decision->limit);
+}
+
+/* Nobody matches a template whose key has been destroyed.  What may match is told without an error. */
+static pg_noinline bool
+decide_sealed(const FaceEmbedding *reference, const FaceEmbedding *probe, const Decision *decision)
+{
+	const FaceEmbedding *stored[2] = {reference, probe};
+	const FaceEmbedding *opened[2];
+	FaceRoom	rooms[2];
+	FaceOpening how = FACE_OPENED;
+	bool		matches = false;
+
+	for (int i = 0; i < 2 && how == FACE_OPENED; i++)
+	{
+		opened[i] = stored[i];
+		if (!face_is_sealed(stored[i]))
+			continue;
+		how = face_open(stored[i], &rooms[i].value);
+		if (how == FACE_CHANGED && !decision->may)
+			face_refuse_changed();
+		opened[i] = &rooms[i].value;
+	}
+	if (how == FACE_OPENED)
+		matches = decide(opened[0], opened[1], decision);
+	for (int i = 0; i < 2; i++)
+	{
+		if (face_is_sealed(stored[i]) && how == FACE_OPENED)
+			face_wipe(&rooms[i].value);
+	}
+	return matches || how == FACE_CHANGED;
+}
+
+static inline bool
+decided(const FaceEmbedding *reference, const FaceEmbedding *probe, const Decision *decision)
+{
+	if (unlikely(face_is_sealed(reference) || face_is_sealed(probe)))
+		return decide_sealed(reference, probe, decision);
+	return decide(reference, probe, decision);
 }
 
 Datum
 face_match(PG_FUNCTION_ARGS)
 {
-	double		min_similarity = PG_GETARG_FLOAT8(2);
+	Decision	decision = {FACE_LEAST_SIMILARITY, PG_GETARG_FLOAT8(2), false};
 
-	face_check_min_similarity(min_similarity);
-	PG_RETURN_BOOL(face_is_match(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1), min_similarity));
+	face_check_min_similarity(decision.limit);
+	PG_RETURN_BOOL(decided(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_EMBEDDING(1), &decision));
 }
 
 Datum
 face_embedding_matches_probe(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(face_probe_matches(PG_GETARG_FACE_EMBEDDING(0), PG_GETARG_FACE_PROBE(1)));
+	FaceProbe  *probe = PG_GETARG_FACE_PROBE(1);
+	Decision	decision = {probe->kind, probe->limit, false};
+
+	PG_RETURN_BOOL(decided(PG_GETARG_FACE_EMBEDDING(0), &probe->embedding, &decision));
 }
 
 /* reference =~? probe: LEAKPROOF, for no template there is raises an error. */
 Datum
 face_embedding_may_match_probe(PG_FUNCTION_ARGS)
 {
-	FaceEmbedding *reference = PG_GETARG_FACE_EMBEDDING(0);
 	FaceProbe  *probe = PG_GETARG_FACE_PROBE(1);
+	Decision	decision = {probe->kind, probe->limit, true};
 
-	PG_RETURN_BOOL(!face_comparable(reference, &probe->embedding) ||
-				   face_distance(face_probe_metric(probe), reference, &probe->embedding) <= face_probe_max_distance(probe));
+	PG_RETURN_BOOL(decided(PG_GETARG_FACE_EMBEDDING(0), &probe->embedding, &decision));
 }

@@ -25,7 +25,7 @@ typedef enum FaceProbeKind
 	FACE_MOST_NEGATIVE_INNER_PRODUCT
 } FaceProbeKind;
 
-/* A threshold and a probe; the embedding is a whole datum with its own header. */
+/* A threshold and a probe; the embedding is a whole datum with its own header, and sealed if it came so. */
 typedef struct FaceProbe
 {
 	int32		vl_len_;		/* varlena header, do not touch directly */
@@ -33,9 +33,6 @@ typedef struct FaceProbe
 	float8		limit;
 	FaceEmbedding embedding;
 } FaceProbe;
-
-#define FACE_PROBE_SIZE(dims) \
-	(offsetof(FaceProbe, embedding) + FACE_EMBEDDING_SIZE(dims))
 
 #define DatumGetFaceProbe(d)	((FaceProbe *) PG_DETOAST_DATUM(d))
 #define PG_GETARG_FACE_PROBE(n) DatumGetFaceProbe(PG_GETARG_DATUM(n))
@@ -59,6 +56,5 @@ extern double face_probe_max_distance(const FaceProbe *probe);
 /* face_cosine_similarity(reference, probe) >= min_similarity */
 extern bool face_is_match(const FaceEmbedding *reference, const FaceEmbedding *probe,
 						  double min_similarity);
-extern bool face_probe_matches(const FaceEmbedding *reference, const FaceProbe *probe);
 
 #endif							/* FACEMATCH_EMBEDDING_THRESHOLD_H */

@@ -20,6 +20,7 @@ face_embedding_normalize(PG_FUNCTION_ARGS)
 	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
 	float		values[FACE_MAX_DIMS];
 
+	face_check_unsealed(a);
 	face_kernels->half_to_float(a->dims, a->x, values);
 	for (int i = 0; i < a->dims; i++)
 		values[i] /= a->norm;
@@ -34,6 +35,8 @@ face_embedding_concat(PG_FUNCTION_ARGS)
 	FaceEmbedding *b = PG_GETARG_FACE_EMBEDDING(1);
 	float		values[FACE_MAX_DIMS];
 
+	face_check_unsealed(a);
+	face_check_unsealed(b);
 	if (a->dims + b->dims > FACE_MAX_DIMS)
 		face_input_error(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						 errmsg("face embeddings of %d and %d dimensions are too long to be joined", a->dims, b->dims),

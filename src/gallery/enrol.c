@@ -205,14 +205,14 @@ face_check_member(const FaceEnrolment *columns, const FaceRow *row)
 
 	if (!gallery->exists)
 		refuse_missing(row, gallery_id);
-	if (gallery->model_tag == template->model && gallery->dims == template->dims)
+	if (gallery->model_tag == template->model && gallery->dims == face_dims_of(template))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
 			 errmsg("insert or update on table \"%s\" violates foreign key constraint \"%s\"", RelationGetRelationName(row->rel),
 					"reference_is_of_its_gallerys_model"),
 			 errdetail("Gallery %lld is of the model with tag %d and %d dimensions, the template of one with tag %d and %d dimensions.",
-					   (long long) gallery_id, gallery->model_tag, gallery->dims, template->model, template->dims),
+					   (long long) gallery_id, gallery->model_tag, gallery->dims, template->model, face_dims_of(template)),
 			 errhint("A gallery holds templates of one model: facematch.gallery and facematch.model say which."),
 			 errtableconstraint(row->rel, "reference_is_of_its_gallerys_model")));
 }

@@ -77,15 +77,16 @@ static void
 read_gallery(FaceGallery *gallery, bool lock)
 {
 	static FacePlan look = {
-		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims, g.min_quality FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1",
+		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims, g.min_quality, g.sealed FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1",
 		1, {INT8OID}, NULL
 	};
 	static FacePlan hold = {
-		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims, g.min_quality FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1"
+		"SELECT g.anchor_at, g.purge_after, g.closed_at, g.model_tag, g.dims, g.min_quality, g.sealed FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $1"
 		" FOR SHARE",
 		1, {INT8OID}, NULL
 	};
 	Datum		id = Int64GetDatum(gallery->gallery_id);
+	bool		isnull;
 
 	SPI_connect();
 	face_run_plan(lock ? &hold : &look, &id, face_owner(face_table("gallery")));
@@ -97,6 +98,7 @@ read_gallery(FaceGallery *gallery, bool lock)
 	gallery->dims = gallery->exists ? result_int2(5) : 0;
 	/* NULL reads as 0: any quality will do. */
 	gallery->min_quality = gallery->exists ? result_int2(6) : 0;
+	gallery->sealed = gallery->exists && DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 7, &isnull));
 	SPI_finish();
 }
 

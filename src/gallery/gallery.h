@@ -17,6 +17,7 @@ typedef struct FaceGallery
 	int64		gallery_id;
 	bool		exists;
 	bool		closed;
+	bool		sealed;			/* its templates are stored sealed */
 	int16		model_tag;
 	int16		dims;
 	int16		min_quality;	/* of references; 0: any, also one that was not assessed */

@@ -28,6 +28,7 @@
 #include "utils/tuplesort.h"
 
 #include "compat.h"
+#include "embedding/sealed.h"
 #include "index/check.h"
 #include "index/keys.h"
 
@@ -276,7 +277,13 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	entry->seen = true;
 
 	old = MemoryContextSwitchTo(heap_check->per_row);
-	e = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
+	e = isnull[nkeys] ? NULL : face_opened_copy(DatumGetFaceEmbedding(values[nkeys]));
+	/* What its codes should be is not to be known any more. */
+	if (e == NULL && !isnull[nkeys])
+	{
+		MemoryContextSwitchTo(old);
+		return;
+	}
 	key = face_list_key(index, nkeys, values, isnull, e ? e->dims : 0, e ? e->model : FACE_NO_MODEL);
 	if (!face_check_list_of(check, key, &list_id) || list_id != entry->list_id)
 		face_check_report(check, entry->blkno, "slot %d with row (%u,%u) is in another posting list than the row's",

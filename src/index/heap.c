@@ -17,6 +17,7 @@
 #include "executor/executor.h"
 
 #include "compat.h"
+#include "embedding/sealed.h"
 #include "index/heap.h"
 
 struct FaceHeapReader
@@ -28,6 +29,7 @@ struct FaceHeapReader
 	AttrNumber	column;			/* of the heap; 0: an expression */
 	IndexInfo  *info;			/* for an expression */
 	EState	   *estate;
+	FaceRoom	room;			/* of a sealed template */
 };
 
 FaceHeapReader *
@@ -64,8 +66,9 @@ expression_value(FaceHeapReader *reader, bool *isnull)
 }
 
 /*
- * The template of the row that the snapshot sees at this index entry's TID, or
- * NULL if it sees none; valid until the next call.
+ * The template of the row that the snapshot sees at this index entry's TID, opened
+ * if it is sealed, or NULL if it sees none or the key is gone; valid until the next
+ * call.
  */
 const FaceEmbedding *
 face_heap_read(FaceHeapReader *reader, ItemPointer tid)
@@ -80,7 +83,7 @@ face_heap_read(FaceHeapReader *reader, ItemPointer tid)
 		return NULL;
 	value = reader->column != 0 ? slot_getattr(reader->slot, reader->column, &isnull)
 		: expression_value(reader, &isnull);
-	return isnull ? NULL : DatumGetFaceEmbedding(value);
+	return isnull ? NULL : face_opened(DatumGetFaceEmbedding(value), &reader->room.value);
 }
 
 void
@@ -90,5 +93,6 @@ face_heap_reader_free(FaceHeapReader *reader)
 	ExecDropSingleTupleTableSlot(reader->slot);
 	if (reader->estate != NULL)
 		FreeExecutorState(reader->estate);
+	explicit_bzero(&reader->room, sizeof(reader->room));
 	pfree(reader);
 }

@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "embedding/sealed.h"
 #include "index/handler.h"
 #include "index/keys.h"
 #include "index/posting.h"
@@ -49,7 +50,7 @@ face_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relati
 	FaceInsertCache *cache = insert_cache(index, info);
 	const int	nkeys = cache->writer->meta.nkeys;
 	MemoryContext old = MemoryContextSwitchTo(cache->per_row);
-	FaceEmbedding *e = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
+	FaceEmbedding *e = isnull[nkeys] ? NULL : face_opened_copy(DatumGetFaceEmbedding(values[nkeys]));
 	FaceListKey *key = face_list_key(index, nkeys, values, isnull, e ? e->dims : 0, e ? e->model : FACE_NO_MODEL);
 
 	face_posting_insert(cache->writer, key, e, tid);

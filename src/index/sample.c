@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 
 #include "compat.h"
+#include "embedding/sealed.h"
 #include "index/build.h"
 #include "simd/simd.h"
 
@@ -73,7 +74,9 @@ sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool al
 
 	if (isnull[column])
 		return;
-	e = DatumGetFaceEmbedding(values[column]);
+	e = face_opened_copy(DatumGetFaceEmbedding(values[column]));
+	if (e == NULL)
+		return;
 	kind = kind_of(state, e);
 	if (kind == NULL)
 		return;

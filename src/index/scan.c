@@ -26,6 +26,7 @@
 
 #include "compat.h"
 #include "embedding/threshold.h"
+#include "embedding/sealed.h"
 #include "index/activity.h"
 #include "index/heap.h"
 #include "index/keys.h"
@@ -192,10 +193,14 @@ read_conditions(FaceScan *scan, ScanKey keys, int nkeys)
 		else
 		{
 			FaceProbe  *probe = DatumGetFaceProbe(keys[i].sk_argument);
+			FaceEmbedding *opened = face_opened_copy(&probe->embedding);
 
 			Assert(keys[i].sk_strategy == FACE_THRESHOLD_STRATEGY || keys[i].sk_strategy == FACE_MAY_MATCH_STRATEGY);
 			scan->has_conditions = true;
-			add_target(scan, &probe->embedding, face_probe_metric(probe), face_probe_max_distance(probe));
+			if (opened == NULL)
+				scan->impossible = true;	/* its key is gone: it compares with nobody */
+			else
+				add_target(scan, opened, face_probe_metric(probe), face_probe_max_distance(probe));
 		}
 	}
 }
@@ -219,11 +224,15 @@ static void
 read_ordering(FaceScan *scan, ScanKey orderby)
 {
 	const FaceMetric metric = ordering_metric(orderby->sk_strategy);
+	FaceEmbedding *probe = NULL;
 
+	/* One whose key is gone is as far from all as an unknown one. */
+	if ((orderby->sk_flags & SK_ISNULL) == 0)
+		probe = face_opened_copy(DatumGetFaceEmbedding(orderby->sk_argument));
 	scan->orders = true;
-	scan->null_probe = (orderby->sk_flags & SK_ISNULL) != 0;
-	if (!scan->null_probe)
-		add_target(scan, DatumGetFaceEmbedding(orderby->sk_argument), metric, get_float8_infinity());
+	scan->null_probe = probe == NULL;
+	if (probe != NULL)
+		add_target(scan, probe, metric, get_float8_infinity());
 }
 
 void

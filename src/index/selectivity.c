@@ -84,7 +84,7 @@ estimate_cost(SupportRequestCost *request)
 		Const	   *probe = known_constant(request->root, (Node *) lsecond(((FuncExpr *) request->node)->args));
 
 		if (probe != NULL)
-			dims = DatumGetFaceEmbedding(probe->constvalue)->dims;
+			dims = face_dims_of(DatumGetFaceEmbedding(probe->constvalue));
 	}
 	request->startup = 0;
 	request->per_tuple = cpu_operator_cost * (CALL_COST + COST_PER_DIMENSION * dims);

@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "embedding/sealed.h"
 #include "index/build.h"
 #include "index/keys.h"
 
@@ -110,7 +111,7 @@ spool_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	const int	nkeys = spool->writer->meta.nkeys;
 	const Size	key_size = FACE_LIST_KEY_SIZE(nkeys);
 	MemoryContext old = MemoryContextSwitchTo(spool->per_row);
-	FaceEmbedding *e = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
+	FaceEmbedding *e = isnull[nkeys] ? NULL : face_opened_copy(DatumGetFaceEmbedding(values[nkeys]));
 	FaceListKey *key = face_list_key(index, nkeys, values, isnull, e ? e->dims : 0, e ? e->model : FACE_NO_MODEL);
 	int			epoch = face_writer_epoch_for(spool->writer, key->dims, key->model);
 	const FaceCodes *codes = face_writer_encode(spool->writer, epoch, e);

@@ -164,8 +164,8 @@ face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double
 	if (probe->model != FACE_NO_MODEL && probe->model != gallery->model_tag)
 		refuse_probe(psprintf("the probe is of model %d, but gallery %s is of model %d", probe->model,
 							  quote_literal_cstr(gallery->name), gallery->model_tag), gallery);
-	if (probe->dims != gallery->dims)
-		refuse_probe(psprintf("the probe has %d dimensions, but gallery %s has %d", probe->dims,
+	if (face_dims_of(probe) != gallery->dims)
+		refuse_probe(psprintf("the probe has %d dimensions, but gallery %s has %d", face_dims_of(probe),
 							  quote_literal_cstr(gallery->name), gallery->dims), gallery);
 	/* A NaN is no threshold. */
 	if (!(min_similarity >= -1.0 && min_similarity <= 1.0))
@@ -284,9 +284,12 @@ copy_results(MemoryContext memory, const char *asker, FaceCandidates *found)
 		FaceCandidate *candidate = &found->list[found->count];
 		bool		isnull;
 
+		candidate->similarity = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
+		/* Its key has been destroyed: it compares with nobody. */
+		if (isnull)
+			continue;
 		candidate->reference_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
 		candidate->subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
-		candidate->similarity = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
 		candidate->person = face_person(&candidate->subject);
 		candidate->matches = 1;
 		found->count += asker == NULL || face_withheld_until(asker, &candidate->subject) == 0;

@@ -23,6 +23,7 @@
 #include "base/refusal.h"
 #include "base/run.h"
 #include "compat.h"
+#include "embedding/sealed.h"
 #include "gallery/staging.h"
 #include "matching/account.h"
 #include "matching/candidates.h"
@@ -38,10 +39,19 @@ PG_FUNCTION_INFO_V1(facematch_verify_subject);
 /* References that are looked at for attempts, at least. */
 #define MOST_NEAR	64
 
+/* Opened once for all comparisons.  One whose key has been destroyed stays as it is, and compares with nobody. */
+FaceEmbedding *
+face_opened_probe(FaceEmbedding *probe)
+{
+	FaceEmbedding *opened = face_opened_copy(probe);
+
+	return opened == NULL ? probe : opened;
+}
+
 static FaceEmbedding *
 argument_probe(FunctionCallInfo fcinfo, int number)
 {
-	return PG_ARGISNULL(number) ? NULL : PG_GETARG_FACE_EMBEDDING(number);
+	return PG_ARGISNULL(number) ? NULL : face_opened_probe(PG_GETARG_FACE_EMBEDDING(number));
 }
 
 static char *
@@ -500,13 +510,17 @@ facematch_verify(PG_FUNCTION_ARGS)
 {
 	FaceQuestion question;
 	Reference	reference;
+	FaceEmbedding *template = NULL;
 	bool		found;
 
 	InitMaterializedSRF(fcinfo, 0);
 	question.probe = argument_probe(fcinfo, 0);
 	face_check_probe(question.probe, NULL, 0.0);
 	found = !PG_ARGISNULL(1) && find_reference(PG_GETARG_INT64(1), &reference);
-	if (!found || reference.due)
+	/* One whose key has been destroyed is due in all copies: it compares with nobody, here too. */
+	if (found && !reference.due && !face_is_sealed(question.probe))
+		template = face_opened_copy(reference.template);
+	if (template == NULL)
 	{
 		FaceAsked	asked = {
 			.kind = "verify",.asker = GetUserNameFromId(GetSessionUserId(), false),
@@ -522,7 +536,7 @@ facematch_verify(PG_FUNCTION_ARGS)
 	face_find_gallery_by_id(reference.gallery_id, &question.gallery);
 	check_question(&question, PG_ARGISNULL(2) ? 0.0 : PG_GETARG_FLOAT8(2), !PG_ARGISNULL(2), "verify", argument_text(fcinfo, 3));
 	check_threshold(&question);
-	reference.candidate.similarity = face_cosine_similarity(reference.template, question.probe);
+	reference.candidate.similarity = face_cosine_similarity(template, question.probe);
 	account_verification(&question, &reference.candidate);
 	tell_verified(fcinfo, &question, &reference.candidate, NULL);
 	return (Datum) 0;

@@ -70,7 +70,7 @@ argument_probes(FunctionCallInfo fcinfo, int *count)
 	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &elements, &nulls, count);
 	probes = palloc(sizeof(FaceEmbedding *) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
-		probes[i] = nulls[i] ? NULL : DatumGetFaceEmbedding(elements[i]);
+		probes[i] = nulls[i] ? NULL : face_opened_probe(DatumGetFaceEmbedding(elements[i]));
 	return probes;
 }
 

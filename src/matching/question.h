@@ -29,6 +29,7 @@ typedef struct FaceQuestion
 
 /* Of a function whose arguments are those of identify(). */
 extern void face_read_question(FunctionCallInfo fcinfo, FaceQuestion *question);
+extern FaceEmbedding *face_opened_probe(FaceEmbedding *probe);
 extern void face_check_search(FunctionCallInfo fcinfo, FaceQuestion *question, FaceEmbedding *probe, const char *kind,
 							  bool exactly);
 extern void face_search(const FaceQuestion *question, FaceCandidates *found, FaceCandidates *references);

@@ -490,6 +490,7 @@ purge_tables(Purge *purge, Purged *tables, int first, int count, int last)
 	if (last < LAST_TURN)
 	{
 		do_errand(purge, "photograph", "rid of its keys", "SELECT facematch_internal.destroy_keys()");
+		do_errand(purge, "template_key", "rid of keys without rows", "SELECT facematch_internal.destroy_template_keys()");
 		do_errand(purge, "search", "written to the log", "SELECT facematch_internal.digest_searches()");
 	}
 	for (int i = first; i < end; i++)

@@ -20,6 +20,7 @@
 
 #include "base/kin.h"
 #include "base/run.h"
+#include "gallery/sealed_row.h"
 #include "retention/deleted.h"
 #include "retention/retained.h"
 
@@ -252,6 +253,7 @@ face_write_receipt(const char *cause, Oid relid, const char *class, uint64 rows,
 			 1, &relation_type, &relation, face_owner(face_table("purge_receipt")));
 	if (subjects != NULL)
 		face_write_receipt_persons(subjects);
+	face_write_receipt_keys(relid, class);
 	SPI_finish();
 }
 

@@ -23,6 +23,5 @@ typedef struct FaceKey
 
 extern void face_make_key(const pg_uuid_t *id, FaceKey *key);
 extern bool face_read_key(const pg_uuid_t *id, FaceKey *key);
-extern void face_keystore_init(void);
 
 #endif							/* FACEMATCH_SEALING_KEYSTORE_H */

@@ -11,7 +11,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # From the ground up; docs/design.md says what lives in each.
-DOMAINS = ('base simd embedding index redaction audit gallery erasure retention matching sealing access accuracy shard '
+DOMAINS = ('base simd keys embedding index redaction audit gallery erasure retention matching sealing access accuracy shard '
            'monitoring report').split()
 LEVEL = {domain: level for level, domain in enumerate(DOMAINS)}
 

@@ -1,0 +1,84 @@
+/*
+ * The keys of sealed templates: which there are, what each is for, and when it
+ * was destroyed.  The keys themselves are in facematch.key_directory, or come
+ * from facematch.key_command (src/sealing).
+ */
+
+CREATE TABLE facematch_internal.template_key (
+	key_id			uuid NOT NULL,
+	gallery_id		bigint NOT NULL,
+	retention_class	text NOT NULL,
+	due				timestamptz NOT NULL,
+	held			boolean NOT NULL,
+	earlier			uuid[] NOT NULL DEFAULT '{}',
+	made_at			timestamptz NOT NULL DEFAULT clock_timestamp(),
+	retired_at		timestamptz,
+	destroyed_at	timestamptz,
+	CONSTRAINT template_key_pkey PRIMARY KEY (key_id)
+);
+CREATE INDEX template_key_purpose_idx ON facematch_internal.template_key (gallery_id, retention_class, due)
+	WHERE destroyed_at IS NULL;
+COMMENT ON TABLE facematch_internal.template_key IS
+	'keys that templates are or were sealed with, each of a gallery, a class and a term; the keys are elsewhere';
+COMMENT ON COLUMN facematch_internal.template_key.key_id IS 'its name';
+COMMENT ON COLUMN facematch_internal.template_key.gallery_id IS 'the gallery; kept when the gallery is gone';
+COMMENT ON COLUMN facematch_internal.template_key.retention_class IS 'the retention class of the rows';
+COMMENT ON COLUMN facematch_internal.template_key.due IS
+	'by then all rows under it are due; infinity: they have no deadline, or are held';
+COMMENT ON COLUMN facematch_internal.template_key.held IS 'of rows that stay although they are due';
+COMMENT ON COLUMN facematch_internal.template_key.earlier IS
+	'keys that rows were under before they were sealed anew with this one';
+COMMENT ON COLUMN facematch_internal.template_key.made_at IS 'when it was made';
+COMMENT ON COLUMN facematch_internal.template_key.retired_at IS
+	'when it was rotated: no row goes under it any more, and facematch.rotate_keys() takes away those that are';
+COMMENT ON COLUMN facematch_internal.template_key.destroyed_at IS
+	'when it was destroyed: no copy of a template under it can be read since';
+SELECT pg_catalog.pg_extension_config_dump('facematch_internal.template_key', '');
+
+-- The nil UUID among a receipt's keys: some of its rows were not sealed.
+CREATE TABLE facematch_internal.receipt_key (
+	receipt_id	bigint NOT NULL,
+	key_id		uuid NOT NULL,
+	CONSTRAINT receipt_key_pkey PRIMARY KEY (receipt_id, key_id),
+	CONSTRAINT receipt_key_receipt_fkey FOREIGN KEY (receipt_id) REFERENCES facematch.purge_receipt (receipt_id)
+);
+COMMENT ON TABLE facematch_internal.receipt_key IS
+	'the keys that a receipt''s templates were sealed with; rows are never changed';
+COMMENT ON COLUMN facematch_internal.receipt_key.receipt_id IS 'the receipt';
+COMMENT ON COLUMN facematch_internal.receipt_key.key_id IS
+	'a key, a row of facematch_internal.template_key; the nil UUID: some of the templates were not sealed';
+SELECT pg_catalog.pg_extension_config_dump('facematch_internal.receipt_key', '');
+SELECT facematch_internal.keep_as_record('facematch_internal.receipt_key');
+
+---------------------------------------------------------------- values
+
+CREATE FUNCTION facematch_internal.sealed_by(template @extschema@.face_embedding) RETURNS uuid
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_sealed_by';
+COMMENT ON FUNCTION facematch_internal.sealed_by(@extschema@.face_embedding) IS
+	'the name of the key that a template is sealed with; NULL: it is not sealed';
+
+CREATE FUNCTION facematch_internal.opened(template @extschema@.face_embedding) RETURNS @extschema@.face_embedding
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_opened';
+COMMENT ON FUNCTION facematch_internal.opened(@extschema@.face_embedding) IS
+	'a template as it was before it was sealed; NULL: its key has been destroyed. Not the bytes that were sealed:'
+	' XX001; the key is missing: 55000; facematch.key_command failed: 38000. For facematch.unseal() and'
+	' facematch.read_templates() only';
+
+---------------------------------------------------------------- keys
+
+CREATE FUNCTION facematch_internal.own_template_key(key_id uuid) RETURNS boolean
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_own_template_key';
+COMMENT ON FUNCTION facematch_internal.own_template_key(uuid) IS
+	'whether no transaction is putting a row under a key; if so, none does until this one ends';
+
+CREATE FUNCTION facematch_internal.destroy_template_key(key_id uuid) RETURNS boolean
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_destroy_template_key';
+COMMENT ON FUNCTION facematch_internal.destroy_template_key(uuid) IS
+	'destroys a key of sealed templates, in the directory or by the command; whether it was there. At once, whatever'
+	' becomes of the transaction; backends drop it when that is committed. For'
+	' facematch_internal.destroy_template_keys() only';
+
+CREATE FUNCTION facematch_internal.rotate_wrapping_key() RETURNS bigint
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_rotate_wrapping_key';
+COMMENT ON FUNCTION facematch_internal.rotate_wrapping_key() IS
+	'wraps the keys of facematch.key_directory under a new wrapping key and destroys the old one; returns how many';

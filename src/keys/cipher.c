@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * cipher.c
+ *	  AES-256 of OpenSSL: authenticated for values, a plain stream for blocks.
+ *
+ * A search opens thousands of blocks and values, so the contexts are made once in
+ * a backend's life, and a key is expanded only where it is not the one before.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "keys/cipher.h"
+
+#define COUNTER_BYTES	16		/* nonce, and the number of the block of AES */
+
+/* A context, and the key that it has expanded. */
+typedef struct Cipher
+{
+	EVP_CIPHER_CTX *context;
+	bool		keyed;
+	uint8		key[FACE_KEY_BYTES];
+} Cipher;
+
+/* Some of each kind, by the first bits of the key: the rows of a gallery are under a few keys. */
+#define CONTEXTS		16		/* a power of two */
+
+static Cipher sealing[CONTEXTS];
+static Cipher opening[CONTEXTS];
+static Cipher blocks[CONTEXTS];
+
+static pg_noinline void
+refuse_cipher(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("OpenSSL could not encrypt or decrypt"),
+			 errhint("facematch needs AES-256 in GCM and CTR mode, and HMAC-SHA-256.")));
+}
+
+static inline void
+check(int done)
+{
+	if (unlikely(done != 1))
+		refuse_cipher();
+}
+
+/* The context with key and nonce set. */
+static inline EVP_CIPHER_CTX *
+ready(Cipher *ciphers, const EVP_CIPHER *(*kind) (void), const uint8 *key, const uint8 *nonce, int encrypts)
+{
+	Cipher	   *cipher = &ciphers[key[0] % CONTEXTS];
+
+	if (likely(cipher->keyed && memcmp(cipher->key, key, FACE_KEY_BYTES) == 0))
+	{
+		check(EVP_CipherInit_ex(cipher->context, NULL, NULL, NULL, nonce, encrypts));
+		return cipher->context;
+	}
+	if (cipher->context == NULL)
+		cipher->context = EVP_CIPHER_CTX_new();
+	if (cipher->context == NULL)
+		refuse_cipher();
+	cipher->keyed = false;
+	check(EVP_CipherInit_ex(cipher->context, kind(), NULL, key, nonce, encrypts));
+	memcpy(cipher->key, key, FACE_KEY_BYTES);
+	cipher->keyed = true;
+	return cipher->context;
+}
+
+void
+face_cipher_seal(const uint8 *key, const uint8 *nonce, const void *said, size_t said_size, uint8 *bytes, size_t size, uint8 *tag)
+{
+	EVP_CIPHER_CTX *context = ready(sealing, EVP_aes_256_gcm, key, nonce, 1);
+	int			done;
+
+	check(EVP_EncryptUpdate(context, NULL, &done, said, (int) said_size));
+	check(EVP_EncryptUpdate(context, bytes, &done, bytes, (int) size));
+	check(EVP_EncryptFinal_ex(context, bytes + size, &done));
+	check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_GET_TAG, FACE_TAG_BYTES, tag));
+}
+
+bool
+face_cipher_open(const uint8 *key, const uint8 *nonce, const void *said, size_t said_size, uint8 *bytes, size_t size, const uint8 *tag)
+{
+	EVP_CIPHER_CTX *context = ready(opening, EVP_aes_256_gcm, key, nonce, 0);
+	int			done;
+
+	check(EVP_DecryptUpdate(context, NULL, &done, said, (int) said_size));
+	check(EVP_DecryptUpdate(context, bytes, &done, bytes, (int) size));
+	check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, FACE_TAG_BYTES, unconstify(uint8 *, tag)));
+	if (EVP_DecryptFinal_ex(context, bytes + size, &done) == 1)
+		return true;
+	explicit_bzero(bytes, size);
+	return false;
+}
+
+void
+face_block_cipher(const uint8 *key, const uint8 *nonce, uint8 *bytes, size_t size)
+{
+	uint8		counter[COUNTER_BYTES] = {0};
+	EVP_CIPHER_CTX *context;
+	int			done;
+
+	memcpy(counter, nonce, FACE_NONCE_BYTES);
+	context = ready(blocks, EVP_aes_256_ctr, key, counter, 1);
+	check(EVP_EncryptUpdate(context, bytes, &done, bytes, (int) size));
+}
+
+void
+face_derive_key(const uint8 *key, const char *purpose, uint8 *derived)
+{
+	unsigned int size = FACE_KEY_BYTES;
+
+	if (HMAC(EVP_sha256(), key, FACE_KEY_BYTES, (const unsigned char *) purpose, strlen(purpose), derived, &size) == NULL)
+		refuse_cipher();
+}
+
+static void
+forget(Cipher *ciphers)
+{
+	for (int i = 0; i < CONTEXTS; i++)
+		EVP_CIPHER_CTX_free(ciphers[i].context);
+	explicit_bzero(ciphers, sizeof(Cipher) * CONTEXTS);
+}
+
+void
+face_forget_ciphers(void)
+{
+	forget(sealing);
+	forget(opening);
+	forget(blocks);
+}
+
+void
+face_random_bytes(void *bytes, size_t size)
+{
+	if (!pg_strong_random(bytes, size))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not make random numbers")));
+}

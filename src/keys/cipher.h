@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * cipher.h
+ *	  AES-256 of OpenSSL: authenticated for values, a plain stream for blocks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_KEYS_CIPHER_H
+#define FACEMATCH_KEYS_CIPHER_H
+
+#include "c.h"
+
+#define FACE_KEY_BYTES		32		/* AES-256 */
+#define FACE_NONCE_BYTES	12		/* 96 bits, random at every use */
+#define FACE_TAG_BYTES		16
+
+/* GCM, in place.  What is said is authenticated too, and not stored. */
+extern void face_cipher_seal(const uint8 *key, const uint8 *nonce, const void *said, size_t said_size,
+							 uint8 *bytes, size_t size, uint8 *tag);
+
+/* Whether the tag is right; if not, the bytes are zero. */
+extern bool face_cipher_open(const uint8 *key, const uint8 *nonce, const void *said, size_t said_size,
+							 uint8 *bytes, size_t size, const uint8 *tag);
+
+/*
+ * CTR, in place; the same call encrypts and decrypts.  A nonce is never used for
+ * two writes under one key.  The context is kept between calls: with the key of
+ * the call before, only the nonce is set.
+ */
+extern void face_block_cipher(const uint8 *key, const uint8 *nonce, uint8 *bytes, size_t size);
+
+/* A key for one purpose, from a key: HMAC-SHA-256 of the purpose. */
+extern void face_derive_key(const uint8 *key, const char *purpose, uint8 *derived);
+
+/* No key is left in the contexts. */
+extern void face_forget_ciphers(void);
+
+/* Random bytes, or an error. */
+extern void face_random_bytes(void *bytes, size_t size);
+
+#endif							/* FACEMATCH_KEYS_CIPHER_H */

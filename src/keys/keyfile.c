@@ -1,0 +1,313 @@
+/*-------------------------------------------------------------------------
+ *
+ * keyfile.c
+ *	  Files of keys, in a directory outside the data directory.
+ *
+ * A key is in no table, no WAL, no dump and no base backup: it is a file of its own
+ * in facematch.key_directory, made and flushed before the row that it seals is
+ * committed.  A file of a transaction that fails goes with it.  Each says which
+ * database made it.
+ *
+ * Nothing is read or written that others than the server's user could have put
+ * there, or could read: directory and files have to be his and closed to group
+ * and others, and links are not followed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "base/refusal.h"
+#include "keys/keyfile.h"
+#include "keys/template_key.h"
+
+#define OPEN_TO_OTHERS	(S_IRWXG | S_IRWXO)
+#define MOST_BYTES		256		/* no file of a key is larger */
+
+static char *key_directory = NULL;
+
+/* Files that this transaction has made. */
+static List *made = NIL;
+
+bool
+face_key_directory_is_set(void)
+{
+	return key_directory != NULL && key_directory[0] != '\0';
+}
+
+void
+face_refuse_key_directory(const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_directory_is_safe"),
+			 errmsg("facematch.key_directory %s", why),
+			 errhint("Set it to a directory outside the data directory and its backups, owned by the server's user, with mode 0700.")));
+}
+
+static bool
+is_within(const char *path, const char *directory)
+{
+	char		real[PATH_MAX];
+	size_t		length;
+
+	if (realpath(directory, real) == NULL)
+		return false;
+	length = strlen(real);
+	return strncmp(path, real, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+/* What a base backup copies: the data directory, and what its tablespaces and WAL link to. */
+static bool
+is_backed_up(const char *path)
+{
+	char		link[MAXPGPATH * 2];
+	bool		within = is_within(path, DataDir);
+	DIR		   *tablespaces;
+	struct dirent *entry;
+
+	snprintf(link, sizeof(link), "%s/pg_wal", DataDir);
+	within = within || is_within(path, link);
+	snprintf(link, sizeof(link), "%s/pg_tblspc", DataDir);
+	tablespaces = opendir(link);
+	while (tablespaces != NULL && !within && (entry = readdir(tablespaces)) != NULL)
+	{
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(link, sizeof(link), "%s/pg_tblspc/%s", DataDir, entry->d_name);
+		within = is_within(path, link);
+	}
+	if (tablespaces != NULL)
+		closedir(tablespaces);
+	return within;
+}
+
+/* The directory, opened; an error if it is not fit for keys. */
+int
+face_open_key_directory(void)
+{
+	char		real[PATH_MAX];
+	struct stat st;
+	int			directory;
+
+	if (!face_key_directory_is_set())
+		face_refuse_key_directory("is not set");
+	if (!is_absolute_path(key_directory))
+		face_refuse_key_directory("is not an absolute path");
+	if (realpath(key_directory, real) == NULL)
+		face_refuse_key_directory("cannot be found");
+	if (is_backed_up(real))
+		face_refuse_key_directory("lies within the data directory or a tablespace");
+	directory = open(real, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (directory < 0)
+		face_refuse_key_directory("cannot be opened");
+	if (fstat(directory, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & OPEN_TO_OTHERS) != 0)
+	{
+		close(directory);
+		face_refuse_key_directory("is not the server user's own, or is open to others");
+	}
+	return directory;
+}
+
+void
+face_name_key(const pg_uuid_t *id, const char *suffix, char *name)
+{
+	char	   *text = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+
+	snprintf(name, FACE_KEY_NAME, "%s%s", text, suffix);
+	pfree(text);
+}
+
+/* Whether a file's name is that of a key with this suffix. */
+bool
+face_is_key_name(const char *name, const char *suffix, pg_uuid_t *id)
+{
+	char		text[FACE_KEY_NAME];
+
+	if (strlen(name) != 36 + strlen(suffix) || strcmp(name + 36, suffix) != 0 || strspn(name, "0123456789abcdef-") != 36)
+		return false;
+	strlcpy(text, name, 37);
+	*id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
+	return true;
+}
+
+/* Size 0: any. */
+static bool
+is_own_file(int file, off_t size)
+{
+	struct stat st;
+
+	return fstat(file, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & OPEN_TO_OTHERS) == 0 &&
+		st.st_nlink == 1 && (size == 0 || st.st_size == size);
+}
+
+static bool
+write_whole(int file, const void *bytes, size_t size)
+{
+	return pwrite(file, bytes, size, 0) == (ssize_t) size && fsync(file) == 0;
+}
+
+/* Overwrites, flushes and unlinks.  0: done; ENOENT: it was gone; else errno. */
+int
+face_destroy_key_file(int directory, const char *name)
+{
+	char		noise[MOST_BYTES];
+	int			file = openat(directory, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	int			problem = 0;
+
+	if (file < 0)
+		return errno;
+	if (!pg_strong_random(noise, sizeof(noise)))
+		memset(noise, 0, sizeof(noise));
+	if (!write_whole(file, noise, sizeof(noise)) || unlinkat(directory, name, 0) != 0)
+		problem = errno;
+	close(file);
+	if (problem == 0 && fsync(directory) != 0)
+		problem = errno;
+	return problem;
+}
+
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_ABORT && event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE)
+		return;
+	if (event == XACT_EVENT_ABORT && made != NIL)
+	{
+		int			directory = open(key_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		ListCell   *cell;
+
+		foreach(cell, made)
+		{
+			int			problem = directory < 0 ? ENOENT : face_destroy_key_file(directory, lfirst(cell));
+
+			if (problem != 0 && problem != ENOENT)
+				face_report_key(WARNING, "destroy", problem);
+		}
+		if (directory >= 0)
+			close(directory);
+	}
+	list_free_deep(made);
+	made = NIL;
+}
+
+void
+face_report_key(int elevel, const char *what, int problem)
+{
+	errno = problem;
+	ereport(elevel,
+			(errcode_for_file_access(),
+			 errmsg("could not %s a key of facematch.key_directory: %m", what)));
+}
+
+/* A new file, safely stored; it goes if the transaction fails.  0 or errno. */
+int
+face_make_key_file(int directory, const char *name, const void *content, size_t size)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	made = lappend(made, pstrdup(name));
+	MemoryContextSwitchTo(caller);
+	return face_store_key_file(directory, name, content, size);
+}
+
+/* The same of a file that stays, whatever becomes of the transaction. */
+int
+face_store_key_file(int directory, const char *name, const void *content, size_t size)
+{
+	int			file = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	int			problem = 0;
+
+	if (file < 0 || !write_whole(file, content, size) || fsync(directory) != 0)
+		problem = errno;
+	if (file >= 0)
+		close(file);
+	return problem;
+}
+
+static int
+read_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size, off_t whole)
+{
+	int			file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int			problem = 0;
+
+	if (file < 0)
+		return errno;
+	if (!is_own_file(file, whole))
+		problem = EPERM;
+	else if (pread(file, content, size, 0) != (ssize_t) size)
+		problem = EIO;
+	else if (memcmp(content->magic, magic, sizeof(content->magic)) != 0)
+		problem = EINVAL;
+	close(file);
+	return problem;
+}
+
+/* 0 or errno. */
+int
+face_read_key_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size)
+{
+	return read_file(directory, name, magic, content, size, (off_t) size);
+}
+
+int
+face_read_key_header(int directory, const char *name, const char *magic, FaceKeyHeader *header)
+{
+	return read_file(directory, name, magic, header, sizeof(FaceKeyHeader), 0);
+}
+
+void
+face_fill_key_header(FaceKeyHeader *header, const char *magic)
+{
+	memcpy(header->magic, magic, sizeof(header->magic));
+	header->system = GetSystemIdentifier();
+	header->database = MyDatabaseId;
+}
+
+/*
+ * Whether the key is that of another database that is there.  Where that one is
+ * gone, or was in another cluster, whoever has the row has the key: a restored
+ * dump, a cluster after pg_upgrade.
+ */
+bool
+face_is_anothers_key(const FaceKeyHeader *header)
+{
+	return header->system == GetSystemIdentifier() && header->database != MyDatabaseId &&
+		SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum((Oid) header->database));
+}
+
+static void
+assign_directory(const char *newval, void *extra)
+{
+	face_doubt_template_keys();
+}
+
+void
+face_keyfile_init(void)
+{
+	DefineCustomStringVariable("facematch.key_directory",
+							   "Directory of the keys of photographs and of sealed templates.",
+							   "Outside the data directory, its tablespaces and its backups; the server user's own, mode 0700. Empty: photographs cannot be stored, and templates are sealed only with facematch.key_command.",
+							   &key_directory,
+							   "",
+							   PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY,
+							   NULL,
+							   assign_directory,
+							   NULL);
+	RegisterXactCallback(end_transaction, NULL);
+}

@@ -1,0 +1,322 @@
+/*-------------------------------------------------------------------------
+ *
+ * template_key.c
+ *	  The keys of sealed templates, and where a backend gets them.
+ *
+ * A key comes from a file (wrapped.c) or from a command (key_command.c), and is
+ * kept in this backend's memory, never in shared memory.  Destroying one sends an
+ * invalidation of facematch_internal.template_key: from then on each backend asks
+ * anew for every key that it uses, and what it does not use again goes when its
+ * transaction ends.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "storage/proc.h"
+#include "storage/procsignal.h"
+#include "storage/sinval.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+
+#include "compat.h"
+#include "base/refusal.h"
+#include "base/run.h"
+#include "keys/key_command.h"
+#include "keys/keyfile.h"
+#include "keys/template_key.h"
+#include "keys/wrapped.h"
+
+PG_FUNCTION_INFO_V1(facematch_keys_are_possible);
+PG_FUNCTION_INFO_V1(facematch_destroy_template_key);
+PG_FUNCTION_INFO_V1(facematch_rotate_wrapping_key);
+
+#define VALUE_PURPOSE	"facematch: values, 1"
+/* The end of the name of a site's key. */
+#define SITE			"site"
+#define SITE_SIZE		4
+
+#define BLOCK_PURPOSE	"facematch: blocks of an index, 1"
+
+/* A key that this backend has asked for. */
+typedef struct Cached
+{
+	pg_uuid_t	id;
+	bool		gone;			/* it has been destroyed */
+	uint64		doubts;			/* how many there were when it was asked for */
+	uint8		value_key[FACE_KEY_BYTES];
+	uint8		block_key[FACE_KEY_BYTES];
+} Cached;
+
+static HTAB *cache = NULL;
+static Cached *last = NULL;		/* the one that was asked for before */
+static Oid	table = InvalidOid;
+static uint64 doubts = 0;
+static uint64 swept = 0;		/* how many doubts there were when the doubtful went */
+
+bool
+face_keys_are_possible(void)
+{
+	return face_key_command_is_set() || face_key_directory_is_set();
+}
+
+static void
+derive(Cached *entry, uint8 *key)
+{
+	face_derive_key(key, VALUE_PURPOSE, entry->value_key);
+	face_derive_key(key, BLOCK_PURPOSE, entry->block_key);
+	explicit_bzero(key, FACE_KEY_BYTES);
+	entry->gone = false;
+}
+
+static void
+wipe(Cached *entry)
+{
+	explicit_bzero(entry->value_key, sizeof(entry->value_key));
+	explicit_bzero(entry->block_key, sizeof(entry->block_key));
+}
+
+/*--------------------------------------------------------- how keys become doubtful */
+
+void
+face_doubt_template_keys(void)
+{
+	doubts++;
+}
+
+/* Plans may have a distance computed in them. */
+static void
+doubt(Datum arg, Oid relid)
+{
+	if (relid != table && OidIsValid(relid))
+		return;
+	face_doubt_template_keys();
+	ResetPlanCache();
+}
+
+/* Nobody has a pointer to a key any more: what is doubtful goes. */
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	HASH_SEQ_STATUS status;
+	Cached	   *entry;
+
+	if (cache == NULL || swept == doubts || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE &&
+						  event != XACT_EVENT_PARALLEL_COMMIT && event != XACT_EVENT_PARALLEL_ABORT))
+		return;
+	hash_seq_init(&status, cache);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->doubts == doubts)
+			continue;
+		wipe(entry);
+		hash_search(cache, &entry->id, HASH_REMOVE, NULL);
+	}
+	last = NULL;
+	swept = doubts;
+	face_forget_ciphers();
+}
+
+/*--------------------------------------------------------- the site's key */
+
+/* Of this database in this cluster: the same in every backend, and known without a table. */
+static pg_uuid_t
+site_key_name(void)
+{
+	struct
+	{
+		uint64		system;
+		uint32		database;
+		char		what[SITE_SIZE];
+	}			name = {pg_hton64(GetSystemIdentifier()), pg_hton32(MyDatabaseId), SITE};
+	pg_uuid_t	id;
+
+	StaticAssertStmt(sizeof(name) == UUID_LEN, "a name fills a UUID");
+	memcpy(id.data, &name, UUID_LEN);
+	return id;
+}
+
+bool
+face_is_site_key_name(const pg_uuid_t *id)
+{
+	return memcmp(id->data + UUID_LEN - SITE_SIZE, SITE, SITE_SIZE) == 0;
+}
+
+pg_uuid_t
+face_site_key(void)
+{
+	pg_uuid_t	id = site_key_name();
+	uint8		key[FACE_KEY_BYTES];
+
+	/* The command makes it when it is first asked for. */
+	if (!face_key_command_is_set() && !face_is_wrapped_key(&id))
+	{
+		face_make_wrapped_key(&id, true, true, key);
+		explicit_bzero(key, sizeof(key));
+	}
+	return id;
+}
+
+/*--------------------------------------------------------- asking */
+
+static Cached *
+find_or_make(const pg_uuid_t *id)
+{
+	Cached	   *entry;
+	bool		found;
+
+	if (cache == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(Cached),.hcxt = TopMemoryContext};
+
+		cache = hash_create("keys of sealed templates", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		CacheRegisterRelcacheCallback(doubt, (Datum) 0);
+	}
+	if (!OidIsValid(table))
+		table = face_table("template_key");
+	entry = hash_search(cache, id, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset((char *) entry + sizeof(pg_uuid_t), 0, sizeof(Cached) - sizeof(pg_uuid_t));
+		entry->gone = true;
+		entry->doubts = doubts - 1;
+	}
+	return entry;
+}
+
+/* Asks for the key; an error leaves the entry in doubt. */
+static void
+ask(Cached *entry)
+{
+	uint8		key[FACE_KEY_BYTES];
+	uint64		asked_at = doubts;
+	pg_uuid_t	site = site_key_name();
+	bool		is_site = memcmp(&site, &entry->id, UUID_LEN) == 0;
+	bool		found;
+
+	if (face_key_command_is_set())
+		found = face_run_key_command(is_site ? "site" : "read", &entry->id, key);
+	else
+		found = face_read_wrapped_key(&entry->id, key);
+	if (found)
+		derive(entry, key);
+	else
+	{
+		wipe(entry);
+		entry->gone = true;
+	}
+	entry->doubts = asked_at;
+}
+
+static Cached *
+asked_for(const pg_uuid_t *id)
+{
+	Cached	   *entry;
+
+	if (likely(last != NULL && last->doubts == doubts && memcmp(&last->id, id, UUID_LEN) == 0))
+		return last;
+	last = NULL;
+	entry = find_or_make(id);
+	if (entry->doubts != doubts)
+		ask(entry);
+	return last = entry;
+}
+
+bool
+face_template_key(const pg_uuid_t *id, const uint8 **value_key, const uint8 **block_key)
+{
+	Cached	   *entry = asked_for(id);
+
+	*value_key = entry->value_key;
+	*block_key = entry->block_key;
+	return !entry->gone;
+}
+
+/*--------------------------------------------------------- making and destroying */
+
+/*
+ * A new key, which goes if the transaction fails; a service keeps it, and it is the
+ * key of nothing.  First: no template is sealed yet, so that a directory without a
+ * wrapping key is a new one.
+ */
+void
+face_make_template_key(const pg_uuid_t *id, bool first)
+{
+	Cached	   *entry = find_or_make(id);
+	uint8		key[FACE_KEY_BYTES];
+	uint64		asked_at = doubts;
+
+	if (!face_key_command_is_set())
+		face_make_wrapped_key(id, first, false, key);
+	else if (!face_run_key_command("make", id, key))
+		ereport(ERROR,
+				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), face_refusal("key_command_works"),
+				 errmsg("facematch.key_command made no key"),
+				 errhint("With %%o replaced by make, it makes a key of the name %%k and prints it as 64 hexadecimal digits.")));
+	derive(entry, key);
+	entry->doubts = asked_at;
+}
+
+/*
+ * Tells all backends at once, as the key is gone at once; those that are idle are
+ * woken to hear it.  Standbys hear it from the commit.
+ */
+static void
+tell_backends(void)
+{
+	Oid			keys = face_table("template_key");
+	SharedInvalidationMessage message = {.rc = {.id = SHAREDINVALRELCACHE_ID,.dbId = MyDatabaseId,.relId = keys}};
+
+	SendSharedInvalidMessages(&message, 1);
+	CacheInvalidateRelcacheByRelid(keys);
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		const PGPROC *backend = &ProcGlobal->allProcs[i];
+		int			pid = backend->pid;
+
+		if (pid != 0 && pid != MyProcPid && backend->databaseId == MyDatabaseId)
+			(void) SendProcSignal(pid, PROCSIG_CATCHUP_INTERRUPT, FACE_ANY_BACKEND);
+	}
+}
+
+/* facematch_internal.destroy_template_key(uuid): whether it was there; at once, whatever becomes of the transaction */
+Datum
+facematch_destroy_template_key(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *id = PG_GETARG_UUID_P(0);
+	bool		there = true;
+
+	if (face_key_command_is_set())
+		(void) face_run_key_command("destroy", id, NULL);
+	else
+		there = face_destroy_wrapped_key(id);
+	tell_backends();
+	PG_RETURN_BOOL(there);
+}
+
+/* facematch_internal.keys_are_possible() */
+Datum
+facematch_keys_are_possible(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(face_keys_are_possible());
+}
+
+/* facematch_internal.rotate_wrapping_key(): how many keys are wrapped anew */
+Datum
+facematch_rotate_wrapping_key(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(face_key_directory_is_set() && !face_key_command_is_set() ? face_rotate_wrapping_key() : 0);
+}
+
+void
+face_template_key_init(void)
+{
+	RegisterXactCallback(end_transaction, NULL);
+}

@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * template_key.h
+ *	  The keys of sealed templates, and where a backend gets them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_KEYS_TEMPLATE_KEY_H
+#define FACEMATCH_KEYS_TEMPLATE_KEY_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+#include "keys/cipher.h"
+
+/*
+ * The two keys of a name, FACE_KEY_BYTES each: for values (face_cipher_seal) and
+ * for blocks of an index (face_block_cipher).  False: the key has been destroyed.
+ * A key that should be there and is not, or cannot be read: an error.
+ *
+ * The pointers stay good until the transaction ends; a key that is destroyed
+ * meanwhile becomes zero bytes there.  May read a file or run a command the first
+ * time: not to be called with a buffer locked.
+ */
+extern bool face_template_key(const pg_uuid_t *id, const uint8 **value_key, const uint8 **block_key);
+
+/*
+ * The name of the site's key, with which an index seals what belongs to no chain:
+ * its centre and seed.  It is made where there is none, and never destroyed; the
+ * index stores the name and asks face_template_key() with it.  A key that was lost
+ * is made anew under its name: seal with face_cipher_seal(), which notices.
+ */
+extern pg_uuid_t face_site_key(void);
+
+/* Makes the key of a name.  First: there was none before. */
+extern void face_make_template_key(const pg_uuid_t *id, bool first);
+
+/* From now on each key is asked for anew before it is used. */
+extern void face_doubt_template_keys(void);
+
+/* Whether a name is that of the key of a site, which goes with no row. */
+extern bool face_is_site_key_name(const pg_uuid_t *id);
+
+/* Whether there is a place for keys: facematch.key_directory or key_command is set. */
+extern bool face_keys_are_possible(void);
+
+extern void face_template_key_init(void);
+
+#endif							/* FACEMATCH_KEYS_TEMPLATE_KEY_H */

@@ -1,0 +1,414 @@
+/*-------------------------------------------------------------------------
+ *
+ * wrapped.c
+ *	  Keys of templates as files, wrapped under the site's wrapping key.
+ *
+ * Files of facematch.key_directory:
+ *	  NUMBER.site	  the wrapping key; the highest number is the one in use
+ *	  UUID.template	  the key of a gallery and class, AES-256-GCM under NUMBER.site
+ *	  destroyed		  the names of keys that were destroyed, 16 bytes each
+ *
+ * A file that is missing is a key that was lost, and an error: unless its name is
+ * in "destroyed", which is written before the key goes.  So a directory that is
+ * empty, another's or only half there is never taken for one whose keys were
+ * destroyed.
+ *
+ * Whoever changes what others read together (the wrapping key, or the names of
+ * the destroyed) has the directory locked with flock().
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "base/refusal.h"
+#include "keys/cipher.h"
+#include "keys/keyfile.h"
+#include "keys/wrapped.h"
+
+#define SITE_MAGIC		"facesite"
+#define SITE_SUFFIX		".site"
+#define NEW_SUFFIX		".new"
+#define DESTROYED		"destroyed"
+
+typedef struct SiteFile
+{
+	FaceKeyHeader header;
+	uint8		key[FACE_KEY_BYTES];
+} SiteFile;
+
+typedef struct WrappedFile
+{
+	FaceKeyHeader header;
+	uint64		site;			/* the wrapping key's number */
+	uint8		nonce[FACE_NONCE_BYTES];
+	uint8		tag[FACE_TAG_BYTES];
+	uint8		key[FACE_KEY_BYTES];
+	uint8		unused[4];
+} WrappedFile;
+
+/* What a wrapping vouches for: no file stands in for another's. */
+typedef struct Said
+{
+	pg_uuid_t	id;
+	FaceKeyHeader header;
+	uint64		site;
+} Said;
+
+static pg_noinline void
+refuse_lost(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_is_there"),
+			 errmsg("%s is missing in facematch.key_directory, and was not destroyed", what),
+			 errhint("The directory may be another's, or only half there: put back its files. No template is lost meanwhile.")));
+}
+
+static int
+open_locked(int mode)
+{
+	int			directory = face_open_key_directory();
+
+	if (flock(directory, mode) != 0)
+	{
+		int			problem = errno;
+
+		close(directory);
+		face_report_key(ERROR, "lock", problem);
+	}
+	return directory;
+}
+
+/* Closes the directory, and raises the error that there was. */
+static void
+close_checked(int directory, const char *what, int problem)
+{
+	close(directory);
+	if (problem == ENODATA)
+		refuse_lost("the site's wrapping key");
+	if (problem != 0)
+		face_report_key(ERROR, what, problem);
+}
+
+/*--------------------------------------------------------- the wrapping key */
+
+static void
+name_site(uint64 number, char *name)
+{
+	snprintf(name, FACE_KEY_NAME, UINT64_FORMAT SITE_SUFFIX, number);
+}
+
+/* The highest number of a wrapping key; 0: there is none. */
+static uint64
+newest_site(int directory)
+{
+	DIR		   *listing = fdopendir(dup(directory));
+	struct dirent *entry;
+	uint64		newest = 0;
+
+	if (listing == NULL)
+		return 0;
+	rewinddir(listing);
+	while ((entry = readdir(listing)) != NULL)
+	{
+		char	   *end;
+		uint64		number = strtoull(entry->d_name, &end, 10);
+
+		if (end != entry->d_name && strcmp(end, SITE_SUFFIX) == 0)
+			newest = Max(newest, number);
+	}
+	closedir(listing);
+	return newest;
+}
+
+static int
+read_site(int directory, uint64 number, SiteFile *site)
+{
+	char		name[FACE_KEY_NAME];
+	int			problem;
+
+	name_site(number, name);
+	problem = face_read_key_file(directory, name, SITE_MAGIC, &site->header, sizeof(SiteFile));
+	return problem == ENOENT ? ENODATA : problem;
+}
+
+static int
+make_site(int directory, uint64 number, SiteFile *site)
+{
+	char		name[FACE_KEY_NAME];
+
+	name_site(number, name);
+	face_fill_key_header(&site->header, SITE_MAGIC);
+	if (!pg_strong_random(site->key, sizeof(site->key)))
+		return EIO;
+	return face_store_key_file(directory, name, site, sizeof(SiteFile));
+}
+
+/*--------------------------------------------------------- wrapped keys */
+
+static Said
+said_of(const pg_uuid_t *id, const WrappedFile *content)
+{
+	Said		said = {*id, content->header, content->site};
+
+	return said;
+}
+
+/* Seals content->key under the wrapping key. */
+static int
+wrap(const pg_uuid_t *id, WrappedFile *content, uint64 number, const SiteFile *site)
+{
+	Said		said;
+
+	content->site = number;
+	if (!pg_strong_random(content->nonce, sizeof(content->nonce)))
+		return EIO;
+	said = said_of(id, content);
+	face_cipher_seal(site->key, content->nonce, &said, sizeof(said), content->key, sizeof(content->key), content->tag);
+	return 0;
+}
+
+/* Reads a file and opens content->key. */
+static int
+read_wrapped(int directory, const pg_uuid_t *id, WrappedFile *content)
+{
+	char		name[FACE_KEY_NAME];
+	SiteFile	site;
+	Said		said;
+	int			problem;
+
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
+	problem = face_read_key_file(directory, name, FACE_TEMPLATE_MAGIC, &content->header, sizeof(WrappedFile));
+	if (problem == 0)
+		problem = read_site(directory, content->site, &site);
+	if (problem != 0)
+		return problem;
+	said = said_of(id, content);
+	if (!face_cipher_open(site.key, content->nonce, &said, sizeof(said), content->key, sizeof(content->key), content->tag))
+		problem = EBADMSG;
+	explicit_bzero(&site, sizeof(site));
+	return problem;
+}
+
+/* Whether there is a file of this name. */
+bool
+face_is_wrapped_key(const pg_uuid_t *id)
+{
+	int			directory = face_open_key_directory();
+	char		name[FACE_KEY_NAME];
+	bool		there;
+
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
+	there = faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	close(directory);
+	return there;
+}
+
+/* A new key.  First: the site may have no wrapping key yet.  Stays: whatever becomes of the transaction. */
+void
+face_make_wrapped_key(const pg_uuid_t *id, bool first, bool stays, uint8 *key)
+{
+	int			directory = open_locked(LOCK_EX);
+	uint64		number = newest_site(directory);
+	char		name[FACE_KEY_NAME];
+	WrappedFile content = {0};
+	SiteFile	site;
+	int			problem;
+
+	face_fill_key_header(&content.header, FACE_TEMPLATE_MAGIC);
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
+	if (number == 0 && first)
+		problem = make_site(directory, number = 1, &site);
+	else
+		problem = read_site(directory, number, &site);
+	if (problem == 0 && !pg_strong_random(content.key, sizeof(content.key)))
+		problem = EIO;
+	memcpy(key, content.key, sizeof(content.key));
+	if (problem == 0)
+		problem = wrap(id, &content, number, &site);
+	explicit_bzero(&site, sizeof(site));
+	if (problem == 0)
+		problem = (stays ? face_store_key_file : face_make_key_file) (directory, name, &content, sizeof(content));
+	close_checked(directory, "store", problem);
+}
+
+/*--------------------------------------------------------- destroyed ones */
+
+static bool
+was_destroyed(int directory, const pg_uuid_t *id)
+{
+	int			file = openat(directory, DESTROYED, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	pg_uuid_t	names[64];
+	ssize_t		got;
+	bool		found = false;
+
+	if (file < 0)
+		return false;
+	while (!found && (got = read(file, names, sizeof(names))) >= UUID_LEN)
+	{
+		for (int i = 0; i < got / UUID_LEN && !found; i++)
+			found = memcmp(&names[i], id, UUID_LEN) == 0;
+	}
+	close(file);
+	return found;
+}
+
+static int
+note_destroyed(int directory, const pg_uuid_t *id)
+{
+	int			file = openat(directory, DESTROYED, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	struct stat st;
+	int			problem = 0;
+
+	if (file < 0)
+		return errno;
+	/* What a crash left of a name is written over. */
+	if (fstat(file, &st) != 0 || pwrite(file, id, UUID_LEN, st.st_size - st.st_size % UUID_LEN) != UUID_LEN ||
+		fsync(file) != 0 || fsync(directory) != 0)
+		problem = errno;
+	close(file);
+	return problem;
+}
+
+/* Whether there is the key; false: it has been destroyed. */
+bool
+face_read_wrapped_key(const pg_uuid_t *id, uint8 *key)
+{
+	int			directory = open_locked(LOCK_SH);
+	WrappedFile content;
+	int			problem = read_wrapped(directory, id, &content);
+	bool		destroyed = problem == ENOENT && was_destroyed(directory, id);
+
+	if (destroyed)
+		problem = 0;
+	if (problem == ENOENT)
+	{
+		close(directory);
+		refuse_lost("the key of sealed templates");
+	}
+	close_checked(directory, "read", problem);
+	if (!destroyed)
+		memcpy(key, content.key, FACE_KEY_BYTES);
+	explicit_bzero(&content, sizeof(content));
+	return !destroyed;
+}
+
+/* Whether it was there.  Another database's that is there is left: a copy does not destroy. */
+bool
+face_destroy_wrapped_key(const pg_uuid_t *id)
+{
+	int			directory = open_locked(LOCK_EX);
+	char		name[FACE_KEY_NAME];
+	WrappedFile content;
+	int			problem;
+	bool		anothers;
+
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
+	anothers = face_read_key_file(directory, name, FACE_TEMPLATE_MAGIC, &content.header, sizeof(content)) == 0 &&
+		face_is_anothers_key(&content.header);
+	if (anothers)
+	{
+		close(directory);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_is_of_this_database"),
+				 errmsg("the key of sealed templates is another database's, and is not destroyed here"),
+				 errhint("This database is a copy: the database that made the key destroys it.")));
+	}
+	problem = was_destroyed(directory, id) ? 0 : note_destroyed(directory, id);
+	if (problem == 0)
+		problem = face_destroy_key_file(directory, name);
+	close_checked(directory, "destroy", problem == ENOENT ? 0 : problem);
+	return problem == 0;
+}
+
+/*--------------------------------------------------------- a new wrapping key */
+
+/* Wraps one key under the newest wrapping key, in place of the file it was in. */
+static int
+wrap_anew(int directory, const pg_uuid_t *id, uint64 number, const SiteFile *site)
+{
+	char		name[FACE_KEY_NAME];
+	char		new[FACE_KEY_NAME];
+	WrappedFile content;
+	int			problem = read_wrapped(directory, id, &content);
+
+	if (problem != 0)
+		return problem == ENOENT ? 0 : problem;
+	if (content.site != number)
+	{
+		face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
+		face_name_key(id, NEW_SUFFIX, new);
+		unlinkat(directory, new, 0);	/* what a crash left */
+		problem = wrap(id, &content, number, site);
+		if (problem == 0)
+			problem = face_store_key_file(directory, new, &content, sizeof(content));
+		if (problem == 0 && (renameat(directory, new, directory, name) != 0 || fsync(directory) != 0))
+			problem = errno;
+	}
+	explicit_bzero(&content, sizeof(content));
+	return problem;
+}
+
+/* Wraps each key anew, and counts them. */
+static int
+wrap_all(int directory, uint64 number, const SiteFile *site, int64 *count)
+{
+	DIR		   *listing = fdopendir(dup(directory));
+	struct dirent *entry;
+	int			problem = listing == NULL ? errno : 0;
+
+	if (listing == NULL)
+		return problem;
+	rewinddir(listing);
+	while (problem == 0 && (entry = readdir(listing)) != NULL)
+	{
+		pg_uuid_t	id;
+
+		if (!face_is_key_name(entry->d_name, FACE_TEMPLATE_SUFFIX, &id))
+			continue;
+		problem = wrap_anew(directory, &id, number, site);
+		(*count)++;
+	}
+	closedir(listing);
+	return problem;
+}
+
+/*
+ * A new wrapping key for all the site's keys; the old ones are destroyed when none
+ * is wrapped under them.  Where it was interrupted, the next call goes on: it makes
+ * another, and wraps what is under any of the older ones.  Returns how many keys.
+ */
+int64
+face_rotate_wrapping_key(void)
+{
+	int			directory = open_locked(LOCK_EX);
+	uint64		number = newest_site(directory) + 1;
+	char		name[FACE_KEY_NAME];
+	SiteFile	site;
+	int64		count = 0;
+	int			problem = number == 1 ? ENODATA : make_site(directory, number, &site);
+
+	if (problem == 0)
+		problem = wrap_all(directory, number, &site, &count);
+	explicit_bzero(&site, sizeof(site));
+	for (uint64 old = number - 1; problem == 0 && old > 0; old--)
+	{
+		name_site(old, name);
+		problem = face_destroy_key_file(directory, name);
+		if (problem == ENOENT)
+		{
+			problem = 0;
+			break;
+		}
+	}
+	close_checked(directory, "wrap anew", problem);
+	return count;
+}
