@@ -22,6 +22,7 @@
 #include "index/directory.h"
 #include "index/pass.h"
 #include "index/pass_many.h"
+#include "index/sealed.h"
 #include "index/settings.h"
 
 /*
@@ -59,7 +60,7 @@ plan_for(FaceScan *scan, int epoch)
 	if (scan->plans[epoch] == NULL)
 	{
 		plan = palloc0(sizeof(FaceEpochPlan));
-		plan->state = face_epoch_state(scan->index, epoch);
+		plan->state = face_epoch_state(scan->index, epoch, true);
 		scan->plans[epoch] = plan;
 	}
 	return scan->plans[epoch];
@@ -73,6 +74,7 @@ face_scan_plan(FaceScan *scan, int epoch)
 
 	if (plan->queries != NULL)
 		return plan;
+	face_epoch_require(scan->index, state);
 	plan->queries = palloc0(sizeof(FaceQuery *) * scan->ntargets);
 	for (int i = 0; i < scan->ntargets; i++)
 		plan->queries[i] = face_query_create(state->codec, state->centre, scan->targets[i].probe,
@@ -167,10 +169,11 @@ page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, flo
 }
 
 void
-face_describe_page(const FaceLayout *layout, Buffer buffer, FaceScanPage *described)
+face_describe_page(const FaceLayout *layout, Buffer buffer, const uint8 *key, FaceScanPage *described)
 {
 	Page		page = BufferGetPage(buffer);
 
+	described->key = key;
 	described->stamp = FacePageGetOpaque(page)->stamp;
 	described->blkno = BufferGetBlockNumber(buffer);
 	described->epoch = FacePageGetSketchHeader(page)->epoch;
@@ -191,9 +194,8 @@ face_append_page(FaceScan *scan, const FaceLayout *layout, float smallest)
 
 /* Remember a locked sketch page and the bounds of its slots, unless nothing there is of interest. */
 static void
-scan_sketch_page(FaceScan *scan, const FaceEpochPlan *plan, Buffer buffer, Page next)
+scan_sketch_page(FaceScan *scan, const FaceEpochPlan *plan, Buffer buffer, const uint8 *key, Page page, Page next)
 {
-	Page		page = BufferGetPage(buffer);
 	const FaceLayout *layout = &plan->state->layout;
 	float		smallest;
 
@@ -203,7 +205,7 @@ scan_sketch_page(FaceScan *scan, const FaceEpochPlan *plan, Buffer buffer, Page 
 						   layout->has_plane ? scan->sums + scan->nsums : NULL);
 	if (isinf(smallest))
 		return;
-	face_describe_page(layout, buffer, &scan->pages[scan->npages]);
+	face_describe_page(layout, buffer, key, &scan->pages[scan->npages]);
 	face_append_page(scan, layout, smallest);
 }
 
@@ -214,9 +216,32 @@ face_scan_add_first(FaceScan *scan, const ItemPointerData *tid)
 	scan->first[scan->nfirst++] = *tid;
 }
 
-/* Remember all TIDs of a refinement page as rows to return without ordering. */
 static void
-collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, bool null_distance)
+add_last(FaceScan *scan, const ItemPointerData *tid)
+{
+	scan->last = face_grow(scan->last, scan->nlast, 1, &scan->max_last, sizeof(ItemPointerData));
+	scan->last[scan->nlast++] = *tid;
+}
+
+static void
+add_unread(FaceScan *scan, const ItemPointerData *tid)
+{
+	scan->unread = face_grow(scan->unread, scan->nunread, 1, &scan->max_unread, sizeof(ItemPointerData));
+	scan->unread[scan->nunread++] = *tid;
+}
+
+/* What is done with the rows of a list. */
+typedef enum ListUse
+{
+	SCORE,						/* their codes are compared */
+	MEASURE,					/* the templates are, for there are no codes */
+	RETURN_FIRST,				/* the executor says what is wrong with them, or decides */
+	RETURN_LAST					/* they have no distance */
+} ListUse;
+
+/* Remember all TIDs of a refinement page as rows that no bound decides about. */
+static void
+collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, ListUse use)
 {
 	for (int i = 0; i < layout->refine_slots; i++)
 	{
@@ -224,11 +249,10 @@ collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, bool null_di
 
 		if (!ItemPointerIsValid(&entry->tid))
 			continue;
-		if (null_distance)
-		{
-			scan->last = face_grow(scan->last, scan->nlast, 1, &scan->max_last, sizeof(ItemPointerData));
-			scan->last[scan->nlast++] = entry->tid;
-		}
+		if (use == RETURN_LAST)
+			add_last(scan, &entry->tid);
+		else if (use == MEASURE)
+			add_unread(scan, &entry->tid);
 		else
 			face_scan_add_first(scan, &entry->tid);
 	}
@@ -236,7 +260,7 @@ collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, bool null_di
 
 /* All rows of a sketch page whose templates are not to be, or cannot be, compared. */
 static void
-scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool null_distance)
+scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, ListUse use)
 {
 	BlockNumber refine_blocks[FACE_MAX_REFINE_PAGES];
 	uint64		stamp = FacePageGetOpaque(BufferGetPage(buffer))->stamp;
@@ -251,36 +275,52 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool
 			continue;
 		refine = face_read_page(scan->index, refine_blocks[i], BUFFER_LOCK_SHARE);
 		face_check_side_page(scan->index, refine, FACE_PAGE_REFINE, stamp);
-		collect_tids(scan, layout, BufferGetPage(refine), null_distance);
+		collect_tids(scan, layout, BufferGetPage(refine), use);
 		UnlockReleaseBuffer(refine);
 	}
 }
 
+/* A list that a scan reads. */
+typedef struct ListScan
+{
+	FaceListEntry *entry;
+	ListUse		use;
+	const uint8 *key;			/* of its codes; NULL unless they are sealed, and there to be read */
+} ListScan;
+
+static void
+check_epoch(const FaceScan *scan, const ListScan *list, const FaceEpochState *state, Buffer buffer)
+{
+	if (state->epoch.dims != list->entry->key.dims || state->layout.sealed != (list->key != NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has templates of %d dimensions among those of %d at block %u, or sealed among others",
+						RelationGetRelationName(scan->index), state->epoch.dims, list->entry->key.dims,
+						BufferGetBlockNumber(buffer)),
+				 errhint("Please REINDEX it.")));
+}
+
 /* Look at one locked page of a list, while `next` is fetched from memory. */
 static void
-scan_page(FaceScan *scan, const FaceListEntry *entry, Buffer buffer, Buffer next, bool scored, bool null_distance)
+scan_page(FaceScan *scan, const ListScan *list, Buffer buffer, Buffer next)
 {
 	const int	epoch = FacePageGetSketchHeader(BufferGetPage(buffer))->epoch;
 	const FaceEpochPlan *plan = plan_for(scan, epoch);
 	Page		ahead = BufferIsValid(next) ? BufferGetPage(next) : NULL;
+	Page		open;
 
 	scan->counters.pages++;
-	if (!scored)
+	if (list->use != SCORE)
 	{
-		scan_page_unscored(scan, &plan->state->layout, buffer, null_distance);
+		scan_page_unscored(scan, &plan->state->layout, buffer, list->use);
 		return;
 	}
-	if (plan->state->epoch.dims != entry->key.dims)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has templates of %d dimensions among those of %d at block %u",
-						RelationGetRelationName(scan->index), plan->state->epoch.dims, entry->key.dims,
-						BufferGetBlockNumber(buffer)),
-				 errhint("Please REINDEX it.")));
+	check_epoch(scan, list, plan->state, buffer);
+	open = face_open_sketches(&plan->state->layout, list->key, BufferGetPage(buffer), scan->opened);
 	if (scan->for_many)
-		face_many_page(scan, plan, buffer, ahead);
+		face_many_page(scan, plan, buffer, list->key, open, ahead);
 	else
-		scan_sketch_page(scan, face_scan_plan(scan, epoch), buffer, ahead);
+		scan_sketch_page(scan, face_scan_plan(scan, epoch), buffer, list->key, open, ahead);
 }
 
 /*
@@ -288,11 +328,11 @@ scan_page(FaceScan *scan, const FaceListEntry *entry, Buffer buffer, Buffer next
  * us: a page is not the one that its predecessor named, with the stamp *missing.
  */
 static bool
-scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_distance, uint64 *missing)
+scan_chain(FaceScan *scan, const ListScan *list, uint64 *missing)
 {
-	uint64		stamp = entry->head_stamp;
+	uint64		stamp = list->entry->head_stamp;
 	FaceChainWalk walk = {0};
-	Buffer		buffer = face_read_page(scan->index, entry->head, BUFFER_LOCK_SHARE);
+	Buffer		buffer = face_read_page(scan->index, list->entry->head, BUFFER_LOCK_SHARE);
 
 	for (;;)
 	{
@@ -313,7 +353,7 @@ scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_di
 		stamp = FacePageGetSketchHeader(page)->next_stamp;
 		if (BlockNumberIsValid(next_block))
 			next = face_read_page(scan->index, next_block, BUFFER_LOCK_UNLOCK);
-		scan_page(scan, entry, buffer, next, scored, null_distance);
+		scan_page(scan, list, buffer, next);
 		UnlockReleaseBuffer(buffer);
 		if (!BufferIsValid(next))
 			return true;
@@ -323,30 +363,63 @@ scan_chain(FaceScan *scan, const FaceListEntry *entry, bool scored, bool null_di
 	}
 }
 
+/*
+ * What to do with a list.  A template whose key is gone has no distance to
+ * anybody, as a null embedding has none; false: no condition is true of either.
+ */
+static bool
+decide_use(const FaceScan *scan, ListScan *list)
+{
+	const FaceListKey *key = &list->entry->key;
+	const bool	has_distance = key->dims != 0 && face_chain_key(key, &list->key);
+
+	if (!has_distance && scan->has_conditions)
+		return false;
+	if (scan->ntargets == 0 || !has_distance || !list_is_comparable(scan, list->entry))
+		list->use = scan->orders && (!has_distance || scan->null_probe) ? RETURN_LAST : RETURN_FIRST;
+	else if (key->unread)
+		list->use = scan->orders && !scan->null_probe ? MEASURE : RETURN_FIRST;
+	else
+		list->use = SCORE;
+	return true;
+}
+
+/* What a sealed list needs is had with no page locked. */
+static void
+prepare_sealed(FaceScan *scan, const ListScan *list)
+{
+	int			epoch = face_epoch_find(&scan->meta, face_list_kind(&list->entry->key));
+
+	if (list->key == NULL || list->use != SCORE)
+		return;
+	if (scan->opened == NULL)
+		scan->opened = MemoryContextAlloc(scan->context, sizeof(PGAlignedBlock));
+	if (epoch >= 0)
+		(void) plan_for(scan, epoch);
+}
+
 /* Read a list, again from the start when its pages were recycled meanwhile. */
 static void
 scan_list(FaceScan *scan, FaceListEntry *entry)
 {
-	const bool	null_embedding = entry->key.dims == 0;
-	const bool	scored = scan->ntargets > 0 && !null_embedding && list_is_comparable(scan, entry);
-	const bool	null_distance = scan->orders && (null_embedding || scan->null_probe);
+	ListScan	list = {.entry = entry};
 	const int	npages = scan->npages;
 	const Size	nlower = scan->nlower;
 	const Size	nsums = scan->nsums;
 	const Size	nfirst = scan->nfirst;
 	const Size	nlast = scan->nlast;
+	const Size	nunread = scan->nunread;
 	const FaceScanCounters counters = scan->counters;
 	uint64		missing = 0;
 
-	/* face_match of a null embedding is null */
-	if (null_embedding && scan->has_conditions)
+	if (!decide_use(scan, &list))
 		return;
-
+	prepare_sealed(scan, &list);
 	for (int tries = 0; tries < MAX_RESTARTS; tries++)
 	{
 		const uint64 missed_before = missing;
 
-		if (scan_chain(scan, entry, scored, null_distance, &missing))
+		if (scan_chain(scan, &list, &missing))
 		{
 			scan->counters.lists++;
 			return;
@@ -363,6 +436,7 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 		scan->nsums = nsums;
 		scan->nfirst = nfirst;
 		scan->nlast = nlast;
+		scan->nunread = nunread;
 		scan->counters = counters;
 		if (scan->for_many)
 			face_many_forget(scan);
