@@ -204,6 +204,8 @@ check_named_pages(FaceCheck *check, PostingPage *copy)
 		for (int j = 0; j < i; j++)
 			if (copy->given[i] && blocks[i] == blocks[j])
 				copy->sound[i] = false;
+		if (copy->sound[i] && plane && !all_zero(PageGetContents(page), layout->plane_scalars_offset - (PageGetContents(page) - page)))
+			face_check_report(check, blocks[i], "has something before its data");
 		if (BlockNumberIsValid(blocks[i]) && !copy->sound[i])
 			face_check_report(check, copy->blkno, "names block %u, which is no %s page of its own", blocks[i],
 							  plane ? "plane" : "refinement");
