@@ -179,6 +179,19 @@ for my $kind (qw(plain seale))
 is_deeply(\%seen, {'file plain' => 1, 'WAL plain' => 1, 'file seale' => 0, 'WAL seale' => 0},
 	'codes of plain templates can be read in the file of the index and in WAL, those of sealed ones in neither');
 
+# A bit of the ciphertext of a sketch, on the page of a list's first templates.
+my $path = $node->data_dir . '/' . $node->safe_psql('postgres', q{SELECT pg_relation_filepath('alike_seale_face')});
+$node->stop;
+my $bytes = slurp_bytes($path);
+my ($block) = grep { unpack('S', substr($bytes, $_ * 8192 + 8192 - 4, 2)) == 6 } 0 .. length($bytes) / 8192 - 1;
+substr($bytes, $block * 8192 + 4000, 1) ^= "\1";
+open my $damaged, '+<:raw', $path or die "$path: $!";
+print $damaged $bytes;
+close $damaged;
+$node->start;
+my ($status, $out, $err) = $node->psql('postgres', q{SELECT facematch.index_check('alike_seale_face', true)});
+like($err, qr/slot \d+ does not have the codes of the template in row/, 'a bit that has changed is found');
+
 # A key is gone.
 $node->safe_psql('postgres', q{
 	UPDATE facematch_internal.template_key SET destroyed_at = now()
@@ -213,7 +226,7 @@ is($node->safe_psql('postgres', q{SELECT lists, templates, null_embeddings FROM 
 $node->safe_psql('postgres', 'CALL add(6001, 6300)');
 rename "$keys/", "$keys.away" or die $!;
 mkdir $keys, 0700 or die $!;
-my ($status, $out, $err) = $node->psql('postgres', q{SET enable_seqscan = off; SET enable_sort = off; SELECT id FROM sealed WHERE g = 1 ORDER BY e <=> face(77, 1) LIMIT 1});
+($status, $out, $err) = $node->psql('postgres', q{SET enable_seqscan = off; SET enable_sort = off; SELECT id FROM sealed WHERE g = 1 ORDER BY e <=> face(77, 1) LIMIT 1});
 like($err, qr/missing/, 'a search says that keys are missing');
 ($status, $out, $err) = $node->psql('postgres', 'DELETE FROM sealed WHERE id % 4 = 0');
 ($status, $out, $err) = $node->psql('postgres', 'VACUUM sealed');
