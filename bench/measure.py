@@ -7,7 +7,7 @@ import argparse
 import pathlib
 import subprocess
 
-from facebench import churn, cold, galleries, growth, identify, onetomany, sealed, seqscan
+from facebench import churn, cold, cores, galleries, growth, identify, onetomany, sealed, seqscan
 
 SETS = ('full-rank', 'low-rank', 'dlib')
 
@@ -33,6 +33,10 @@ def main():
     p = command('growth', growth.main, None, 'searches of tables of several sizes')
     p.add_argument('--sizes', type=int, nargs='+', default=[10_000, 100_000, 1_000_000], help='templates (default 10,000 100,000 1,000,000)')
     p.add_argument('--probes', type=int, default=200, help='mated and as many non-mated probes (default 200)')
+    p = command('cores', cores.main, 4_194_304, 'one search by one core and by several')
+    p.add_argument('--probes', type=int, default=100, help='mated and as many non-mated probes (default 100)')
+    p.add_argument('--workers', type=int, default=1, help='processes beside the session (default 1)')
+    p.add_argument('--turns', type=int, default=3, help='of one core and several, in turns (default 3)')
     command('seqscan', seqscan.main, 200_000, 'sequential scan beside pgvector halfvec')
     p = command('galleries', galleries.main, 1_000_000, 'identification in one of many galleries, and searches a second')
     p.add_argument('--galleries', type=int, default=2500)

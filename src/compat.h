@@ -84,6 +84,28 @@ face_count_proc_locks(int partition)
 #define face_count_search(scan)	((void) 0)
 #endif
 
+/* 17 and 18 tell an index method more of a scan whose shared memory it is to estimate; 18 keeps that in another place */
+#if PG_VERSION_NUM >= 180000
+#define FACE_ESTIMATE_PARAMETERS	Relation index, int nkeys, int norderbys
+#define face_parallel_area(shared)	OffsetToPointer(shared, (shared)->ps_offset_am)
+#else
+#if PG_VERSION_NUM >= 170000
+#define FACE_ESTIMATE_PARAMETERS	int nkeys, int norderbys
+#else
+#define FACE_ESTIMATE_PARAMETERS	void
+#endif
+#define face_parallel_area(shared)	OffsetToPointer(shared, (shared)->ps_offset)
+#endif
+
+/* ExecutorRun_hook; 18 knows by itself whether a query runs once */
+#if PG_VERSION_NUM >= 180000
+#define FACE_RUN_PARAMETERS	QueryDesc *query, ScanDirection direction, uint64 count
+#define FACE_RUN_ARGUMENTS	query, direction, count
+#else
+#define FACE_RUN_PARAMETERS	QueryDesc *query, ScanDirection direction, uint64 count, bool once
+#define FACE_RUN_ARGUMENTS	query, direction, count, once
+#endif
+
 /* 18 lets a module add to what EXPLAIN shows of a plan node */
 #define FACE_HAVE_EXPLAIN_HOOK	(PG_VERSION_NUM >= 180000)
 

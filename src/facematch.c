@@ -15,6 +15,7 @@
 #include "matching/account.h"
 #include "index/explain.h"
 #include "index/paths.h"
+#include "index/share.h"
 #include "index/settings.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -132,6 +133,7 @@ _PG_init(void)
 	face_erase_init();
 	face_explain_init();
 	face_paths_init();
+	face_share_init();
 	face_activity_init();
 	face_gate_init();
 	face_keep_init();

@@ -22,6 +22,8 @@ class Run:
     def __init__(self, args):
         self.set, self.rows, self.args = args.set, args.rows, args
         self.conn = db.connect()
+        # one core, whatever the planner would take
+        self.conn.execute('SET max_parallel_workers_per_gather = 0')
         self.operator = faces.OPERATOR[self.set]
         self.threshold = faces.THRESHOLD[self.set]
         self.dims = faces.DIMS[self.set]

@@ -133,7 +133,8 @@ plan_of(const Statement *statement)
 		return prepare(statement->sql, statement->nargs, statement->types, CURSOR_OPT_PARALLEL_OK);
 	if (kept->plan == NULL)
 	{
-		SPIPlanPtr	prepared = prepare(kept->sql, kept->nargs, kept->types, CURSOR_OPT_GENERIC_PLAN);
+		SPIPlanPtr	prepared = prepare(kept->sql, kept->nargs, kept->types,
+									   kept->options != 0 ? kept->options : CURSOR_OPT_GENERIC_PLAN);
 
 		if (SPI_keepplan(prepared) != 0)
 			elog(ERROR, "SPI_keepplan failed: %s", SPI_result_code_string(SPI_result));

@@ -28,6 +28,7 @@ typedef struct FacePlan
 	int			nargs;
 	Oid			types[9];
 	SPIPlanPtr	plan;
+	int			options;		/* CURSOR_OPT_...; 0: one plan for all values, of one process */
 } FacePlan;
 
 /* What is done with each row of a query. */

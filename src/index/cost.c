@@ -65,6 +65,21 @@ key_conditions(PlannerInfo *root, const IndexPath *path, int *nlists)
 	return conditions;
 }
 
+/* The templates that conditions on keys select. */
+static double
+templates_of(PlannerInfo *root, const IndexOptInfo *index, List *keys)
+{
+	return clamp_row_est(index->tuples * clauselist_selectivity(root, keys, index->rel->relid, JOIN_INNER, NULL));
+}
+
+double
+face_templates_read(PlannerInfo *root, const IndexPath *path)
+{
+	int			nlists;
+
+	return templates_of(root, path->indexinfo, key_conditions(root, path, &nlists));
+}
+
 void
 face_costestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startup_cost,
 				  Cost *total_cost, Selectivity *selectivity, double *correlation, double *pages)
@@ -75,7 +90,7 @@ face_costestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *s
 	List	   *keys = key_conditions(root, path, &nlists);
 	bool		threshold = list_length(path->indexclauses) > list_length(keys);
 	Selectivity key_selectivity = clauselist_selectivity(root, keys, index->rel->relid, JOIN_INNER, NULL);
-	double		templates = clamp_row_est(index->tuples * key_selectivity);
+	double		templates = templates_of(root, index, keys);
 	double		sketch_pages = ceil(index->pages * SKETCH_PAGE_SHARE * key_selectivity) + nlists;
 	double		refined = ceil(templates * (threshold ? REFINED_WITH_THRESHOLD : REFINED_WITHOUT_THRESHOLD));
 	double		rows;

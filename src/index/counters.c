@@ -18,6 +18,18 @@ PG_FUNCTION_INFO_V1(facematch_last_scan);
 
 FaceScanCounters face_last_scan;
 
+void
+face_add_counters(FaceScanCounters *sum, const FaceScanCounters *counters)
+{
+	sum->lists += counters->lists;
+	sum->pages += counters->pages;
+	sum->sketches += counters->sketches;
+	sum->planes += counters->planes;
+	sum->refined += counters->refined;
+	sum->measured += counters->measured;
+	sum->returned += counters->returned;
+}
+
 Datum
 facematch_last_scan(PG_FUNCTION_ARGS)
 {

@@ -22,6 +22,9 @@ typedef struct FaceScanCounters
 	uint64		returned;		/* rows handed to the executor */
 } FaceScanCounters;
 
+/* Add what a scan did to a sum. */
+extern void face_add_counters(FaceScanCounters *sum, const FaceScanCounters *counters);
+
 /* Of this session's last scan. */
 extern FaceScanCounters face_last_scan;
 

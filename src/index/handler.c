@@ -48,7 +48,7 @@ facematch_handler(PG_FUNCTION_ARGS)
 	am->amstorage = false;
 	am->amclusterable = false;
 	am->ampredlocks = false;
-	am->amcanparallel = false;
+	am->amcanparallel = true;
 #if PG_VERSION_NUM >= 170000
 	am->amcanbuildparallel = true;
 #endif
@@ -74,6 +74,9 @@ facematch_handler(PG_FUNCTION_ARGS)
 	am->amgettuple = face_gettuple;
 	am->amgetbitmap = face_getbitmap;
 	am->amendscan = face_endscan;
+	am->amestimateparallelscan = face_estimateparallelscan;
+	am->aminitparallelscan = face_initparallelscan;
+	am->amparallelrescan = face_parallelrescan;
 
 	PG_RETURN_POINTER(am);
 }

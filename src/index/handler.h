@@ -33,6 +33,9 @@ extern void face_learn_centres(Relation index);
 extern void face_costestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startup_cost,
 							  Cost *total_cost, Selectivity *selectivity, double *correlation, double *pages);
 
+/* Templates whose sketches a scan compares. */
+extern double face_templates_read(PlannerInfo *root, const IndexPath *path);
+
 /* validate.c */
 extern bool face_validate(Oid opclass);
 

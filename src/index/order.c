@@ -17,6 +17,9 @@
  * the goal-th smallest distance known, and the goal grows with the rows
  * returned: few sweeps over the bounds, each little farther than needed.
  *
+ * Several processes go to one goal, with one cut: the goal-th smallest distance
+ * that any of them knows (share.c).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -30,6 +33,7 @@
 #include "index/order.h"
 #include "index/refine.h"
 #include "index/sealed.h"
+#include "index/share.h"
 
 /*
  * Templates refined, for each row of the goal, before the first sweep, so that
@@ -147,12 +151,17 @@ note_nearest(FaceScan *scan, double distance)
 static double
 goal_distance(const FaceScan *scan)
 {
+	if (scan->share != NULL)
+		return face_share_cut(scan->share);
 	if (scan->nearest->bh_size < scan->nearest->bh_space)
 		return get_float8_infinity();
 	return DatumGetFloat8(binaryheap_first(scan->nearest));
 }
 
-/* Measure the best refined candidate; rows that the snapshot does not see end here. */
+/*
+ * Measure the best refined candidate; rows that the snapshot does not see, or
+ * that were returned before, end here.
+ */
 static void
 measure_best(FaceScan *scan)
 {
@@ -160,12 +169,15 @@ measure_best(FaceScan *scan)
 	const FaceEmbedding *e = face_heap_read(scan->reader, &candidate->tid);
 
 	scan->counters.measured++;
-	if (e == NULL)
+	if (e != NULL)
+		candidate->bound = face_distance(scan->targets[0].metric, e, scan->targets[0].probe);
+	if (e != NULL && scan->share != NULL)
+		face_share_offer(scan->share, candidate->bound, &candidate->tid);
+	if (e == NULL || scan->share != NULL || candidate->bound <= scan->returned_up_to)
 	{
 		pfree(candidate);
 		return;
 	}
-	candidate->bound = face_distance(scan->targets[0].metric, e, scan->targets[0].probe);
 	pairingheap_add(scan->measured, &candidate->node);
 	scan->distances = face_grow(scan->distances, scan->ndistances, 1, &scan->max_distances, sizeof(double));
 	scan->distances[scan->ndistances++] = candidate->bound;
@@ -248,6 +260,7 @@ add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refin
 static void
 measure_promising(FaceScan *scan)
 {
+	scan->limit = goal_distance(scan);
 	while (!pairingheap_is_empty(scan->refined) && heap_top(scan->refined)->estimate < scan->limit)
 	{
 		measure_best(scan);
@@ -308,22 +321,12 @@ collect_nearest(FaceScan *scan, uint64 wanted)
 	scan->ndistances = pending;
 }
 
-/*
- * Know the distances of as many rows as the goal says, then sweep up to the
- * last of them.  Every row up to the frontier has been returned.
- */
+/* Know the distances of as many rows as the goal says, then sweep up to the last of them. */
 static void
-advance_frontier(FaceScan *scan)
+reach_goal(FaceScan *scan, uint64 seeds)
 {
-	uint64		wanted;
-	uint64		seeds;
-
-	while (scan->emitted >= scan->goal)
-		scan->goal *= GOAL_STEP;
-	wanted = Min(scan->goal - scan->emitted, MOST_WANTED);
-	collect_nearest(scan, Max(Min(wanted, scan->counters.sketches), 1));
 	scan->limit = get_float8_infinity();
-	seeds = Min(scan->goal * SEEDS_PER_ROW, (uint64) (scan->counters.sketches * SEED_SHARE) + 1);
+	seeds = Min(seeds, (uint64) (scan->counters.sketches * SEED_SHARE) + 1);
 	while (scan->counters.refined < seeds && anything_left(scan))
 		refine_most_promising(scan, seeds - scan->counters.refined);
 	while (isinf(goal_distance(scan)) ||
@@ -342,8 +345,34 @@ advance_frontier(FaceScan *scan)
 			break;
 	}
 	sweep(scan);
+}
+
+/* Every row up to the frontier has been returned. */
+static void
+advance_frontier(FaceScan *scan)
+{
+	uint64		wanted;
+
+	while (scan->emitted >= scan->goal)
+		scan->goal *= GOAL_STEP;
+	wanted = Min(scan->goal - scan->emitted, MOST_WANTED);
+	collect_nearest(scan, Max(Min(wanted, scan->counters.sketches), 1));
+	reach_goal(scan, scan->goal * SEEDS_PER_ROW);
 	binaryheap_free(scan->nearest);
 	scan->nearest = NULL;
+}
+
+void
+face_order_together(FaceScan *scan)
+{
+	const int	parts = face_share_parts(scan->share);
+
+	reach_goal(scan, (face_share_goal(scan->share) * SEEDS_PER_ROW + parts - 1) / parts);
+	while (top_bound(scan->refined) <= goal_distance(scan) && !pairingheap_is_empty(scan->refined))
+	{
+		CHECK_FOR_INTERRUPTS();
+		measure_best(scan);
+	}
 }
 
 /* The next row in the order of distance, with its distance; false at the end. */

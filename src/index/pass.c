@@ -236,7 +236,8 @@ typedef enum ListUse
 	SCORE,						/* their codes are compared */
 	MEASURE,					/* the templates are, for there are no codes */
 	RETURN_FIRST,				/* the executor says what is wrong with them, or decides */
-	RETURN_LAST					/* they have no distance */
+	RETURN_LAST,				/* they have no distance */
+	SKIP						/* no condition is true of them */
 } ListUse;
 
 /* Remember all TIDs of a refinement page as rows that no bound decides about. */
@@ -283,7 +284,7 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, List
 /* A list that a scan reads. */
 typedef struct ListScan
 {
-	FaceListEntry *entry;
+	const FaceListEntry *entry;
 	ListUse		use;
 	const uint8 *key;			/* of its codes; NULL unless they are sealed, and there to be read */
 } ListScan;
@@ -324,19 +325,21 @@ scan_page(FaceScan *scan, const ListScan *list, Buffer buffer, Buffer next)
 }
 
 /*
- * One pass over the chain of a list.  False when the chain was changed under
- * us: a page is not the one that its predecessor named, with the stamp *missing.
+ * One pass over a run of the chain of a list.  False when the chain was changed
+ * under us: a page is not the one that its predecessor named, with the stamp
+ * *missing, or the run's end is not there.
  */
 static bool
-scan_chain(FaceScan *scan, const ListScan *list, uint64 *missing)
+scan_chain(FaceScan *scan, const FaceRun *run, const ListScan *list, uint64 *missing)
 {
-	uint64		stamp = list->entry->head_stamp;
+	uint64		stamp = run->stamp;
 	FaceChainWalk walk = {0};
-	Buffer		buffer = face_read_page(scan->index, list->entry->head, BUFFER_LOCK_SHARE);
+	Buffer		buffer = face_read_page(scan->index, run->start, BUFFER_LOCK_SHARE);
 
 	for (;;)
 	{
 		Page		page = BufferGetPage(buffer);
+		bool		last = BufferGetBlockNumber(buffer) == run->end && stamp == run->end_stamp;
 		BlockNumber next_block;
 		Buffer		next = InvalidBuffer;
 
@@ -351,12 +354,12 @@ scan_chain(FaceScan *scan, const ListScan *list, uint64 *missing)
 		/* Pin the next page first, so that its bytes can be on their way. */
 		next_block = FacePageGetSketchHeader(page)->next;
 		stamp = FacePageGetSketchHeader(page)->next_stamp;
-		if (BlockNumberIsValid(next_block))
+		if (BlockNumberIsValid(next_block) && !last)
 			next = face_read_page(scan->index, next_block, BUFFER_LOCK_UNLOCK);
 		scan_page(scan, list, buffer, next);
 		UnlockReleaseBuffer(buffer);
 		if (!BufferIsValid(next))
-			return true;
+			return last || !BlockNumberIsValid(run->end);
 		CHECK_FOR_INTERRUPTS();
 		LockBuffer(next, BUFFER_LOCK_SHARE);
 		buffer = next;
@@ -365,44 +368,55 @@ scan_chain(FaceScan *scan, const ListScan *list, uint64 *missing)
 
 /*
  * What to do with a list.  A template whose key is gone has no distance to
- * anybody, as a null embedding has none; false: no condition is true of either.
+ * anybody, as a null embedding has none: no condition is true of either.
  */
-static bool
-decide_use(const FaceScan *scan, ListScan *list)
+static ListUse
+decide_use(const FaceScan *scan, const FaceListEntry *entry, const uint8 **key)
 {
-	const FaceListKey *key = &list->entry->key;
-	const bool	has_distance = key->dims != 0 && face_chain_key(key, &list->key);
+	const bool	has_distance = entry->key.dims != 0 && face_chain_key(&entry->key, key);
 
 	if (!has_distance && scan->has_conditions)
-		return false;
-	if (scan->ntargets == 0 || !has_distance || !list_is_comparable(scan, list->entry))
-		list->use = scan->orders && (!has_distance || scan->null_probe) ? RETURN_LAST : RETURN_FIRST;
-	else if (key->unread)
-		list->use = scan->orders && !scan->null_probe ? MEASURE : RETURN_FIRST;
-	else
-		list->use = SCORE;
-	return true;
+		return SKIP;
+	if (scan->ntargets == 0 || !has_distance || !list_is_comparable(scan, entry))
+		return scan->orders && (!has_distance || scan->null_probe) ? RETURN_LAST : RETURN_FIRST;
+	if (entry->key.unread)
+		return scan->orders && !scan->null_probe ? MEASURE : RETURN_FIRST;
+	return SCORE;
 }
 
-/* What a sealed list needs is had with no page locked. */
-static void
-prepare_sealed(FaceScan *scan, const ListScan *list)
+/* Ready to read a list, or a run of it: what is sealed needs is had with no page locked. */
+static ListScan
+begin_list(FaceScan *scan, const FaceListEntry *entry)
 {
-	int			epoch = face_epoch_find(&scan->meta, face_list_kind(&list->entry->key));
+	ListScan	list = {.entry = entry};
 
-	if (list->key == NULL || list->use != SCORE)
-		return;
-	if (scan->opened == NULL)
-		scan->opened = MemoryContextAlloc(scan->context, sizeof(PGAlignedBlock));
-	if (epoch >= 0)
-		(void) plan_for(scan, epoch);
+	list.use = decide_use(scan, entry, &list.key);
+	if (list.key != NULL && list.use == SCORE)
+	{
+		int			epoch = face_epoch_find(&scan->meta, face_list_kind(&entry->key));
+
+		if (scan->opened == NULL)
+			scan->opened = MemoryContextAlloc(scan->context, sizeof(PGAlignedBlock));
+		if (epoch >= 0)
+			(void) plan_for(scan, epoch);
+	}
+	return list;
+}
+
+bool
+face_scan_run(FaceScan *scan, const FaceRun *run)
+{
+	const ListScan list = begin_list(scan, run->entry);
+	uint64		missing;
+
+	return list.use == SKIP || scan_chain(scan, run, &list, &missing);
 }
 
 /* Read a list, again from the start when its pages were recycled meanwhile. */
 static void
 scan_list(FaceScan *scan, FaceListEntry *entry)
 {
-	ListScan	list = {.entry = entry};
+	const ListScan list = begin_list(scan, entry);
 	const int	npages = scan->npages;
 	const Size	nlower = scan->nlower;
 	const Size	nsums = scan->nsums;
@@ -412,14 +426,14 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 	const FaceScanCounters counters = scan->counters;
 	uint64		missing = 0;
 
-	if (!decide_use(scan, &list))
+	if (list.use == SKIP)
 		return;
-	prepare_sealed(scan, &list);
 	for (int tries = 0; tries < MAX_RESTARTS; tries++)
 	{
 		const uint64 missed_before = missing;
+		const FaceRun all = {entry, entry->head, entry->head_stamp, InvalidBlockNumber};
 
-		if (scan_chain(scan, &list, &missing))
+		if (scan_chain(scan, &all, &list, &missing))
 		{
 			scan->counters.lists++;
 			return;
@@ -449,50 +463,53 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 			 errhint("Retry the query.")));
 }
 
-/* Entries of the lists for one combination of keys, each list once. */
-static void
-scan_keys(FaceScan *scan, const uint64 *keys, const bool *given)
-{
-	List	   *entries;
-	ListCell   *cell;
-
-	CHECK_FOR_INTERRUPTS();
-	entries = face_directory_find(scan->index, &scan->meta, keys, given);
-	foreach(cell, entries)
-		scan_list(scan, lfirst(cell));
-	list_free_deep(entries);
-}
-
-/* Every combination of the hashes that the key columns may have. */
-static void
-scan_combinations(FaceScan *scan, int column, uint64 *keys, bool *given)
+/* Add the lists of every combination of the hashes that the key columns may have, each list once. */
+static List *
+add_lists(FaceScan *scan, int column, uint64 *keys, bool *given, List *lists)
 {
 	const FaceKeyChoice *choice;
 
 	if (column == scan->meta.nkeys)
 	{
-		scan_keys(scan, keys, given);
-		return;
+		CHECK_FOR_INTERRUPTS();
+		return list_concat(lists, face_directory_find(scan->index, &scan->meta, keys, given));
 	}
 	choice = &scan->keys[column];
 	given[column] = choice->given;
 	if (!choice->given)
-		scan_combinations(scan, column + 1, keys, given);
+		return add_lists(scan, column + 1, keys, given, lists);
 	for (int i = 0; i < choice->nvalues; i++)
 	{
 		keys[column] = choice->values[i];
-		scan_combinations(scan, column + 1, keys, given);
+		lists = add_lists(scan, column + 1, keys, given, lists);
 	}
+	return lists;
+}
+
+void
+face_scan_prepare(FaceScan *scan)
+{
+	face_meta_read(scan->index, &scan->meta);
+	face_room_take(scan);
+}
+
+List *
+face_scan_lists(FaceScan *scan)
+{
+	uint64		keys[INDEX_MAX_KEYS];
+	bool		given[INDEX_MAX_KEYS];
+
+	face_scan_prepare(scan);
+	return scan->impossible ? NIL : add_lists(scan, 0, keys, given, NIL);
 }
 
 void
 face_scan_pass(FaceScan *scan)
 {
-	uint64		keys[INDEX_MAX_KEYS];
-	bool		given[INDEX_MAX_KEYS];
+	List	   *lists = face_scan_lists(scan);
+	ListCell   *cell;
 
-	face_meta_read(scan->index, &scan->meta);
-	face_room_take(scan);
-	if (!scan->impossible)
-		scan_combinations(scan, 0, keys, given);
+	foreach(cell, lists)
+		scan_list(scan, lfirst(cell));
+	list_free_deep(lists);
 }

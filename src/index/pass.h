@@ -10,9 +10,27 @@
 
 #include "storage/buf.h"
 
+#include "index/directory.h"
 #include "index/scan_state.h"
 
 extern void face_scan_pass(FaceScan *scan);
+
+/* What comes before a pass, and before the lists that it is over: a List of FaceListEntry pointers. */
+extern void face_scan_prepare(FaceScan *scan);
+extern List *face_scan_lists(FaceScan *scan);
+
+/* Pages of a list, from one to another; without an end to that of the list. */
+typedef struct FaceRun
+{
+	const FaceListEntry *entry;
+	BlockNumber start;
+	uint64		stamp;
+	BlockNumber end;
+	uint64		end_stamp;
+} FaceRun;
+
+/* The pass over one run.  False: its pages were recycled meanwhile, or do not lead to its end. */
+extern bool face_scan_run(FaceScan *scan, const FaceRun *run);
 
 /* The scan's probes prepared against an epoch whose templates they compare with. */
 extern const FaceEpochPlan *face_scan_plan(FaceScan *scan, int epoch);

@@ -8,6 +8,10 @@
  * conditions among the restrictions of the index, and never sees them
  * elsewhere: what it filters by is what was written.
  *
+ * Nor does the planner know what several processes save: it divides among them
+ * what a scan costs from row to row, but nearly all of the cost of one with this
+ * index comes before its first row, and is divided as well.
+ *
  * The planner takes a comparison it knows nothing of to pass a third of all
  * rows.  The derived condition knows better, so the restriction takes over its
  * estimate, and rows are counted anew.
@@ -20,12 +24,14 @@
 #include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "utils/lsyscache.h"
 
 #include "compat.h"
 #include "index/handler.h"
 #include "index/paths.h"
+#include "index/share.h"
 #include "index/spelling.h"
 
 static set_rel_pathlist_hook_type previous_hook;
@@ -142,6 +148,61 @@ add_paths(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index, List *base, L
 	forget_derived(rel, join);
 }
 
+/* Will the query want more rows, in order, than processes look for together? */
+static bool
+wants_too_many(const PlannerInfo *root, double rows)
+{
+	const Query *query = root->parse;
+
+	if (rows <= FACE_MOST_SHARED_ROWS)
+		return false;
+	if (query->limitCount == NULL || query->limitOption != LIMIT_OPTION_COUNT)
+		return true;
+	return root->limit_tuples > FACE_MOST_SHARED_ROWS;
+}
+
+/*
+ * Give a scan by several processes as many as pay, and the cost that it then
+ * has.  False: one process is as fast.
+ */
+static bool
+share_cost(PlannerInfo *root, RelOptInfo *rel, IndexPath *path)
+{
+	Path	   *scan = &path->path;
+	double		processes;
+	Cost		saved;
+
+	/* what is asked for by the table's storage parameter is what it gets */
+	if (rel->rel_parallel_workers == -1)
+		scan->parallel_workers = Min(face_templates_read(root, path) / FACE_TEMPLATES_A_PROCESS, max_parallel_workers_per_gather + 1) - 1;
+	if (scan->parallel_workers <= 0 || (path->indexorderbys != NIL && wants_too_many(root, rel->rows)))
+		return false;
+	processes = scan->parallel_workers + (parallel_leader_participation ? 1 : 0);
+	saved = scan->startup_cost - scan->startup_cost / processes;
+	scan->startup_cost -= saved;
+	scan->total_cost -= saved;
+	return true;
+}
+
+/* The paths with this index for several processes: those that are worth it. */
+static void
+share_costs(PlannerInfo *root, RelOptInfo *rel)
+{
+	List	   *paths = rel->partial_pathlist;
+	ListCell   *cell;
+
+	rel->partial_pathlist = NIL;
+	foreach(cell, paths)
+	{
+		Path	   *path = lfirst(cell);
+
+		if (!IsA(path, IndexPath) || ((IndexPath *) path)->indexinfo->amcostestimate != face_costestimate ||
+			share_cost(root, rel, (IndexPath *) path))
+			add_partial_path(rel, path);
+	}
+	list_free(paths);
+}
+
 static void
 add_threshold_paths(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 {
@@ -167,6 +228,7 @@ add_threshold_paths(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry
 			estimate_rows(root, rel);
 		add_paths(root, rel, index, base, join);
 	}
+	share_costs(root, rel);
 }
 
 void

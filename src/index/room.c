@@ -71,8 +71,13 @@ give_back(void *arg)
 void
 face_room_take(FaceScan *scan)
 {
-	MemoryContextCallback *callback = MemoryContextAllocZero(scan->context, sizeof(MemoryContextCallback));
+	MemoryContextCallback *callback;
 
+	/* a scan that begins anew has it */
+	if (scan->has_room)
+		return;
+	scan->has_room = true;
+	callback = MemoryContextAllocZero(scan->context, sizeof(MemoryContextCallback));
 	if (room_context == NULL)
 		room_context = AllocSetContextCreate(TopMemoryContext, "facematch bounds", ALLOCSET_DEFAULT_SIZES);
 	callback->func = give_back;

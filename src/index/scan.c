@@ -36,6 +36,7 @@
 #include "index/refine.h"
 #include "index/scan.h"
 #include "index/settings.h"
+#include "index/share.h"
 
 double		face_miss_probability = FACE_DEFAULT_MISS_PROBABILITY;
 
@@ -68,18 +69,6 @@ face_beginscan(Relation index, int nkeys, int norderbys)
 	return desc;
 }
 
-static void
-add_counters(FaceScanCounters *sum, const FaceScanCounters *counters)
-{
-	sum->lists += counters->lists;
-	sum->pages += counters->pages;
-	sum->sketches += counters->sketches;
-	sum->planes += counters->planes;
-	sum->refined += counters->refined;
-	sum->measured += counters->measured;
-	sum->returned += counters->returned;
-}
-
 /* What a scan and all its rescans did, for EXPLAIN. */
 FaceScanCounters
 face_scan_counters(IndexScanDesc desc)
@@ -88,7 +77,7 @@ face_scan_counters(IndexScanDesc desc)
 	FaceScanCounters sum = opaque->before;
 
 	if (opaque->scan != NULL)
-		add_counters(&sum, &opaque->scan->counters);
+		face_add_counters(&sum, &opaque->scan->counters);
 	return sum;
 }
 
@@ -109,8 +98,8 @@ end_scan(FaceScanOpaque *opaque)
 	if (opaque->scan != NULL && opaque->scan->reader != NULL)
 		face_heap_reader_free(opaque->scan->reader);
 	if (opaque->scan != NULL)
-		add_counters(&opaque->before, &opaque->scan->counters);
-	if (opaque->scan != NULL && opaque->scan->started)
+		face_add_counters(&opaque->before, &opaque->scan->counters);
+	if (opaque->scan != NULL && opaque->scan->started && opaque->scan->returns)
 		face_activity_add(&opaque->scan->counters, opaque->spent);
 	INSTR_TIME_SET_ZERO(opaque->spent);
 	opaque->scan = NULL;
@@ -264,6 +253,8 @@ face_rescan(IndexScanDesc desc, ScanKey keys, int nkeys, ScanKey orderbys, int n
 	scan->index = desc->indexRelation;
 	scan->context = opaque->context;
 	scan->limit = get_float8_infinity();
+	scan->returns = true;
+	scan->returned_up_to = -get_float8_infinity();
 	scan->targets = palloc(sizeof(FaceTarget) * (desc->numberOfKeys + 1));
 
 	/* Further orderings break ties, which is the executor's work here. */
@@ -286,17 +277,63 @@ add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined)
 		face_scan_add_first(scan, &refined->tid);
 }
 
+/* The pass by this process alone, whatever it has read before. */
+static void
+pass_anew(FaceScan *scan)
+{
+	scan->npages = 0;
+	scan->nlower = 0;
+	scan->nsums = 0;
+	scan->nunread = 0;
+	face_scan_pass(scan);
+}
+
+/* Forget all that was found. */
+static void
+forget(FaceScan *scan)
+{
+	memset(&scan->counters, 0, sizeof(scan->counters));
+	scan->nfirst = 0;
+	scan->nlast = 0;
+}
+
+/* The pass, alone or of a part. */
+static FaceShareRole
+pass(IndexScanDesc desc, FaceScan *scan)
+{
+	FaceShareRole role = FACE_SHARE_ALL;
+
+	if (desc->parallel_scan != NULL)
+		role = face_share_pass(scan, face_parallel_area(desc->parallel_scan));
+	else if (!face_many_pass(scan, desc->xs_snapshot))
+		role = FACE_SHARE_ALONE;
+	if (role == FACE_SHARE_ALONE || role == FACE_SHARE_NOTHING)
+		forget(scan);
+	if (role == FACE_SHARE_ALONE)
+		pass_anew(scan);
+	if (scan->returns)
+	{
+		pgstat_count_index_scan(scan->index);
+		face_count_search(desc);
+	}
+	return role;
+}
+
 static void
 start_scan(IndexScanDesc desc, FaceScan *scan)
 {
-	pgstat_count_index_scan(scan->index);
-	face_count_search(desc);
-	if (!face_many_pass(scan, desc->xs_snapshot))
-		face_scan_pass(scan);
+	const FaceShareRole role = pass(desc, scan);
+
+	scan->started = true;
+	scan->at_end = role == FACE_SHARE_NOTHING;
+	if (scan->at_end)
+		return;
 	if (scan->orders && !scan->null_probe)
 	{
 		face_order_begin(scan);
 		scan->reader = face_heap_reader_create(desc->heapRelation, scan->index, desc->xs_snapshot);
+		if (role == FACE_SHARE_PART)
+			face_order_together(scan);
 	}
 	else
 	{
@@ -305,7 +342,45 @@ start_scan(IndexScanDesc desc, FaceScan *scan)
 
 		face_refine_up_to(scan, &everything, add_match, NULL);
 	}
-	scan->started = true;
+	if (role == FACE_SHARE_PART)
+	{
+		face_share_finish(scan);
+		scan->at_end = !scan->returns || scan->returned_up_to == get_float8_infinity();
+	}
+}
+
+/* More is wanted than several processes have looked for.  Rows without a place in the order are theirs to return. */
+static void
+go_on_alone(FaceScan *scan)
+{
+	const Size	nlast = scan->nlast;
+
+	pass_anew(scan);
+	scan->nfirst = scan->next_first;
+	scan->nlast = nlast;
+	face_order_begin(scan);
+	scan->emitted = scan->ntogether;
+	scan->together = NULL;
+	scan->ntogether = scan->next_together = 0;
+}
+
+/* The next row in order, of those that several processes have found, or of a scan by one. */
+static bool
+next_ordered(FaceScan *scan, ItemPointer tid, double *distance)
+{
+	if (scan->next_together < scan->ntogether)
+	{
+		const FaceNearRow *row = &scan->together[scan->next_together++];
+
+		*tid = row->tid;
+		*distance = row->distance;
+		return true;
+	}
+	if (scan->at_end)
+		return false;
+	if (scan->together != NULL)
+		go_on_alone(scan);
+	return face_order_next(scan, tid, distance);
 }
 
 /* The next row; false at the end.  *isnull: it has no distance. */
@@ -321,7 +396,7 @@ next_row(FaceScan *scan, ItemPointer tid, double *distance, bool *isnull)
 		*distance = -get_float8_infinity();
 		return true;
 	}
-	if (scan->orders && !scan->null_probe && face_order_next(scan, tid, distance))
+	if (scan->orders && !scan->null_probe && next_ordered(scan, tid, distance))
 		return true;
 	if (scan->next_last < scan->nlast)
 	{

@@ -60,6 +60,16 @@ typedef struct FaceScanPage
 	BlockNumber named[FACE_MAX_NAMED_PAGES];	/* its refinement pages and its plane page */
 } FaceScanPage;
 
+/* A row that was measured. */
+typedef struct FaceNearRow
+{
+	double		distance;
+	ItemPointerData tid;
+} FaceNearRow;
+
+/* What several processes of one scan share: share.c. */
+typedef struct FaceShare FaceShare;
+
 typedef struct FaceScan
 {
 	Relation	index;
@@ -68,6 +78,16 @@ typedef struct FaceScan
 	FaceScanCounters counters;
 	bool		started;
 	bool		for_many;		/* only a pass, for several probes: see pass_many.c */
+	bool		has_room;		/* room.c was asked */
+
+	/* one of several processes: share.c */
+	FaceShare  *share;			/* while this one does its part */
+	bool		returns;		/* the ordered rows, and is the one that is counted; also if there is no other process */
+	FaceNearRow *together;		/* nearest rows, which all have found */
+	int			ntogether;
+	int			next_together;
+	double		returned_up_to; /* those are all up to this distance */
+	bool		at_end;			/* no more ordered rows are this process's */
 
 	/* what is asked for */
 	bool		orders;

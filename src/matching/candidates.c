@@ -20,9 +20,12 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_statistic.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "optimizer/cost.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
@@ -33,6 +36,7 @@
 
 #include "base/refusal.h"
 #include "base/run.h"
+#include "index/paths.h"
 #include "matching/candidates.h"
 #include "retention/person.h"
 
@@ -188,23 +192,69 @@ type_schema(Oid *type)
 	return quote_identifier(get_namespace_name(schema));
 }
 
-/* Within SPI_connect; planned once in a backend's life. */
-static FacePlan *
-search_plan(void)
+/* The share of all references that are in a gallery, as ANALYZE has found it; 0 unless that is one of the larger ones. */
+static double
+share_of_references(Oid reference, int64 gallery_id)
 {
-	static FacePlan plan = {NULL, 5, {INT8OID, InvalidOid, FLOAT8OID, TIMESTAMPTZOID, INT8OID}, NULL};
+	HeapTuple	tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(reference),
+										Int16GetDatum(get_attnum(reference, "gallery_id")), BoolGetDatum(false));
+	AttStatsSlot common;
+	double		share = 0;
 
-	if (plan.sql == NULL)
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	if (get_attstatsslot(&common, tuple, STATISTIC_KIND_MCV, InvalidOid, ATTSTATSSLOT_VALUES | ATTSTATSSLOT_NUMBERS))
 	{
-		const char *schema = type_schema(&plan.types[1]);
+		for (int i = 0; i < common.nvalues; i++)
+			if (DatumGetInt64(common.values[i]) == gallery_id)
+				share = common.numbers[i];
+		free_attstatsslot(&common);
+	}
+	ReleaseSysCache(tuple);
+	return share;
+}
 
-		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
+/* Is a gallery so large that several processes may search it faster than one? */
+static bool
+may_be_shared(const FaceSearched *gallery)
+{
+	Oid			reference = face_table("reference");
+	HeapTuple	tuple;
+	double		rows;
+
+	/* many.c has one pass for several probes instead */
+	if (max_parallel_workers_per_gather == 0 || gallery->snapshot != NULL)
+		return false;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(reference));
+	rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
+	ReleaseSysCache(tuple);
+	return rows >= 2 * FACE_TEMPLATES_A_PROCESS &&
+		rows * share_of_references(reference, gallery->gallery_id) >= 2 * FACE_TEMPLATES_A_PROCESS;
+}
+
+/*
+ * Within SPI_connect.  Planned once in a backend's life, for a gallery of usual
+ * size: planning takes longer than a search of that.  For a large one it is the
+ * other way round.
+ */
+static FacePlan *
+search_plan(const FaceSearched *gallery)
+{
+	static FacePlan usual = {NULL, 5, {INT8OID, InvalidOid, FLOAT8OID, TIMESTAMPTZOID, INT8OID}, NULL};
+	static FacePlan large = {NULL, 5, {INT8OID, InvalidOid, FLOAT8OID, TIMESTAMPTZOID, INT8OID}, NULL, CURSOR_OPT_CUSTOM_PLAN | CURSOR_OPT_PARALLEL_OK};
+	FacePlan   *plan = may_be_shared(gallery) ? &large : &usual;
+
+	if (plan->sql == NULL)
+	{
+		const char *schema = type_schema(&plan->types[1]);
+
+		plan->sql = MemoryContextStrdup(TopMemoryContext, psprintf(
 				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2) FROM facematch.reference r"
 				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND %s.face_match(r.embedding, $2, $3)"
 				" AND r.purge_after OPERATOR(pg_catalog.>) $4" FACE_REACHED
 				" ORDER BY r.embedding OPERATOR(%s.<=>) $2 FETCH FIRST ($5) ROWS WITH TIES", schema, schema, schema));
 	}
-	return &plan;
+	return plan;
 }
 
 static int
@@ -255,7 +305,7 @@ face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, do
 	};
 
 	SPI_connect();
-	face_run_plan_at(search_plan(), values, face_owner(face_table("reference")), gallery->snapshot);
+	face_run_plan_at(search_plan(gallery), values, face_owner(face_table("reference")), gallery->snapshot);
 	copy_results(memory, found);
 	found->all = found->count < most;
 	SPI_finish();
