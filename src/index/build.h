@@ -14,6 +14,7 @@
 #include "nodes/execnodes.h"
 #include "utils/tuplesort.h"
 
+#include "embedding/sealed.h"
 #include "index/posting.h"
 
 /*
@@ -27,16 +28,18 @@
 
 /*
  * One template on its way through the sort, the payload of a sort tuple: this
- * header, the list key, the sketch, the second bits, the refinement code.
+ * header, the list key, then what is sealed of a sealed template: the numbers
+ * beside sketch, second bits and refinement code, and these; a nonce behind.
  */
 typedef struct FaceSortHeader
 {
 	ItemPointerData tid;
 	uint16		epoch;
-	FaceScalars sketch_scalars;
-	FaceScalars plane_scalars;
-	FaceScalars refine_scalars;
 } FaceSortHeader;
+
+#define FACE_SORT_SCALARS 3
+
+extern Size face_sort_codes_size(const FaceCodec *codec);
 
 /* sample.c: epochs with the mean of a sample as centre */
 extern void face_sample_epochs(Relation heap, Relation index, IndexInfo *info);
@@ -48,6 +51,7 @@ typedef struct FaceSpool
 	FaceWriter *writer;
 	Tuplesortstate *sort;
 	TupleTableSlot *slot;
+	FaceRoom	room;			/* for an opened template */
 	MemoryContext per_row;
 	double		ntuples;
 } FaceSpool;

@@ -70,6 +70,7 @@ extern void face_check_unreached(FaceCheck *check);
 
 /* check_heap.c: entries against the table's rows */
 extern FaceHeapCheck *face_heap_check_create(FaceCheck *check);
+/* codes: NULL if the key that opens them is gone. */
 extern void face_heap_check_add(FaceHeapCheck *heap_check, ItemPointer tid, BlockNumber blkno, int slot, int epoch,
 								uint64 list_id, const FaceCodec *codec, const FaceCodes *codes);
 extern void face_heap_check_run(FaceHeapCheck *heap_check);

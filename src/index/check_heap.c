@@ -56,6 +56,7 @@ struct FaceHeapCheck
 	Tuplesortstate *sort;
 	TupleTableSlot *slot;
 	MemoryContext per_row;
+	FaceRoom	room;			/* for an opened template */
 	BlockNumber heap_blocks;
 	BlockNumber block;			/* of the table, that of the entries below */
 	Indexed    *entries;		/* ascending */
@@ -117,7 +118,7 @@ face_heap_check_add(FaceHeapCheck *heap_check, ItemPointer tid, BlockNumber blkn
 	row->tts_values[SORT_SLOT] = Int64GetDatum((int64) slot);
 	row->tts_values[SORT_EPOCH] = Int64GetDatum((int64) epoch);
 	row->tts_values[SORT_LIST] = Int64GetDatum((int64) list_id);
-	row->tts_values[SORT_CODES] = Int64GetDatum((int64) hash_codes(codec, codes));
+	row->tts_values[SORT_CODES] = Int64GetDatum(codes != NULL ? (int64) hash_codes(codec, codes) : 0);
 	memset(row->tts_isnull, false, sizeof(bool) * SORT_COLUMNS);
 	ExecStoreVirtualTuple(row);
 	tuplesort_puttupleslot(heap_check->sort, row);
@@ -241,14 +242,37 @@ compare_tids(const void *key, const void *entry)
 	return ItemPointerCompare((ItemPointer) key, &((Indexed *) entry)->tid);
 }
 
-/* Do the codes of an entry follow from this template? */
+/* Do the codes of an entry follow from this template?  Of one that cannot be opened, nothing does. */
 static bool
 codes_agree(FaceCheck *check, const Indexed *entry, const FaceListKey *key, const FaceEmbedding *e)
 {
 	const FaceEpochState *state = face_check_epoch(check, entry->blkno, entry->epoch);
+	const FaceTemplateKind expected = face_list_kind(key);
+	FaceTemplateKind kind;
 
-	return state != NULL && state->epoch.dims == key->dims && state->epoch.model == key->model &&
-		hash_codes(state->codec, face_writer_encode(check->writer, entry->epoch, e)) == entry->codes;
+	if (state == NULL)
+		return false;
+	kind = face_epoch_kind(&state->epoch);
+	if (key->unread || memcmp(&kind, &expected, sizeof(kind)) != 0)
+		return key->unread;
+	return hash_codes(state->codec, face_writer_encode(check->writer, entry->epoch, e)) == entry->codes;
+}
+
+/*
+ * Is an entry in the list of these keys?  What is sealed may be in that of
+ * templates that were not read when they came: its key has come since, or gone.
+ */
+static bool
+is_in_list(FaceCheck *check, const Indexed *entry, FaceListKey *key)
+{
+	uint64		list_id;
+
+	if (face_check_list_of(check, key, &list_id) && list_id == entry->list_id)
+		return true;
+	if (!face_list_is_sealed(key))
+		return false;
+	key->unread = !key->unread;
+	return face_check_list_of(check, key, &list_id) && list_id == entry->list_id;
 }
 
 /* IndexBuildCallback: a row that everybody sees, and who refers to it. */
@@ -261,9 +285,9 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	const OffsetNumber offset = ItemPointerGetOffsetNumber(tid);
 	const int	nkeys = check->writer->meta.nkeys;
 	MemoryContext old;
-	FaceEmbedding *e;
+	const FaceEmbedding *stored;
+	const FaceEmbedding *e;
 	FaceListKey *key;
-	uint64		list_id;
 	Indexed    *entry;
 
 	advance(heap_check, block);
@@ -277,18 +301,13 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	entry->seen = true;
 
 	old = MemoryContextSwitchTo(heap_check->per_row);
-	e = isnull[nkeys] ? NULL : face_opened_copy(DatumGetFaceEmbedding(values[nkeys]));
-	/* What its codes should be is not to be known any more. */
-	if (e == NULL && !isnull[nkeys])
-	{
-		MemoryContextSwitchTo(old);
-		return;
-	}
-	key = face_list_key(index, nkeys, values, isnull, e ? e->dims : 0, e ? e->model : FACE_NO_MODEL);
-	if (!face_check_list_of(check, key, &list_id) || list_id != entry->list_id)
+	stored = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
+	e = stored != NULL ? face_opened(stored, &heap_check->room.value) : NULL;
+	key = face_list_key(index, nkeys, values, isnull, stored, e);
+	if (!is_in_list(check, entry, key))
 		face_check_report(check, entry->blkno, "slot %d with row (%u,%u) is in another posting list than the row's",
 						  entry->slot, block, offset);
-	if (!codes_agree(check, entry, key, e))
+	if ((e != NULL || !face_list_is_sealed(key)) && !codes_agree(check, entry, key, e))
 		face_check_report(check, entry->blkno, "slot %d does not have the codes of the template in row (%u,%u)",
 						  entry->slot, block, offset);
 	MemoryContextSwitchTo(old);
@@ -318,6 +337,7 @@ face_heap_check_run(FaceHeapCheck *heap_check)
 	advance(heap_check, InvalidBlockNumber);
 
 	UnregisterSnapshot(snapshot);
+	face_wipe(&heap_check->room.value);
 	ExecDropSingleTupleTableSlot(heap_check->slot);
 	tuplesort_end(heap_check->sort);
 }

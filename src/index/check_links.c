@@ -54,7 +54,7 @@ add_entry(FaceCheck *check, BlockNumber blkno, const FaceListEntry *entry)
 static void
 check_entry(FaceCheck *check, const BucketSlots *bucket, BlockNumber blkno, const FaceListEntry *entry)
 {
-	if (entry->list_id == 0 || entry->head_stamp == 0 || entry->key.unused != 0 || entry->unused != 0 ||
+	if (entry->list_id == 0 || entry->head_stamp == 0 || entry->key.unread > 1 || entry->unused != 0 ||
 		entry->key.dims > FACE_MAX_DIMS || entry->key.model < FACE_NO_MODEL)
 		face_check_report(check, blkno, "has an impossible entry");
 	if ((face_directory_slot(&check->writer->meta, entry->key.keys) & ((1 << bucket->depth) - 1)) != bucket->lowest)
@@ -211,14 +211,20 @@ check_list_page(FaceCheck *check, const FaceListEntry *entry, BlockNumber blkno,
 {
 	const FacePageOpaque opaque = FacePageGetOpaque(page);
 	const FaceEpochState *state = face_check_epoch(check, blkno, FacePageGetSketchHeader(page)->epoch);
+	const FaceTemplateKind expected = face_list_kind(&entry->key);
+	FaceTemplateKind kind;
 
 	face_check_reach(check, blkno, opaque->stamp, InvalidBlockNumber);
 	if (opaque->list_id != entry->list_id)
 		face_check_report(check, blkno, "stands in a posting list that is not its own");
 	if (state == NULL)
 		return;
-	if (state->epoch.dims != entry->key.dims || state->epoch.model != entry->key.model)
+	kind = face_epoch_kind(&state->epoch);
+	if (memcmp(&kind, &expected, sizeof(kind)) != 0)
 		face_check_report(check, blkno, "has an epoch of other dimensions or another model than its posting list");
+	if (state->layout.sealed &&
+		memcmp(FaceSketchSealedBy(page, &state->layout), &entry->key.sealed_by, sizeof(pg_uuid_t)) != 0)
+		face_check_report(check, blkno, "has another key than its posting list");
 	for (int i = 0; i < face_named_pages(&state->layout); i++)
 		if (BlockNumberIsValid(FaceSketchRefineBlocks(page, &state->layout)[i]))
 			face_check_reach(check, FaceSketchRefineBlocks(page, &state->layout)[i], opaque->stamp, blkno);

@@ -31,7 +31,10 @@ typedef struct PostingPage
 {
 	BlockNumber blkno;
 	const FaceEpochState *state;
+	const uint8 *key;			/* that opens codes; NULL if they are not sealed, or it is gone */
+	bool		closed;			/* they are sealed and it is gone */
 	PGAlignedBlock sketch;
+	PGAlignedBlock open;		/* the same, opened, if it is sealed */
 	PGAlignedBlock named[FACE_MAX_NAMED_PAGES];
 	bool		given[FACE_MAX_NAMED_PAGES]; /* named and in the index */
 	bool		sound[FACE_MAX_NAMED_PAGES]; /* and what it should be */
@@ -52,33 +55,36 @@ all_zero(const void *data, Size size)
  * Epochs
  * ------------------------------------------------------------------------- */
 
-/* The pages of a centre hold as many finite numbers as it has, and no more. */
+/* The pages of a centre hold as many finite numbers as it has, and no more; sealed, what was sealed. */
 static bool
-centre_is_sound(FaceCheck *check, const FaceEpoch *epoch, int padded)
+centre_is_sound(FaceCheck *check, const FaceEpoch *epoch)
 {
+	const Size	size = face_centre_size(epoch);
 	BlockNumber blkno = epoch->centre;
 	double		norm_squared = 0;
-	int			found = 0;
+	Size		found = 0;
 	PGAlignedBlock block;
 	Page		page = (Page) block.data;
 
-	while (BlockNumberIsValid(blkno) && found <= padded)
+	while (BlockNumberIsValid(blkno) && found <= size)
 	{
 		const float *values = (const float *) PageGetContents(page);
-		int			here;
+		Size		here;
 
 		if (!face_check_copy(check, blkno, page) || !face_page_is(page, FACE_PAGE_CENTRE))
 			return false;
 		face_check_reach(check, blkno, FacePageGetOpaque(page)->stamp, InvalidBlockNumber);
-		here = (((PageHeader) page)->pd_lower - (PageGetContents(page) - (char *) page)) / (int) sizeof(float);
-		if (here <= 0 || here > FACE_PAGE_DATA_SIZE / sizeof(float))
+		here = ((PageHeader) page)->pd_lower - (PageGetContents(page) - (char *) page);
+		if (here == 0 || here > FACE_PAGE_DATA_SIZE)
 			return false;
-		for (int i = 0; i < here; i++)
+		for (int i = 0; i < here / sizeof(float) && !epoch->sealed; i++)
 			norm_squared += (double) values[i] * values[i];
 		found += here;
 		blkno = FacePageGetOpaque(page)->next;
 	}
-	return found == padded && norm_squared <= UNIT_LIMIT;	/* false for NaN */
+	if (found != size)
+		return false;
+	return epoch->sealed ? face_centre_opens(check->index, epoch) : norm_squared <= UNIT_LIMIT;	/* false for NaN */
 }
 
 static bool
@@ -87,15 +93,15 @@ epoch_is_sound(FaceCheck *check, int number)
 	const FaceEpoch *epoch = &check->writer->meta.epochs[number];
 	FaceCodec  *codec;
 
-	if (epoch->unused != 0)
+	if (epoch->unused != 0 || epoch->sealed > 1)
 		return false;
 	if (epoch->dims == 0)
-		return !BlockNumberIsValid(epoch->centre);
+		return !BlockNumberIsValid(epoch->centre) && !epoch->sealed;
 	if (epoch->dims > FACE_MAX_DIMS || epoch->model < FACE_NO_MODEL)
 		return false;
 	codec = face_codec_create(epoch->dims, epoch->seed);
 	return codec->sketch_bits == epoch->sketch_bits && codec->refine_bits == epoch->refine_bits &&
-		(!BlockNumberIsValid(epoch->centre) || centre_is_sound(check, epoch, codec->padded));
+		(!BlockNumberIsValid(epoch->centre) ? !epoch->sealed : centre_is_sound(check, epoch));
 }
 
 /* The epoch that page blkno names, ready for work; NULL when it is not fit for that. */
@@ -198,6 +204,8 @@ check_named_pages(FaceCheck *check, PostingPage *copy)
 		for (int j = 0; j < i; j++)
 			if (copy->given[i] && blocks[i] == blocks[j])
 				copy->sound[i] = false;
+		if (copy->sound[i] && plane && !all_zero(PageGetContents(page), layout->plane_scalars_offset - (PageGetContents(page) - page)))
+			face_check_report(check, blocks[i], "has something before its data");
 		if (BlockNumberIsValid(blocks[i]) && !copy->sound[i])
 			face_check_report(check, copy->blkno, "names block %u, which is no %s page of its own", blocks[i],
 							  plane ? "plane" : "refinement");
@@ -231,12 +239,13 @@ all_scalars_are_sound(const FaceEpochState *state, const FaceCodes *codes)
 		refine->centre_product == sketch->centre_product && refine->norm == sketch->norm;
 }
 
-/* Copies of the pages of a slot. */
+/* Copies of the pages of a slot, with open sketches if it is in use. */
 static FaceSlotPages
 pages_of_slot(PostingPage *copy, int slot)
 {
 	const FaceLayout *layout = &copy->state->layout;
-	FaceSlotPages pages = {.sketch = (Page) copy->sketch.data};
+	const bool	open = copy->key != NULL && face_slot_used(FaceSketchBitmap(copy->sketch.data, layout), slot);
+	FaceSlotPages pages = {.sketch = (Page) (open ? copy->open.data : copy->sketch.data)};
 
 	pages.refine = (Page) copy->named[slot / layout->refine_slots].data;
 	pages.plane = layout->has_plane ? (Page) copy->named[layout->refine_pages].data : NULL;
@@ -261,26 +270,30 @@ check_used_slot(FaceCheck *check, PostingPage *copy, int slot, const FaceSlotPag
 		face_check_report(check, copy->blkno, "slot %d is in use but names no row", slot);
 		return;
 	}
-	face_slot_read(state, pages, slot, codes);
-	if (!all_scalars_are_sound(state, codes))
-		face_check_report(check, copy->blkno, "slot %d has numbers beside its codes that no template has", slot);
+	if (!copy->closed)
+	{
+		face_slot_read(state, copy->key, pages, slot, codes);
+		if (!all_scalars_are_sound(state, codes))
+			face_check_report(check, copy->blkno, "slot %d has numbers beside its codes that no template has", slot);
+	}
 	if (check->heap_check != NULL)
 		face_heap_check_add(check->heap_check, &entry->tid, copy->blkno, slot,
 							FacePageGetSketchHeader(pages->sketch)->epoch,
-							FacePageGetOpaque(pages->sketch)->list_id, state->codec, codes);
+							FacePageGetOpaque(pages->sketch)->list_id, state->codec, copy->closed ? NULL : codes);
 }
 
-/* Nothing of a template that was there may be left; all is zero where there is no page. */
+/* Nothing of a template that was there may be left, sealed or not; all is zero where there is no page. */
 static void
 check_free_slot(FaceCheck *check, PostingPage *copy, int slot, const FaceSlotPages *pages, FaceCodes *codes)
 {
 	const FaceLayout *layout = &copy->state->layout;
 
-	face_slot_read(copy->state, pages, slot, codes);
+	face_slot_read(copy->state, NULL, pages, slot, codes);
 	if (!all_zero(codes->sketch, copy->state->codec->groups / 2) ||
 		!all_zero(&codes->sketch_scalars, sizeof(codes->sketch_scalars)) ||
 		!all_zero(codes->plane, layout->plane_bytes) ||
-		!all_zero(&codes->plane_scalars, sizeof(codes->plane_scalars)) ||
+		(pages->plane != NULL &&
+		 !all_zero(FacePlaneScalarsOf(pages->plane, layout, slot), layout->plane_scalars_stride)) ||
 		!all_zero(FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots), layout->refine_entry_size))
 		face_check_report(check, copy->blkno, "slot %d is free but not empty", slot);
 }
@@ -327,6 +340,8 @@ check_posting_page(FaceCheck *check, PostingPage *copy)
 		return;
 	check_sketch_header(check, copy);
 	check_named_pages(check, copy);
+	copy->closed = !face_page_key(&copy->state->layout, (Page) copy->sketch.data, &copy->key);
+	(void) face_open_sketches(&copy->state->layout, copy->key, (Page) copy->sketch.data, &copy->open);
 	codes = face_codes_create(copy->state->codec);
 	check_slots(check, copy, codes);
 	pfree(codes);
@@ -407,5 +422,6 @@ face_check_pages(FaceCheck *check)
 			check_posting_page(check, copy);
 		}
 	}
+	explicit_bzero(copy, sizeof(PostingPage));
 	pfree(copy);
 }

@@ -29,7 +29,7 @@ struct FaceHeapReader
 	AttrNumber	column;			/* of the heap; 0: an expression */
 	IndexInfo  *info;			/* for an expression */
 	EState	   *estate;
-	FaceRoom	room;			/* of a sealed template */
+	FaceRoom	room;			/* for an opened template */
 };
 
 FaceHeapReader *
@@ -66,9 +66,8 @@ expression_value(FaceHeapReader *reader, bool *isnull)
 }
 
 /*
- * The template of the row that the snapshot sees at this index entry's TID, opened
- * if it is sealed, or NULL if it sees none or the key is gone; valid until the next
- * call.
+ * The template, opened, of the row that the snapshot sees at this index entry's
+ * TID, or NULL if it sees none or the key is gone; valid until the next call.
  */
 const FaceEmbedding *
 face_heap_read(FaceHeapReader *reader, ItemPointer tid)
@@ -93,6 +92,6 @@ face_heap_reader_free(FaceHeapReader *reader)
 	ExecDropSingleTupleTableSlot(reader->slot);
 	if (reader->estate != NULL)
 		FreeExecutorState(reader->estate);
-	explicit_bzero(&reader->room, sizeof(reader->room));
+	face_wipe(&reader->room.value);
 	pfree(reader);
 }

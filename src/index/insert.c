@@ -19,6 +19,7 @@
 typedef struct FaceInsertCache
 {
 	FaceWriter *writer;
+	FaceRoom	room;			/* for an opened template */
 	MemoryContext per_row;
 } FaceInsertCache;
 
@@ -50,10 +51,12 @@ face_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relati
 	FaceInsertCache *cache = insert_cache(index, info);
 	const int	nkeys = cache->writer->meta.nkeys;
 	MemoryContext old = MemoryContextSwitchTo(cache->per_row);
-	FaceEmbedding *e = isnull[nkeys] ? NULL : face_opened_copy(DatumGetFaceEmbedding(values[nkeys]));
-	FaceListKey *key = face_list_key(index, nkeys, values, isnull, e ? e->dims : 0, e ? e->model : FACE_NO_MODEL);
+	const FaceEmbedding *stored = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
+	const FaceEmbedding *e = stored != NULL ? face_opened(stored, &cache->room.value) : NULL;
 
-	face_posting_insert(cache->writer, key, e, tid);
+	face_posting_insert(cache->writer, face_list_key(index, nkeys, values, isnull, stored, e), e, tid);
+	if (e != NULL && e != stored)
+		face_wipe(&cache->room.value);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(cache->per_row);
 	return false;

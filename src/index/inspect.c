@@ -245,6 +245,7 @@ count_index(Relation index, DeadCounter *dead)
 	counts->index = index;
 	counts->strategy = GetAccessStrategy(BAS_BULKREAD);
 	counts->writer = face_writer_create(index);
+	counts->writer->blind = true;
 	counts->nblocks = RelationGetNumberOfBlocks(index);
 	counts->dead = dead;
 	count_pages(counts);
@@ -382,6 +383,7 @@ facematch_index_epochs(PG_FUNCTION_ARGS)
 		values[REFINE_BITS] = Int32GetDatum(state->epoch.refine_bits);
 		values[SEED] = CStringGetTextDatum(psprintf("%016llx", (unsigned long long) state->epoch.seed));
 		values[CENTRE_LENGTH] = Float8GetDatum(sqrt(state->centre->norm_squared));
+		isnull[SEED] = isnull[CENTRE_LENGTH] = state->epoch.sealed;
 		values[TEMPLATES] = Int64GetDatum(epoch->used);
 		values[SLOTS] = Int64GetDatum(epoch->slots);
 		values[SKETCH_PAGES] = Int64GetDatum(epoch->sketch_pages);

@@ -15,6 +15,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "embedding/sealed.h"
 #include "index/keys.h"
 
 /* Any constant: a null key only has to find its own list again. */
@@ -46,14 +47,20 @@ face_hash_key(Relation index, AttrNumber attno, Oid subtype, Datum value, bool i
 											collation, value, Int64GetDatum(seed)));
 }
 
-/* Identity of the posting list for these key values and this kind of template. */
 FaceListKey *
-face_list_key(Relation index, int nkeys, const Datum *values, const bool *isnull, int dims, int model)
+face_list_key(Relation index, int nkeys, const Datum *values, const bool *isnull,
+			  const FaceEmbedding *stored, const FaceEmbedding *opened)
 {
 	FaceListKey *key = palloc0(FACE_LIST_KEY_SIZE(nkeys));
+	const pg_uuid_t *sealed_by = stored != NULL ? face_sealed_by(stored) : NULL;
 
-	key->dims = dims;
-	key->model = model;
+	key->dims = stored != NULL ? face_dims_of(stored) : 0;
+	key->model = stored != NULL ? stored->model : FACE_NO_MODEL;
+	if (sealed_by != NULL)
+	{
+		key->sealed_by = *sealed_by;
+		key->unread = opened == NULL;
+	}
 	for (int i = 0; i < nkeys; i++)
 		key->keys[i] = face_hash_key(index, i + 1, InvalidOid, values[i], isnull[i]);
 	return key;

@@ -22,7 +22,9 @@
 #define FACE_MAY_MATCH_STRATEGY			5	/* likewise, of a threshold that is also a filter */
 
 extern uint64 face_hash_key(Relation index, AttrNumber attno, Oid subtype, Datum value, bool isnull);
+
+/* Identity of a row's posting list: stored is NULL for a null embedding, opened if it is sealed and its key is gone. */
 extern FaceListKey *face_list_key(Relation index, int nkeys, const Datum *values, const bool *isnull,
-								  int dims, int model);
+								  const FaceEmbedding *stored, const FaceEmbedding *opened);
 
 #endif							/* FACEMATCH_INDEX_KEYS_H */

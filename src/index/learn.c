@@ -38,7 +38,7 @@ typedef struct CentreSample
 } CentreSample;
 
 static void
-add_slots(CentreSample *sample, const FaceSlotPages *pages, int first_slot)
+add_slots(CentreSample *sample, const uint8 *key, const FaceSlotPages *pages, int first_slot)
 {
 	const FaceLayout *layout = &sample->state->layout;
 	const int	padded = sample->state->codec->padded;
@@ -47,7 +47,7 @@ add_slots(CentreSample *sample, const FaceSlotPages *pages, int first_slot)
 	{
 		if (!face_slot_used(FaceSketchBitmap(pages->sketch, layout), first_slot + i))
 			continue;
-		face_slot_read(sample->state, pages, first_slot + i, sample->codes);
+		face_slot_read(sample->state, key, pages, first_slot + i, sample->codes);
 		face_decode(sample->state->codec, sample->state->centre, sample->codes, sample->decoded);
 		for (int j = 0; j < padded; j++)
 			sample->sum[j] += sample->decoded[j];
@@ -64,41 +64,67 @@ read_side_page(Relation index, BlockNumber blkno, FacePageKind kind, uint64 stam
 	return buffer;
 }
 
-/* Take in the templates of a block, if it is a sketch page of the epoch. */
+/* A sketch page of the epoch that has any templates. */
+static bool
+is_of_use(const CentreSample *sample, Page page)
+{
+	return face_page_is(page, FACE_PAGE_SKETCH) && FacePageGetSketchHeader(page)->epoch == sample->epoch &&
+		FacePageGetSketchHeader(page)->used > 0;
+}
+
+/* Take in the templates of a locked sketch page. */
+static void
+sample_page(Relation index, CentreSample *sample, const uint8 *key, Page page)
+{
+	const FaceLayout *layout = &sample->state->layout;
+	const uint64 stamp = FacePageGetOpaque(page)->stamp;
+	PGAlignedBlock room;
+	FaceSlotPages pages = {.sketch = face_open_sketches(layout, key, page, &room)};
+	Buffer		plane = InvalidBuffer;
+
+	if (layout->has_plane)
+	{
+		plane = read_side_page(index, *FaceSketchPlaneBlock(page, layout), FACE_PAGE_PLANE, stamp);
+		pages.plane = BufferGetPage(plane);
+	}
+	for (int i = 0; i < layout->refine_pages; i++)
+	{
+		BlockNumber refine_block = FaceSketchRefineBlocks(page, layout)[i];
+		Buffer		refine;
+
+		if (!BlockNumberIsValid(refine_block))
+			continue;
+		refine = read_side_page(index, refine_block, FACE_PAGE_REFINE, stamp);
+		pages.refine = BufferGetPage(refine);
+		add_slots(sample, key, &pages, i * layout->refine_slots);
+		UnlockReleaseBuffer(refine);
+	}
+	if (BufferIsValid(plane))
+		UnlockReleaseBuffer(plane);
+}
+
+/* Take in the templates of a block, if it is a sketch page of the epoch whose key is there. */
 static void
 sample_block(Relation index, CentreSample *sample, BlockNumber blkno)
 {
 	const FaceLayout *layout = &sample->state->layout;
 	Buffer		buffer = face_read_page(index, blkno, BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buffer);
+	const uint64 stamp = is_of_use(sample, page) ? FacePageGetOpaque(page)->stamp : 0;
+	const uint8 *key = NULL;
+	PGAlignedBlock copy;
+	bool		there = true;
 
-	if (face_page_is(page, FACE_PAGE_SKETCH) && FacePageGetSketchHeader(page)->epoch == sample->epoch &&
-		FacePageGetSketchHeader(page)->used > 0)
+	if (layout->sealed && stamp != 0)
 	{
-		const uint64 stamp = FacePageGetOpaque(page)->stamp;
-		FaceSlotPages pages = {.sketch = page};
-		Buffer		plane = InvalidBuffer;
-
-		if (layout->has_plane)
-		{
-			plane = read_side_page(index, *FaceSketchPlaneBlock(page, layout), FACE_PAGE_PLANE, stamp);
-			pages.plane = BufferGetPage(plane);
-		}
-		for (int i = 0; i < layout->refine_pages; i++)
-		{
-			BlockNumber refine_block = FaceSketchRefineBlocks(page, layout)[i];
-			Buffer		refine;
-
-			if (!BlockNumberIsValid(refine_block))
-				continue;
-			refine = read_side_page(index, refine_block, FACE_PAGE_REFINE, stamp);
-			pages.refine = BufferGetPage(refine);
-			add_slots(sample, &pages, i * layout->refine_slots);
-			UnlockReleaseBuffer(refine);
-		}
-		if (BufferIsValid(plane))
-			UnlockReleaseBuffer(plane);
+		/* the key is to be had with no page locked */
+		memcpy(copy.data, page, layout->blocks_offset);
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		there = face_page_key(layout, (Page) copy.data, &key);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	}
+	if (there && is_of_use(sample, page) && FacePageGetOpaque(page)->stamp == stamp)
+		sample_page(index, sample, key, page);
 	UnlockReleaseBuffer(buffer);
 }
 
@@ -113,7 +139,9 @@ learn_centre(Relation index, const FaceMetaData *meta, int epoch)
 	int			padded;
 
 	sample.epoch = epoch;
-	sample.state = face_epoch_state(index, epoch);
+	sample.state = face_epoch_state(index, epoch, true);
+	if (sample.state->closed || sample.state->centre->norm_squared > 0)
+		return;
 	padded = sample.state->codec->padded;
 	sample.sum = palloc0(sizeof(double) * padded);
 	sample.codes = face_codes_create(sample.state->codec);
@@ -133,17 +161,49 @@ learn_centre(Relation index, const FaceMetaData *meta, int epoch)
 		norm_squared += (double) mean[j] * mean[j];
 	}
 	if (norm_squared >= FACE_MIN_CENTRE_NORM_SQUARED)
-		face_epoch_add(index, meta->epochs[epoch].dims, meta->epochs[epoch].model, meta->epochs[epoch].seed, mean);
+		face_epoch_add(index, face_epoch_kind(&sample.state->epoch), sample.state->epoch.seed, mean);
 }
 
 /* Is there a newer epoch for templates of the same kind? */
 static bool
 superseded(const FaceMetaData *meta, int epoch)
 {
-	for (int i = epoch + 1; i < meta->nepochs; i++)
-		if (meta->epochs[i].dims == meta->epochs[epoch].dims && meta->epochs[i].model == meta->epochs[epoch].model)
-			return true;
-	return false;
+	return face_epoch_find(meta, face_epoch_kind(&meta->epochs[epoch])) != epoch;
+}
+
+/*
+ * Can the seed of a sealed epoch be had?  VACUUM does what else it has to do
+ * where keys are not to be had, so an error is no more than a warning.
+ */
+static bool
+seed_is_there(Relation index, const FaceEpoch *epoch)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool there = true;
+
+	if (!epoch->sealed)
+		return true;
+	PG_TRY();
+	{
+		there = face_centre_opens(index, epoch);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("no centre is learned for sealed templates in index \"%s\": %s", RelationGetRelationName(index),
+						error->message)));
+		there = false;
+	}
+	PG_END_TRY();
+	return there;
 }
 
 void
@@ -153,7 +213,8 @@ face_learn_centres(Relation index)
 
 	face_meta_read(index, &meta);
 	for (int epoch = 0; epoch < meta.nepochs; epoch++)
-		if (meta.epochs[epoch].dims != 0 && !BlockNumberIsValid(meta.epochs[epoch].centre) &&
-			!superseded(&meta, epoch))
+		if (meta.epochs[epoch].dims != 0 &&
+			(meta.epochs[epoch].sealed || !BlockNumberIsValid(meta.epochs[epoch].centre)) &&
+			!superseded(&meta, epoch) && seed_is_there(index, &meta.epochs[epoch]))
 			learn_centre(index, &meta, epoch);
 }

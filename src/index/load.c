@@ -9,7 +9,8 @@
  *
  * The sketch pages of a list are gathered and written one behind the other,
  * after the refinement pages and the plane pages that belong to them: a scan
- * that finds them on disk reads long runs instead of every fourth page.
+ * that finds them on disk reads long runs instead of every fourth page.  Pages
+ * of sealed templates are filled open, and sealed when they are full.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,12 +34,14 @@ typedef struct ListLoader
 	Size		key_size;
 	FaceListEntry *entry;		/* NULL before the first list */
 	const FaceEpochState *state;
+	const uint8 *block_key;		/* NULL unless the list is sealed */
 	int			epoch;
 	int			npages;			/* in the run, of which the last is being filled */
 	int			slot;			/* next on that page */
 	PGAlignedBlock refine;		/* refinement page of that slot */
 	PGAlignedBlock run[RUN_PAGES];
 	PGAlignedBlock planes[RUN_PAGES];
+	PGAlignedBlock codes;		/* opened, of the last template */
 } ListLoader;
 
 /* The sketch page being filled. */
@@ -84,14 +87,28 @@ link_sketch_page(ListLoader *loader, BlockNumber blkno, uint64 stamp)
 	entry->tail = entry->insert_page = blkno;
 }
 
-/* Write the refinement page in use, if any. */
+/* The pages of the slot being filled. */
+static FaceSlotPages
+current_pages(ListLoader *loader)
+{
+	return (FaceSlotPages) {
+		.sketch = current_sketch(loader),
+		.plane = loader->state->layout.has_plane ? loader->planes[loader->npages - 1].data : NULL,
+		.refine = loader->refine.data,
+	};
+}
+
+/* Write the refinement page in use, if any; with it the slots that it has are sealed. */
 static void
 finish_refine_page(ListLoader *loader)
 {
 	const FaceLayout *layout = &loader->state->layout;
+	const FaceSlotPages pages = current_pages(loader);
 
 	if (loader->slot == 0)
 		return;
+	for (int slot = (loader->slot - 1) / layout->refine_slots * layout->refine_slots; slot < loader->slot; slot++)
+		face_seal_slot(loader->writer->index, layout, loader->block_key, &pages, slot);
 	FaceSketchRefineBlocks(current_sketch(loader), layout)[(loader->slot - 1) / layout->refine_slots] =
 		write_page(loader->writer->index, &loader->refine);
 }
@@ -101,6 +118,9 @@ finish_run(ListLoader *loader)
 {
 	const FaceLayout *layout = &loader->state->layout;
 
+	for (int i = 0; i < loader->npages; i++)
+		for (int block = 0; block < face_blocks_begun(loader->run[i].data, layout); block++)
+			face_seal_block(loader->writer->index, loader->state, loader->block_key, loader->run[i].data, block);
 	for (int i = 0; i < loader->npages && layout->has_plane; i++)
 		*FaceSketchPlaneBlock(loader->run[i].data, layout) = write_page(loader->writer->index, &loader->planes[i]);
 	for (int i = 0; i < loader->npages; i++)
@@ -117,7 +137,7 @@ next_sketch_page(ListLoader *loader)
 	loader->npages++;
 	loader->slot = 0;
 	face_sketch_init(current_sketch(loader), &loader->state->layout, loader->epoch,
-					 loader->entry->list_id, face_random_stamp());
+					 loader->entry->list_id, face_random_stamp(), &loader->entry->key);
 	if (loader->state->layout.has_plane)
 		face_side_init(loader->planes[loader->npages - 1].data, FACE_PAGE_PLANE, loader->entry->list_id,
 					   FacePageGetOpaque(current_sketch(loader))->stamp);
@@ -165,9 +185,30 @@ begin_list(ListLoader *loader, const char *key, int epoch)
 	loader->entry->list_id = face_random_stamp();
 	loader->entry->tail = InvalidBlockNumber;
 	memcpy(&loader->entry->key, key, FACE_LIST_KEY_SIZE(nkeys));
+	if (!face_chain_key(&loader->entry->key, &loader->block_key) && !loader->entry->key.unread)
+		face_report_lost_key(loader->writer->index);
 	loader->epoch = epoch;
 	loader->state = face_writer_epoch(loader->writer, epoch);
 	next_sketch_page(loader);
+}
+
+/* A template's codes in the payload, opened; only pointers go into *codes where bytes can stay. */
+static void
+open_codes(ListLoader *loader, const uint8 *p, FaceCodes *codes)
+{
+	const FaceCodec *codec = loader->state->codec;
+
+	if (loader->block_key != NULL)
+	{
+		face_open_bytes(loader->block_key, p, 0, face_sort_codes_size(codec), loader->codes.data);
+		p = (const uint8 *) loader->codes.data;
+	}
+	memcpy(&codes->sketch_scalars, p, sizeof(FaceScalars));
+	memcpy(&codes->plane_scalars, p + sizeof(FaceScalars), sizeof(FaceScalars));
+	memcpy(&codes->refine_scalars, p + 2 * sizeof(FaceScalars), sizeof(FaceScalars));
+	codes->sketch = unconstify(uint8 *, p) + FACE_SORT_SCALARS * sizeof(FaceScalars);
+	codes->plane = codes->sketch + codec->groups / 2;
+	codes->refine = codes->plane + codec->plane_bytes;
 }
 
 /* Put one sorted template behind the last one. */
@@ -198,15 +239,8 @@ load_template(ListLoader *loader, const char *payload)
 					   FacePageGetOpaque(current_sketch(loader))->stamp);
 	}
 
-	codes.sketch_scalars = header.sketch_scalars;
-	codes.plane_scalars = header.plane_scalars;
-	codes.refine_scalars = header.refine_scalars;
-	codes.sketch = (uint8 *) key + loader->key_size;
-	codes.plane = codes.sketch + loader->state->codec->groups / 2;
-	codes.refine = codes.plane + loader->state->codec->plane_bytes;
-	pages.sketch = current_sketch(loader);
-	pages.plane = layout->has_plane ? loader->planes[loader->npages - 1].data : NULL;
-	pages.refine = loader->refine.data;
+	open_codes(loader, (const uint8 *) key + loader->key_size, &codes);
+	pages = current_pages(loader);
 	face_slot_fill(loader->state, &pages, loader->slot++, &codes, &header.tid);
 }
 
@@ -229,6 +263,7 @@ face_load(Relation index, Tuplesortstate *sort)
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++done);
 	}
 	finish_list(loader);
+	explicit_bzero(loader, sizeof(ListLoader));
 	pfree(loader);
 	ExecDropSingleTupleTableSlot(slot);
 }

@@ -3,6 +3,10 @@
  * meta.c
  *	  The meta page, and epochs: how templates of one model are encoded.
  *
+ * What the pages of a centre hold is one row of bytes: the rotated centre; of a
+ * sealed epoch the name of the site's key, nonce, tag, and as ciphertext the
+ * seed and the centre, which may be zero.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -14,9 +18,22 @@
 #include "compat.h"
 #include "index/directory.h"
 #include "index/meta.h"
+#include "index/rotation.h"
+#include "index/sealed.h"
+#include "keys/template_key.h"
 
-/* Floats of a centre on one page. */
-#define CENTRE_FLOATS_PER_PAGE	((int) (FACE_PAGE_DATA_SIZE / sizeof(float)))
+/* What a sealed epoch's centre pages hold; the centre's floats behind it. */
+typedef struct SealedCentre
+{
+	pg_uuid_t	site_key;
+	uint8		nonce[FACE_NONCE_BYTES];
+	uint8		tag[FACE_TAG_BYTES];
+	uint8		unused[4];
+	uint64		seed;			/* from here on ciphertext */
+	float		values[FLEXIBLE_ARRAY_MEMBER];
+} SealedCentre;
+
+#define SEALED_CENTRE_SIZE(padded) (offsetof(SealedCentre, values) + sizeof(float) * (padded))
 
 /* Codes of a null embedding are never looked at: the cheapest codec. */
 #define NULL_CODEC_DIMS 1
@@ -90,32 +107,82 @@ face_meta_read(Relation index, FaceMetaData *meta)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* Read a centre from its chain of pages. */
+/* Read what a chain of centre pages holds. */
 static void
-read_centre(Relation index, BlockNumber blkno, const FaceCodec *codec, FaceCentre *centre)
+read_chain(Relation index, BlockNumber blkno, void *bytes, Size size)
 {
-	int			done = 0;
-
-	while (done < codec->padded)
+	for (Size done = 0; done < size;)
 	{
 		Buffer		buffer = face_read_page(index, blkno, BUFFER_LOCK_SHARE);
 		Page		page = BufferGetPage(buffer);
-		int			n = Min(codec->padded - done, CENTRE_FLOATS_PER_PAGE);
+		Size		here = Min(size - done, FACE_PAGE_DATA_SIZE);
 
 		face_check_page(index, buffer, FACE_PAGE_CENTRE);
-		memcpy(centre->values + done, PageGetContents(page), n * sizeof(float));
-		done += n;
+		memcpy((char *) bytes + done, PageGetContents(page), here);
+		done += here;
 		blkno = FacePageGetOpaque(page)->next;
 		UnlockReleaseBuffer(buffer);
 	}
-	centre->norm_squared = 0;
-	for (int i = 0; i < codec->padded; i++)
+}
+
+static void
+report_damaged_centre(Relation index)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" has a damaged centre", RelationGetRelationName(index)),
+			 errhint("Please REINDEX it.")));
+}
+
+Size
+face_centre_size(const FaceEpoch *epoch)
+{
+	const int	padded = face_rotation_padded(epoch->dims);
+
+	return epoch->sealed ? SEALED_CENTRE_SIZE(padded) : sizeof(float) * padded;
+}
+
+/* Seed and centre of a sealed epoch; NULL if the site's key is gone, or with *damaged. */
+static SealedCentre *
+open_centre(Relation index, const FaceEpoch *epoch, bool *damaged)
+{
+	const FaceTemplateKind kind = face_epoch_kind(epoch);
+	SealedCentre *sealed = palloc(face_centre_size(epoch));
+	const uint8 *key;
+	const uint8 *block_key;
+
+	read_chain(index, epoch->centre, sealed, face_centre_size(epoch));
+	if (!face_template_key(&sealed->site_key, &key, &block_key))
+		return NULL;
+	*damaged = !face_cipher_open(key, sealed->nonce, &kind, sizeof(kind), (uint8 *) &sealed->seed,
+								 face_centre_size(epoch) - offsetof(SealedCentre, seed), sealed->tag);
+	return *damaged ? NULL : sealed;
+}
+
+bool
+face_centre_opens(Relation index, const FaceEpoch *epoch)
+{
+	bool		damaged = false;
+
+	(void) open_centre(index, epoch, &damaged);
+	return !damaged;
+}
+
+/* The centre of an epoch, from its pages or from what was opened of them. */
+static void
+read_centre(Relation index, FaceEpochState *state, const SealedCentre *opened)
+{
+	const Size	size = sizeof(float) * state->codec->padded;
+	FaceCentre *centre = state->centre;
+
+	if (opened != NULL)
+		memcpy(centre->values, opened->values, size);
+	else if (BlockNumberIsValid(state->epoch.centre) && !state->closed)
+		read_chain(index, state->epoch.centre, centre->values, size);
+	for (int i = 0; i < state->codec->padded; i++)
 	{
 		if (!isfinite(centre->values[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_INDEX_CORRUPTED),
-					 errmsg("index \"%s\" has a damaged centre", RelationGetRelationName(index)),
-					 errhint("Please REINDEX it.")));
+			report_damaged_centre(index);
 		centre->norm_squared += centre->values[i] * centre->values[i];
 	}
 }
@@ -125,9 +192,10 @@ read_centre(Relation index, BlockNumber blkno, const FaceCodec *codec, FaceCentr
  * context.
  */
 const FaceEpochState *
-face_epoch_state(Relation index, int epoch)
+face_epoch_state(Relation index, int epoch, bool open)
 {
 	FaceEpochState *state = palloc0(sizeof(FaceEpochState));
+	SealedCentre *opened = NULL;
 	FaceMetaData meta;
 
 	face_meta_read(index, &meta);
@@ -138,6 +206,16 @@ face_epoch_state(Relation index, int epoch)
 				 errmsg("index \"%s\" refers to an unknown epoch %d", RelationGetRelationName(index), epoch),
 				 errhint("Please REINDEX it.")));
 	state->epoch = meta.epochs[epoch];
+	if (state->epoch.sealed)
+	{
+		bool		damaged = false;
+
+		opened = open ? open_centre(index, &state->epoch, &damaged) : NULL;
+		if (damaged)
+			report_damaged_centre(index);
+		state->closed = opened == NULL;
+		state->epoch.seed = state->closed ? 0 : opened->seed;
+	}
 	state->codec = face_codec_create(state->epoch.dims == 0 ? NULL_CODEC_DIMS : state->epoch.dims,
 									 state->epoch.seed);
 	if (state->epoch.dims != 0 &&
@@ -149,59 +227,113 @@ face_epoch_state(Relation index, int epoch)
 						RelationGetRelationName(index), state->epoch.sketch_bits, state->epoch.refine_bits,
 						state->codec->sketch_bits, state->codec->refine_bits),
 				 errhint("Please REINDEX it.")));
-	face_layout_compute(state->codec, &state->layout);
+	face_layout_compute(state->codec, state->epoch.sealed, &state->layout);
 	state->centre = palloc0(FACE_CENTRE_SIZE(state->codec));
-	if (BlockNumberIsValid(state->epoch.centre))
-		read_centre(index, state->epoch.centre, state->codec, state->centre);
+	read_centre(index, state, opened);
 	return state;
 }
 
-/* The newest epoch for templates of this kind, or -1. */
-static int
-find_epoch(const FaceMetaData *meta, int dims, int model)
+void
+face_epoch_require(Relation index, const FaceEpochState *state)
+{
+	if (state->closed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key of index \"%s\" is gone", RelationGetRelationName(index)),
+				 errhint("Bring the site's key back to the place of the keys, or REINDEX the index.")));
+}
+
+int
+face_epoch_find(const FaceMetaData *meta, FaceTemplateKind kind)
 {
 	for (int i = meta->nepochs - 1; i >= 0; i--)
-		if (meta->epochs[i].dims == dims && meta->epochs[i].model == model)
+		if (meta->epochs[i].dims == kind.dims && meta->epochs[i].model == kind.model &&
+			meta->epochs[i].sealed == kind.sealed)
 			return i;
 	return -1;
 }
 
-/* The newest epoch for templates of this kind; made if there is none. */
 int
-face_epoch_for(Relation index, int dims, int model)
+face_epoch_for(Relation index, FaceTemplateKind kind)
 {
 	FaceMetaData meta;
 	int			epoch;
 
 	face_meta_read(index, &meta);
-	epoch = find_epoch(&meta, dims, model);
-	return epoch >= 0 ? epoch : face_epoch_add(index, dims, model, 0, NULL);
+	epoch = face_epoch_find(&meta, kind);
+	return epoch >= 0 ? epoch : face_epoch_add(index, kind, 0, NULL);
 }
 
-/* Write a rotated centre to pages of its own; returns the first. */
+/* Write bytes to centre pages of their own; returns the first. */
 static BlockNumber
-write_centre(Relation index, const float *centre, int n)
+write_chain(Relation index, const void *bytes, Size size)
 {
 	BlockNumber next = InvalidBlockNumber;
 
 	/* Backwards, so that each page knows its successor. */
-	for (int start = (n - 1) / CENTRE_FLOATS_PER_PAGE * CENTRE_FLOATS_PER_PAGE; start >= 0;
-		 start -= CENTRE_FLOATS_PER_PAGE)
+	for (int64 start = (size - 1) / FACE_PAGE_DATA_SIZE * FACE_PAGE_DATA_SIZE; start >= 0; start -= FACE_PAGE_DATA_SIZE)
 	{
-		int			here = Min(n - start, CENTRE_FLOATS_PER_PAGE);
+		Size		here = Min(size - start, FACE_PAGE_DATA_SIZE);
 		Buffer		buffer = face_take_page(index);
 		GenericXLogState *xlog = GenericXLogStart(index);
 		Page		page = GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE);
 
 		face_page_init(page, FACE_PAGE_CENTRE, 0, face_random_stamp());
-		memcpy(PageGetContents(page), centre + start, here * sizeof(float));
+		memcpy(PageGetContents(page), (const char *) bytes + start, here);
 		FacePageGetOpaque(page)->next = next;
-		face_page_set_lower(page, PageGetContents(page) + here * sizeof(float) - (char *) page);
+		face_page_set_lower(page, PageGetContents(page) + here - (char *) page);
 		GenericXLogFinish(xlog);
 		next = BufferGetBlockNumber(buffer);
 		UnlockReleaseBuffer(buffer);
 	}
 	return next;
+}
+
+/* Write seed and centre (NULL for zero) under the site's key. */
+static BlockNumber
+write_sealed_centre(Relation index, const FaceEpoch *epoch, const float *centre)
+{
+	const Size	size = face_centre_size(epoch);
+	const FaceTemplateKind kind = face_epoch_kind(epoch);
+	SealedCentre *sealed = palloc0(size);
+	const uint8 *key;
+	const uint8 *block_key;
+
+	sealed->site_key = face_site_key();
+	if (!face_template_key(&sealed->site_key, &key, &block_key))
+		face_report_lost_key(index);
+	sealed->seed = epoch->seed;
+	if (centre != NULL)
+		memcpy(sealed->values, centre, size - offsetof(SealedCentre, values));
+	face_random_bytes(sealed->nonce, FACE_NONCE_BYTES);
+	face_cipher_seal(key, sealed->nonce, &kind, sizeof(kind), (uint8 *) &sealed->seed, size - offsetof(SealedCentre, seed),
+					 sealed->tag);
+	return write_chain(index, sealed, size);
+}
+
+/* The epoch to add, and its centre pages. */
+static FaceEpoch
+prepare_epoch(Relation index, FaceTemplateKind kind, uint64 seed, const float *centre)
+{
+	FaceEpoch	epoch = {.seed = centre != NULL ? seed : face_random_stamp(),.centre = InvalidBlockNumber};
+
+	epoch.dims = kind.dims;
+	epoch.model = kind.model;
+	epoch.sealed = kind.sealed;
+	if (kind.dims != 0)
+	{
+		FaceCodec  *codec = face_codec_create(kind.dims, epoch.seed);
+
+		epoch.sketch_bits = codec->sketch_bits;
+		epoch.refine_bits = codec->refine_bits;
+		if (kind.sealed)
+			epoch.centre = write_sealed_centre(index, &epoch, centre);
+		else if (centre != NULL)
+			epoch.centre = write_chain(index, centre, sizeof(float) * codec->padded);
+	}
+	if (kind.sealed)
+		epoch.seed = 0;
+	return epoch;
 }
 
 /*
@@ -210,25 +342,18 @@ write_centre(Relation index, const float *centre, int n)
  * serves as well.
  */
 int
-face_epoch_add(Relation index, int dims, int model, uint64 seed, const float *centre)
+face_epoch_add(Relation index, FaceTemplateKind kind, uint64 seed, const float *centre)
 {
-	FaceCodec  *codec = NULL;
-	BlockNumber centre_block = InvalidBlockNumber;
+	const FaceEpoch new = prepare_epoch(index, kind, seed, centre);
 	Buffer		buffer;
 	GenericXLogState *xlog;
 	FaceMetaData *meta;
-	FaceEpoch  *new;
 	int			epoch;
-
-	if (dims != 0)
-		codec = face_codec_create(dims, seed);
-	if (centre != NULL)
-		centre_block = write_centre(index, centre, codec->padded);
 
 	buffer = face_read_page(index, FACE_META_BLOCK, BUFFER_LOCK_EXCLUSIVE);
 	face_check_page(index, buffer, FACE_PAGE_META);
 	meta = FacePageGetMeta(BufferGetPage(buffer));
-	epoch = centre == NULL ? find_epoch(meta, dims, model) : -1;
+	epoch = centre == NULL ? face_epoch_find(meta, kind) : -1;
 	if (epoch >= 0)
 	{
 		UnlockReleaseBuffer(buffer);
@@ -244,17 +369,7 @@ face_epoch_add(Relation index, int dims, int model, uint64 seed, const float *ce
 	xlog = GenericXLogStart(index);
 	meta = FacePageGetMeta(GenericXLogRegisterBuffer(xlog, buffer, 0));
 	epoch = meta->nepochs++;
-	new = &meta->epochs[epoch];
-	memset(new, 0, sizeof(FaceEpoch));
-	new->seed = centre != NULL ? seed : face_random_stamp();
-	new->centre = centre_block;
-	new->dims = dims;
-	new->model = model;
-	if (codec != NULL)
-	{
-		new->sketch_bits = codec->sketch_bits;
-		new->refine_bits = codec->refine_bits;
-	}
+	meta->epochs[epoch] = new;
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(buffer);
 	return epoch;
@@ -265,17 +380,17 @@ face_epoch_add(Relation index, int dims, int model, uint64 seed, const float *ce
  * for the zero centre.
  */
 int
-face_epoch_add_mean(Relation index, int dims, int model, const float *mean)
+face_epoch_add_mean(Relation index, FaceTemplateKind kind, const float *mean)
 {
 	uint64		seed;
 	FaceCodec  *codec;
 	float	   *rotated;
 
 	if (mean == NULL)
-		return face_epoch_add(index, dims, model, 0, NULL);
+		return face_epoch_add(index, kind, 0, NULL);
 	seed = face_random_stamp();
-	codec = face_codec_create(dims, seed);
+	codec = face_codec_create(kind.dims, seed);
 	rotated = palloc(sizeof(float) * codec->padded);
-	face_codec_rotate(codec, face_embedding_from_floats(dims, model, mean), false, rotated);
-	return face_epoch_add(index, dims, model, seed, rotated);
+	face_codec_rotate(codec, face_embedding_from_floats(kind.dims, kind.model, mean), false, rotated);
+	return face_epoch_add(index, kind, seed, rotated);
 }

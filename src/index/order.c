@@ -32,6 +32,7 @@
 #include "index/heap.h"
 #include "index/order.h"
 #include "index/refine.h"
+#include "index/sealed.h"
 #include "index/share.h"
 
 /*
@@ -103,6 +104,18 @@ top_bound(pairingheap *heap)
 	return pairingheap_is_empty(heap) ? get_float8_infinity() : heap_top(heap)->bound;
 }
 
+/* A row whose place is known from bounds only. */
+static void
+add_candidate_row(FaceScan *scan, const ItemPointerData *tid, double bound, double estimate)
+{
+	FaceCandidate *candidate = palloc(sizeof(FaceCandidate));
+
+	candidate->bound = bound;
+	candidate->estimate = estimate;
+	candidate->tid = *tid;
+	pairingheap_add(scan->refined, &candidate->node);
+}
+
 void
 face_order_begin(FaceScan *scan)
 {
@@ -110,6 +123,10 @@ face_order_begin(FaceScan *scan)
 	scan->measured = pairingheap_allocate(compare_bounds, NULL);
 	scan->frontier = -get_float8_infinity();
 	scan->goal = 1;
+
+	/* Templates without codes have no bound, so they are measured before anything is returned. */
+	for (Size i = 0; i < scan->nunread; i++)
+		add_candidate_row(scan, &scan->unread[i], -get_float8_infinity(), -get_float8_infinity());
 }
 
 /* -------------------------------------------------------------------------
@@ -175,18 +192,10 @@ measure_best(FaceScan *scan)
 static void
 add_refined(FaceScan *scan, const FaceRefined *refined, double bound, double estimate)
 {
-	FaceCandidate *candidate;
-
 	if (bound > scan->limit)
-	{
 		face_return_slot(scan, &refined->job, bound);
-		return;
-	}
-	candidate = palloc(sizeof(FaceCandidate));
-	candidate->bound = bound;
-	candidate->estimate = estimate;
-	candidate->tid = refined->tid;
-	pairingheap_add(scan->refined, &candidate->node);
+	else
+		add_candidate_row(scan, &refined->tid, bound, estimate);
 }
 
 /*
@@ -234,6 +243,8 @@ add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refin
 	bool		within = face_query_refine(scan->plans[page->epoch]->queries[0], refined->sum, &refined->scalars,
 										   scan->limit, &bounds);
 
+	if (isnan(bounds.safe_lower) && page->key != NULL && face_key_is_destroyed(page->key))
+		return;
 	if (isnan(bounds.safe_lower))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),

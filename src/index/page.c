@@ -288,39 +288,58 @@ face_take_page(Relation index)
 }
 
 /*
- * Offsets and capacities of the pages that hold codes of this codec.  A plane
- * page begins with the numbers of all slots, at a cache line, and so do its
- * codes behind them, for slots come by the dozen: those of 512 dimensions are
- * a line each.
+ * Where second bits are: the numbers of all slots, from a cache line on, and
+ * behind them the codes, for slots come by the dozen: those of 512 dimensions
+ * are a line each.  Sealed, what is of a slot is together, and a nonce behind it.
  */
-void
-face_layout_compute(const FaceCodec *codec, FaceLayout *layout)
+static void
+layout_plane(FaceLayout *layout)
+{
+	layout->plane_scalars_offset = TYPEALIGN(CPU_CACHE_LINE, MAXALIGN(SizeOfPageHeaderData));
+	layout->plane_scalars_stride = sizeof(FaceScalars);
+	layout->planes_offset = layout->plane_scalars_offset + sizeof(FaceScalars) * layout->slots;
+	layout->plane_stride = layout->plane_bytes;
+	if (!layout->sealed)
+		return;
+	layout->planes_offset = layout->plane_scalars_offset + sizeof(FaceScalars);
+	layout->plane_stride = layout->plane_scalars_stride = sizeof(FaceScalars) + layout->plane_bytes + FACE_NONCE_BYTES;
+}
+
+/* Where everything is if a sketch page has so many blocks; false if that is too many. */
+static bool
+layout_blocks(FaceLayout *layout, int nblocks)
 {
 	const Size	start = MAXALIGN(SizeOfPageHeaderData);
 	const Size	limit = start + FACE_PAGE_DATA_SIZE;
-	int			nblocks;
 
-	layout->refine_entry_size = SHORTALIGN(offsetof(FaceRefineEntry, code) + codec->refine_bytes);
+	layout->slots = nblocks * FACE_BLOCK_SLOTS;
+	layout->refine_pages = (layout->slots + layout->refine_slots - 1) / layout->refine_slots;
+	layout->sealed_by_offset = start + MAXALIGN(sizeof(FaceSketchHeader));
+	layout->bitmap_offset = layout->sealed_by_offset + (layout->sealed ? sizeof(pg_uuid_t) : 0);
+	layout->refine_blocks_offset = INTALIGN(layout->bitmap_offset + (layout->slots + 7) / 8);
+	layout->nonces_offset = layout->refine_blocks_offset + sizeof(BlockNumber) * face_named_pages(layout);
+	layout->blocks_offset = MAXALIGN(layout->nonces_offset + (layout->sealed ? nblocks * FACE_NONCE_BYTES : 0));
+	layout_plane(layout);
+	return layout->blocks_offset + nblocks * layout->block_stride <= limit &&
+		layout->planes_offset + layout->slots * layout->plane_stride <= limit;
+}
+
+/* Offsets and capacities of the pages that hold codes of this codec. */
+void
+face_layout_compute(const FaceCodec *codec, bool sealed, FaceLayout *layout)
+{
+	int			nblocks = FACE_PAGE_DATA_SIZE / codec->block_bytes;
+
+	layout->sealed = sealed;
+	layout->refine_entry_size = SHORTALIGN(offsetof(FaceRefineEntry, code) + codec->refine_bytes +
+										   (sealed ? FACE_NONCE_BYTES : 0));
 	layout->refine_slots = FACE_PAGE_DATA_SIZE / layout->refine_entry_size;
 	layout->has_plane = codec->plane_bytes > 0;
 	layout->plane_bytes = codec->plane_bytes;
-	layout->bitmap_offset = start + MAXALIGN(sizeof(FaceSketchHeader));
 	layout->scalars_offset = codec->block_bytes;
 	layout->block_stride = FACE_BLOCK_SIZE(codec);
-	layout->plane_scalars_offset = TYPEALIGN(CPU_CACHE_LINE, start);
-
-	/* As many blocks as fit; the bitmap and the page list grow with them. */
-	for (nblocks = FACE_PAGE_DATA_SIZE / codec->block_bytes; nblocks > 0; nblocks--)
-	{
-		layout->slots = nblocks * FACE_BLOCK_SLOTS;
-		layout->refine_pages = (layout->slots + layout->refine_slots - 1) / layout->refine_slots;
-		layout->refine_blocks_offset = INTALIGN(layout->bitmap_offset + (layout->slots + 7) / 8);
-		layout->blocks_offset = MAXALIGN(layout->refine_blocks_offset + sizeof(BlockNumber) * face_named_pages(layout));
-		layout->planes_offset = layout->plane_scalars_offset + sizeof(FaceScalars) * layout->slots;
-		if (layout->blocks_offset + nblocks * (layout->block_stride + FACE_BLOCK_ROOM) <= limit &&
-			layout->planes_offset + layout->slots * layout->plane_bytes <= limit)
-			break;
-	}
+	while (nblocks > 0 && !layout_blocks(layout, nblocks))
+		nblocks--;
 	if (nblocks == 0 || layout->refine_slots == 0 || layout->refine_pages > FACE_MAX_REFINE_PAGES || layout->slots > FACE_MAX_SLOTS)
 		elog(ERROR, "sketches of %d dimensions do not fit a page", codec->dims);
 

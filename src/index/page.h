@@ -16,12 +16,14 @@
 #include "storage/bufpage.h"
 #include "storage/itemptr.h"
 #include "utils/rel.h"
+#include "utils/uuid.h"
 
 #include "index/codec.h"
+#include "keys/cipher.h"
 
 #define FACE_META_BLOCK			0
 #define FACE_MAGIC				0xFACE1D05
-#define FACE_VERSION			2
+#define FACE_VERSION			3
 #define FACE_PAGE_ID			0xFACE	/* last two bytes of every page */
 
 typedef enum FacePageKind
@@ -30,7 +32,7 @@ typedef enum FacePageKind
 	FACE_PAGE_META,
 	FACE_PAGE_ROOT,				/* directory: block numbers of its buckets */
 	FACE_PAGE_BUCKET,			/* directory: entries of one bucket */
-	FACE_PAGE_CENTRE,			/* rotated centre of an epoch */
+	FACE_PAGE_CENTRE,			/* rotated centre of an epoch, and the seed of a sealed one */
 	FACE_PAGE_SKETCH,			/* sketches of a posting list */
 	FACE_PAGE_REFINE,			/* refinement codes and TIDs of a sketch page */
 	FACE_PAGE_PLANE				/* second bits of a sketch page's templates */
@@ -67,22 +69,40 @@ typedef FacePageOpaqueData *FacePageOpaque;
 /* ---- meta page ---- */
 
 /*
+ * What is encoded alike: templates of one model that are all sealed, or all not.
+ */
+typedef struct FaceTemplateKind
+{
+	uint16		dims;			/* 0: rows without codes */
+	int16		model;
+	uint16		sealed;			/* 0 or 1: a kind has no bytes between its members, for it is authenticated as such */
+} FaceTemplateKind;
+
+/*
  * An epoch is a way to encode: dimensions, bits, rotation and centre.  A
- * sketch page says which epoch its codes are of.  A new (dimensions, model)
- * gets an epoch; a better centre, learned by VACUUM, is another.
+ * sketch page says which epoch its codes are of.  A new kind of templates
+ * gets an epoch; a better centre, learned by VACUUM, is another.  Of a sealed
+ * epoch seed and centre are ciphertext on the centre pages.
  */
 typedef struct FaceEpoch
 {
-	uint64		seed;			/* of the rotation */
-	BlockNumber centre;			/* first centre page, invalid for the zero centre */
-	uint16		dims;			/* 0: the epoch of null embeddings */
+	uint64		seed;			/* of the rotation; 0 here if sealed */
+	BlockNumber centre;			/* first centre page, invalid for the zero centre of an unsealed one */
+	uint16		dims;			/* 0: the epoch of rows without codes */
 	int16		model;
 	uint8		sketch_bits;
 	uint8		refine_bits;
-	uint16		unused;
+	uint8		sealed;			/* 0 or 1 */
+	uint8		unused;
 } FaceEpoch;
 
 #define FACE_MAX_EPOCHS 128
+
+static inline FaceTemplateKind
+face_epoch_kind(const FaceEpoch *epoch)
+{
+	return (FaceTemplateKind) {epoch->dims, epoch->model, epoch->sealed};
+}
 
 /*
  * Below this |mean|^2 a centre is not worth its arithmetic: it narrows bounds
@@ -115,12 +135,16 @@ typedef struct FaceRootData
 
 #define FacePageGetRoot(page) ((FaceRootData *) PageGetContents(page))
 
-/* What identifies a posting list: hashes of the keys, and what can be compared. */
+/*
+ * What identifies a posting list: hashes of the keys, what can be compared, and
+ * the key of sealed templates.
+ */
 typedef struct FaceListKey
 {
 	uint16		dims;			/* 0: null embeddings */
 	int16		model;
-	uint32		unused;
+	uint32		unread;			/* 1: sealed by a key that was not there when they came, so without codes */
+	pg_uuid_t	sealed_by;		/* zero: not sealed */
 	uint64		keys[FLEXIBLE_ARRAY_MEMBER];	/* nkeys */
 } FaceListKey;
 
@@ -154,8 +178,9 @@ typedef struct FaceBucketData
 /* ---- posting lists ---- */
 
 /*
- * A sketch page: this header, a bitmap of slots in use, the block numbers of
- * its refinement pages and of its plane page, then block by block the
+ * A sketch page: this header, the name of the key if it is sealed, a bitmap of
+ * slots in use, the block numbers of its refinement pages and of its plane
+ * page, the nonces of its blocks if it is sealed, then block by block the
  * interleaved sketches and their scalars.
  */
 typedef struct FaceSketchHeader
@@ -170,7 +195,7 @@ typedef struct FaceRefineEntry
 {
 	ItemPointerData tid;		/* zero, so invalid, in a free slot */
 	FaceScalars scalars;
-	uint8		code[FLEXIBLE_ARRAY_MEMBER];
+	uint8		code[FLEXIBLE_ARRAY_MEMBER];	/* a nonce behind it, if it is sealed */
 } FaceRefineEntry;
 
 /* Where things are on the pages of one epoch. */
@@ -180,19 +205,21 @@ typedef struct FaceLayout
 	int			refine_slots;	/* per refinement page */
 	int			refine_pages;	/* per sketch page */
 	bool		has_plane;		/* each sketch page has one plane page as well */
+	bool		sealed;
 	Size		refine_entry_size;
-	Size		bitmap_offset;	/* from the page's start, as all of these */
+	Size		sealed_by_offset;	/* from the page's start, as all of these */
+	Size		bitmap_offset;
 	Size		refine_blocks_offset;
+	Size		nonces_offset;
 	Size		blocks_offset;
 	Size		block_stride;	/* a block's sketches, then its scalars */
 	Size		scalars_offset;	/* from the block's start */
 	Size		plane_scalars_offset;
+	Size		plane_scalars_stride;
 	Size		planes_offset;
+	Size		plane_stride;
 	Size		plane_bytes;
 } FaceLayout;
-
-/* Room that a sketch page leaves for a counter of each of its blocks' writes: README, "On paper". */
-#define FACE_BLOCK_ROOM ((Size) 4)
 
 /* No layout needs more refinement pages for a sketch page (see face_layout_compute). */
 #define FACE_MAX_REFINE_PAGES 8
@@ -207,6 +234,9 @@ typedef struct FaceLayout
 #define FaceSketchBitmap(page, layout) ((uint8 *) (page) + (layout)->bitmap_offset)
 #define FaceSketchRefineBlocks(page, layout) ((BlockNumber *) ((char *) (page) + (layout)->refine_blocks_offset))
 #define FaceSketchPlaneBlock(page, layout) (FaceSketchRefineBlocks(page, layout) + (layout)->refine_pages)
+#define FaceSketchSealedBy(page, layout) ((pg_uuid_t *) ((char *) (page) + (layout)->sealed_by_offset))
+#define FaceSketchNonce(page, layout, i) \
+	((uint8 *) (page) + (layout)->nonces_offset + (Size) (i) * FACE_NONCE_BYTES)
 #define FaceSketchBlock(page, layout, i) \
 	((uint8 *) (page) + (layout)->blocks_offset + (Size) (i) * (layout)->block_stride)
 #define FaceScalarsOf(page, layout, i) \
@@ -214,9 +244,9 @@ typedef struct FaceLayout
 #define FaceRefineEntryOf(page, layout, i) \
 	((FaceRefineEntry *) (PageGetContents(page) + (Size) (i) * (layout)->refine_entry_size))
 #define FacePlaneScalarsOf(page, layout, i) \
-	((FaceScalars *) ((char *) (page) + (layout)->plane_scalars_offset) + (i))
+	((FaceScalars *) ((char *) (page) + (layout)->plane_scalars_offset + (Size) (i) * (layout)->plane_scalars_stride))
 #define FacePlaneOf(page, layout, i) \
-	((uint8 *) (page) + (layout)->planes_offset + (Size) (i) * (layout)->plane_bytes)
+	((uint8 *) (page) + (layout)->planes_offset + (Size) (i) * (layout)->plane_stride)
 
 /* The pages that have to do with one slot. */
 typedef struct FaceSlotPages
@@ -231,6 +261,23 @@ static inline int
 face_named_pages(const FaceLayout *layout)
 {
 	return layout->refine_pages + layout->has_plane;
+}
+
+static inline bool
+face_list_is_sealed(const FaceListKey *key)
+{
+	static const pg_uuid_t none = {0};
+
+	return memcmp(&key->sealed_by, &none, sizeof(pg_uuid_t)) != 0;
+}
+
+/* How the templates of a list are encoded. */
+static inline FaceTemplateKind
+face_list_kind(const FaceListKey *key)
+{
+	if (key->unread)
+		return (FaceTemplateKind) {0, FACE_NO_MODEL, 0};
+	return (FaceTemplateKind) {key->dims, key->model, face_list_is_sealed(key)};
 }
 
 static inline bool
@@ -274,7 +321,7 @@ extern void face_check_side_page(Relation index, Buffer buffer, FacePageKind kin
 extern void face_chain_step(Relation index, FaceChainWalk *walk);
 extern bool face_page_is(Page page, FacePageKind kind);
 extern Buffer face_take_page(Relation index);
-extern void face_layout_compute(const FaceCodec *codec, FaceLayout *layout);
+extern void face_layout_compute(const FaceCodec *codec, bool sealed, FaceLayout *layout);
 extern uint64 face_random_stamp(void);
 
 #endif							/* FACEMATCH_INDEX_PAGE_H */

@@ -22,6 +22,7 @@
 #include "index/directory.h"
 #include "index/pass.h"
 #include "index/pass_many.h"
+#include "index/sealed.h"
 #include "index/settings.h"
 
 /*
@@ -59,7 +60,7 @@ plan_for(FaceScan *scan, int epoch)
 	if (scan->plans[epoch] == NULL)
 	{
 		plan = palloc0(sizeof(FaceEpochPlan));
-		plan->state = face_epoch_state(scan->index, epoch);
+		plan->state = face_epoch_state(scan->index, epoch, true);
 		scan->plans[epoch] = plan;
 	}
 	return scan->plans[epoch];
@@ -73,6 +74,7 @@ face_scan_plan(FaceScan *scan, int epoch)
 
 	if (plan->queries != NULL)
 		return plan;
+	face_epoch_require(scan->index, state);
 	plan->queries = palloc0(sizeof(FaceQuery *) * scan->ntargets);
 	for (int i = 0; i < scan->ntargets; i++)
 		plan->queries[i] = face_query_create(state->codec, state->centre, scan->targets[i].probe,
@@ -167,10 +169,11 @@ page_bounds(FaceScan *scan, const FaceEpochPlan *plan, Page page, Page next, flo
 }
 
 void
-face_describe_page(const FaceLayout *layout, Buffer buffer, FaceScanPage *described)
+face_describe_page(const FaceLayout *layout, Buffer buffer, const uint8 *key, FaceScanPage *described)
 {
 	Page		page = BufferGetPage(buffer);
 
+	described->key = key;
 	described->stamp = FacePageGetOpaque(page)->stamp;
 	described->blkno = BufferGetBlockNumber(buffer);
 	described->epoch = FacePageGetSketchHeader(page)->epoch;
@@ -191,9 +194,8 @@ face_append_page(FaceScan *scan, const FaceLayout *layout, float smallest)
 
 /* Remember a locked sketch page and the bounds of its slots, unless nothing there is of interest. */
 static void
-scan_sketch_page(FaceScan *scan, const FaceEpochPlan *plan, Buffer buffer, Page next)
+scan_sketch_page(FaceScan *scan, const FaceEpochPlan *plan, Buffer buffer, const uint8 *key, Page page, Page next)
 {
-	Page		page = BufferGetPage(buffer);
 	const FaceLayout *layout = &plan->state->layout;
 	float		smallest;
 
@@ -203,7 +205,7 @@ scan_sketch_page(FaceScan *scan, const FaceEpochPlan *plan, Buffer buffer, Page 
 						   layout->has_plane ? scan->sums + scan->nsums : NULL);
 	if (isinf(smallest))
 		return;
-	face_describe_page(layout, buffer, &scan->pages[scan->npages]);
+	face_describe_page(layout, buffer, key, &scan->pages[scan->npages]);
 	face_append_page(scan, layout, smallest);
 }
 
@@ -214,9 +216,33 @@ face_scan_add_first(FaceScan *scan, const ItemPointerData *tid)
 	scan->first[scan->nfirst++] = *tid;
 }
 
-/* Remember all TIDs of a refinement page as rows to return without ordering. */
 static void
-collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, bool null_distance)
+add_last(FaceScan *scan, const ItemPointerData *tid)
+{
+	scan->last = face_grow(scan->last, scan->nlast, 1, &scan->max_last, sizeof(ItemPointerData));
+	scan->last[scan->nlast++] = *tid;
+}
+
+static void
+add_unread(FaceScan *scan, const ItemPointerData *tid)
+{
+	scan->unread = face_grow(scan->unread, scan->nunread, 1, &scan->max_unread, sizeof(ItemPointerData));
+	scan->unread[scan->nunread++] = *tid;
+}
+
+/* What is done with the rows of a list. */
+typedef enum ListUse
+{
+	SCORE,						/* their codes are compared */
+	MEASURE,					/* the templates are, for there are no codes */
+	RETURN_FIRST,				/* the executor says what is wrong with them, or decides */
+	RETURN_LAST,				/* they have no distance */
+	SKIP						/* no condition is true of them */
+} ListUse;
+
+/* Remember all TIDs of a refinement page as rows that no bound decides about. */
+static void
+collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, ListUse use)
 {
 	for (int i = 0; i < layout->refine_slots; i++)
 	{
@@ -224,11 +250,10 @@ collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, bool null_di
 
 		if (!ItemPointerIsValid(&entry->tid))
 			continue;
-		if (null_distance)
-		{
-			scan->last = face_grow(scan->last, scan->nlast, 1, &scan->max_last, sizeof(ItemPointerData));
-			scan->last[scan->nlast++] = entry->tid;
-		}
+		if (use == RETURN_LAST)
+			add_last(scan, &entry->tid);
+		else if (use == MEASURE)
+			add_unread(scan, &entry->tid);
 		else
 			face_scan_add_first(scan, &entry->tid);
 	}
@@ -236,7 +261,7 @@ collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, bool null_di
 
 /* All rows of a sketch page whose templates are not to be, or cannot be, compared. */
 static void
-scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool null_distance)
+scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, ListUse use)
 {
 	BlockNumber refine_blocks[FACE_MAX_REFINE_PAGES];
 	uint64		stamp = FacePageGetOpaque(BufferGetPage(buffer))->stamp;
@@ -251,57 +276,52 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, bool
 			continue;
 		refine = face_read_page(scan->index, refine_blocks[i], BUFFER_LOCK_SHARE);
 		face_check_side_page(scan->index, refine, FACE_PAGE_REFINE, stamp);
-		collect_tids(scan, layout, BufferGetPage(refine), null_distance);
+		collect_tids(scan, layout, BufferGetPage(refine), use);
 		UnlockReleaseBuffer(refine);
 	}
 }
 
+/* A list that a scan reads. */
+typedef struct ListScan
+{
+	const FaceListEntry *entry;
+	ListUse		use;
+	const uint8 *key;			/* of its codes; NULL unless they are sealed, and there to be read */
+} ListScan;
+
+static void
+check_epoch(const FaceScan *scan, const ListScan *list, const FaceEpochState *state, Buffer buffer)
+{
+	if (state->epoch.dims != list->entry->key.dims || state->layout.sealed != (list->key != NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has templates of %d dimensions among those of %d at block %u, or sealed among others",
+						RelationGetRelationName(scan->index), state->epoch.dims, list->entry->key.dims,
+						BufferGetBlockNumber(buffer)),
+				 errhint("Please REINDEX it.")));
+}
+
 /* Look at one locked page of a list, while `next` is fetched from memory. */
 static void
-scan_page(FaceScan *scan, const FaceListEntry *entry, Buffer buffer, Buffer next, bool scored, bool null_distance)
+scan_page(FaceScan *scan, const ListScan *list, Buffer buffer, Buffer next)
 {
 	const int	epoch = FacePageGetSketchHeader(BufferGetPage(buffer))->epoch;
 	const FaceEpochPlan *plan = plan_for(scan, epoch);
 	Page		ahead = BufferIsValid(next) ? BufferGetPage(next) : NULL;
+	Page		open;
 
 	scan->counters.pages++;
-	if (!scored)
+	if (list->use != SCORE)
 	{
-		scan_page_unscored(scan, &plan->state->layout, buffer, null_distance);
+		scan_page_unscored(scan, &plan->state->layout, buffer, list->use);
 		return;
 	}
-	if (plan->state->epoch.dims != entry->key.dims)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has templates of %d dimensions among those of %d at block %u",
-						RelationGetRelationName(scan->index), plan->state->epoch.dims, entry->key.dims,
-						BufferGetBlockNumber(buffer)),
-				 errhint("Please REINDEX it.")));
+	check_epoch(scan, list, plan->state, buffer);
+	open = face_open_sketches(&plan->state->layout, list->key, BufferGetPage(buffer), scan->opened);
 	if (scan->for_many)
-		face_many_page(scan, plan, buffer, ahead);
+		face_many_page(scan, plan, buffer, list->key, open, ahead);
 	else
-		scan_sketch_page(scan, face_scan_plan(scan, epoch), buffer, ahead);
-}
-
-/* How the templates of a list are to be looked at. */
-typedef struct ListUse
-{
-	bool		scored;
-	bool		null_distance;
-	bool		unwanted;
-} ListUse;
-
-static ListUse
-use_of(const FaceScan *scan, const FaceListEntry *entry)
-{
-	const bool	null_embedding = entry->key.dims == 0;
-
-	return (ListUse) {
-		.scored = scan->ntargets > 0 && !null_embedding && list_is_comparable(scan, entry),
-		.null_distance = scan->orders && (null_embedding || scan->null_probe),
-		/* face_match of a null embedding is null */
-		.unwanted = null_embedding && scan->has_conditions
-	};
+		scan_sketch_page(scan, face_scan_plan(scan, epoch), buffer, list->key, open, ahead);
 }
 
 /*
@@ -310,7 +330,7 @@ use_of(const FaceScan *scan, const FaceListEntry *entry)
  * *missing, or the run's end is not there.
  */
 static bool
-scan_chain(FaceScan *scan, const FaceRun *run, const ListUse *use, uint64 *missing)
+scan_chain(FaceScan *scan, const FaceRun *run, const ListScan *list, uint64 *missing)
 {
 	uint64		stamp = run->stamp;
 	FaceChainWalk walk = {0};
@@ -336,7 +356,7 @@ scan_chain(FaceScan *scan, const FaceRun *run, const ListUse *use, uint64 *missi
 		stamp = FacePageGetSketchHeader(page)->next_stamp;
 		if (BlockNumberIsValid(next_block) && !last)
 			next = face_read_page(scan->index, next_block, BUFFER_LOCK_UNLOCK);
-		scan_page(scan, run->entry, buffer, next, use->scored, use->null_distance);
+		scan_page(scan, list, buffer, next);
 		UnlockReleaseBuffer(buffer);
 		if (!BufferIsValid(next))
 			return last || !BlockNumberIsValid(run->end);
@@ -346,36 +366,74 @@ scan_chain(FaceScan *scan, const FaceRun *run, const ListUse *use, uint64 *missi
 	}
 }
 
+/*
+ * What to do with a list.  A template whose key is gone has no distance to
+ * anybody, as a null embedding has none: no condition is true of either.
+ */
+static ListUse
+decide_use(const FaceScan *scan, const FaceListEntry *entry, const uint8 **key)
+{
+	const bool	has_distance = entry->key.dims != 0 && face_chain_key(&entry->key, key);
+
+	if (!has_distance && scan->has_conditions)
+		return SKIP;
+	if (scan->ntargets == 0 || !has_distance || !list_is_comparable(scan, entry))
+		return scan->orders && (!has_distance || scan->null_probe) ? RETURN_LAST : RETURN_FIRST;
+	if (entry->key.unread)
+		return scan->orders && !scan->null_probe ? MEASURE : RETURN_FIRST;
+	return SCORE;
+}
+
+/* Ready to read a list, or a run of it: what is sealed needs is had with no page locked. */
+static ListScan
+begin_list(FaceScan *scan, const FaceListEntry *entry)
+{
+	ListScan	list = {.entry = entry};
+
+	list.use = decide_use(scan, entry, &list.key);
+	if (list.key != NULL && list.use == SCORE)
+	{
+		int			epoch = face_epoch_find(&scan->meta, face_list_kind(&entry->key));
+
+		if (scan->opened == NULL)
+			scan->opened = MemoryContextAlloc(scan->context, sizeof(PGAlignedBlock));
+		if (epoch >= 0)
+			(void) plan_for(scan, epoch);
+	}
+	return list;
+}
+
 bool
 face_scan_run(FaceScan *scan, const FaceRun *run)
 {
-	const ListUse use = use_of(scan, run->entry);
+	const ListScan list = begin_list(scan, run->entry);
 	uint64		missing;
 
-	return use.unwanted || scan_chain(scan, run, &use, &missing);
+	return list.use == SKIP || scan_chain(scan, run, &list, &missing);
 }
 
 /* Read a list, again from the start when its pages were recycled meanwhile. */
 static void
 scan_list(FaceScan *scan, FaceListEntry *entry)
 {
-	const ListUse use = use_of(scan, entry);
+	const ListScan list = begin_list(scan, entry);
 	const int	npages = scan->npages;
 	const Size	nlower = scan->nlower;
 	const Size	nsums = scan->nsums;
 	const Size	nfirst = scan->nfirst;
 	const Size	nlast = scan->nlast;
+	const Size	nunread = scan->nunread;
 	const FaceScanCounters counters = scan->counters;
 	uint64		missing = 0;
 
-	if (use.unwanted)
+	if (list.use == SKIP)
 		return;
 	for (int tries = 0; tries < MAX_RESTARTS; tries++)
 	{
 		const uint64 missed_before = missing;
 		const FaceRun all = {entry, entry->head, entry->head_stamp, InvalidBlockNumber};
 
-		if (scan_chain(scan, &all, &use, &missing))
+		if (scan_chain(scan, &all, &list, &missing))
 		{
 			scan->counters.lists++;
 			return;
@@ -392,6 +450,7 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 		scan->nsums = nsums;
 		scan->nfirst = nfirst;
 		scan->nlast = nlast;
+		scan->nunread = nunread;
 		scan->counters = counters;
 		if (scan->for_many)
 			face_many_forget(scan);

@@ -36,7 +36,7 @@ extern bool face_scan_run(FaceScan *scan, const FaceRun *run);
 extern const FaceEpochPlan *face_scan_plan(FaceScan *scan, int epoch);
 
 /*
- * Bounds of all slots of a locked sketch page by one query, infinity for free
+ * Bounds of all slots of a locked sketch page, open, by one query, infinity for free
  * slots and beyond the limit, while the page `next` (NULL for none) is fetched
  * from memory.  Returns the smallest.
  */
@@ -44,7 +44,7 @@ extern float face_page_bounds(const FaceQuery *query, const FaceEpochState *stat
 							  float *lower, FaceSketchSum *sums);
 
 /* What a scan has to know of a locked sketch page; and one more page, with its bounds and sums next in the arrays. */
-extern void face_describe_page(const FaceLayout *layout, Buffer buffer, FaceScanPage *described);
+extern void face_describe_page(const FaceLayout *layout, Buffer buffer, const uint8 *key, FaceScanPage *described);
 extern void face_append_page(FaceScan *scan, const FaceLayout *layout, float smallest);
 
 /* A row to return before the ordered ones, or of a scan that does not order. */

@@ -33,6 +33,7 @@
 #include "index/pass.h"
 #include "index/pass_many.h"
 #include "index/refine.h"
+#include "index/sealed.h"
 #include "index/settings.h"
 
 /* A slot that may hold a template of interest. */
@@ -108,6 +109,7 @@ queries_for(const FaceScan *walk, const FaceEpochPlan *plan, int epoch)
 {
 	const FaceEpochState *state = plan->state;
 
+	face_epoch_require(walk->index, state);
 	if (many->queries[epoch] != NULL)
 		return many->queries[epoch];
 	many->queries[epoch] = MemoryContextAlloc(walk->context, sizeof(FaceQuery *) * FACE_MOST_TOGETHER);
@@ -148,7 +150,8 @@ give_up_probes(void)
 typedef struct OnePage
 {
 	const FaceEpochState *state;
-	Page		page;
+	const uint8 *key;			/* NULL unless it is sealed */
+	Page		page;			/* open */
 	int			number;			/* in FaceMany.pages */
 	float		limit;
 	Buffer		planes;			/* locked as well, once anything there is of interest */
@@ -191,11 +194,14 @@ look_at_planes(const FaceQuery *query, const OnePage *one, Found *left, int n)
 	FaceBlockScalars scalars[FACE_MAX_SLOTS / FACE_BLOCK_SLOTS] = {0};
 	int32		sums[FACE_MAX_SLOTS] = {0};
 	float		lower[FACE_MAX_SLOTS];
+	FaceSlotRoom room;
 
 	for (int i = 0; i < n; i++)
 	{
-		sums[i] = face_query_plane_sum(query, left[i].sum, FacePlaneOf(BufferGetPage(one->planes), layout, left[i].slot));
-		face_put_scalars(scalars, i, FacePlaneScalarsOf(BufferGetPage(one->planes), layout, left[i].slot));
+		const FacePlane plane = face_open_plane(layout, one->key, BufferGetPage(one->planes), left[i].slot, &room);
+
+		sums[i] = face_query_plane_sum(query, left[i].sum, plane.code);
+		face_put_scalars(scalars, i, plane.scalars);
 	}
 	face_query_plane_bounds(query, (n + FACE_BLOCK_SLOTS - 1) / FACE_BLOCK_SLOTS, scalars, sums, one->limit, lower);
 	for (int i = 0; i < n; i++)
@@ -252,10 +258,10 @@ compare_page(FaceScan *walk, OnePage *one, FaceQuery **queries, Page next)
 }
 
 void
-face_many_page(FaceScan *walk, const FaceEpochPlan *plan, Buffer buffer, Page next)
+face_many_page(FaceScan *walk, const FaceEpochPlan *plan, Buffer buffer, const uint8 *key, Page open, Page next)
 {
 	OnePage		one = {
-		.state = plan->state,.page = BufferGetPage(buffer),.number = walk->npages,
+		.state = plan->state,.key = key,.page = open,.number = walk->npages,
 		.limit = face_round_up(many->max_distance),.planes = InvalidBuffer
 	};
 	FaceQuery **queries = queries_for(walk, plan, FacePageGetSketchHeader(one.page)->epoch);
@@ -264,7 +270,7 @@ face_many_page(FaceScan *walk, const FaceEpochPlan *plan, Buffer buffer, Page ne
 	if (compare_page(walk, &one, queries, next))
 	{
 		face_room_for_page(walk, &one.state->layout);
-		face_describe_page(&one.state->layout, buffer, &walk->pages[walk->npages++]);
+		face_describe_page(&one.state->layout, buffer, key, &walk->pages[walk->npages++]);
 		many->bytes += sizeof(FaceScanPage);
 	}
 	if (BufferIsValid(one.planes))
@@ -378,7 +384,7 @@ pass(FaceScan *scan, int nkeys)
 	face_scan_pass(walk);
 
 	/* Rows that no bound decides about are for scans of their own. */
-	many->usable = walk->nfirst == 0 && walk->nlast == 0;
+	many->usable = walk->nfirst == 0 && walk->nlast == 0 && walk->nunread == 0;
 	many->pages = MemoryContextAllocHuge(many->context, sizeof(FaceScanPage) * (walk->npages + 1));
 	memcpy(many->pages, walk->pages, sizeof(FaceScanPage) * walk->npages);
 	many->counters = walk->counters;

@@ -27,7 +27,7 @@ extern void face_many_end(void);
 
 /* What scan.c and pass.c call. */
 extern bool face_many_pass(FaceScan *scan, Snapshot snapshot);
-extern void face_many_page(FaceScan *walk, const FaceEpochPlan *plan, Buffer buffer, Page next);
+extern void face_many_page(FaceScan *walk, const FaceEpochPlan *plan, Buffer buffer, const uint8 *key, Page open, Page next);
 extern void face_many_forget(FaceScan *walk);
 
 #endif							/* FACEMATCH_INDEX_PASS_MANY_H */

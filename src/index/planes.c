@@ -12,14 +12,15 @@
 
 #include "compat.h"
 #include "index/refine.h"
+#include "index/sealed.h"
 
 /* Have a job's second bits, and the numbers beside them, on their way from memory. */
 static void
 prefetch_plane(FaceScan *scan, const FaceJob *job, const FaceLayout *layout, FaceAhead *ahead)
 {
 	face_look_ahead(scan, ahead, scan->pages[job->page].named[layout->refine_pages]);
-	face_prefetch(ahead, layout->plane_scalars_offset + job->slot * sizeof(FaceScalars), 1);
-	face_prefetch(ahead, layout->planes_offset + job->slot * layout->plane_bytes, layout->plane_bytes);
+	face_prefetch(ahead, layout->plane_scalars_offset + job->slot * layout->plane_scalars_stride, 1);
+	face_prefetch(ahead, layout->planes_offset + job->slot * layout->plane_stride, layout->plane_bytes);
 }
 
 void
@@ -46,6 +47,7 @@ read_planes(FaceScan *scan, const FaceEpochPlan *plan, FaceJobs *jobs, FaceBlock
 	Buffer		buffer = InvalidBuffer;
 	bool		valid = false;
 	int			kept = 0;
+	FaceSlotRoom room;
 
 	for (int i = 0; i < Min(jobs->n, FACE_JOBS_AHEAD); i++)
 		prefetch_plane(scan, &jobs->jobs[i], layout, &ahead);
@@ -53,6 +55,7 @@ read_planes(FaceScan *scan, const FaceEpochPlan *plan, FaceJobs *jobs, FaceBlock
 	{
 		const FaceJob job = jobs->jobs[i];
 		const FaceScanPage *page = &scan->pages[job.page];
+		FacePlane	plane;
 
 		if (i + FACE_JOBS_AHEAD < jobs->n)
 			prefetch_plane(scan, &jobs->jobs[i + FACE_JOBS_AHEAD], layout, &ahead);
@@ -64,11 +67,11 @@ read_planes(FaceScan *scan, const FaceEpochPlan *plan, FaceJobs *jobs, FaceBlock
 		}
 		if (!valid)
 			continue;
+		plane = face_open_plane(layout, page->key, BufferGetPage(buffer), job.slot, &room);
 		for (int t = 0; t < scan->ntargets; t++)
 			jobs->sums[t * FACE_MAX_JOBS + kept] =
-				face_query_plane_sum(plan->queries[t], scan->sums[page->sums + (Size) t * page->slots + job.slot],
-									 FacePlaneOf(BufferGetPage(buffer), layout, job.slot));
-		face_put_scalars(scalars, kept, FacePlaneScalarsOf(BufferGetPage(buffer), layout, job.slot));
+				face_query_plane_sum(plan->queries[t], scan->sums[page->sums + (Size) t * page->slots + job.slot], plane.code);
+		face_put_scalars(scalars, kept, plane.scalars);
 		jobs->jobs[kept++] = job;
 	}
 	if (BufferIsValid(buffer))

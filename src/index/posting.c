@@ -50,7 +50,7 @@ face_writer_epoch(FaceWriter *writer, int epoch)
 	if (writer->states[epoch] == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(writer->context);
-		const FaceEpochState *state = face_epoch_state(writer->index, epoch);
+		const FaceEpochState *state = face_epoch_state(writer->index, epoch, !writer->blind);
 
 		writer->codes[epoch] = face_codes_create(state->codec);
 		writer->states[epoch] = state;
@@ -61,15 +61,15 @@ face_writer_epoch(FaceWriter *writer, int epoch)
 
 /* The newest epoch the writer knows for templates of this kind. */
 int
-face_writer_epoch_for(FaceWriter *writer, int dims, int model)
+face_writer_epoch_for(FaceWriter *writer, FaceTemplateKind kind)
 {
-	for (int i = writer->meta.nepochs - 1; i >= 0; i--)
-		if (writer->meta.epochs[i].dims == dims && writer->meta.epochs[i].model == model)
-			return i;
+	int			epoch = face_epoch_find(&writer->meta, kind);
 
-	face_epoch_for(writer->index, dims, model);
+	if (epoch >= 0)
+		return epoch;
+	face_epoch_for(writer->index, kind);
 	face_meta_read(writer->index, &writer->meta);
-	return face_epoch_for(writer->index, dims, model);
+	return face_epoch_for(writer->index, kind);
 }
 
 const FaceCodes *
@@ -77,9 +77,12 @@ face_writer_encode(FaceWriter *writer, int epoch, const FaceEmbedding *e)
 {
 	const FaceEpochState *state = face_writer_epoch(writer, epoch);
 
-	/* codes of a null embedding stay zero */
+	/* without a template, codes stay zero */
 	if (e != NULL)
+	{
+		face_epoch_require(writer->index, state);
 		face_encode(state->codec, state->centre, e, writer->codes[epoch]);
+	}
 	return writer->codes[epoch];
 }
 
@@ -88,7 +91,7 @@ face_writer_encode(FaceWriter *writer, int epoch, const FaceEmbedding *e)
  * ------------------------------------------------------------------------- */
 
 void
-face_sketch_init(Page page, const FaceLayout *layout, int epoch, uint64 list_id, uint64 stamp)
+face_sketch_init(Page page, const FaceLayout *layout, int epoch, uint64 list_id, uint64 stamp, const FaceListKey *key)
 {
 	FaceSketchHeader *header;
 	BlockNumber *named;
@@ -99,6 +102,8 @@ face_sketch_init(Page page, const FaceLayout *layout, int epoch, uint64 list_id,
 	header->next_stamp = 0;
 	header->epoch = epoch;
 	header->used = 0;
+	if (layout->sealed)
+		*FaceSketchSealedBy(page, layout) = key->sealed_by;
 	named = FaceSketchRefineBlocks(page, layout);
 	for (int i = 0; i < face_named_pages(layout); i++)
 		named[i] = InvalidBlockNumber;
@@ -152,40 +157,53 @@ face_slot_fill(const FaceEpochState *state, const FaceSlotPages *pages, int slot
 	memcpy(entry->code, codes->refine, state->codec->refine_bytes);
 }
 
-/* Free a slot, leaving no bit of the template. */
+/* Is no slot of a block in use? */
+static bool
+block_is_empty(const uint8 *bitmap, int block)
+{
+	return bitmap[block * FACE_BLOCK_SLOTS / 8] == 0 && bitmap[block * FACE_BLOCK_SLOTS / 8 + 1] == 0;
+}
+
+/* Free a slot, leaving no bit of the template; what is zero in a sealed block is open to all, and nothing. */
 void
 face_slot_clear(const FaceEpochState *state, const FaceSlotPages *pages, int slot)
 {
 	const FaceLayout *layout = &state->layout;
-	FaceRefineEntry *entry = FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots);
+	uint8	   *bitmap = FaceSketchBitmap(pages->sketch, layout);
 	const int	block = slot / FACE_BLOCK_SLOTS;
 
-	FaceSketchBitmap(pages->sketch, layout)[slot >> 3] &= ~(1 << (slot & 7));
+	bitmap[slot >> 3] &= ~(1 << (slot & 7));
 	FacePageGetSketchHeader(pages->sketch)->used--;
 	face_block_clear(state->codec, FaceSketchBlock(pages->sketch, layout, block),
 					 FaceScalarsOf(pages->sketch, layout, block), slot % FACE_BLOCK_SLOTS);
+	if (layout->sealed && block_is_empty(bitmap, block))
+		memset(FaceSketchNonce(pages->sketch, layout, block), 0, FACE_NONCE_BYTES);
 	if (pages->plane != NULL)
 	{
-		memset(FacePlaneScalarsOf(pages->plane, layout, slot), 0, sizeof(FaceScalars));
+		memset(FacePlaneScalarsOf(pages->plane, layout, slot), 0, layout->plane_scalars_stride);
 		memset(FacePlaneOf(pages->plane, layout, slot), 0, layout->plane_bytes);
 	}
-	memset(entry, 0, layout->refine_entry_size);
+	memset(FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots), 0, layout->refine_entry_size);
 }
 
 void
-face_slot_read(const FaceEpochState *state, const FaceSlotPages *pages, int slot, FaceCodes *codes)
+face_slot_read(const FaceEpochState *state, const uint8 *key, const FaceSlotPages *pages, int slot, FaceCodes *codes)
 {
 	const FaceLayout *layout = &state->layout;
 	const FaceRefineEntry *entry = FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots);
 	const int	block = slot / FACE_BLOCK_SLOTS;
+	FaceSlotRoom room;
 
 	face_block_get(state->codec, FaceSketchBlock(pages->sketch, layout, block),
 				   FaceScalarsOf(pages->sketch, layout, block), slot % FACE_BLOCK_SLOTS, codes);
 	if (pages->plane != NULL)
 	{
-		codes->plane_scalars = *FacePlaneScalarsOf(pages->plane, layout, slot);
-		memcpy(codes->plane, FacePlaneOf(pages->plane, layout, slot), layout->plane_bytes);
+		const FacePlane plane = face_open_plane(layout, key, pages->plane, slot, &room);
+
+		codes->plane_scalars = *plane.scalars;
+		memcpy(codes->plane, plane.code, layout->plane_bytes);
 	}
+	entry = face_open_entry(layout, key, entry, &room);
 	codes->refine_scalars = entry->scalars;
 	memcpy(codes->refine, entry->code, state->codec->refine_bytes);
 }
@@ -230,9 +248,20 @@ register_side_page(GenericXLogState *xlog, Page sketch, SidePage *side, BlockNum
 	return page;
 }
 
+/* Put a template on copies of its pages, which are sealed again if they were. */
+static void
+put_in_slot(FaceWriter *writer, const FaceEpochState *state, const uint8 *key, const FaceSlotPages *pages, int slot,
+			const FaceCodes *codes, ItemPointer tid)
+{
+	face_open_block(&state->layout, key, pages->sketch, slot / FACE_BLOCK_SLOTS);
+	face_slot_fill(state, pages, slot, codes, tid);
+	face_seal_block(writer->index, state, key, pages->sketch, slot / FACE_BLOCK_SLOTS);
+	face_seal_slot(writer->index, &state->layout, key, pages, slot);
+}
+
 /* Put a template on a locked sketch page that has a free slot. */
 static void
-put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPointer tid)
+put_on_page(FaceWriter *writer, Buffer buffer, const uint8 *key, const FaceEmbedding *e, ItemPointer tid)
 {
 	Page		page = BufferGetPage(buffer);
 	const FaceEpochState *state = face_writer_epoch(writer, FacePageGetSketchHeader(page)->epoch);
@@ -244,7 +273,7 @@ put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPoint
 	GenericXLogState *xlog;
 	FaceSlotPages pages = {0};
 
-	if (slot < 0)
+	if (slot < 0 || layout->sealed != (key != NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has a damaged page at block %u",
@@ -261,7 +290,7 @@ put_on_page(FaceWriter *writer, Buffer buffer, const FaceEmbedding *e, ItemPoint
 		pages.plane = register_side_page(xlog, pages.sketch, &plane, FaceSketchPlaneBlock(pages.sketch, layout));
 	pages.refine = register_side_page(xlog, pages.sketch, &refine,
 									  FaceSketchRefineBlocks(pages.sketch, layout) + slot / layout->refine_slots);
-	face_slot_fill(state, &pages, slot, codes, tid);
+	put_in_slot(writer, state, key, &pages, slot, codes, tid);
 	GenericXLogFinish(xlog);
 	if (layout->has_plane)
 		UnlockReleaseBuffer(plane.buffer);
@@ -338,7 +367,7 @@ static void
 create_list(FaceWriter *writer, const FaceListKey *key)
 {
 	Relation	index = writer->index;
-	int			epoch = face_writer_epoch_for(writer, key->dims, key->model);
+	int			epoch = face_writer_epoch_for(writer, face_list_kind(key));
 	const FaceEpochState *state = face_writer_epoch(writer, epoch);
 	FaceEntryLock lock;
 
@@ -357,7 +386,7 @@ create_list(FaceWriter *writer, const FaceListKey *key)
 		xlog = GenericXLogStart(index);
 		face_bucket_append(&writer->meta, GenericXLogRegisterBuffer(xlog, lock.primary, 0), entry);
 		face_sketch_init(GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE),
-						 &state->layout, epoch, entry->list_id, entry->head_stamp);
+						 &state->layout, epoch, entry->list_id, entry->head_stamp, key);
 		GenericXLogFinish(xlog);
 		UnlockReleaseBuffer(buffer);
 		pfree(entry);
@@ -374,7 +403,7 @@ static void
 extend_list(FaceWriter *writer, const FaceListKey *key, uint64 list_id, BlockNumber last)
 {
 	Relation	index = writer->index;
-	int			epoch = face_writer_epoch_for(writer, key->dims, key->model);
+	int			epoch = face_writer_epoch_for(writer, face_list_kind(key));
 	const FaceEpochState *state = face_writer_epoch(writer, epoch);
 	FaceEntryLock lock;
 	FaceListEntry *entry;
@@ -401,7 +430,7 @@ extend_list(FaceWriter *writer, const FaceListKey *key, uint64 list_id, BlockNum
 											GenericXLogRegisterBuffer(xlog, lock.buffer, 0));
 		header = FacePageGetSketchHeader(GenericXLogRegisterBuffer(xlog, tail, 0));
 		face_sketch_init(GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE),
-						 &state->layout, epoch, list_id, stamp);
+						 &state->layout, epoch, list_id, stamp, key);
 		header->next = entry->tail = entry->insert_page = BufferGetBlockNumber(buffer);
 		header->next_stamp = stamp;
 		GenericXLogFinish(xlog);
@@ -416,7 +445,13 @@ face_posting_insert(FaceWriter *writer, const FaceListKey *key, const FaceEmbedd
 {
 	FaceListEntry *entry = palloc(FACE_LIST_ENTRY_SIZE(writer->meta.nkeys));
 	bool		from_head = false;
+	const uint8 *block_key;
 
+	/* what was opened a moment ago is sealed again by the same key */
+	if (!face_chain_key(key, &block_key) && !key->unread)
+		face_report_lost_key(writer->index);
+	/* with no page locked, for the site's key may have to be read */
+	(void) face_writer_epoch(writer, face_writer_epoch_for(writer, face_list_kind(key)));
 	for (int tries = 0;; tries++)
 	{
 		Buffer		buffer;
@@ -442,7 +477,7 @@ face_posting_insert(FaceWriter *writer, const FaceListKey *key, const FaceEmbedd
 		{
 			BlockNumber found = BufferGetBlockNumber(buffer);
 
-			put_on_page(writer, buffer, e, tid);
+			put_on_page(writer, buffer, block_key, e, tid);
 			UnlockReleaseBuffer(buffer);
 			if (found != entry->insert_page)
 				note_insert_page(writer, key, entry->list_id, found);

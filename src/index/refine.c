@@ -15,6 +15,7 @@
 
 #include "compat.h"
 #include "index/refine.h"
+#include "index/sealed.h"
 #include "simd/simd.h"
 
 /* With so many that their second bits left over, their refinement codes are read. */
@@ -138,6 +139,7 @@ read_entries(FaceScan *scan, const FaceJob *jobs, const int32 *sums, int njobs, 
 	Buffer		buffer = InvalidBuffer;
 	bool		valid = false;
 	int			nrefined = 0;
+	FaceSlotRoom room;
 
 	for (int i = 0; i < Min(njobs, FACE_JOBS_AHEAD); i++)
 		prefetch_entry(scan, &jobs[i], &ahead);
@@ -147,7 +149,7 @@ read_entries(FaceScan *scan, const FaceJob *jobs, const int32 *sums, int njobs, 
 		const FaceEpochPlan *plan = scan->plans[page->epoch];
 		const FaceLayout *layout = &plan->state->layout;
 		const int	which = jobs[i].slot / layout->refine_slots;
-		FaceRefineEntry *entry;
+		const FaceRefineEntry *entry;
 
 		if (i + FACE_JOBS_AHEAD < njobs)
 			prefetch_entry(scan, &jobs[i + FACE_JOBS_AHEAD], &ahead);
@@ -162,6 +164,7 @@ read_entries(FaceScan *scan, const FaceJob *jobs, const int32 *sums, int njobs, 
 		if (!valid || !ItemPointerIsValid(&entry->tid))
 			continue;
 		scan->counters.refined++;
+		entry = face_open_entry(layout, page->key, entry, &room);
 		if (ruled_out(scan, plan, sums + i, entry))
 			continue;
 		refined[nrefined].scalars = entry->scalars;

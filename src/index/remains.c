@@ -156,6 +156,8 @@ sweep_sketches(RemainsSearch *search, BlockNumber blkno)
 	UnlockReleaseBuffer(buffer);
 
 	memset(FacePageGetSketchHeader(pages.sketch), 0, sizeof(FaceSketchHeader));
+	if (state->layout.sealed)
+		memset(FaceSketchSealedBy(pages.sketch, &state->layout), 0, sizeof(pg_uuid_t));
 	memset(named, 0, sizeof(BlockNumber) * face_named_pages(&state->layout));
 	search->remains->stray += nonzero_from(pages.sketch, PageGetContents(pages.sketch) - (char *) pages.sketch);
 	if (pages.plane != NULL)
@@ -185,6 +187,7 @@ face_index_remains(Relation index, IndexBulkDeleteCallback is_dead, void *state,
 
 	search->index = index;
 	search->writer = face_writer_create(index);
+	search->writer->blind = true;
 	search->strategy = GetAccessStrategy(BAS_BULKREAD);
 	search->is_dead = is_dead;
 	search->state = state;

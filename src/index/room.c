@@ -55,6 +55,8 @@ give_back(void *arg)
 		{scan->sums, scan->max_sums},
 	};
 
+	if (scan->opened != NULL)
+		explicit_bzero(scan->opened, sizeof(PGAlignedBlock));
 	for (int i = 0; i < ARRAYS; i++)
 	{
 		if (arrays[i].items == NULL)

@@ -19,7 +19,6 @@
 #include "miscadmin.h"
 
 #include "compat.h"
-#include "embedding/sealed.h"
 #include "index/build.h"
 #include "simd/simd.h"
 
@@ -34,8 +33,7 @@
 /* The sum of unit-length templates of one kind. */
 typedef struct KindSample
 {
-	int			dims;
-	int			model;
+	FaceTemplateKind kind;
 	int64		count;
 	double	   *sum;
 } KindSample;
@@ -45,21 +43,25 @@ typedef struct Sample
 	Relation	index;
 	int			nkinds;
 	KindSample	kinds[FACE_MAX_EPOCHS];
+	FaceRoom	room;			/* for an opened template */
 } Sample;
 
 static KindSample *
-kind_of(Sample *sample, const FaceEmbedding *e)
+kind_of(Sample *sample, const FaceEmbedding *e, bool sealed)
 {
 	KindSample *kind;
 
 	for (int i = 0; i < sample->nkinds; i++)
-		if (sample->kinds[i].dims == e->dims && sample->kinds[i].model == e->model)
+	{
+		const FaceTemplateKind *known = &sample->kinds[i].kind;
+
+		if (known->dims == e->dims && known->model == e->model && known->sealed == sealed)
 			return &sample->kinds[i];
+	}
 	if (sample->nkinds == FACE_MAX_EPOCHS)
 		return NULL;
 	kind = &sample->kinds[sample->nkinds++];
-	kind->dims = e->dims;
-	kind->model = e->model;
+	kind->kind = (FaceTemplateKind) {e->dims, e->model, sealed};
 	kind->sum = palloc0(sizeof(double) * e->dims);
 	return kind;
 }
@@ -68,16 +70,17 @@ static void
 sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *state)
 {
 	const int	column = IndexRelationGetNumberOfKeyAttributes(index) - 1;
-	FaceEmbedding *e;
+	Sample	   *sample = state;
+	const FaceEmbedding *stored;
+	const FaceEmbedding *e;
 	KindSample *kind;
 	float	   *x;
 
 	if (isnull[column])
 		return;
-	e = face_opened_copy(DatumGetFaceEmbedding(values[column]));
-	if (e == NULL)
-		return;
-	kind = kind_of(state, e);
+	stored = DatumGetFaceEmbedding(values[column]);
+	e = face_opened(stored, &sample->room.value);
+	kind = e != NULL ? kind_of(sample, e, e != stored) : NULL;
 	if (kind == NULL)
 		return;
 	x = palloc(sizeof(float) * e->dims);
@@ -93,15 +96,16 @@ static void
 add_epoch(Relation index, const KindSample *kind)
 {
 	const double scale = kind->count > 0 ? 1.0 / kind->count : 0;
-	float	   *mean = palloc(sizeof(float) * kind->dims);
+	const int	dims = kind->kind.dims;
+	float	   *mean = palloc(sizeof(float) * dims);
 	double		norm_squared = 0;
 
-	for (int i = 0; i < kind->dims; i++)
+	for (int i = 0; i < dims; i++)
 	{
 		mean[i] = (float) (kind->sum[i] * scale);
 		norm_squared += (double) mean[i] * mean[i];
 	}
-	face_epoch_add_mean(index, kind->dims, kind->model,
+	face_epoch_add_mean(index, kind->kind,
 						kind->count >= MIN_SAMPLE && norm_squared >= FACE_MIN_CENTRE_NORM_SQUARED ? mean : NULL);
 	pfree(mean);
 }
@@ -132,6 +136,7 @@ face_sample_epochs(Relation heap, Relation index, IndexInfo *info)
 										 SAMPLE_RUN_BLOCKS, sample_row, sample, NULL);
 		}
 	}
+	face_wipe(&sample->room.value);
 	for (int i = 0; i < sample->nkinds; i++)
 		add_epoch(index, &sample->kinds[i]);
 }

@@ -284,6 +284,7 @@ pass_anew(FaceScan *scan)
 	scan->npages = 0;
 	scan->nlower = 0;
 	scan->nsums = 0;
+	scan->nunread = 0;
 	face_scan_pass(scan);
 }
 

@@ -51,6 +51,7 @@ typedef struct FaceEpochPlan
 typedef struct FaceScanPage
 {
 	uint64		stamp;
+	const uint8 *key;			/* that opens its codes, NULL if they are not sealed */
 	Size		base;			/* of its bounds in FaceScan.lower */
 	Size		sums;			/* of its sums in FaceScan.sums: those of all slots for each target in turn */
 	BlockNumber blkno;
@@ -90,7 +91,7 @@ typedef struct FaceScan
 
 	/* what is asked for */
 	bool		orders;
-	bool		null_probe;		/* ORDER BY embedding <=> NULL */
+	bool		null_probe;		/* ORDER BY embedding <=> NULL, or a probe whose key is gone */
 	FaceTarget *targets;
 	int			ntargets;
 	bool		has_conditions; /* on the embedding */
@@ -98,6 +99,7 @@ typedef struct FaceScan
 	bool		impossible;		/* a condition is null: no row passes */
 
 	FaceEpochPlan *plans[FACE_MAX_EPOCHS];
+	PGAlignedBlock *opened;		/* room for the sketch page that the pass looks at, if it is sealed */
 
 	/* what the pass over the sketches found: arrays of room.c */
 	FaceScanPage *pages;
@@ -119,6 +121,9 @@ typedef struct FaceScan
 	ItemPointerData *last;		/* null distance */
 	Size		nlast;
 	Size		max_last;
+	ItemPointerData *unread;	/* sealed templates without codes, to be measured */
+	Size		nunread;
+	Size		max_unread;
 	Size		next_first;
 	Size		next_last;
 

@@ -6,7 +6,8 @@
  * The sort is PostgreSQL's: it keeps to maintenance_work_mem, spills to disk
  * and merges what parallel workers have sorted.  Within a list it keeps the
  * order of the heap, whoever encoded a row: what was enrolled together lies
- * together, and is purged together.
+ * together, and is purged together.  What it spills of sealed templates is
+ * ciphertext, by their own key.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +22,6 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
-#include "embedding/sealed.h"
 #include "index/build.h"
 #include "index/keys.h"
 
@@ -79,27 +79,50 @@ hash_list(const FaceListKey *key, Size size, uint64 seed)
 	return hash_bytes_extended((const unsigned char *) key, (int) size, seed);
 }
 
+Size
+face_sort_codes_size(const FaceCodec *codec)
+{
+	return sizeof(FaceScalars) * FACE_SORT_SCALARS + codec->groups / 2 + codec->plane_bytes + codec->refine_bytes;
+}
+
+/* Put what is of one size behind the last. */
+static char *
+append(char *to, const void *bytes, Size size)
+{
+	memcpy(to, bytes, size);
+	return to + size;
+}
+
 static bytea *
 make_payload(FaceSpool *spool, const FaceListKey *key, Size key_size, int epoch, const FaceCodes *codes,
 			 ItemPointer tid)
 {
 	const FaceCodec *codec = face_writer_epoch(spool->writer, epoch)->codec;
-	Size		sketch_bytes = codec->groups / 2;
-	Size		size = VARHDRSZ + sizeof(FaceSortHeader) + key_size + sketch_bytes + codec->plane_bytes + codec->refine_bytes;
-	bytea	   *payload = palloc(size);
-	FaceSortHeader header = {*tid, epoch, codes->sketch_scalars, codes->plane_scalars, codes->refine_scalars};
-	char	   *p = VARDATA(payload);
+	const FaceSortHeader header = {*tid, epoch};
+	const Size	codes_size = face_sort_codes_size(codec);
+	Size		size = VARHDRSZ + sizeof(header) + key_size + codes_size;
+	const uint8 *block_key;
+	bytea	   *payload;
+	char	   *secret;
+	char	   *p;
 
+	if (!face_chain_key(key, &block_key) && !key->unread)
+		face_report_lost_key(spool->index);
+	if (block_key != NULL)
+		size += FACE_NONCE_BYTES;
+	payload = palloc(size);
 	SET_VARSIZE(payload, size);
-	memcpy(p, &header, sizeof(header));
-	p += sizeof(header);
-	memcpy(p, key, key_size);
-	p += key_size;
-	memcpy(p, codes->sketch, sketch_bytes);
-	p += sketch_bytes;
-	memcpy(p, codes->plane, codec->plane_bytes);
-	p += codec->plane_bytes;
-	memcpy(p, codes->refine, codec->refine_bytes);
+	p = VARDATA(payload);
+	p = append(p, &header, sizeof(header));
+	secret = p = append(p, key, key_size);
+	p = append(p, &codes->sketch_scalars, sizeof(FaceScalars));
+	p = append(p, &codes->plane_scalars, sizeof(FaceScalars));
+	p = append(p, &codes->refine_scalars, sizeof(FaceScalars));
+	p = append(p, codes->sketch, codec->groups / 2);
+	p = append(p, codes->plane, codec->plane_bytes);
+	append(p, codes->refine, codec->refine_bytes);
+	if (block_key != NULL)
+		face_seal_bytes(spool->index, block_key, (uint8 *) secret, codes_size);
 	return payload;
 }
 
@@ -111,9 +134,10 @@ spool_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	const int	nkeys = spool->writer->meta.nkeys;
 	const Size	key_size = FACE_LIST_KEY_SIZE(nkeys);
 	MemoryContext old = MemoryContextSwitchTo(spool->per_row);
-	FaceEmbedding *e = isnull[nkeys] ? NULL : face_opened_copy(DatumGetFaceEmbedding(values[nkeys]));
-	FaceListKey *key = face_list_key(index, nkeys, values, isnull, e ? e->dims : 0, e ? e->model : FACE_NO_MODEL);
-	int			epoch = face_writer_epoch_for(spool->writer, key->dims, key->model);
+	const FaceEmbedding *stored = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
+	const FaceEmbedding *e = stored != NULL ? face_opened(stored, &spool->room.value) : NULL;
+	FaceListKey *key = face_list_key(index, nkeys, values, isnull, stored, e);
+	int			epoch = face_writer_epoch_for(spool->writer, face_list_kind(key));
 	const FaceCodes *codes = face_writer_encode(spool->writer, epoch, e);
 	TupleTableSlot *slot = spool->slot;
 
@@ -126,6 +150,8 @@ spool_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	tuplesort_puttupleslot(spool->sort, slot);
 	ExecClearTuple(slot);
 	spool->ntuples++;
+	if (e != NULL && e != stored)
+		face_wipe(&spool->room.value);
 
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(spool->per_row);

@@ -346,6 +346,7 @@ face_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDe
 	vacuum.callback = callback;
 	vacuum.callback_state = callback_state;
 	vacuum.writer = face_writer_create(info->index);
+	vacuum.writer->blind = true;
 	control.keysize = sizeof(uint64);
 	control.entrysize = sizeof(uint64);
 	control.hcxt = context;

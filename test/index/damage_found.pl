@@ -11,7 +11,7 @@ use Test::More;
 use constant {
 	PAGE => 8192, CONTENTS => 24, SPECIAL => 8192 - 24,
 	META => 2, ROOT => 3, BUCKET => 4, CENTRE => 5, SKETCH => 6, REFINE => 7, PLANE => 8, FREE => 1,
-	EPOCHS => 40, EPOCH_SIZE => 24, ENTRIES => 32, ENTRY_SIZE => 48
+	EPOCHS => 40, EPOCH_SIZE => 24, ENTRIES => 32, ENTRY_SIZE => 64
 };
 
 # Templates of 320 dimensions: 1 + 1 + 2 bits, 160 slots on a sketch page, 80 on a refinement page.
@@ -155,7 +155,9 @@ my @damages = (
 	[ 'a head', qr/is not the page meant/, 0, sub { my ($p, $s) = @_; my ($b, $at) = entry_of($p, $s); put($p, $b, $at + 16, pack('L', 0)) } ],
 	[ 'a tail', qr/is the tail of a posting list that ends/, 0, sub { my ($p, $s) = @_; my ($b, $at) = entry_of($p, $s); put($p, $b, $at + 20, pack('L', 0)) } ],
 	[ 'where to insert', qr/is where a posting list goes on/, 0, sub { my ($p, $s) = @_; my ($b, $at) = entry_of($p, $s); put($p, $b, $at + 24, pack('L', 0)) } ],
-	[ 'the keys of an entry', qr/in another posting list than the row's/, 1, sub { my ($p, $s) = @_; my ($b, $at) = entry_of($p, $s); flip($p, $b, $at + 40) } ],
+	[ 'the keys of an entry', qr/in another posting list than the row's/, 1, sub { my ($p, $s) = @_; my ($b, $at) = entry_of($p, $s); flip($p, $b, $at + 56) } ],
+	[ 'an entry of sealed templates', qr/of other dimensions or another model/, 0, sub { my ($p, $s) = @_; my ($b, $at) = entry_of($p, $s); flip($p, $b, $at + 40) } ],
+	[ 'something before second bits', qr/has something before its data/, 0, sub { my ($p, $s, $u, $f, $r, $l) = @_; flip($p, $l, CONTENTS + 30) } ],
 	[ 'the model of an entry', qr/of other dimensions or another model/, 0, sub { my ($p, $s) = @_; my ($b, $at) = entry_of($p, $s); flip($p, $b, $at + 34) } ],
 	[ 'an entry twice', qr/second entry/, 0, sub { my ($p, $s) = @_; my ($b, $at) = entry_of($p, $s);
 		my $other = $at == ENTRIES ? ENTRIES + ENTRY_SIZE : ENTRIES; put($p, $b, $other, substr($p->[$b], $at, ENTRY_SIZE)) } ],
@@ -243,7 +245,7 @@ for my $name (sort keys %random)
 is(check($sound, 'true'), '', 'the index beside them is sound, and the server never stopped');
 
 # An index of the pages before these says so, whatever uses it, until it is built again.
-my $format = qr/ERROR:  0A000: index "$old" has page format 1, this version of facematch reads format 2.*HINT:  Please REINDEX it\./s;
+my $format = qr/ERROR:  0A000: index "$old" has page format 1, this version of facematch reads format 3.*HINT:  Please REINDEX it\./s;
 like(check($old, 'false'), $format, 'pages of an earlier format: the check refuses them');
 $node->safe_psql('postgres', join('; ', map { "DROP INDEX index_$_" } grep { "index_$_" ne $old } 1 .. $made));
 for my $use ('SET enable_seqscan = off; SELECT id FROM faces WHERE gallery = 0 ORDER BY embedding <=> (SELECT embedding FROM faces WHERE id = 3) LIMIT 1',

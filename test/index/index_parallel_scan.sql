@@ -50,7 +50,7 @@ CREATE FUNCTION answer(question text, probe face_embedding) RETURNS text LANGUAG
 DECLARE
 	found text;
 BEGIN
-	PERFORM set_config('test.moment', (clock_timestamp() + '0.1 s')::text, false);
+	PERFORM set_config('test.moment', (clock_timestamp() + least(current_setting('max_parallel_workers_per_gather')::int, current_setting('max_parallel_workers')::int, 1) * interval '0.1 s')::text, false);
 	EXECUTE format('SELECT concat(count(*), %L, md5(string_agg(coalesce(d::text, %L), %L)), md5(string_agg(CASE WHEN d < most OR %s THEN id::text END, %L ORDER BY d, id)))
 		FROM (SELECT *, max(d) OVER () AS most FROM (%s) a(id, d)) b', ' ', 'null', ',', (question !~ 'LIMIT')::text, ',', question)
 	INTO found USING probe, 20000;
@@ -64,6 +64,8 @@ CREATE FUNCTION by_index(question text) RETURNS text LANGUAGE sql AS $$ SELECT r
 CREATE TABLE expected AS SELECT n, name, by_index(sql) AS sql, answers(by_scan(sql)) AS found FROM question;
 
 -- What the plan is, and whether each of its processes has read pages of the index.
+CREATE FUNCTION nodes(plan jsonb) RETURNS text LANGUAGE sql AS $$
+SELECT string_agg(n #>> '{}', ' > ') FROM jsonb_path_query(plan, 'strict $.**."Node Type" ? (@ like_regex "Gather|Index Scan|Sort")') n $$;
 CREATE FUNCTION plan_of(question text) RETURNS TABLE (node text, shared boolean) LANGUAGE plpgsql AS $$
 DECLARE
 	plan jsonb;
@@ -72,7 +74,7 @@ BEGIN
 	FOR tries IN 1 .. 50 LOOP
 		PERFORM set_config('test.moment', (clock_timestamp() + tries * interval '0.1 s')::text, false);
 		EXECUTE 'EXPLAIN (ANALYZE, VERBOSE, BUFFERS, FORMAT json) ' || question INTO plan USING (SELECT embedding FROM probe WHERE id = 777), 20000;
-		SELECT string_agg(n #>> '{}', ' > ') INTO node FROM jsonb_path_query(plan, 'strict $.**."Node Type" ? (@ like_regex "Gather|Index Scan|Sort")') n;
+		node := nodes(plan);
 		SELECT count(*) = 2 AND min(hits) > 20 INTO shared
 		FROM (SELECT max((w ->> 'Shared Hit Blocks')::int) AS hits FROM jsonb_path_query(plan, 'lax $.**.Workers[*]') w GROUP BY w ->> 'Worker Number') h;
 		EXIT WHEN shared;
@@ -109,7 +111,8 @@ FETCH 3 FROM nearest;
 COMMIT;
 
 -- A scan that is begun again and again, each time with workers.
-EXPLAIN (COSTS off) SELECT count(*), sum(x.id) FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT n) x;
+SELECT * FROM plan_of('SELECT n, x.id FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = ANY (at_once((SELECT galleries FROM asked)))
+	ORDER BY embedding <=> (SELECT $1 WHERE $2 > 0) LIMIT n) x');
 SELECT n, x.id FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT n) x ORDER BY 1, 2;
 SELECT count(*), count(DISTINCT x.id) FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = 0 AND face_match(embedding, (SELECT embedding FROM probe WHERE id = 777), 0.5) OFFSET n - n) x;
 
@@ -138,4 +141,15 @@ SELECT bool_and(p.shared) AS shared FROM expected, plan_of(sql) p;
 
 -- By itself the planner takes workers for large lists only.
 ALTER TABLE face RESET (parallel_workers);
-EXPLAIN (COSTS off) SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1;
+CREATE FUNCTION planned(question text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	plan jsonb;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) ' || question INTO plan;
+	RETURN nodes(plan);
+END $$;
+SELECT planned('SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1') AS small;
+UPDATE pg_class SET reltuples = reltuples * 1000 WHERE oid = 'face'::regclass;
+SELECT planned('SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1') AS large,
+	planned('SELECT id FROM face WHERE gallery_id = 3 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1') AS "small list",
+	planned('SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1001') AS many;

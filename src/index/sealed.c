@@ -1,0 +1,150 @@
+/*-------------------------------------------------------------------------
+ *
+ * sealed.c
+ *	  Codes of sealed templates, as ciphertext on pages.
+ *
+ * A chain of sealed templates has one key.  Sketches are sealed by block, for a
+ * pass reads them so; second bits and refinement codes by slot, for they are
+ * looked up one by one, and a block of them would be 3 kB of WAL an insertion.
+ * Each of these has a nonce of its own, drawn anew at every write: counters
+ * would repeat after a recovery to a point in time.  The nonces of a sketch
+ * page's blocks stand before the blocks, the others behind what they seal.
+ *
+ * A free slot is zero on the page, sealed or not: whoever frees one needs no
+ * key, and can leave nothing of the template.  There is no room for tags:
+ * damage is for checksums and index_check().
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "index/sealed.h"
+#include "keys/template_key.h"
+
+/* Nonces are drawn so many at a time: each call of the generator costs as much as sealing a slot. */
+#define NONCES_AT_ONCE 256
+
+static bool
+has_key(const pg_uuid_t *sealed_by, const uint8 **key)
+{
+	const uint8 *value_key;
+
+	return face_template_key(sealed_by, &value_key, key);
+}
+
+bool
+face_chain_key(const FaceListKey *list, const uint8 **key)
+{
+	const bool	there = !face_list_is_sealed(list) || has_key(&list->sealed_by, key);
+
+	/* what was not read when it came has no codes to open */
+	if (!face_list_is_sealed(list) || list->unread)
+		*key = NULL;
+	return there;
+}
+
+bool
+face_page_key(const FaceLayout *layout, Page sketch, const uint8 **key)
+{
+	*key = NULL;
+	return !layout->sealed || has_key(FaceSketchSealedBy(sketch, layout), key);
+}
+
+void
+face_report_lost_key(Relation index)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("a key of templates in index \"%s\" has been destroyed meanwhile", RelationGetRelationName(index)),
+			 errhint("Repeat the command.")));
+}
+
+bool
+face_key_is_destroyed(const uint8 *key)
+{
+	static const uint8 zeros[FACE_KEY_BYTES] = {0};
+
+	return memcmp(key, zeros, FACE_KEY_BYTES) == 0;
+}
+
+static void
+draw_nonce(uint8 *nonce)
+{
+	static uint8 drawn[NONCES_AT_ONCE][FACE_NONCE_BYTES];
+	static int	left = 0;
+
+	if (left == 0)
+	{
+		face_random_bytes(drawn, sizeof(drawn));
+		left = NONCES_AT_ONCE;
+	}
+	memcpy(nonce, drawn[--left], FACE_NONCE_BYTES);
+}
+
+static void
+seal(Relation index, const uint8 *key, uint8 *bytes, Size size, uint8 *nonce)
+{
+	if (face_key_is_destroyed(key))
+		face_report_lost_key(index);
+	draw_nonce(nonce);
+	face_block_cipher(key, nonce, bytes, size);
+}
+
+void
+face_seal_bytes(Relation index, const uint8 *key, uint8 *bytes, Size size)
+{
+	seal(index, key, bytes, size, bytes + size);
+}
+
+/* A block that was never written has no nonce, and nothing to open. */
+void
+face_open_block(const FaceLayout *layout, const uint8 *key, Page sketch, int block)
+{
+	if (key != NULL && block < face_blocks_begun(sketch, layout))
+		face_block_cipher(key, FaceSketchNonce(sketch, layout, block), FaceSketchBlock(sketch, layout, block),
+						  layout->block_stride);
+}
+
+void
+face_seal_block(Relation index, const FaceEpochState *state, const uint8 *key, Page sketch, int block)
+{
+	const FaceLayout *layout = &state->layout;
+	const uint8 *bitmap = FaceSketchBitmap(sketch, layout);
+
+	if (key == NULL)
+		return;
+	seal(index, key, FaceSketchBlock(sketch, layout, block), layout->block_stride, FaceSketchNonce(sketch, layout, block));
+	for (int slot = 0; slot < FACE_BLOCK_SLOTS; slot++)
+		if (!face_slot_used(bitmap, block * FACE_BLOCK_SLOTS + slot))
+			face_block_clear(state->codec, FaceSketchBlock(sketch, layout, block), FaceScalarsOf(sketch, layout, block), slot);
+}
+
+void
+face_seal_slot(Relation index, const FaceLayout *layout, const uint8 *key, const FaceSlotPages *pages, int slot)
+{
+	FaceRefineEntry *entry = FaceRefineEntryOf(pages->refine, layout, slot % layout->refine_slots);
+
+	if (key == NULL)
+		return;
+	face_seal_bytes(index, key, (uint8 *) &entry->scalars,
+					layout->refine_entry_size - FACE_NONCE_BYTES - offsetof(FaceRefineEntry, scalars));
+	if (pages->plane != NULL)
+		face_seal_bytes(index, key, (uint8 *) FacePlaneScalarsOf(pages->plane, layout, slot),
+						sizeof(FaceScalars) + layout->plane_bytes);
+}
+
+Page
+face_open_sketches(const FaceLayout *layout, const uint8 *key, Page page, PGAlignedBlock *room)
+{
+	const Size	special = BLCKSZ - MAXALIGN(sizeof(FacePageOpaqueData));
+	int			nblocks;
+
+	if (key == NULL)
+		return page;
+	nblocks = face_blocks_begun(page, layout);
+	memcpy(room->data, page, layout->blocks_offset + nblocks * layout->block_stride);
+	memcpy(room->data + special, page + special, BLCKSZ - special);
+	for (int block = 0; block < nblocks; block++)
+		face_open_block(layout, key, (Page) room->data, block);
+	return (Page) room->data;
+}

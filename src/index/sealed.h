@@ -1,0 +1,90 @@
+/*-------------------------------------------------------------------------
+ *
+ * sealed.h
+ *	  Codes of sealed templates, as ciphertext on pages.
+ *
+ * Where a layout is not sealed, all of these give what lies on the page.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FACEMATCH_INDEX_SEALED_H
+#define FACEMATCH_INDEX_SEALED_H
+
+#include "index/meta.h"
+#include "keys/cipher.h"
+
+/*
+ * The key of a list's codes, or of a sketch page's, NULL where they are not
+ * sealed; false if it is gone.  May read a file: not to be called with a page
+ * locked.  Good until the transaction ends; zero once it is destroyed.
+ */
+extern bool face_chain_key(const FaceListKey *list, const uint8 **key);
+extern bool face_page_key(const FaceLayout *layout, Page sketch, const uint8 **key);
+
+/* Was it there when it was asked for, and no longer is? */
+extern bool face_key_is_destroyed(const uint8 *key);
+
+/* Raise the error of somebody who cannot do without a key. */
+extern void face_report_lost_key(Relation index) pg_attribute_noreturn();
+
+/* Seal bytes where they are, by a nonce drawn anew, which goes behind them; the error if the key was destroyed meanwhile. */
+extern void face_seal_bytes(Relation index, const uint8 *key, uint8 *bytes, Size size);
+
+/* For writers, on their own copies of pages: a block of sketches, and what else is of a slot. */
+extern void face_open_block(const FaceLayout *layout, const uint8 *key, Page sketch, int block);
+extern void face_seal_block(Relation index, const FaceEpochState *state, const uint8 *key, Page sketch, int block);
+extern void face_seal_slot(Relation index, const FaceLayout *layout, const uint8 *key, const FaceSlotPages *pages, int slot);
+
+/* A sketch page with its sketches open: itself, or in the room. */
+extern Page face_open_sketches(const FaceLayout *layout, const uint8 *key, Page page, PGAlignedBlock *room);
+
+/* The second bits of a slot and the numbers beside them. */
+typedef struct FacePlane
+{
+	const FaceScalars *scalars;
+	const uint8 *code;
+} FacePlane;
+
+/* What one slot of a plane or refinement page can be: more than the most dimensions have. */
+typedef union FaceSlotRoom
+{
+	uint8		bytes[FACE_MAX_DIMS];
+	FaceRefineEntry entry;
+	FaceScalars scalars;
+} FaceSlotRoom;
+
+/* Bytes of which only the first few are clear, with the rest opened. */
+static inline void
+face_open_bytes(const uint8 *key, const void *sealed, Size clear, Size size, void *opened)
+{
+	memcpy(opened, sealed, clear + size);
+	face_block_cipher(key, (const uint8 *) sealed + clear + size, (uint8 *) opened + clear, size);
+}
+
+static inline FacePlane
+face_open_plane(const FaceLayout *layout, const uint8 *key, Page page, int slot, FaceSlotRoom *room)
+{
+	FacePlane	plane = {FacePlaneScalarsOf(page, layout, slot), FacePlaneOf(page, layout, slot)};
+
+	if (key != NULL)
+	{
+		face_open_bytes(key, plane.scalars, 0, sizeof(FaceScalars) + layout->plane_bytes, room);
+		plane.scalars = &room->scalars;
+		plane.code = room->bytes + sizeof(FaceScalars);
+	}
+	return plane;
+}
+
+/* An entry with its numbers and code; its row is never sealed. */
+static inline const FaceRefineEntry *
+face_open_entry(const FaceLayout *layout, const uint8 *key, const FaceRefineEntry *entry, FaceSlotRoom *room)
+{
+	const Size	clear = offsetof(FaceRefineEntry, scalars);
+
+	if (key == NULL)
+		return entry;
+	face_open_bytes(key, entry, clear, layout->refine_entry_size - FACE_NONCE_BYTES - clear, room);
+	return &room->entry;
+}
+
+#endif							/* FACEMATCH_INDEX_SEALED_H */
