@@ -400,7 +400,7 @@ BEGIN
 		WHERE receipt IS NOT NULL
 		UNION ALL
 		SELECT ROW(NULL, 'keys', NULL, NULL, NULL, NULL, NULL, NULL, NULL, nullif(sealed.destroyed, false),
-			CASE WHEN sealed.destroyed THEN format('unreadable since %s: the keys of its templates are destroyed, in every copy',
+			CASE WHEN sealed.destroyed THEN format('unreadable since %s: the keys of its templates are destroyed',
 					to_char(sealed.destroyed_at AT TIME ZONE 'UTC', utc))
 				 WHEN sealed.mixed THEN 'some of its templates were not sealed: copies of these can be read'
 				 WHEN sealed.due < 'infinity' THEN format('older copies can be read until their keys are destroyed, by the first'
@@ -505,5 +505,6 @@ COMMENT ON FUNCTION facematch.verify_erased(regclass, bigint) IS
 	' that are whole, rows that a transaction may still see, other bytes outside rows that are not zero, of these'
 	' the bytes of alignment after rows, keys of removed rows in inner pages of a B-tree, and pages that are newer'
 	' in memory than on disk; then rows for what lies beyond: statistics, data files, WAL, slots, standbys,'
-	' archive, backups; and, of a receipt of sealed templates, since when no copy can be read. clean: true, proven; false, something is left, and note says what helps; NULL, cannot be'
+	' archive, backups; and, of a receipt of sealed templates, since when no copy can be read. clean: true, proven;'
+	' false, something is left, and note says what helps; NULL, cannot be'
 	' told from here. Reads only; works on a standby. Neither or both arguments: 22023; no such receipt: P0002';

@@ -23,7 +23,8 @@ BEGIN
 			HINT = 'References that are due are not merged.';
 	END IF;
 	kept := ids[1];
-	SELECT @extschema@.avg(r.embedding), min(r.purge_after) INTO fused, deadline FROM facematch.reference r
+	SELECT @extschema@.avg(facematch_internal.opened(r.embedding)), min(r.purge_after) INTO fused, deadline
+		FROM facematch.reference r
 		WHERE r.reference_id = ANY (ids);
 	UPDATE facematch.reference r SET embedding = fused, purge_after = deadline WHERE r.reference_id = kept;
 	DELETE FROM facematch.reference r WHERE r.reference_id = ANY (ids[2:]);

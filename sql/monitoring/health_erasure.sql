@@ -131,6 +131,10 @@ BEGIN
 
 	-- Of sealed templates.
 	RETURN QUERY
+	SELECT 'notice', 'templates are not sealed: who has a copy of the database has them', 'galleries',
+		   'set facematch.key_directory or facematch.key_command: new galleries are sealed then'
+	WHERE NOT facematch_internal.keys_are_possible()
+	UNION ALL
 	SELECT 'error', 'keys of sealed templates are lost: searches of their rows fail', format('gallery %s', k.gallery_id),
 		   'put back the files of facematch.key_directory, of this site and as they were'
 	FROM facematch_internal.template_key k

@@ -22,6 +22,9 @@ CREATE INDEX reference_sealed_by_idx ON facematch.reference (facematch_internal.
 	WHERE facematch_internal.sealed_by(embedding) IS NOT NULL;
 CREATE INDEX encounter_sealed_by_idx ON facematch.encounter (facematch_internal.sealed_by(probe))
 	WHERE facematch_internal.sealed_by(probe) IS NOT NULL;
+-- The planner needs to know nothing of keys.
+ALTER INDEX facematch.reference_sealed_by_idx ALTER COLUMN 1 SET STATISTICS 0;
+ALTER INDEX facematch.encounter_sealed_by_idx ALTER COLUMN 1 SET STATISTICS 0;
 
 ---------------------------------------------------------------- keys go
 
