@@ -93,6 +93,17 @@ AS $$
 		ON p.power = format('is a member of %I', w.power)
 	WHERE NOT starts_with(r.rolname, 'pg_') AND NOT EXISTS (SELECT FROM granted g WHERE g.role = r.oid)
 	UNION ALL
+	SELECT 'error', 'sets what is for superusers: triggers, the row of each search, attempts or the purge do not hold for'
+		' it',
+		   format('%s (%s)', CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE format('role %I', r.rolname) END, p.parname),
+		   format('REVOKE ALL ON PARAMETER %s FROM %s', p.parname, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE
+			   quote_ident(r.rolname) END)
+	FROM pg_parameter_acl p CROSS JOIN LATERAL (SELECT DISTINCT x.grantee FROM aclexplode(p.paracl) x) a
+	LEFT JOIN pg_roles r ON r.oid = a.grantee
+	WHERE r.rolsuper IS NOT TRUE AND (starts_with(p.parname, 'facematch.') OR p.parname IN ('session_replication_role',
+		'allow_system_table_mods', 'session_preload_libraries', 'shared_preload_libraries', 'archive_command',
+		'archive_library', 'restore_command'))
+	UNION ALL
 	SELECT 'warning', 'reads templates unlogged', format('role %I (%s)', r.rolname, t.table_name),
 		   'grant columns other than the template, or facematch.grant_template_reader()'
 	FROM facematch_internal.retained t JOIN pg_class c ON c.oid = t.table_name

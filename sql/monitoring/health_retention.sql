@@ -121,6 +121,19 @@ BEGIN
 		   format('class %s', c.name), 'INSERT INTO facematch.retention_rule'
 	FROM covered c
 	UNION ALL
+	-- Whoever owns the database may set them for everybody who connects, and for the purge's job.
+	SELECT 'warning', 'ends or refuses the purge, opt-outs and whatever else writes here',
+		format('%s of database %I', s.setting, d.datname),
+		format('ALTER DATABASE %I RESET %s', d.datname, s.name)
+	FROM pg_db_role_setting o JOIN pg_database d ON d.oid = o.setdatabase
+	CROSS JOIN LATERAL unnest(o.setconfig) u
+	CROSS JOIN LATERAL (SELECT u AS setting, split_part(u, '=', 1) AS name, split_part(u, '=', 2) AS value) s
+	WHERE d.datname = current_database() AND o.setrole = 0
+	  AND CASE WHEN s.name = 'default_transaction_read_only' THEN s.value::boolean
+			   WHEN s.name IN ('statement_timeout', 'transaction_timeout') THEN
+				   (s.value || CASE WHEN s.value ~ '^\d+$' THEN 'ms' ELSE '' END)::interval BETWEEN interval '1 us'
+					   AND current_setting('facematch.purge_table_timeout')::interval END
+	UNION ALL
 	SELECT 'warning', 'gives no deadline while its anchor has not come', format('rule %s', r.name),
 		'give the rule a fallback'
 	FROM facematch.retention_rule r

@@ -388,7 +388,8 @@ BEGIN
 				SELECT coalesce(array_agg(n.subject_id), '{}'), coalesce(array_agg(n.above), '{}') INTO persons, above
 				FROM (SELECT n.subject_id, max(n.similarity - p.threshold) AS above FROM unnest(near) n
 					  JOIN unnest(parts) p ON p.shard = n.shard AND (p.gallery_id IS NULL OR p.gallery_id = n.gallery_id)
-					  WHERE n.subject_id IS NOT NULL AND NOT reads AND NOT is_withheld(session_user, n.subject_id) GROUP BY n.subject_id) n;
+					  WHERE n.subject_id IS NOT NULL AND NOT reads AND NOT is_withheld(session_user, n.subject_id)
+					  GROUP BY n.subject_id) n;
 			END IF;
 			candidates := asked_candidates(parts, candidates, most);
 			-- A part that gave as many as it was asked for may have others, as far as its last or farther.
@@ -404,7 +405,8 @@ BEGIN
 					SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
 					FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity,
 						distance, place)
-					WHERE c.subject_id IS NULL OR NOT (facematch.is_opted_out(c.subject_id) OR is_withheld(session_user, c.subject_id))
+					WHERE c.subject_id IS NULL
+						OR NOT (facematch.is_opted_out(c.subject_id) OR is_withheld(session_user, c.subject_id))
 					ORDER BY c.place);
 			END IF;
 			EXIT WHEN known_to IS NULL OR candidates[max_candidates].distance < known_to;

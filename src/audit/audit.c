@@ -50,6 +50,7 @@
 
 #include "compat.h"
 #include "redaction/texts.h"
+#include "base/gate.h"
 #include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_write_audit);
@@ -164,6 +165,13 @@ with_clock(Datum detail, TimestampTz clock)
 	return DirectFunctionCall2(jsonb_concat, detail, DirectFunctionCall1(jsonb_in, CStringGetDatum(said)));
 }
 
+/* The session's user is the actor of an event, and may have nothing to do with it: code of a table ran in his session. */
+static Datum
+with_code(Datum detail)
+{
+	return DirectFunctionCall2(jsonb_concat, detail, DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"code_of_a_table\": true}")));
+}
+
 static void
 append_event(Datum action, Datum detail)
 {
@@ -179,6 +187,8 @@ append_event(Datum action, Datum detail)
 
 	PreventCommandIfReadOnly("writing to the log");
 	detail = JsonbPGetDatum(face_redact_json(DatumGetJsonbP(detail)));
+	if (face_is_tables_code())
+		detail = with_code(detail);
 	log = table_open(face_table("audit_event"), RowExclusiveLock);
 	chain = take_chain(RelationGetRelid(log));
 	head = last_event(log, by_chain, lengthof(by_chain), chain);

@@ -57,6 +57,7 @@
 #include "compat.h"
 #include "base/gate.h"
 #include "base/kin.h"
+#include "base/refusal.h"
 #include "base/run.h"
 
 /* Of the server's lock table a transaction may hold 1 in so many, before what one table's code takes is bounded to 1 in so many. */
@@ -65,6 +66,8 @@
 
 static Oid	foreign_owner = InvalidOid; /* whose code runs now; InvalidOid: nobody's but the extension's */
 static Oid	contained_from = InvalidOid;	/* and whose rights it must not have: those that DDL is done with */
+
+static bool is_own = false;		/* a statement on the extension's own tables runs now, and no code of a user's table in it */
 
 static object_access_hook_type next_object_access = NULL;
 static object_access_hook_type watch_objects = NULL;	/* what retention wants to know of */
@@ -126,6 +129,8 @@ open_gate(FaceGate *gate, Oid run_as, bool restricted)
 {
 	gate->outer_owner = foreign_owner;
 	gate->outer_contained = contained_from;
+	gate->outer_own = is_own;
+	is_own = false;
 	gate->restricted = restricted;
 	gate->settings = NewGUCNestLevel();
 	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to whoever asks for them. */
@@ -145,6 +150,7 @@ face_open_for_own(FaceGate *gate, Oid run_as)
 {
 	open_gate(gate, run_as, !superuser_arg(run_as));
 	foreign_owner = contained_from = InvalidOid;
+	is_own = true;
 }
 
 /* For one on a user's table. */
@@ -176,6 +182,7 @@ face_gate_failed(const FaceGate *gate)
 {
 	foreign_owner = gate->outer_owner;
 	contained_from = gate->outer_contained;
+	is_own = gate->outer_own;
 }
 
 void
@@ -184,6 +191,49 @@ face_close_gate(const FaceGate *gate)
 	face_gate_failed(gate);
 	SetUserIdAndSecContext(gate->user, gate->context);
 	AtEOXact_GUC(!gate->restricted, gate->settings);
+}
+
+/*--------------------------------------------------------- code of tables in somebody's session */
+
+/*
+ * Whether what runs now is code of a user's table, with its owner's rights, in the
+ * session of somebody else: of whoever purges, or analyzes it, makes an index, or
+ * of an autovacuum worker, who is a superuser.  What facematch tells goes by the
+ * session's user, who has asked nothing.
+ */
+bool
+face_is_tables_code(void)
+{
+	return InSecurityRestrictedOperation() && !is_own && !face_was_sent();
+}
+
+/* Functions that tell nothing by the session's user, and that tables may call in checks and triggers. */
+static const char *const for_tables[] = {"is_opted_out", "may_decline", "subject_id"};
+
+static void
+refuse_answers(Oid function)
+{
+	char	   *name;
+
+	if (function < FirstNormalObjectId || !face_is_tables_code() ||
+		get_func_namespace(function) != get_namespace_oid(FACE_SCHEMA, true))
+		return;
+	name = get_func_name(function);
+	for (int i = 0; i < lengthof(for_tables); i++)
+	{
+		if (strcmp(name, for_tables[i]) == 0)
+			return;
+	}
+	face_refuse_tables_code(name);
+}
+
+void
+face_refuse_tables_code(const char *function)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("caller_is_nobodys_table"),
+			 errmsg("code of a table cannot call facematch.%s() in the session of another user", function),
+			 errhint("Triggers, indexes and defaults that run while others purge or analyze the table may call is_opted_out() and may_decline().")));
 }
 
 /*--------------------------------------------------------- functions that DDL calls */
@@ -283,7 +333,10 @@ object_accessed(ObjectAccessType access, Oid classId, Oid objectId, int subId, v
 	if (next_object_access != NULL)
 		next_object_access(access, classId, objectId, subId, arg);
 	if (access == OAT_FUNCTION_EXECUTE)
+	{
 		refuse_session_locks(objectId);
+		refuse_answers(objectId);
+	}
 	else if (watch_objects != NULL)
 		watch_objects(access, classId, objectId, subId, arg);
 }

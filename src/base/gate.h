@@ -26,6 +26,7 @@ typedef struct FaceGate
 	bool		restricted;
 	Oid			outer_owner;
 	Oid			outer_contained;
+	bool		outer_own;
 } FaceGate;
 
 extern void face_report_missing(Oid relid);
@@ -38,6 +39,8 @@ extern void face_open_for_ddl(FaceGate *gate, Oid relid);
 extern void face_close_gate(const FaceGate *gate);
 extern void face_gate_failed(const FaceGate *gate);
 
+extern bool face_is_tables_code(void);
+extern void face_refuse_tables_code(const char *function) pg_attribute_noreturn();
 extern int	face_locks_held(void);
 extern void face_check_locks_held(int before);
 extern void face_watch_objects(object_access_hook_type watch);

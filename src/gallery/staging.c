@@ -21,6 +21,7 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 
+#include "base/gate.h"
 #include "base/run.h"
 #include "gallery/staging.h"
 
@@ -46,7 +47,7 @@ is_concerned(Oid table, AclMode rights)
 static bool
 inserts_anywhere(Oid reference)
 {
-	return pg_class_aclcheck(reference, GetSessionUserId(), ACL_INSERT) == ACLCHECK_OK;
+	return !face_is_tables_code() && pg_class_aclcheck(reference, GetSessionUserId(), ACL_INSERT) == ACLCHECK_OK;
 }
 
 /* Whether the session's user could read the templates that a search compares with. */
@@ -55,6 +56,8 @@ face_reads_templates(void)
 {
 	Oid			reference = face_table("reference");
 
+	if (face_is_tables_code())
+		return false;
 	return pg_class_aclcheck(reference, GetSessionUserId(), ACL_SELECT) == ACLCHECK_OK ||
 		pg_attribute_aclcheck(reference, get_attnum(reference, "embedding"), GetSessionUserId(), ACL_SELECT) == ACLCHECK_OK;
 }

@@ -24,6 +24,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "base/gate.h"
 #include "base/refusal.h"
 #include "base/run.h"
 #include "base/surviving.h"
@@ -47,6 +48,9 @@ static char *purpose_setting = NULL;
 bool
 face_is_accounted(void)
 {
+	/* Where the library was loaded by this very call, nobody has looked at it before. */
+	if (face_is_tables_code())
+		face_refuse_tables_code("identify");
 	if (!account_searches)
 		return false;
 	if (!RecoveryInProgress())

@@ -5,9 +5,11 @@
  *
  * The stream is copied by number: whoever has seen number n asks for what comes
  * after it.  So no lower number may be committed later, and none may be missing.
- * The trigger is deferred: its transaction is about to commit when it takes the
- * lock under which numbers are given, and keeps it only until it has.  A session
- * that files an opt-out and then idles makes nobody wait.
+ * The trigger notes what is to be written; that is done when the transaction is
+ * about to commit, under the lock under which numbers are given, which it keeps
+ * only until it has.  A session that files an opt-out and then idles makes nobody
+ * wait, even if it has said SET CONSTRAINTS ALL IMMEDIATE; and a transaction that
+ * is to be prepared, which could keep the lock for ever, is refused.
  *
  * Rows that a dump brings are in its stream already.  What is new is told from
  * them by the log: it has the row since this very transaction.  What is replayed,
@@ -28,14 +30,29 @@
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
+#include "base/refusal.h"
 #include "base/run.h"
 #include "retention/rights.h"
 
 PG_FUNCTION_INFO_V1(facematch_write_right);
+
+/* An event that is written when the transaction commits. */
+typedef struct Noted
+{
+	SubTransactionId sub;
+	const char *what;
+	Datum		before;
+	Datum		after;
+} Noted;
+
+static List *noted = NIL;		/* of this transaction, in its memory */
 
 static bool right_arrives = false;
 static char *rights_carried_out = NULL;
@@ -118,6 +135,75 @@ write_event(const char *what, Datum before, Datum after)
 }
 
 static void
+note_event(const char *what, Datum before, Datum after)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	Noted	   *note = palloc(sizeof(Noted));
+
+	note->sub = GetCurrentSubTransactionId();
+	note->what = pstrdup(what);
+	note->before = datumCopy(before, false, -1);
+	note->after = datumCopy(after, false, -1);
+	noted = lappend(noted, note);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+write_noted(void)
+{
+	ListCell   *cell;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	foreach(cell, noted)
+	{
+		const Noted *note = lfirst(cell);
+
+		write_event(note->what, note->before, note->after);
+	}
+	SPI_finish();
+	PopActiveSnapshot();
+}
+
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	if (noted == NIL)
+		return;
+	if (event == XACT_EVENT_PRE_PREPARE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), face_refusal("rights_are_committed_at_once"),
+				 errmsg("a transaction that changes opt-outs, holds, rules or other rights cannot be prepared"),
+				 errdetail("Until it ended nobody could commit another event of the stream of rights."),
+				 errhint("Commit it.")));
+	if (event == XACT_EVENT_PRE_COMMIT)
+		write_noted();
+	else
+		noted = NIL;
+}
+
+/* What a subtransaction has noted goes with it, or is its parent's. */
+static void
+end_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	ListCell   *cell;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	foreach(cell, noted)
+	{
+		Noted	   *note = lfirst(cell);
+
+		if (note->sub != mine)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			noted = foreach_delete_current(noted, cell);
+		else
+			note->sub = parent;
+	}
+}
+
+static void
 check_trigger(FunctionCallInfo fcinfo)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
@@ -132,6 +218,8 @@ check_trigger(FunctionCallInfo fcinfo)
 void
 face_rights_init(void)
 {
+	RegisterXactCallback(end_transaction, NULL);
+	RegisterSubXactCallback(end_subtransaction, NULL);
 	DefineCustomBoolVariable("facematch.right_arrives",
 							 "Whether what changes now is in the stream of rights already.",
 							 "facematch_internal.apply_right() sets it, for itself.",
@@ -175,7 +263,7 @@ facematch_write_right(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
 		if (is_new(arguments, desc->tdtypeid, was))
-			write_event(arguments[ARGUMENT_WHAT], nothing, stream_row(arguments, desc->tdtypeid, was));
+			note_event(arguments[ARGUMENT_WHAT], nothing, stream_row(arguments, desc->tdtypeid, was));
 	}
 	else
 	{
@@ -183,7 +271,7 @@ facematch_write_right(PG_FUNCTION_ARGS)
 		is = TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ? nothing :
 			stream_row(arguments, desc->tdtypeid, heap_copy_tuple_as_datum(trigger->tg_newtuple, desc));
 		if (!DatumGetBool(DirectFunctionCall2(jsonb_eq, was, is)))
-			write_event(arguments[ARGUMENT_WHAT], was, is);
+			note_event(arguments[ARGUMENT_WHAT], was, is);
 	}
 	SPI_finish();
 	return PointerGetDatum(NULL);

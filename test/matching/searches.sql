@@ -210,5 +210,62 @@ UPDATE facematch.search SET candidates = 0 WHERE role_name = 'gate';
 SELECT finding FROM facematch.verify_audit() WHERE finding ~ 'searches';
 ALTER TABLE facematch.search ENABLE ALWAYS TRIGGER search_15_is_a_record;
 
+---------------------------------------------------------------- code of tables
+
+-- Scores and limits go by the session's user. Code of a role's table runs in sessions of others, with that role's rights: of whoever
+-- analyzes the table, makes an index, purges, or of an autovacuum worker. It gets no answers there.
+CREATE TABLE loot (told text);
+GRANT INSERT, SELECT ON loot TO facematch_test_gate;
+GRANT USAGE, CREATE ON SCHEMA public TO facematch_test_gate;
+SET SESSION AUTHORIZATION facematch_test_gate;
+CREATE FUNCTION told(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text;
+BEGIN
+	EXECUTE query INTO answer;
+	RETURN answer;
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLERRM;
+END
+$$;
+CREATE FUNCTION look() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO public.loot SELECT public.told(q) FROM unnest(ARRAY[
+		$q$SELECT similarity::text FROM facematch.identify('[1,0.123,0]', 'flight', min_similarity => -1)$q$,
+		$q$SELECT count(*)::text FROM facematch.identify_many('{"[1,0.123,0]"}', 'flight')$q$,
+		$q$SELECT similarity::text FROM facematch.verify('[1,0.123,0]', 1)$q$,
+		$q$SELECT similarity::text FROM facematch.record_encounter('flight', '[1,0.123,0]', 'JFK')$q$,
+		$q$SELECT similarity::text FROM facematch.search_shards('[1,0.123,0]')$q$,
+		$q$SELECT facematch.explain_retention('facematch.reference', '1')::text$q$,
+		$q$SELECT facematch.close_gallery('flight')::text$q$,
+		$q$SELECT subject_id::text FROM facematch.reference WHERE source = 'wanted'$q$,
+		$q$INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id,
+		   '00000000-0000-8000-8000-000000000099', 'watchlist', '[1,0,0]', 'framed' FROM facematch.gallery WHERE name = 'watch'$q$]) q;
+END
+$$;
+CREATE FUNCTION spy(id int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	IF session_user <> 'facematch_test_gate' THEN
+		PERFORM public.look();
+	END IF;
+	RETURN id;
+END
+$$;
+CREATE TABLE bait (id int, retention_class text, recorded_at timestamptz DEFAULT now(), subject_id uuid, e face_embedding);
+INSERT INTO bait (id) VALUES (1);
+CREATE INDEX bait_idx ON bait (spy(id));
+RESET SESSION AUTHORIZATION;
+INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('watch', 'watchlist', 'm', 0.9);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT gallery_id, subject(20), 'watchlist', '[1,0,0]', 'wanted' FROM facematch.gallery WHERE name = 'watch';
+SELECT count(*) AS searches FROM facematch.search \gset
+ANALYZE bait;
+SELECT told FROM loot;
+REINDEX INDEX bait_idx;
+SELECT told, count(*) FROM loot GROUP BY 1 ORDER BY 1;
+SELECT count(*) - :searches AS in_the_name_of_others FROM facematch.search;
+SET client_min_messages = warning;
+DROP TABLE loot;
+
 DROP OWNED BY facematch_test_gate, facematch_test_desk;
 DROP ROLE facematch_test_gate, facematch_test_desk;

@@ -101,3 +101,17 @@ DROP SCHEMA cron CASCADE;
 SET cron.database_name = 'another';
 SELECT * FROM jobs();
 RESET cron.database_name;
+
+-- Whoever owns the database sets what the purge's job runs with.
+DO $$ BEGIN
+	EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+	EXECUTE format('ALTER DATABASE %I SET statement_timeout = 20', current_database());
+	EXECUTE format('ALTER DATABASE %I SET work_mem = 100', current_database());
+END $$;
+SELECT severity, finding, replace(object, quote_ident(current_database()), '...') AS object, replace(remedy, quote_ident(current_database()), '...') AS remedy
+FROM facematch.health_check() WHERE finding ~ 'ends or refuses';
+DO $$ BEGIN
+	EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database());
+	EXECUTE format('ALTER DATABASE %I RESET statement_timeout', current_database());
+	EXECUTE format('ALTER DATABASE %I RESET work_mem', current_database());
+END $$;
