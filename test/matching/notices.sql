@@ -80,4 +80,6 @@ FROM facematch.report_posting ORDER BY port, version;
 SELECT action, detail ->> 'about' AS about, detail -> 'changed' -> 'texts' AS texts, array(SELECT jsonb_object_keys(coalesce(detail -> 'row', detail -> 'changed'))) AS columns
 FROM facematch.audit_event WHERE action ~ '^(notice|posting)_' ORDER BY event_id;
 SELECT intact, finding FROM facematch.verify_audit();
-SELECT facematch.report_html((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date) ~ '<caption>What hung where and when.*<td>gate, version 1</td><td>en, es</td>' AS on_the_page;
+-- Its days are UTC's.
+SELECT facematch.report_html(day - 1, day) ~ '<caption>What hung where and when.*<td>gate, version 1</td><td>en, es</td>' AS on_the_page
+FROM CAST(now() AT TIME ZONE 'UTC' AS date) day;
