@@ -61,7 +61,15 @@ async function main() {
 		const inspected = await actions.inspect(db, flight, 'JFK', document(passengers));
 		console.log(`traveler ${passengers} declined: ${inspected.outcome} (${inspected.reason})`);
 		assert.deepStrictEqual([inspected.outcome, inspected.reason], ['manual_inspection', 'opted_out']);
-		await assert.rejects(actions.stage(db, flight, document(passengers), 'us_citizen', path.join(dir, `${passengers}-passport.jpg`)), /opted out|declined/i);
+		await assert.rejects(actions.stage(db, flight, document(passengers), 'us_citizen', path.join(dir, `${passengers}-passport.jpg`)),
+			{ code: '23000', constraint: 'subject_has_not_opted_out' });
+		// Other refusals by their names: no such flight, no such class, an encounter nobody was referred for.
+		const again = path.join(dir, '1-passport.jpg');
+		await assert.rejects(actions.stage(db, 'NO-SUCH', document(1), 'us_citizen', again), { code: 'P0002', constraint: 'gallery_exists' });
+		await assert.rejects(actions.board(db, 'NO-SUCH', 'JFK', again), { code: 'P0002', constraint: 'gallery_exists' });
+		await assert.rejects(actions.stage(db, flight, document(1), 'no_such_class', again), { code: '23503', constraint: 'retention_rule_is_in_force' });
+		await assert.rejects(actions.board(db, flight, null, again), { code: '23514', constraint: 'encounter_names_its_port' });
+		console.log('what is refused, is refused by name');
 
 		// An officer's screen: woken by an alert, it shows who waits; resolved, the traveler is gone from it.
 		let shown = [];

@@ -61,6 +61,57 @@ COMMENT ON FUNCTION facematch_internal.store_calibration(text, double precision[
 	'returns its thresholds; for calibrate(), and for those who measure elsewhere. Too few comparisons: 55000; no such '
 	'model: 23503';
 
+-- How often the best of several references of another person reaches a threshold.  Pictures of one person resemble
+-- each other, so that is less often than their number times a single one's; by how much less depends on the model and
+-- on the threshold.  Of a person with n pictures, any 2, 4 or 8 may be the enrolled ones: the one that is k-th nearest
+-- to a probe is the best of m with probability C(n - k, m - 1) / C(n, m).
+CREATE FUNCTION facematch_internal.person_matches(probes text, enrolled text, lowest double precision)
+	RETURNS TABLE (pictures integer, threshold double precision, comparisons bigint, matches double precision)
+	-- How many comparisons there are the planner cannot know, and takes few.
+	LANGUAGE plpgsql VOLATILE ROWS 1000 SET enable_nestloop = off
+AS $$
+BEGIN
+	-- The queries are the caller's, with the caller's rights and search_path.
+	RETURN QUERY EXECUTE pg_catalog.format(E'
+	WITH RECURSIVE probe AS MATERIALIZED (SELECT q.id::bigint AS id, q.subject::text AS subject
+		FROM (\n%1$s\n) q (id, subject, template)),
+	picture AS MATERIALIZED (SELECT q.id::bigint AS id, q.subject::text AS subject
+		FROM (\n%2$s\n) q (id, subject, template)),
+	person AS MATERIALIZED (SELECT t.subject, count(*)::integer AS n FROM picture t GROUP BY 1),
+	size AS MATERIALIZED (
+		SELECT m.pictures, sum((SELECT count(*) FROM probe) - coalesce(o.n, 0))::bigint AS comparisons
+		FROM (VALUES (2), (4), (8)) m (pictures) JOIN person s ON s.n >= m.pictures
+		LEFT JOIN (SELECT p.subject, count(*) AS n FROM probe p GROUP BY 1) o USING (subject)
+		GROUP BY 1 HAVING count(*) >= 30),
+	weight AS (
+		SELECT m.pictures, d.n, 1 AS k, m.pictures / d.n::double precision AS w
+		FROM size m JOIN (SELECT DISTINCT s.n FROM person s) d ON d.n >= m.pictures
+		UNION ALL
+		SELECT w.pictures, w.n, w.k + 1, w.w * (w.n - w.k - w.pictures + 1) / (w.n - w.k)
+		FROM weight w WHERE w.k <= w.n - w.pictures),
+	compared AS MATERIALIZED (SELECT c.* FROM facematch.compare_sets($1, $2, $3) c WHERE NOT c.mated),
+	pair AS (
+		SELECT c.probe_id, c.enrolled_id, c.similarity FROM compared c
+		UNION ALL SELECT c.enrolled_id, c.probe_id, c.similarity FROM compared c WHERE $2 IS NULL),
+	ranked AS (
+		SELECT p.similarity, s.n,
+			   row_number() OVER (PARTITION BY p.probe_id, t.subject ORDER BY p.similarity DESC)::integer AS k
+		FROM pair p JOIN picture t ON t.id = p.enrolled_id JOIN person s USING (subject)),
+	counted AS (
+		SELECT w.pictures, width_bucket(r.similarity, $4) AS bin, sum(w.w) AS matches
+		FROM ranked r JOIN weight w USING (n, k) GROUP BY 1, 2)
+	-- From the step above each score on, it does not count any more.
+	SELECT c.pictures, ($4)[least(c.bin + 1, cardinality($4))], s.comparisons,
+		   sum(c.matches) OVER (PARTITION BY c.pictures ORDER BY c.bin DESC) - c.matches
+	FROM counted c JOIN size s USING (pictures)', probes, coalesce(enrolled, probes))
+	USING probes, enrolled, lowest, facematch_internal.score_grid();
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.person_matches(text, text, double precision) IS
+	'how many comparisons of a probe with another person, of 2, 4 and 8 pictures each, reach a threshold with the best '
+	'of them, from the lowest on: the expected number for pictures chosen at random. Of 30 persons or more who have so '
+	'many. The sets as for score_histogram(); for calibrate()';
+
 CREATE FUNCTION facematch.calibrate(model text, probes text, enrolled text DEFAULT NULL,
 									fmr double precision[] DEFAULT '{1e-2,1e-3,1e-4,1e-5,1e-6}', note text DEFAULT NULL,
 									quality text DEFAULT NULL)
@@ -79,7 +130,12 @@ BEGIN ATOMIC
 		SELECT array_agg(h.low) AS low, array_agg(h.non_mated) AS non_mated, array_agg(h.mated) AS mated
 		FROM query q, LATERAL facematch.score_histogram(q.probes, q.enrolled) h)
 	SELECT s.* FROM histogram h, facematch_internal.store_calibration($1, h.low, h.non_mated, h.mated, $4, $5) s;
-	-- What was stored last is what has just been stored.
+	-- What was stored last is what has just been stored.  A million comparisons tell the tail of persons.
+	INSERT INTO facematch_internal.calibration_person (calibration_id, pictures, threshold, comparisons, matches)
+	SELECT c.calibration_id, p.pictures, p.threshold, p.comparisons, p.matches
+	FROM facematch_internal.calibration_in_use($1) c
+	CROSS JOIN LATERAL facematch_internal.threshold_at_fmr(c, least(0.01, 1e6 / c.non_mated)) t
+	CROSS JOIN LATERAL facematch_internal.person_matches($2, $3, t.threshold) p;
 	UPDATE facematch_internal.calibrated_threshold t
 	SET (discard_quality, discard_mated, discard_misses) = (
 		SELECT array_agg(d.quality ORDER BY d.quality), array_agg(d.mated ORDER BY d.quality),
@@ -97,40 +153,9 @@ COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], te
 	'report. Logged. Too few comparisons: 55000; '
 	'templates of another model: 22023';
 
-CREATE FUNCTION facematch.threshold_for(model text, target_fpir double precision, live_references bigint,
-	OUT fmr double precision, OUT threshold double precision, OUT basis text, OUT fnmr double precision)
-	LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-DECLARE
-	used calibration := calibration_in_use(model);
-BEGIN
-	IF used.calibration_id IS NULL THEN
-		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'model_is_calibrated',
-			MESSAGE = format('model %L is not calibrated', model),
-			HINT = 'Measure its errors on a labelled set: SELECT * FROM facematch.calibrate(...).';
-	ELSIF NOT (target_fpir > 0 AND target_fpir < 1) OR live_references < 1 THEN
-		RAISE numeric_value_out_of_range USING CONSTRAINT = 'target_fpir_range',
-			MESSAGE = format('a target FPIR of %s in %s references', target_fpir, live_references),
-			HINT = 'The target is between 0 and 1, such as 0.001; there is one reference at least.';
-	END IF;
-	fmr := 1 - power(1 - target_fpir, 1 / live_references::double precision);
-	SELECT t.threshold, t.basis INTO threshold, basis FROM threshold_at_fmr(used, fmr) t;
-	SELECT p.false_non_matches / used.mated::double precision INTO fnmr FROM calibration_point p
-	WHERE p.calibration_id = used.calibration_id AND p.threshold <= threshold_for.threshold ORDER BY p.threshold DESC
-		LIMIT 1;
-END
-$$;
-COMMENT ON FUNCTION facematch.threshold_for(text, double precision, bigint) IS
-	'the threshold at which a gallery of so many references would be searched for a target FPIR, before there is one: '
-	'the false match rate that this asks for, the threshold of the model''s calibration, its basis as in '
-	'calibrated_threshold, and the false non-match rate that it costs. A model without calibration: 55000; a target or a '
-	'size that cannot be: 22003';
-INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
-	('auditor', 'function', 'threshold_for', 'EXECUTE', NULL, true);
-
 CREATE VIEW facematch.report_operating_point AS
-	SELECT g.gallery_id, g.name AS gallery, g.kind, g.model, o.live_references, g.target_fpir, o.fmr, o.threshold,
-		o.basis, o.calibration_id, o.fnmr
+	SELECT g.gallery_id, g.name AS gallery, g.kind, g.model, o.live_references, o.live_persons, g.target_fpir, o.fmr,
+		o.threshold, o.basis, o.calibration_id, o.fnmr
 	FROM facematch.gallery g, LATERAL facematch.operating_point(g.gallery_id) o
 	WHERE g.purge_after > clock_timestamp();
 COMMENT ON VIEW facematch.report_operating_point IS 'at which threshold each gallery is searched now, and what its '
@@ -140,9 +165,10 @@ COMMENT ON COLUMN facematch.report_operating_point.gallery IS 'its name';
 COMMENT ON COLUMN facematch.report_operating_point.kind IS 'what it is for';
 COMMENT ON COLUMN facematch.report_operating_point.model IS 'its model';
 COMMENT ON COLUMN facematch.report_operating_point.live_references IS 'how many references are not due';
+COMMENT ON COLUMN facematch.report_operating_point.live_persons IS 'of how many persons';
 COMMENT ON COLUMN facematch.report_operating_point.target_fpir IS 'the FPIR it states, if it does';
-COMMENT ON COLUMN facematch.report_operating_point.fmr IS 'the false match rate that the target asks for at this '
-	'size; NULL without a target';
+COMMENT ON COLUMN facematch.report_operating_point.fmr IS 'the false match rate that the target asks for, '
+	'reference by reference; NULL without a target';
 COMMENT ON COLUMN facematch.report_operating_point.threshold IS
 	'the threshold in use; NULL: a target without a calibration, so that searches fail';
 COMMENT ON COLUMN facematch.report_operating_point.basis IS 'measured, sparse or extrapolated, as in '
@@ -153,6 +179,8 @@ COMMENT ON COLUMN facematch.report_operating_point.fnmr IS 'the false non-match 
 
 -- Counts and rates: nothing of anybody's template.
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
+	('auditor', 'function', 'threshold_for', 'EXECUTE', NULL, true),
 	('auditor', 'table', 'calibration', 'SELECT', NULL, true),
 	('auditor', 'table', 'calibration_point', 'SELECT', NULL, true),
+	('auditor', 'table', 'calibration_person', 'SELECT', NULL, true),
 	('auditor', 'table', 'calibrated_threshold', 'SELECT', NULL, true);

@@ -52,5 +52,5 @@ CREATE FUNCTION facematch.search_set(probes text, enrolled text)
 	LANGUAGE C VOLATILE STRICT COST 1000000 ROWS 1000 AS '$libdir/facematch_accuracy', 'facematch_search_set';
 COMMENT ON FUNCTION facematch.search_set(text, text) IS
 	'every probe as a search (1:N) of the enrolled: how many templates it was compared with; its best mate, if enrolled, '
-	'the mate''s cosine similarity and its place in the candidate list (ties by identifier); and the best of all others. '
-	'From it follow FNIR, FPIR and CMC. The sets as for score_histogram()';
+	'the mate''s cosine similarity and its place in a list of one line a person, as identify() gives it (ties by '
+	'identifier); and the best of all others. From it follow FNIR, FPIR and CMC. The sets as for score_histogram()';

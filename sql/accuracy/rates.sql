@@ -118,8 +118,8 @@ COMMENT ON FUNCTION facematch_internal.identification_rates(text, text, double p
 	double precision) IS
 	'errors per search of a set, at each threshold (ascending): FPIR, the share of searches of people who are not '
 	'enrolled that give a candidate all the same; and FNIR, the share of searches of enrolled people whose mate is not '
-	'in the candidate list, because it is below the threshold or beyond the rank (NULL: any). With Wilson intervals; '
-	'counts are exact. The sets as for score_histogram()';
+	'in the candidate list, because it is below the threshold or beyond the rank (NULL: any), which counts persons. With '
+	'Wilson intervals; counts are exact. The sets as for score_histogram()';
 
 CREATE FUNCTION facematch.fpir(probes text, enrolled text, threshold double precision,
 	confidence double precision DEFAULT 0.95,
@@ -162,7 +162,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION facematch.cmc(text, text, integer, double precision) IS
 	'cumulative match characteristic: of the searches of enrolled people, how many have the mate among the first so many '
-	'candidates, whatever the threshold. As identification_rates()';
+	'persons of the candidate list, whatever the threshold. As identification_rates()';
 
 ---------------------------------------------------------------- error versus discard
 

@@ -38,7 +38,8 @@ COMMENT ON COLUMN facematch.purge_receipt.rows_held IS
 	'how many rows of an opt-out a hold kept: they are due, and purged when the hold ends';
 COMMENT ON COLUMN facematch.purge_receipt.earliest_due IS
 	'deadline of the row that was due longest; NULL but for retention';
-COMMENT ON COLUMN facematch.purge_receipt.latest_due IS 'deadline of the row that was due last; NULL but for retention';
+COMMENT ON COLUMN facematch.purge_receipt.latest_due IS
+	'deadline of the row that was due last; NULL but for retention';
 COMMENT ON COLUMN facematch.purge_receipt.lateness IS
 	'how long after earliest_due the rows were deleted; they were no candidates meanwhile';
 COMMENT ON COLUMN facematch.purge_receipt.actor IS 'the session''s user';

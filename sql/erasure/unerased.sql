@@ -1,9 +1,10 @@
 /*
  * Rows that went other than by the purge: replaced, or of a transaction that was
- * rolled back.  They leave no receipt.  The server counts them, and the purge erases a table or partition whose counts are not those of
- * its last erasure.  Counts are hints: sessions tell them late, crashes lose
- * them.  So whatever they say, it is erased again after a while; and where the
- * purge itself removed rows of a table, it goes through all partitions.
+ * rolled back.  They leave no receipt.  The server counts them, and the purge
+ * erases a table or partition whose counts are not those of its last erasure.
+ * Counts are hints: sessions tell them late, crashes lose them.  So whatever they
+ * say, it is erased again after a while; and where the purge itself removed rows
+ * of a table, it goes through all partitions.
  */
 
 -- No record but a note for the next purge: it is not in a dump, and files that are written anew have nothing to erase.

@@ -5,6 +5,11 @@
  * A search of N references by somebody who is not among them errs with a probability of at most N times the FMR, of
  * 1 - (1 - FMR)^N when comparisons are independent.  So a target FPIR asks for FMR = 1 - (1 - FPIR)^(1/N), and the
  * calibration says at which threshold the model has it.
+ *
+ * Where persons have several references each, N is still how many there are, and the threshold errs on the high side:
+ * those of one person resemble each other.  So the calibration has measured too how often the best of 2, 4 or 8
+ * references of another person reaches a threshold, and with P persons the target asks for 1 - (1 - FPIR)^(1/P) of
+ * that.
  */
 
 CREATE TABLE facematch_internal.calibration (
@@ -49,6 +54,25 @@ COMMENT ON COLUMN facematch_internal.calibration_point.false_non_matches IS
 	'mated comparisons that do not reach it, of calibration.mated';
 CREATE INDEX calibration_point_false_matches_idx
 	ON facematch_internal.calibration_point (calibration_id, false_matches, threshold);
+
+CREATE TABLE facematch_internal.calibration_person (
+	calibration_id	bigint NOT NULL,
+	pictures		smallint NOT NULL CONSTRAINT calibration_person_pictures_range CHECK (pictures >= 2),
+	threshold		double precision NOT NULL CONSTRAINT calibration_person_threshold_range CHECK (threshold BETWEEN -1 AND 1),
+	comparisons		bigint NOT NULL CONSTRAINT calibration_person_comparisons_range CHECK (comparisons > 0),
+	matches			double precision NOT NULL,
+	CONSTRAINT calibration_person_pkey PRIMARY KEY (calibration_id, pictures, threshold),
+	CONSTRAINT calibration_person_calibration_exists FOREIGN KEY (calibration_id)
+		REFERENCES facematch_internal.calibration ON DELETE CASCADE
+);
+COMMENT ON TABLE facematch_internal.calibration_person IS 'how often the best of several pictures of another person '
+	'reaches a threshold, in the tail; where 30 persons of the set or more have so many';
+COMMENT ON COLUMN facematch_internal.calibration_person.calibration_id IS 'the calibration';
+COMMENT ON COLUMN facematch_internal.calibration_person.pictures IS 'how many pictures a person has';
+COMMENT ON COLUMN facematch_internal.calibration_person.threshold IS 'the threshold, a step of 0.001';
+COMMENT ON COLUMN facematch_internal.calibration_person.comparisons IS 'pairs of a probe and another person';
+COMMENT ON COLUMN facematch_internal.calibration_person.matches IS
+	'how many of them reach it, expected where persons have more pictures than these';
 
 CREATE TABLE facematch_internal.calibrated_threshold (
 	calibration_id		bigint NOT NULL,
@@ -97,6 +121,7 @@ COMMENT ON COLUMN facematch_internal.calibrated_threshold.discard_misses IS 'fal
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibration', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibration_calibration_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibration_point', '');
+SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibration_person', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibrated_threshold', '');
 
 ---------------------------------------------------------------- the threshold for a rate
@@ -150,49 +175,90 @@ COMMENT ON FUNCTION facematch_internal.threshold_at_fmr(facematch_internal.calib
 	'the least threshold, in steps of 0.001, at which a calibration had that false match rate or a lower one; basis as '
 	'in calibrated_threshold. NULL for NULL; fmr between 0 and 1 (22003)';
 
-CREATE FUNCTION facematch_internal.gallery_size(gallery_id bigint) RETURNS bigint
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_gallery_size';
-COMMENT ON FUNCTION facematch_internal.gallery_size(bigint) IS
-	'how many references of a gallery are not due, counted with the caller''s rights; what this transaction has removed '
-	'counts until it commits. Once for each snapshot, and over 5,000 again only after a hundred times as long as '
-	'counting took, a minute at most';
-
-CREATE FUNCTION facematch_internal.gallery_threshold(gallery facematch.gallery) RETURNS double precision
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, facematch_internal, pg_temp
+CREATE FUNCTION facematch.threshold_for(model text, target_fpir double precision, live_references bigint,
+	live_persons bigint DEFAULT NULL,
+	OUT fmr double precision, OUT threshold double precision, OUT basis text, OUT fnmr double precision)
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 DECLARE
-	used calibration;
-	size bigint;
+	few CONSTANT bigint := 30;		-- the rule of 30, as in threshold_at_fmr()
+	used calibration := calibration_in_use(model);
+	persons bigint := coalesce(live_persons, live_references);
+	rate double precision;
+	by_person double precision;
 BEGIN
-	IF gallery.target_fpir IS NULL THEN
-		RETURN gallery.min_similarity;
-	END IF;
-	used := calibration_in_use(gallery.model);
-	IF used.calibration_id IS NULL THEN
+	IF model IS NULL OR target_fpir IS NULL OR live_references IS NULL THEN
+		RETURN;
+	ELSIF used.calibration_id IS NULL THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'model_is_calibrated',
-			MESSAGE = format('model %L is not calibrated', gallery.model),
+			MESSAGE = format('model %L is not calibrated', model),
 			HINT = 'Measure its errors on a labelled set: SELECT * FROM facematch.calibrate(...).';
+	ELSIF NOT (target_fpir > 0 AND target_fpir < 1) OR live_references < 1
+		OR persons NOT BETWEEN 1 AND live_references THEN
+		RAISE numeric_value_out_of_range USING CONSTRAINT = 'target_fpir_range',
+			MESSAGE = format('a target FPIR of %s in %s references of %s persons', target_fpir, live_references, persons),
+			HINT = 'The target is between 0 and 1, such as 0.001; there is one reference at least, and as many as persons.';
 	END IF;
-	size := greatest(gallery_size(gallery.gallery_id), 1);
-	RETURN greatest(gallery.min_similarity,
-		(threshold_at_fmr(used, 1 - power(1 - gallery.target_fpir, 1 / size::double precision))).threshold);
+	fmr := 1 - power(1 - target_fpir, 1 / live_references::double precision);
+	SELECT t.threshold, t.basis INTO threshold, basis FROM threshold_at_fmr(used, fmr) t;
+	IF persons < live_references THEN
+		rate := 1 - power(1 - target_fpir, 1 / persons::double precision);
+		-- Who has more pictures than the mean counts for less than they would by themselves: the mean errs on the high side.
+		SELECT min(p.threshold) INTO by_person FROM calibration_person p
+		WHERE p.calibration_id = used.calibration_id AND p.pictures = (SELECT min(m.pictures) FROM calibration_person m
+				WHERE m.calibration_id = used.calibration_id AND m.pictures * persons >= live_references)
+			AND rate * p.comparisons >= greatest(few, p.matches);
+		IF by_person < threshold THEN
+			threshold := by_person;
+			basis := 'measured';
+		END IF;
+	END IF;
+	fnmr := (SELECT p.false_non_matches FROM calibration_point p
+			 WHERE p.calibration_id = used.calibration_id AND p.threshold <= threshold_for.threshold
+			 ORDER BY p.threshold DESC LIMIT 1) / used.mated::double precision;
 END
+$$;
+COMMENT ON FUNCTION facematch.threshold_for(text, double precision, bigint, bigint) IS
+	'the threshold at which a gallery of so many references, of so many persons (as many, unless given), would be '
+	'searched for a target FPIR, before there is one: '
+	'the false match rate that this asks for reference by reference, the threshold of the model''s calibration, its '
+	'basis as in calibrated_threshold, and the false non-match rate that it costs. Where persons have several '
+	'references, the threshold is lower if the calibration has measured such persons. A model without calibration: '
+	'55000; a target or a size that cannot be: 22003';
+
+CREATE FUNCTION facematch_internal.gallery_size(gallery_id bigint, OUT live_references bigint, OUT live_persons bigint)
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_gallery_size';
+COMMENT ON FUNCTION facematch_internal.gallery_size(bigint) IS
+	'how many references of a gallery are not due, and of how many subjects, counted with the caller''s rights; what '
+	'this transaction has removed counts until it commits. Once for each snapshot, and over 5,000 again only after a '
+	'hundred times as long as counting took, a minute at most';
+
+CREATE FUNCTION facematch_internal.gallery_threshold(gallery facematch.gallery) RETURNS double precision
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+	SELECT CASE WHEN $1.target_fpir IS NULL THEN $1.min_similarity ELSE (
+		SELECT greatest($1.min_similarity, t.threshold) FROM gallery_size($1.gallery_id) s
+		CROSS JOIN LATERAL facematch.threshold_for($1.model, $1.target_fpir, greatest(s.live_references, 1),
+			greatest(s.live_persons, 1)) t) END
 $$;
 COMMENT ON FUNCTION facematch_internal.gallery_threshold(facematch.gallery) IS
 	'the threshold of a gallery now: min_similarity, or what its target FPIR asks for at its present size. A model '
 	'without calibration: 55000';
 
-CREATE FUNCTION facematch.operating_point(gallery_id bigint, OUT live_references bigint,
+CREATE FUNCTION facematch.operating_point(gallery_id bigint, OUT live_references bigint, OUT live_persons bigint,
 	OUT fmr double precision,
 	OUT threshold double precision, OUT basis text, OUT calibration_id bigint, OUT fnmr double precision)
 	LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
-	SELECT s.size, f.fmr, u.threshold, t.basis, c.calibration_id, p.false_non_matches / c.mated::double precision
+	SELECT s.live_references, s.live_persons, f.fmr, u.threshold, t.basis, c.calibration_id,
+		p.false_non_matches / c.mated::double precision
 	FROM facematch.gallery g
-	CROSS JOIN LATERAL (SELECT gallery_size(g.gallery_id) AS size) s
-	CROSS JOIN LATERAL (SELECT 1 - power(1 - g.target_fpir, 1 / greatest(s.size, 1)::double precision) AS fmr) f
+	CROSS JOIN LATERAL gallery_size(g.gallery_id) s
+	CROSS JOIN LATERAL (SELECT 1 - power(1 - g.target_fpir,
+		1 / greatest(s.live_references, 1)::double precision) AS fmr) f
 	CROSS JOIN LATERAL calibration_in_use(g.model) c
-	LEFT JOIN LATERAL threshold_at_fmr(c, f.fmr) t ON c.calibration_id IS NOT NULL AND f.fmr IS NOT NULL
+	CROSS JOIN LATERAL facematch.threshold_for(CASE WHEN c.calibration_id IS NOT NULL THEN g.model END, g.target_fpir,
+		greatest(s.live_references, 1), greatest(s.live_persons, 1)) t
 	CROSS JOIN LATERAL (SELECT CASE WHEN g.target_fpir IS NULL THEN g.min_similarity
 									WHEN t.threshold IS NOT NULL THEN greatest(g.min_similarity, t.threshold) END AS threshold) u
 	LEFT JOIN LATERAL (SELECT q.* FROM calibration_point q

@@ -9,6 +9,7 @@ DECLARE
 	here CONSTANT text := (SELECT translate(s.site::text, '-', '') FROM facematch_internal.site s
 						   ORDER BY s.since, s.site LIMIT 1);
 	fingerprint CONSTANT text := facematch_internal.pseudonym_fingerprint();
+	restored CONSTANT text := 'let it copy what the others have, before anything is recorded: docs/howto-sites.md';
 	again CONSTANT text := 'SELECT facematch.subscribe_rights(''...'', %L, ...)';
 BEGIN
 	-- What comes in.
@@ -71,6 +72,42 @@ BEGIN
 	WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database()
 		AND r.replay_lag > interval '1 minute'
 	UNION ALL
+	-- It was stopped, and an older state of it started: its WAL is not what the site has read.
+	SELECT 'error', 'this site was restored: the site has read farther than there is WAL here, and what is recorded here'
+			' does not reach it', format('site %s', substr(s.slot_name, 11, 32)::uuid), restored
+	FROM pg_replication_slots s
+	WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database() AND NOT pg_is_in_recovery()
+		AND s.confirmed_flush_lsn > pg_current_wal_insert_lsn()
+	UNION ALL
+	-- What the sites say of themselves.
+	SELECT 'error', 'this site lacks rights that others have: it was restored',
+		format('site %s (%s events)', n.site, n.number - n.here), restored
+	FROM (SELECT k.key AS site, max(k.value::bigint) AS number,
+			coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = k.key::uuid), 0) AS here
+		  FROM facematch_internal.site_state t, jsonb_each_text(t.has) k GROUP BY k.key) n
+	WHERE n.number > n.here AND NOT EXISTS (SELECT FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid
+		WHERE s.subname ~ '^facematch_[0-9a-f]{32}$' AND r.srsubstate <> 'r')
+	UNION ALL
+	SELECT 'error', 'the site lacks rights that it has recorded itself: it was restored',
+		format('site %s (%s events)', t.site, e.number - coalesce((t.has ->> t.site::text)::bigint, 0)),
+		'there: ' || restored
+	FROM facematch_internal.site_state t CROSS JOIN LATERAL (SELECT max(r.number) AS number FROM facematch.rights_event r
+		WHERE r.site = t.site AND r.at < t.at - interval '10 seconds') e
+	WHERE translate(t.site::text, '-', '') <> here AND e.number > coalesce((t.has ->> t.site::text)::bigint, 0)
+	UNION ALL
+	SELECT 'error', 'rules come from another site there than here',
+		format('site %s (from %s, here from %s)', t.site, coalesce(t.rules_from, t.site), coalesce(h.rules_from, h.site)),
+		'SELECT facematch.subscribe_rights(..., rules_from => ...) with one site at all of them'
+	FROM facematch_internal.site_state t JOIN facematch_internal.site h ON translate(h.site::text, '-', '') = here
+	WHERE coalesce(t.rules_from, t.site) <> coalesce(h.rules_from, h.site)
+	UNION ALL
+	SELECT 'warning', 'the site tells no more how far it has the rights: its purge does not run, or it was restored',
+		format('site %s (for %s)', t.site, date_trunc('second', clock_timestamp() - t.at)), 'facematch.health_check() there'
+	FROM facematch_internal.site_state t
+	JOIN pg_subscription s ON s.subname = 'facematch_' || translate(t.site::text, '-', '')
+	JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
+	WHERE t.at < clock_timestamp() - interval '1 hour'
+	UNION ALL
 	SELECT 'notice', 'rules of a site that does not make them were left out',
 		format('site %s (%s events)', e.site, count(*)),
 		'make them at the site that rules come from'
@@ -81,4 +118,5 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.sites_findings() IS
 	'subscriptions to other sites'' rights that are disabled, stop or hear nothing, sites that do not read what is'
-	' published here, and another key of pseudonyms; part of facematch.health_check()';
+	' published here, another key of pseudonyms, sites that were restored and have not copied what they lost, and'
+	' sites with rules from elsewhere; part of facematch.health_check()';

@@ -229,7 +229,9 @@ face_compare_sets(const char *probes, const char *enrolled, FaceConsumer *consum
 		{
 			if (c.enrolled == NULL)
 				c.enrolled = face_set_open("probes", probes);
-			pass_by(&c);
+			do
+				pass_by(&c);
+			while (consumer->again != NULL && consumer->again(consumer, &c.block));
 		}
 		if (consumer->end != NULL)
 			consumer->end(consumer, &c.block);

@@ -45,6 +45,8 @@ typedef struct FaceConsumer
 	/* every pair of the block, before any of its tiles; no scores are computed for it */
 	void		(*preview) (struct FaceConsumer *self, const FaceBlock *probes, const FaceBlock *enrolled);
 	void		(*visit) (struct FaceConsumer *self, const FaceTile *tile);
+	/* after all tiles of two sets: whether the enrolled have to pass by once more; NULL: no */
+	bool		(*again) (struct FaceConsumer *self, const FaceBlock *probes);
 	void		(*end) (struct FaceConsumer *self, const FaceBlock *probes);
 } FaceConsumer;
 

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * gallery_size.c
- *	  How many references a gallery has, asked at every search.
+ *	  How many references a gallery has, and of how many persons, asked at every
+ *	  search.
  *
  * A gallery that states a target FPIR gets its threshold from its size, so a size
  * that is too small shows scores that nobody should see.  What is counted is at
@@ -21,10 +22,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -46,6 +49,12 @@ PG_FUNCTION_INFO_V1(facematch_gallery_size);
 /* Galleries remembered; when there are more, all are counted anew. */
 #define MOST_REMEMBERED		4096
 
+typedef struct FaceSize
+{
+	int64		references;
+	int64		persons;		/* subjects: merges are not looked at, so there may be fewer */
+} FaceSize;
+
 /* Row security may show users different rows. */
 typedef struct SizeKey
 {
@@ -57,7 +66,7 @@ typedef struct SizeKey
 typedef struct SizeEntry
 {
 	SizeKey		key;
-	int64		size;
+	FaceSize	size;
 	uint64		counted_in;		/* number of the snapshot that it was counted in */
 	TimestampTz until;			/* the end of its use in others */
 } SizeEntry;
@@ -185,25 +194,33 @@ face_gallery_size_init(void)
 	RegisterSubXactCallback(forget_at_abort, NULL);
 }
 
-/* With the active snapshot, and the caller's rights: row security may show users different rows.  Within SPI_connect. */
 static int64
+result_number(int column)
+{
+	bool		isnull;
+
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull));
+}
+
+/* With the active snapshot, and the caller's rights: row security may show users different rows.  Within SPI_connect. */
+static FaceSize
 count_with_snapshot(int64 gallery_id)
 {
 	static FacePlan count = {
-		"SELECT pg_catalog.count(*) FROM facematch.reference r"
-		" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.purge_after OPERATOR(pg_catalog.>) $2", 2, {INT8OID, TIMESTAMPTZOID}, NULL
+		"SELECT COALESCE(pg_catalog.sum(s.n)::pg_catalog.int8, 0), pg_catalog.count(*) FROM (SELECT pg_catalog.count(*) AS n"
+		" FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.purge_after OPERATOR(pg_catalog.>) $2"
+		" GROUP BY r.subject_id) s", 2, {INT8OID, TIMESTAMPTZOID}, NULL
 	};
 	Datum		arguments[] = {Int64GetDatum(gallery_id), TimestampTzGetDatum(not_due_at())};
-	bool		isnull;
 
 	face_read_plan(&count, arguments, InvalidOid);
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return (FaceSize) {result_number(1), result_number(2)};
 }
 
-static int64
+static FaceSize
 count_references(int64 gallery_id)
 {
-	int64		size;
+	FaceSize	size;
 
 	SPI_connect();
 	size = count_with_snapshot(gallery_id);
@@ -211,16 +228,31 @@ count_references(int64 gallery_id)
 	/* As it was before the transaction's first command: without its own rows, and with those that it has removed. */
 	if (GetActiveSnapshot()->curcid != FirstCommandId)
 	{
+		FaceSize	was;
+
 		PushCopiedSnapshot(GetActiveSnapshot());
 		GetActiveSnapshot()->curcid = FirstCommandId;
-		size = Max(size, count_with_snapshot(gallery_id));
+		was = count_with_snapshot(gallery_id);
 		PopActiveSnapshot();
+		/* More of either gives a higher threshold. */
+		size = (FaceSize) {Max(size.references, was.references), Max(size.persons, was.persons)};
 	}
 	SPI_finish();
 	return size;
 }
 
-/* gallery_size(gallery_id bigint) returns bigint */
+static Datum
+answer(FunctionCallInfo fcinfo, FaceSize size)
+{
+	Datum		values[] = {Int64GetDatum(size.references), Int64GetDatum(size.persons)};
+	bool		nulls[lengthof(values)] = {false};
+	TupleDesc	description;
+
+	get_call_result_type(fcinfo, NULL, &description);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
+}
+
+/* gallery_size(gallery_id bigint): live_references, live_persons */
 Datum
 facematch_gallery_size(PG_FUNCTION_ARGS)
 {
@@ -228,7 +260,7 @@ facematch_gallery_size(PG_FUNCTION_ARGS)
 	TimestampTz start = GetCurrentTimestamp();
 	TimestampTz took;
 	SizeEntry  *entry;
-	int64		size;
+	FaceSize	size;
 
 	if (remembered == NULL || hash_get_num_entries(remembered) >= MOST_REMEMBERED)
 	{
@@ -240,15 +272,15 @@ facematch_gallery_size(PG_FUNCTION_ARGS)
 	remember_snapshot(GetActiveSnapshot());
 	entry = hash_search(remembered, &key, HASH_FIND, NULL);
 	if (entry != NULL && (start < entry->until || entry->counted_in == counted_in.number))
-		PG_RETURN_INT64(entry->size);
+		return answer(fcinfo, entry->size);
 	size = count_references(key.gallery_id);
 	took = GetCurrentTimestamp() - start;
 	/* A policy's function that catches an error has made it forget. */
 	if (remembered == NULL)
-		PG_RETURN_INT64(size);
+		return answer(fcinfo, size);
 	entry = hash_search(remembered, &key, HASH_ENTER, NULL);
 	entry->size = size;
 	entry->counted_in = counted_in.number;
-	entry->until = size > FEW_REFERENCES ? start + took + Min(took * REUSE_FACTOR, LONGEST_REUSE) : start;
-	PG_RETURN_INT64(size);
+	entry->until = size.references > FEW_REFERENCES ? start + took + Min(took * REUSE_FACTOR, LONGEST_REUSE) : start;
+	return answer(fcinfo, size);
 }

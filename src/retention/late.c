@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -37,8 +38,15 @@ PG_FUNCTION_INFO_V1(facematch_late_rows);
 /* Columns of the query. */
 enum
 {
-	LATE_KEY = 1, LATE_CLASS, LATE_RECORDED, LATE_VERIFIED, LATE_ANCHOR, LATE_GALLERY, LATE_SUBJECT, LATE_PURGE_AFTER
+	LATE_KEY, LATE_CLASS, LATE_RECORDED, LATE_VERIFIED, LATE_ANCHOR, LATE_GALLERY, LATE_SUBJECT, LATE_PURGE_AFTER, LATE_COLUMNS
 };
+
+/* A row of it, taken apart once. */
+typedef struct LateRow
+{
+	Datum		values[LATE_COLUMNS];
+	bool		nulls[LATE_COLUMNS];
+} LateRow;
 
 typedef struct Late
 {
@@ -64,33 +72,26 @@ gallery_of(Late *late, int64 gallery_id)
 }
 
 static TimestampTz
-time_of(HeapTuple row, TupleDesc desc, int column)
+time_of(const LateRow *row, int column)
 {
-	bool		isnull;
-	Datum		value = SPI_getbinval(row, desc, column, &isnull);
-
-	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
+	return row->nulls[column] ? DT_NOEND : DatumGetTimestampTz(row->values[column]);
 }
 
 /* As the guard has them: a time that lies ahead would be a deadline of one's own choice. */
 static FaceFacts
-facts_of(Late *late, HeapTuple row, TupleDesc desc)
+facts_of(Late *late, const LateRow *row)
 {
-	FaceFacts	facts = {.anchor = time_of(row, desc, LATE_ANCHOR), .ceiling = DT_NOEND};
-	bool		isnull;
-	Datum		value;
+	FaceFacts	facts = {.anchor = time_of(row, LATE_ANCHOR), .ceiling = DT_NOEND};
 
-	facts.recorded = Min(time_of(row, desc, LATE_RECORDED), late->now);
-	facts.verified = time_of(row, desc, LATE_VERIFIED);
+	facts.recorded = Min(time_of(row, LATE_RECORDED), late->now);
+	facts.verified = time_of(row, LATE_VERIFIED);
 	if (!TIMESTAMP_IS_NOEND(facts.verified))
 		facts.verified = Min(facts.verified, late->now);
-	value = SPI_getbinval(row, desc, LATE_SUBJECT, &isnull);
-	if (!isnull)
-		facts.subject = DatumGetUUIDP(value);
-	value = SPI_getbinval(row, desc, LATE_GALLERY, &isnull);
-	if (!isnull)
+	if (!row->nulls[LATE_SUBJECT])
+		facts.subject = DatumGetUUIDP(row->values[LATE_SUBJECT]);
+	if (!row->nulls[LATE_GALLERY])
 	{
-		const FaceGallery *gallery = gallery_of(late, DatumGetInt64(value));
+		const FaceGallery *gallery = gallery_of(late, DatumGetInt64(row->values[LATE_GALLERY]));
 
 		facts.anchor = gallery->anchor;
 		facts.ceiling = gallery->purge_after;
@@ -99,24 +100,30 @@ facts_of(Late *late, HeapTuple row, TupleDesc desc)
 }
 
 static void
-look_at(HeapTuple row, TupleDesc desc, void *state)
+look_at(HeapTuple tuple, TupleDesc desc, void *state)
 {
 	Late	   *late = state;
-	TimestampTz kept_until = time_of(row, desc, LATE_PURGE_AFTER);
-	FaceFacts	facts = facts_of(late, row, desc);
+	LateRow		row;
+	TimestampTz kept_until;
+	FaceFacts	facts;
 	FaceDue		due = {.due = DT_NOEND};
-	/* A gallery that is for no event, such as a watchlist, has no end by right. */
-	bool		endless = TIMESTAMP_IS_NOEND(kept_until) && strcmp(late->table->what, "gallery") != 0;
-	bool		isnull;
-	Datum		class = SPI_getbinval(row, desc, LATE_CLASS, &isnull);
+	bool		endless;
+	char	   *key;
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
 
-	if (!isnull)
-		due = face_due(face_rule_set(late->table->what, DatumGetTextPP(class)), &facts, NULL);
+	heap_deform_tuple(tuple, desc, row.values, row.nulls);
+	kept_until = time_of(&row, LATE_PURGE_AFTER);
+	facts = facts_of(late, &row);
+	/* A gallery that is for no event, such as a watchlist, has no end by right. */
+	endless = TIMESTAMP_IS_NOEND(kept_until) && strcmp(late->table->what, "gallery") != 0;
+	if (!row.nulls[LATE_CLASS])
+		due = face_due(face_rule_set(late->table->what, DatumGetTextPP(row.values[LATE_CLASS])), &facts, NULL);
 	if (due.rule != NULL && due.due >= kept_until && !endless)
 		return;
-	values[0] = SPI_getbinval(row, desc, LATE_KEY, &nulls[0]);
+	key = SPI_getvalue(tuple, desc, LATE_KEY + 1);
+	nulls[0] = key == NULL;
+	values[0] = nulls[0] ? (Datum) 0 : CStringGetTextDatum(key);
 	values[1] = TimestampTzGetDatum(due.due);
 	nulls[1] = due.rule == NULL;
 	tuplestore_putvalues(late->result->setResult, late->result->setDesc, values, nulls);
@@ -138,9 +145,10 @@ look(void *state)
 	Datum		now = TimestampTzGetDatum(late->now);
 
 	SPI_connect();
-	face_scan_on(table->relid, psprintf("SELECT %s, %s, %s, %s, %s, %s, %s, d.purge_after::pg_catalog.timestamptz FROM %s d"
+	/* Hardly any row is late: keys become text only then. */
+	face_scan_on(table->relid, psprintf("SELECT d.%s, %s, %s, %s, %s, %s, %s, d.purge_after::pg_catalog.timestamptz FROM %s d"
 										" WHERE d.purge_after OPERATOR(pg_catalog.>) $1",
-										column_or_null(table, table->key, "text"), column_or_null(table, table->class, "text"),
+										face_column(table->relid, table->key), column_or_null(table, table->class, "text"),
 										column_or_null(table, table->recorded, "timestamptz"),
 										column_or_null(table, table->verified, "timestamptz"),
 										column_or_null(table, table->anchor, "timestamptz"),

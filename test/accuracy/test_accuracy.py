@@ -291,6 +291,20 @@ def synthetic(rng):
     return Templates(x.astype('f2'), np.arange(len(subjects)), subjects)
 
 
+def check_ranks(conn):
+    """A bad model, several pictures a person: who stands before all the mates does not fit into memory, and is counted in several passes."""
+    rng = np.random.default_rng(11)
+    subjects = np.repeat(np.arange(600), 4)
+    x = (rng.standard_normal((600, 40))[subjects] + 4 * rng.standard_normal((len(subjects), 40))).astype('f2')
+    probe = np.arange(len(x)) % 4 == 0
+    t = Templates(x, np.arange(len(x)), subjects)
+    load(conn, 'bad', t)
+    conn.execute("SET maintenance_work_mem = '1MB'")
+    enrolled = ~probe & (subjects < 500)
+    check_searches(conn, 'a bad model', of('bad', 'id % 4 = 0'), of('bad', 'id % 4 > 0 AND subject < 500'), t.only(probe), t.only(enrolled), 0.2, 50)
+    conn.execute('RESET maintenance_work_mem')
+
+
 def check_set(conn, table, t, threshold):
     counts = check_histogram(conn, table, of(table), None, t, None, GRID)
     eer = check_det(conn, table, of(table), None, counts)
@@ -306,6 +320,7 @@ def main():
         load(conn, 'made', made)
         check_set(conn, 'made', made, 0.4)
         check_bootstrap(conn, 'made', of('made'), made, 0.3)
+        check_ranks(conn)
         check_small_memory(conn, 'made', 'made', made)
         check_kept_discard(conn, 'made', check_discard(conn, 'made', made, 0.4))
         real = scores.real_faces()

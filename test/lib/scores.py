@@ -122,7 +122,7 @@ def candidates(a, b, threshold, within=False):
 
 
 def searches(a, b):
-    """Of each probe: mate's score and rank (None: not enrolled), best other's score."""
+    """Of each probe: mate's score and rank among persons (None: not enrolled), best other's score."""
     result = []
     for i, score, _, mated in strips(a, b):
         for r, row in enumerate(i):
@@ -133,6 +133,6 @@ def searches(a, b):
             s[near] = exact(a, np.full(len(near), row), b, near)
             order = np.lexsort((b.ids, -s))
             mates, others = order[mated[r][order]], order[~mated[r][order]]
-            rank = int(np.nonzero(order == mates[0])[0][0]) + 1 if len(mates) else None
+            rank = len(np.unique(b.subjects[order[:np.nonzero(order == mates[0])[0][0]]])) + 1 if len(mates) else None
             result.append((float(s[mates[0]]) if len(mates) else None, rank, float(s[others[0]]) if len(others) else None))
     return result

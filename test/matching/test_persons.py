@@ -118,11 +118,11 @@ class Gallery:
 
 
 def check_plan(conn, plan, before):
-    """The plan was the one that is meant: what scanned the table, and how often."""
+    """The plan was the one that is meant.  All of a person's references are found by the B-tree of subjects beside the face index."""
     conn.execute('SELECT pg_stat_force_next_flush()')
     after = counters(conn)
     used = {kind for kind in after if after[kind] > before[kind]}
-    if used != {plan}:
+    if not {plan} <= used <= ({plan, 'B-tree'} if plan == 'face index' else {plan}):
         raise SystemExit(f'searches by {plan} were by {used}')
 
 

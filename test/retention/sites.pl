@@ -64,7 +64,7 @@ sub reached
 
 my $staged = q{(SELECT string_agg(ltrim(right(subject_id::text, 2), '0'), ' ' ORDER BY subject_id) FROM facematch.reference)};
 my $stream = q{SELECT md5(string_agg(e::text, E'\n' ORDER BY site, number)) FROM facematch.rights_event e};
-my $rights = q{SELECT string_agg(DISTINCT severity || ': ' || finding, '; ') FROM facematch.health_check() WHERE finding ~ 'rights|has recorded|key of'};
+my $rights = q{SELECT string_agg(DISTINCT severity || ': ' || finding, '; ') FROM facematch.health_check() WHERE finding ~ 'rights|has recorded|key of|rules come'};
 
 # Until all have what the first has.
 sub same_everywhere
@@ -136,7 +136,9 @@ for my $round (6 .. 8)
 	my $begin = time;
 	sql('b', opt_out($round));
 	reached('c', $staged, "'" . join(' ', $round + 1 .. 20) . "'", "who declines at b is gone");
-	note(sprintf('from b to c, one opt-out: %.0f ms with the polling', 1000 * (time - $begin)));
+	note(sprintf('from b to c, one opt-out: %.0f ms with the polling; %s ms from its event to the receipt', 1000 * (time - $begin),
+		sql('c', q{SELECT round(1000 * extract(epoch FROM r.purged_at - e.at)) FROM facematch.purge_receipt r, facematch.rights_event e
+			WHERE e.what = 'opt_out' ORDER BY r.receipt_id DESC, e.at DESC LIMIT 1})));
 }
 sql('a', q{UPDATE facematch.retention_rule SET valid_to = '2100-01-01' WHERE name = 'site/crew'});
 reached('c', q{(SELECT valid_to FROM facematch.retention_rule WHERE name = 'site/crew')}, q{'2100-01-01'}, 'a rule that a ends');
@@ -188,6 +190,10 @@ $restored->start;
 $node{c} = $restored;
 $variable{connection_to_c} = $restored->connstr('postgres');
 is(sql('c', "SELECT $staged"), join(' ', 9 .. 20), 'c: as yesterday') or diag('an event may have arrived already');
+# Nothing stops, and no event is refused: what the others say of themselves names it.
+unlike(sql('c', $rights), qr/do not arrive|restored/, 'c: nothing seems to be missing');
+sql($_, 'CALL facematch.purge()') for qw(a b);
+reached('c', "($rights) ~ 'this site lacks rights that others have: it was restored'", 'true', 'names that it was restored');
 statements('After a restore');
 same_everywhere('c was restored', qw(a b c));
 is(sql('c', "SELECT $staged"), join(' ', 13 .. 20), 'c: has got back its own opt-outs and those of the others');
@@ -199,6 +205,26 @@ for my $site (qw(a b c))
 	is(sql($site, 'SELECT intact FROM facematch.verify_audit()'), 't', "$site: the log is whole");
 	unlike(slurp_file($node{$site}->logfile), qr/is another one here|rights_event_pkey/, "$site: nothing was refused");
 }
+
+### another site for the rules
+
+sql($_, 'CALL facematch.purge()') for qw(a b c);
+reached($_, "($rights)", 'NULL', 'one site for the rules') for qw(a b c);
+sql('b', "UPDATE facematch_internal.site SET rules_from = site");
+sql($_, 'CALL facematch.purge()') for qw(a b c);
+reached('a', "($rights)", "'error: rules come from another site there than here'", 'names the site that has rules from elsewhere');
+reached('b', "($rights)", "'error: rules come from another site there than here'", 'so does that one');
+sql('b', "UPDATE facematch_internal.site SET rules_from = '$variable{a}'");
+sql($_, 'CALL facematch.purge()') for qw(a b c);
+reached($_, "($rights)", 'NULL', 'one site again') for qw(a b c);
+
+### a site that has lost what the others have of it, and tells them
+
+sql('c', opt_out(15));
+same_everywhere('before the loss', qw(a b c));
+sql('c', qq{INSERT INTO facematch_internal.site_state (site, at, rules_from, has)
+	SELECT site, at + interval '20 seconds', rules_from, has || jsonb_build_object('$variable{c}', 1) FROM facematch_internal.site_now});
+reached($_, "($rights)", "'error: the site lacks rights that it has recorded itself: it was restored'", 'names it') for qw(a b);
 
 ### another key, whoever puts it there
 
