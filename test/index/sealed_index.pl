@@ -19,11 +19,11 @@ $node->start;
 # extension's own tables have sealed.
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION facematch CASCADE;
-	CREATE FUNCTION face(seed int, model int) RETURNS face_embedding LANGUAGE sql IMMUTABLE AS $$
+	CREATE FUNCTION face(seed int, model int) RETURNS face_embedding LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 		SELECT face_with_model(array_agg(sin(seed * 12.9898 + i * 78.233 + seed * i * 0.37) + 0.3 ORDER BY i)::real[]::face_embedding, model)
 		FROM generate_series(1, CASE model WHEN 1 THEN 384 ELSE 96 END) i $$;
 	CREATE TABLE plain (id int PRIMARY KEY, g int NOT NULL, e face_embedding);
-	CREATE TABLE sealed (LIKE plain INCLUDING ALL);
+	CREATE TABLE sealed (LIKE plain INCLUDING ALL) WITH (parallel_workers = 2);
 	INSERT INTO facematch.model (name, tag, dims) VALUES ('long', 1, 384), ('short', 2, 96);
 	INSERT INTO facematch.gallery (name, kind, model, min_similarity, sealed)
 		SELECT format('%s %s', kind, g), 'flight', CASE WHEN g < 3 THEN 'long' ELSE 'short' END, 0.2, kind = 'sealed'
@@ -120,6 +120,16 @@ same_answers('rebuilt');
 $node->stop('immediate');
 $node->start;
 same_answers('after a crash');
+
+# Several processes for one search, each with the keys that it asks for.
+{
+	my $set = 'SET enable_seqscan = off; SET enable_sort = off; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_index_scan_size = 0;';
+	my $nearest = 'SELECT e <=> (SELECT face(77, 1)) AS d FROM %s WHERE g = ANY (ARRAY[0, 1, 2]) ORDER BY e <=> (SELECT face(77, 1)) LIMIT 10';
+
+	like($node->safe_psql('postgres', "$set EXPLAIN (COSTS off) " . sprintf($nearest, 'sealed')), qr/Gather.*Parallel Index Scan using sealed_face/s, 'a search is planned for several processes');
+	is($node->safe_psql('postgres', $set . sprintf($nearest, 'sealed')), $node->safe_psql('postgres', 'SET max_parallel_workers_per_gather = 0; ' . sprintf($nearest, 'plain')),
+		'which find the same');
+}
 
 # What is the same of many templates is the same many times in codes that can be read: 40 bytes, not of few values.
 sub readable
