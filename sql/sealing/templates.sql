@@ -52,6 +52,10 @@ BEGIN
 		END IF;
 		RETURN 0;
 	END IF;
+	-- An older snapshot would not show the newest rows: left to the purge.
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RETURN 0;
+	END IF;
 	-- A copy of a database leaves keys to the one that made them.
 	IF current_setting('facematch.key_command') = '' THEN
 		anothers := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database

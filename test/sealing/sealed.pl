@@ -198,8 +198,10 @@ unlike($refused, qr/\[-?0\.\d/, 'that shows nothing');
 is(sql("SELECT '$forged'::face_embedding = '$forged'::face_embedding"), 't', 'as a value it is like another');
 
 #---------------------------------------------------------------- a wrapping key is rotated, and the rotation killed
-sql(q{UPDATE facematch_internal.template_key SET made_at = made_at - interval '7 days' WHERE due = 'infinity'});
+sql(q{UPDATE facematch_internal.template_key SET due = 'infinity', made_at = made_at - interval '9 days' WHERE gallery_id = of_gallery('other') AND destroyed_at IS NULL});
+like(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'templates (%'}), qr/keys without a deadline are not rotated/, 'keys that nobody rotates are named');
 sql('CALL facematch.rotate_keys()');
+is(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'templates (%'}), '', 'until they are rotated');
 ok(-e "$keys/2.site" && !-e "$keys/1.site", 'another wrapping key, and the old one is gone');
 is(sql($searched), '5', 'nothing else has changed');
 $rows = sql("SELECT count(*) $sealed");
@@ -238,6 +240,23 @@ $node->psql('postgres', q{BEGIN; INSERT INTO facematch.gallery (name, kind, mode
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('crash'), md5('c')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1; SELECT 1 / 0});
 is(files(), live(), 'a transaction that fails leaves none');
 is(sql('SELECT intact FROM facematch.verify_audit()'), 't', 'the log is whole');
+
+#---------------------------------------------------------------- a standby hears it with the commit
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby, 'replay');
+my $measured = "SELECT count(*), count(embedding <=> '$probe') FROM facematch.reference WHERE gallery_id = " . sql(q{SELECT of_gallery('other')});
+my $reading = $standby->background_psql('postgres');
+my $all = $reading->query_safe($measured);
+like($all, qr/^([1-9]\d*)\|\1$/, 'a standby that has the directory compares');
+sql(q{CREATE TABLE left_over AS SELECT * FROM facematch.reference WHERE gallery_id = of_gallery('other'); DELETE FROM facematch.reference WHERE gallery_id = of_gallery('other')});
+sql('CALL facematch.purge()');
+$node->wait_for_catchup($standby, 'replay');
+like($reading->query_safe($measured =~ s/facematch.reference/left_over/r), qr/^[1-9]\d*\|0$/, 'and a backend of its that had the key has it no more');
+$reading->quit;
+$standby->stop;
 
 #---------------------------------------------------------------- keys of a command
 my $store = PostgreSQL::Test::Utils::tempdir_short();
