@@ -38,6 +38,10 @@ SELECT table_name, retention_class, rows_kept, rows_due, rows_held, rows_purged 
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation) VALUES ('sightings, shorter', 'us_citizen', 'sighting', '{recorded}', '{5 days}', 'site rule');
 SELECT string_agg(id::text, ' ' ORDER BY id) FROM "odd Schema"."odd'Table" WHERE purge_after > clock_timestamp();
 SELECT facematch.release('"odd Schema"."odd''Table"');
+UPDATE facematch.hold SET released_at = clock_timestamp();
+SELECT facematch.release('"odd Schema"."odd''Table"');
+-- No hold can be placed on its rows any more.
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('"odd Schema"."odd''Table"', '20', 'inquiry', 'court');
 SELECT facematch.release('"odd Schema"."odd''Table"');
 SELECT facematch.release('facematch.reference');
 SELECT count(*) FROM facematch.attached;
