@@ -195,19 +195,21 @@ wait_for_end(FaceShare *share, SharePhase phase)
 	return now;
 }
 
-/* Put the wanted lists where all see them; NULL: there is no memory for that. */
+/* Put the wanted lists, and where pages were last seen, where all see them; NULL: there is no memory for that. */
 static dsm_segment *
 open_lists(FaceScan *scan, FaceShare *share)
 {
 	List	   *lists = face_scan_lists(scan);
 	const Size	size = FACE_LIST_ENTRY_SIZE(scan->meta.nkeys);
-	dsm_segment *segment = dsm_create(mul_size(list_length(lists) + 1, size), DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	const Size	lists_size = mul_size(list_length(lists), size);
+	dsm_segment *segment = dsm_create(add_size(lists_size, face_hints_size(scan->index)), DSM_CREATE_NULL_IF_MAXSEGMENTS);
 
 	LWLockAcquire(&share->lock, LW_EXCLUSIVE);
 	if (segment != NULL)
 	{
 		for (int i = 0; i < list_length(lists); i++)
 			memcpy((char *) dsm_segment_address(segment) + i * size, list_nth(lists, i), size);
+		face_hints_share(scan->index, (char *) dsm_segment_address(segment) + lists_size);
 		share->lists = dsm_segment_handle(segment);
 		share->nlists = list_length(lists);
 		share->nblocks = RelationGetNumberOfBlocks(scan->index);
@@ -249,6 +251,7 @@ join(FaceScan *scan, FaceShare *share)
 	lists = dsm_attach(share->lists);
 	if (lists == NULL)
 		elog(ERROR, "could not map the lists of a parallel scan");
+	face_hints_take(scan->index, (char *) dsm_segment_address(lists) + share->nlists * FACE_LIST_ENTRY_SIZE(scan->meta.nkeys));
 	return lists;
 }
 
