@@ -250,7 +250,14 @@ join(FaceScan *scan, FaceShare *share)
 	face_scan_prepare(scan);
 	lists = dsm_attach(share->lists);
 	if (lists == NULL)
-		elog(ERROR, "could not map the lists of a parallel scan");
+	{
+		/* its end, if that has been heard of, is the better message */
+		CHECK_FOR_INTERRUPTS();
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the process that opened a parallel scan of index \"%s\" has ended", RelationGetRelationName(scan->index)),
+				 errhint("Retry the query.")));
+	}
 	face_hints_take(scan->index, (char *) dsm_segment_address(lists) + share->nlists * FACE_LIST_ENTRY_SIZE(scan->meta.nkeys));
 	return lists;
 }
