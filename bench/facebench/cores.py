@@ -6,9 +6,8 @@ SEARCHES = (('mated', 1), ('mated', None), ('non-mated', 1), ('mated', 10))
 
 def search(run, kind, limit, workers):
     """Milliseconds and ids, as a set: rows above a threshold come in any order."""
-    run.conn.execute(f'SET max_parallel_workers_per_gather = {workers}')
     query = run.top('faces', limit) if limit else run.above('faces')
-    times, found = db.server_times(run.conn, query, 'probe', *run.kinds[kind])
+    times, found = db.server_times(run.conn, query, 'probe', *run.kinds[kind], workers)
     return times, [sorted(ids) for ids in found]
 
 

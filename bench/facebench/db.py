@@ -147,12 +147,15 @@ def uses_index(conn, query, index):
     return any(index in line for (line,) in conn.execute('EXPLAIN ' + query))
 
 
-def server_times(conn, query, probe_table, first, last):
+def server_times(conn, query, probe_table, first, last, workers=0):
     """Run `query`, which names the probe as $probe, for probes first..last - 1 inside the server.
 
     Returns the milliseconds and the ids found of each.  The query is planned as any prepared statement is: plpgsql keeps
-    its plan.  The first three runs warm the caches and the plan, and are not counted."""
-    body = query.replace('$probe', 'p.embedding')
+    its plan, which is of one process.  With workers it may have them, and is planned each time: that is how plpgsql runs
+    what it does not know before.  The first three runs warm the caches and the plan, and are not counted."""
+    conn.execute(f'SET max_parallel_workers_per_gather = {workers}')
+    search = f"EXECUTE $q$SELECT ARRAY({query.replace('$probe', '$1')})$q$ INTO ids USING p.embedding;" if workers else \
+        f"ids := ARRAY({query.replace('$probe', 'p.embedding')});"
     conn.execute(f"""
         CREATE OR REPLACE FUNCTION pg_temp.timed_search(OUT ms float8, OUT ids bigint[]) RETURNS SETOF record
         LANGUAGE plpgsql AS $body$
@@ -165,7 +168,7 @@ def server_times(conn, query, probe_table, first, last):
                      UNION ALL (SELECT * FROM {probe_table} WHERE id BETWEEN {first} AND {last - 1} ORDER BY id)
             LOOP
                 start := clock_timestamp();
-                ids := ARRAY({body});
+                {search}
                 ms := extract(epoch FROM clock_timestamp() - start) * 1000;
                 IF warm_up > 0 THEN
                     warm_up := warm_up - 1;

@@ -177,6 +177,36 @@ buffer_hint(Relation index, BlockNumber blkno)
 	return &hints->buffers[blkno];
 }
 
+/* How much face_hints_share() writes. */
+Size
+face_hints_size(Relation index)
+{
+	const BufferHints *hints = index->rd_amcache;
+
+	return offsetof(BufferHints, buffers) + (hints == NULL ? 0 : sizeof(Buffer) * hints->nblocks);
+}
+
+/* Where this process has seen pages, for another one. */
+void
+face_hints_share(Relation index, void *shared)
+{
+	static const BufferHints none = {0};
+
+	memcpy(shared, index->rd_amcache == NULL ? &none : index->rd_amcache, face_hints_size(index));
+}
+
+/* Take over where another process has seen pages, unless this one knows. */
+void
+face_hints_take(Relation index, const void *shared)
+{
+	const BufferHints *hints = shared;
+
+	if (hints->nblocks == 0 || index->rd_amcache != NULL)
+		return;
+	index->rd_amcache = MemoryContextAlloc(index->rd_indexcxt, offsetof(BufferHints, buffers) + sizeof(Buffer) * hints->nblocks);
+	memcpy(index->rd_amcache, hints, offsetof(BufferHints, buffers) + sizeof(Buffer) * hints->nblocks);
+}
+
 /* Pin a page by way of its hint. */
 static Buffer
 pin_page(Relation index, BlockNumber blkno, BufferAccessStrategy strategy)

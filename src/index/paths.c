@@ -130,6 +130,42 @@ forget_derived(RelOptInfo *rel, List *derived)
 	}
 }
 
+/*
+ * Paths for several processes, beside those that there are.  PostgreSQL makes
+ * none where few rows are read from the table, as if these were the work, nor
+ * where a bitmap that one process makes costs less than a scan that has not got
+ * its price yet.
+ */
+static void
+make_shared_paths(PlannerInfo *root, RelOptInfo *rel)
+{
+	List	   *others = rel->partial_pathlist;
+	const int	least = min_parallel_table_scan_size;
+	const bool	bitmaps = enable_bitmapscan;
+
+	rel->partial_pathlist = NIL;
+	PG_TRY();
+	{
+		min_parallel_table_scan_size = 0;
+		enable_bitmapscan = false;
+		create_index_paths(root, rel);
+	}
+	PG_FINALLY();
+	{
+		min_parallel_table_scan_size = least;
+		enable_bitmapscan = bitmaps;
+	}
+	PG_END_TRY();
+	rel->partial_pathlist = list_concat(others, rel->partial_pathlist);
+}
+
+/* Has the index so many templates that several processes may pay? */
+static bool
+may_be_shared(const RelOptInfo *rel, const IndexOptInfo *index)
+{
+	return rel->consider_parallel && max_parallel_workers_per_gather > 0 && index->tuples >= 2 * FACE_TEMPLATES_A_PROCESS;
+}
+
 /* The index's paths once more, with derived conditions among its restrictions and the table's joins. */
 static void
 add_paths(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index, List *base, List *join)
@@ -141,7 +177,10 @@ add_paths(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index, List *base, L
 	rel->indexlist = list_make1(index);
 	index->indrestrictinfo = list_concat_copy(restrictions, base);
 	rel->joininfo = list_concat_copy(joins, join);
-	create_index_paths(root, rel);
+	if (base != NIL || join != NIL)
+		create_index_paths(root, rel);
+	if (may_be_shared(rel, index))
+		make_shared_paths(root, rel);
 	rel->indexlist = indexes;
 	index->indrestrictinfo = restrictions;
 	rel->joininfo = joins;
@@ -222,7 +261,7 @@ add_threshold_paths(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry
 			continue;
 		base = derive(root, index, index->indrestrictinfo);
 		join = derive(root, index, rel->joininfo);
-		if (base == NIL && join == NIL)
+		if (base == NIL && join == NIL && !may_be_shared(rel, index))
 			continue;
 		if (base != NIL)
 			estimate_rows(root, rel);

@@ -9,10 +9,11 @@
 #define FACEMATCH_INDEX_PATHS_H
 
 /*
- * So many templates are worth a process of their own.  Starting one takes about
- * 2 ms, in which half a million are compared, and memory has to keep up.
+ * So many templates are worth a process of their own.  To start one and to wait
+ * for its end takes 4 to 10 ms, in which a million are compared; and without
+ * huge pages it has to map every page it reads (docs/performance.md).
  */
-#define FACE_TEMPLATES_A_PROCESS 1000000
+#define FACE_TEMPLATES_A_PROCESS 2000000
 
 /* When the module is loaded, which the planner sees to before it plans for a table with such an index. */
 extern void face_paths_init(void);

@@ -195,19 +195,21 @@ wait_for_end(FaceShare *share, SharePhase phase)
 	return now;
 }
 
-/* Put the wanted lists where all see them; NULL: there is no memory for that. */
+/* Put the wanted lists, and where pages were last seen, where all see them; NULL: there is no memory for that. */
 static dsm_segment *
 open_lists(FaceScan *scan, FaceShare *share)
 {
 	List	   *lists = face_scan_lists(scan);
 	const Size	size = FACE_LIST_ENTRY_SIZE(scan->meta.nkeys);
-	dsm_segment *segment = dsm_create(mul_size(list_length(lists) + 1, size), DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	const Size	lists_size = mul_size(list_length(lists), size);
+	dsm_segment *segment = dsm_create(add_size(lists_size, face_hints_size(scan->index)), DSM_CREATE_NULL_IF_MAXSEGMENTS);
 
 	LWLockAcquire(&share->lock, LW_EXCLUSIVE);
 	if (segment != NULL)
 	{
 		for (int i = 0; i < list_length(lists); i++)
 			memcpy((char *) dsm_segment_address(segment) + i * size, list_nth(lists, i), size);
+		face_hints_share(scan->index, (char *) dsm_segment_address(segment) + lists_size);
 		share->lists = dsm_segment_handle(segment);
 		share->nlists = list_length(lists);
 		share->nblocks = RelationGetNumberOfBlocks(scan->index);
@@ -248,7 +250,15 @@ join(FaceScan *scan, FaceShare *share)
 	face_scan_prepare(scan);
 	lists = dsm_attach(share->lists);
 	if (lists == NULL)
-		elog(ERROR, "could not map the lists of a parallel scan");
+	{
+		/* its end, if that has been heard of, is the better message */
+		CHECK_FOR_INTERRUPTS();
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the process that opened a parallel scan of index \"%s\" has ended", RelationGetRelationName(scan->index)),
+				 errhint("Retry the query.")));
+	}
+	face_hints_take(scan->index, (char *) dsm_segment_address(lists) + share->nlists * FACE_LIST_ENTRY_SIZE(scan->meta.nkeys));
 	return lists;
 }
 

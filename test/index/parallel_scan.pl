@@ -80,10 +80,63 @@ COMMIT;
 my $unit = long_run() ? 20 : 1;
 my $offset = -s $node->logfile;
 $node->command_checks_all(
-	[ 'pgbench', '-n', '-c', 6, '-j', 2, '-T', 12 * $unit, '-f', "$script\@8", $scripts->(qw(insert@6 stage@3 abort@1 update@2 delete@4 purge@1 vacuum@3)) ],
+	[ 'pgbench', '-n', '-c', 6, '-j', 2, '-T', 8 * $unit, '-f', "$script\@8", $scripts->(qw(insert@6 stage@3 abort@1 update@2 delete@4 purge@1 vacuum@3)) ],
 	0, [qr/processed/], [qr/^(?!.*(ERROR|aborted))/s], 'searches beside changes');
 cmp_ok(scalar(() = slurp_file($node->logfile, $offset) =~ /starting background worker process "parallel worker/g), '>', 20, 'with workers');
 check_index($node, 'after the changes');
+
+# Pages leave a long list while it is read: whole ones, which VACUUM frees and others take.
+$node->safe_psql('postgres', 'DELETE FROM reference; VACUUM reference');
+append_to_file($node->basedir . '/long.sql', q{
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT compare_together(random_face(), ARRAY[1, 2], 5);
+COMMIT;
+});
+append_to_file($node->basedir . '/churn.sql', q{
+INSERT INTO reference (gallery, e) SELECT 1, face FROM faces ORDER BY n;
+INSERT INTO reference (gallery, e) SELECT 2, face FROM faces WHERE n <= 4000;
+DELETE FROM reference WHERE id < (SELECT max(id) - 9000 FROM reference);
+VACUUM (INDEX_CLEANUP ON) reference;
+});
+$node->safe_psql('postgres', 'CREATE TABLE faces AS SELECT n, random_face() AS face FROM generate_series(1, 20000) n');
+$node->command_checks_all(
+	[ 'pgbench', '-n', '-c', 6, '-j', 2, '-T', 6 * $unit, '-f', $node->basedir . '/long.sql@4', '-f', $node->basedir . '/churn.sql@1' ],
+	0, [qr/processed/], [qr/^(?!.*(ERROR|aborted))/s], 'searches of a list whose pages leave it');
+check_index($node, 'after the pages have left');
+
+# A chain that is not what it seems: of 64 pages in a row, from the 1st to the 21st to the 64th, the 2nd to the 20th, and on.
+# The 16th and its neighbour look like the begin of a run to the 47th, which came before it.
+$node->safe_psql('postgres', q{
+	DELETE FROM reference;
+	VACUUM reference;
+	INSERT INTO reference (gallery, e) SELECT 1, face FROM faces;
+	REINDEX INDEX reference_face;
+	CHECKPOINT});
+my $file = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('reference_face')");
+$node->stop;
+my $pages = slurp_file($file);
+my ($kind_at, $stamp_at, $next_at, $sketch) = (8188, 8176, 24, 6);
+my $is_sketch = sub { return ($_[0] + 1) * 8192 <= length $pages && unpack('v', substr($pages, $_[0] * 8192 + $kind_at, 2)) == $sketch };
+my $relink = sub {
+	my ($from, $to) = @_;
+	substr($pages, $from * 8192 + $next_at, 12) = substr($pages, $to * 8192 + $stamp_at, 8) . pack('V', $to);
+};
+my $first = 0;
+$first++ until $is_sketch->($first) or $first * 8192 > length $pages;
+is(scalar(grep { $is_sketch->($_) } $first .. $first + 63), 64, '64 pages in a row');
+my $behind = unpack('V', substr($pages, ($first + 63) * 8192 + $next_at + 8, 4));
+ok($is_sketch->($behind), 'and more');
+$relink->($first, $first + 20);
+$relink->($first + 63, $first + 1);
+$relink->($first + 19, $behind);
+open my $index, '+<:raw', $file or die;
+print $index $pages;
+close $index;
+$node->start;
+$offset = -s $node->logfile;
+$node->safe_psql('postgres', 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT compare_together(random_face(), ARRAY[1], 5) FROM generate_series(1, 3); COMMIT');
+like(slurp_file($node->logfile, $offset), qr/begins anew with one/, 'runs that do not lead to their end: one process begins anew');
+check_index($node, 'not as it seemed');
 
 # Whatever moment a search ends at, the next one is right, and nothing stays.
 $node->safe_psql('postgres', 'INSERT INTO reference (gallery, e) SELECT i % 7, random_face() FROM generate_series(1, 20000) i; ANALYZE reference; CREATE TABLE one AS SELECT random_face() AS probe');
@@ -109,7 +162,7 @@ for my $i (1 .. 30 * $unit)
 			PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE leader_pid = pg_backend_pid() LIMIT 1;
 			RETURN galleries;
 		END $$;} . $search =~ s/at_once/lose_worker/r);
-	like($err, qr/^$|terminating (background worker|connection)|lost connection to parallel worker|parallel worker failed/, 'without a worker or with') or last;
+	like($err, qr/^$|terminating (background worker|connection)|lost connection to parallel worker|parallel worker failed|opened a parallel scan .* has ended/, 'without a worker or with') or last;
 	$lost++ if $err;
 }
 cmp_ok($lost, '>', 5, 'some lost one');
