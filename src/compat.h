@@ -275,4 +275,11 @@ face_find_setting(const char *name)
 #define FACE_PRUNING_CHANGED	(PG_VERSION_NUM >= 160000 ? 160004 : 150008)
 #define face_pruning_fits(version)	(((version) >= FACE_PRUNING_CHANGED) == (PG_VERSION_NUM >= FACE_PRUNING_CHANGED))
 
+/* For SendProcSignal(): a backend that is known by its process only. */
+#if PG_VERSION_NUM >= 170000
+#define FACE_ANY_BACKEND INVALID_PROC_NUMBER
+#else
+#define FACE_ANY_BACKEND InvalidBackendId
+#endif
+
 #endif							/* FACEMATCH_COMPAT_H */

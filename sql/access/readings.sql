@@ -170,7 +170,7 @@ BEGIN
 	END IF;
 	PERFORM facematch_internal.write_audit('photograph_read',
 		jsonb_build_object('photograph', p.photograph_id, 'encounter', p.encounter_id, 'reference', p.reference_id));
-	image := facematch_internal.unseal(p.sealed, p.key_id, p.media_type);
+	image := facematch_internal.unseal_photograph(p.sealed, p.key_id, p.media_type);
 	IF image IS NULL THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'photograph_key_exists',
 			MESSAGE = format('photograph %s cannot be read: its key has been destroyed, or was never here', photograph_id),

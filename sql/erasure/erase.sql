@@ -345,6 +345,8 @@ DECLARE
 	parts facematch_internal.erased_part[] := '{}';
 	line facematch_internal.erased_part;
 	verdict facematch_internal.erased_part;
+	sealed record;
+	utc CONSTANT text := 'YYYY-MM-DD HH24:MI:SS "UTC"';
 BEGIN
 	IF num_nonnulls(verify_erased.table_name, receipt) <> 1 THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'verify_erased_names_what', MESSAGE = 'name a table or a receipt',
@@ -360,6 +362,16 @@ BEGIN
 	END IF;
 	table_name := coalesce(table_name, the_receipt.table_now);
 	SELECT * INTO horizon FROM facematch.wal_horizon();
+	-- The keys that its templates were ever under: copies can be read as long as one of them is there.
+	WITH RECURSIVE under (key_id) AS (
+		SELECT r.key_id FROM facematch_internal.receipt_key r WHERE r.receipt_id = receipt
+		UNION
+		SELECT unnest(k.earlier) FROM under u JOIN facematch_internal.template_key k ON k.key_id = u.key_id
+	)
+	SELECT count(*) AS keys, count(*) = count(k.destroyed_at) AS destroyed, max(k.destroyed_at) AS destroyed_at,
+		   max(k.due) FILTER (WHERE k.destroyed_at IS NULL) AS due,
+		   bool_or(u.key_id = '00000000-0000-0000-0000-000000000000') AS mixed
+	INTO sealed FROM under u LEFT JOIN facematch_internal.template_key k ON k.key_id = u.key_id;
 
 	-- Pages: of the table, of the planner's statistics, and of partitions that were the table's when the receipt was
 	-- written.
@@ -385,7 +397,17 @@ BEGIN
 					 THEN 'the table is not there any more: its file was given back to the file system as it was'
 					 WHEN table_name IS DISTINCT FROM to_regclass(the_receipt.table_name)
 					 THEN format('the table is %s now', table_name) END), ''))::facematch_internal.erased_part
-		WHERE receipt IS NOT NULL)
+		WHERE receipt IS NOT NULL
+		UNION ALL
+		SELECT ROW(NULL, 'keys', NULL, NULL, NULL, NULL, NULL, NULL, NULL, nullif(sealed.destroyed, false),
+			CASE WHEN sealed.destroyed THEN format('unreadable since %s: the keys of its templates are destroyed',
+					to_char(sealed.destroyed_at AT TIME ZONE 'UTC', utc))
+				 WHEN sealed.mixed THEN 'some of its templates were not sealed: copies of these can be read'
+				 WHEN sealed.due < 'infinity' THEN format('older copies can be read until their keys are destroyed, by the first'
+					' purge after %s', to_char(sealed.due AT TIME ZONE 'UTC', utc))
+				 ELSE 'older copies can be read until CALL facematch.rotate_keys() has destroyed their keys' END
+			)::facematch_internal.erased_part
+		WHERE sealed.keys > 0)
 	|| parts || ARRAY(
 		SELECT ROW(b.relation, b.part, NULL, b.dead, b.fading, b.stray, NULL, NULL, NULL, b.clean,
 			b.note)::facematch_internal.erased_part
@@ -460,7 +482,9 @@ BEGIN
 	verdict.part := 'verdict';
 	SELECT bool_and(p.clean IS NOT FALSE), concat_ws('; ',
 			CASE WHEN receipt IS NOT NULL THEN format('receipt %s: %s rows of %s, purged %s', receipt, the_receipt.rows_purged,
-				the_receipt.table_name, to_char(the_receipt.purged_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')) END,
+				the_receipt.table_name, to_char(the_receipt.purged_at AT TIME ZONE 'UTC', utc)) END,
+			CASE WHEN sealed.destroyed AND sealed.keys > 0 THEN 'unreadable since '
+				|| to_char(sealed.destroyed_at AT TIME ZONE 'UTC', utc) END,
 			coalesce('not clean: ' || string_agg(concat_ws(': ', nullif(concat_ws(', ', p.relation, p.part), ''), p.note), '; '
 				ORDER BY p.n)
 						 FILTER (WHERE NOT p.clean),
@@ -481,5 +505,6 @@ COMMENT ON FUNCTION facematch.verify_erased(regclass, bigint) IS
 	' that are whole, rows that a transaction may still see, other bytes outside rows that are not zero, of these'
 	' the bytes of alignment after rows, keys of removed rows in inner pages of a B-tree, and pages that are newer'
 	' in memory than on disk; then rows for what lies beyond: statistics, data files, WAL, slots, standbys,'
-	' archive, backups. clean: true, proven; false, something is left, and note says what helps; NULL, cannot be'
+	' archive, backups; and, of a receipt of sealed templates, since when no copy can be read. clean: true, proven;'
+	' false, something is left, and note says what helps; NULL, cannot be'
 	' told from here. Reads only; works on a standby. Neither or both arguments: 22023; no such receipt: P0002';

@@ -68,7 +68,7 @@ CREATE TABLE facematch.gallery (
 	purge_after		timestamptz NOT NULL,
 	target_fpir		double precision CONSTRAINT gallery_target_fpir_range CHECK (target_fpir > 0 AND target_fpir < 1),
 	purpose_required	boolean NOT NULL DEFAULT false,
-	sealed			boolean NOT NULL DEFAULT false,
+	sealed			boolean NOT NULL DEFAULT facematch_internal.keys_are_possible(),
 	min_quality		smallint CONSTRAINT gallery_min_quality_range CHECK (min_quality BETWEEN 0 AND 100),
 	CONSTRAINT gallery_has_a_threshold CHECK (num_nonnulls(min_similarity, target_fpir) >= 1),
 	CONSTRAINT gallery_retention_class_exists FOREIGN KEY (retention_class)
@@ -101,8 +101,8 @@ COMMENT ON COLUMN facematch.gallery.purge_after IS 'from this moment on none of 
 	'the next purge deletes it; infinity if no deadline applies. Computed from the retention rules';
 COMMENT ON COLUMN facematch.gallery.purpose_required IS 'whether each search has to say what it is for';
 COMMENT ON COLUMN facematch.gallery.sealed IS
-	'whether its templates are stored sealed, from their next writing on; facematch.rotate_keys() seals those that are'
-	' there';
+	'whether its templates are stored sealed, from their next writing on; by default where facematch.key_directory or'
+	' facematch.key_command is set. facematch.rotate_keys() seals those that are there';
 COMMENT ON COLUMN facematch.gallery.min_quality IS
 	'the least quality, 0 to 100, of a photograph: a reference that is below it or was not assessed is refused, and a '
 	'probe below it is not compared but referred; NULL: any will do';

@@ -23,9 +23,13 @@ BEGIN
 			HINT = 'References that are due are not merged.';
 	END IF;
 	kept := ids[1];
-	SELECT @extschema@.avg(r.embedding), min(r.purge_after) INTO fused, deadline FROM facematch.reference r
+	SELECT @extschema@.avg(facematch_internal.opened(r.embedding)), min(r.purge_after) INTO fused, deadline
+		FROM facematch.reference r
 		WHERE r.reference_id = ANY (ids);
-	UPDATE facematch.reference r SET embedding = fused, purge_after = deadline WHERE r.reference_id = kept;
+	-- One alone stays as it is, held or not.
+	UPDATE facematch.reference r SET purge_after = deadline,
+		embedding = CASE WHEN cardinality(ids) > 1 THEN fused ELSE r.embedding END
+	WHERE r.reference_id = kept;
 	DELETE FROM facematch.reference r WHERE r.reference_id = ANY (ids[2:]);
 	RETURN kept;
 END

@@ -9,6 +9,7 @@ DECLARE
 	keys uuid[];
 	databases oid[];
 	ours boolean[];
+	present uuid[];
 	here oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
 BEGIN
 	-- Of a table that is there and whose rows the purge looks after: of others no purge settles a receipt.
@@ -84,6 +85,7 @@ BEGIN
 		BEGIN
 			SELECT array_agg(f.key_id), array_agg(f.database), array_agg(f.of_this_cluster) INTO keys, databases, ours
 			FROM facematch_internal.key_files() f WHERE f.what = 'photograph';
+			present := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f WHERE f.what = 'template');
 		EXCEPTION WHEN object_not_in_prerequisite_state THEN
 			RETURN NEXT ROW('error', SQLERRM, 'photographs', 'a directory of the server''s user, with mode 0700, outside of'
 				' what is backed up')::facematch_internal.finding;
@@ -126,8 +128,41 @@ BEGIN
 	WHERE k.database = here AND NOT k.used AND NOT k.doomed
 	  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.database = here AND l.relation = 'facematch.photograph'::regclass
 					  AND l.mode = 'RowExclusiveLock') HAVING count(*) > 0;
+
+	-- Of sealed templates.
+	RETURN QUERY
+	SELECT 'notice', 'templates are not sealed: who has a copy of the database has them', 'galleries',
+		   'set facematch.key_directory or facematch.key_command: new galleries are sealed then'
+	WHERE NOT facematch_internal.keys_are_possible()
+	UNION ALL
+	SELECT 'error', 'keys of sealed templates are lost: searches of their rows fail', format('gallery %s', k.gallery_id),
+		   'put back the files of facematch.key_directory, of this site and as they were'
+	FROM facematch_internal.template_key k
+	WHERE k.destroyed_at IS NULL AND coalesce(current_setting('facematch.key_command', true), '') = ''
+	  AND k.key_id <> ALL (present) AND facematch_internal.template_key_is_used(k.key_id) GROUP BY k.gallery_id
+	UNION ALL
+	SELECT 'error', 'keys of sealed templates are not destroyed although no row is under them: older copies can be read',
+		   format('templates (%s)', count(*)), 'CALL facematch.purge(): its warnings say what is in the way'
+	FROM facematch_internal.template_key k
+	WHERE k.destroyed_at IS NULL AND k.made_at < clock_timestamp() - interval '1 hour'
+	  AND NOT facematch_internal.template_key_is_used(k.key_id) HAVING count(*) > 0
+	UNION ALL
+	SELECT 'warning', 'keys without a deadline are not rotated: what has been removed since can be read in older copies',
+		   format('templates (%s)', count(*)), 'CALL facematch.rotate_keys() every week'
+	FROM facematch_internal.template_key k
+	WHERE k.destroyed_at IS NULL AND k.due = 'infinity' AND k.made_at < clock_timestamp() - interval '8 days'
+	HAVING count(*) > 0
+	UNION ALL
+	SELECT 'warning', 'is sealed, and has templates from before that are not', format('gallery %s', g.gallery_id),
+		   format('CALL facematch.rotate_keys(%L)', g.name)
+	FROM facematch.gallery g
+	WHERE g.sealed AND (EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id = g.gallery_id
+								AND facematch_internal.sealed_by(r.embedding) IS NULL)
+						OR EXISTS (SELECT FROM facematch.encounter e WHERE e.gallery_id = g.gallery_id
+								   AND e.probe IS NOT NULL AND facematch_internal.sealed_by(e.probe) IS NULL));
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.erasure_findings() IS
 	'removed rows whose bytes are not erased, templates in statistics, files and indexes that a crash has left, and'
-	' keys of photographs that wait, are another database''s, or nobody''s; part of facematch.health_check()';
+	' keys of photographs and of sealed templates that wait, are lost, are another database''s, or nobody''s; part'
+	' of facematch.health_check()';

@@ -19,15 +19,15 @@ COMMENT ON COLUMN facematch_internal.doomed_key.doomed_in IS
 
 ---------------------------------------------------------------- storing and reading
 
-CREATE FUNCTION facematch_internal.seal(image bytea, key_id uuid, said text) RETURNS bytea
+CREATE FUNCTION facematch_internal.seal_photograph(image bytea, key_id uuid, said text) RETURNS bytea
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_seal';
-COMMENT ON FUNCTION facematch_internal.seal(bytea, uuid, text) IS
+COMMENT ON FUNCTION facematch_internal.seal_photograph(bytea, uuid, text) IS
 	'makes a key of that name and seals an image with it; what is said of it is authenticated too. For'
 	' facematch.store_photograph() only';
 
-CREATE FUNCTION facematch_internal.unseal(sealed bytea, key_id uuid, said text) RETURNS bytea
+CREATE FUNCTION facematch_internal.unseal_photograph(sealed bytea, key_id uuid, said text) RETURNS bytea
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_unseal';
-COMMENT ON FUNCTION facematch_internal.unseal(bytea, uuid, text) IS
+COMMENT ON FUNCTION facematch_internal.unseal_photograph(bytea, uuid, text) IS
 	'the image; NULL: its key has been destroyed. Changed, or another''s: XX001; the key of another database that'
 	' is there: 55000. For facematch.read_photograph() only';
 

@@ -150,7 +150,7 @@ BEGIN
 	LOCK TABLE facematch.photograph IN ROW EXCLUSIVE MODE;
 	INSERT INTO facematch.photograph (encounter_id, reference_id, media_type, key_id, sealed, purge_after)
 	VALUES (store_photograph.encounter_id, store_photograph.reference_id, store_photograph.media_type, own_key,
-			facematch_internal.seal(image, own_key, store_photograph.media_type), '-infinity')
+			facematch_internal.seal_photograph(image, own_key, store_photograph.media_type), '-infinity')
 	RETURNING photograph.photograph_id INTO stored;
 	RETURN stored;
 END

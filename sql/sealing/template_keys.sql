@@ -50,20 +50,6 @@ COMMENT ON COLUMN facematch_internal.receipt_key.key_id IS
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.receipt_key', '');
 SELECT facematch_internal.keep_as_record('facematch_internal.receipt_key');
 
----------------------------------------------------------------- values
-
-CREATE FUNCTION facematch_internal.sealed_by(template @extschema@.face_embedding) RETURNS uuid
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_sealed_by';
-COMMENT ON FUNCTION facematch_internal.sealed_by(@extschema@.face_embedding) IS
-	'the name of the key that a template is sealed with; NULL: it is not sealed';
-
-CREATE FUNCTION facematch_internal.opened(template @extschema@.face_embedding) RETURNS @extschema@.face_embedding
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_opened';
-COMMENT ON FUNCTION facematch_internal.opened(@extschema@.face_embedding) IS
-	'a template as it was before it was sealed; NULL: its key has been destroyed. Not the bytes that were sealed:'
-	' XX001; the key is missing: 55000; facematch.key_command failed: 38000. For facematch.unseal() and'
-	' facematch.read_templates() only';
-
 ---------------------------------------------------------------- keys
 
 CREATE FUNCTION facematch_internal.own_template_key(key_id uuid) RETURNS boolean

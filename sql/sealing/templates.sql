@@ -22,6 +22,9 @@ CREATE INDEX reference_sealed_by_idx ON facematch.reference (facematch_internal.
 	WHERE facematch_internal.sealed_by(embedding) IS NOT NULL;
 CREATE INDEX encounter_sealed_by_idx ON facematch.encounter (facematch_internal.sealed_by(probe))
 	WHERE facematch_internal.sealed_by(probe) IS NOT NULL;
+-- The planner needs to know nothing of keys.
+ALTER INDEX facematch.reference_sealed_by_idx ALTER COLUMN 1 SET STATISTICS 0;
+ALTER INDEX facematch.encounter_sealed_by_idx ALTER COLUMN 1 SET STATISTICS 0;
 
 ---------------------------------------------------------------- keys go
 
@@ -39,6 +42,7 @@ CREATE FUNCTION facematch_internal.destroy_template_keys() RETURNS bigint
 AS $$
 DECLARE
 	destroyed uuid[] := '{}';
+	anothers uuid[] := '{}';
 	k record;
 BEGIN
 	IF NOT facematch_internal.keys_are_possible() THEN
@@ -47,6 +51,15 @@ BEGIN
 				' facematch.key_command is set';
 		END IF;
 		RETURN 0;
+	END IF;
+	-- An older snapshot would not show the newest rows: left to the purge.
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RETURN 0;
+	END IF;
+	-- A copy of a database leaves keys to the one that made them.
+	IF current_setting('facematch.key_command') = '' THEN
+		anothers := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
+						  WHERE f.what = 'template' AND f.of_this_cluster AND d.datname <> current_database());
 	END IF;
 	-- What stays although it is due is held: the trigger puts it under a key of its own.
 	FOR k IN SELECT t.key_id FROM facematch_internal.template_key t
@@ -60,11 +73,12 @@ BEGIN
 			RAISE WARNING 'rows under key % are not sealed anew: %', k.key_id, SQLERRM;
 		END;
 	END LOOP;
-	FOR k IN SELECT t.key_id, false AS stray FROM facematch_internal.template_key t WHERE t.destroyed_at IS NULL
+	FOR k IN SELECT t.key_id, false AS stray FROM facematch_internal.template_key t
+			 WHERE t.destroyed_at IS NULL AND t.key_id <> ALL (anothers)
 			 UNION ALL
 			 -- What a crash has left: its row was not committed.
 			 SELECT f.key_id, true FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
-			 WHERE current_setting('facematch.key_directory') <> '' AND f.what = 'template' AND f.of_this_cluster
+			 WHERE current_setting('facematch.key_command') = '' AND f.what = 'template' AND f.of_this_cluster
 			   AND d.datname = current_database()
 			   AND NOT EXISTS (SELECT FROM facematch_internal.template_key t WHERE t.key_id = f.key_id) LOOP
 		-- Who puts a row under the key has a lock on it; the second look sees what was committed meanwhile.
@@ -182,7 +196,8 @@ AS $$
 BEGIN
 	IF (batch OPERATOR(pg_catalog.>) 0) IS NOT TRUE THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'rotation_batch_range',
-			MESSAGE = 'a batch must be at least 1 row';
+			MESSAGE = 'a batch must be at least 1 row',
+			HINT = 'Rows are sealed anew and committed a batch at a time.';
 	END IF;
 	PERFORM facematch_internal.retire_keys(gallery);
 	COMMIT;

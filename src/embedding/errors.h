@@ -3,7 +3,7 @@
  * errors.h
  *	  Errors about templates that do not repeat a template.
  *
- * SQLSTATEs of the type, all of class 22 but one:
+ * SQLSTATEs of the type, all of class 22 but three:
  *	  22P02  text that is not of the form [c, ...] or tag:[c, ...]
  *	  22P03  binary whose length or dimensions contradict themselves
  *	  22003  component, tag, dimension or threshold out of range
@@ -12,6 +12,8 @@
  *	  22004  NULL among the components
  *	  2202E  array of more than one dimension
  *	  54000  more than FACE_MAX_DIMS components
+ *	  55000  components of a sealed template
+ *	  XX001  a sealed template that was changed
  *
  *-------------------------------------------------------------------------
  */

@@ -13,7 +13,6 @@
 
 #include "utils/builtins.h"
 
-#include "base/refusal.h"
 #include "embedding/sealed.h"
 #include "keys/template_key.h"
 
@@ -124,7 +123,7 @@ face_check_unsealed(const FaceEmbedding *stored)
 {
 	if (unlikely(face_is_sealed(stored)))
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("template_is_not_sealed"),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the template is sealed, and its components are not given out"),
 				 errhint("Comparisons open it. facematch.unseal() gives it to who may read templates, and is logged.")));
 }

@@ -197,11 +197,13 @@ purpose_of(const Sealer *sealer)
 static bool
 serves(const Key *key, const Purpose *purpose, TimestampTz purge_after)
 {
-	if (key->retired || key->purpose.gallery_id != purpose->gallery_id || key->purpose.class != purpose->class ||
-		key->purpose.held != purpose->held)
+	if (key->retired || key->purpose.gallery_id != purpose->gallery_id || key->purpose.class != purpose->class)
 		return false;
-	if (purpose->held || TIMESTAMP_NOT_FINITE(purge_after) || TIMESTAMP_NOT_FINITE(key->purpose.due))
-		return key->purpose.due == purpose->due;
+	/* One that is due goes with the next purge; if it is held, it goes under another key when this one is to be destroyed. */
+	if (purpose->held)
+		return key->purpose.held || key->purpose.due > GetCurrentTimestamp();
+	if (key->purpose.held || TIMESTAMP_NOT_FINITE(purge_after) || TIMESTAMP_NOT_FINITE(key->purpose.due))
+		return !key->purpose.held && key->purpose.due == purpose->due;
 	return key->purpose.due >= purge_after && key->purpose.due - purge_after <= grain(key->made, key->purpose.due);
 }
 

@@ -18,11 +18,15 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
+#include "storage/proc.h"
+#include "storage/procsignal.h"
+#include "storage/sinval.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
+#include "compat.h"
 #include "base/refusal.h"
 #include "base/run.h"
 #include "keys/key_command.h"
@@ -260,6 +264,28 @@ face_make_template_key(const pg_uuid_t *id, bool first)
 	entry->doubts = asked_at;
 }
 
+/*
+ * Tells all backends at once, as the key is gone at once; those that are idle are
+ * woken to hear it.  Standbys hear it from the commit.
+ */
+static void
+tell_backends(void)
+{
+	Oid			keys = face_table("template_key");
+	SharedInvalidationMessage message = {.rc = {.id = SHAREDINVALRELCACHE_ID,.dbId = MyDatabaseId,.relId = keys}};
+
+	SendSharedInvalidMessages(&message, 1);
+	CacheInvalidateRelcacheByRelid(keys);
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		const PGPROC *backend = &ProcGlobal->allProcs[i];
+		int			pid = backend->pid;
+
+		if (pid != 0 && pid != MyProcPid && backend->databaseId == MyDatabaseId)
+			(void) SendProcSignal(pid, PROCSIG_CATCHUP_INTERRUPT, FACE_ANY_BACKEND);
+	}
+}
+
 /* facematch_internal.destroy_template_key(uuid): whether it was there; at once, whatever becomes of the transaction */
 Datum
 facematch_destroy_template_key(PG_FUNCTION_ARGS)
@@ -271,7 +297,7 @@ facematch_destroy_template_key(PG_FUNCTION_ARGS)
 		(void) face_run_key_command("destroy", id, NULL);
 	else
 		there = face_destroy_wrapped_key(id);
-	CacheInvalidateRelcacheByRelid(face_table("template_key"));
+	tell_backends();
 	PG_RETURN_BOOL(there);
 }
 

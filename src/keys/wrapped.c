@@ -69,7 +69,7 @@ refuse_lost(const char *what)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_is_there"),
 			 errmsg("%s is missing in facematch.key_directory, and was not destroyed", what),
-			 errhint("The directory may be another's, or only half there: put back its files. No template is lost while they are.")));
+			 errhint("The directory may be another's, or only half there: put back its files. No template is lost meanwhile.")));
 }
 
 static int

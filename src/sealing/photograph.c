@@ -99,7 +99,7 @@ authenticate(const pg_uuid_t *id, const char *sealed, size_t size, text *said, c
 	return mac;
 }
 
-/* facematch_internal.seal(image, key_id, said): makes the key and seals the image with it */
+/* facematch_internal.seal_photograph(image, key_id, said): makes the key and seals the image with it */
 Datum
 facematch_seal(PG_FUNCTION_ARGS)
 {
@@ -130,7 +130,7 @@ facematch_seal(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(sealed);
 }
 
-/* facematch_internal.unseal(sealed, key_id, said): the image; NULL: the key has been destroyed */
+/* facematch_internal.unseal_photograph(sealed, key_id, said): the image; NULL: the key has been destroyed */
 Datum
 facematch_unseal(PG_FUNCTION_ARGS)
 {

@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, 'test', 'docs'))
 import reference
 
-REFUSING = 'gallery retention matching access sealing report'.split()
+REFUSING = 'keys gallery retention matching access sealing report'.split()
 # Internal errors, damaged data, triggers fired in a wrong way, the configuration.
 FAULTS = r'INTERNAL_ERROR|DATA_CORRUPTED|E_R_I_E_\w+|CONFIG_FILE_ERROR|OUT_OF_MEMORY'
 

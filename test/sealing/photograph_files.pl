@@ -111,7 +111,7 @@ my ($first) = glob "$keys/*.key";
 rename $first, "$first.away" or die;
 symlink "$first.away", $first or die;
 my $linked = ($first =~ m{([0-9a-f-]+)\.key$})[0];
-fails("SELECT facematch.read_photograph(photograph_id) FROM facematch.photograph WHERE key_id = '$linked'", qr/could not read the key/, 'links are not followed');
+fails("SELECT facematch.read_photograph(photograph_id) FROM facematch.photograph WHERE key_id = '$linked'", qr/could not read a key/, 'links are not followed');
 unlink $first;
 rename "$first.away", $first or die;
 

@@ -37,7 +37,7 @@ SET ROLE regress_clerk;
 SELECT reference_id FROM facematch.photograph;
 SELECT facematch.read_photograph(3);
 SELECT facematch.store_photograph('\x00', reference_id => 3);
-SELECT facematch_internal.unseal('\x00', gen_random_uuid(), 'x');
+SELECT facematch_internal.unseal_photograph('\x00', gen_random_uuid(), 'x');
 RESET ROLE;
 DROP OWNED BY regress_clerk;
 DROP ROLE regress_clerk;

@@ -1,0 +1,310 @@
+# Sealed templates: answers are those of plain ones; a key that is destroyed reaches every copy and every backend; a key
+# that is lost, refused or not to be had is an error and loses nothing; rotation goes on where it was killed.
+use strict;
+use warnings;
+
+use Bytes;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+my $keys = PostgreSQL::Test::Utils::tempdir_short() . '/keys';
+mkdir $keys, 0700 or die;
+$node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', qq{
+fsync = off
+autovacuum = off
+shared_preload_libraries = facematch
+facematch.key_directory = '$keys'
+});
+$node->start;
+
+sub sql { return $node->safe_psql('postgres', @_); }
+sub error { my ($ret, $out, $err) = $node->psql('postgres', @_); return $ret == 0 ? "no error: $out" : $err; }
+sub setting
+{
+	my ($name, $value) = @_;
+	$node->append_conf('postgresql.conf', "$name = '$value'");
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT current_setting('$name') = '" . ($value =~ s/'/''/gr) . "'") or die;
+}
+sub files { return scalar(my @found = glob "$keys/*.template"); }
+sub live { return sql('SELECT count(*) FROM facematch_internal.template_key WHERE destroyed_at IS NULL'); }
+
+# Two galleries of the same 300 templates, one sealed; some subjects have two.
+sql(q{
+	CREATE EXTENSION facematch CASCADE;
+	INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 7, 128);
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed)
+		SELECT n, 'flight', 'm', 0.1, now() + interval '6 hours', n <> 'plain' FROM unnest('{plain,sealed}'::text[]) n;
+	SELECT setseed(0.25);
+	CREATE UNLOGGED TABLE face AS SELECT i, array_agg((random() - 0.5)::real)::face_embedding AS e
+		FROM generate_series(1, 300) i, generate_series(1, 128) GROUP BY i;
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+		SELECT g.gallery_id, md5((i % 250)::text)::uuid, (ARRAY['us_citizen', 'noncitizen', 'exempt_alien'])[1 + i % 3], e, 's'
+		FROM face, facematch.gallery g WHERE g.name <> 'gallery' ORDER BY g.gallery_id, i;
+	CREATE FUNCTION told(probe face_embedding, gallery text, by text) RETURNS text LANGUAGE sql AS
+		$$ SELECT string_agg(concat_ws(' ', rank, subject_id, similarity, matches), E'\n' ORDER BY rank) FROM facematch.identify(probe, gallery, 10, 0.1, by) $$;
+	CREATE FUNCTION differ(sealed text DEFAULT 'sealed') RETURNS bigint LANGUAGE sql AS
+		$$ SELECT count(*) FROM (SELECT e FROM face ORDER BY i LIMIT 40) f, unnest('{subject,reference}'::text[]) u (by)
+		   WHERE told(e, 'plain', u.by) IS DISTINCT FROM told(e, sealed, u.by) $$;
+	CREATE FUNCTION of_gallery(name text) RETURNS bigint LANGUAGE sql AS $$ SELECT gallery_id FROM facematch.gallery g WHERE g.name = $1 $$});
+my $sealed = q{FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id) WHERE g.name = 'sealed'};
+my $open = q{SELECT count(facematch.unseal(embedding)) } . $sealed;
+
+#---------------------------------------------------------------- exactness
+is(sql("SELECT count(*), count(facematch_internal.sealed_by(embedding)) $sealed"), '300|300', 'every template of a sealed gallery is sealed');
+is(sql(q{SELECT count(facematch_internal.sealed_by(embedding)) FROM facematch.reference WHERE gallery_id = of_gallery('plain')}), '0', 'and none of another');
+is(sql('SELECT differ()'), '0', 'identify() says the same of sealed and plain templates, to the last bit');
+sql('CREATE INDEX by_face ON facematch.reference USING facematch (gallery_id, embedding)');
+is(sql('SET enable_seqscan = off; SET enable_sort = off; SELECT differ()'), '0', 'by the index, too');
+is(sql(q{SELECT count(*) FROM facematch_internal.index_problems('facematch.by_face', true)}), '0', 'in which nothing is wrong');
+is(sql(q{SELECT count(*) FROM (SELECT e, s.reference_id s, p.reference_id p FROM face JOIN facematch.reference s ON s.subject_id = md5((i % 250)::text)::uuid AND s.gallery_id = of_gallery('sealed')
+		JOIN facematch.reference p ON p.subject_id = s.subject_id AND p.gallery_id = of_gallery('plain') AND p.reference_id = s.reference_id - 300 LIMIT 50) x,
+		LATERAL facematch.verify(e, s) vs, LATERAL facematch.verify(e, p) vp WHERE (vs.match, vs.similarity) IS DISTINCT FROM (vp.match, vp.similarity)}), '0', 'verify() too');
+is(sql(q{SELECT count(*) FROM face f, facematch.identify_many(ARRAY[f.e], 'sealed', 3, -1) a FULL JOIN facematch.identify_many(ARRAY[f.e], 'plain', 3, -1) b USING (rank)
+		WHERE f.i <= 20 AND (a.subject_id, a.similarity) IS DISTINCT FROM (b.subject_id, b.similarity)}), '0', 'and identify_many()');
+my $encounter = sql(q{SELECT outcome, similarity FROM facematch.record_encounter('sealed', (SELECT e FROM face WHERE i = 3), port => 'JFK')});
+is($encounter, 'match|1', 'an encounter');
+is(sql(q{SELECT facematch_internal.sealed_by(probe) IS NOT NULL FROM facematch.encounter}), 't', 'whose probe is sealed');
+is(sql(q{SELECT differ FROM (SELECT count(*) AS differ FROM facematch.encounter n, facematch.identify(n.probe, 'plain', 5, -1) a FULL JOIN facematch.identify((SELECT e FROM face WHERE i = 3), 'plain', 5, -1) b USING (rank)
+		WHERE (a.subject_id, a.similarity) IS DISTINCT FROM (b.subject_id, b.similarity)) x}), '0', 'and searches as the plain one');
+
+#---------------------------------------------------------------- who gets it back
+sql(q{CREATE ROLE reader LOGIN; SELECT facematch.grant_template_reader('reader'); GRANT SELECT ON facematch.reference TO reader});
+sub reader { my ($ret, $out, $err) = $node->psql('postgres', $_[0], extra_params => [ '-U', 'reader' ]); return "$out$err"; }
+like(reader("$open"), qr/no reading of the templates of the gallery .* is announced/, 'nobody unseals without having announced it');
+like(reader(q{SELECT embedding::real[] FROM facematch.reference WHERE gallery_id = 2 LIMIT 1}), qr/the template is sealed/, 'nor by a cast');
+like(reader(q{SELECT avg(embedding) FROM facematch.reference WHERE gallery_id = 2}), qr/the template is sealed/, 'nor by a mean');
+like(reader(q{SELECT facematch_internal.opened(embedding) FROM facematch.reference LIMIT 1}), qr/permission denied/, 'nor by what is within');
+is(reader(q{CALL facematch.announce_reading(gallery => 'sealed', purpose => 'inquiry 7')}), '', 'announced');
+is(reader(q{SELECT count(facematch.unseal(embedding)) FROM facematch.reference WHERE gallery_id = 2}), '300', 'it is unsealed');
+is(reader(q{SELECT count(embedding::real[]) FROM facematch.read_templates('sealed')}), '300', 'and read');
+is(sql(q{SELECT count(*) FROM facematch.reference r JOIN face ON md5((i % 250)::text)::uuid = r.subject_id WHERE gallery_id = 2 AND facematch.unseal(embedding) = face_with_model(e, 7)}), '300', 'as it was');
+isnt(sql(q{SELECT count(*) FROM facematch.audit_event WHERE action = 'template_unsealed'}), '0', 'the owner, too, is in the log');
+
+#---------------------------------------------------------------- mixed tables, moved rows
+sql(q{UPDATE facematch.gallery SET sealed = false WHERE name = 'sealed'; INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+	SELECT 2, md5('late')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1;
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT 1, md5('late')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1});
+is(sql('SELECT differ()'), '0', 'a gallery with sealed and plain templates answers the same');
+sql(q{UPDATE facematch.gallery SET sealed = true WHERE name = 'sealed'});
+like(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object = 'gallery 2'}), qr/is sealed, and has templates from before/, 'the health check names it');
+sql(q{CALL facematch.rotate_keys('sealed', 50)});
+is(sql("SELECT count(*) - count(facematch_internal.sealed_by(embedding)) $sealed"), '0', 'until it is sealed whole');
+is(sql('SELECT differ()'), '0', 'and answers the same');
+is(sql(q{SELECT count(*) FROM facematch_internal.template_key k WHERE k.destroyed_at IS NULL AND k.retired_at IS NOT NULL}), '0', 'the keys from before the rotation are destroyed');
+is(files(), live(), 'and their files gone');
+sql(q{INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('other', 'flight', 'm', 0.1, now() + interval '8 hours', true);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('other'), subject_id, retention_class, embedding, source FROM facematch.reference WHERE gallery_id = 2 AND retention_class = 'us_citizen'});
+is(sql(q{SELECT count(*) FROM facematch.reference r JOIN facematch_internal.template_key k ON k.key_id = facematch_internal.sealed_by(r.embedding) WHERE k.gallery_id <> r.gallery_id}), '0', 'a template that is copied to another gallery goes under that one\'s key');
+
+#---------------------------------------------------------------- nearer deadlines, holds
+my $before = sql(q{SELECT facematch_internal.sealed_by(embedding) FROM facematch.reference WHERE gallery_id = 2 AND retention_class = 'noncitizen' LIMIT 1});
+my $one = sql(q{SELECT min(reference_id) FROM facematch.reference WHERE gallery_id = 2 AND retention_class = 'noncitizen'});
+sql("UPDATE facematch.reference SET purge_after = now() + interval '5 hours' WHERE reference_id = $one");
+is(sql("SELECT k.due < now() + interval '7 hours', k.earlier = ARRAY['$before'::uuid] FROM facematch.reference r JOIN facematch_internal.template_key k ON k.key_id = facematch_internal.sealed_by(r.embedding) WHERE reference_id = $one"),
+	't|t', 'a row with a nearer deadline is under a nearer key, which remembers the one before');
+sql(q{INSERT INTO facematch.hold (table_name, row_id, reason, authority) SELECT 'facematch.reference', min(reference_id)::text, 'r', 'a' FROM facematch.reference WHERE gallery_id = 2 AND retention_class = 'us_citizen'});
+
+#---------------------------------------------------------------- the last row goes, and every copy with it
+sql(q{CREATE TABLE copied AS SELECT embedding FROM facematch.reference WHERE gallery_id = 2 AND retention_class = 'us_citizen' ORDER BY reference_id LIMIT 3});
+my $dump = $node->basedir . '/dump.sql';
+command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');
+my $idle = $node->background_psql('postgres');
+my $probe = sql('SELECT e FROM face WHERE i = 3');
+$idle->query_safe(q{SELECT count(*) FROM copied WHERE embedding <=> (SELECT e FROM face WHERE i = 3) IS NOT NULL});
+$idle->query_safe(q{PREPARE folded AS SELECT (SELECT embedding FROM copied LIMIT 1) IS NOT NULL, '} . sql('SELECT embedding FROM copied LIMIT 1') . qq{'::face_embedding <=> '$probe' IS NULL});
+is($idle->query_safe('EXECUTE folded'), 't|f', 'a plan with a distance');
+sql(q{UPDATE facematch.reference SET purge_after = now() WHERE gallery_id = 2 AND retention_class = 'us_citizen'});
+sql('CALL facematch.purge()');
+is(sql("SELECT count(*), bool_and(k.due > now()) FROM facematch.reference r JOIN facematch_internal.template_key k ON k.key_id = facematch_internal.sealed_by(r.embedding) WHERE r.gallery_id = 2 AND r.retention_class = 'us_citizen'"), '1|t', 'the held row stays');
+# Its key's term ends: what is held goes under a key of its own.
+sql(q{UPDATE facematch_internal.template_key SET due = now() - interval '1 second' WHERE gallery_id = 2 AND retention_class = 'us_citizen' AND destroyed_at IS NULL});
+sql('CALL facematch.purge()');
+is(sql(q{SELECT k.held, facematch.unseal(r.embedding) IS NOT NULL FROM facematch.reference r JOIN facematch_internal.template_key k ON k.key_id = facematch_internal.sealed_by(r.embedding) WHERE r.gallery_id = 2 AND r.retention_class = 'us_citizen'}), 't|t',
+	'under a key of its own, and keeps no other alive');
+is(sql(q{SELECT count(*) FROM copied WHERE embedding <=> (SELECT e FROM face WHERE i = 3) IS NULL AND NOT face_match(embedding, (SELECT e FROM face WHERE i = 3), -1)}), '3', 'a copied template compares with nobody');
+is(sql(q{SELECT count(*) FROM (SELECT facematch.unseal(embedding) u FROM copied) c WHERE u IS NULL}), '3', 'and is not unsealed');
+is($idle->query_safe(q{SELECT count(*) FROM copied WHERE embedding <=> (SELECT e FROM face WHERE i = 3) IS NULL}), '3', 'a backend that had the key has it no more');
+is($idle->query_safe('EXECUTE folded'), 't|t', 'nor a plan what it had computed');
+$idle->quit;
+is(sql(q{SELECT embedding <=> (SELECT e FROM face WHERE i = 1) IS NULL FROM (TABLE copied UNION ALL (SELECT embedding FROM facematch.reference WHERE gallery_id = 1 LIMIT 2)) c ORDER BY embedding <=> (SELECT e FROM face WHERE i = 1)}), "f\nf\nt\nt\nt", 'and comes last in order');
+like(sql(q{SELECT note FROM facematch.verify_erased(receipt => (SELECT min(receipt_id) FROM facematch.purge_receipt WHERE table_name = 'facematch.reference')) WHERE part = 'keys'}), qr/unreadable since 20/, 'the receipt says since when');
+like(sql(q{SELECT detail::text FROM facematch.audit_event WHERE action = 'template_keys_destroyed' ORDER BY event_id DESC LIMIT 1}), qr/"keys"/, 'and the log which keys');
+is(files(), live(), 'no file is left of them');
+
+# An opt-out's receipt says until when copies can be read.
+sql(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('other'), md5('declines')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 7;
+	INSERT INTO facematch.opt_out (subject_id) VALUES (md5('declines')::uuid)});
+like(sql(q{SELECT string_agg(v.note, '') FROM facematch.purge_receipt p CROSS JOIN LATERAL facematch.verify_erased(receipt => p.receipt_id) v WHERE p.cause = 'opt_out' AND v.part = 'keys'}),
+	qr/older copies can be read until their keys are destroyed, by the first purge after 20/, 'an opt-out\'s receipt says until when');
+
+# The dump, restored beside: what was destroyed is noise there, the rest is read, and no row is lost.
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'restored');
+is($node->safe_psql('restored', q{SELECT count(*) FILTER (WHERE facematch_internal.opened(embedding) IS NULL) > 50, count(*) FILTER (WHERE facematch_internal.opened(embedding) IS NOT NULL) > 150 FROM facematch.reference WHERE gallery_id = 2}), 't|t', 'a dump shows what has a key, and nothing of the rest');
+my $kept = live();
+$node->safe_psql('restored', q{DELETE FROM facematch.reference WHERE gallery_id <> 1 AND NOT (gallery_id = 2 AND retention_class = 'us_citizen')});
+$node->safe_psql('restored', 'DELETE FROM facematch.encounter');
+$node->psql('restored', 'CALL facematch.purge()');
+is(files(), $kept, 'a copy destroys no key of the database that made it');
+$node->safe_psql('postgres', 'DROP DATABASE restored');
+
+#---------------------------------------------------------------- a directory that is lost, wrong, half there, refused
+my $rows = sql("SELECT count(*) $sealed");
+my $searched = q{SELECT count(*) FROM facematch.identify((SELECT e FROM face WHERE i = 5), 'sealed', 5, -1)};
+is(sql($searched), '5', 'a search');
+my $other = PostgreSQL::Test::Utils::tempdir_short() . '/other';
+mkdir $other, 0700 or die;
+setting('facematch.key_directory', $other);
+like(error($searched), qr/is missing in facematch.key_directory, and was not destroyed/, 'an empty directory is an error, not an empty answer');
+like(error(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT 2, md5('new')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 9}), qr/the site's wrapping key is missing/, 'nor is anything sealed with new keys there');
+like(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'gallery %'}), qr/keys of sealed templates are lost/, 'the health check says so');
+is($node->psql('postgres', 'CALL facematch.purge()'), 0, 'a purge');
+is(sql("SELECT count(*) $sealed"), $rows, 'takes nothing');
+chmod 0755, $other;
+like(error($searched), qr/open to others/, 'a directory that others may read is refused');
+setting('facematch.key_directory', '/nowhere');
+like(error($searched), qr/cannot be found/, 'one that is not there is an error');
+setting('facematch.key_directory', '');
+like(error($searched), qr/is not set/, 'none is one');
+setting('facematch.key_directory', $keys);
+is(sql($searched), '5', 'with the directory back, the search answers as before');
+my ($file) = map { "$keys/" . sql("SELECT facematch_internal.sealed_by(embedding) $sealed AND r.retention_class = 'exempt_alien' LIMIT 1") . '.template' } 1;
+rename $file, "$file.away" or die;
+like(error('SELECT differ()'), qr/the key of sealed templates is missing/, 'a key that is lost is an error');
+rename "$file.away", $file or die;
+is(sql($searched), '5', 'and comes back');
+my $bytes = slurp_file($file);
+foreach my $damage ([ 'cut', substr($bytes, 0, 50) ], [ 'changed', substr($bytes, 0, 70) . chr(ord(substr($bytes, 70, 1)) ^ 1) . substr($bytes, 71) ], [ 'rubbish', 'x' x length $bytes ])
+{
+	open my $out, '>', $file or die;
+	binmode $out;
+	print $out $damage->[1];
+	close $out;
+	like(error($searched), qr/could not read a key/, "a key that is $damage->[0] is an error");
+}
+{ open my $out, '>', $file or die; binmode $out; print $out $bytes; close $out; }
+is(sql($searched), '5', 'and whole again');
+
+# What was put together of parts of others is not opened, and nothing of it is shown.
+my $forged = sql(q{SELECT overlay(a.embedding::text PLACING right(b.embedding::text, 40) FROM length(a.embedding::text) - 39) FROM facematch.reference a, facematch.reference b WHERE a.gallery_id = 2 AND b.gallery_id = 2 AND a.reference_id < b.reference_id LIMIT 1});
+my $refused = error("SELECT '$forged'::face_embedding <=> '$probe'");
+like($refused, qr/is not the one that was stored/, 'a forged template is an error');
+unlike($refused, qr/\[-?0\.\d/, 'that shows nothing');
+is(sql("SELECT '$forged'::face_embedding = '$forged'::face_embedding"), 't', 'as a value it is like another');
+
+#---------------------------------------------------------------- a wrapping key is rotated, and the rotation killed
+sql(q{UPDATE facematch_internal.template_key SET due = 'infinity', made_at = made_at - interval '9 days' WHERE gallery_id = of_gallery('other') AND destroyed_at IS NULL});
+like(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'templates (%'}), qr/keys without a deadline are not rotated/, 'keys that nobody rotates are named');
+sql('CALL facematch.rotate_keys()');
+is(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'templates (%'}), '', 'until they are rotated');
+ok(-e "$keys/2.site" && !-e "$keys/1.site", 'another wrapping key, and the old one is gone');
+is(sql($searched), '5', 'nothing else has changed');
+$rows = sql("SELECT count(*) $sealed");
+my $killed = 0;
+foreach my $turn (1 .. 50)
+{
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	$session->query_until(qr/begun/, "\\echo begun\nCALL facematch.rotate_keys('sealed', 7);\n");
+	usleep(int(rand(60_000)));
+	$killed++ if sql("SELECT pg_terminate_backend($pid)") eq 't';
+	$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)") or die;
+	eval { $session->quit; };
+	my $seen = sql("SELECT count(*), count(facematch_internal.sealed_by(embedding)), count(facematch_internal.opened(embedding)) $sealed");
+	is($seen, "$rows|$rows|$rows", "killed $turn times, every template is there, sealed, and opens") unless $seen eq "$rows|$rows|$rows";
+}
+ok($killed > 10, "rotation was killed $killed times of 50");
+sql(q{CALL facematch.rotate_keys('sealed')});
+sql('CALL facematch.purge()');
+is(sql("SELECT count(facematch_internal.opened(embedding)) $sealed"), $rows, 'no template is lost');
+is(sql(q{SELECT count(*) FROM facematch_internal.template_key k WHERE k.destroyed_at IS NULL AND k.retired_at IS NOT NULL}), '0', 'the next rotation goes on, and destroys what was rotated');
+is(files(), live(), 'no key is left that nobody has');
+
+# A crash between a key and its row.
+my $crashed = $node->background_psql('postgres');
+$crashed->query_safe(q{BEGIN; INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('crash', 'flight', 'm', 0.1, now() + interval '8 hours', true);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('crash'), md5('c')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1});
+is(files(), live() + 1, 'a key is made before its row');
+$node->stop('immediate');
+eval { $crashed->quit; };
+$node->start;
+is(files(), live() + 1, 'a crash leaves it');
+sql('CALL facematch.purge()');
+is(files(), live(), 'the next purge destroys it');
+$node->psql('postgres', q{BEGIN; INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('crash', 'flight', 'm', 0.1, now() + interval '8 hours', true);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('crash'), md5('c')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1; SELECT 1 / 0});
+is(files(), live(), 'a transaction that fails leaves none');
+is(sql('SELECT intact FROM facematch.verify_audit()'), 't', 'the log is whole');
+
+#---------------------------------------------------------------- a standby hears it with the commit
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby, 'replay');
+my $measured = "SELECT count(*), count(embedding <=> '$probe') FROM facematch.reference WHERE gallery_id = " . sql(q{SELECT of_gallery('other')});
+my $reading = $standby->background_psql('postgres');
+my $all = $reading->query_safe($measured);
+like($all, qr/^([1-9]\d*)\|\1$/, 'a standby that has the directory compares');
+sql(q{CREATE TABLE left_over AS SELECT * FROM facematch.reference WHERE gallery_id = of_gallery('other'); DELETE FROM facematch.reference WHERE gallery_id = of_gallery('other')});
+sql('CALL facematch.purge()');
+$node->wait_for_catchup($standby, 'replay');
+like($reading->query_safe($measured =~ s/facematch.reference/left_over/r), qr/^[1-9]\d*\|0$/, 'and a backend of its that had the key has it no more');
+$reading->quit;
+$standby->stop;
+
+#---------------------------------------------------------------- keys of a command
+my $store = PostgreSQL::Test::Utils::tempdir_short();
+my $command = "$store/command";
+sub write_command
+{
+	open my $out, '>', $command or die;
+	print $out "#!/bin/sh\n$_[0]\n";
+	close $out;
+	chmod 0755, $command;
+}
+my $good = <<"SH";
+f=$store/\$2
+case \$1 in
+make) head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \\n' >\$f; cat \$f;;
+read) if [ -e \$f ]; then cat \$f; else test -e \$f.gone; fi;;
+site) [ -e \$f ] || head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \\n' >\$f; cat \$f;;
+destroy) rm -f \$f; : >\$f.gone;;
+esac
+SH
+write_command($good);
+my $site = PostgreSQL::Test::Cluster->new('service');
+$site->init;
+$site->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nshared_preload_libraries = facematch\nfacematch.key_command = '$command %o %k'");
+$site->start;
+$site->safe_psql('postgres', q{CREATE EXTENSION facematch CASCADE;
+	INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('F', 'flight', 'two', 0.5, now() + interval '2 hours', true);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+		SELECT 1, lpad(n::text, 32, '0')::uuid, 'us_citizen', ARRAY[cosd(n * 10), sind(n * 10)]::face_embedding, 's' FROM generate_series(1, 4) n});
+my $asked = q{SELECT string_agg(reference_id::text, ' ') FROM facematch.identify(ARRAY[cosd(20), sind(20)]::face_embedding, 'F', 1)};
+is($site->safe_psql('postgres', $asked), '2', 'keys of a command');
+foreach my $bad ([ 'exit 1', qr/failed to read a key.*ended with status 1/s, 'fails' ], [ 'echo rubbish', qr/printed something else than 64 hexadecimal digits/, 'prints rubbish' ],
+	[ 'yes 00000000', qr/printed something else than 64 hexadecimal digits|ended with status/, 'does not end to print' ], [ 'kill -9 $$', qr/ended with status 137/, 'is killed' ],
+	[ 'sleep 60', qr/took longer than 10 seconds/, 'hangs' ])
+{
+	write_command($bad->[0]);
+	my ($ret, $out, $err) = $site->psql('postgres', $asked);
+	ok($ret != 0 && $err =~ $bad->[1], "a command that $bad->[2] is an error") or diag("$ret $out $err");
+}
+my ($ret, $out, $err) = $site->psql('postgres', "SET statement_timeout = '1s'; $asked");
+like($err, qr/statement timeout/, 'a command that hangs is cancelled with the statement');
+write_command($good);
+is($site->safe_psql('postgres', $asked), '2', 'when it works again, nothing is lost');
+$site->safe_psql('postgres', 'UPDATE facematch.reference SET purge_after = now()');
+$site->safe_psql('postgres', 'CALL facematch.purge()');
+is($site->safe_psql('postgres', 'SELECT count(*), count(destroyed_at) FROM facematch_internal.template_key'), '1|1', 'the purge destroys it by the command');
+is(scalar(my @gone = glob "$store/*.gone"), 1, 'which was told to');
+$site->stop;
+
+done_testing();
