@@ -87,7 +87,7 @@ seal(Relation index, const uint8 *key, uint8 *bytes, Size size, uint8 *nonce)
 	if (face_key_is_destroyed(key))
 		face_report_lost_key(index);
 	draw_nonce(nonce);
-	face_block_cipher(key, nonce, bytes, size);
+	face_block_cipher(key, nonce, bytes, bytes, size);
 }
 
 void
@@ -96,13 +96,19 @@ face_seal_bytes(Relation index, const uint8 *key, uint8 *bytes, Size size)
 	seal(index, key, bytes, size, bytes + size);
 }
 
+static void
+open_block(const FaceLayout *layout, const uint8 *key, Page from, Page to, int block)
+{
+	face_block_cipher(key, FaceSketchNonce(from, layout, block), FaceSketchBlock(from, layout, block),
+					  FaceSketchBlock(to, layout, block), layout->block_stride);
+}
+
 /* A block that was never written has no nonce, and nothing to open. */
 void
 face_open_block(const FaceLayout *layout, const uint8 *key, Page sketch, int block)
 {
 	if (key != NULL && block < face_blocks_begun(sketch, layout))
-		face_block_cipher(key, FaceSketchNonce(sketch, layout, block), FaceSketchBlock(sketch, layout, block),
-						  layout->block_stride);
+		open_block(layout, key, sketch, sketch, block);
 }
 
 void
@@ -142,9 +148,9 @@ face_open_sketches(const FaceLayout *layout, const uint8 *key, Page page, PGAlig
 	if (key == NULL)
 		return page;
 	nblocks = face_blocks_begun(page, layout);
-	memcpy(room->data, page, layout->blocks_offset + nblocks * layout->block_stride);
+	memcpy(room->data, page, layout->blocks_offset);
 	memcpy(room->data + special, page + special, BLCKSZ - special);
 	for (int block = 0; block < nblocks; block++)
-		face_open_block(layout, key, (Page) room->data, block);
+		open_block(layout, key, page, (Page) room->data, block);
 	return (Page) room->data;
 }

@@ -57,8 +57,10 @@ typedef union FaceSlotRoom
 static inline void
 face_open_bytes(const uint8 *key, const void *sealed, Size clear, Size size, void *opened)
 {
-	memcpy(opened, sealed, clear + size);
-	face_block_cipher(key, (const uint8 *) sealed + clear + size, (uint8 *) opened + clear, size);
+	const uint8 *from = sealed;
+
+	memcpy(opened, from, clear);
+	face_block_cipher(key, from + clear + size, from + clear, (uint8 *) opened + clear, size);
 }
 
 static inline FacePlane

@@ -98,7 +98,7 @@ face_cipher_open(const uint8 *key, const uint8 *nonce, const void *said, size_t 
 }
 
 void
-face_block_cipher(const uint8 *key, const uint8 *nonce, uint8 *bytes, size_t size)
+face_block_cipher(const uint8 *key, const uint8 *nonce, const uint8 *from, uint8 *to, size_t size)
 {
 	uint8		counter[COUNTER_BYTES] = {0};
 	EVP_CIPHER_CTX *context;
@@ -106,7 +106,7 @@ face_block_cipher(const uint8 *key, const uint8 *nonce, uint8 *bytes, size_t siz
 
 	memcpy(counter, nonce, FACE_NONCE_BYTES);
 	context = ready(blocks, EVP_aes_256_ctr, key, counter, 1);
-	check(EVP_EncryptUpdate(context, bytes, &done, bytes, (int) size));
+	check(EVP_EncryptUpdate(context, to, &done, from, (int) size));
 }
 
 void
