@@ -23,11 +23,11 @@ extern bool face_cipher_open(const uint8 *key, const uint8 *nonce, const void *s
 							 uint8 *bytes, size_t size, const uint8 *tag);
 
 /*
- * CTR, in place; the same call encrypts and decrypts.  A nonce is never used for
+ * CTR, from one place to another or in place; the same call encrypts and decrypts.  A nonce is never used for
  * two writes under one key.  The context is kept between calls: with the key of
  * the call before, only the nonce is set.
  */
-extern void face_block_cipher(const uint8 *key, const uint8 *nonce, uint8 *bytes, size_t size);
+extern void face_block_cipher(const uint8 *key, const uint8 *nonce, const uint8 *from, uint8 *to, size_t size);
 
 /* A key for one purpose, from a key: HMAC-SHA-256 of the purpose. */
 extern void face_derive_key(const uint8 *key, const char *purpose, uint8 *derived);
