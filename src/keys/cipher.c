@@ -28,14 +28,9 @@ typedef struct Cipher
 /* Some of each kind, by the first bits of the key: the rows of a gallery are under a few keys. */
 #define CONTEXTS		16		/* a power of two */
 
-typedef struct Ciphers
-{
-	Cipher		of[CONTEXTS];
-} Ciphers;
-
-static Ciphers sealing;
-static Ciphers opening;
-static Ciphers blocks;
+static Cipher sealing[CONTEXTS];
+static Cipher opening[CONTEXTS];
+static Cipher blocks[CONTEXTS];
 
 static pg_noinline void
 refuse_cipher(void)
@@ -55,9 +50,9 @@ check(int done)
 
 /* The context with key and nonce set. */
 static inline EVP_CIPHER_CTX *
-ready(Ciphers *ciphers, const EVP_CIPHER *(*kind) (void), const uint8 *key, const uint8 *nonce, int encrypts)
+ready(Cipher *ciphers, const EVP_CIPHER *(*kind) (void), const uint8 *key, const uint8 *nonce, int encrypts)
 {
-	Cipher	   *cipher = &ciphers->of[key[0] % CONTEXTS];
+	Cipher	   *cipher = &ciphers[key[0] % CONTEXTS];
 
 	if (likely(cipher->keyed && memcmp(cipher->key, key, FACE_KEY_BYTES) == 0))
 	{
@@ -78,7 +73,7 @@ ready(Ciphers *ciphers, const EVP_CIPHER *(*kind) (void), const uint8 *key, cons
 void
 face_cipher_seal(const uint8 *key, const uint8 *nonce, const void *said, size_t said_size, uint8 *bytes, size_t size, uint8 *tag)
 {
-	EVP_CIPHER_CTX *context = ready(&sealing, EVP_aes_256_gcm, key, nonce, 1);
+	EVP_CIPHER_CTX *context = ready(sealing, EVP_aes_256_gcm, key, nonce, 1);
 	int			done;
 
 	check(EVP_EncryptUpdate(context, NULL, &done, said, (int) said_size));
@@ -90,7 +85,7 @@ face_cipher_seal(const uint8 *key, const uint8 *nonce, const void *said, size_t 
 bool
 face_cipher_open(const uint8 *key, const uint8 *nonce, const void *said, size_t said_size, uint8 *bytes, size_t size, const uint8 *tag)
 {
-	EVP_CIPHER_CTX *context = ready(&opening, EVP_aes_256_gcm, key, nonce, 0);
+	EVP_CIPHER_CTX *context = ready(opening, EVP_aes_256_gcm, key, nonce, 0);
 	int			done;
 
 	check(EVP_DecryptUpdate(context, NULL, &done, said, (int) said_size));
@@ -110,7 +105,7 @@ face_block_cipher(const uint8 *key, const uint8 *nonce, const uint8 *from, uint8
 	int			done;
 
 	memcpy(counter, nonce, FACE_NONCE_BYTES);
-	context = ready(&blocks, EVP_aes_256_ctr, key, counter, 1);
+	context = ready(blocks, EVP_aes_256_ctr, key, counter, 1);
 	check(EVP_EncryptUpdate(context, to, &done, from, (int) size));
 }
 
@@ -124,19 +119,19 @@ face_derive_key(const uint8 *key, const char *purpose, uint8 *derived)
 }
 
 static void
-forget(Ciphers *ciphers)
+forget(Cipher *ciphers)
 {
 	for (int i = 0; i < CONTEXTS; i++)
-		EVP_CIPHER_CTX_free(ciphers->of[i].context);
-	explicit_bzero(ciphers, sizeof(Ciphers));
+		EVP_CIPHER_CTX_free(ciphers[i].context);
+	explicit_bzero(ciphers, sizeof(Cipher) * CONTEXTS);
 }
 
 void
 face_forget_ciphers(void)
 {
-	forget(&sealing);
-	forget(&opening);
-	forget(&blocks);
+	forget(sealing);
+	forget(opening);
+	forget(blocks);
 }
 
 void
