@@ -91,12 +91,13 @@ face_doubt_template_keys(void)
 	doubts++;
 }
 
-/* Plans may have a distance computed in them. */
+/* Plans may have a distance computed in them; and the table may have been dropped with the extension. */
 static void
 doubt(Datum arg, Oid relid)
 {
 	if (relid != table && OidIsValid(relid))
 		return;
+	table = InvalidOid;
 	face_doubt_template_keys();
 	ResetPlanCache();
 }

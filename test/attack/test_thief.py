@@ -201,7 +201,14 @@ def set_keys():
     raise SystemExit('the server does not take facematch.key_directory')
 
 
+def drop_slot():
+    with server() as connection:
+        connection.execute('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s',
+                           (PREFIX + 'wal',))
+
+
 def tidy(directory):
+    drop_slot()
     with server() as connection:
         for name in SITES:
             connection.execute(f'DROP DATABASE IF EXISTS {PREFIX}{name}')
@@ -226,8 +233,11 @@ def main():
         for site in SITES:
             with server() as connection:
                 (start,) = connection.execute('SELECT pg_walfile_name(pg_current_wal_lsn())').fetchone()
+                # The thief's copy of the archive: no checkpoint takes its files meanwhile.
+                connection.execute('SELECT pg_create_physical_replication_slot(%s, true)', (PREFIX + 'wal',))
             payloads = enrol(site, enrolled @ secret if site == 'rotated' else enrolled)
             stolen = {'dump': from_dump(PREFIX + site), 'heap': from_heap(PREFIX + site), 'WAL': from_wal(start)}
+            drop_slot()
             for source, found in stolen.items():
                 there = [p in found for p in payloads]
                 if sum(there) < PEOPLE * 0.95:
