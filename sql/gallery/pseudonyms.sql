@@ -131,10 +131,15 @@ DECLARE
 	used_by text;
 BEGIN
 	-- Nobody makes a pseudonym of a subject meanwhile.
-	LOCK TABLE facematch.reference, facematch.encounter, facematch.anchor_event, facematch.rights_event IN SHARE MODE;
+	LOCK TABLE facematch.reference, facematch.encounter, facematch.anchor_event, facematch.opt_out, facematch.hold,
+		facematch.subject_merge, facematch.rights_event IN SHARE MODE;
 	used_by := CASE WHEN EXISTS (SELECT FROM facematch.reference) THEN 'facematch.reference'
 		WHEN EXISTS (SELECT FROM facematch.encounter e WHERE e.subject_id IS NOT NULL) THEN 'facematch.encounter'
 		WHEN EXISTS (SELECT FROM facematch.anchor_event) THEN 'facematch.anchor_event'
+		-- Of this transaction too, which has no event yet.
+		WHEN EXISTS (SELECT FROM facematch.opt_out) THEN 'facematch.opt_out'
+		WHEN EXISTS (SELECT FROM facematch.hold h WHERE h.subject_id IS NOT NULL) THEN 'facematch.hold'
+		WHEN EXISTS (SELECT FROM facematch.subject_merge) THEN 'facematch.subject_merge'
 		WHEN EXISTS (SELECT FROM facematch.rights_event e WHERE coalesce(e.after, e.before) ?| '{subject_id,kept}')
 			THEN 'facematch.rights_event' END;
 	IF NEW.key <> OLD.key AND used_by IS NOT NULL THEN
