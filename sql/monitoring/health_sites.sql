@@ -17,7 +17,8 @@ BEGIN
 	WITH subscription AS MATERIALIZED (
 		SELECT s.oid, s.subenabled, substr(s.subname, 11)::uuid AS site, s.subpublications[1] AS publication, w.pid,
 			   clock_timestamp() - coalesce(w.last_msg_receipt_time, a.backend_start) AS silent,
-			   t.apply_error_count + t.sync_error_count AS errors,
+			   -- PostgreSQL 19 counts errors of copying tables and of sequences apart.
+			   (SELECT sum(c.value::bigint) FROM jsonb_each_text(to_jsonb(t)) c WHERE c.key LIKE '%\_error\_count') AS errors,
 			   EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r') AS copies
 		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
 		LEFT JOIN pg_stat_subscription w ON w.subid = s.oid AND w.relid IS NULL AND w.pid IS NOT NULL

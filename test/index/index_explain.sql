@@ -44,10 +44,10 @@ DECLARE
 	line text;
 BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) ' || query LOOP
-		RETURN NEXT regexp_replace(line, '(pages|refined|measured)=\d+', '\1=N', 'g');
+		RETURN NEXT regexp_replace(line, '(pages|planes|refined|measured)=\d+', '\1=N', 'g');
 	END LOOP;
 END $$;
-SELECT line ~ '^ +Facematch: lists=1 pages=N sketches=200 refined=N measured=N$' AS as_written
+SELECT line ~ '^ +Facematch: lists=1 pages=N sketches=200 planes=N refined=N measured=N$' AS as_written
 FROM text_form($$SELECT id FROM t WHERE g = 1 ORDER BY e <=> face(1) LIMIT 1$$) line WHERE line ~ 'Facematch';
 \else
 SELECT 'not before 18' AS explain;

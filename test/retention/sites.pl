@@ -179,7 +179,7 @@ sql('hasty', opt_out(13));
 $hasty->append_conf('postgresql.conf', "max_logical_replication_workers = 12");
 $hasty->restart;
 sql('hasty', q{SELECT facematch.subscribe_rights(:'connection_to_a', :'a', rules_from => :'a')}, extra_params => variables());
-reached('hasty', q{(SELECT sync_error_count > 0 FROM pg_stat_subscription_stats WHERE subname = 'facematch_' || translate('} . $variable{a} . q{', '-', ''))}, 'true', 'a conflict stops the copy');
+reached('hasty', q{(SELECT coalesce(to_jsonb(s) ->> 'sync_table_error_count', to_jsonb(s) ->> 'sync_error_count')::bigint > 0 FROM pg_stat_subscription_stats s WHERE subname = 'facematch_' || translate('} . $variable{a} . q{', '-', ''))}, 'true', 'a conflict stops the copy');
 like(slurp_file($hasty->logfile), qr/event \d+ of site $variable{c} is another one here, about opt_out/, 'and the log names it');
 like(sql('hasty', $rights), qr/still being copied, or cannot be/, 'so does health_check()');
 $hasty->stop('immediate');
