@@ -85,26 +85,26 @@ BEGIN
 		format('site %s (%s events)', n.site, n.number - n.here), restored
 	FROM (SELECT k.key AS site, max(k.value::bigint) AS number,
 			coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = k.key::uuid), 0) AS here
-		  FROM facematch.site_state t, jsonb_each_text(t.has) k GROUP BY k.key) n
+		  FROM facematch_internal.site_state t, jsonb_each_text(t.has) k GROUP BY k.key) n
 	WHERE n.number > n.here AND NOT EXISTS (SELECT FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid
 		WHERE s.subname ~ '^facematch_[0-9a-f]{32}$' AND r.srsubstate <> 'r')
 	UNION ALL
 	SELECT 'error', 'the site lacks rights that it has recorded itself: it was restored',
 		format('site %s (%s events)', t.site, e.number - coalesce((t.has ->> t.site::text)::bigint, 0)),
 		'there: ' || restored
-	FROM facematch.site_state t CROSS JOIN LATERAL (SELECT max(r.number) AS number FROM facematch.rights_event r
+	FROM facematch_internal.site_state t CROSS JOIN LATERAL (SELECT max(r.number) AS number FROM facematch.rights_event r
 		WHERE r.site = t.site AND r.at < t.at - interval '10 seconds') e
 	WHERE translate(t.site::text, '-', '') <> here AND e.number > coalesce((t.has ->> t.site::text)::bigint, 0)
 	UNION ALL
 	SELECT 'error', 'rules come from another site there than here',
 		format('site %s (from %s, here from %s)', t.site, coalesce(t.rules_from, t.site), coalesce(h.rules_from, h.site)),
 		'SELECT facematch.subscribe_rights(..., rules_from => ...) with one site at all of them'
-	FROM facematch.site_state t JOIN facematch_internal.site h ON translate(h.site::text, '-', '') = here
+	FROM facematch_internal.site_state t JOIN facematch_internal.site h ON translate(h.site::text, '-', '') = here
 	WHERE coalesce(t.rules_from, t.site) <> coalesce(h.rules_from, h.site)
 	UNION ALL
 	SELECT 'warning', 'the site tells no more how far it has the rights: its purge does not run, or it was restored',
 		format('site %s (for %s)', t.site, date_trunc('second', clock_timestamp() - t.at)), 'facematch.health_check() there'
-	FROM facematch.site_state t
+	FROM facematch_internal.site_state t
 	JOIN pg_subscription s ON s.subname = 'facematch_' || translate(t.site::text, '-', '')
 	JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
 	WHERE t.at < clock_timestamp() - interval '1 hour'

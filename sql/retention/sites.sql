@@ -16,19 +16,19 @@
  * would have to subscribe again, is found by what the others have of it.
  */
 
-CREATE TABLE facematch.site_state (
+CREATE TABLE facematch_internal.site_state (
 	site		uuid NOT NULL,
 	at			timestamptz NOT NULL,
 	rules_from	uuid,
 	has			jsonb NOT NULL,
 	CONSTRAINT site_state_pkey PRIMARY KEY (site)
 );
-COMMENT ON TABLE facematch.site_state IS
+COMMENT ON TABLE facematch_internal.site_state IS
 	'what each site has said last of itself, this one too; published with facematch.rights_event';
-COMMENT ON COLUMN facematch.site_state.site IS 'the site';
-COMMENT ON COLUMN facematch.site_state.at IS 'when it said so, by its clock';
-COMMENT ON COLUMN facematch.site_state.rules_from IS 'facematch_internal.site.rules_from there';
-COMMENT ON COLUMN facematch.site_state.has IS 'by site, the number of the newest event that it has';
+COMMENT ON COLUMN facematch_internal.site_state.site IS 'the site';
+COMMENT ON COLUMN facematch_internal.site_state.at IS 'when it said so, by its clock';
+COMMENT ON COLUMN facematch_internal.site_state.rules_from IS 'facematch_internal.site.rules_from there';
+COMMENT ON COLUMN facematch_internal.site_state.has IS 'by site, the number of the newest event that it has';
 
 CREATE VIEW facematch_internal.site_now AS
 	SELECT h.site, clock_timestamp() AS at, h.rules_from,
@@ -37,7 +37,7 @@ CREATE VIEW facematch_internal.site_now AS
 	FROM (SELECT s.* FROM facematch_internal.site s ORDER BY s.since, s.site LIMIT 1) h
 	WHERE EXISTS (SELECT FROM pg_catalog.pg_publication p WHERE p.pubname ~ '^facematch_[0-9a-f]{16}_[0-9a-f]{32}$');
 COMMENT ON VIEW facematch_internal.site_now IS
-	'what this site says of itself, if it publishes its rights: the purge inserts it into facematch.site_state';
+	'what this site says of itself, if it publishes its rights: the purge inserts it into facematch_internal.site_state';
 COMMENT ON COLUMN facematch_internal.site_now.site IS 'this site';
 COMMENT ON COLUMN facematch_internal.site_now.at IS 'now';
 COMMENT ON COLUMN facematch_internal.site_now.rules_from IS 'the site whose rules are in force';
@@ -47,9 +47,9 @@ CREATE FUNCTION facematch_internal.keep_newest_state() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	DELETE FROM facematch.site_state t WHERE t.site = NEW.site AND t.at < NEW.at;
+	DELETE FROM facematch_internal.site_state t WHERE t.site = NEW.site AND t.at < NEW.at;
 	-- It came by another way, or comes back.
-	IF EXISTS (SELECT FROM facematch.site_state t WHERE t.site = NEW.site) THEN
+	IF EXISTS (SELECT FROM facematch_internal.site_state t WHERE t.site = NEW.site) THEN
 		RETURN NULL;
 	END IF;
 	RETURN NEW;
@@ -57,9 +57,9 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_newest_state() IS
 	'trigger before each row: of what a site says of itself, the newest stays';
-CREATE TRIGGER site_state_20_newest BEFORE INSERT ON facematch.site_state
+CREATE TRIGGER site_state_20_newest BEFORE INSERT ON facematch_internal.site_state
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_newest_state();
-ALTER TABLE facematch.site_state ENABLE ALWAYS TRIGGER site_state_20_newest;
+ALTER TABLE facematch_internal.site_state ENABLE ALWAYS TRIGGER site_state_20_newest;
 
 CREATE FUNCTION facematch.publish_rights(subscriber uuid DEFAULT NULL) RETURNS uuid
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -98,7 +98,7 @@ BEGIN
 		-- A slot from before would look for the publication where it was not there yet.
 		PERFORM pg_drop_replication_slot(s.slot_name) FROM pg_replication_slots s
 		WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database();
-		EXECUTE format('CREATE PUBLICATION %I FOR TABLE facematch.rights_event, facematch.site_state'
+		EXECUTE format('CREATE PUBLICATION %I FOR TABLE facematch.rights_event, facematch_internal.site_state'
 			' WITH (publish = ''insert'')', publication);
 	END IF;
 	RETURN here;

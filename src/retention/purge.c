@@ -493,7 +493,7 @@ purge_tables(Purge *purge, Purged *tables, int first, int count, int last)
 		do_errand(purge, "template_key", "rid of keys without rows", "SELECT facematch_internal.destroy_template_keys()");
 		do_errand(purge, "search", "written to the log", "SELECT facematch_internal.digest_searches()");
 		do_errand(purge, "rights_event", "told of to the other sites",
-				  "INSERT INTO facematch.site_state (site, at, rules_from, has) SELECT n.site, n.at, n.rules_from, n.has"
+				  "INSERT INTO facematch_internal.site_state (site, at, rules_from, has) SELECT n.site, n.at, n.rules_from, n.has"
 				  " FROM facematch_internal.site_now n");
 	}
 	for (int i = first; i < end; i++)

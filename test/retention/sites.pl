@@ -222,7 +222,7 @@ reached($_, "($rights)", 'NULL', 'one site again') for qw(a b c);
 
 sql('c', opt_out(15));
 same_everywhere('before the loss', qw(a b c));
-sql('c', qq{INSERT INTO facematch.site_state (site, at, rules_from, has)
+sql('c', qq{INSERT INTO facematch_internal.site_state (site, at, rules_from, has)
 	SELECT site, at + interval '20 seconds', rules_from, has || jsonb_build_object('$variable{c}', 1) FROM facematch_internal.site_now});
 reached($_, "($rights)", "'error: the site lacks rights that it has recorded itself: it was restored'", 'names it') for qw(a b);
 
