@@ -148,7 +148,8 @@ BEGIN
 	  AND NOT facematch_internal.template_key_is_used(k.key_id) HAVING count(*) > 0
 	UNION ALL
 	SELECT 'warning', 'keys without a deadline are not rotated: what has been removed since can be read in older copies',
-		   format('templates (%s)', count(*)), 'CALL facematch.rotate_keys() every week'
+		   format('templates (%s)', count(*)),
+		   'CALL facematch.purge(): it rotates them, and its warnings say what is in the way'
 	FROM facematch_internal.template_key k
 	WHERE k.destroyed_at IS NULL AND k.due = 'infinity' AND k.made_at < clock_timestamp() - interval '8 days'
 	HAVING count(*) > 0

@@ -120,6 +120,9 @@ DECLARE
 BEGIN
 	retired := ARRAY(SELECT t.key_id FROM facematch_internal.template_key t
 					 WHERE t.retired_at IS NOT NULL AND t.destroyed_at IS NULL AND (gallery IS NULL OR t.gallery_id = id));
+	IF gallery IS NULL AND retired = '{}' THEN
+		RETURN 0;
+	END IF;
 	UPDATE facematch.reference r SET embedding = r.embedding
 	WHERE r.ctid = ANY (ARRAY(SELECT t.ctid FROM facematch.reference t
 							  WHERE facematch_internal.sealed_by(t.embedding) = ANY (retired)
@@ -153,7 +156,7 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.rotate_some(text, integer) IS
 	'seals a batch of rows anew that are under retired keys, and, with a gallery, of those that are not sealed;'
-	' returns how many. For facematch.rotate_keys(), which commits it';
+	' returns how many. For facematch.rotate_keys() and the purge, which commit it';
 
 CREATE FUNCTION facematch_internal.retire_keys(gallery text) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -187,7 +190,7 @@ $$;
 COMMENT ON FUNCTION facematch_internal.retire_keys(text) IS
 	'begins a rotation: no row goes any more under the keys of a gallery, or, without one, under those without a'
 	' deadline that are a week old, and the wrapping key is another. Logged. No such gallery: P0002. For'
-	' facematch.rotate_keys() only';
+	' facematch.rotate_keys() and the purge';
 
 -- Without a setting of its own, so that it can commit.
 CREATE PROCEDURE facematch.rotate_keys(gallery text DEFAULT NULL, batch integer DEFAULT 1000)

@@ -446,6 +446,7 @@ typedef struct Errand
 {
 	Oid			table;
 	const char *sql;
+	uint64		rows;			/* that the statement gave */
 } Errand;
 
 static void
@@ -455,24 +456,47 @@ run_errand(void *state)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	face_run(errand->sql, 0, NULL, NULL, face_owner(errand->table));
+	errand->rows = face_run(errand->sql, 0, NULL, NULL, face_owner(errand->table));
 	SPI_finish();
 	PopActiveSnapshot();
 }
 
-/* What else is to be done about a table, in a transaction of its own: if it fails, that keeps nothing else. */
-static void
+/*
+ * What else is to be done about a table, in a transaction of its own: if it
+ * fails, that keeps nothing else.  Returns whether the statement gave a row.
+ */
+static bool
 do_errand(Purge *purge, const char *table, const char *done, const char *sql)
 {
 	Errand		errand = {.table = face_table(table),.sql = sql};
+	bool		succeeded;
 
 	if (!purge->commits)
-		return;
+		return false;
 	MemoryContextSwitchTo(purge->working);
-	if (!face_attempt(errand.table, done, DT_NOEND, run_errand, &errand))
+	succeeded = face_attempt(errand.table, done, DT_NOEND, run_errand, &errand);
+	if (!succeeded)
 		tell_failure(purge, errand.table);
 	MemoryContextReset(purge->working);
 	face_next_transaction();
+	return succeeded && errand.rows > 0;
+}
+
+/*
+ * Once a week the templates without a deadline go under new keys, so that older
+ * copies of those that have been removed since end too; a batch a transaction.
+ */
+static void
+rotate_keys(Purge *purge)
+{
+	do_errand(purge, "template_key", "rid of keys that are a week old",
+			  "SELECT facematch_internal.retire_keys(NULL) FROM facematch_internal.template_key t"
+			  " WHERE t.destroyed_at IS NULL AND t.retired_at IS NULL AND t.due OPERATOR(pg_catalog.=) 'infinity'"
+			  " AND t.made_at OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '7 days')"
+			  " LIMIT 1");
+	while (do_errand(purge, "template_key", "rotated",
+					 "SELECT FROM facematch_internal.rotate_some(NULL, 1000) moved WHERE moved OPERATOR(pg_catalog.>) 0"))
+		CHECK_FOR_INTERRUPTS();
 }
 
 /*
@@ -490,6 +514,7 @@ purge_tables(Purge *purge, Purged *tables, int first, int count, int last)
 	if (last < LAST_TURN)
 	{
 		do_errand(purge, "photograph", "rid of its keys", "SELECT facematch_internal.destroy_keys()");
+		rotate_keys(purge);
 		do_errand(purge, "template_key", "rid of keys without rows", "SELECT facematch_internal.destroy_template_keys()");
 		do_errand(purge, "search", "written to the log", "SELECT facematch_internal.digest_searches()");
 		do_errand(purge, "rights_event", "told of to the other sites",

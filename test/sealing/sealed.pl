@@ -200,8 +200,8 @@ is(sql("SELECT '$forged'::face_embedding = '$forged'::face_embedding"), 't', 'as
 #---------------------------------------------------------------- a wrapping key is rotated, and the rotation killed
 sql(q{UPDATE facematch_internal.template_key SET due = 'infinity', made_at = made_at - interval '9 days' WHERE gallery_id = of_gallery('other') AND destroyed_at IS NULL});
 like(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'templates (%'}), qr/keys without a deadline are not rotated/, 'keys that nobody rotates are named');
-sql('CALL facematch.rotate_keys()');
-is(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'templates (%'}), '', 'until they are rotated');
+sql('CALL facematch.purge()');
+is(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'templates (%'}), '', 'until the purge rotates them');
 ok(-e "$keys/2.site" && !-e "$keys/1.site", 'another wrapping key, and the old one is gone');
 is(sql($searched), '5', 'nothing else has changed');
 $rows = sql("SELECT count(*) $sealed");
