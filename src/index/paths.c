@@ -26,6 +26,8 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
+#include "storage/pg_shmem.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 #include "compat.h"
@@ -33,6 +35,10 @@
 #include "index/paths.h"
 #include "index/share.h"
 #include "index/spelling.h"
+
+/* With huge pages; and how many times as many without. */
+#define TEMPLATES_A_PROCESS 2e6
+#define SMALL_PAGES_COST 8
 
 static set_rel_pathlist_hook_type previous_hook;
 
@@ -159,11 +165,20 @@ make_shared_paths(PlannerInfo *root, RelOptInfo *rel)
 	rel->partial_pathlist = list_concat(others, rel->partial_pathlist);
 }
 
+double
+face_templates_a_process(void)
+{
+	const char *status = GetConfigOption("huge_pages_status", true, false);	/* from PostgreSQL 17 on */
+	const bool	are_huge = huge_pages == HUGE_PAGES_ON || (status != NULL && strcmp(status, "on") == 0);
+
+	return are_huge ? TEMPLATES_A_PROCESS : TEMPLATES_A_PROCESS * SMALL_PAGES_COST;
+}
+
 /* Has the index so many templates that several processes may pay? */
 static bool
 may_be_shared(const RelOptInfo *rel, const IndexOptInfo *index)
 {
-	return rel->consider_parallel && max_parallel_workers_per_gather > 0 && index->tuples >= 2 * FACE_TEMPLATES_A_PROCESS;
+	return rel->consider_parallel && max_parallel_workers_per_gather > 0 && index->tuples >= 2 * face_templates_a_process();
 }
 
 /* The index's paths once more, with derived conditions among its restrictions and the table's joins. */
@@ -213,7 +228,7 @@ share_cost(PlannerInfo *root, RelOptInfo *rel, IndexPath *path)
 
 	/* what is asked for by the table's storage parameter is what it gets */
 	if (rel->rel_parallel_workers == -1)
-		scan->parallel_workers = Min(face_templates_read(root, path) / FACE_TEMPLATES_A_PROCESS, max_parallel_workers_per_gather + 1) - 1;
+		scan->parallel_workers = Min(face_templates_read(root, path) / face_templates_a_process(), max_parallel_workers_per_gather + 1) - 1;
 	if (scan->parallel_workers <= 0 || (path->indexorderbys != NIL && wants_too_many(root, rel->rows)))
 		return false;
 	processes = scan->parallel_workers + (parallel_leader_participation ? 1 : 0);

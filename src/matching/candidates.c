@@ -223,6 +223,7 @@ may_be_shared(const FaceSearched *gallery)
 {
 	Oid			reference = face_table("reference");
 	HeapTuple	tuple;
+	const double least = 2 * face_templates_a_process();
 	double		rows;
 
 	/* many.c has one pass for several probes instead */
@@ -231,8 +232,7 @@ may_be_shared(const FaceSearched *gallery)
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(reference));
 	rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
 	ReleaseSysCache(tuple);
-	return rows >= 2 * FACE_TEMPLATES_A_PROCESS &&
-		rows * share_of_references(reference, gallery->gallery_id) >= 2 * FACE_TEMPLATES_A_PROCESS;
+	return rows >= least && rows * share_of_references(reference, gallery->gallery_id) >= least;
 }
 
 /*

@@ -149,7 +149,7 @@ BEGIN
 	RETURN nodes(plan);
 END $$;
 SELECT planned('SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1') AS small;
-UPDATE pg_class SET reltuples = reltuples * 1000 WHERE oid = 'face'::regclass;
+UPDATE pg_class SET reltuples = reltuples * 10000 WHERE oid = 'face'::regclass;
 SELECT planned('SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1') AS large,
-	planned('SELECT id FROM face WHERE gallery_id = 3 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1') AS "small list",
+	planned('SELECT id FROM face WHERE gallery_id = 9 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1') AS "small list",
 	planned('SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1001') AS many;
