@@ -51,9 +51,9 @@ typedef struct FaceSpool
 	FaceWriter *writer;
 	Tuplesortstate *sort;
 	TupleTableSlot *slot;
-	FaceRoom	room;			/* for an opened template */
 	MemoryContext per_row;
 	double		ntuples;
+	FaceRoom	room;			/* for an opened template */
 } FaceSpool;
 
 /* What a build, or a share of it, has seen. */

@@ -56,7 +56,6 @@ struct FaceHeapCheck
 	Tuplesortstate *sort;
 	TupleTableSlot *slot;
 	MemoryContext per_row;
-	FaceRoom	room;			/* for an opened template */
 	BlockNumber heap_blocks;
 	BlockNumber block;			/* of the table, that of the entries below */
 	Indexed    *entries;		/* ascending */
@@ -64,6 +63,7 @@ struct FaceHeapCheck
 	int			max_entries;
 	Indexed		ahead;			/* the next block's first */
 	bool		more;			/* there is one */
+	FaceRoom	room;			/* for an opened template */
 };
 
 /* -------------------------------------------------------------------------

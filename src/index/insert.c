@@ -19,8 +19,8 @@
 typedef struct FaceInsertCache
 {
 	FaceWriter *writer;
-	FaceRoom	room;			/* for an opened template */
 	MemoryContext per_row;
+	FaceRoom	room;			/* for an opened template */
 } FaceInsertCache;
 
 static FaceInsertCache *
