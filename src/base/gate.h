@@ -40,7 +40,7 @@ extern void face_close_gate(const FaceGate *gate);
 extern void face_gate_failed(const FaceGate *gate);
 
 extern bool face_is_tables_code(void);
-extern void face_refuse_tables_code(const char *function) pg_attribute_noreturn();
+extern _Noreturn void face_refuse_tables_code(const char *function);
 extern int	face_locks_held(void);
 extern void face_check_locks_held(int before);
 extern void face_watch_objects(object_access_hook_type watch);

@@ -60,7 +60,7 @@ extern FaceOpening face_open(const FaceEmbedding *stored, FaceEmbedding *room);
  * Bytes that are not those that were sealed: XX001.
  */
 extern const FaceEmbedding *face_opened(const FaceEmbedding *stored, FaceEmbedding *room);
-extern void face_refuse_changed(void) pg_attribute_noreturn();
+extern _Noreturn void face_refuse_changed(void);
 extern void face_wipe(FaceEmbedding *room);
 
 /* The same in the current memory context, for what is kept longer than a room. */

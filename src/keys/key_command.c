@@ -88,7 +88,7 @@ start(const char *command, int *output)
 		setpgid(0, 0);
 		if (dup2(pipes[1], STDOUT_FILENO) < 0 || open("/dev/null", O_RDONLY) < 0)
 			_exit(127);
-		pqsignal(SIGPIPE, SIG_DFL);
+		signal(SIGPIPE, SIG_DFL);
 		sigprocmask(SIG_SETMASK, &UnBlockSig, NULL);
 		execl("/bin/sh", "sh", "-c", command, (char *) NULL);
 		_exit(127);
@@ -164,8 +164,9 @@ face_run_key_command(const char *operation, const pg_uuid_t *id, uint8 *key)
 	char		text[HEX_DIGITS + 3] = {0};
 	char	   *command = written_out(operation, id);
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_MS);
-	int			output;
-	pid_t		child = start(command, &output);
+	int			end_of_pipe = -1;
+	pid_t		child = start(command, &end_of_pipe);
+	volatile int output = end_of_pipe;
 	volatile int size = -1;
 	volatile int status = -1;
 	bool		found;

@@ -40,8 +40,7 @@ PG_FUNCTION_INFO_V1(facematch_rotate_wrapping_key);
 
 #define VALUE_PURPOSE	"facematch: values, 1"
 /* The end of the name of a site's key. */
-#define SITE			"site"
-#define SITE_SIZE		4
+static const char site_name[] = {'s', 'i', 't', 'e'};
 
 #define BLOCK_PURPOSE	"facematch: blocks of an index, 1"
 
@@ -135,11 +134,12 @@ site_key_name(void)
 	{
 		uint64		system;
 		uint32		database;
-		char		what[SITE_SIZE];
-	}			name = {pg_hton64(GetSystemIdentifier()), pg_hton32(MyDatabaseId), SITE};
+		char		what[sizeof(site_name)];
+	}			name = {pg_hton64(GetSystemIdentifier()), pg_hton32(MyDatabaseId)};
 	pg_uuid_t	id;
 
 	StaticAssertStmt(sizeof(name) == UUID_LEN, "a name fills a UUID");
+	memcpy(name.what, site_name, sizeof(site_name));
 	memcpy(id.data, &name, UUID_LEN);
 	return id;
 }
@@ -147,7 +147,7 @@ site_key_name(void)
 bool
 face_is_site_key_name(const pg_uuid_t *id)
 {
-	return memcmp(id->data + UUID_LEN - SITE_SIZE, SITE, SITE_SIZE) == 0;
+	return memcmp(id->data + UUID_LEN - sizeof(site_name), site_name, sizeof(site_name)) == 0;
 }
 
 pg_uuid_t
