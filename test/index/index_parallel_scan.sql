@@ -83,6 +83,7 @@ BEGIN
 END $$;
 
 CREATE INDEX face_index ON face USING facematch (gallery_id, embedding);
+SET jit = off;
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SET enable_sort = off;
