@@ -87,12 +87,6 @@ commit(void)
 	SPI_commit();
 }
 
-static Datum
-column(int number, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, isnull);
-}
-
 /* Charges the use to the session's partner, whose name is returned. */
 static Datum
 charge_use(void)
@@ -103,8 +97,8 @@ charge_use(void)
 
 	if (step("SELECT c.partner, c.wait FROM facematch_internal.charge_partner() c", 0, NULL, NULL) != 1)
 		elog(ERROR, "facematch_internal.charge_partner returned no row");
-	partner = datumCopy(column(1, &isnull), false, -1);
-	wait = DatumGetIntervalP(column(2, &isnull));
+	partner = datumCopy(face_result(1, &isnull), false, -1);
+	wait = DatumGetIntervalP(face_result(2, &isnull));
 	if (!isnull)
 	{
 		long		seconds = (long) (wait->time / USECS_PER_SEC) + 1;
@@ -154,13 +148,13 @@ answer(Datum partner, Datum gallery, Datum probe, Oid probe_type)
 
 	if (step("SELECT a.refused, a.match, a.token, a.fault FROM facematch_internal.answer_partner($1, $2, $3) a", lengthof(types), types, values) != 1)
 		elog(ERROR, "facematch_internal.answer_partner returned no row");
-	refused = DatumGetBool(column(1, &isnull));
-	told.match = DatumGetBool(column(2, &isnull)) && !isnull;
-	token = column(3, &isnull);
+	refused = DatumGetBool(face_result(1, &isnull));
+	told.match = DatumGetBool(face_result(2, &isnull)) && !isnull;
+	token = face_result(3, &isnull);
 	told.has_token = !isnull;
 	if (told.has_token)
 		told.token = *DatumGetUUIDP(token);
-	fault = column(4, &isnull);
+	fault = face_result(4, &isnull);
 	faulty = !isnull;
 	if (faulty)
 		fault = datumCopy(fault, false, -1);

@@ -55,4 +55,13 @@ extern void face_run_ddl(Oid relid, const char *sql);
 extern bool face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, void *state);
 extern Oid	face_index_on(Oid table, int nkeys, const char *const *columns);
 
+/* A column of the first row that the last statement gave; isnull may be NULL. */
+static inline Datum
+face_result(int column, bool *isnull)
+{
+	bool		unasked;
+
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull != NULL ? isnull : &unasked);
+}
+
 #endif							/* FACEMATCH_BASE_RUN_H */

@@ -161,12 +161,10 @@ face_purge_erasure(Oid table)
 void
 face_note_receipt(FacePurgeErasure *erasure)
 {
-	bool		isnull;
-
 	SPI_connect();
 	face_run("SELECT pg_catalog.currval('facematch.purge_receipt_receipt_id_seq'::pg_catalog.regclass)", 0, NULL, NULL,
 			 face_owner(face_table("purge_receipt")));
-	add_receipt(erasure, SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	add_receipt(erasure, face_result(1, NULL));
 	SPI_finish();
 }
 
@@ -263,16 +261,15 @@ has_changed(Oid part, Datum *seen)
 	Oid			types[] = {REGCLASSOID, INT4OID};
 	Datum		values[] = {ObjectIdGetDatum(part), Int32GetDatum(sweep_interval)};
 	MemoryContext caller = CurrentMemoryContext;
-	bool		isnull;
 	bool		due;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	face_run("SELECT b.seen, b.due FROM facematch_internal.begin_erasing($1, pg_catalog.make_interval(mins => $2)) b", lengthof(types), types, values,
 			 face_owner(face_table("erasure_mark")));
-	due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	due = DatumGetBool(face_result(2, NULL));
 	MemoryContextSwitchTo(caller);
-	*seen = datumCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), false, -1);
+	*seen = datumCopy(face_result(1, NULL), false, -1);
 	SPI_finish();
 	PopActiveSnapshot();
 	return due;

@@ -60,7 +60,7 @@ static TimestampTz
 result_time(int column)
 {
 	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	Datum		value = face_result(column, &isnull);
 
 	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
 }
@@ -68,9 +68,7 @@ result_time(int column)
 static int16
 result_int2(int column)
 {
-	bool		isnull;
-
-	return DatumGetInt16(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull));
+	return DatumGetInt16(face_result(column, NULL));
 }
 
 static void
@@ -86,7 +84,6 @@ read_gallery(FaceGallery *gallery, bool lock)
 		1, {INT8OID}, NULL
 	};
 	Datum		id = Int64GetDatum(gallery->gallery_id);
-	bool		isnull;
 
 	SPI_connect();
 	face_run_plan(lock ? &hold : &look, &id, face_owner(face_table("gallery")));
@@ -98,7 +95,7 @@ read_gallery(FaceGallery *gallery, bool lock)
 	gallery->dims = gallery->exists ? result_int2(5) : 0;
 	/* NULL reads as 0: any quality will do. */
 	gallery->min_quality = gallery->exists ? result_int2(6) : 0;
-	gallery->sealed = gallery->exists && DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 7, &isnull));
+	gallery->sealed = gallery->exists && DatumGetBool(face_result(7, NULL));
 	SPI_finish();
 }
 

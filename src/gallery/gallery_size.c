@@ -194,14 +194,6 @@ face_gallery_size_init(void)
 	RegisterSubXactCallback(forget_at_abort, NULL);
 }
 
-static int64
-result_number(int column)
-{
-	bool		isnull;
-
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull));
-}
-
 /* With the active snapshot, and the caller's rights: row security may show users different rows.  Within SPI_connect. */
 static FaceSize
 count_with_snapshot(int64 gallery_id)
@@ -214,7 +206,7 @@ count_with_snapshot(int64 gallery_id)
 	Datum		arguments[] = {Int64GetDatum(gallery_id), TimestampTzGetDatum(not_due_at())};
 
 	face_read_plan(&count, arguments, InvalidOid);
-	return (FaceSize) {result_number(1), result_number(2)};
+	return (FaceSize) {DatumGetInt64(face_result(1, NULL)), DatumGetInt64(face_result(2, NULL))};
 }
 
 static FaceSize

@@ -223,14 +223,6 @@ lock_key(const pg_uuid_t *id)
 	LockDatabaseObject(face_table("template_key"), hash_bytes(id->data, UUID_LEN), 0, ShareLock);
 }
 
-static Datum
-result(int column)
-{
-	bool		isnull;
-
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
-}
-
 /* Locked, and then looked at: what was destroyed before is seen. */
 static Key *
 look_up(const pg_uuid_t *id)
@@ -257,12 +249,12 @@ look_up(const pg_uuid_t *id)
 	key->known = SPI_processed == 1;
 	if (key->known)
 	{
-		key->purpose.gallery_id = DatumGetInt64(result(1));
-		key->purpose.class = class_of(DatumGetTextPP(result(2)));
-		key->purpose.due = DatumGetTimestampTz(result(3));
-		key->purpose.held = DatumGetBool(result(4));
-		key->made = DatumGetTimestampTz(result(5));
-		key->retired = DatumGetBool(result(6));
+		key->purpose.gallery_id = DatumGetInt64(face_result(1, NULL));
+		key->purpose.class = class_of(DatumGetTextPP(face_result(2, NULL)));
+		key->purpose.due = DatumGetTimestampTz(face_result(3, NULL));
+		key->purpose.held = DatumGetBool(face_result(4, NULL));
+		key->made = DatumGetTimestampTz(face_result(5, NULL));
+		key->retired = DatumGetBool(face_result(6, NULL));
 	}
 	SPI_finish();
 	return key;
@@ -285,7 +277,7 @@ find_current(const Purpose *purpose, Datum class, pg_uuid_t *id)
 	face_run_plan(&plan, values, owner());
 	found = SPI_processed == 1;
 	if (found)
-		*id = *DatumGetUUIDP(result(1));
+		*id = *DatumGetUUIDP(face_result(1, NULL));
 	SPI_finish();
 	return found;
 }

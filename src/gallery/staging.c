@@ -66,10 +66,8 @@ face_reads_templates(void)
 static Datum
 ask_galleries(FacePlan *plan, Datum *values, Datum none)
 {
-	bool		isnull;
-
 	face_read_plan(plan, values, face_owner(face_table("gallery")));
-	return SPI_processed == 0 ? none : SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return SPI_processed == 0 ? none : face_result(1, NULL);
 }
 
 /* Whether the session's user may put references into a gallery and take them out. */

@@ -57,18 +57,10 @@ enum
 	"SELECT g.gallery_id, g.name, g.model, g.model_tag, g.dims, g.min_similarity, g.target_fpir IS NOT NULL, g.purpose_required" \
 	" FROM facematch.gallery g WHERE "
 
-static Datum
-result(int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
-}
-
 static char *
 copied_text(MemoryContext memory, int column)
 {
-	bool		isnull;
-
-	return MemoryContextStrdup(memory, TextDatumGetCString(result(column, &isnull)));
+	return MemoryContextStrdup(memory, TextDatumGetCString(face_result(column, NULL)));
 }
 
 /* A gallery that states a target FPIR has a threshold that follows from its size.  Within SPI_connect. */
@@ -80,10 +72,9 @@ threshold_for_target(int64 gallery_id)
 		1, {INT8OID}, NULL
 	};
 	Datum		id = Int64GetDatum(gallery_id);
-	bool		isnull;
 
 	face_run_plan(&plan, &id, face_owner(face_table("gallery")));
-	return DatumGetFloat8(result(1, &isnull));
+	return DatumGetFloat8(face_result(1, NULL));
 }
 
 /* False: there is none. */
@@ -91,7 +82,6 @@ static bool
 read_gallery(FacePlan *plan, Datum key, FaceSearched *gallery)
 {
 	MemoryContext memory = CurrentMemoryContext;
-	bool		isnull;
 	bool		has_target;
 
 	SPI_connect();
@@ -101,16 +91,16 @@ read_gallery(FacePlan *plan, Datum key, FaceSearched *gallery)
 		SPI_finish();
 		return false;
 	}
-	gallery->gallery_id = DatumGetInt64(result(GALLERY_ID, &isnull));
+	gallery->gallery_id = DatumGetInt64(face_result(GALLERY_ID, NULL));
 	gallery->name = copied_text(memory, GALLERY_NAME);
 	gallery->model = copied_text(memory, GALLERY_MODEL);
-	gallery->model_tag = DatumGetInt16(result(GALLERY_TAG, &isnull));
-	gallery->dims = DatumGetInt16(result(GALLERY_DIMS, &isnull));
-	gallery->purpose_required = DatumGetBool(result(GALLERY_PURPOSE, &isnull));
+	gallery->model_tag = DatumGetInt16(face_result(GALLERY_TAG, NULL));
+	gallery->dims = DatumGetInt16(face_result(GALLERY_DIMS, NULL));
+	gallery->purpose_required = DatumGetBool(face_result(GALLERY_PURPOSE, NULL));
 	gallery->snapshot = NULL;
 	gallery->asker = NULL;
-	has_target = DatumGetBool(result(GALLERY_HAS_TARGET, &isnull));
-	gallery->threshold = DatumGetFloat8(result(GALLERY_THRESHOLD, &isnull));
+	has_target = DatumGetBool(face_result(GALLERY_HAS_TARGET, NULL));
+	gallery->threshold = DatumGetFloat8(face_result(GALLERY_THRESHOLD, NULL));
 	if (has_target)
 		gallery->threshold = threshold_for_target(gallery->gallery_id);
 	SPI_finish();

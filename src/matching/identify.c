@@ -445,14 +445,13 @@ why_absent(int64 gallery_id, pg_uuid_t *subject)
 	};
 	MemoryContext memory = CurrentMemoryContext;
 	Datum		values[] = {Int64GetDatum(gallery_id), UUIDPGetDatum(subject), face_alias_array(subject)};
-	bool		isnull;
 	char	   *reason;
 
 	if (!face_reads_templates() && !face_may_stage(gallery_id))
 		return NULL;
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("reference")));
-	reason = MemoryContextStrdup(memory, TextDatumGetCString(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)));
+	reason = MemoryContextStrdup(memory, TextDatumGetCString(face_result(1, NULL)));
 	SPI_finish();
 	return reason;
 }

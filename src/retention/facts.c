@@ -69,7 +69,7 @@ face_anchor_event(const pg_uuid_t *subject, const char *event)
 
 	SPI_connect();
 	face_run_plan(&look, values, face_owner(face_table("anchor_event")));
-	at = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	at = face_result(1, &isnull);
 	SPI_finish();
 	return isnull ? DT_NOEND : DatumGetTimestampTz(at);
 }

@@ -262,7 +262,6 @@ count_rows(Leaving *leaving, Oid relid)
 	Oid			types[] = {TEXTARRAYOID, UUIDARRAYOID};
 	Datum		values[] = {leaving->kept.rows, leaving->kept.subjects};
 	const char *not_held = "$1 IS NOT NULL OR $2 IS NOT NULL";
-	bool		isnull;
 
 	part.relid = relid;
 	if (leaving->any)
@@ -270,8 +269,8 @@ count_rows(Leaving *leaving, Oid relid)
 	SPI_connect();
 	face_run_on(relid, psprintf("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE NOT (%s)) FROM ONLY %s d",
 								not_held, face_qualified_name(relid)), lengthof(types), types, values);
-	leaving->rows += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	leaving->held += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	leaving->rows += DatumGetInt64(face_result(1, NULL));
+	leaving->held += DatumGetInt64(face_result(2, NULL));
 	SPI_finish();
 }
 

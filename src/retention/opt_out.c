@@ -64,11 +64,7 @@ read_not_given(const FaceOptOut *opt_out, Datum classes, Datum *arrays)
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("opt_out")));
 	for (int i = 0; i < NOT_GIVEN_ARRAYS; i++)
-	{
-		bool		isnull;
-
-		arrays[i] = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull), false, -1);
-	}
+		arrays[i] = SPI_datumTransfer(face_result(i + 1, NULL), false, -1);
 	SPI_finish();
 	AtEOXact_GUC(true, settings);
 }
@@ -131,7 +127,7 @@ classes_of(const FaceOptOut *opt_out, Oid relation, Datum *values, Datum *classe
 	face_run_on(relation, psprintf("SELECT pg_catalog.array_agg(DISTINCT t.%s) FROM %s t WHERE %s",
 								   face_column(opt_out->table->relid, opt_out->table->class), face_qualified_name(relation),
 								   of_subject(opt_out)), lengthof(types), types, values);
-	*classes = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	*classes = face_result(1, &isnull);
 	if (!isnull)
 		*classes = SPI_datumTransfer(*classes, false, -1);
 	SPI_finish();

@@ -111,12 +111,11 @@ face_declines(const pg_uuid_t *subject, bool in_gallery, int64 gallery_id, const
 		UUIDPGetDatum(subject), Int64GetDatum(in_gallery ? gallery_id : 0), CStringGetTextDatum(class),
 		CStringGetTextDatum(purpose == NULL ? "" : purpose), TimestampTzGetDatum(recorded)
 	};
-	bool		isnull;
 	bool		declines;
 
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("opt_out")));
-	declines = SPI_processed != 1 || DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	declines = SPI_processed != 1 || DatumGetBool(face_result(1, NULL));
 	SPI_finish();
 	return declines;
 }

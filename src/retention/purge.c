@@ -188,14 +188,13 @@ static uint64
 count_due(const FaceRetained *table, Oid part)
 {
 	Target		in = target(table, part);
-	bool		isnull;
 	uint64		due;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	face_run_on(in.relid, psprintf("SELECT pg_catalog.count(*) FROM %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()%s",
 								   in.name, in.condition), 0, NULL, NULL);
-	due = (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	due = (uint64) DatumGetInt64(face_result(1, NULL));
 	SPI_finish();
 	PopActiveSnapshot();
 	return due;

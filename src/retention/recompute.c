@@ -230,7 +230,7 @@ event_before(Relation rel, HeapTuple row)
 	face_run("SELECT pg_catalog.max(e.occurred_at) FROM facematch.anchor_event e"
 			 " WHERE e.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND e.event OPERATOR(pg_catalog.=) $2"
 			 " AND e.event_id OPERATOR(pg_catalog.<>) $3", lengthof(types), types, values, rel->rd_rel->relowner);
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	value = face_result(1, &isnull);
 	at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
 	SPI_finish();
 	return at;

@@ -96,7 +96,7 @@ static Datum
 result_array(int column)
 {
 	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	Datum		value = face_result(column, &isnull);
 
 	Assert(!isnull);
 	return SPI_datumTransfer(value, false, -1);

@@ -105,12 +105,11 @@ is_new(char **arguments, Oid row_type, Datum row)
 {
 	Oid			types[] = {TEXTOID, row_type, TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(arguments[ARGUMENT_WHAT]), row, CStringGetTextDatum(arguments[ARGUMENT_KEYS])};
-	bool		isnull;
 
 	if (face_run(newest_of_the_log, lengthof(types), types, values, owner()) == 0)
 		return false;
 	return TransactionIdIsCurrentTransactionId(
-		DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)));
+		DatumGetTransactionId(face_result(1, NULL)));
 }
 
 static Datum
@@ -118,10 +117,9 @@ stream_row(char **arguments, Oid row_type, Datum row)
 {
 	Oid			types[] = {row_type, TEXTOID};
 	Datum		values[] = {row, CStringGetTextDatum(arguments[ARGUMENT_LEFT_OUT])};
-	bool		isnull;
 
 	(void) face_run(row_of_the_stream, lengthof(types), types, values, owner());
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return face_result(1, NULL);
 }
 
 static void

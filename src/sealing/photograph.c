@@ -49,7 +49,7 @@ pgcrypto(const char *name, int nargs, const Oid *types)
 	face_run("SELECT e.extnamespace FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=) 'pgcrypto'", 0, NULL, NULL,
 			 face_owner(face_table("photograph")));
 	if (SPI_processed == 1)
-		schema = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		schema = face_result(1, &isnull);
 	SPI_finish();
 	if (isnull)
 		ereport(ERROR,
