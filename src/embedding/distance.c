@@ -126,23 +126,19 @@ typedef double (*Measure) (const FaceEmbedding *a, const FaceEmbedding *b);
 
 /* NULL: the key of one has been destroyed, so it compares with nobody. */
 static pg_noinline Datum
-measure_sealed(FunctionCallInfo fcinfo, Measure measure)
+measure_sealed(FunctionCallInfo fcinfo, const FaceEmbedding *a, const FaceEmbedding *b, Measure measure)
 {
-	FaceRoom	rooms[2];
-	const FaceEmbedding *opened[2];
+	FacePair	pair;
+	FaceOpening how = face_open_pair(a, b, &pair);
 	double		result = 0;
 
-	for (int i = 0; i < 2; i++)
+	if (how == FACE_CHANGED)
+		face_refuse_changed();
+	fcinfo->isnull = how == FACE_KEY_GONE;
+	if (how == FACE_OPENED)
 	{
-		opened[i] = face_opened(PG_GETARG_FACE_EMBEDDING(i), &rooms[i].value);
-		fcinfo->isnull = fcinfo->isnull || opened[i] == NULL;
-	}
-	if (!fcinfo->isnull)
-		result = measure(opened[0], opened[1]);
-	for (int i = 0; i < 2; i++)
-	{
-		if (opened[i] == &rooms[i].value)
-			face_wipe(&rooms[i].value);
+		result = measure(pair.opened[0], pair.opened[1]);
+		face_wipe_pair(&pair);
 	}
 	return Float8GetDatum(result);
 }
@@ -154,7 +150,7 @@ measured(FunctionCallInfo fcinfo, Measure measure)
 	FaceEmbedding *b = PG_GETARG_FACE_EMBEDDING(1);
 
 	if (unlikely(face_is_sealed(a) || face_is_sealed(b)))
-		return measure_sealed(fcinfo, measure);
+		return measure_sealed(fcinfo, a, b, measure);
 	return Float8GetDatum(measure(a, b));
 }
 

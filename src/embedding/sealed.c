@@ -87,6 +87,38 @@ face_wipe(FaceEmbedding *room)
 	explicit_bzero(&room->norm, FACE_SECRET_SIZE(room->dims));
 }
 
+FaceOpening
+face_open_pair(const FaceEmbedding *a, const FaceEmbedding *b, FacePair *pair)
+{
+	pair->opened[0] = a;
+	pair->opened[1] = b;
+	for (int i = 0; i < 2; i++)
+	{
+		FaceOpening how;
+
+		if (!face_is_sealed(pair->opened[i]))
+			continue;
+		how = face_open(pair->opened[i], &pair->rooms[i].value);
+		if (how != FACE_OPENED)
+		{
+			face_wipe_pair(pair);
+			return how;
+		}
+		pair->opened[i] = &pair->rooms[i].value;
+	}
+	return FACE_OPENED;
+}
+
+void
+face_wipe_pair(FacePair *pair)
+{
+	for (int i = 0; i < 2; i++)
+	{
+		if (pair->opened[i] == &pair->rooms[i].value)
+			face_wipe(&pair->rooms[i].value);
+	}
+}
+
 FaceEmbedding *
 face_opened_copy(const FaceEmbedding *stored)
 {

@@ -63,7 +63,18 @@ extern const FaceEmbedding *face_opened(const FaceEmbedding *stored, FaceEmbeddi
 extern _Noreturn void face_refuse_changed(void);
 extern void face_wipe(FaceEmbedding *room);
 
-/* The same in the current memory context, for what is kept longer than a room. */
+/* Two templates of which one is sealed at least, opened for a comparison. */
+typedef struct FacePair
+{
+	const FaceEmbedding *opened[2];
+	FaceRoom	rooms[2];
+} FacePair;
+
+/* To be wiped after use, if both are opened; else the first that cannot be says how, and nothing is left open. */
+extern FaceOpening face_open_pair(const FaceEmbedding *a, const FaceEmbedding *b, FacePair *pair);
+extern void face_wipe_pair(FacePair *pair);
+
+/* One opened in the current memory context, for what is kept longer than a room. */
 extern FaceEmbedding *face_opened_copy(const FaceEmbedding *stored);
 
 /* Sealed under a key; NULL: that has been destroyed. */

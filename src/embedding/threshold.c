@@ -100,30 +100,18 @@ decide(const FaceEmbedding *reference, const FaceEmbedding *probe, const Decisio
 static pg_noinline bool
 decide_sealed(const FaceEmbedding *reference, const FaceEmbedding *probe, const Decision *decision)
 {
-	const FaceEmbedding *stored[2] = {reference, probe};
-	const FaceEmbedding *opened[2];
-	FaceRoom	rooms[2];
-	FaceOpening how = FACE_OPENED;
-	bool		matches = false;
+	FacePair	pair;
+	FaceOpening how = face_open_pair(reference, probe, &pair);
+	bool		matches = how == FACE_CHANGED;
 
-	for (int i = 0; i < 2 && how == FACE_OPENED; i++)
-	{
-		opened[i] = stored[i];
-		if (!face_is_sealed(stored[i]))
-			continue;
-		how = face_open(stored[i], &rooms[i].value);
-		if (how == FACE_CHANGED && !decision->may)
-			face_refuse_changed();
-		opened[i] = &rooms[i].value;
-	}
+	if (how == FACE_CHANGED && !decision->may)
+		face_refuse_changed();
 	if (how == FACE_OPENED)
-		matches = decide(opened[0], opened[1], decision);
-	for (int i = 0; i < 2; i++)
 	{
-		if (face_is_sealed(stored[i]) && how == FACE_OPENED)
-			face_wipe(&rooms[i].value);
+		matches = decide(pair.opened[0], pair.opened[1], decision);
+		face_wipe_pair(&pair);
 	}
-	return matches || how == FACE_CHANGED;
+	return matches;
 }
 
 static inline bool
