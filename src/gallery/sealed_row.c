@@ -27,12 +27,13 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/bytes.h"
 #include "base/refusal.h"
 #include "base/row.h"
 #include "base/run.h"
@@ -294,9 +295,7 @@ make_key(const Purpose *purpose, Datum class, pg_uuid_t *id)
 	};
 	bool		first;
 
-	face_random_bytes(id, sizeof(*id));
-	id->data[6] = (id->data[6] & 0x0f) | 0x40;	/* version 4, as gen_random_uuid() makes them */
-	id->data[8] = (id->data[8] & 0x3f) | 0x80;
+	*id = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
 	SPI_connect();
 	face_run("SELECT FROM facematch_internal.template_key LIMIT 1", 0, NULL, NULL, owner());
 	first = SPI_processed == 0;
@@ -406,9 +405,8 @@ face_write_receipt_keys(Oid relid, const char *class)
 		" AND $2 OPERATOR(pg_catalog.<>) '' AND t.retention_class OPERATOR(pg_catalog.<>) $2)",
 		2, {UUIDARRAYOID, TEXTOID}, NULL
 	};
-	Datum	   *gone = palloc(sizeof(Datum) * Max(list_length(left), 1));
+	List	   *gone = NIL;
 	Datum		values[2];
-	int			count = 0;
 	bool		sealed = false;
 	ListCell   *cell;
 
@@ -418,13 +416,13 @@ face_write_receipt_keys(Oid relid, const char *class)
 
 		if (note->relid != relid)
 			continue;
-		gone[count++] = UUIDPGetDatum(&note->from);
+		gone = lappend(gone, &note->from);
 		sealed = sealed || !is_nil(&note->from);
 	}
 	/* Where nothing was sealed there is nothing to say. */
 	if (!sealed)
 		return;
-	values[0] = PointerGetDatum(construct_array(gone, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[0] = PointerGetDatum(face_uuid_array(gone));
 	values[1] = CStringGetTextDatum(class == NULL ? "" : class);
 	face_run_plan(&plan, values, face_owner(face_table("purge_receipt")));
 }

@@ -29,6 +29,7 @@
 #include "base/run.h"
 #include "base/surviving.h"
 #include "gallery/staging.h"
+#include "keys/cipher.h"
 #include "matching/account.h"
 #include "matching/unseen.h"
 #include "retention/rules.h"
@@ -118,10 +119,7 @@ face_random_id(void)
 
 	if (left == 0)
 	{
-		if (!pg_strong_random(ready, sizeof(ready)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate random values")));
+		face_random_bytes(ready, sizeof(ready));
 		left = lengthof(ready);
 	}
 	*id = ready[--left];

@@ -28,7 +28,6 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -36,6 +35,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/bytes.h"
 #include "base/refusal.h"
 #include "base/run.h"
 #include "index/paths.h"
@@ -392,15 +392,10 @@ static Datum
 subjects_of(const FaceCandidates *persons)
 {
 	List	   *subjects = NIL;
-	Datum	   *values;
-	ListCell   *cell;
 
 	for (int i = 0; i < persons->count; i++)
 		subjects = list_concat(subjects, face_aliases(&persons->list[i].subject));
-	values = palloc(sizeof(Datum) * Max(list_length(subjects), 1));
-	foreach(cell, subjects)
-		values[foreach_current_index(cell)] = UUIDPGetDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(values, list_length(subjects), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	return PointerGetDatum(face_uuid_array(subjects));
 }
 
 static int

@@ -27,6 +27,7 @@
 
 #include "base/bytes.h"
 #include "base/run.h"
+#include "keys/cipher.h"
 #include "retention/deleted.h"
 
 PG_FUNCTION_INFO_V1(facematch_receipt_names);
@@ -101,10 +102,7 @@ face_write_receipt_persons(ArrayType *subjects)
 	Datum	   *persons = subjects_of(subjects, &count);
 	Code	   *codes = palloc(sizeof(Code) * Max(count, 1));
 
-	if (!pg_strong_random(salt, sizeof(salt)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
+	face_random_bytes(salt, sizeof(salt));
 	make_codes(persons, count, salt, sizeof(salt), codes);
 	qsort(codes, count, sizeof(Code), by_bytes);
 	count = (int) qunique(codes, count, sizeof(Code), by_bytes);

@@ -18,13 +18,12 @@
 
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "storage/bufmgr.h"
-#include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 
+#include "base/bytes.h"
 #include "base/run.h"
 #include "retention/person.h"
 
@@ -103,13 +102,7 @@ face_aliases(const pg_uuid_t *subject)
 Datum
 face_alias_array(const pg_uuid_t *subject)
 {
-	List	   *subjects = face_aliases(subject);
-	Datum	   *values = palloc(sizeof(Datum) * list_length(subjects));
-	ListCell   *cell;
-
-	foreach(cell, subjects)
-		values[foreach_current_index(cell)] = UUIDPGetDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(values, list_length(subjects), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	return PointerGetDatum(face_uuid_array(face_aliases(subject)));
 }
 
 /* What all subjects of a person have in common: one of them. */

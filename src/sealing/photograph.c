@@ -24,8 +24,9 @@
 #include "compat.h"
 #include "base/bytes.h"
 #include "base/refusal.h"
-#include "sealing/keystore.h"
 #include "base/run.h"
+#include "keys/cipher.h"
+#include "sealing/keystore.h"
 
 PG_FUNCTION_INFO_V1(facematch_seal);
 PG_FUNCTION_INFO_V1(facematch_unseal);
@@ -113,10 +114,7 @@ facematch_seal(PG_FUNCTION_ARGS)
 	bytea	   *sealed;
 	size_t		size;
 
-	if (!pg_strong_random(header + 1, IV_BYTES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not make a random initialisation vector")));
+	face_random_bytes(header + 1, IV_BYTES);
 	face_make_key(id, &key);
 	ciphertext = cipher("encrypt_iv", (uint8 *) VARDATA_ANY(image), VARSIZE_ANY_EXHDR(image), &key, header + 1);
 	size = SEAL_HEADER + VARSIZE_ANY_EXHDR(ciphertext);
