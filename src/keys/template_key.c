@@ -39,10 +39,10 @@ PG_FUNCTION_INFO_V1(facematch_destroy_template_key);
 PG_FUNCTION_INFO_V1(facematch_rotate_wrapping_key);
 
 #define VALUE_PURPOSE	"facematch: values, 1"
+#define BLOCK_PURPOSE	"facematch: blocks of an index, 1"
+
 /* The end of the name of a site's key. */
 static const char site_name[] = {'s', 'i', 't', 'e'};
-
-#define BLOCK_PURPOSE	"facematch: blocks of an index, 1"
 
 /* A key that this backend has asked for. */
 typedef struct Cached

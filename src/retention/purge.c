@@ -488,13 +488,16 @@ do_errand(Purge *purge, const char *table, const char *done, const char *sql)
 static void
 rotate_keys(Purge *purge)
 {
+	char		rotate[128];
+
+	snprintf(rotate, sizeof(rotate), "SELECT FROM facematch_internal.rotate_some(NULL, %d) moved"
+			 " WHERE moved OPERATOR(pg_catalog.>) 0", purge->batch);
 	do_errand(purge, "template_key", "rid of keys that are a week old",
 			  "SELECT facematch_internal.retire_keys(NULL) FROM facematch_internal.template_key t"
 			  " WHERE t.destroyed_at IS NULL AND t.retired_at IS NULL AND t.due OPERATOR(pg_catalog.=) 'infinity'"
 			  " AND t.made_at OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '7 days')"
 			  " LIMIT 1");
-	while (do_errand(purge, "template_key", "rotated",
-					 "SELECT FROM facematch_internal.rotate_some(NULL, 1000) moved WHERE moved OPERATOR(pg_catalog.>) 0"))
+	while (do_errand(purge, "template_key", "rotated", rotate))
 		CHECK_FOR_INTERRUPTS();
 }
 
