@@ -144,7 +144,7 @@ face_sealed(const FaceEmbedding *plain, const pg_uuid_t *key)
 	sealed->dims = (int16) (plain->dims | FACE_SEALED);
 	sealed->model = plain->model;
 	sealed->key = *key;
-	face_random_bytes(sealed->nonce, sizeof(sealed->nonce));
+	face_draw_bytes(sealed->nonce, sizeof(sealed->nonce));
 	memcpy(sealed->text, &plain->norm, FACE_SECRET_SIZE(plain->dims));
 	face_cipher_seal(value_key, sealed->nonce, &said, sizeof(said), sealed->text, FACE_SECRET_SIZE(plain->dims), sealed->tag);
 	return (FaceEmbedding *) sealed;

@@ -21,9 +21,6 @@
 #include "index/sealed.h"
 #include "keys/template_key.h"
 
-/* Nonces are drawn so many at a time: each call of the generator costs as much as sealing a slot. */
-#define NONCES_AT_ONCE 256
-
 static bool
 has_key(const pg_uuid_t *sealed_by, const uint8 **key)
 {
@@ -68,25 +65,11 @@ face_key_is_destroyed(const uint8 *key)
 }
 
 static void
-draw_nonce(uint8 *nonce)
-{
-	static uint8 drawn[NONCES_AT_ONCE][FACE_NONCE_BYTES];
-	static int	left = 0;
-
-	if (left == 0)
-	{
-		face_random_bytes(drawn, sizeof(drawn));
-		left = NONCES_AT_ONCE;
-	}
-	memcpy(nonce, drawn[--left], FACE_NONCE_BYTES);
-}
-
-static void
 seal(Relation index, const uint8 *key, uint8 *bytes, Size size, uint8 *nonce)
 {
 	if (face_key_is_destroyed(key))
 		face_report_lost_key(index);
-	draw_nonce(nonce);
+	face_draw_bytes(nonce, FACE_NONCE_BYTES);
 	face_block_cipher(key, nonce, bytes, bytes, size);
 }
 

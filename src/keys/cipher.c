@@ -13,7 +13,12 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "miscadmin.h"
+
 #include "keys/cipher.h"
+
+/* The system is asked for so many at a time: each question costs as much as sealing a slot of an index. */
+#define DRAWN_AT_ONCE	4096
 
 #define COUNTER_BYTES	16		/* nonce, and the number of the block of AES */
 
@@ -141,4 +146,22 @@ face_random_bytes(void *bytes, size_t size)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not make random numbers")));
+}
+
+void
+face_draw_bytes(void *bytes, size_t size)
+{
+	static uint8 drawn[DRAWN_AT_ONCE];
+	static size_t left = 0;
+	static int	drawn_by = 0;	/* no other process draws the same */
+
+	Assert(size <= sizeof(drawn));
+	if (left < size || drawn_by != MyProcPid)
+	{
+		face_random_bytes(drawn, sizeof(drawn));
+		left = sizeof(drawn);
+		drawn_by = MyProcPid;
+	}
+	left -= size;
+	memcpy(bytes, drawn + left, size);
 }

@@ -23,9 +23,9 @@ extern bool face_cipher_open(const uint8 *key, const uint8 *nonce, const void *s
 							 uint8 *bytes, size_t size, const uint8 *tag);
 
 /*
- * CTR, from one place to another or in place; the same call encrypts and decrypts.  A nonce is never used for
- * two writes under one key.  The context is kept between calls: with the key of
- * the call before, only the nonce is set.
+ * CTR, from one place to another or in place; the same call encrypts and
+ * decrypts.  A nonce is never used for two writes under one key.  The context is
+ * kept between calls: with the key of the call before, only the nonce is set.
  */
 extern void face_block_cipher(const uint8 *key, const uint8 *nonce, const uint8 *from, uint8 *to, size_t size);
 
@@ -35,7 +35,8 @@ extern void face_derive_key(const uint8 *key, const char *purpose, uint8 *derive
 /* No key is left in the contexts. */
 extern void face_forget_ciphers(void);
 
-/* Random bytes, or an error. */
+/* Random bytes, or an error; of the second, at most 4 kB that are no secret: nonces, and numbers that nobody shall guess. */
 extern void face_random_bytes(void *bytes, size_t size);
+extern void face_draw_bytes(void *bytes, size_t size);
 
 #endif							/* FACEMATCH_KEYS_CIPHER_H */

@@ -109,20 +109,12 @@ face_search_due(const char *what)
 	return found.due;
 }
 
-/* Asking the system for them one by one costs more than all else that makes a row. */
 Datum
 face_random_id(void)
 {
-	static pg_uuid_t ready[32];
-	static int	left = 0;
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
 
-	if (left == 0)
-	{
-		face_random_bytes(ready, sizeof(ready));
-		left = lengthof(ready);
-	}
-	*id = ready[--left];
+	face_draw_bytes(id, sizeof(*id));
 	return UUIDPGetDatum(id);
 }
 
