@@ -67,7 +67,7 @@ face_refuse_changed(void)
 const FaceEmbedding *
 face_opened(const FaceEmbedding *stored, FaceEmbedding *room)
 {
-	if (!face_is_sealed(stored))
+	if (stored == NULL || !face_is_sealed(stored))
 		return stored;
 	switch (face_open(stored, room))
 	{

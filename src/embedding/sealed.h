@@ -55,9 +55,9 @@ face_sealed_by(const FaceEmbedding *stored)
 extern FaceOpening face_open(const FaceEmbedding *stored, FaceEmbedding *room);
 
 /*
- * The value itself if it is not sealed, else opened into the room, which is to be
- * wiped after use.  NULL: its key has been destroyed, so it compares with nobody.
- * Bytes that are not those that were sealed: XX001.
+ * The value itself if it is NULL or not sealed, else opened into the room, which
+ * is to be wiped after use.  NULL: its key has been destroyed, so it compares with
+ * nobody.  Bytes that are not those that were sealed: XX001.
  */
 extern const FaceEmbedding *face_opened(const FaceEmbedding *stored, FaceEmbedding *room);
 extern _Noreturn void face_refuse_changed(void);

@@ -302,7 +302,7 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 
 	old = MemoryContextSwitchTo(heap_check->per_row);
 	stored = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
-	e = stored != NULL ? face_opened(stored, &heap_check->room.value) : NULL;
+	e = face_opened(stored, &heap_check->room.value);
 	key = face_list_key(index, nkeys, values, isnull, stored, e);
 	if (!is_in_list(check, entry, key))
 		face_check_report(check, entry->blkno, "slot %d with row (%u,%u) is in another posting list than the row's",

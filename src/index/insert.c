@@ -52,7 +52,7 @@ face_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relati
 	const int	nkeys = cache->writer->meta.nkeys;
 	MemoryContext old = MemoryContextSwitchTo(cache->per_row);
 	const FaceEmbedding *stored = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
-	const FaceEmbedding *e = stored != NULL ? face_opened(stored, &cache->room.value) : NULL;
+	const FaceEmbedding *e = face_opened(stored, &cache->room.value);
 
 	face_posting_insert(cache->writer, face_list_key(index, nkeys, values, isnull, stored, e), e, tid);
 	if (e != NULL && e != stored)

@@ -135,7 +135,7 @@ spool_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	const Size	key_size = FACE_LIST_KEY_SIZE(nkeys);
 	MemoryContext old = MemoryContextSwitchTo(spool->per_row);
 	const FaceEmbedding *stored = isnull[nkeys] ? NULL : DatumGetFaceEmbedding(values[nkeys]);
-	const FaceEmbedding *e = stored != NULL ? face_opened(stored, &spool->room.value) : NULL;
+	const FaceEmbedding *e = face_opened(stored, &spool->room.value);
 	FaceListKey *key = face_list_key(index, nkeys, values, isnull, stored, e);
 	int			epoch = face_writer_epoch_for(spool->writer, face_list_kind(key));
 	const FaceCodes *codes = face_writer_encode(spool->writer, epoch, e);
