@@ -94,6 +94,7 @@ def inserts(conn, args):
 def main(args):
     """Sealed galleries beside plain ones of the same templates: searches, inserts and WAL, by turns, with the key directory $KEYS."""
     conn = db.connect()
+    conn.execute("LOAD 'facematch'")
     conn.execute(f"ALTER SYSTEM SET facematch.key_directory = '{os.environ['KEYS']}'")
     conn.execute('SELECT pg_reload_conf()')
     conn = db.connect()
