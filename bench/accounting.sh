@@ -13,7 +13,6 @@ INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedd
 SELECT g.gallery_id, gen_random_uuid(), 'noncitizen', f.e, 'document' FROM facematch.gallery g,
 	LATERAL (SELECT array_agg(random() + random() - 1)::real[]::face_embedding AS e FROM generate_series(1, 400) r, generate_series(1, 512)
 		WHERE g.gallery_id > 0 GROUP BY r) f WHERE g.name LIKE 'accounted %';
-CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);
 CREATE TABLE accounted_probe AS SELECT n AS id, (SELECT array_agg(random() + random() - 1)::real[]::face_embedding
 	FROM generate_series(1, 512 + 0 * n)) AS e FROM generate_series(1, 2000) n;
 CREATE INDEX ON accounted_probe (id);

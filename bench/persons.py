@@ -112,8 +112,7 @@ def fill(conn, rng):
         DROP TABLE IF EXISTS person_template;
         INSERT INTO facematch.model (name, tag, dims) VALUES ('persons', 32001, 512);
         INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('persons', 'flight', 'persons', 0.4, now() + interval '1 day');
-        CREATE TABLE person_template (person bigint, capture bigint, e face_embedding);
-        CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding)""")
+        CREATE TABLE person_template (person bigint, capture bigint, e face_embedding)""")
     person, capture = np.indices(x.shape[:2])
     scores.copy_rows(conn, 'person_template', [person.ravel().astype('i8'), capture.ravel().astype('i8')], x.reshape(-1, 512))
     conn.execute("""INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)

@@ -110,7 +110,6 @@ def purge(conn, args):
     """Purges the overdue rows among the others, with the index, and searches meanwhile."""
     prepare(conn, args.rows, args.due)
     conn.execute(f'INSERT INTO facematch.reference {COLUMNS} SELECT {VALUES} FROM staging')
-    conn.execute('CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding)')
     conn.execute('VACUUM ANALYZE facematch.reference')
     conn.execute(SEARCHES)
     conn.execute('CHECKPOINT')

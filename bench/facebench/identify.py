@@ -16,6 +16,7 @@ def load(conn, args, each=PROBES):
     conn.execute('INSERT INTO facematch.model (name, tag, dims) VALUES (%s, 1, %s)', [MODEL, faces.DIMS[args.set]])
     conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity) "
                  "SELECT 'gallery ' || n, 'flight', %s, %s FROM generate_series(1, %s) n", [MODEL, threshold, args.galleries])
+    conn.execute('DROP INDEX facematch.facematch_reference_face_idx')
     seconds = db.timed(conn, "INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) "
                              "SELECT g.gallery_id, md5(s.id::text)::uuid, 'noncitizen', face_with_model(s.embedding, 1), 'document' "
                              "FROM staging s JOIN facematch.gallery g ON g.name = 'gallery ' || s.gallery_id")
@@ -45,9 +46,9 @@ def searches(conn, who, mates, probes):
 
 
 def index(conn):
-    conn.execute('CREATE INDEX bench_reference_index ON facematch.reference USING facematch (gallery_id, embedding)')
+    conn.execute('CREATE INDEX facematch_reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding)')
     conn.execute('ANALYZE facematch.reference')
-    db.prewarm(conn, 'facematch.reference', 'facematch.bench_reference_index')
+    db.prewarm(conn, 'facematch.reference', 'facematch.facematch_reference_face_idx')
 
 
 SINGLY = """SELECT array_agg(i.reference_id ORDER BY p.id, i.rank) FROM probe p, facematch.identify(p.embedding, 'gallery 1') i

@@ -8,7 +8,7 @@ PROBES = 300
 TURNS = 7
 # Further references, which go into the indexed table in as many turns.
 INSERTED = 20_000
-INDEX = 'CREATE INDEX bench_reference_index ON facematch.reference USING facematch (gallery_id, embedding)'
+INDEX = 'CREATE INDEX facematch_reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding)'
 INSERT = """INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
     SELECT g.gallery_id, md5(s.id::text)::uuid, 'noncitizen', face_with_model(s.embedding, 1), 'document'
     FROM staging s JOIN facematch.gallery g ON g.name = '{kind} ' || s.gallery_id WHERE s.id BETWEEN {first} AND {last}"""
@@ -31,6 +31,7 @@ def load(conn, args):
     conn.execute('CREATE INDEX ON staging (id)')
     conn.execute('ANALYZE staging')
     conn.execute('INSERT INTO facematch.model (name, tag, dims) VALUES (%s, 1, %s)', [MODEL, dims])
+    conn.execute('DROP INDEX facematch.facematch_reference_face_idx')
     speeds = []
     for kind in KINDS:
         conn.execute('INSERT INTO facematch.gallery (name, kind, model, min_similarity, sealed) '
@@ -77,7 +78,7 @@ def inserts(conn, args):
     for what, indexed in (('reference', True), ('reference without its facematch index', False)):
         costs, wal = {k: [] for k in KINDS}, {k: [] for k in KINDS}
         if not indexed:
-            conn.execute('DROP INDEX facematch.bench_reference_index')
+            conn.execute('DROP INDEX facematch.facematch_reference_face_idx')
             conn.execute(f'DELETE FROM facematch.reference r USING staging s WHERE r.subject_id = md5(s.id::text)::uuid AND s.id >= {first}')
             conn.execute('VACUUM facematch.reference')
         conn.execute('CHECKPOINT')
@@ -107,6 +108,6 @@ def main(args):
     seconds = db.timed(conn, INDEX)
     report.row('build of the index over both, s', '', f'{seconds:.1f}', '')
     conn.execute('ANALYZE facematch.reference')
-    db.prewarm(conn, 'facematch.reference', 'facematch.bench_reference_index')
+    db.prewarm(conn, 'facematch.reference', 'facematch.facematch_reference_face_idx')
     search(conn, args, probes)
     inserts(conn, args)

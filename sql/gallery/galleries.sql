@@ -192,6 +192,8 @@ COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the re
 
 CREATE INDEX reference_gallery_id_idx ON facematch.reference (gallery_id);
 CREATE INDEX reference_subject_id_idx ON facematch.reference (subject_id);
+-- What a search reads.  It begins empty, and learns its centre when the templates are there (src/index/learn.c).
+CREATE INDEX facematch_reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding);
 -- What will be due, in the order of a purge.
 CREATE INDEX reference_purge_after_idx ON facematch.reference (purge_after) WHERE purge_after < 'infinity';
 

@@ -146,8 +146,8 @@ BEGIN
 	UNION ALL
 	SELECT 'notice', 'has no face index: a search of a large gallery compares every reference',
 		format('facematch.reference (about %s rows)',
-		   c.reltuples::bigint), 'CREATE INDEX reference_face_idx ON facematch.reference USING facematch (gallery_id, '
-		       'embedding)'
+		   c.reltuples::bigint), 'CREATE INDEX facematch_reference_face_idx ON facematch.reference USING facematch '
+		       '(gallery_id, embedding)'
 	FROM pg_class c
 	WHERE c.oid = 'facematch.reference'::regclass AND c.reltuples > 100000 AND NOT EXISTS (
 		SELECT FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid AND x.indisvalid JOIN pg_am a ON a.oid = i.relam

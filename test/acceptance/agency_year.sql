@@ -50,7 +50,6 @@ CREATE FUNCTION story.findings(pattern text) RETURNS text LANGUAGE sql AS $$
 INSERT INTO facematch.model (name, tag, dims) VALUES ('agency', 1, 64);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES
 	('AA1', 'flight', 'agency', 0.8, now() + interval '2 hours'), ('AA2', 'flight', 'agency', 0.8, now() + interval '3 hours');
-CREATE INDEX reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding);
 SELECT story.stage('AA1', ARRAY(SELECT generate_series(1, 200)));
 SELECT story.answer('a passenger of the flight', story.at_gate('AA1', 7), 'match');
 SELECT story.answer('nobody of the flight', story.at_gate('AA1', 700), 'no_match');

@@ -199,7 +199,6 @@ FROM facematch.duplicates('target', 0.9) d CROSS JOIN LATERAL (VALUES (reference
 JOIN number c ON c.reference_id = d.cluster JOIN number m ON m.reference_id = v.id GROUP BY 1 ORDER BY 1;
 SELECT count(*) FROM facematch.duplicates('target', 1);
 -- The index gives the same.
-CREATE INDEX reference_embedding ON facematch.reference USING facematch (gallery_id, embedding);
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SELECT a.n, b.n, d.similarity::numeric(6,4) FROM facematch.duplicates('target', 0.9) d

@@ -21,7 +21,6 @@ SELECT s * 3 + k AS id, s AS subject, (SELECT array_agg(sin(s * 12.9898 + d * 78
 FROM generate_series(1, 400) s, generate_series(0, 2) k;
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT 1, md5(subject::text)::uuid, 'watchlist', e, 'test' FROM face WHERE id % 3 = 0;
-CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);
 SQL
 
 # What a backend has mapped, and how many threads.

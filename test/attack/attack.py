@@ -129,7 +129,6 @@ class Site:
                      " SELECT 'Acme Air', gallery_id, now() + interval '1 day' FROM facematch.gallery WHERE name IN ('OWN1', 'OWN2')")
         self.execute("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until)"
                      " SELECT 'Rival Air', gallery_id, now() + interval '1 day' FROM facematch.gallery WHERE name = 'OTHERS'")
-        self.execute('CREATE INDEX attacked_idx ON facematch.reference USING facematch (gallery_id, embedding)')
         self.execute('ANALYZE')
         self.learn()
         self.attempts(1000000, 1000000)

@@ -229,10 +229,10 @@ def test_files_servers_and_other_extensions(site):
             # An extension, language or label that is not there says so first.
             attacker.refused(sql, states=('42501', '42704', '22023', '55P02', '42P13', '58P01', '0A000'))
         attacker.run('DROP TABLE IF EXISTS pg_temp.f')
-        for sql in ("SELECT * FROM get_raw_page('facematch.reference', 0)", "SELECT * FROM get_raw_page('facematch.attacked_idx', 1)",
+        for sql in ("SELECT * FROM get_raw_page('facematch.reference', 0)", "SELECT * FROM get_raw_page('facematch.facematch_reference_face_idx', 1)",
                     "SELECT * FROM heap_page_items(get_raw_page('facematch.reference', 0))", "SELECT * FROM pgstattuple('facematch.reference')",
                     "SELECT * FROM pg_visibility('facematch.reference')", "SELECT * FROM pg_get_wal_records_info('0/1', '0/2')", 'SELECT * FROM pg_stat_statements',
-                    "SELECT pg_file_write('x', 'y', false)", "SELECT bt_index_check('facematch.reference_pkey')", "SELECT * FROM facematch_internal.index_epochs('facematch.attacked_idx')",
+                    "SELECT pg_file_write('x', 'y', false)", "SELECT bt_index_check('facematch.reference_pkey')", "SELECT * FROM facematch_internal.index_epochs('facematch.facematch_reference_face_idx')",
                     "SELECT * FROM pgrowlocks('facematch.reference')"):
             rows, state = attacker.run(sql)
             expect(f'{kind}: {sql} told {rows}', state is not None or 'pg_stat_statements' in sql)
@@ -396,7 +396,7 @@ def test_operators_see_no_near_miss(site):
     """How many references an index search looked at more closely tells how near a probe was to those that do not match."""
     operator = Attacker(site, 'operator')
     operator.allowed("SELECT * FROM facematch.identify(%s::face_embedding, 'OWN1')", [text_of(near(site, 'OWN1 1', 0.5))])
-    for sql in ('SELECT * FROM facematch.last_scan()', 'SELECT * FROM facematch_internal.search_activity()', 'SELECT * FROM facematch.stats', "SELECT * FROM facematch.index_stats('facematch.attacked_idx')"):
+    for sql in ('SELECT * FROM facematch.last_scan()', 'SELECT * FROM facematch_internal.search_activity()', 'SELECT * FROM facematch.stats', "SELECT * FROM facematch.index_stats('facematch.facematch_reference_face_idx')"):
         operator.refused(sql)
     operator.close()
 

@@ -517,7 +517,7 @@ def test_verification_reads_no_bytes(site):
         for row in auditor.allowed(f"SELECT v.pages, v.dead_tuples, v.fading_tuples, v.stray_bytes, v.padding_bytes, v.kept_keys, v.unwritten_pages, v.clean FROM facematch.verify_erased('{relation}') v"):
             expect('counts', all(value is None or isinstance(value, int) for value in row))
         auditor.allowed(f"SELECT v.note FROM facematch.verify_erased('{relation}') v")
-    for relation in ('facematch.held', 'facematch.attacked_idx', 'facematch_internal.audit_event_id_seq', 'facematch.decision'):
+    for relation in ('facematch.held', 'facematch.facematch_reference_face_idx', 'facematch_internal.audit_event_id_seq', 'facematch.decision'):
         rows, state = auditor.run(f"SELECT * FROM facematch.verify_erased('{relation}')")
         expect(f'{relation}: refused, or counted: {state}', state in (None, '42809'))
     for sql in ("SELECT facematch.erase('facematch.reference')", "SELECT facematch_internal.verify_pages('facematch.reference')",

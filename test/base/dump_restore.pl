@@ -107,19 +107,19 @@ command_fails_like([ 'pg_dump', '-U', 'reader', '-d', $node->connstr('old'), '-f
 # What a site adds to the extension's tables is in no dump: the health check names it, with what puts it back.
 my $additions = q{SELECT severity, object, remedy FROM facematch.health_check() WHERE finding ~ 'not the extension' ORDER BY 1, 2};
 is($node->safe_psql('old', $additions), '', 'nothing is added');
-$node->safe_psql('old', 'CREATE INDEX reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding)');
-my $index = 'CREATE INDEX reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding)';
-is($node->safe_psql('old', $additions), "notice|index reference_face_idx on facematch.reference|after a restore: $index", 'an index is named');
+$node->safe_psql('old', 'CREATE INDEX reference_quality_idx ON facematch.reference USING btree (quality)');
+my $index = 'CREATE INDEX reference_quality_idx ON facematch.reference USING btree (quality)';
+is($node->safe_psql('old', $additions), "notice|index reference_quality_idx on facematch.reference|after a restore: $index", 'an index is named');
 command_ok([ 'pg_dump', '-d', $node->connstr('old'), '--format=custom', '-f', "$dir/indexed.custom" ], 'pg_dump with an index of the site');
 $node->safe_psql('postgres', 'CREATE DATABASE indexed');
 command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('indexed'), "$dir/indexed.custom" ], 'restored');
-is($node->safe_psql('indexed', q{SELECT to_regclass('facematch.reference_face_idx') IS NULL, (SELECT count(*) FROM facematch.reference)}), 't|290', 'without the index, with all rows');
+is($node->safe_psql('indexed', q{SELECT to_regclass('facematch.reference_quality_idx') IS NULL, (SELECT count(*) FROM facematch.reference)}), 't|290', 'without the index, with all rows');
 $node->safe_psql('indexed', $index);
 $node->safe_psql('old', q{CREATE STATISTICS facematch.more ON gallery_id, subject_id FROM facematch.reference; CREATE POLICY more ON facematch.hold USING (true);
 	CREATE TRIGGER more BEFORE INSERT ON facematch.model FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 	ALTER TABLE facematch.model ADD CONSTRAINT more CHECK (name <> ''); ALTER TABLE facematch.gallery ADD COLUMN more int});
 is($node->safe_psql('old', q{SELECT severity, found, object FROM facematch.health_check() WHERE finding ~ 'not the extension'}),
-	"error|1|column more on facematch.gallery\nnotice|5|constraint more on facematch.model, index reference_face_idx on facematch.reference, policy more on facematch.hold, statistics more on facematch.reference, trigger more on facematch.model", 'each kind is named, a column as an error');
+	"error|1|column more on facematch.gallery\nnotice|5|constraint more on facematch.model, index reference_quality_idx on facematch.reference, policy more on facematch.hold, statistics more on facematch.reference, trigger more on facematch.model", 'each kind is named, a column as an error');
 
 # pg_restore --clean over rows that stand is the accident itself.
 my ($out, $err);

@@ -27,7 +27,6 @@ $old->safe_psql('postgres', q{
 		SELECT 'flight ' || n, 'flight', 'm', 0.5, now() + interval '1 hour' FROM generate_series(0, 9) n;
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 		SELECT 1 + n % 10, md5(n::text)::uuid, 'noncitizen', face(n, 128, 0.3), 'passport' FROM generate_series(1, 5000) n;
-	CREATE INDEX reference_embedding_idx ON facematch.reference USING facematch (gallery_id, embedding);
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 		SELECT 1 + n % 10, md5(n::text)::uuid, 'noncitizen', face(n, 128, 0.3), 'passport' FROM generate_series(5001, 6000) n;
 	INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.reference', 100, 'litigation', 'a court');
@@ -74,7 +73,7 @@ command_ok([ 'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_d
 		'-s', $new->host, '-p', $old->port, '-P', $new->port ], 'pg_upgrade');
 $new->start;
 is($new->safe_psql('postgres', $state), $before, 'every row and every answer is as it was');
-foreach my $index (qw(facematch.reference_embedding_idx mine_k mine_all fleeting_e))
+foreach my $index (qw(facematch.facematch_reference_face_idx mine_k mine_all fleeting_e))
 {
 	is($new->safe_psql('postgres', "SELECT facematch.index_check('$index', true)"), '', "$index is sound, and has the table's rows");
 }

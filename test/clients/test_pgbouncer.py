@@ -47,7 +47,7 @@ LONG_SEARCH = ('SELECT count(*) FROM facematch.reference r, generate_series(1, 1
 
 
 def fill():
-    """A gallery with an index, and the probes: (template, its reference)."""
+    """A gallery, and the probes: (template, its reference)."""
     with psycopg.connect(autocommit=True) as conn:
         conn.execute("INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, %s)", [DIMS])
         conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) "
@@ -55,7 +55,6 @@ def fill():
         conn.execute('INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) '
                      "SELECT gallery_id, gen_random_uuid(), 'us_citizen', (SELECT array_agg(random() - 0.5)::real[]::face_embedding "
                      f"FROM generate_series(1, {DIMS} + 0 * n)), 'passport' FROM facematch.gallery, generate_series(1, {REFERENCES}) n")
-        conn.execute('CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding)')
         return conn.execute('SELECT embedding::text, reference_id FROM facematch.reference ORDER BY reference_id LIMIT %s', [CLIENTS]).fetchall()
 
 

@@ -36,7 +36,6 @@ $primary->safe_psql('postgres', q{
 		$$ SELECT array_agg((hashint8(n * 1000 + i) % 10000) / 8192.0 ORDER BY i)::real[]::face_embedding FROM generate_series(1, 128) i $$;
 	CREATE FUNCTION subject_of(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(n::text)::uuid $$;
 	INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, 128);
-	CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);
 	CREATE INDEX ON facematch.encounter USING facematch (gallery_id, probe)});
 
 my %script = (

@@ -74,7 +74,6 @@ SELECT count(*) FROM unlogged;
 -- Receipts: a purge erases what it removed; one in a transaction block, and an opt-out, leave it to the next.
 INSERT INTO facematch.model (name, tag, dims) VALUES ('three', 3, 3);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('G', 'flight', 'three', 0.5, now());
-CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, purge_after)
 	SELECT gallery_id, md5(n::text)::uuid, 'us_citizen', ARRAY[n, 1, 2]::real[]::face_embedding, 'passport', CASE WHEN n % 2 = 0 THEN now() END
 	FROM facematch.gallery, generate_series(1, 40) n WHERE name = 'G';

@@ -8,7 +8,6 @@ CREATE FUNCTION erased_since(since bigint) RETURNS TABLE (table_name text, pages
 ALTER TABLE facematch.reference SET (autovacuum_enabled = off);
 INSERT INTO facematch.model (name, tag, dims) VALUES ('three', 3, 3);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('G', 'flight', 'three', 0.5, now());
-CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);
 CREATE PROCEDURE stage(first int, last int) LANGUAGE sql AS $$
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 	SELECT gallery_id, md5(n::text)::uuid, 'us_citizen', ARRAY[n, 1, 2]::real[]::face_embedding, 'passport'

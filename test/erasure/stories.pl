@@ -27,7 +27,6 @@ my $copy = "$PostgreSQL::Test::Utils::tmp_check/faces.copy";
 run_log([ '/usr/bin/python3', "$faces/to_copy.py", 'mobilefacenet_512' ], '>', $copy);
 $primary->safe_psql('postgres', "CREATE EXTENSION facematch CASCADE; CREATE EXTENSION amcheck;
 	CREATE TABLE faces (row_id int, subject int, ordinal int, embedding face_embedding(512,1));
-	CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);
 	CREATE INDEX ON facematch.encounter USING facematch (gallery_id, probe);
 	COPY faces FROM '$copy'");
 unlink $copy;

@@ -177,7 +177,6 @@ def main():
     with psycopg.connect(f"dbname={os.environ.get('PGDATABASE', 'postgres')}", autocommit=True) as conn:
         load(conn, 'template', t)
         conn.execute('CREATE TABLE calibrate AS SELECT * FROM template WHERE id = ANY (%s)', [[int(i) for i in others.ids]])
-        conn.execute('CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding)')
         calibration = calibrated(conn, others)
         for size in SIZES:
             check_gallery(conn, size, calibration, probes, enrolled)

@@ -59,7 +59,6 @@ BEGIN
   END LOOP;
   RETURN format('%s candidates', found);
 END $$;
-CREATE INDEX reference_index ON facematch.reference USING facematch (gallery_id, embedding);
 ANALYZE facematch.reference;
 -- Buffers read for each probe, singly and together, where there are no candidates: sketch pages are most of them.
 CREATE FUNCTION reads(query text, probes face_embedding[]) RETURNS integer LANGUAGE plpgsql AS $$

@@ -84,9 +84,10 @@ def compare(conn, gallery, probes):
 
 
 def compare_all(conn, galleries):
+    conn.execute('DROP INDEX facematch.facematch_reference_face_idx')
     for indexed in (False, True):
         if indexed:
-            conn.execute('CREATE INDEX many_index ON facematch.reference USING facematch (gallery_id, embedding)')
+            conn.execute('CREATE INDEX facematch_reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding)')
             conn.execute('ANALYZE facematch.reference')
         for work_mem in ('4MB', '64kB') if indexed else ('4MB',):
             conn.execute(f'SET work_mem = {work_mem!r}')

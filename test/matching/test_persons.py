@@ -142,7 +142,7 @@ def search(conn, name, row, most, threshold, by):
 
 def check(name, x, subjects, probe, searches, rng):
     with psycopg.connect(autocommit=True) as conn:
-        conn.execute('DROP INDEX IF EXISTS facematch.by_face')
+        conn.execute('DROP INDEX IF EXISTS facematch.facematch_reference_face_idx')
         enrolled, references, person = fill(conn, name, x, subjects, probe, rng)
         subject_of = dict(conn.execute('SELECT reference_id, subject_id FROM facematch.reference').fetchall())
     t = Templates(x, np.arange(len(x)), subjects)
@@ -153,7 +153,7 @@ def check(name, x, subjects, probe, searches, rng):
         # A session of its own: the plan of a search is made once.
         with psycopg.connect(autocommit=True) as conn:
             if plan == 'face index':
-                conn.execute('CREATE INDEX by_face ON facematch.reference USING facematch (gallery_id, embedding)')
+                conn.execute('CREATE INDEX facematch_reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding)')
             conn.execute('SET facematch.account_searches = off; SET stats_fetch_consistency = none; SET jit = off')
             for setting in off.split():
                 conn.execute(f'SET {setting} = off')

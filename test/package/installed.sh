@@ -38,7 +38,6 @@ use()
 		INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('G', 'flight', 'm', 0.5, now() + interval '1 hour');
 		INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 		SELECT 1, facematch.subject_id('UTO', 'passport', 'P' || n), 'us_citizen', ARRAY[n, 1, 1]::real[]::face_embedding, 'passport' FROM generate_series(1, 100) n;
-		CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);
 	SQL
 	[ "$(sql -c "SELECT reference_id FROM facematch.identify('[50,1,1]', 'G', 1)")" = 50 ]
 	# Batch comparison opens the OpenBLAS that the package depends on.

@@ -130,7 +130,6 @@ SELECT stage('gone', '{60,61,62}');
 CREATE ROLE facematch_test_gate;
 GRANT USAGE ON SCHEMA facematch, facematch_internal TO facematch_test_gate;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA facematch TO facematch_test_gate;
-CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);
 SELECT count(*) FROM facematch.reference WHERE purge_after <= clock_timestamp();
 SELECT count(*) FROM facematch.reference WHERE purge_after > clock_timestamp();
 SET ROLE facematch_test_gate;

@@ -176,7 +176,6 @@ def make_site():
         admin.execute('SET client_min_messages = error; CREATE EXTENSION facematch CASCADE')
         admin.execute(SITE)
         admin.execute(KINDS)
-        admin.execute('CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding)')
         return admin.execute(ROUTINES).fetchall()
 
 

@@ -15,8 +15,7 @@ $primary->start;
 $primary->safe_psql('postgres', q{
 	CREATE EXTENSION facematch CASCADE;
 	INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, 8);
-	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('G', 'flight', 'm', 0.5, now() + interval '1 hour');
-	CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding);});
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('G', 'flight', 'm', 0.5, now() + interval '1 hour');});
 $primary->backup('copy');
 my $replica = PostgreSQL::Test::Cluster->new('replica');
 $replica->init_from_backup($primary, 'copy', has_streaming => 1);

@@ -49,7 +49,7 @@ sub fleet
 		INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, $dims);
 		INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at)
 			SELECT 'G' || n, 'flight', 'm', 0.3 + 0.01 * n, now() + interval '1 day' FROM generate_series(};
-	my $index = 'CREATE INDEX ON facematch.reference USING facematch (gallery_id, embedding); ANALYZE facematch.reference;';
+	my $analyze = 'ANALYZE facematch.reference;';
 
 	$db = $name;
 	$_->safe_psql('postgres', "CREATE DATABASE $db") for values %node;
@@ -57,7 +57,7 @@ sub fleet
 		CREATE TABLE face (id serial, gallery int, e face_embedding); $fill
 		INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 			SELECT g.gallery_id, gen_random_uuid(), 'us_citizen', f.e, 'passport' FROM face f JOIN facematch.gallery g ON g.name = 'G' || f.gallery ORDER BY f.id;
-		$index});
+		$analyze});
 	for my $n (1, 2)
 	{
 		my $shard = $node{"shard$n"};
@@ -80,7 +80,7 @@ sub fleet
 				SERVER copy$n OPTIONS (schema_name 'facematch', table_name 'reference');
 			INSERT INTO copy$n SELECT s.gallery_id, r.subject_id, r.retention_class, r.embedding, r.source
 				FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id) JOIN "s'$n".shard_gallery s USING (name) ORDER BY r.reference_id DESC;});
-		$shard->safe_psql($db, $index);
+		$shard->safe_psql($db, $analyze);
 	}
 	return;
 }
