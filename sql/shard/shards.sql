@@ -20,14 +20,17 @@
 
 CREATE VIEW facematch.shard_gallery AS
 	SELECT g.gallery_id, g.name, CASE WHEN g.target_fpir IS NULL THEN g.min_similarity
-									  ELSE (facematch.operating_point(g.gallery_id)).threshold END AS threshold
+									  ELSE (facematch.operating_point(g.gallery_id)).threshold END AS threshold,
+		   facematch_internal.pseudonym_fingerprint() AS pseudonym_key
 	FROM facematch.gallery g;
 COMMENT ON VIEW facematch.shard_gallery IS 'the galleries of this server, for servers that search it; who reads it '
-	'needs EXECUTE on facematch.operating_point(bigint)';
+	'needs EXECUTE on facematch.operating_point(bigint) and on facematch_internal.pseudonym_fingerprint()';
 COMMENT ON COLUMN facematch.shard_gallery.gallery_id IS 'the gallery';
 COMMENT ON COLUMN facematch.shard_gallery.name IS 'its name';
 COMMENT ON COLUMN facematch.shard_gallery.threshold IS 'the threshold with which facematch.identify() searches it '
 	'now: a cosine similarity, -1 to 1; NULL: a target FPIR, and no calibration of the model';
+COMMENT ON COLUMN facematch.shard_gallery.pseudonym_key IS 'the fingerprint of the key of this server''s pseudonyms: '
+	'facematch.shard takes none of another key';
 
 CREATE TABLE facematch.shard (
 	name			text NOT NULL CONSTRAINT shard_name_is_a_name CHECK (facematch_internal.is_name(name)),
@@ -58,6 +61,7 @@ DECLARE
 	columns text;
 	missing text;
 	server record;
+	its_key text;
 BEGIN
 	FOR relation, columns IN VALUES
 		(NEW.reference_table, 'reference_id bigint,gallery_id bigint,subject_id uuid,embedding face_embedding,'
@@ -101,12 +105,24 @@ BEGIN
 				HINT = format('ALTER SERVER %I OPTIONS (ADD async_capable ''true'')', server.srvname);
 		END IF;
 	END LOOP;
+	-- With another key a search for facematch.subject_id() finds nobody, and an opt-out of here means nobody there.
+	IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = NEW.gallery_table AND a.attname = 'pseudonym_key'
+			   AND a.atttypid = 'text'::regtype) THEN
+		EXECUTE format('SELECT g.pseudonym_key FROM %s g LIMIT 1', NEW.gallery_table) INTO its_key;
+		IF its_key <> facematch_internal.pseudonym_fingerprint() THEN
+			RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'shard_has_the_same_key',
+				MESSAGE = format('shard %L makes its pseudonyms with another key', NEW.name),
+				DETAIL = 'A person has another subject_id there than here.',
+				HINT = 'Bring the key of facematch.pseudonym_key to the shard before its first reference is staged.';
+		END IF;
+	END IF;
 	RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.check_shard() IS
-	'trigger: refuses a shard whose tables belong to a role that is not a superuser (42501), lack columns (42P16), or '
-	'are of a server that would not compare templates itself (55000); warns of one that is not asynchronous';
+	'trigger: refuses a shard whose tables belong to a role that is not a superuser (42501), lack columns (42P16), are '
+	'of a server that would not compare templates itself, or that makes pseudonyms with another key (55000); warns of '
+	'one that is not asynchronous';
 
 CREATE TRIGGER shard_10_check BEFORE INSERT OR UPDATE
 	ON facematch.shard FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_shard();

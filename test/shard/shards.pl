@@ -67,7 +67,7 @@ sub fleet
 			GRANT USAGE ON SCHEMA facematch, facematch_internal TO searcher;
 			GRANT SELECT (reference_id, gallery_id, subject_id, embedding, purge_after) ON facematch.reference TO searcher;
 			GRANT SELECT ON facematch.shard_gallery TO searcher;
-			GRANT EXECUTE ON FUNCTION facematch.operating_point(bigint) TO searcher;});
+			GRANT EXECUTE ON FUNCTION facematch.operating_point(bigint), facematch_internal.pseudonym_fingerprint() TO searcher;});
 		# Names that want quoting; and a way in for the copy alone.
 		run(qq{
 			CREATE SERVER "ser'ver $n" FOREIGN DATA WRAPPER postgres_fdw OPTIONS ($where);
@@ -130,6 +130,9 @@ run(q{ALTER SERVER "ser'ver 1" OPTIONS (ADD extensions 'facematch')});
 like(refused('BEGIN;' . $add->(1)), qr/WARNING:.* is not async_capable/, 'one that is not asynchronous is warned of');
 run(q{ALTER SERVER "ser'ver 1" OPTIONS (DROP extensions)});
 run(sprintf($options, $_) . ';' . $add->($_)) for 1, 2;
+like(refused(q{CREATE VIEW other AS SELECT gallery_id, name, threshold, '0123456789abcdef'::text AS pseudonym_key FROM "s'1".shard_gallery;
+	UPDATE facematch.shard SET gallery_table = 'other' WHERE name LIKE '%1'; DROP VIEW other}), qr/55000: shard 'sh''ard 1' makes its pseudonyms with another key/, 'a shard with another key is refused');
+run('DROP VIEW other');
 like(refused(q{INSERT INTO facematch.shard VALUES ('three', 'probe', NULL, 0.5)}), qr/42P16: table public\.probe of shard 'three' lacks: reference_id bigint, gallery_id bigint/, 'so is a table that lacks columns');
 
 ### 2,000 searches
