@@ -42,7 +42,6 @@ CREATE FUNCTION facematch_internal.destroy_template_keys() RETURNS bigint
 AS $$
 DECLARE
 	destroyed uuid[] := '{}';
-	anothers uuid[] := '{}';
 	k record;
 BEGIN
 	IF NOT facematch_internal.keys_are_possible() THEN
@@ -55,11 +54,6 @@ BEGIN
 	-- An older snapshot would not show the newest rows: left to the purge.
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RETURN 0;
-	END IF;
-	-- A copy of a database leaves keys to the one that made them.
-	IF current_setting('facematch.key_command') = '' THEN
-		anothers := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
-						  WHERE f.what = 'template' AND f.of_this_cluster AND d.datname <> current_database());
 	END IF;
 	-- What stays although it is due is held: the trigger puts it under a key of its own.
 	FOR k IN SELECT t.key_id FROM facematch_internal.template_key t
@@ -74,7 +68,7 @@ BEGIN
 		END;
 	END LOOP;
 	FOR k IN SELECT t.key_id, false AS stray FROM facematch_internal.template_key t
-			 WHERE t.destroyed_at IS NULL AND t.key_id <> ALL (anothers)
+			 WHERE t.destroyed_at IS NULL
 			 UNION ALL
 			 -- What a crash has left: its row was not committed.
 			 SELECT f.key_id, true FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database

@@ -385,11 +385,10 @@ BEGIN
 					near := above_thresholds(answering, near, slack);
 				END IF;
 				slack := 0;
-				SELECT coalesce(array_agg(n.subject_id), '{}'), coalesce(array_agg(n.above), '{}') INTO persons, above
-				FROM (SELECT n.subject_id, max(n.similarity - p.threshold) AS above FROM unnest(near) n
-					  JOIN unnest(parts) p ON p.shard = n.shard AND (p.gallery_id IS NULL OR p.gallery_id = n.gallery_id)
-					  WHERE n.subject_id IS NOT NULL AND NOT reads AND NOT is_withheld(session_user, n.subject_id)
-					  GROUP BY n.subject_id) n;
+				SELECT coalesce(array_agg(n.subject_id), '{}'), coalesce(array_agg(n.similarity - p.threshold), '{}')
+				INTO persons, above FROM unnest(near) n
+				JOIN unnest(parts) p ON p.shard = n.shard AND (p.gallery_id IS NULL OR p.gallery_id = n.gallery_id)
+				WHERE n.subject_id IS NOT NULL AND NOT reads AND NOT is_withheld(session_user, n.subject_id);
 			END IF;
 			candidates := asked_candidates(parts, candidates, most);
 			-- A part that gave as many as it was asked for may have others, as far as its last or farther.

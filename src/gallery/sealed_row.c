@@ -287,11 +287,14 @@ static void
 make_key(const Purpose *purpose, Datum class, pg_uuid_t *id)
 {
 	static FacePlan plan = {
-		"INSERT INTO facematch_internal.template_key (key_id, gallery_id, retention_class, due, held) VALUES ($1, $2, $3, $4, $5)",
-		5, {UUIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID}, NULL
+		"INSERT INTO facematch_internal.template_key (key_id, gallery_id, retention_class, due, held, made_in)"
+		" VALUES ($1, $2, $3, $4, $5, $6)",
+		6, {UUIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, UUIDOID}, NULL
 	};
+	pg_uuid_t	made_in = face_site_key_name();
 	Datum		values[] = {
-		UUIDPGetDatum(id), Int64GetDatum(purpose->gallery_id), class, TimestampTzGetDatum(purpose->due), BoolGetDatum(purpose->held != 0)
+		UUIDPGetDatum(id), Int64GetDatum(purpose->gallery_id), class, TimestampTzGetDatum(purpose->due), BoolGetDatum(purpose->held != 0),
+		UUIDPGetDatum(&made_in)
 	};
 	bool		first;
 
@@ -453,6 +456,18 @@ template_of(const Sealer *sealer, const FaceRow *row)
 	return face_row_null(row, sealer->template) ? NULL : DatumGetFaceEmbedding(row->values[sealer->template - 1]);
 }
 
+/* A template that comes sealed is stored only by who may have it opened: searches would tell what a stolen one is. */
+static void
+check_may_store(Sealer *sealer, const FaceEmbedding *was)
+{
+	const FaceEmbedding *template = template_of(sealer, &sealer->row);
+
+	if (template == NULL || !face_is_sealed(template))
+		return;
+	if (was == NULL || VARSIZE(was) != VARSIZE(template) || memcmp(was, template, VARSIZE(was)) != 0)
+		face_check_may_open();
+}
+
 /*
  * The row with its template sealed as its gallery and its deadline ask for.  What
  * came sealed under a key that is not known here, from a dump or a publisher, or
@@ -514,6 +529,7 @@ facematch_seal_template(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
 		face_row_read(&sealer->row, trigger->tg_relation, trigger->tg_trigtuple);
+		check_may_store(sealer, NULL);
 		return PointerGetDatum(seal(sealer));
 	}
 	face_row_read(&sealer->was, trigger->tg_relation, trigger->tg_trigtuple);
@@ -524,7 +540,25 @@ facematch_seal_template(PG_FUNCTION_ARGS)
 		note_gone(RelationGetRelid(trigger->tg_relation), was);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return PointerGetDatum(trigger->tg_trigtuple);
+	check_may_store(sealer, was);
 	return PointerGetDatum(seal(sealer));
+}
+
+/* A copy of a database leaves keys to the one that made them, wherever keys are. */
+static bool
+is_anothers(const pg_uuid_t *id)
+{
+	static FacePlan plan = {
+		"SELECT k.made_in FROM facematch_internal.template_key k WHERE k.key_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}, NULL
+	};
+	Datum		value = UUIDPGetDatum(id);
+	bool		anothers;
+
+	SPI_connect();
+	face_run_plan(&plan, &value, owner());
+	anothers = SPI_processed == 1 && face_is_anothers_site(DatumGetUUIDP(face_result(1, NULL)));
+	SPI_finish();
+	return anothers;
 }
 
 /* facematch_internal.own_template_key(uuid): whether nobody is putting a row under it; nobody does until the transaction ends */
@@ -533,6 +567,8 @@ facematch_own_template_key(PG_FUNCTION_ARGS)
 {
 	LOCKTAG		tag;
 
+	if (is_anothers(PG_GETARG_UUID_P(0)))
+		PG_RETURN_BOOL(false);
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, face_table("template_key"), hash_bytes(PG_GETARG_UUID_P(0)->data, UUID_LEN), 0);
 	PG_RETURN_BOOL(LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL);
 }

@@ -307,6 +307,7 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 {
 	int			directory = open_locked(LOCK_EX);
 	char		name[FACE_KEY_NAME];
+	char		new[FACE_KEY_NAME];
 	WrappedFile content;
 	int			problem;
 	bool		anothers;
@@ -323,7 +324,11 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 				 errhint("This database is a copy: the database that made the key destroys it.")));
 	}
 	problem = was_destroyed(directory, id) ? 0 : note_destroyed(directory, id);
+	/* What a crash has left of a rotation is the key once more. */
+	face_name_key(id, NEW_SUFFIX, new);
 	if (problem == 0)
+		problem = face_destroy_key_file(directory, new);
+	if (problem == 0 || problem == ENOENT)
 		problem = face_destroy_key_file(directory, name);
 	close_checked(directory, "destroy", problem == ENOENT ? 0 : problem);
 	return problem == 0;

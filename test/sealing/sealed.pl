@@ -7,6 +7,7 @@ use Bytes;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use File::Copy qw(copy);
 use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -85,6 +86,29 @@ is(reader(q{SELECT count(facematch.unseal(embedding)) FROM facematch.reference W
 is(reader(q{SELECT count(embedding::real[]) FROM facematch.read_templates('sealed')}), '300', 'and read');
 is(sql(q{SELECT count(*) FROM facematch.reference r JOIN face ON md5((i % 250)::text)::uuid = r.subject_id WHERE gallery_id = 2 AND facematch.unseal(embedding) = face_with_model(e, 7)}), '300', 'as it was');
 isnt(sql(q{SELECT count(*) FROM facematch.audit_event WHERE action = 'template_unsealed'}), '0', 'the owner, too, is in the log');
+
+# Distances to a few vectors are the template: who may not read templates has a stolen one opened by no comparison.
+my $stolen = sql('SELECT embedding FROM facematch.reference WHERE gallery_id = 2 LIMIT 1');
+my $near = sql('SELECT e FROM face WHERE i = 3');
+sql("CREATE ROLE thief LOGIN; GRANT CREATE ON SCHEMA public TO thief; CREATE TABLE loot AS SELECT embedding AS e FROM facematch.reference WHERE gallery_id = 2;
+	GRANT SELECT ON loot TO thief; CREATE INDEX ON loot USING facematch (e)");
+sub thief { my ($ret, $out, $err) = $node->psql('postgres', "SET enable_seqscan = $_[1]; $_[0]", extra_params => [ '-U', 'thief' ]); return "$out$err"; }
+for my $scan ('on', 'off')
+{
+	like(thief("SELECT $_ FROM loot ORDER BY 1 LIMIT 1", $scan), qr/opened only for who may read templates/, "a thief: $_, sequential scan $scan")
+		for "e <=> '$near'", "e <-> '$near'", "e <#> '$near'", "'$near' <=> e", "face_similarity(e, '$near')", "face_match(e, '$near', 0.1)";
+}
+like(thief("SELECT e FROM loot WHERE $_ LIMIT 1", 'off'), qr/opened only for who may read templates/, "nor tells an index: $_")
+	for "e =~ face_probe('$near', 0.1)", "e =~? face_probe('$near', 0.1)", "e <=> '$near' < 0.5";
+is(thief("SELECT count(*) FILTER (WHERE e =~? face_probe('$near', 0.9)) FROM loot", 'on'), '300', 'what may match is all');
+is(thief("SELECT count(DISTINCT e) FROM loot", 'on'), '300', 'as values they are told apart');
+like(thief("SELECT '$stolen' <=> '$near'", 'on'), qr/opened only for/, 'nor is a constant');
+sql("SELECT facematch.grant_operator('thief')");
+like(thief("SELECT $_", 'on'), qr/opened only for who may read templates/, "nor an operator: $_")
+	for "facematch.identify('$stolen', 'plain')", "facematch.verify('$stolen', 1)", "facematch.record_encounter('plain', '$stolen', port => 'P')",
+	"facematch.enrol('plain', md5('x')::uuid, '$stolen', 'us_citizen', 's')", "facematch.enrol('sealed', md5('x')::uuid, '$stolen', 'us_citizen', 's')";
+is(thief("SELECT count(*) FROM facematch.identify('$near', 'sealed', 1)", 'on'), '1', 'who searches as before');
+sql("DROP TABLE loot; REVOKE CREATE ON SCHEMA public FROM thief; SELECT facematch.revoke_access('thief'); DROP ROLE thief");
 
 #---------------------------------------------------------------- mixed tables, moved rows
 sql(q{UPDATE facematch.gallery SET sealed = false WHERE name = 'sealed'; INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
@@ -226,6 +250,16 @@ is(sql("SELECT count(facematch_internal.opened(embedding)) $sealed"), $rows, 'no
 is(sql(q{SELECT count(*) FROM facematch_internal.template_key k WHERE k.destroyed_at IS NULL AND k.retired_at IS NOT NULL}), '0', 'the next rotation goes on, and destroys what was rotated');
 is(files(), live(), 'no key is left that nobody has');
 
+# What a crash in a rotation of the wrapping key leaves of a key goes with it.
+sql(q{INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('half', 'flight', 'm', 0.1, now() + interval '8 hours', true);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('half'), md5('h')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1});
+my $half = sql(q{SELECT facematch_internal.sealed_by(embedding) FROM facematch.reference WHERE gallery_id = of_gallery('half')});
+copy("$keys/$half.template", "$keys/$half.new") or die;
+chmod 0600, "$keys/$half.new";
+sql(q{DELETE FROM facematch.gallery WHERE name = 'half'});
+sql('CALL facematch.purge()');
+ok(!-e "$keys/$half.template" && !-e "$keys/$half.new", 'a key is destroyed in both its files');
+
 # A crash between a key and its row.
 my $crashed = $node->background_psql('postgres');
 $crashed->query_safe(q{BEGIN; INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('crash', 'flight', 'm', 0.1, now() + interval '8 hours', true);
@@ -302,10 +336,19 @@ my ($ret, $out, $err) = $site->psql('postgres', "SET statement_timeout = '1s'; $
 like($err, qr/statement timeout/, 'a command that hangs is cancelled with the statement');
 write_command($good);
 is($site->safe_psql('postgres', $asked), '2', 'when it works again, nothing is lost');
+# A copy of the database has the rows, and tells the command to destroy nothing.
+$site->safe_psql('postgres', 'CREATE DATABASE copied TEMPLATE postgres');
+is($site->safe_psql('copied', $asked), '2', 'a copy reads with keys of the command');
+$site->safe_psql('copied', q{CALL facematch.rotate_keys('F'); DELETE FROM facematch.reference});
+$site->safe_psql('copied', 'CALL facematch.purge()');
+is(scalar(my @copys = glob "$store/*.gone"), 1, 'it has that destroyed which it made');
+is($site->safe_psql('postgres', $asked), '2', 'and no other');
+$site->safe_psql('postgres', 'DROP DATABASE copied');
+is($site->safe_psql('postgres', 'SELECT count(*) FROM facematch_internal.template_key WHERE destroyed_at IS NOT NULL'), '0', 'of the database that made them');
 $site->safe_psql('postgres', 'UPDATE facematch.reference SET purge_after = now()');
 $site->safe_psql('postgres', 'CALL facematch.purge()');
 is($site->safe_psql('postgres', 'SELECT count(*), count(destroyed_at) FROM facematch_internal.template_key'), '1|1', 'the purge destroys it by the command');
-is(scalar(my @gone = glob "$store/*.gone"), 1, 'which was told to');
+is(scalar(my @gone = glob "$store/*.gone"), 2, 'which was told to');
 $site->stop;
 
 done_testing();
