@@ -227,7 +227,8 @@ BEGIN
 				b.subject_ids[:b.near], ARRAY(SELECT s - t.threshold FROM unnest(b.similarities[:b.near]) s)
 			INTO STRICT threshold, best.reference_id, best.subject_id, nearest, near, above
 			FROM (SELECT facematch_internal.gallery_threshold(searched) AS threshold OFFSET 0) t
-			LEFT JOIN LATERAL (SELECT array_agg(c.reference_id ORDER BY c.similarity DESC NULLS LAST, c.reference_id) AS reference_ids,
+			LEFT JOIN LATERAL (SELECT array_agg(c.reference_id ORDER BY c.similarity DESC NULLS LAST, c.reference_id)
+								   AS reference_ids,
 								   array_agg(c.subject_id ORDER BY c.similarity DESC NULLS LAST, c.reference_id) AS subject_ids,
 								   array_agg(c.similarity ORDER BY c.similarity DESC NULLS LAST, c.reference_id) AS similarities,
 								   count(*) FILTER (WHERE c.similarity >= t.threshold - 0.15)::integer AS near

@@ -379,7 +379,14 @@ BEGIN
 	ELSIF parts IS NOT NULL THEN
 		LOOP
 			EXECUTE shards_query(parts, most, slack) INTO candidates USING probe, moment;
-			IF near IS NULL THEN
+			-- No number of better ones keeps a close miss from being counted.
+			IF near IS NULL AND NOT reads AND most < cap AND EXISTS (
+				SELECT FROM unnest(candidates) c
+				JOIN unnest(parts) p ON p.shard = c.shard AND (p.gallery_id IS NULL OR p.gallery_id = c.gallery_id)
+				GROUP BY p.shard, p.gallery_id HAVING count(*) >= most AND min(c.similarity) >= min(p.threshold) - 0.1) THEN
+				most := most * 4;
+				CONTINUE;
+			ELSIF near IS NULL THEN
 				near := asked_candidates(parts, candidates, most, slack);
 				IF own_thresholds THEN
 					near := above_thresholds(answering, near, slack);

@@ -86,12 +86,15 @@ typedef struct Left
 	Oid			relid;			/* of rows that have gone; else InvalidOid */
 	pg_uuid_t	from;
 	pg_uuid_t	to;
+	SubTransactionId by;
 } Left;
 
 /* What this transaction has found out and locked, in memory of its own. */
 static MemoryContext memory = NULL;
 static HTAB *keys = NULL;
 static HTAB *currents = NULL;
+
+/* And what it has taken away, in the transaction's memory. */
 static List *left = NIL;
 
 static void
@@ -101,19 +104,36 @@ forget(void)
 		MemoryContextReset(memory);
 	keys = NULL;
 	currents = NULL;
-	left = NIL;
 }
 
+/* Not before the commit: receipts of what was deleted by hand are written then. */
 static void
 forget_at_end(XactEvent event, void *arg)
 {
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE || event == XACT_EVENT_PARALLEL_PRE_COMMIT)
+		return;
 	forget();
+	left = NIL;
 }
 
-/* Locks go with the subtransaction that took them. */
+/* Locks go with the subtransaction that took them, and so does what it has taken away. */
 static void
 forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
 {
+	ListCell   *cell;
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	foreach(cell, left)
+	{
+		Left	   *note = lfirst(cell);
+
+		if (note->by != mySubid)
+			continue;
+		note->by = parentSubid;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			left = foreach_delete_current(left, cell);
+	}
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		forget();
 }
@@ -344,13 +364,13 @@ note_left(const Left *note)
 
 	foreach(cell, left)
 	{
-		if (memcmp(lfirst(cell), note, sizeof(Left)) == 0)
+		if (memcmp(lfirst(cell), note, offsetof(Left, by)) == 0)
 			return false;
 	}
-	prepare();
-	caller = MemoryContextSwitchTo(memory);
+	caller = MemoryContextSwitchTo(TopTransactionContext);
 	kept = palloc(sizeof(Left));
 	*kept = *note;
+	kept->by = GetCurrentSubTransactionId();
 	left = lappend(left, kept);
 	MemoryContextSwitchTo(caller);
 	return true;

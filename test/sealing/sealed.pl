@@ -167,6 +167,24 @@ sql(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, 
 like(sql(q{SELECT string_agg(v.note, '') FROM facematch.purge_receipt p CROSS JOIN LATERAL facematch.verify_erased(receipt => p.receipt_id) v WHERE p.cause = 'opt_out' AND v.part = 'keys'}),
 	qr/older copies can be read until their keys are destroyed, by the first purge after 20/, 'an opt-out\'s receipt says until when');
 
+# So does that of rows that somebody deletes, whatever a savepoint took back before the commit.
+sql(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('other'), md5('by hand')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 8;
+	BEGIN; DELETE FROM facematch.reference WHERE subject_id = md5('by hand')::uuid; SAVEPOINT a; ROLLBACK TO a; COMMIT});
+is(sql(q{SELECT count(*), count(k.key_id) FROM facematch.purge_receipt p LEFT JOIN facematch_internal.receipt_key k USING (receipt_id) WHERE p.cause = 'by_hand' AND p.receipt_id = (SELECT max(receipt_id) FROM facematch.purge_receipt)}), '1|1',
+	'the receipt of a deletion names the key');
+like(sql(q{SELECT v.note FROM facematch.verify_erased(receipt => (SELECT max(receipt_id) FROM facematch.purge_receipt)) v WHERE v.part = 'keys'}),
+	qr/older copies can be read until/, 'and says until when as well');
+
+# A template whose key is gone is nobody's best, for a partner either.
+sql(q{CREATE ROLE carrier LOGIN; SELECT facematch.grant_partner('carrier', 'Carrier Air', purpose => 'boarding');
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('boarding', 'flight', 'm', 0.9, now() + interval '6 hours', true);
+	INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_from, valid_until) VALUES ('Carrier Air', of_gallery('boarding'), now(), now() + interval '1 hour');
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('boarding'), md5('on board')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 3;
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('boarding'), md5('noise')::uuid, 'us_citizen', embedding, 's' FROM copied LIMIT 1});
+my ($asked_ret, $board, $asked_err) = $node->psql('postgres', qq{CALL facematch.ask('boarding', '$near')}, extra_params => [ '-U', 'carrier' ]);
+like($board, qr/^t\|/, 'a partner is told who is on board') or diag($asked_err);
+sql(q{DELETE FROM facematch.gallery WHERE name = 'boarding'});
+
 # The dump, restored beside: what was destroyed is noise there, the rest is read, and no row is lost.
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'restored');
