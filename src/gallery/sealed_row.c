@@ -191,6 +191,8 @@ term_of(TimestampTz from, TimestampTz due)
 	if (TIMESTAMP_NOT_FINITE(due))
 		return DT_NOEND;
 	step = grain(from, due);
+	if (due >= END_TIMESTAMP - step)
+		return DT_NOEND;		/* no timestamp comes after it */
 	return (due / step + (due % step > 0 ? 1 : 0)) * step;
 }
 
