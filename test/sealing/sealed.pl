@@ -183,7 +183,9 @@ sql(q{CREATE ROLE carrier LOGIN; SELECT facematch.grant_partner('carrier', 'Carr
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('boarding'), md5('noise')::uuid, 'us_citizen', embedding, 's' FROM copied LIMIT 1});
 my ($asked_ret, $board, $asked_err) = $node->psql('postgres', qq{CALL facematch.ask('boarding', '$near')}, extra_params => [ '-U', 'carrier' ]);
 like($board, qr/^t\|/, 'a partner is told who is on board') or diag($asked_err);
+my $gone = sql(q{SELECT facematch_internal.sealed_by(embedding) FROM facematch.reference WHERE subject_id = md5('on board')::uuid});
 sql(q{DELETE FROM facematch.gallery WHERE name = 'boarding'});
+my $gone_key = slurp_file("$keys/$gone.template");
 
 # The dump, restored beside: what was destroyed is noise there, the rest is read, and no row is lost.
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
@@ -208,6 +210,7 @@ like(error(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_
 like(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'gallery %'}), qr/keys of sealed templates are lost/, 'the health check says so');
 is($node->psql('postgres', 'CALL facematch.purge()'), 0, 'a purge');
 is(sql("SELECT count(*) $sealed"), $rows, 'takes nothing');
+is(sql("SELECT count(*) FROM facematch_internal.template_key WHERE key_id = '$gone' AND destroyed_at IS NULL"), '1', 'nor says that a key is destroyed whose file is elsewhere');
 chmod 0755, $other;
 like(error($searched), qr/open to others/, 'a directory that others may read is refused');
 setting('facematch.key_directory', '/nowhere');
@@ -216,6 +219,12 @@ setting('facematch.key_directory', '');
 like(error($searched), qr/is not set/, 'none is one');
 setting('facematch.key_directory', $keys);
 is(sql($searched), '5', 'with the directory back, the search answers as before');
+sql('CALL facematch.purge()');
+ok(!-e "$keys/$gone.template", 'and the next purge destroys that key');
+# A key that an older copy of the directory brings back.
+{ open my $out, '>', "$keys/$gone.template" or die; binmode $out; print $out $gone_key; close $out; chmod 0600, "$keys/$gone.template"; }
+sql('CALL facematch.purge()');
+ok(!-e "$keys/$gone.template", 'nor does one come back for longer than until a purge');
 my ($file) = map { "$keys/" . sql("SELECT facematch_internal.sealed_by(embedding) $sealed AND r.retention_class = 'exempt_alien' LIMIT 1") . '.template' } 1;
 rename $file, "$file.away" or die;
 like(error('SELECT differ()'), qr/the key of sealed templates is missing/, 'a key that is lost is an error');
