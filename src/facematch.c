@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "index/activity.h"
 #include "matching/account.h"
+#include "matching/unseen.h"
 #include "index/explain.h"
 #include "index/paths.h"
 #include "index/share.h"
@@ -142,6 +143,7 @@ _PG_init(void)
 	face_attempt_init();
 	face_server_log_init();
 	face_account_init();
+	face_unseen_init();
 	face_keyfile_init();
 	face_key_command_init();
 	face_template_key_init();

@@ -202,6 +202,8 @@ DECLARE
 	best facematch.reference;
 	nearest double precision;
 	threshold double precision;
+	near uuid[];
+	above double precision[];
 	code text;
 	message text;
 	hint text;
@@ -219,22 +221,26 @@ BEGIN
 		BEGIN
 			PERFORM facematch_internal.check_comparison(probe, searched, NULL);
 			-- In one statement: the threshold of as many references as are compared.  No condition on the similarity and no
-			-- order that an index has: every reference is compared.
-			SELECT t.threshold, b.reference_id, b.subject_id, b.similarity
-			INTO STRICT threshold, best.reference_id, best.subject_id, nearest
+			-- order that an index has: every reference is compared.  All that are near are accounted for: whom the best one
+			-- is not, is told too.
+			SELECT t.threshold, b.reference_ids[1], b.subject_ids[1], b.similarities[1],
+				b.subject_ids[:b.near], ARRAY(SELECT s - t.threshold FROM unnest(b.similarities[:b.near]) s)
+			INTO STRICT threshold, best.reference_id, best.subject_id, nearest, near, above
 			FROM (SELECT facematch_internal.gallery_threshold(searched) AS threshold OFFSET 0) t
-			LEFT JOIN LATERAL (SELECT c.reference_id, c.subject_id, c.similarity
+			LEFT JOIN LATERAL (SELECT array_agg(c.reference_id ORDER BY c.similarity DESC NULLS LAST, c.reference_id)
+								   AS reference_ids,
+								   array_agg(c.subject_id ORDER BY c.similarity DESC NULLS LAST, c.reference_id) AS subject_ids,
+								   array_agg(c.similarity ORDER BY c.similarity DESC NULLS LAST, c.reference_id) AS similarities,
+								   count(*) FILTER (WHERE c.similarity >= t.threshold - 0.15)::integer AS near
 							   FROM (SELECT r.reference_id, r.subject_id, @extschema@.face_similarity(r.embedding, probe) AS similarity
 									 FROM facematch.reference r WHERE r.gallery_id = searched.gallery_id AND r.purge_after > moment) c
 							   WHERE c.similarity < t.threshold - 0.15
-								 OR NOT facematch_internal.is_withheld('partner:' || asking.name, c.subject_id)
-							   ORDER BY c.similarity DESC, c.reference_id LIMIT 1) b ON true;
+								 OR NOT facematch_internal.is_withheld('partner:' || asking.name, c.subject_id)) b ON true;
 			-- Of a near miss too: it takes its time.  What became due meanwhile has none, and matches nobody.
 			token := facematch.reference_token(asking.name, best.reference_id);
 			match := coalesce(nearest >= threshold, false) AND token IS NOT NULL;
 			PERFORM facematch_internal.record_search('ask', 'partner:' || asking.name, searched.gallery_id, match::integer,
-				CASE WHEN nearest >= threshold - 0.15 THEN ARRAY[best.subject_id] ELSE '{}' END,
-				CASE WHEN nearest >= threshold - 0.15 THEN ARRAY[nearest - threshold] ELSE '{}' END);
+				coalesce(near, '{}'), coalesce(above, '{}'));
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT,
 				rule = CONSTRAINT_NAME;

@@ -20,7 +20,7 @@ CREATE FUNCTION face_match(reference face_embedding, probe face_embedding, min_s
 COMMENT ON FUNCTION face_match(face_embedding, face_embedding, double precision) IS
 	'whether the cosine similarity of reference and probe is at least min_similarity: exactly '
 	'face_similarity(reference, probe) >= min_similarity. min_similarity -1 to 1 (22003; NaN: 22023); unequal '
-	'dimensions: 22000; different models: 22023';
+	'dimensions: 22000; different models: 22023; a sealed template, of who may not read templates: 42501';
 
 CREATE TYPE face_probe;
 
@@ -85,7 +85,7 @@ CREATE OPERATOR =~ (
 );
 COMMENT ON OPERATOR =~ (face_embedding, face_probe) IS
 	'reference matches probe: reference =~ face_probe(probe, t) is face_match(reference, probe, t). Unequal '
-	'dimensions: 22000; different models: 22023';
+	'dimensions: 22000; different models: 22023; a sealed template, of who may not read templates: 42501';
 
 CREATE FUNCTION face_embedding_may_match_probe(face_embedding, face_probe) RETURNS boolean
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF COST 4 AS 'MODULE_PATHNAME';

@@ -24,7 +24,8 @@ COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer
 	'from there to 1, halfway from there, and so on, whichever it reaches. Every search is a row of facematch.search. '
 	'No such gallery: P0002; no probe: 22004; another model or other dimensions, max_candidates below 1: 22023; '
 	'min_similarity outside -1 to 1: 22003; below the gallery''s'
-	' threshold, for roles that may not read templates: 42501; no purpose where the gallery requires one: 22004; nobody'
+	' threshold, or a sealed probe, for roles that may not read templates: 42501; no purpose where the gallery requires'
+	' one: 22004; nobody'
 	' found, and too many searches came near somebody in the gallery: 53400; from a table''s code in a session of'
 	' another user: 42501; on a standby, for roles that may not read templates: 25006';
 
@@ -79,9 +80,9 @@ CREATE FUNCTION facematch_internal.record_search(kind text, asker text, gallery_
 												 above double precision[]) RETURNS void
 	LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_record_search';
 COMMENT ON FUNCTION facematch_internal.record_search(text, text, bigint, integer, uuid[], double precision[]) IS
-	'accounts for a search that the extension''s own functions made: its row, and attempts on each person it came '
-	'near, who is so far above the threshold of the gallery (too many, or no candidates where somebody is withheld: '
-	'53400)';
+	'accounts for a search that the extension''s own functions made: its row, and attempts on each person of whom it '
+	'came near a reference, which is so far above the threshold of the gallery (too many, or no candidates where '
+	'somebody is withheld: 53400)';
 
 CREATE FUNCTION facematch_internal.is_withheld(asker text, subject uuid) RETURNS boolean
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_is_withheld';
@@ -111,7 +112,7 @@ COMMENT ON FUNCTION facematch_internal.reads_templates() IS 'whether the session
 -- What is wrong with a probe or a threshold is said before anything is compared, so that an empty gallery says it too.
 CREATE FUNCTION facematch_internal.check_comparison(probe @extschema@.face_embedding, gallery facematch.gallery,
 										   min_similarity double precision) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF probe IS NULL THEN
@@ -132,6 +133,11 @@ BEGIN
 		RAISE numeric_value_out_of_range USING CONSTRAINT = 'min_similarity_range',
 			MESSAGE = format('min_similarity is %s', min_similarity),
 			HINT = 'A threshold is a cosine similarity, -1 to 1.';
+	-- Answers about a stolen one, among templates of one's own, would tell what it is.
+	ELSIF facematch_internal.sealed_by(probe) IS NOT NULL AND NOT facematch_internal.reads_templates() THEN
+		RAISE insufficient_privilege USING CONSTRAINT = 'sealed_template_may_be_opened',
+			MESSAGE = 'a sealed template is opened only for who may read templates',
+			HINT = 'Send the probe as the model made it.';
 	END IF;
 END
 $$;
@@ -139,4 +145,4 @@ COMMENT ON FUNCTION facematch_internal.check_comparison(@extschema@.face_embeddi
 	double precision)
 	IS
 	'refuses what cannot be compared: no probe (22004), another model or other dimensions than the gallery''s (22023), '
-	'a threshold outside -1 to 1 (22003)';
+	'a threshold outside -1 to 1 (22003), a sealed probe of who may not read templates (42501)';

@@ -14,6 +14,7 @@ CREATE TABLE facematch_internal.template_key (
 	made_at			timestamptz NOT NULL DEFAULT clock_timestamp(),
 	retired_at		timestamptz,
 	destroyed_at	timestamptz,
+	made_in			uuid NOT NULL,
 	CONSTRAINT template_key_pkey PRIMARY KEY (key_id)
 );
 CREATE INDEX template_key_purpose_idx ON facematch_internal.template_key (gallery_id, retention_class, due)
@@ -33,6 +34,8 @@ COMMENT ON COLUMN facematch_internal.template_key.retired_at IS
 	'when it was rotated: no row goes under it any more, and facematch.rotate_keys() takes away those that are';
 COMMENT ON COLUMN facematch_internal.template_key.destroyed_at IS
 	'when it was destroyed: no copy of a template under it can be read since';
+COMMENT ON COLUMN facematch_internal.template_key.made_in IS
+	'the database that made it, in its cluster, by the name of its site''s key: a copy destroys none of its keys';
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.template_key', '');
 
 -- The nil UUID among a receipt's keys: some of its rows were not sealed.
@@ -55,7 +58,8 @@ SELECT facematch_internal.keep_as_record('facematch_internal.receipt_key');
 CREATE FUNCTION facematch_internal.own_template_key(key_id uuid) RETURNS boolean
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_own_template_key';
 COMMENT ON FUNCTION facematch_internal.own_template_key(uuid) IS
-	'whether no transaction is putting a row under a key; if so, none does until this one ends';
+	'whether no transaction is putting a row under a key; if so, none does until this one ends. False of a key that'
+	' another database has made that is there: this one is a copy';
 
 CREATE FUNCTION facematch_internal.destroy_template_key(key_id uuid) RETURNS boolean
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_destroy_template_key';

@@ -42,7 +42,6 @@ CREATE FUNCTION facematch_internal.destroy_template_keys() RETURNS bigint
 AS $$
 DECLARE
 	destroyed uuid[] := '{}';
-	anothers uuid[] := '{}';
 	k record;
 BEGIN
 	IF NOT facematch_internal.keys_are_possible() THEN
@@ -56,11 +55,6 @@ BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RETURN 0;
 	END IF;
-	-- A copy of a database leaves keys to the one that made them.
-	IF current_setting('facematch.key_command') = '' THEN
-		anothers := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
-						  WHERE f.what = 'template' AND f.of_this_cluster AND d.datname <> current_database());
-	END IF;
 	-- What stays although it is due is held: the trigger puts it under a key of its own.
 	FOR k IN SELECT t.key_id FROM facematch_internal.template_key t
 			 WHERE t.destroyed_at IS NULL AND t.due <= clock_timestamp() LOOP
@@ -73,19 +67,22 @@ BEGIN
 			RAISE WARNING 'rows under key % are not sealed anew: %', k.key_id, SQLERRM;
 		END;
 	END LOOP;
-	FOR k IN SELECT t.key_id, false AS stray FROM facematch_internal.template_key t
-			 WHERE t.destroyed_at IS NULL AND t.key_id <> ALL (anothers)
+	FOR k IN SELECT t.key_id, false AS stray, false AS is_back FROM facematch_internal.template_key t
+			 WHERE t.destroyed_at IS NULL
 			 UNION ALL
-			 -- What a crash has left: its row was not committed.
-			 SELECT f.key_id, true FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
+			 -- What a crash has left: its row was not committed. And what an older copy of the directory has brought back.
+			 SELECT f.key_id, true, EXISTS (SELECT FROM facematch_internal.template_key t WHERE t.key_id = f.key_id)
+			 FROM facematch_internal.key_files() f JOIN pg_database d ON d.oid = f.database
 			 WHERE current_setting('facematch.key_command') = '' AND f.what = 'template' AND f.of_this_cluster
 			   AND d.datname = current_database()
-			   AND NOT EXISTS (SELECT FROM facematch_internal.template_key t WHERE t.key_id = f.key_id) LOOP
+			   AND NOT EXISTS (SELECT FROM facematch_internal.template_key t
+							   WHERE t.key_id = f.key_id AND t.destroyed_at IS NULL) LOOP
 		-- Who puts a row under the key has a lock on it; the second look sees what was committed meanwhile.
-		CONTINUE WHEN facematch_internal.template_key_is_used(k.key_id)
+		CONTINUE WHEN NOT k.is_back AND facematch_internal.template_key_is_used(k.key_id)
 			OR NOT facematch_internal.own_template_key(k.key_id)
-			OR facematch_internal.template_key_is_used(k.key_id)
-			OR k.stray AND EXISTS (SELECT FROM facematch_internal.template_key t WHERE t.key_id = k.key_id);
+			OR NOT k.is_back AND facematch_internal.template_key_is_used(k.key_id)
+			OR k.stray AND EXISTS (SELECT FROM facematch_internal.template_key t
+								   WHERE t.key_id = k.key_id AND t.destroyed_at IS NULL);
 		-- One that cannot be destroyed keeps no other.
 		BEGIN
 			PERFORM facematch_internal.destroy_template_key(k.key_id);

@@ -395,17 +395,23 @@ BEGIN
 	ELSIF parts IS NOT NULL THEN
 		LOOP
 			EXECUTE shards_query(parts, most, slack) INTO candidates USING probe, moment;
-			IF near IS NULL THEN
+			-- No number of better ones keeps a close miss from being counted.
+			IF near IS NULL AND NOT reads AND most < cap AND EXISTS (
+				SELECT FROM unnest(candidates) c
+				JOIN unnest(parts) p ON p.shard = c.shard AND (p.gallery_id IS NULL OR p.gallery_id = c.gallery_id)
+				GROUP BY p.shard, p.gallery_id HAVING count(*) >= most AND min(c.similarity) >= min(p.threshold) - 0.1) THEN
+				most := most * 4;
+				CONTINUE;
+			ELSIF near IS NULL THEN
 				near := asked_candidates(parts, candidates, most, slack);
 				IF own_thresholds THEN
 					near := above_thresholds(answering, near, slack);
 				END IF;
 				slack := 0;
-				SELECT coalesce(array_agg(n.subject_id), '{}'), coalesce(array_agg(n.above), '{}') INTO persons, above
-				FROM (SELECT n.subject_id, max(n.similarity - p.threshold) AS above FROM unnest(near) n
-					  JOIN unnest(parts) p ON p.shard = n.shard AND (p.gallery_id IS NULL OR p.gallery_id = n.gallery_id)
-					  WHERE n.subject_id IS NOT NULL AND NOT reads AND NOT is_withheld(session_user, n.subject_id)
-					  GROUP BY n.subject_id) n;
+				SELECT coalesce(array_agg(n.subject_id), '{}'), coalesce(array_agg(n.similarity - p.threshold), '{}')
+				INTO persons, above FROM unnest(near) n
+				JOIN unnest(parts) p ON p.shard = n.shard AND (p.gallery_id IS NULL OR p.gallery_id = n.gallery_id)
+				WHERE n.subject_id IS NOT NULL AND NOT reads AND NOT is_withheld(session_user, n.subject_id);
 			END IF;
 			candidates := asked_candidates(parts, candidates, most);
 			-- A part that gave as many as it was asked for may have others, as far as its last or farther.

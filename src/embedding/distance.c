@@ -132,8 +132,8 @@ measure_sealed(FunctionCallInfo fcinfo, const FaceEmbedding *a, const FaceEmbedd
 	FaceOpening how = face_open_pair(a, b, &pair);
 	double		result = 0;
 
-	if (how == FACE_CHANGED)
-		face_refuse_changed();
+	if (how == FACE_CHANGED || how == FACE_FORBIDDEN)
+		face_refuse_opening(how);
 	fcinfo->isnull = how == FACE_KEY_GONE;
 	if (how == FACE_OPENED)
 	{

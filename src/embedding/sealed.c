@@ -13,6 +13,7 @@
 
 #include "utils/builtins.h"
 
+#include "base/refusal.h"
 #include "embedding/sealed.h"
 #include "keys/template_key.h"
 
@@ -56,12 +57,25 @@ face_open(const FaceEmbedding *stored, FaceEmbedding *room)
 }
 
 void
-face_refuse_changed(void)
+face_refuse_opening(FaceOpening how)
 {
+	if (how == FACE_FORBIDDEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("sealed_template_may_be_opened"),
+				 errmsg("a sealed template is opened only for who may read templates"),
+				 errhint("Search with facematch.identify() or facematch.verify() by an unsealed probe. Whoever may SELECT"
+						 " facematch.reference.embedding compares sealed ones.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("a sealed template is not the one that was stored"),
 			 errhint("It was changed, or put together of parts of others.")));
+}
+
+void
+face_check_may_open(void)
+{
+	if (unlikely(!face_may_open()))
+		face_refuse_opening(FACE_FORBIDDEN);
 }
 
 const FaceEmbedding *
@@ -75,10 +89,9 @@ face_opened(const FaceEmbedding *stored, FaceEmbedding *room)
 			return room;
 		case FACE_KEY_GONE:
 			return NULL;
-		case FACE_CHANGED:
-			face_refuse_changed();
+		default:
+			face_refuse_opening(FACE_CHANGED);
 	}
-	pg_unreachable();
 }
 
 void
@@ -92,6 +105,8 @@ face_open_pair(const FaceEmbedding *a, const FaceEmbedding *b, FacePair *pair)
 {
 	pair->opened[0] = a;
 	pair->opened[1] = b;
+	if (!face_may_open())
+		return FACE_FORBIDDEN;
 	for (int i = 0; i < 2; i++)
 	{
 		FaceOpening how;
@@ -175,8 +190,12 @@ facematch_sealed_by(PG_FUNCTION_ARGS)
 Datum
 facematch_opened(PG_FUNCTION_ARGS)
 {
-	FaceEmbedding *opened = face_opened_copy(PG_GETARG_FACE_EMBEDDING(0));
+	FaceEmbedding *stored = PG_GETARG_FACE_EMBEDDING(0);
+	FaceEmbedding *opened;
 
+	if (face_is_sealed(stored))
+		face_check_may_open();
+	opened = face_opened_copy(stored);
 	if (opened == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_FACE_EMBEDDING(opened);

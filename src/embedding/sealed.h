@@ -42,7 +42,8 @@ typedef enum FaceOpening
 {
 	FACE_OPENED,
 	FACE_KEY_GONE,				/* the key has been destroyed */
-	FACE_CHANGED				/* these are not the bytes that were sealed */
+	FACE_CHANGED,				/* these are not the bytes that were sealed */
+	FACE_FORBIDDEN				/* to the current user, who may not read templates */
 } FaceOpening;
 
 /* The name of its key; NULL: it is not sealed. */
@@ -60,7 +61,10 @@ extern FaceOpening face_open(const FaceEmbedding *stored, FaceEmbedding *room);
  * nobody.  Bytes that are not those that were sealed: XX001.
  */
 extern const FaceEmbedding *face_opened(const FaceEmbedding *stored, FaceEmbedding *room);
-extern _Noreturn void face_refuse_changed(void);
+extern _Noreturn void face_refuse_opening(FaceOpening how);
+
+/* Raises 42501 unless the current user may have sealed templates opened (keys/template_key.h). */
+extern void face_check_may_open(void);
 extern void face_wipe(FaceEmbedding *room);
 
 /* Two templates of which one is sealed at least, opened for a comparison. */
@@ -70,7 +74,11 @@ typedef struct FacePair
 	FaceRoom	rooms[2];
 } FacePair;
 
-/* To be wiped after use, if both are opened; else the first that cannot be says how, and nothing is left open. */
+/*
+ * For what anybody may call: of users who may have them opened.  To be wiped after
+ * use, if both are opened; else the first that cannot be says how, and nothing is
+ * left open.
+ */
 extern FaceOpening face_open_pair(const FaceEmbedding *a, const FaceEmbedding *b, FacePair *pair);
 extern void face_wipe_pair(FacePair *pair);
 

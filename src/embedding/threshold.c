@@ -102,10 +102,10 @@ decide_sealed(const FaceEmbedding *reference, const FaceEmbedding *probe, const 
 {
 	FacePair	pair;
 	FaceOpening how = face_open_pair(reference, probe, &pair);
-	bool		matches = how == FACE_CHANGED;
+	bool		matches = how == FACE_CHANGED || how == FACE_FORBIDDEN;
 
-	if (how == FACE_CHANGED && !decision->may)
-		face_refuse_changed();
+	if (matches && !decision->may)
+		face_refuse_opening(how);
 	if (how == FACE_OPENED)
 	{
 		matches = decide(pair.opened[0], pair.opened[1], decision);

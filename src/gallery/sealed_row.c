@@ -86,12 +86,15 @@ typedef struct Left
 	Oid			relid;			/* of rows that have gone; else InvalidOid */
 	pg_uuid_t	from;
 	pg_uuid_t	to;
+	SubTransactionId by;
 } Left;
 
 /* What this transaction has found out and locked, in memory of its own. */
 static MemoryContext memory = NULL;
 static HTAB *keys = NULL;
 static HTAB *currents = NULL;
+
+/* And what it has taken away, in the transaction's memory. */
 static List *left = NIL;
 
 static void
@@ -101,19 +104,36 @@ forget(void)
 		MemoryContextReset(memory);
 	keys = NULL;
 	currents = NULL;
-	left = NIL;
 }
 
+/* Not before the commit: receipts of what was deleted by hand are written then. */
 static void
 forget_at_end(XactEvent event, void *arg)
 {
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE || event == XACT_EVENT_PARALLEL_PRE_COMMIT)
+		return;
 	forget();
+	left = NIL;
 }
 
-/* Locks go with the subtransaction that took them. */
+/* Locks go with the subtransaction that took them, and so does what it has taken away. */
 static void
 forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
 {
+	ListCell   *cell;
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	foreach(cell, left)
+	{
+		Left	   *note = lfirst(cell);
+
+		if (note->by != mySubid)
+			continue;
+		note->by = parentSubid;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			left = foreach_delete_current(left, cell);
+	}
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		forget();
 }
@@ -171,6 +191,8 @@ term_of(TimestampTz from, TimestampTz due)
 	if (TIMESTAMP_NOT_FINITE(due))
 		return DT_NOEND;
 	step = grain(from, due);
+	if (due >= END_TIMESTAMP - step)
+		return DT_NOEND;		/* no timestamp comes after it */
 	return (due / step + (due % step > 0 ? 1 : 0)) * step;
 }
 
@@ -287,11 +309,14 @@ static void
 make_key(const Purpose *purpose, Datum class, pg_uuid_t *id)
 {
 	static FacePlan plan = {
-		"INSERT INTO facematch_internal.template_key (key_id, gallery_id, retention_class, due, held) VALUES ($1, $2, $3, $4, $5)",
-		5, {UUIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID}, NULL
+		"INSERT INTO facematch_internal.template_key (key_id, gallery_id, retention_class, due, held, made_in)"
+		" VALUES ($1, $2, $3, $4, $5, $6)",
+		6, {UUIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, UUIDOID}, NULL
 	};
+	pg_uuid_t	made_in = face_site_key_name();
 	Datum		values[] = {
-		UUIDPGetDatum(id), Int64GetDatum(purpose->gallery_id), class, TimestampTzGetDatum(purpose->due), BoolGetDatum(purpose->held != 0)
+		UUIDPGetDatum(id), Int64GetDatum(purpose->gallery_id), class, TimestampTzGetDatum(purpose->due), BoolGetDatum(purpose->held != 0),
+		UUIDPGetDatum(&made_in)
 	};
 	bool		first;
 
@@ -341,13 +366,13 @@ note_left(const Left *note)
 
 	foreach(cell, left)
 	{
-		if (memcmp(lfirst(cell), note, sizeof(Left)) == 0)
+		if (memcmp(lfirst(cell), note, offsetof(Left, by)) == 0)
 			return false;
 	}
-	prepare();
-	caller = MemoryContextSwitchTo(memory);
+	caller = MemoryContextSwitchTo(TopTransactionContext);
 	kept = palloc(sizeof(Left));
 	*kept = *note;
+	kept->by = GetCurrentSubTransactionId();
 	left = lappend(left, kept);
 	MemoryContextSwitchTo(caller);
 	return true;
@@ -453,6 +478,18 @@ template_of(const Sealer *sealer, const FaceRow *row)
 	return face_row_null(row, sealer->template) ? NULL : DatumGetFaceEmbedding(row->values[sealer->template - 1]);
 }
 
+/* A template that comes sealed is stored only by who may have it opened: searches would tell what a stolen one is. */
+static void
+check_may_store(Sealer *sealer, const FaceEmbedding *was)
+{
+	const FaceEmbedding *template = template_of(sealer, &sealer->row);
+
+	if (template == NULL || !face_is_sealed(template))
+		return;
+	if (was == NULL || VARSIZE(was) != VARSIZE(template) || memcmp(was, template, VARSIZE(was)) != 0)
+		face_check_may_open();
+}
+
 /*
  * The row with its template sealed as its gallery and its deadline ask for.  What
  * came sealed under a key that is not known here, from a dump or a publisher, or
@@ -514,6 +551,7 @@ facematch_seal_template(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
 		face_row_read(&sealer->row, trigger->tg_relation, trigger->tg_trigtuple);
+		check_may_store(sealer, NULL);
 		return PointerGetDatum(seal(sealer));
 	}
 	face_row_read(&sealer->was, trigger->tg_relation, trigger->tg_trigtuple);
@@ -524,7 +562,25 @@ facematch_seal_template(PG_FUNCTION_ARGS)
 		note_gone(RelationGetRelid(trigger->tg_relation), was);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return PointerGetDatum(trigger->tg_trigtuple);
+	check_may_store(sealer, was);
 	return PointerGetDatum(seal(sealer));
+}
+
+/* A copy of a database leaves keys to the one that made them, wherever keys are. */
+static bool
+is_anothers(const pg_uuid_t *id)
+{
+	static FacePlan plan = {
+		"SELECT k.made_in FROM facematch_internal.template_key k WHERE k.key_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}, NULL
+	};
+	Datum		value = UUIDPGetDatum(id);
+	bool		anothers;
+
+	SPI_connect();
+	face_run_plan(&plan, &value, owner());
+	anothers = SPI_processed == 1 && face_is_anothers_site(DatumGetUUIDP(face_result(1, NULL)));
+	SPI_finish();
+	return anothers;
 }
 
 /* facematch_internal.own_template_key(uuid): whether nobody is putting a row under it; nobody does until the transaction ends */
@@ -533,6 +589,8 @@ facematch_own_template_key(PG_FUNCTION_ARGS)
 {
 	LOCKTAG		tag;
 
+	if (is_anothers(PG_GETARG_UUID_P(0)))
+		PG_RETURN_BOOL(false);
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, face_table("template_key"), hash_bytes(PG_GETARG_UUID_P(0)->data, UUID_LEN), 0);
 	PG_RETURN_BOOL(LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL);
 }

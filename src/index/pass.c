@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "embedding/sealed.h"
 #include "index/directory.h"
 #include "index/pass.h"
 #include "index/pass_many.h"
@@ -373,7 +374,12 @@ scan_chain(FaceScan *scan, const FaceRun *run, const ListScan *list, uint64 *mis
 static ListUse
 decide_use(const FaceScan *scan, const FaceListEntry *entry, const uint8 **key)
 {
-	const bool	has_distance = entry->key.dims != 0 && face_chain_key(&entry->key, key);
+	bool		has_distance;
+
+	/* Which rows an index finds tells their templates, as distances do. */
+	if (scan->ntargets > 0 && face_list_is_sealed(&entry->key))
+		face_check_may_open();
+	has_distance = entry->key.dims != 0 && face_chain_key(&entry->key, key);
 
 	if (!has_distance && scan->has_conditions)
 		return SKIP;

@@ -93,6 +93,9 @@ start(const char *command, int *output)
 		execl("/bin/sh", "sh", "-c", command, (char *) NULL);
 		_exit(127);
 	}
+	/* Whichever comes first: it may have to be killed before it has run at all. */
+	if (child > 0)
+		(void) setpgid(child, child);
 	close(pipes[1]);
 	if (child < 0)
 		close(pipes[0]);
@@ -189,6 +192,7 @@ face_run_key_command(const char *operation, const pg_uuid_t *id, uint8 *key)
 		{
 			kill(-child, SIGKILL);
 			waitpid(child, NULL, 0);
+			explicit_bzero(text, sizeof(text));
 		}
 	}
 	PG_END_TRY();

@@ -21,8 +21,10 @@
 #include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "storage/sinval.h"
+#include "utils/acl.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
@@ -126,22 +128,37 @@ end_transaction(XactEvent event, void *arg)
 
 /*--------------------------------------------------------- the site's key */
 
-/* Of this database in this cluster: the same in every backend, and known without a table. */
-static pg_uuid_t
-site_key_name(void)
+typedef struct SiteName
 {
-	struct
-	{
-		uint64		system;
-		uint32		database;
-		char		what[sizeof(site_name)];
-	}			name = {pg_hton64(GetSystemIdentifier()), pg_hton32(MyDatabaseId)};
+	uint64		system;			/* in the order of the network */
+	uint32		database;
+	char		what[sizeof(site_name)];
+} SiteName;
+
+StaticAssertDecl(sizeof(SiteName) == UUID_LEN, "a name fills a UUID");
+
+/* Of this database in this cluster: the same in every backend, and known without a table. */
+pg_uuid_t
+face_site_key_name(void)
+{
+	SiteName	name = {pg_hton64(GetSystemIdentifier()), pg_hton32(MyDatabaseId)};
 	pg_uuid_t	id;
 
-	StaticAssertStmt(sizeof(name) == UUID_LEN, "a name fills a UUID");
 	memcpy(name.what, site_name, sizeof(site_name));
 	memcpy(id.data, &name, UUID_LEN);
 	return id;
+}
+
+bool
+face_is_anothers_site(const pg_uuid_t *site)
+{
+	SiteName	name;
+	FaceKeyHeader header = {0};
+
+	memcpy(&name, site->data, UUID_LEN);
+	header.system = pg_ntoh64(name.system);
+	header.database = pg_ntoh32(name.database);
+	return face_is_anothers_key(&header);
 }
 
 bool
@@ -153,7 +170,7 @@ face_is_site_key_name(const pg_uuid_t *id)
 pg_uuid_t
 face_site_key(void)
 {
-	pg_uuid_t	id = site_key_name();
+	pg_uuid_t	id = face_site_key_name();
 	uint8		key[FACE_KEY_BYTES];
 
 	/* The command makes it when it is first asked for. */
@@ -198,7 +215,7 @@ ask(Cached *entry)
 {
 	uint8		key[FACE_KEY_BYTES];
 	uint64		asked_at = doubts;
-	pg_uuid_t	site = site_key_name();
+	pg_uuid_t	site = face_site_key_name();
 	bool		is_site = memcmp(&site, &entry->id, UUID_LEN) == 0;
 	bool		found;
 
@@ -238,6 +255,28 @@ face_template_key(const pg_uuid_t *id, const uint8 **value_key, const uint8 **bl
 	*value_key = entry->value_key;
 	*block_key = entry->block_key;
 	return !entry->gone;
+}
+
+/*--------------------------------------------------------- who may have a template opened */
+
+/* Asked once a statement and user: a scan compares a million. */
+bool
+face_may_open(void)
+{
+	static Oid	user = InvalidOid;
+	static TimestampTz since = 0;
+	static bool may = false;
+
+	if (user != GetUserId() || since != GetCurrentStatementStartTimestamp())
+	{
+		const Oid	reference = face_table("reference");
+
+		user = GetUserId();
+		since = GetCurrentStatementStartTimestamp();
+		may = pg_class_aclcheck(reference, user, ACL_SELECT) == ACLCHECK_OK ||
+			pg_attribute_aclcheck(reference, get_attnum(reference, "embedding"), user, ACL_SELECT) == ACLCHECK_OK;
+	}
+	return may;
 }
 
 /*--------------------------------------------------------- making and destroying */

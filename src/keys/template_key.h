@@ -33,6 +33,10 @@ extern bool face_template_key(const pg_uuid_t *id, const uint8 **value_key, cons
  */
 extern pg_uuid_t face_site_key(void);
 
+/* The name alone, which says of which database of which cluster the site is; and whether that is another one that is there. */
+extern pg_uuid_t face_site_key_name(void);
+extern bool face_is_anothers_site(const pg_uuid_t *site);
+
 /* Makes the key of a name.  First: there was none before. */
 extern void face_make_template_key(const pg_uuid_t *id, bool first);
 
@@ -44,6 +48,13 @@ extern bool face_is_site_key_name(const pg_uuid_t *id);
 
 /* Whether there is a place for keys: facematch.key_directory or key_command is set. */
 extern bool face_keys_are_possible(void);
+
+/*
+ * Whether the current user may have sealed templates opened by comparing them:
+ * whoever may read those of references, and the owner, as whom the library's own
+ * statements run.  Exact distances to a few vectors are the template.
+ */
+extern bool face_may_open(void);
 
 extern void face_template_key_init(void);
 

@@ -301,14 +301,19 @@ face_read_wrapped_key(const pg_uuid_t *id, uint8 *key)
 	return !destroyed;
 }
 
-/* Whether it was there.  Another database's that is there is left: a copy does not destroy. */
+/*
+ * Whether it was there.  Another database's that is there is left: a copy does not
+ * destroy.  One that is missing is not called destroyed: its file is where the
+ * directory was, or will be again.
+ */
 bool
 face_destroy_wrapped_key(const pg_uuid_t *id)
 {
 	int			directory = open_locked(LOCK_EX);
 	char		name[FACE_KEY_NAME];
+	char		new[FACE_KEY_NAME];
 	WrappedFile content;
-	int			problem;
+	int			problem = 0;
 	bool		anothers;
 
 	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
@@ -322,8 +327,20 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 				 errmsg("the key of sealed templates is another database's, and is not destroyed here"),
 				 errhint("This database is a copy: the database that made the key destroys it.")));
 	}
-	problem = was_destroyed(directory, id) ? 0 : note_destroyed(directory, id);
+	if (was_destroyed(directory, id))
+		problem = 0;
+	else if (faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+	{
+		close(directory);
+		refuse_lost("the key of sealed templates");
+	}
+	else
+		problem = note_destroyed(directory, id);
+	/* What a crash has left of a rotation is the key once more. */
+	face_name_key(id, NEW_SUFFIX, new);
 	if (problem == 0)
+		problem = face_destroy_key_file(directory, new);
+	if (problem == 0 || problem == ENOENT)
 		problem = face_destroy_key_file(directory, name);
 	close_checked(directory, "destroy", problem == ENOENT ? 0 : problem);
 	return problem == 0;

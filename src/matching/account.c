@@ -32,6 +32,7 @@
 #include "keys/cipher.h"
 #include "matching/account.h"
 #include "matching/unseen.h"
+#include "retention/person.h"
 #include "retention/rules.h"
 
 PG_FUNCTION_INFO_V1(facematch_record_search);
@@ -214,15 +215,62 @@ face_asked_threshold(double asked, double own)
 	return asked > least && asked > own ? (least + 1.0) / 2.0 : asked;
 }
 
-/* The persons of two arrays: who they are, and how far above the threshold; how many. */
+/* How far above the threshold one of a person's references is. */
+typedef struct Margin
+{
+	pg_uuid_t	person;
+	pg_uuid_t	subject;
+	double		above;
+} Margin;
+
+/* By person, the best reference first. */
+static int
+by_person(const void *a, const void *b)
+{
+	const Margin *first = a;
+	const Margin *second = b;
+	int			order = memcmp(&first->person, &second->person, UUID_LEN);
+
+	return order != 0 ? order : first->above < second->above ? 1 : first->above > second->above ? -1 : 0;
+}
+
+/* The persons of references, and what a search that tells all of them is worth on each; how many. */
+static FaceNear *
+persons_near(Margin *margins, int *count)
+{
+	FaceNear   *near = palloc(sizeof(FaceNear) * Max(*count, 1));
+	int			persons = 0;
+	int			hits = 0;
+
+	qsort(margins, *count, sizeof(Margin), by_person);
+	for (int i = 0; i < *count; i++)
+	{
+		const bool	first = i == 0 || memcmp(&margins[i].person, &margins[i - 1].person, UUID_LEN) != 0;
+
+		if (first)
+		{
+			near[persons++] = (FaceNear) {.subject = margins[i].subject, .attempts = margins[i].above >= 0.0 ? 0 : 1};
+			hits += margins[i].above >= 0.0;
+		}
+		near[persons - 1].missed |= face_is_close_miss(margins[i].above, 0.0);
+	}
+	for (int i = 0; i < persons; i++)
+	{
+		if (near[i].attempts == 0)
+			near[i].attempts = face_attempts(hits);
+	}
+	*count = persons;
+	return near;
+}
+
+/* The persons of two arrays: whose references are near, and how far above the threshold; how many. */
 static FaceNear *
 argument_near(ArrayType *subjects, ArrayType *above, int *count)
 {
 	Datum	   *subject;
 	Datum	   *margin;
 	int			margins;
-	int			hits = 0;
-	FaceNear   *near;
+	Margin	   *near;
 
 	if (array_contains_nulls(subjects) || array_contains_nulls(above))
 		ereport(ERROR,
@@ -234,16 +282,10 @@ argument_near(ArrayType *subjects, ArrayType *above, int *count)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), face_refusal("search_names_scores"),
 				 errmsg("%d persons, but %d scores", *count, margins)));
-	near = palloc(sizeof(FaceNear) * Max(*count, 1));
+	near = palloc(sizeof(Margin) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
-		hits += DatumGetFloat8(margin[i]) >= 0.0;
-	for (int i = 0; i < *count; i++)
-	{
-		near[i] = face_near(DatumGetUUIDP(subject[i]), DatumGetFloat8(margin[i]), 0.0);
-		if (DatumGetFloat8(margin[i]) >= 0.0)
-			near[i].attempts = face_attempts(hits);
-	}
-	return near;
+		near[i] = (Margin) {face_person(DatumGetUUIDP(subject[i])), *DatumGetUUIDP(subject[i]), DatumGetFloat8(margin[i])};
+	return persons_near(near, count);
 }
 
 typedef struct Recorded

@@ -22,7 +22,10 @@
  *
  * The order of candidates tells scores too: whoever may stage templates puts
  * some of known scores beside a person's.  So a search that tells several of one
- * strength is worth more attempts on each of them.
+ * strength is worth more attempts on each of them.  Under the person's own
+ * pseudonym such a one makes every search a hit: so each of the person's references
+ * that is missed closely makes it a close miss as well.  And references are looked
+ * for that far down, however many better ones there are.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,9 +62,8 @@ PG_FUNCTION_INFO_V1(facematch_is_withheld);
 /* A frequent crosser: four crossings a day, of which some take a second try. */
 #define ATTEMPTS_A_WEEK		40
 
-/* One in so many of a week's attempts may be a miss this close.  Hits tell little, misses among them much. */
+/* One in so many of a week's attempts may be a close miss.  Hits tell little, misses among them much. */
 #define MISSES_OF_ATTEMPTS	5
-#define CLOSE_MISS			0.1
 
 /* What a search is worth at most that tells several of one strength. */
 #define MOST_ATTEMPTS		4
@@ -76,13 +78,10 @@ enum
 	ATTEMPT_COLUMNS
 };
 
-/* A person whom a search came near that tells nobody else. */
-FaceNear
-face_near(const pg_uuid_t *subject, double similarity, double threshold)
+bool
+face_is_close_miss(double similarity, double threshold)
 {
-	FaceNear	near = {*subject, similarity < threshold && similarity >= threshold - CLOSE_MISS, 1};
-
-	return near;
+	return similarity < threshold && similarity >= threshold - FACE_CLOSE_MISS;
 }
 
 /* How many attempts a search is worth on each of so many of one strength. */

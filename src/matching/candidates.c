@@ -410,6 +410,12 @@ by_person_and_number(const void *a, const void *b)
 	return first->reference_id < second->reference_id ? -1 : first->reference_id > second->reference_id;
 }
 
+void
+face_find_of_persons(const FaceSearched *gallery, const FaceEmbedding *probe, const FaceCandidates *persons, FaceCandidates *found)
+{
+	find_of(gallery, probe, subjects_of(persons), found);
+}
+
 /* One person from all of its references, which stand in order of their numbers: so a mean has the same bits whatever the plan. */
 static void
 complete(FaceCandidate *person, const FaceCandidate *references, int count, double threshold, bool mean)
@@ -436,7 +442,7 @@ complete_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double
 	FaceCandidates all;
 	int			kept = 0;
 
-	find_of(gallery, probe, subjects_of(persons), &all);
+	face_find_of_persons(gallery, probe, persons, &all);
 	qsort(all.list, all.count, sizeof(FaceCandidate), by_person_and_number);
 	qsort(persons->list, persons->count, sizeof(FaceCandidate), by_person_and_number);
 	for (int i = 0, at = 0; i < persons->count; i++)
@@ -463,12 +469,13 @@ complete_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double
 /*
  * The best "most" persons whose best reference, or the mean of all of them,
  * reaches the threshold, and all references that were looked at, which reach
- * "least" (the threshold, or below).  No mean is above the best: whoever is not
- * among those that were looked at is behind the last of these.
+ * "least" (the threshold, or below); of those that reach "whole", none is left out.
+ * No mean is above the best: whoever is not among those that were looked at is
+ * behind the last of these.
  */
 void
-face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, int most,
-				  bool mean, FaceCandidates *persons, FaceCandidates *references)
+face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, double whole,
+				  int most, bool mean, FaceCandidates *persons, FaceCandidates *references)
 {
 	int64		asked = Max((int64) most * REFERENCES_A_PERSON, LEAST_REFERENCES);
 
@@ -481,6 +488,8 @@ face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, doubl
 		if (references->count > 0)
 			last = references->list[references->count - 1].similarity;
 		persons->all = references->all || last < threshold;
+		if (!references->all && last >= whole)
+			continue;
 		group_by_person(references, threshold, mean ? INT_MAX : most, persons);
 		if (mean && persons->count > 0)
 			complete_persons(gallery, probe, threshold, true, persons);

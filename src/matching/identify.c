@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -39,12 +41,21 @@ PG_FUNCTION_INFO_V1(facematch_verify_subject);
 /* References that are looked at for attempts, at least. */
 #define MOST_NEAR	64
 
-/* Opened once for all comparisons.  One whose key has been destroyed stays as it is, and compares with nobody. */
+/*
+ * Opened once for all comparisons.  One whose key has been destroyed stays as it
+ * is, and compares with nobody.  Only by who may read templates: searches by one
+ * that was stolen, among templates of one's own, would tell what it is.
+ */
 FaceEmbedding *
 face_opened_probe(FaceEmbedding *probe)
 {
-	FaceEmbedding *opened = face_opened_copy(probe);
+	FaceEmbedding *opened;
 
+	if (!face_is_sealed(probe))
+		return probe;
+	if (!face_reads_templates())
+		face_refuse_opening(FACE_FORBIDDEN);
+	opened = face_opened_copy(probe);
 	return opened == NULL ? probe : opened;
 }
 
@@ -159,37 +170,57 @@ sorted_by_person(const FaceCandidates *references)
 	return sorted;
 }
 
-static void
-count_strengths(const FaceQuestion *question, const FaceCandidate **told, int count, int *alike)
+/*
+ * Does what is told depend on a reference that is below the threshold?  A mean
+ * does, however far below that is.
+ */
+static bool
+is_missed(const FaceQuestion *question, const FaceCandidate *reference)
 {
-	for (int i = 0; i < count; i++)
-		alike[strength_of(question, told[i])]++;
+	if (question->by_mean)
+		return reference->similarity < question->threshold;
+	return face_is_close_miss(reference->similarity, question->threshold);
 }
 
-/*
- * The persons whom references, sorted by person, are of, and what the search
- * is worth on each.  *count: of references, then of persons.
- */
+/* A person, from its references, of which the first is the best; how many they are. */
+static int
+person_near(const FaceQuestion *question, const FaceCandidate **references, int count, FaceNear *near)
+{
+	int			of_person = 0;
+
+	*near = (FaceNear) {.subject = references[0]->subject, .attempts = 1};
+	while (of_person < count && of_one_person(&references[of_person], references) == 0)
+		near->missed |= is_missed(question, references[of_person++]);
+	return of_person;
+}
+
+/* The persons whom references, sorted by person, are of, and what the search is worth on each.  *count: of references, then of persons. */
 static FaceNear *
 persons_near(const FaceQuestion *question, const FaceCandidate **sorted, int *count)
 {
+	const int	references = *count;
 	int			alike[FACE_STRENGTHS] = {0};
-	FaceNear   *near;
+	int		   *strengths = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int) * Max(references, 1), MCXT_ALLOC_HUGE);
+	FaceNear   *near = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(FaceNear) * Max(references, 1), MCXT_ALLOC_HUGE);
 
-	if (!question->by_person)
-		count_strengths(question, sorted, *count, alike);
-	*count = (int) qunique(sorted, *count, sizeof(FaceCandidate *), of_one_person);
-	if (question->by_person)
-		count_strengths(question, sorted, *count, alike);
-	near = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(FaceNear) * Max(*count, 1), MCXT_ALLOC_HUGE);
+	*count = 0;
+	for (int i = 0, of_person; i < references; i += of_person)
+	{
+		of_person = person_near(question, sorted + i, references - i, &near[*count]);
+		strengths[*count] = strength_of(question, sorted[i]);
+		for (int j = i; j < (question->by_person ? i + 1 : i + of_person); j++)
+			alike[strength_of(question, sorted[j])]++;
+		/* Whoever has staged all others knows from the mean what this one is. */
+		if (question->by_mean)
+			near[*count].attempts = face_attempts(of_person);
+		(*count)++;
+	}
 	for (int i = 0; i < *count; i++)
 	{
-		int			strength = strength_of(question, sorted[i]);
-
-		near[i] = face_near(&sorted[i]->subject, sorted[i]->similarity, question->threshold);
-		if (strength > 0)
-			near[i].attempts = face_attempts(alike[strength]);
+		if (strengths[i] > 0)
+			near[i].attempts = Max(near[i].attempts, face_attempts(alike[strengths[i]]));
 	}
+	pfree(strengths);
 	return near;
 }
 
@@ -207,6 +238,21 @@ account(FaceQuestion *question, const FaceCandidate **sorted, int count, int can
 	if (candidates == 0 && question->gallery.asker != NULL)
 		question->search.withheld_until = face_withheld_in(question->gallery.asker, question->gallery.gallery_id);
 	face_account_for(&question->search, near, count, !question->reads);
+}
+
+/* The same of a search; by mean, of all references of the persons whom it came near. */
+static void
+account_all(FaceQuestion *question, const FaceCandidates *references, const FaceCandidate **sorted, int candidates)
+{
+	FaceCandidates all;
+
+	if (!question->by_mean || question->reads || !question->accounted || references->count == 0)
+	{
+		account(question, sorted, references->count, candidates);
+		return;
+	}
+	face_find_of_persons(&question->gallery, question->probe, references, &all);
+	account(question, sorted_by_person(&all), all.count, candidates);
 }
 
 /*
@@ -240,14 +286,22 @@ void
 face_search(const FaceQuestion *question, FaceCandidates *found, FaceCandidates *references)
 {
 	double		least = question->reads ? question->threshold : Max(question->threshold - FACE_NEAR, -1.0);
+	/* No number of better ones keeps a close miss from being counted. */
+	double		whole = question->reads ? INFINITY : question->threshold - FACE_CLOSE_MISS;
 
 	if (question->by_person)
 	{
-		face_find_persons(&question->gallery, question->probe, question->threshold, least, question->most,
+		face_find_persons(&question->gallery, question->probe, question->threshold, least, whole, question->most,
 						  question->by_mean, found, references);
 		return;
 	}
-	face_find_references(&question->gallery, question->probe, least, Max((int64) question->most, MOST_NEAR), references);
+	for (int64 most = Max((int64) question->most, MOST_NEAR);; most *= 4)
+	{
+		CHECK_FOR_INTERRUPTS();
+		face_find_references(&question->gallery, question->probe, least, most, references);
+		if (references->all || whole == INFINITY || (references->count > 0 && references->list[references->count - 1].similarity < whole))
+			break;
+	}
 	*found = *references;
 	found->count = Min(found->count, question->most);
 	while (found->count > 0 && found->list[found->count - 1].similarity < question->threshold)
@@ -266,7 +320,7 @@ face_answer(FunctionCallInfo fcinfo, FaceQuestion *question, FaceCandidates *fou
 
 	if (hides)
 		hide_order(question, found, sorted, references->count);
-	account(question, sorted, references->count, found->count);
+	account_all(question, references, sorted, found->count);
 	for (int i = 0; i < found->count; i++)
 	{
 		const FaceCandidate *candidate = &found->list[i];
@@ -475,7 +529,7 @@ refuse_named(FaceQuestion *question, const pg_uuid_t *subject)
 typedef struct Verified
 {
 	FaceQuestion *question;
-	const FaceCandidate *best;
+	const FaceCandidates *references;	/* of the person, the best first */
 } Verified;
 
 static void
@@ -483,20 +537,23 @@ account_verified(void *state)
 {
 	Verified   *verified = state;
 	const FaceQuestion *question = verified->question;
-	const FaceCandidate *best = verified->best;
-	const bool	is_near = best != NULL && best->similarity >= question->threshold - FACE_NEAR;
+	FaceCandidates near = *verified->references;
+	const bool	matches = near.count > 0 && near.list[0].similarity >= question->threshold;
 
-	if (best != NULL)
-		refuse_named(verified->question, &best->subject);
-	account(verified->question, &best, is_near ? 1 : 0, best != NULL && best->similarity >= question->threshold ? 1 : 0);
+	if (near.count > 0)
+		refuse_named(verified->question, &near.list[0].subject);
+	while (near.count > 0 && near.list[near.count - 1].similarity < question->threshold - FACE_NEAR)
+		near.count--;
+	account(verified->question, sorted_by_person(&near), near.count, matches ? 1 : 0);
 }
 
 static void
-account_verification(FaceQuestion *question, const FaceCandidate *best)
+account_verification(FaceQuestion *question, const FaceCandidates *references)
 {
-	Verified	verified = {question, best};
+	Verified	verified = {question, references};
 
 	question->by_person = true;
+	question->by_mean = false;
 	if (question->accounted && !question->reads)
 		face_do_unseen(account_verified, &verified);
 	else
@@ -509,6 +566,7 @@ facematch_verify(PG_FUNCTION_ARGS)
 {
 	FaceQuestion question;
 	Reference	reference;
+	FaceCandidates compared = {&reference.candidate, 1, true};
 	FaceEmbedding *template = NULL;
 	bool		found;
 
@@ -536,7 +594,7 @@ facematch_verify(PG_FUNCTION_ARGS)
 	check_question(&question, PG_ARGISNULL(2) ? 0.0 : PG_GETARG_FLOAT8(2), !PG_ARGISNULL(2), "verify", argument_text(fcinfo, 3));
 	check_threshold(&question);
 	reference.candidate.similarity = face_cosine_similarity(template, question.probe);
-	account_verification(&question, &reference.candidate);
+	account_verification(&question, &compared);
 	tell_verified(fcinfo, &question, &reference.candidate, NULL);
 	return (Datum) 0;
 }
@@ -563,7 +621,7 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 	found = references;
 	found.count = Min(found.count, 1);
 	found.list = memcpy(palloc(sizeof(FaceCandidate)), references.list, sizeof(FaceCandidate) * found.count);
-	account_verification(&question, found.count == 0 ? NULL : found.list);
+	account_verification(&question, &references);
 	if (!question.reads)
 		hide_order(&question, &found, sorted_by_person(&references), references.count);
 	tell_verified(fcinfo, &question, found.count == 0 ? NULL : found.list,

@@ -9,12 +9,16 @@
  * search fetches the rows that may be near, and records an attempt on each of
  * them: so the counts tell whether it came near somebody, without an attempt that
  * is told of.  So counts are what they were before, for searches by roles whose
- * attempts are counted.
+ * attempts are counted.  A worker counts what it reads itself, and tells the server
+ * when it ends: what it reads of references for such a role is taken back there.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
+#include "commands/extension.h"
+#include "executor/executor.h"
 #include "executor/instrument.h"
 #include "pgstat.h"
 #include "utils/rel.h"
@@ -22,6 +26,7 @@
 
 #include "base/run.h"
 #include "compat.h"
+#include "gallery/staging.h"
 #include "matching/unseen.h"
 
 /* Tables in which a search reads or writes rows that depend on its scores. */
@@ -104,9 +109,8 @@ restore_counts(const Counted *counted)
 	RelationClose(rel);
 }
 
-/* Does the work of a search; nobody sees by counts how much it was. */
-void
-face_do_unseen(void (*work) (void *), void *state)
+static Counts *
+note_all(void)
 {
 	Counts	   *counts = palloc(sizeof(Counts));
 
@@ -115,17 +119,89 @@ face_do_unseen(void (*work) (void *), void *state)
 	counts->count = 0;
 	for (int i = 0; i < lengthof(tables); i++)
 		note_table(counts, face_table(tables[i]));
+	return counts;
+}
+
+static void
+restore_all(Counts *counts)
+{
+	for (int i = 0; i < counts->count; i++)
+		restore_counts(&counts->of[i]);
+	pgBufferUsage = counts->buffers;
+	pgWalUsage = counts->wal;
+	pfree(counts);
+}
+
+/* Does the work of a search; nobody sees by counts how much it was. */
+void
+face_do_unseen(void (*work) (void *), void *state)
+{
+	Counts	   *counts = note_all();
+
 	PG_TRY();
 	{
 		work(state);
 	}
 	PG_FINALLY();
 	{
-		for (int i = 0; i < counts->count; i++)
-			restore_counts(&counts->of[i]);
-		pgBufferUsage = counts->buffers;
-		pgWalUsage = counts->wal;
+		restore_all(counts);
 	}
 	PG_END_TRY();
-	pfree(counts);
+}
+
+/*--------------------------------------------------------- in parallel workers */
+
+static ExecutorRun_hook_type previous_run_hook;
+
+static bool
+reads_references(const QueryDesc *query)
+{
+	const Oid	reference = face_table("reference");
+	ListCell   *cell;
+
+	foreach(cell, query->plannedstmt->rtable)
+	{
+		if (lfirst_node(RangeTblEntry, cell)->relid == reference)
+			return true;
+	}
+	return false;
+}
+
+static void
+run(FACE_RUN_PARAMETERS)
+{
+	if (previous_run_hook != NULL)
+		previous_run_hook(FACE_RUN_ARGUMENTS);
+	else
+		standard_ExecutorRun(FACE_RUN_ARGUMENTS);
+}
+
+/* Workers have no part in searches but by the plans that they are given. */
+static void
+run_unseen(FACE_RUN_PARAMETERS)
+{
+	Counts	   *counts;
+
+	if (!IsParallelWorker() || !OidIsValid(get_extension_oid("facematch", true)) || face_reads_templates() || !reads_references(query))
+	{
+		run(FACE_RUN_ARGUMENTS);
+		return;
+	}
+	counts = note_all();
+	PG_TRY();
+	{
+		run(FACE_RUN_ARGUMENTS);
+	}
+	PG_FINALLY();
+	{
+		restore_all(counts);
+	}
+	PG_END_TRY();
+}
+
+void
+face_unseen_init(void)
+{
+	previous_run_hook = ExecutorRun_hook;
+	ExecutorRun_hook = run_unseen;
 }

@@ -11,5 +11,6 @@
 #include "postgres.h"
 
 extern void face_do_unseen(void (*work) (void *), void *state);
+extern void face_unseen_init(void);
 
 #endif							/* FACEMATCH_MATCHING_UNSEEN_H */

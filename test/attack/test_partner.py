@@ -72,6 +72,36 @@ def test_answers(site):
     attacker.close()
 
 
+def test_whom_the_best_is_not(site):
+    """With an operator's help: beside a person somebody of a known score, who is told if the person is farther.  That is told of the person too."""
+    attacker = Attacker(site, 'partner')
+    probe, score = near(site, 'OWN2 2')
+    missing = vector(site.generator)
+    expect('a match', score > THRESHOLD)
+    decoy = 'INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)' \
+            " SELECT gallery_id, gen_random_uuid(), 'us_citizen', %s::face_embedding, 'decoy' FROM facematch.gallery WHERE name = 'OWN2'"
+
+    def attempts(name):
+        return site.execute('SELECT count(*), count(*) FILTER (WHERE missed) FROM facematch_internal.attempt WHERE subject_id = %s', site.subjects[name]).fetchone()
+
+    before = attempts('OWN2 2')
+    site.execute(decoy, text_of(probe))
+    expect('the decoy is the best', ask(attacker, 'OWN2', probe)[0])
+    expect('an attempt worth two on who was not', attempts('OWN2 2') == (before[0] + 2, before[1]))
+    # Close below the threshold, and the decoy above it: a close miss.
+    weight = 0.9
+    while similarity(blend(site.templates['OWN2 3'], missing, weight), site.templates['OWN2 3']) >= THRESHOLD - 0.01:
+        weight -= 0.01
+    probe = blend(site.templates['OWN2 3'], missing, weight)
+    expect('close', similarity(probe, site.templates['OWN2 3']) >= THRESHOLD - 0.1)
+    missed = attempts('OWN2 3')
+    site.execute(decoy, text_of(probe))
+    expect('a match with the decoy', ask(attacker, 'OWN2', probe)[0])
+    expect('and a close miss of the other', attempts('OWN2 3') == (missed[0] + 1, missed[1] + 1))
+    site.execute("DELETE FROM facematch.reference WHERE source = 'decoy'")
+    attacker.close()
+
+
 def test_only_own_flights(site):
     attacker = Attacker(site, 'partner')
     probe = text_of(near(site, 'OTHERS 1')[0])

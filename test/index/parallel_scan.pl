@@ -210,5 +210,27 @@ for my $gallery ('large', 'small')
 	is($started > 0, $gallery eq 'large', "$gallery: $started workers");
 }
 
+# What workers read for who may not read templates is not seen by counting it, as what the leader reads is not.
+$node->safe_psql('postgres', q{CREATE ROLE gate LOGIN; SELECT facematch.grant_operator('gate'); GRANT SELECT ON asked TO gate;
+	ALTER SYSTEM SET facematch.attempts_per_day = 1000000; ALTER SYSTEM SET facematch.attempts_per_week = 1000000; SELECT pg_reload_conf()});
+sub rows_read { return $node->safe_psql('postgres', q{SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) FROM pg_stat_all_tables WHERE relid = 'facematch.reference'::regclass}); }
+sub by_workers
+{
+	my ($who, @as) = @_;
+
+	$offset = -s $node->logfile;
+	$node->safe_psql('postgres', "SET max_parallel_workers_per_gather = 2; SET parallel_leader_participation = off;
+		SELECT count(*) FROM asked, facematch.identify(probe, 'large', 20)", extra_params => \@as);
+	like(slurp_file($node->logfile, $offset), qr/starting background worker process "parallel worker/, "workers of $who");
+	# Those of a session are told when it ends.
+	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type IN ('client backend', 'parallel worker')}) or die;
+}
+my $before = rows_read();
+by_workers('the owner');
+my $counted = rows_read() - $before;
+ok($counted > 0, "of the owner $counted rows are counted");
+by_workers('an operator', '-U', 'gate');
+is(rows_read() - $before, $counted, 'of an operator none');
+
 $node->stop;
 done_testing();

@@ -16,6 +16,7 @@ import psycopg
 
 ROLES = ('superuser', 'operator', 'partner', 'auditor', 'reader', 'monitor', 'owner', 'nobody')
 EMBEDDING = "'[1,0,0]'::face_embedding"
+UNKNOWN_KEY = '11111111-2222-4333-8444-555555555555'
 
 # The first value is the plain one.
 VALUES = {
@@ -43,7 +44,9 @@ VALUES = {
         "'information_schema.tables'", "'facematch.encounter'", "'facematch.audit_event'", "'facematch.report_search'", '0', '4294967295', '2830'],
     'regtype': ["'face_embedding'", "'integer'", '0', '4294967295'],
     'regprocedure': ["'facematch.purge_lag()'", '0', '4294967295'],
-    'face_embedding': [EMBEDDING, "'1:[0,1,0]'", "'32767:[65504,-65504,65504]'", "'[6e-8,0,0]'", "('[' || repeat('1,', 3839) || '1]')::face_embedding", "'[1]'"],
+    'face_embedding': [EMBEDDING, "'1:[0,1,0]'", "'32767:[65504,-65504,65504]'", "'[6e-8,0,0]'", "('[' || repeat('1,', 3839) || '1]')::face_embedding", "'[1]'",
+                       # sealed: as it is stored where there is a place for keys, and under a key that never was
+                       '(SELECT embedding FROM facematch.reference LIMIT 1)', f"'sealed:1:3:{UNKNOWN_KEY}:{'A' * 51}='", f"'sealed:0:3:{UNKNOWN_KEY}:{'A' * 51}='"],
     'vector': ["'[1,0,0]'"],
 }
 KINDS = """

@@ -7,6 +7,7 @@ use Bytes;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use File::Copy qw(copy);
 use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -85,6 +86,29 @@ is(reader(q{SELECT count(embedding::real[]) FROM facematch.read_templates('seale
 is(sql(q{SELECT count(*) FROM facematch.reference r JOIN face ON md5((i % 250)::text)::uuid = r.subject_id WHERE gallery_id = 2 AND facematch.unseal(embedding) = face_with_model(e, 7)}), '300', 'as it was');
 isnt(sql(q{SELECT count(*) FROM facematch.audit_event WHERE action = 'template_unsealed'}), '0', 'the owner, too, is in the log');
 
+# Distances to a few vectors are the template: who may not read templates has a stolen one opened by no comparison.
+my $stolen = sql('SELECT embedding FROM facematch.reference WHERE gallery_id = 2 LIMIT 1');
+my $near = sql('SELECT e FROM face WHERE i = 3');
+sql("CREATE ROLE thief LOGIN; GRANT CREATE ON SCHEMA public TO thief; CREATE TABLE loot AS SELECT embedding AS e FROM facematch.reference WHERE gallery_id = 2;
+	GRANT SELECT ON loot TO thief; CREATE INDEX ON loot USING facematch (e)");
+sub thief { my ($ret, $out, $err) = $node->psql('postgres', "SET enable_seqscan = $_[1]; $_[0]", extra_params => [ '-U', 'thief' ]); return "$out$err"; }
+for my $scan ('on', 'off')
+{
+	like(thief("SELECT $_ FROM loot ORDER BY 1 LIMIT 1", $scan), qr/opened only for who may read templates/, "a thief: $_, sequential scan $scan")
+		for "e <=> '$near'", "e <-> '$near'", "e <#> '$near'", "'$near' <=> e", "face_similarity(e, '$near')", "face_match(e, '$near', 0.1)";
+}
+like(thief("SELECT e FROM loot WHERE $_ LIMIT 1", 'off'), qr/opened only for who may read templates/, "nor tells an index: $_")
+	for "e =~ face_probe('$near', 0.1)", "e =~? face_probe('$near', 0.1)", "e <=> '$near' < 0.5";
+is(thief("SELECT count(*) FILTER (WHERE e =~? face_probe('$near', 0.9)) FROM loot", 'on'), '300', 'what may match is all');
+is(thief("SELECT count(DISTINCT e) FROM loot", 'on'), '300', 'as values they are told apart');
+like(thief("SELECT '$stolen' <=> '$near'", 'on'), qr/opened only for/, 'nor is a constant');
+sql("SELECT facematch.grant_operator('thief')");
+like(thief("SELECT $_", 'on'), qr/opened only for who may read templates/, "nor an operator: $_")
+	for "facematch.identify('$stolen', 'plain')", "facematch.verify('$stolen', 1)", "facematch.record_encounter('plain', '$stolen', port => 'P')",
+	"facematch.enrol('plain', md5('x')::uuid, '$stolen', 'us_citizen', 's')", "facematch.enrol('sealed', md5('x')::uuid, '$stolen', 'us_citizen', 's')";
+is(thief("SELECT count(*) FROM facematch.identify('$near', 'sealed', 1)", 'on'), '1', 'who searches as before');
+sql("DROP TABLE loot; REVOKE CREATE ON SCHEMA public FROM thief; SELECT facematch.revoke_access('thief'); DROP ROLE thief");
+
 #---------------------------------------------------------------- mixed tables, moved rows
 sql(q{UPDATE facematch.gallery SET sealed = false WHERE name = 'sealed'; INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 	SELECT 2, md5('late')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1;
@@ -142,6 +166,26 @@ sql(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, 
 like(sql(q{SELECT string_agg(v.note, '') FROM facematch.purge_receipt p CROSS JOIN LATERAL facematch.verify_erased(receipt => p.receipt_id) v WHERE p.cause = 'opt_out' AND v.part = 'keys'}),
 	qr/older copies can be read until their keys are destroyed, by the first purge after 20/, 'an opt-out\'s receipt says until when');
 
+# So does that of rows that somebody deletes, whatever a savepoint took back before the commit.
+sql(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('other'), md5('by hand')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 8;
+	BEGIN; DELETE FROM facematch.reference WHERE subject_id = md5('by hand')::uuid; SAVEPOINT a; ROLLBACK TO a; COMMIT});
+is(sql(q{SELECT count(*), count(k.key_id) FROM facematch.purge_receipt p LEFT JOIN facematch_internal.receipt_key k USING (receipt_id) WHERE p.cause = 'by_hand' AND p.receipt_id = (SELECT max(receipt_id) FROM facematch.purge_receipt)}), '1|1',
+	'the receipt of a deletion names the key');
+like(sql(q{SELECT v.note FROM facematch.verify_erased(receipt => (SELECT max(receipt_id) FROM facematch.purge_receipt)) v WHERE v.part = 'keys'}),
+	qr/older copies can be read until/, 'and says until when as well');
+
+# A template whose key is gone is nobody's best, for a partner either.
+sql(q{CREATE ROLE carrier LOGIN; SELECT facematch.grant_partner('carrier', 'Carrier Air', purpose => 'boarding');
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('boarding', 'flight', 'm', 0.9, now() + interval '6 hours', true);
+	INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_from, valid_until) VALUES ('Carrier Air', of_gallery('boarding'), now(), now() + interval '1 hour');
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('boarding'), md5('on board')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 3;
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('boarding'), md5('noise')::uuid, 'us_citizen', embedding, 's' FROM copied LIMIT 1});
+my ($asked_ret, $board, $asked_err) = $node->psql('postgres', qq{CALL facematch.ask('boarding', '$near')}, extra_params => [ '-U', 'carrier' ]);
+like($board, qr/^t\|/, 'a partner is told who is on board') or diag($asked_err);
+my $gone = sql(q{SELECT facematch_internal.sealed_by(embedding) FROM facematch.reference WHERE subject_id = md5('on board')::uuid});
+sql(q{DELETE FROM facematch.gallery WHERE name = 'boarding'});
+my $gone_key = slurp_file("$keys/$gone.template");
+
 # The dump, restored beside: what was destroyed is noise there, the rest is read, and no row is lost.
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'restored');
@@ -165,6 +209,7 @@ like(error(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_
 like(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE object LIKE 'gallery %'}), qr/keys of sealed templates are lost/, 'the health check says so');
 is($node->psql('postgres', 'CALL facematch.purge()'), 0, 'a purge');
 is(sql("SELECT count(*) $sealed"), $rows, 'takes nothing');
+is(sql("SELECT count(*) FROM facematch_internal.template_key WHERE key_id = '$gone' AND destroyed_at IS NULL"), '1', 'nor says that a key is destroyed whose file is elsewhere');
 chmod 0755, $other;
 like(error($searched), qr/open to others/, 'a directory that others may read is refused');
 setting('facematch.key_directory', '/nowhere');
@@ -173,6 +218,12 @@ setting('facematch.key_directory', '');
 like(error($searched), qr/is not set/, 'none is one');
 setting('facematch.key_directory', $keys);
 is(sql($searched), '5', 'with the directory back, the search answers as before');
+sql('CALL facematch.purge()');
+ok(!-e "$keys/$gone.template", 'and the next purge destroys that key');
+# A key that an older copy of the directory brings back.
+{ open my $out, '>', "$keys/$gone.template" or die; binmode $out; print $out $gone_key; close $out; chmod 0600, "$keys/$gone.template"; }
+sql('CALL facematch.purge()');
+ok(!-e "$keys/$gone.template", 'nor does one come back for longer than until a purge');
 my ($file) = map { "$keys/" . sql("SELECT facematch_internal.sealed_by(embedding) $sealed AND r.retention_class = 'exempt_alien' LIMIT 1") . '.template' } 1;
 rename $file, "$file.away" or die;
 like(error('SELECT differ()'), qr/the key of sealed templates is missing/, 'a key that is lost is an error');
@@ -224,6 +275,16 @@ sql('CALL facematch.purge()');
 is(sql("SELECT count(facematch_internal.opened(embedding)) $sealed"), $rows, 'no template is lost');
 is(sql(q{SELECT count(*) FROM facematch_internal.template_key k WHERE k.destroyed_at IS NULL AND k.retired_at IS NOT NULL}), '0', 'the next rotation goes on, and destroys what was rotated');
 is(files(), live(), 'no key is left that nobody has');
+
+# What a crash in a rotation of the wrapping key leaves of a key goes with it.
+sql(q{INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('half', 'flight', 'm', 0.1, now() + interval '8 hours', true);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('half'), md5('h')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1});
+my $half = sql(q{SELECT facematch_internal.sealed_by(embedding) FROM facematch.reference WHERE gallery_id = of_gallery('half')});
+copy("$keys/$half.template", "$keys/$half.new") or die;
+chmod 0600, "$keys/$half.new";
+sql(q{DELETE FROM facematch.gallery WHERE name = 'half'});
+sql('CALL facematch.purge()');
+ok(!-e "$keys/$half.template" && !-e "$keys/$half.new", 'a key is destroyed in both its files');
 
 # A crash between a key and its row.
 my $crashed = $node->background_psql('postgres');
@@ -301,10 +362,19 @@ my ($ret, $out, $err) = $site->psql('postgres', "SET statement_timeout = '1s'; $
 like($err, qr/statement timeout/, 'a command that hangs is cancelled with the statement');
 write_command($good);
 is($site->safe_psql('postgres', $asked), '2', 'when it works again, nothing is lost');
+# A copy of the database has the rows, and tells the command to destroy nothing.
+$site->safe_psql('postgres', 'CREATE DATABASE copied TEMPLATE postgres');
+is($site->safe_psql('copied', $asked), '2', 'a copy reads with keys of the command');
+$site->safe_psql('copied', q{CALL facematch.rotate_keys('F'); DELETE FROM facematch.reference});
+$site->safe_psql('copied', 'CALL facematch.purge()');
+is(scalar(my @copys = glob "$store/*.gone"), 1, 'it has that destroyed which it made');
+is($site->safe_psql('postgres', $asked), '2', 'and no other');
+$site->safe_psql('postgres', 'DROP DATABASE copied');
+is($site->safe_psql('postgres', 'SELECT count(*) FROM facematch_internal.template_key WHERE destroyed_at IS NOT NULL'), '0', 'of the database that made them');
 $site->safe_psql('postgres', 'UPDATE facematch.reference SET purge_after = now()');
 $site->safe_psql('postgres', 'CALL facematch.purge()');
 is($site->safe_psql('postgres', 'SELECT count(*), count(destroyed_at) FROM facematch_internal.template_key'), '1|1', 'the purge destroys it by the command');
-is(scalar(my @gone = glob "$store/*.gone"), 1, 'which was told to');
+is(scalar(my @gone = glob "$store/*.gone"), 2, 'which was told to');
 $site->stop;
 
 done_testing();

@@ -55,3 +55,46 @@ CALL facematch.rotate_keys('S');
 BEGIN;
 CALL facematch.rotate_keys('S');
 ROLLBACK;
+
+-- Distances to a few vectors are the template: who has stolen a sealed one, and may not read templates, has it opened by
+-- nothing.  The right is asked for before the key.
+\set VERBOSITY default
+CREATE ROLE facematch_test_thief;
+GRANT SELECT ON value TO facematch_test_thief;
+CREATE TABLE plain (v face_embedding(2, 1));
+INSERT INTO plain VALUES ('[3,4]');
+CREATE INDEX ON plain USING facematch (v);
+GRANT SELECT ON plain TO facematch_test_thief;
+SELECT v AS stolen FROM value LIMIT 1 \gset
+SET SESSION AUTHORIZATION facematch_test_thief;
+SELECT v <=> '1:[3,4]' FROM value;
+SELECT '1:[3,4]' <-> v FROM value;
+SELECT v <#> '1:[3,4]' FROM value;
+\set VERBOSITY terse
+SELECT face_similarity(v, '1:[3,4]') FROM value;
+SELECT face_match(v, '1:[3,4]', 0.5) FROM value;
+SELECT v =~ face_probe('1:[3,4]', 0.5) FROM value;
+SELECT '1:[3,4]'::face_embedding =~ face_probe(v, 0.5) FROM value;
+-- This one raises no error, and says nothing.
+SELECT bool_and(v =~? face_probe('1:[3,4]', 1)), bool_and('1:[3,4]'::face_embedding =~? face_probe(v, 1)) FROM value
+WHERE v::text LIKE 'sealed:%';
+SET enable_seqscan = off;
+SELECT FROM plain ORDER BY v <=> :'stolen';
+SELECT FROM plain WHERE v =~? face_probe(:'stolen', 0.5);
+RESET enable_seqscan;
+RESET SESSION AUTHORIZATION;
+-- Nor is it told by searches among templates of one's own: neither as a probe nor as a reference.
+SELECT facematch.grant_operator('facematch_test_thief');
+SET SESSION AUTHORIZATION facematch_test_thief;
+SELECT * FROM facematch.identify(:'stolen', 'F');
+SELECT * FROM facematch.identify_many(ARRAY['1:[3,4]', :'stolen']::face_embedding[], 'F');
+SELECT * FROM facematch.verify(:'stolen', 1);
+SELECT * FROM facematch.verify(:'stolen', 'F', gen_random_uuid());
+SELECT * FROM facematch.record_encounter('F', :'stolen', port => 'P');
+SELECT * FROM facematch.search_shards(:'stolen');
+SELECT facematch.enrol('F', gen_random_uuid(), :'stolen', 'us_citizen', 'passport');
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'us_citizen', :'stolen', 'passport');
+RESET SESSION AUTHORIZATION;
+SELECT facematch.revoke_access('facematch_test_thief');
+REVOKE SELECT ON value, plain FROM facematch_test_thief;
+DROP ROLE facematch_test_thief;
