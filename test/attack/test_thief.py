@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A thief with copies and without keys: what a dump, the files of the table and the WAL are worth to him.
+"""A thief with copies and without keys: what a dump, the files of the table and of its index, and the WAL are worth to him.
 
 Three sites enrol the same 1,000 people: one stores templates as they are, one turns them by a secret rotation first (the usual
-answer, here as a control), one is sealed.  The thief has each site's dump, heap and WAL, photographs of everybody enrolled
+answer, here as a control), one is sealed.  The thief has each site's dump, heap, index and WAL, photographs of everybody enrolled
 (which the public model makes templates of), those of 1,000 other people, and as a variant knows 600 of the enrolled.  He wants
 to know who the other 400 are.  Chance is one in 400.
 
@@ -11,9 +11,13 @@ to know who the other 400 are.  Chance is one in 400.
     vec2vec      the same, then a linear map fitted to its own best matches, again and again; no pair is known
     Procrustes   a rotation fitted to the 600 known pairs
 
+Of the index he takes one bit a dimension, whether a template lies on this or that side, and inverts it: with the seed that the
+index has, he turns the signs back (1-bit compressed sensing) and has something near to each template for these attacks.
+
 The unsealed and the rotated site have to fall, or the attacks are none; the sealed one has to be at chance.
 """
 import base64
+import itertools
 import os
 import re
 import struct
@@ -104,6 +108,99 @@ def from_wal(start):
     return in_bytes(b''.join(data for (data,) in files))
 
 
+def tids(connection):
+    """Where each person's row is, in the order of people: for the score alone."""
+    rows = connection.execute('SELECT ctid::text FROM facematch.reference ORDER BY reference_id').fetchall()
+    return [tuple(int(n) for n in re.findall(r'\d+', tid)) for (tid,) in rows]
+
+
+# ---------------------------------------------------------------- the index
+
+PAGE, HEADER, SPECIAL = 8192, 24, 24
+CENTRE, SKETCH, REFINE = 5, 6, 7        # kinds of pages
+NONCE, SLOTS, SCALARS = 12, 16, 8       # bytes; sketches a block; bytes of numbers beside a code
+CODE = DIMS // 2                        # of refinement, and DIMS // 4 of a sketch: four and two bits a dimension
+
+
+class Layout:
+    """Where sketch and refinement pages of 128 dimensions have things (src/index/page.h)."""
+
+    def __init__(self, sealed):
+        self.entry = 6 + SCALARS + CODE + (NONCE if sealed else 0)
+        most = (PAGE - HEADER - SPECIAL) // self.entry
+        self.stride = SLOTS * (DIMS // 4 + SCALARS)
+        for blocks in range((PAGE - HEADER - SPECIAL) // self.stride, 0, -1):
+            self.slots = blocks * SLOTS
+            pages = -(-self.slots // most)
+            self.bitmap = HEADER + 16 + (16 if sealed else 0)
+            self.named = -(-(self.bitmap + self.slots // 8) // 4) * 4
+            self.blocks = -(-(self.named + 4 * pages + (blocks * NONCE if sealed else 0)) // 8) * 8
+            if self.blocks + blocks * self.stride <= PAGE - SPECIAL:
+                break
+        self.refine_slots = -(-self.slots // pages)
+
+
+def split_mix(seed):
+    """The numbers that a rotation is drawn from."""
+    mask = (1 << 64) - 1
+    for n in itertools.count(1):
+        z = (seed + n * 0x9E3779B97F4A7C15) & mask
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & mask
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & mask
+        yield z ^ (z >> 31)
+
+
+def rotation_of(seed):
+    """The matrix by which an index turns columns: signs, a Hadamard transform and angles, three times."""
+    numbers = split_mix(seed)
+    words = [next(numbers) for _ in range(3 * DIMS // 64)]
+    signs = numpy.array([1 - 2 * (word >> bit & 1) for word in words for bit in range(64)], dtype=float).reshape(3, DIMS)
+    tangents = numpy.array([next(numbers) for _ in range(3 * DIMS // 2)], dtype=numpy.uint64).astype(numpy.int64) / 2.0 ** 63
+    angles = 2 * numpy.arctan(tangents).reshape(3, DIMS // 2)
+    hadamard = numpy.array([[1.0]])
+    while len(hadamard) < DIMS:
+        hadamard = numpy.block([[hadamard, hadamard], [hadamard, -hadamard]])
+    turned = numpy.eye(DIMS)
+    for sign, angle in zip(signs, angles):
+        turned = hadamard @ (sign[:, None] * turned) / DIMS ** 0.5
+        low, high = turned[:DIMS // 2], turned[DIMS // 2:]
+        cosine, sine = numpy.cos(angle)[:, None], numpy.sin(angle)[:, None]
+        turned = numpy.vstack([low * cosine - high * sine, low * sine + high * cosine])
+    return turned
+
+
+def from_index(database, sealed):
+    """By row: what its signs say of its template."""
+    with server(database) as connection:
+        connection.execute('CHECKPOINT')
+        (data,) = connection.execute("SELECT pg_read_binary_file(pg_relation_filepath('facematch.stolen_index'))").fetchone()
+    pages = [data[at:at + PAGE] for at in range(0, len(data), PAGE)]
+    kinds = [struct.unpack('<H', page[-4:-2])[0] for page in pages]
+    (epochs,) = struct.unpack('<H', pages[0][34:36])
+    epoch = [struct.unpack('<QIHhBBBB', pages[0][40 + 24 * i:60 + 24 * i]) for i in range(epochs)]
+    seed, centre_page = next((e[0], e[1]) for e in epoch if e[2] == DIMS)
+    centre = numpy.zeros(DIMS)
+    if centre_page < len(pages) and kinds[centre_page] == CENTRE:
+        # The mean of unit vectors, or nothing to go by.
+        read = numpy.frombuffer(pages[centre_page][HEADER:HEADER + 4 * DIMS], '<f4')
+        if numpy.all(numpy.abs(read) < 1) and read @ read < 1:
+            centre = read.astype(float)
+    layout, back, found = Layout(sealed), rotation_of(seed).T, {}
+    for page in (page for page, kind in zip(pages, kinds) if kind == SKETCH):
+        for slot in range(layout.slots):
+            if not page[layout.bitmap + slot // 8] >> slot % 8 & 1:
+                continue
+            at = layout.named + 4 * (slot // layout.refine_slots)
+            (refine,) = struct.unpack('<I', page[at:at + 4])
+            entry = pages[refine][HEADER + slot % layout.refine_slots * layout.entry:]
+            high, low, line = struct.unpack('<HHH', entry[:6])
+            block = layout.blocks + slot // SLOTS * layout.stride
+            sketch = numpy.frombuffer(page, numpy.uint8)[block + slot % SLOTS:block + SLOTS * DIMS // 4:SLOTS]
+            signs = (sketch[:, None] >> numpy.array([1, 3, 5, 7]) & 1).ravel() * 2.0 - 1
+            found[high << 16 | low, line] = back @ (centre + signs * ((1 - centre @ centre) / DIMS) ** 0.5)
+    return found
+
+
 def as_template(payload):
     """What a thief makes of stolen bytes."""
     halves = numpy.frombuffer(payload[-2 * DIMS:], '<f2').astype(numpy.float64)
@@ -178,8 +275,9 @@ def enrol(name, templates):
             cursor.executemany("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)"
                                " VALUES (1, md5(%s)::uuid, 'us_citizen', %s::text::face_embedding, 's')",
                                [(str(i), '[' + ','.join(f'{x:.6g}' for x in t) + ']') for i, t in enumerate(templates)])
+        connection.execute('CREATE INDEX stolen_index ON facematch.reference USING facematch (embedding)')
         rows = connection.execute('SELECT embedding::text FROM facematch.reference ORDER BY reference_id').fetchall()
-    return [payload_of(text) for (text,) in rows]
+        return [payload_of(text) for (text,) in rows], tids(connection)
 
 
 def set_keys():
@@ -235,16 +333,19 @@ def main():
                 (start,) = connection.execute('SELECT pg_walfile_name(pg_current_wal_lsn())').fetchone()
                 # The thief's copy of the archive: no checkpoint takes its files meanwhile.
                 connection.execute('SELECT pg_create_physical_replication_slot(%s, true)', (PREFIX + 'wal',))
-            payloads = enrol(site, enrolled @ secret if site == 'rotated' else enrolled)
+            payloads, rows = enrol(site, enrolled @ secret if site == 'rotated' else enrolled)
             stolen = {'dump': from_dump(PREFIX + site), 'heap': from_heap(PREFIX + site), 'WAL': from_wal(start)}
             drop_slot()
+            stolen = {source: {p: as_template(p) for p in found} for source, found in stolen.items()}
+            stolen['index'] = from_index(PREFIX + site, site == 'sealed')
             for source, found in stolen.items():
-                there = [p in found for p in payloads]
+                wanted = rows if source == 'index' else payloads
+                there = [w in found for w in wanted]
                 if sum(there) < PEOPLE * 0.95:
                     failures.append(f'{site}: {source} has {sum(there)} of {PEOPLE} values')
                     continue
                 # What a copy lost at the edge of a page the thief does without.
-                templates = numpy.array([as_template(p) if t else numpy.zeros(DIMS) for p, t in zip(payloads, there)])
+                templates = numpy.array([found[w] if t else numpy.zeros(DIMS) for w, t in zip(wanted, there)])
                 result = attack(templates, photographs, others)
                 print(f'| {site} | {source} | ' + ' | '.join(f'{result[name]:.1%}' for name in ATTACKS) + ' |')
                 failures += judge(site, source, result)
@@ -257,6 +358,9 @@ def main():
 
 def judge(site, source, result):
     wanted = {'unsealed': ('direct', 'PCA', 'vec2vec', 'Procrustes'), 'rotated': ('PCA', 'vec2vec', 'Procrustes')}.get(site, ())
+    if source == 'index':
+        # Signs blur the axes, by chance more or less: what needs no pair falls sometimes.
+        wanted = [name for name in wanted if name in ('direct', 'Procrustes')]
     for name in ATTACKS:
         least = 10 * CHANCE if name == 'PCA' else FALLS
         if name in wanted and result[name] < least:

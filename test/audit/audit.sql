@@ -1,7 +1,7 @@
 -- What goes to the log, and how it is verified.  Tamperings by the thousand are in test/audit/test_audit.py.
 \set SHOW_CONTEXT never
 CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT lpad(n::text, 32, '0')::uuid $$;
-CREATE VIEW log AS SELECT action, detail FROM facematch.audit_event ORDER BY event_id;
+CREATE VIEW log AS SELECT action, detail FROM facematch.audit_event WHERE action <> 'template_keys_destroyed' ORDER BY event_id;
 SELECT intact, events, since_anchor, chain, first_broken, finding FROM facematch.verify_audit();
 
 -- Models, thresholds, galleries.
@@ -45,7 +45,7 @@ SELECT action, detail -> 'changed' AS changed FROM log WHERE action IN ('gallery
 -- No template, and nothing that somebody typed.
 SELECT count(*) AS leaks FROM facematch.audit_event e
 WHERE e::text LIKE '%L898902C3%'
-   OR EXISTS (SELECT FROM facematch.reference r WHERE position(trim('[]' FROM split_part(r.embedding::text, ':', 2)) IN replace(e::text, ', ', ',')) > 0);
+   OR EXISTS (SELECT FROM facematch.reference r WHERE position(trim('[]' FROM split_part(facematch_internal.opened(r.embedding)::text, ':', 2)) IN replace(e::text, ', ', ',')) > 0);
 
 -- A row that the log knows comes from a dump; one it does not know is news.
 BEGIN;
@@ -75,7 +75,7 @@ ALTER TABLE facematch.audit_event DISABLE TRIGGER audit_event_10_is_a_record;
 DELETE FROM facematch.audit_event WHERE event_id = (SELECT max(event_id) FROM facematch.audit_event);
 SELECT intact FROM facematch.verify_audit();
 DELETE FROM facematch.audit_event WHERE action = 'anchored';
-SELECT DISTINCT intact, finding FROM facematch.verify_audit(:'anchor') ORDER BY 2;
+SELECT DISTINCT intact, regexp_replace(finding, '\d+', 'N', 'g') AS finding FROM facematch.verify_audit(:'anchor') ORDER BY 2;
 ROLLBACK;
 -- Receipts are part of it.
 BEGIN;

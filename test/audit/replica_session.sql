@@ -13,7 +13,9 @@ CREATE VIEW left_over AS SELECT (SELECT count(*) FROM facematch.reference) AS re
 UPDATE facematch.reference SET purge_after = now() WHERE reference_id <= 2;
 UPDATE parent SET purge_after = now() WHERE id <= 2;
 SET session_replication_role = replica;
+SET client_min_messages = error;
 CALL facematch.purge();
+RESET client_min_messages;
 SELECT * FROM left_over;
 SELECT table_name, rows_purged, erased IS NOT NULL AS erased, verified FROM facematch.report_erasure ORDER BY 1;
 SELECT intact, finding FROM facematch.verify_audit();
@@ -33,7 +35,9 @@ SELECT cause, table_name, rows_purged FROM facematch.purge_receipt WHERE cause =
 SELECT intact, finding FROM facematch.verify_audit();
 SHOW session_replication_role;
 RESET session_replication_role;
+SET client_min_messages = error;
 CALL facematch.purge();
+RESET client_min_messages;
 SELECT intact, finding FROM facematch.verify_audit();
 SELECT severity, object, finding FROM facematch.health_check() WHERE severity = 'error';
 DROP VIEW left_over;

@@ -116,8 +116,8 @@ for (1 .. $PostgreSQL::Test::Utils::timeout_default)
 
 my $total = $days * $daily;
 append_to_file("$dir/templates", $primary->safe_psql('postgres', "SELECT face_of(n) FROM generate_series(0, $total - 1) n
-	WHERE NOT EXISTS (SELECT FROM facematch.reference r WHERE r.embedding = face_with_model(face_of(n), 1))
-	  AND NOT EXISTS (SELECT FROM facematch.encounter e WHERE e.probe IN (face_of(n), face_with_model(face_of(n), 1)))") . "\n");
+	WHERE NOT EXISTS (SELECT FROM facematch.reference r WHERE facematch_internal.opened(r.embedding) = face_with_model(face_of(n), 1))
+	  AND NOT EXISTS (SELECT FROM facematch.encounter e WHERE facematch_internal.opened(e.probe) IN (face_of(n), face_with_model(face_of(n), 1)))") . "\n");
 ok(let_go_of_wal($primary, $standby), 'WAL of the time before is gone');
 for my $node ($primary, $standby)
 {

@@ -38,6 +38,7 @@ my $going = q{gallery_id IN (SELECT gallery_id FROM facematch.gallery WHERE name
 my $templates = $primary->safe_psql('postgres',
 	"SELECT embedding FROM facematch.reference WHERE $going UNION SELECT probe FROM facematch.encounter WHERE probe IS NOT NULL AND $going");
 append_to_file("$dir/templates", "$templates\n");
+my $opened = $primary->safe_psql('postgres', "SELECT facematch_internal.opened(embedding) FROM facematch.reference WHERE $going AND facematch_internal.sealed_by(embedding) IS NOT NULL");
 append_to_file("$dir/ctids", $primary->safe_psql('postgres', "SELECT ctid FROM facematch.reference WHERE $going") . "\n");
 my $index = $primary->safe_psql('postgres', q{SELECT pg_relation_filepath(indexrelid) FROM pg_index JOIN pg_class c ON c.oid = indexrelid
 	JOIN pg_am a ON a.oid = c.relam WHERE amname = 'facematch' AND indrelid = 'facematch.reference'::regclass ORDER BY indexrelid LIMIT 1});
@@ -51,6 +52,8 @@ my ($before) = find_bytes($primary, @search);
 cmp_ok($before->{stored}[1], '>', 800, 'there are templates to find');
 cmp_ok($before->{code}[1], '>', 400, 'and codes');
 is($before->{$_}[0], $before->{$_}[1], "$_: all are found before the purge") for qw(stored code);
+# Of sealed ones, what they were before is searched for, too.
+append_to_file("$dir/templates", "$opened\n") if $opened ne '';
 
 $primary->safe_psql('postgres', "UPDATE facematch.hold SET released_at = clock_timestamp() WHERE released_at IS NULL;
 	UPDATE facematch.reference SET purge_after = clock_timestamp() WHERE $going AND purge_after > clock_timestamp();

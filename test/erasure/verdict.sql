@@ -15,7 +15,7 @@ CREATE FUNCTION letter(receipt bigint) RETURNS TABLE (n bigint, part text, clean
 CREATE FUNCTION first_line(receipt bigint) RETURNS TABLE (n bigint, part text, clean boolean, begins text, all_that_is_left boolean, as_the_others boolean, receipt text)
 	LANGUAGE sql AS $$
 	WITH l AS MATERIALIZED (SELECT * FROM letter(first_line.receipt))
-	SELECT l.n, l.part, l.clean, substring(regexp_replace(l.note, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', 'DATE') FROM '^(receipt .*?; (not )?clean)'),
+	SELECT l.n, l.part, l.clean, substring(regexp_replace(l.note, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC(; unreadable since [^;]*)?', 'DATE UTC') FROM '^(receipt .*?; (not )?clean)'),
 		   (SELECT bool_and(position(coalesce(o.part, '') IN l.note) > 0 AND position(coalesce(o.note, '') IN l.note) > 0) FROM l o WHERE o.n > 1 AND NOT o.clean),
 		   l.clean = (SELECT bool_and(o.clean IS NOT FALSE) FROM l o WHERE o.n > 1),
 		   (SELECT concat_ws(': ', o.clean, o.note) FROM l o WHERE o.part = 'receipt')

@@ -21,7 +21,7 @@ INSERT INTO facematch.opt_out (subject_id) VALUES (subject(2));
 
 SELECT reference_id = facematch.enrol('open', subject(1), '[1,0]', 'us_citizen', 'passport', 80) - 1 AS not_yet FROM
 	(SELECT coalesce(max(reference_id), 0) AS reference_id FROM facematch.reference) r;
-SELECT g.name, r.subject_id, r.embedding, r.retention_class, r.source, r.quality
+SELECT g.name, r.subject_id, facematch_internal.opened(r.embedding) AS embedding, r.retention_class, r.source, r.quality
 FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id);
 SELECT c AS call, refusal(format('SELECT facematch.enrol(%s)', c)) FROM unnest(ARRAY[
 	$$'opne', subject(1), '[1,0]', 'us_citizen', 'passport'$$,

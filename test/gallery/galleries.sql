@@ -70,7 +70,7 @@ INSERT INTO hostile (expected, statement) VALUES
 INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('held', 'watchlist', 'three', 0.5);
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT gallery_id, gen_random_uuid(), 'watchlist', e::face_embedding, 's' FROM facematch.gallery, unnest(ARRAY['[1,2,3]', '7:[3,2,1]']) e WHERE name = 'held';
-SELECT embedding, model_tag, dims FROM facematch.reference ORDER BY reference_id;
+SELECT facematch_internal.opened(embedding) AS embedding, model_tag, dims FROM facematch.reference ORDER BY reference_id;
 
 DO $$
 DECLARE h record; got text; said text; detail text; hint text;
@@ -114,7 +114,7 @@ COPY facematch.reference (gallery_id, subject_id, retention_class, embedding, so
 COPY facematch.reference (gallery_id, subject_id, retention_class, embedding, source) FROM STDIN;
 1	00000000-0000-8000-8000-000000000001	watchlist	9:[0,0,1]	s
 \.
-SELECT embedding FROM facematch.reference WHERE gallery_id = 1;
+SELECT facematch_internal.opened(embedding) AS embedding FROM facematch.reference WHERE gallery_id = 1;
 
 -- References go with their gallery.
 DELETE FROM facematch.gallery WHERE name = 'held';

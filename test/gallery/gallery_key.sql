@@ -9,7 +9,7 @@ CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT 
 CREATE VIEW dangling AS SELECT count(*) FROM facematch.reference r
 	WHERE NOT EXISTS (SELECT FROM facematch.gallery g WHERE (g.gallery_id, g.model_tag, g.dims) = (r.gallery_id, r.model_tag, r.dims));
 PREPARE stage (bigint, int, face_embedding) AS
-	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES ($1, subject($2), 'watchlist', $3, 's') RETURNING embedding;
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES ($1, subject($2), 'watchlist', $3, 's') RETURNING facematch_internal.opened(embedding) AS embedding;
 
 -- The key is declared, for the planner, for tools and for the order of a dump; its triggers on the references' side rest.
 SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'facematch.reference'::regclass AND contype = 'f';
@@ -33,9 +33,9 @@ COPY facematch.reference (gallery_id, subject_id, retention_class, embedding, so
 UPDATE facematch.reference SET gallery_id = id('b') WHERE subject_id = subject(1);
 UPDATE facematch.reference SET gallery_id = 0 WHERE subject_id = subject(1);
 UPDATE facematch.reference SET embedding = '2:[0,1]' WHERE subject_id = subject(1);
-UPDATE facematch.reference SET embedding = '[0,1]' WHERE subject_id = subject(1) RETURNING embedding;
+UPDATE facematch.reference SET embedding = '[0,1]' WHERE subject_id = subject(1) RETURNING facematch_internal.opened(embedding) AS embedding;
 UPDATE facematch.reference SET gallery_id = id('c') WHERE subject_id = subject(1) RETURNING gallery_id = id('c') AS moved;
-UPDATE facematch.reference SET gallery_id = id('b'), embedding = '[1,0]' WHERE subject_id = subject(1) RETURNING embedding;
+UPDATE facematch.reference SET gallery_id = id('b'), embedding = '[1,0]' WHERE subject_id = subject(1) RETURNING facematch_internal.opened(embedding) AS embedding;
 MERGE INTO facematch.reference r USING (VALUES (subject(1))) v (s) ON r.subject_id = v.s WHEN MATCHED THEN UPDATE SET gallery_id = 0;
 INSERT INTO facematch.reference (reference_id, gallery_id, subject_id, retention_class, embedding, source) OVERRIDING SYSTEM VALUE
 SELECT reference_id, gallery_id, subject_id, retention_class, embedding, source FROM facematch.reference WHERE subject_id = subject(1)

@@ -2,6 +2,7 @@
 # index; with heapallindexed it keeps writers out, and both waits end.
 use strict;
 use warnings;
+use FaceIndex;
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -20,6 +21,7 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE faces (gallery int, embedding face_embedding);
 	CREATE INDEX by_gallery ON faces USING facematch (gallery, embedding);
 });
+seal_own_table($node, faces => 'embedding');
 
 # Galleries come, go and are refilled: lists are made, extended, emptied and given back.
 my $write = "$PostgreSQL::Test::Utils::tmp_check/write.sql";

@@ -33,6 +33,9 @@ my $set_up = q{
 	BEGIN
 		FOR t IN 1..TABLES LOOP
 			EXECUTE format('CREATE TABLE t%s (id int, g int, e face_embedding) WITH (autovacuum_enabled = off)', t);
+			IF to_regproc('seal_own_table') IS NOT NULL THEN
+				PERFORM seal_own_table(format('t%s', t)::regclass, 'e');
+			END IF;
 			EXECUTE format('INSERT INTO t%s SELECT i, i %% 3, random_face(%s) FROM generate_series(1, %s) i', t,
 				CASE WHEN t % 4 = 0 THEN 512 ELSE 20 END, CASE WHEN t % 4 = 0 THEN 150 ELSE 500 END);
 			EXECUTE format('CREATE INDEX t%s_face ON t%s USING facematch (g, e)', t, t);
@@ -152,7 +155,9 @@ sub run
 	$node->init(extra => $checksums ? ['--data-checksums'] : without_checksums($node));
 	$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\nrestart_after_crash = off\nlog_statement = none\nlog_min_messages = panic\nstatement_timeout = 30s");
 	$node->start;
+	seal_own_table($node);
 	$node->safe_psql('postgres', $set_up);
+	check_sealed($node, 't4', 'e');
 	for (split /\n/, $node->safe_psql('postgres', "SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^t\\d+(_face)?\$'"))
 	{
 		$files{$1} = $node->data_dir . "/$2" if /^(\w+)\|(.*)$/;

@@ -11,6 +11,21 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 SYNTHFACES = REPOSITORY / 'bench' / 'synthfaces'
 
 
+def seal_own_table(conn, table):
+    """With SEALED=1, from then on the templates that are written into the table are sealed."""
+    if os.environ.get('SEALED'):
+        if conn.execute("SELECT to_regproc('seal_own_table') IS NULL").fetchone()[0]:
+            conn.execute((REPOSITORY / 'test' / 'lib' / 'own_table.sql').read_text(encoding='ascii'))
+        conn.execute('SELECT seal_own_table(%s::regclass, %s)', (table, 'e'))
+
+
+def check_sealed(conn, table):
+    """With SEALED=1, that all of them are."""
+    if os.environ.get('SEALED'):
+        query = f'SELECT bool_and(facematch_internal.sealed_by(e) IS NOT NULL) FROM {table} WHERE e IS NOT NULL'
+        assert conn.execute(query).fetchone()[0], f'the templates of {table} are not sealed'
+
+
 def real(name, rows, rng):
     """Some of the real faces, or None where they are not."""
     directory = pathlib.Path(os.environ.get('FACES_DIR', REPOSITORY.parent / 'shared' / 'faces'))

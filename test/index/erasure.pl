@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 
+use FaceIndex;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -21,7 +22,9 @@ my $rows = sub {
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION facematch CASCADE;
 	CREATE TABLE t (id int, g int, e face_embedding);
-	CREATE INDEX t_face ON t USING facematch (g, e);} . $rows->(1, 1, 90));
+	CREATE INDEX t_face ON t USING facematch (g, e)});
+seal_own_table($node, t => 'e');
+$node->safe_psql('postgres', $rows->(1, 1, 90));
 my $file = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('t_face')");
 
 # The index's pages as they are on disk.

@@ -2,6 +2,8 @@
 # moment without leaving anything, and that its pages outlive a crash when WAL is minimal.
 use strict;
 use warnings;
+
+use FaceIndex;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -23,8 +25,10 @@ $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION facematch CASCADE;
 	CREATE TABLE face (id int, model int, filler text, embedding face_embedding) WITH (parallel_workers = 2);
-	ALTER TABLE face ALTER filler SET STORAGE PLAIN;
-	INSERT INTO face
+	ALTER TABLE face ALTER filler SET STORAGE PLAIN});
+seal_own_table($node, face => 'embedding');
+$node->safe_psql('postgres', q{
+	INSERT INTO face (id, model, filler, embedding)
 	SELECT id, model, repeat('x', 600), face_with_model((SELECT array_agg(sin(id * 12.9898 + k * 78.233 + id * k * 0.37) + 0.3 ORDER BY k)
 		FROM generate_series(1, 64) k)::face_embedding, model)
 	FROM (SELECT id, CASE WHEN id % 400 = 0 THEN 2 + id / 400 ELSE 1 END AS model FROM generate_series(1, 8000) id) s;
@@ -114,7 +118,7 @@ like(interfere('cancel', $_), qr/ERROR:  57014: canceling statement due to user 
   for 'sampling templates', 'encoding templates';
 
 # Templates of more models than an index holds, whoever finds that.
-$node->safe_psql('postgres', q{INSERT INTO face SELECT 9000 + i, 100 + i, '', face_with_model('[1,2,3]', 100 + i) FROM generate_series(1, 130) i});
+$node->safe_psql('postgres', q{INSERT INTO face (id, model, filler, embedding) SELECT 9000 + i, 100 + i, '', face_with_model('[1,2,3]', 100 + i) FROM generate_series(1, 130) i});
 ($status, $out, $err) = $node->psql('postgres', $create);
 like($err, qr/ERROR:  index "face_index" holds templates of too many kinds/, 'more kinds of templates than an index holds');
 nothing_left('too many kinds');

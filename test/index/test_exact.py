@@ -36,7 +36,7 @@ class Failure(Exception):
 
 
 def insert(conn, table, texts, ids):
-    with conn.cursor().copy(f'COPY {table} FROM STDIN') as copy:
+    with conn.cursor().copy(f'COPY {table} (id, g, e) FROM STDIN') as copy:
         for i in ids:
             copy.write_row((int(i), int(gallery(i)), None if i >= len(texts) else texts[i]))
 
@@ -53,6 +53,7 @@ def fill(conn, phase, x, rng):
     for table, columns in (('plain', 'e'), ('keyed', 'g, e')):
         conn.execute(f'DROP TABLE IF EXISTS {table}')
         conn.execute(f'CREATE TABLE {table} (id int, g int, e face_embedding)')
+        datasets.seal_own_table(conn, table)
         if phase == 'inserted':
             conn.execute(f'CREATE INDEX {table}_index ON {table} USING facematch ({columns})')
             insert(conn, table, texts, everyone)
@@ -64,6 +65,7 @@ def fill(conn, phase, x, rng):
             conn.execute(f'VACUUM {table}')
             insert(conn, table, texts, everyone[some])
         conn.execute(f'ANALYZE {table}')
+        datasets.check_sealed(conn, table)
 
 
 def sequential(conn, p):

@@ -72,7 +72,8 @@ def main():
                 continue
             x = datasets.usable(x)
             conn.execute('DROP TABLE IF EXISTS t; CREATE TABLE t (id int, e face_embedding)')
-            with conn.cursor().copy('COPY t FROM STDIN') as copy:
+            datasets.seal_own_table(conn, 't')
+            with conn.cursor().copy('COPY t (id, e) FROM STDIN') as copy:
                 for i, row in enumerate(x):
                     copy.write_row((i, datasets.text(row)))
             conn.execute('CREATE INDEX t_face ON t USING facematch (e); ANALYZE t')

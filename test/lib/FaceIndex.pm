@@ -6,15 +6,39 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FindBin;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(long_run set_up write_scripts check_index crash);
+our @EXPORT = qw(long_run set_up seal_own_table check_sealed write_scripts check_index crash);
 
 # LONG=1: the runs that take minutes.
 sub long_run
 {
 	return $ENV{LONG} // 0;
+}
+
+# With SEALED=1, from then on templates that are written into these tables are sealed; of plain ones nothing changes.
+sub seal_own_table
+{
+	my ($node, %column) = @_;
+
+	return unless $ENV{SEALED};
+	$node->safe_psql('postgres', slurp_file("$FindBin::Bin/../lib/own_table.sql"))
+	  unless $node->safe_psql('postgres', "SELECT to_regproc('seal_own_table')");
+	$node->safe_psql('postgres', join ' ', 'SELECT 1;', map { "SELECT seal_own_table('$_', '$column{$_}');" } sort keys %column);
+	return;
+}
+
+# With SEALED=1, that all of a table's templates are sealed.
+sub check_sealed
+{
+	my ($node, $table, $template) = @_;
+
+	return unless $ENV{SEALED};
+	is($node->safe_psql('postgres', "SELECT count(DISTINCT facematch_internal.sealed_by($template)) > 1, bool_and(facematch_internal.sealed_by($template) IS NOT NULL) FROM $table WHERE $template IS NOT NULL"),
+		't|t', "$table: its templates are sealed");
+	return;
 }
 
 sub set_up
@@ -62,8 +86,10 @@ sub set_up
 			RETURN cardinality(ids);
 		END
 		$$;});
+	seal_own_table($node, reference => 'e');
 	$node->safe_psql('postgres',
 		"INSERT INTO reference (gallery, e) SELECT i % 7, random_face() FROM generate_series(1, $rows) i; ANALYZE reference");
+	check_sealed($node, 'reference', 'e');
 	return;
 }
 

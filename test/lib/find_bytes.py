@@ -2,10 +2,13 @@
 """Which templates can still be found in the files below a directory.
 
 find_bytes.py DIRECTORY TEMPLATES [INDEX CTIDS]: TEMPLATES has one template a line, as face_embedding prints it.  Each is
-looked for as it is stored (half precision), as single precision in either byte order, and as text.  INDEX is a copy of a
+looked for as it is stored (half precision), as single precision in either byte order, and as text; a sealed one as its
+ciphertext and as text.  INDEX is a copy of a
 facematch index's file, CTIDS the rows, one a line, whose refinement codes and second bits are looked for.  Prints for
 each kind how many are there to be found and how many were, then the files they were found in.
 """
+import base64
+import collections
 import os
 import re
 import struct
@@ -17,12 +20,12 @@ PAGE = 8192
 PIECE = 8               # bytes that are looked for; a hit is then compared at full length
 SIEVE_BITS = 22         # passes few words on to the exact comparison
 SKETCH, REFINE, PLANE = 6, 7, 8     # kinds of pages, at their end
-NAMED = 56              # where a sketch page of 512 dimensions names its two refinement pages and its plane page
-ENTRY_HEAD = 14         # row, and numbers beside the code
-ENTRY = ENTRY_HEAD + 128    # with two bits a dimension, of 512
-ENTRIES = 56            # on a refinement page
-PLANES = 960            # where a plane page has its first template's second bits
-PLANE_BYTES = 64
+ENTRY_HEAD = 14         # of a refinement code of 512 dimensions: row, and numbers beside it
+PLANE_BYTES = 64        # of their second bits
+# Where a sketch page names its two refinement pages and its plane page; the size and number of a refinement page's
+# entries; where a plane page has the first template's second bits, and how far apart.  Of plain templates, and of sealed.
+Layout = collections.namedtuple('Layout', 'named entry entries planes stride')
+PLAIN, SEALED = Layout(56, 142, 56, 960, 64), Layout(68, 154, 48, 72, 84)
 
 
 def pieces(data, length, step):
@@ -35,6 +38,10 @@ def pieces(data, length, step):
 
 def needles_of(line):
     text = line.strip()
+    if text.startswith('sealed:'):
+        yield 'stored', pieces(base64.b64decode(text.rsplit(':', 1)[1]), 16, 64)
+        yield 'text', pieces(text.encode(), 24, 384)
+        return
     values = np.array([float(x) for x in re.sub(r'^.*\[|\]$', '', text).split(',')], dtype=np.float32)
     yield 'stored', pieces(values.astype('<f2').tobytes(), 16, 64)
     yield 'single precision', pieces(values.astype('<f4').tobytes(), 16, 128)
@@ -42,22 +49,22 @@ def needles_of(line):
     yield 'text', pieces(text.encode(), 24, 384)
 
 
-def codes_of(index, ctids):
-    """Refinement codes and second bits by row, from the pages of an index."""
+def codes_of(index, ctids, layout):
+    """Refinement codes and second bits by row, from the pages of an index: of sealed templates their ciphertext."""
     wanted = {struct.pack('<HHH', block >> 16, block & 0xffff, line): (block, line) for block, line in ctids}
     pages = [index[start:start + PAGE] for start in range(0, len(index), PAGE)]
     kinds = [struct.unpack('<H', page[-4:-2])[0] for page in pages]
     found = {}
     for sketch in (page for page, kind in zip(pages, kinds) if kind == SKETCH):
-        named = struct.unpack('<III', sketch[NAMED:NAMED + 12])
-        for slot in range(2 * ENTRIES):
-            refine, plane = named[slot // ENTRIES], named[2]
+        named = struct.unpack('<III', sketch[layout.named:layout.named + 12])
+        for slot in range(2 * layout.entries):
+            refine, plane = named[slot // layout.entries], named[2]
             if refine >= len(pages) or plane >= len(pages) or (kinds[refine], kinds[plane]) != (REFINE, PLANE):
                 continue
-            at = 24 + slot % ENTRIES * ENTRY
+            at = 24 + slot % layout.entries * layout.entry
             row = wanted.get(pages[refine][at:at + 6])
             if row is not None:
-                start = PLANES + slot * PLANE_BYTES
+                start = layout.planes + slot * layout.stride
                 found[row] = (pages[refine][at + ENTRY_HEAD:at + ENTRY_HEAD + 32], pages[plane][start:start + PLANE_BYTES])
     return found
 
@@ -89,9 +96,11 @@ def search(path, first, sieve, by_first):
 
 
 def main():
-    needles, total = {}, {}
+    needles, total, layout = {}, {}, PLAIN
     with open(sys.argv[2], encoding='ascii') as f:
         for n, line in enumerate(f):
+            if line.startswith('sealed:'):
+                layout = SEALED
             for kind, parts in needles_of(line):
                 total[kind] = total.get(kind, 0) + 1
                 for part in parts:
@@ -101,7 +110,7 @@ def main():
             index = f.read()
         with open(sys.argv[4], encoding='ascii') as f:
             ctids = [tuple(int(x) for x in re.findall(r'\d+', line)) for line in f]
-        codes = codes_of(index, ctids)
+        codes = codes_of(index, ctids, layout)
         for kind, values in zip(('code', 'second bits'), zip(*codes.values())):
             total[kind] = len(set(values))
             for value in values:

@@ -64,7 +64,9 @@ SELECT k.number AS hold, a.number AS attempt, tried(k.hold, a.statement) FROM ki
 -- The purge commits as it goes: of what is due, all of F1 stays while its hold stands.
 INSERT INTO facematch.hold (table_name, row_id, reason, authority)
 SELECT 'facematch.gallery', gallery_id, 'litigation over a flight', 'court' FROM facematch.gallery WHERE name = 'F1';
+SET client_min_messages = error;
 CALL facematch.purge();
+RESET client_min_messages;
 SELECT there();
 SELECT hold_id, table_name, row_id, keeps FROM facematch.held;
 SELECT held FROM facematch.explain_retention('facematch.reference', (SELECT reference_id FROM facematch.reference));
@@ -73,7 +75,9 @@ SELECT severity, object, finding FROM facematch.health_check() WHERE object ~ '^
 INSERT INTO facematch.opt_out (subject_id) VALUES (subject(11));
 SELECT there(), (SELECT count(*) FROM facematch.identify('[1,0]', 'F1')) AS candidates;
 UPDATE facematch.hold SET released_at = clock_timestamp();
+SET client_min_messages = error;
 CALL facematch.purge();
+RESET client_min_messages;
 SELECT there();
 
 -- A hold on what is not there is refused, with the statement that would do; one from a dump comes before its rows.

@@ -159,7 +159,7 @@ SELECT * FROM staged();
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source, quality)
 SELECT gallery_id, subject(8), 'us_citizen', face(10), 's', 90 FROM facematch.gallery WHERE name = 'one';
 SELECT facematch.merge_references('one', subject(8)) AS merged \gset
-SELECT r.embedding = face_with_model((SELECT avg(e) FROM unnest(ARRAY[face(8), face(10)]) e), 1) AS fused, quality FROM facematch.reference r WHERE reference_id = :merged;
+SELECT facematch_internal.opened(r.embedding) = face_with_model((SELECT avg(e) FROM unnest(ARRAY[face(8), face(10)]) e), 1) AS fused, quality FROM facematch.reference r WHERE reference_id = :merged;
 SELECT count(*) FROM facematch.reference WHERE subject_id = subject(8);
 SELECT facematch.close_gallery('one') < now() + interval '14 days 1 minute' AS deadline;
 SELECT bool_and(purge_after < now() + interval '12 hours 1 minute') FROM facematch.reference WHERE gallery_id = :one;
