@@ -70,7 +70,7 @@ expression_value(FaceHeapReader *reader, bool *isnull)
  * TID, or NULL if it sees none or the key is gone; valid until the next call.
  */
 const FaceEmbedding *
-face_heap_read(FaceHeapReader *reader, ItemPointer tid)
+face_heap_read(FaceHeapReader *reader, ItemPointer tid, bool *seen)
 {
 	ItemPointerData at = *tid;
 	bool		call_again = false;
@@ -78,7 +78,8 @@ face_heap_read(FaceHeapReader *reader, ItemPointer tid)
 	bool		isnull;
 	Datum		value;
 
-	if (!table_index_fetch_tuple(reader->fetch, &at, reader->snapshot, reader->slot, &call_again, &all_dead))
+	*seen = table_index_fetch_tuple(reader->fetch, &at, reader->snapshot, reader->slot, &call_again, &all_dead);
+	if (!*seen)
 		return NULL;
 	value = reader->column != 0 ? slot_getattr(reader->slot, reader->column, &isnull)
 		: expression_value(reader, &isnull);

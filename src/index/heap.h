@@ -17,7 +17,7 @@
 typedef struct FaceHeapReader FaceHeapReader;
 
 extern FaceHeapReader *face_heap_reader_create(Relation heap, Relation index, Snapshot snapshot);
-extern const FaceEmbedding *face_heap_read(FaceHeapReader *reader, ItemPointer tid);
+extern const FaceEmbedding *face_heap_read(FaceHeapReader *reader, ItemPointer tid, bool *seen);
 extern void face_heap_reader_free(FaceHeapReader *reader);
 
 #endif							/* FACEMATCH_INDEX_HEAP_H */

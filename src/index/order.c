@@ -31,8 +31,8 @@
 #include "compat.h"
 #include "index/heap.h"
 #include "index/order.h"
+#include "index/pass.h"
 #include "index/refine.h"
-#include "index/sealed.h"
 #include "index/share.h"
 
 /*
@@ -166,9 +166,12 @@ static void
 measure_best(FaceScan *scan)
 {
 	FaceCandidate *candidate = heap_pop(scan->refined);
-	const FaceEmbedding *e = face_heap_read(scan->reader, &candidate->tid);
+	bool		seen;
+	const FaceEmbedding *e = face_heap_read(scan->reader, &candidate->tid, &seen);
 
 	scan->counters.measured++;
+	if (e == NULL && seen)
+		face_scan_add_lost(scan, &candidate->tid);
 	if (e != NULL)
 		candidate->bound = face_distance(scan->targets[0].metric, e, scan->targets[0].probe);
 	if (e != NULL && scan->share != NULL)
@@ -243,8 +246,6 @@ add_candidate(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refin
 	bool		within = face_query_refine(scan->plans[page->epoch]->queries[0], refined->sum, &refined->scalars,
 										   scan->limit, &bounds);
 
-	if (isnan(bounds.safe_lower) && page->key != NULL && face_key_is_destroyed(page->key))
-		return;
 	if (isnan(bounds.safe_lower))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),

@@ -224,6 +224,14 @@ add_last(FaceScan *scan, const ItemPointerData *tid)
 	scan->last[scan->nlast++] = *tid;
 }
 
+/* A row whose key was destroyed since the pass: it has no distance, and no condition is true of it. */
+void
+face_scan_add_lost(FaceScan *scan, const ItemPointerData *tid)
+{
+	if (!scan->has_conditions)
+		add_last(scan, tid);
+}
+
 static void
 add_unread(FaceScan *scan, const ItemPointerData *tid)
 {

@@ -49,5 +49,6 @@ extern void face_append_page(FaceScan *scan, const FaceLayout *layout, float sma
 
 /* A row to return before the ordered ones, or of a scan that does not order. */
 extern void face_scan_add_first(FaceScan *scan, const ItemPointerData *tid);
+extern void face_scan_add_lost(FaceScan *scan, const ItemPointerData *tid);
 
 #endif							/* FACEMATCH_INDEX_PASS_H */

@@ -14,6 +14,7 @@
 #include "port/pg_bitutils.h"
 
 #include "compat.h"
+#include "index/pass.h"
 #include "index/refine.h"
 #include "index/sealed.h"
 #include "simd/simd.h"
@@ -81,6 +82,12 @@ take_jobs(FaceScan *scan, int which, float limit, FaceJobs *jobs)
 			jobs->jobs[jobs->n++].slot = block * FACE_BLOCK_SLOTS + pg_rightmost_one_pos32(bits);
 		}
 	}
+}
+
+bool
+face_page_is_lost(const FaceScanPage *page)
+{
+	return page->key != NULL && face_key_is_destroyed(page->key);
 }
 
 void
@@ -163,6 +170,11 @@ read_entries(FaceScan *scan, const FaceJob *jobs, const int32 *sums, int njobs, 
 		entry = FaceRefineEntryOf(BufferGetPage(buffer), layout, jobs[i].slot % layout->refine_slots);
 		if (!valid || !ItemPointerIsValid(&entry->tid))
 			continue;
+		if (face_page_is_lost(page))
+		{
+			face_scan_add_lost(scan, &entry->tid);
+			continue;
+		}
 		scan->counters.refined++;
 		entry = face_open_entry(layout, page->key, entry, &room);
 		if (ruled_out(scan, plan, sums + i, entry))

@@ -51,6 +51,9 @@ typedef void (*FaceRefineCallback) (FaceScan *scan, const FaceScanPage *page, co
 extern void face_refine_up_to(FaceScan *scan, const double *limit, FaceRefineCallback callback,
 							  void (*between) (FaceScan *scan));
 
+/* Was its key destroyed since the pass? */
+extern bool face_page_is_lost(const FaceScanPage *page);
+
 /* Put a slot back among the bounds, with the better one that another code gave. */
 extern void face_return_slot(FaceScan *scan, const FaceJob *job, double bound);
 

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use Bytes;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -130,37 +131,11 @@ same_answers('after a crash');
 		'which find the same');
 }
 
-# What is the same of many templates is the same many times in codes that can be read: 40 bytes, not of few values.
-sub readable
-{
-	my ($bytes) = @_;
-	my %seen;
-
-	for my $at (0 .. length($bytes) - 40)
-	{
-		my $window = substr $bytes, $at, 40;
-		next if substr($window, 0, 8) eq "\0" x 8 || substr($window, 16, 8) eq "\0" x 8;
-		next if ++$seen{$window} < 12;
-		my %values = map { $_ => 1 } unpack 'C*', $window;
-		return 1 if keys %values > 12;
-	}
-	return 0;
-}
-
 sub file_of
 {
 	my ($name) = @_;
 
 	return slurp_bytes($node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$name')"));
-}
-
-sub slurp_bytes
-{
-	my ($path) = @_;
-
-	open my $fh, '<:raw', $path or die "$path: $!";
-	local $/ = undef;
-	return scalar <$fh>;
 }
 
 $node->safe_psql('postgres', q{
@@ -181,8 +156,8 @@ for my $kind (qw(plain seale))
 	$wal = $node->safe_psql('postgres', 'SELECT pg_walfile_name(pg_current_wal_insert_lsn())');
 	$node->safe_psql('postgres', "INSERT INTO alike_$kind SELECT id, e FROM alike WHERE kind = '$kind' AND id > 80 ORDER BY id");
 	$node->safe_psql('postgres', 'CHECKPOINT; SELECT pg_switch_wal()');
-	$seen{"file $kind"} = readable(file_of("alike_${kind}_face"));
-	$seen{"WAL $kind"} = readable(slurp_bytes($node->data_dir . "/pg_wal/$wal") =~ s/\0+\z//r);
+	$seen{"file $kind"} = readable_codes(file_of("alike_${kind}_face"));
+	$seen{"WAL $kind"} = readable_codes(slurp_bytes($node->data_dir . "/pg_wal/$wal") =~ s/\0+\z//r);
 	$node->safe_psql('postgres', "SELECT facematch.index_check('alike_${kind}_face', true)");
 }
 is_deeply(\%seen, {'file plain' => 1, 'WAL plain' => 1, 'file seale' => 0, 'WAL seale' => 0},
