@@ -97,5 +97,5 @@ CREATE OPERATOR =~? (
 	RESTRICT = face_probe_sel, JOIN = contjoinsel
 );
 COMMENT ON OPERATOR =~? (face_embedding, face_probe) IS
-	'reference may match probe: all that =~ accepts, a millionth more, and what cannot be compared with the probe; '
-	'raises no error';
+	'reference may match probe: all that =~ accepts, a millionth more, what cannot be compared with the probe, and what '
+	'is sealed, unless an index knows better; raises no error';

@@ -95,6 +95,23 @@ SELECT * FROM facematch.search_shards(:'stolen');
 SELECT facematch.enrol('F', gen_random_uuid(), :'stolen', 'us_citizen', 'passport');
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'us_citizen', :'stolen', 'passport');
 RESET SESSION AUTHORIZATION;
+-- Nor is anything that fails for a sealed one asked before a policy: a key may be missing.
+\set VERBOSITY default
+CREATE FUNCTION fails(f regprocedure) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	arguments text := (SELECT string_agg(CASE format_type(t, NULL) WHEN 'face_embedding' THEN quote_literal(v) || '::face_embedding'
+		WHEN 'face_probe' THEN format('face_probe(%L, 0.5)', v) ELSE '1' END, ', ')
+		FROM unnest((SELECT proargtypes::oid[] FROM pg_proc WHERE oid = f)) t, (SELECT v FROM value LIMIT 1) s);
+BEGIN
+	EXECUTE format('SELECT %s(%s)', f::regproc, arguments);
+	RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLERRM;
+END
+$$;
+SELECT count(*) AS leakproof, count(fails(p.oid)) AS fail FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+WHERE p.proleakproof AND d.deptype = 'e' AND p.proargtypes::oid[] && ARRAY['face_embedding', 'face_probe']::regtype[]::oid[];
+SELECT fails('face_norm(face_embedding)');
 SELECT facematch.revoke_access('facematch_test_thief');
 REVOKE SELECT ON value, plain FROM facematch_test_thief;
 DROP ROLE facematch_test_thief;
