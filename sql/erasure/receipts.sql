@@ -27,8 +27,9 @@ COMMENT ON TABLE facematch.purge_receipt IS
 	'one row for each batch and class of rows that went; rows are never changed';
 COMMENT ON COLUMN facematch.purge_receipt.receipt_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.purge_receipt.purged_at IS 'when the rows were deleted';
-COMMENT ON COLUMN facematch.purge_receipt.cause IS 'retention (the rows were due), opt_out or by_hand (a '
-	'statement deleted them, or a foreign key or a trigger that it set off)';
+COMMENT ON COLUMN facematch.purge_receipt.cause IS 'retention (the rows were due), opt_out (of the '
+	'subject: by the opt-out itself, retain() or recompute()) or by_hand (a statement deleted them, or a foreign key or '
+	'a trigger that it set off)';
 COMMENT ON COLUMN facematch.purge_receipt.table_name IS 'the table they were in';
 COMMENT ON COLUMN facematch.purge_receipt.retention_class IS 'their retention class; NULL for an opt-out';
 COMMENT ON COLUMN facematch.purge_receipt.rule IS

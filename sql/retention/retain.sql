@@ -110,7 +110,7 @@ BEGIN
 			  FROM facematch.opt_out o, facematch.retention_class c
 			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
 				AND facematch_internal.law_gives(o, c.name, t.what, clock_timestamp()))::text,
-					bring_to_rules.limited) a (n bigint);
+		bring_to_rules.limited, of_opt_outs => true) a (n bigint);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.bring_to_rules(regclass, boolean) IS

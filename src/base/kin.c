@@ -20,6 +20,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
@@ -77,17 +78,38 @@ add_half_detached(Form_pg_inherits link, List **found)
 		*found = lappend_oid(*found, link->inhrelid);
 }
 
+static void
+add_parents(List **line)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+
+	for (int i = 0; i < list_length(*line); i++)
+		each_link(inherits, list_nth_oid(*line, i), add_parent, line);
+	table_close(inherits, AccessShareLock);
+}
+
 /* And what it is a partition of, or inherits from. */
 List *
 face_with_kin(Oid relid)
 {
 	List	   *kin = face_with_heirs(relid, NoLock);
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
 
-	for (int i = 0; i < list_length(kin); i++)
-		each_link(inherits, list_nth_oid(kin, i), add_parent, &kin);
-	table_close(inherits, AccessShareLock);
+	add_parents(&kin);
 	return kin;
+}
+
+/*
+ * A relation, then what it is a partition of, from its parent on.  PostgreSQL's
+ * own list of ancestors ends at a partition that is half detached.
+ */
+List *
+face_line(Oid relid)
+{
+	List	   *line = list_make1_oid(relid);
+
+	if (get_rel_relispartition(relid))
+		add_parents(&line);
+	return line;
 }
 
 /* Partitions that a DETACH CONCURRENTLY has begun to detach. */

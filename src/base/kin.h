@@ -15,6 +15,7 @@
 
 extern List *face_with_heirs(Oid relid, LOCKMODE lockmode);
 extern List *face_with_kin(Oid relid);
+extern List *face_line(Oid relid);
 extern List *face_half_detached(Oid relid);
 
 #endif							/* FACEMATCH_BASE_KIN_H */

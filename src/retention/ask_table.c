@@ -28,6 +28,7 @@
 #include "base/attempt.h"
 #include "base/refusal.h"
 #include "base/run.h"
+#include "retention/gone.h"
 #include "retention/retained.h"
 
 PG_FUNCTION_INFO_V1(facematch_ask_table);
@@ -53,6 +54,7 @@ typedef struct Question
 {
 	Oid			table;
 	const char *query;
+	bool		of_opt_outs;
 	Datum		values[4];
 	ReturnSetInfo *result;
 } Question;
@@ -64,7 +66,11 @@ ask(void *state)
 	Oid			types[] = {TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, TEXTOID};
 
 	SPI_connect();
-	(void) face_run_on(question->table, question->query, lengthof(types), types, question->values);
+	if (question->of_opt_outs)
+		(void) face_run_deletion("opt_out", question->table, question->table, question->query, lengthof(types), types,
+								 question->values);
+	else
+		(void) face_run_on(question->table, question->query, lengthof(types), types, question->values);
 	if (SPI_tuptable != NULL)
 	{
 		check_columns(SPI_tuptable->tupdesc, question->result->setDesc);
@@ -75,9 +81,10 @@ ask(void *state)
 }
 
 /*
- * ask_table(table regclass, query text, value text, limited boolean): the query's
- * rows.  Its parameters: $1 the moment, $2 text[] keys of held rows, $3 uuid[] held
- * subjects, $4 the value.  Limited: for as long as one table may take.
+ * ask_table(table regclass, query text, value text, limited boolean, of_opt_outs
+ * boolean): the query's rows.  Its parameters: $1 the moment, $2 text[] keys of held
+ * rows, $3 uuid[] held subjects, $4 the value.  Limited: for as long as one table may
+ * take.  Of opt-outs: receipts of what it deletes say so.
  */
 Datum
 facematch_ask_table(PG_FUNCTION_ARGS)
@@ -91,6 +98,7 @@ facematch_ask_table(PG_FUNCTION_ARGS)
 				 errmsg("a table and a query are needed")));
 	question.table = PG_GETARG_OID(0);
 	question.query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	question.of_opt_outs = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
 	if (!has_privs_of_role(GetUserId(), face_owner(question.table)))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(question.table));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);

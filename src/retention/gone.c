@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * gone.c
- *	  Receipts of rows that went by no purge and no opt-out.
+ *	  Receipts of rows that went by statements that write none themselves.
  *
  * Whoever may delete deletes, and foreign keys do: an inspector asks for these
  * rows as well.  A trigger after each row counts them, by table and class, and
@@ -17,7 +17,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
@@ -30,6 +29,7 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
+#include "base/kin.h"
 #include "base/row.h"
 #include "base/run.h"
 #include "retention/gone.h"
@@ -46,18 +46,28 @@ typedef struct Gone
 {
 	SubTransactionId by;
 	Oid			relid;			/* the table under retention */
-	char	   *class;
+	const char *cause;
+	char	   *class;			/* empty: of an opt-out, or none */
 	uint64		rows;
 	pg_uuid_t  *subjects;
 	int			count;
 	int			room;
 } Gone;
 
+/* A statement deleted them, or a foreign key or a trigger that it set off. */
+static const char by_hand[] = "by_hand";
+
 /* In the transaction's memory. */
 static List *gone = NIL;
 
-/* The table of a statement that has its own receipt, while it runs. */
-static Oid	receipted = InvalidOid;
+/* The table of a statement whose deletions are not by hand, while it runs; the cause is NULL if its caller writes the receipt. */
+typedef struct Deletion
+{
+	Oid			relid;
+	const char *cause;
+} Deletion;
+
+static Deletion running = {InvalidOid, NULL};
 
 /* What the trigger knows of its table, once a statement. */
 typedef struct Table
@@ -69,19 +79,19 @@ typedef struct Table
 } Table;
 
 uint64
-face_run_receipted(Oid table, Oid relid, const char *sql, int nargs, Oid *types, Datum *values)
+face_run_deletion(const char *cause, Oid table, Oid relid, const char *sql, int nargs, Oid *types, Datum *values)
 {
-	Oid			outer = receipted;
+	Deletion	outer = running;
 	uint64		rows;
 
-	receipted = table;
+	running = (Deletion) {table, cause};
 	PG_TRY();
 	{
 		rows = face_run_on(relid, sql, nargs, types, values);
 	}
 	PG_FINALLY();
 	{
-		receipted = outer;
+		running = outer;
 	}
 	PG_END_TRY();
 	return rows;
@@ -90,7 +100,7 @@ face_run_receipted(Oid table, Oid relid, const char *sql, int nargs, Oid *types,
 /*--------------------------------------------------------- what has gone */
 
 static Gone *
-entry(SubTransactionId by, Oid relid, const char *class)
+entry(SubTransactionId by, Oid relid, const char *cause, const char *class)
 {
 	MemoryContext caller;
 	ListCell   *cell;
@@ -100,13 +110,14 @@ entry(SubTransactionId by, Oid relid, const char *class)
 	{
 		Gone	   *of = lfirst(cell);
 
-		if (of->by == by && of->relid == relid && strcmp(of->class, class) == 0)
+		if (of->by == by && of->relid == relid && strcmp(of->cause, cause) == 0 && strcmp(of->class, class) == 0)
 			return of;
 	}
 	caller = MemoryContextSwitchTo(TopTransactionContext);
 	new = palloc0(sizeof(Gone));
 	new->by = by;
 	new->relid = relid;
+	new->cause = cause;
 	new->class = pstrdup(class);
 	gone = lappend(gone, new);
 	MemoryContextSwitchTo(caller);
@@ -143,7 +154,7 @@ subjects_of(const Gone *of)
 static void
 write_receipt(const Gone *of)
 {
-	face_write_receipt("by_hand", of->relid, of->class, of->rows, 0, DT_NOBEGIN, DT_NOBEGIN,
+	face_write_receipt(of->cause, of->relid, of->class, of->rows, 0, DT_NOBEGIN, DT_NOBEGIN,
 					   of->count == 0 ? NULL : subjects_of(of));
 }
 
@@ -174,7 +185,7 @@ note_transaction(XactEvent event, void *arg)
 	else
 	{
 		gone = NIL;
-		receipted = InvalidOid;
+		running = (Deletion) {InvalidOid, NULL};
 	}
 }
 
@@ -195,7 +206,7 @@ note_subtransaction(SubXactEvent event, SubTransactionId by, SubTransactionId pa
 		gone = foreach_delete_current(gone, cell);
 		if (event == SUBXACT_EVENT_COMMIT_SUB)
 		{
-			Gone	   *to = entry(parent, of->relid, of->class);
+			Gone	   *to = entry(parent, of->relid, of->cause, of->class);
 
 			to->rows += of->rows;
 			add_subjects(to, of->subjects, of->count);
@@ -220,11 +231,9 @@ make_table(FunctionCallInfo fcinfo, Relation rel)
 {
 	MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	Table	   *table = palloc0(sizeof(Table));
-	List	   *line = list_make1_oid(RelationGetRelid(rel));
+	List	   *line = face_line(RelationGetRelid(rel));
 	ListCell   *cell;
 
-	if (rel->rd_rel->relispartition)
-		line = list_concat(line, get_partition_ancestors(RelationGetRelid(rel)));
 	foreach(cell, face_retained_tables())
 	{
 		FaceRetained *retained = lfirst(cell);
@@ -243,13 +252,15 @@ make_table(FunctionCallInfo fcinfo, Relation rel)
 	return table;
 }
 
+/* A receipt of an opt-out names no class. */
 static void
-note(Table *table)
+note(Table *table, const char *cause)
 {
 	const FaceRow *row = &table->row;
-	const char *class = face_row_null(row, Max(table->class, 0)) ? "" : TextDatumGetCString(row->values[table->class - 1]);
+	bool		of_class = cause == by_hand && !face_row_null(row, Max(table->class, 0));
+	const char *class = of_class ? TextDatumGetCString(row->values[table->class - 1]) : "";
 	const pg_uuid_t *subject = face_row_uuid(row, Max(table->subject, 0));
-	Gone	   *of = entry(GetCurrentSubTransactionId(), table->table->relid, class);
+	Gone	   *of = entry(GetCurrentSubTransactionId(), table->table->relid, cause, class);
 
 	of->rows++;
 	if (subject != NULL)
@@ -267,6 +278,7 @@ facematch_note_deleted(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Table	   *table = fcinfo->flinfo->fn_extra;
+	const char *cause;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
 		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
@@ -275,11 +287,13 @@ facematch_note_deleted(PG_FUNCTION_ARGS)
 				 errmsg("facematch_internal.note_deleted must be fired after each deleted row")));
 	if (table == NULL)
 		table = make_table(fcinfo, trigger->tg_relation);
+	if (table->table == NULL)
+		return PointerGetDatum(NULL);
+	cause = table->table->relid == running.relid ? running.cause : by_hand;
 	/* Who deletes it writes the receipt; or it went into another partition. */
-	if (table->table == NULL || table->table->relid == receipted ||
-		HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
+	if (cause == NULL || HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
 		return PointerGetDatum(NULL);
 	face_row_read(&table->row, trigger->tg_relation, trigger->tg_trigtuple);
-	note(table);
+	note(table, cause);
 	return PointerGetDatum(NULL);
 }

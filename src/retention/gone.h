@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * gone.h
- *	  Receipts of rows that went by no purge and no opt-out.
+ *	  Receipts of rows that went by statements that write none themselves.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,8 +10,11 @@
 
 #include "postgres.h"
 
-/* face_run_on() a table under retention, or a partition of it, of whose rows the caller writes a receipt. */
-extern uint64 face_run_receipted(Oid table, Oid relid, const char *sql, int nargs, Oid *types, Datum *values);
+/*
+ * face_run_on() a table under retention, or a partition of it: receipts of what
+ * goes from the table have this cause; NULL: the caller writes them.
+ */
+extern uint64 face_run_deletion(const char *cause, Oid table, Oid relid, const char *sql, int nargs, Oid *types, Datum *values);
 extern void face_gone_init(void);
 
 #endif							/* FACEMATCH_RETENTION_GONE_H */

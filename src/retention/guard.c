@@ -26,7 +26,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -38,6 +37,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "base/kin.h"
 #include "base/refusal.h"
 #include "retention/declined.h"
 #include "gallery/enrol.h"
@@ -165,9 +165,7 @@ make_guard(FunctionCallInfo fcinfo, TriggerData *trigger)
 	face_row_room(&guard->was, rel);
 	getTypeOutputInfo(SPI_gettypeid(RelationGetDescr(rel), guard->key), &output, &varlena);
 	fmgr_info_cxt(output, &guard->key_output, fcinfo->flinfo->fn_mcxt);
-	if (rel->rd_rel->relispartition)
-		guard->relids = get_partition_ancestors(RelationGetRelid(rel));
-	guard->relids = lcons_oid(RelationGetRelid(rel), guard->relids);
+	guard->relids = face_line(RelationGetRelid(rel));
 	face_find_lookups(&guard->lookups);
 	MemoryContextSwitchTo(caller);
 	fcinfo->flinfo->fn_extra = guard;

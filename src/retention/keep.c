@@ -32,7 +32,6 @@
 #include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
@@ -217,15 +216,10 @@ refuse_other_name(Oid extension, Oid classId, Oid objectId, int subId)
 static FaceRetained *
 retained_by(Oid relid, Oid parent)
 {
-	List	   *line = list_make1_oid(relid);
+	List	   *line = face_line(OidIsValid(parent) ? parent : relid);
 	ListCell   *cell;
 
-	if (OidIsValid(parent))
-		line = lappend_oid(line, parent);
-	else
-		parent = relid;
-	if (get_rel_relispartition(parent))
-		line = list_concat(line, get_partition_ancestors(parent));
+	line = list_append_unique_oid(line, relid);
 	foreach(cell, face_retained_tables())
 	{
 		FaceRetained *table = lfirst(cell);

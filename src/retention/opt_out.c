@@ -159,7 +159,7 @@ remove_from_relation(const FaceOptOut *opt_out, Oid relation, uint64 *removed, u
 	else
 		sql = psprintf("DELETE FROM %s t WHERE %s", name, free_rows);
 	SPI_connect();
-	*removed += face_run_receipted(table->relid, relation, sql, lengthof(types), types, values);
+	*removed += face_run_deletion(NULL, table->relid, relation, sql, lengthof(types), types, values);
 	*held += face_run_on(relation,
 						 psprintf("UPDATE %s t SET purge_after = pg_catalog.clock_timestamp() WHERE %s"
 								  " AND t.purge_after OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() AND NOT (%s)",

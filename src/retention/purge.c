@@ -137,7 +137,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 				   face_column(leaf, table->class),
 				   table->subject == NULL ? "NULL::pg_catalog.uuid" : psprintf("t.%s::pg_catalog.uuid", face_column(leaf, table->subject)));
 	SPI_connect();
-	groups = face_run_receipted(table->relid, in.relid, sql, lengthof(types), types, values);
+	groups = face_run_deletion(NULL, table->relid, in.relid, sql, lengthof(types), types, values);
 	for (uint64 i = 0; i < groups; i++)
 	{
 		bool		isnull;

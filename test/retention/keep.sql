@@ -87,6 +87,10 @@ ALTER TABLE own_21 OWNER TO facematch_keep_clerk;
 GRANT CREATE ON SCHEMA public TO facematch_keep_clerk;
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('own', '12', 'inquiry', 'court');
 SELECT way, try(way) AS row_12_is_held FROM ways ORDER BY n;
+-- A partition that a DETACH CONCURRENTLY has half detached is the table's still.
+SELECT w.way, try(w.way, $$UPDATE pg_inherits SET inhdetachpending = true WHERE inhrelid = 'own_2'::regclass$$) AS half_detached
+FROM unnest(ARRAY['DROP TABLE own_2', 'DROP TABLE own_21', 'TRUNCATE own_21', 'ALTER TABLE own_2 DETACH PARTITION own_21',
+	'DELETE FROM own_2', 'DELETE FROM own_21', 'DELETE FROM own_1', 'DROP TABLE own_1']) w (way);
 UPDATE facematch.hold SET released_at = clock_timestamp();
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(3), 'inquiry', 'court');
 SELECT way, try(way) AS subject_3_is_held FROM ways ORDER BY n;

@@ -43,6 +43,9 @@ INSERT INTO way (name, statement) VALUES
 	('an opt-out', 'INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1))'),
 	('recompute() of who has opted out', 'ALTER TABLE own DISABLE TRIGGER ALL; INSERT INTO facematch.opt_out (subject_id) VALUES (subject(7)); INSERT INTO own (id, retention_class, subject_id, t, purge_after)
 		VALUES (7, ''us_citizen'', subject(7), ''[1,0]'', ''infinity''); ALTER TABLE own ENABLE TRIGGER ALL; SELECT facematch.reinstate() > 0 AS mended; CALL facematch.recompute()'),
+	('retain() of who has opted out', 'SELECT facematch.release(''own''); INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1)); SELECT facematch.retain(''own'', ''own'')'),
+	('a half-detached partition', 'UPDATE pg_inherits SET inhdetachpending = true WHERE inhrelid = ''own_2''::regclass; DELETE FROM own_2;
+		UPDATE pg_inherits SET inhdetachpending = false WHERE inhrelid = ''own_2''::regclass'),
 	-- nothing goes
 	('into another partition', 'UPDATE own SET id = 50 WHERE id = 1'), ('nothing', 'DELETE FROM own WHERE id = 77'),
 	('rolled back', 'SAVEPOINT s; DELETE FROM own; ROLLBACK TO s'), ('rolled back in part', 'SAVEPOINT s; DELETE FROM own WHERE id = 1; ROLLBACK TO s; DELETE FROM own WHERE id = 11'),
