@@ -129,13 +129,10 @@ static pg_noinline Datum
 measure_sealed(FunctionCallInfo fcinfo, const FaceEmbedding *a, const FaceEmbedding *b, Measure measure)
 {
 	FacePair	pair;
-	FaceOpening how = face_open_pair(a, b, &pair);
 	double		result = 0;
 
-	if (how == FACE_CHANGED || how == FACE_FORBIDDEN)
-		face_refuse_opening(how);
-	fcinfo->isnull = how == FACE_KEY_GONE;
-	if (how == FACE_OPENED)
+	fcinfo->isnull = !face_open_pair(a, b, &pair);
+	if (!fcinfo->isnull)
 	{
 		result = measure(pair.opened[0], pair.opened[1]);
 		face_wipe_pair(&pair);

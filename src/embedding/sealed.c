@@ -37,8 +37,15 @@ said_of(int model, int dims, const pg_uuid_t *key)
 	return said;
 }
 
-FaceOpening
-face_open(const FaceEmbedding *stored, FaceEmbedding *room)
+typedef enum Opening
+{
+	FACE_OPENED,
+	FACE_KEY_GONE,				/* the key has been destroyed */
+	FACE_CHANGED				/* these are not the bytes that were sealed */
+} Opening;
+
+static Opening
+open_sealed(const FaceEmbedding *stored, FaceEmbedding *room)
 {
 	const FaceSealedEmbedding *sealed = (const FaceSealedEmbedding *) stored;
 	int			dims = face_dims_of(stored);
@@ -57,14 +64,18 @@ face_open(const FaceEmbedding *stored, FaceEmbedding *room)
 }
 
 void
-face_refuse_opening(FaceOpening how)
+face_refuse_opening(void)
 {
-	if (how == FACE_FORBIDDEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("sealed_template_may_be_opened"),
-				 errmsg("a sealed template is opened only for who may read templates"),
-				 errhint("Search with facematch.identify() or facematch.verify() by an unsealed probe. Whoever may SELECT"
-						 " facematch.reference.embedding compares sealed ones.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("sealed_template_may_be_opened"),
+			 errmsg("a sealed template is opened only for who may read templates"),
+			 errhint("Search with facematch.identify() or facematch.verify() by an unsealed probe. Whoever may SELECT"
+					 " facematch.reference.embedding compares sealed ones.")));
+}
+
+static _Noreturn void
+refuse_changed(void)
+{
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("a sealed template is not the one that was stored"),
@@ -75,7 +86,7 @@ void
 face_check_may_open(void)
 {
 	if (unlikely(!face_may_open()))
-		face_refuse_opening(FACE_FORBIDDEN);
+		face_refuse_opening();
 }
 
 const FaceEmbedding *
@@ -83,15 +94,16 @@ face_opened(const FaceEmbedding *stored, FaceEmbedding *room)
 {
 	if (stored == NULL || !face_is_sealed(stored))
 		return stored;
-	switch (face_open(stored, room))
+	switch (open_sealed(stored, room))
 	{
 		case FACE_OPENED:
 			return room;
 		case FACE_KEY_GONE:
 			return NULL;
-		default:
-			face_refuse_opening(FACE_CHANGED);
+		case FACE_CHANGED:
+			refuse_changed();
 	}
+	pg_unreachable();
 }
 
 void
@@ -100,28 +112,29 @@ face_wipe(FaceEmbedding *room)
 	explicit_bzero(&room->norm, FACE_SECRET_SIZE(room->dims));
 }
 
-FaceOpening
+bool
 face_open_pair(const FaceEmbedding *a, const FaceEmbedding *b, FacePair *pair)
 {
+	face_check_may_open();
 	pair->opened[0] = a;
 	pair->opened[1] = b;
-	if (!face_may_open())
-		return FACE_FORBIDDEN;
 	for (int i = 0; i < 2; i++)
 	{
-		FaceOpening how;
+		Opening how;
 
 		if (!face_is_sealed(pair->opened[i]))
 			continue;
-		how = face_open(pair->opened[i], &pair->rooms[i].value);
+		how = open_sealed(pair->opened[i], &pair->rooms[i].value);
 		if (how != FACE_OPENED)
 		{
 			face_wipe_pair(pair);
-			return how;
+			if (how == FACE_CHANGED)
+				refuse_changed();
+			return false;
 		}
 		pair->opened[i] = &pair->rooms[i].value;
 	}
-	return FACE_OPENED;
+	return true;
 }
 
 void
@@ -143,6 +156,14 @@ face_opened_copy(const FaceEmbedding *stored)
 		return unconstify(FaceEmbedding *, stored);
 	room = palloc(FACE_EMBEDDING_SIZE(face_dims_of(stored)));
 	return unconstify(FaceEmbedding *, face_opened(stored, room));
+}
+
+FaceEmbedding *
+face_opened_copy_if_allowed(const FaceEmbedding *stored)
+{
+	if (face_is_sealed(stored))
+		face_check_may_open();
+	return face_opened_copy(stored);
 }
 
 FaceEmbedding *
@@ -190,12 +211,8 @@ facematch_sealed_by(PG_FUNCTION_ARGS)
 Datum
 facematch_opened(PG_FUNCTION_ARGS)
 {
-	FaceEmbedding *stored = PG_GETARG_FACE_EMBEDDING(0);
-	FaceEmbedding *opened;
+	FaceEmbedding *opened = face_opened_copy_if_allowed(PG_GETARG_FACE_EMBEDDING(0));
 
-	if (face_is_sealed(stored))
-		face_check_may_open();
-	opened = face_opened_copy(stored);
 	if (opened == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_FACE_EMBEDDING(opened);

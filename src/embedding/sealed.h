@@ -38,14 +38,6 @@ typedef union FaceRoom
 	uint8		bytes[FACE_EMBEDDING_SIZE(FACE_MAX_DIMS)];
 } FaceRoom;
 
-typedef enum FaceOpening
-{
-	FACE_OPENED,
-	FACE_KEY_GONE,				/* the key has been destroyed */
-	FACE_CHANGED,				/* these are not the bytes that were sealed */
-	FACE_FORBIDDEN				/* to the current user, who may not read templates */
-} FaceOpening;
-
 /* The name of its key; NULL: it is not sealed. */
 static inline const pg_uuid_t *
 face_sealed_by(const FaceEmbedding *stored)
@@ -53,19 +45,17 @@ face_sealed_by(const FaceEmbedding *stored)
 	return face_is_sealed(stored) ? &((const FaceSealedEmbedding *) stored)->key : NULL;
 }
 
-extern FaceOpening face_open(const FaceEmbedding *stored, FaceEmbedding *room);
-
 /*
  * The value itself if it is NULL or not sealed, else opened into the room, which
  * is to be wiped after use.  NULL: its key has been destroyed, so it compares with
  * nobody.  Bytes that are not those that were sealed: XX001.
  */
 extern const FaceEmbedding *face_opened(const FaceEmbedding *stored, FaceEmbedding *room);
-extern _Noreturn void face_refuse_opening(FaceOpening how);
-
-/* Raises 42501 unless the current user may have sealed templates opened (keys/template_key.h). */
-extern void face_check_may_open(void);
 extern void face_wipe(FaceEmbedding *room);
+
+/* Raises 42501 unless the current user may have sealed templates opened (keys/template_key.h); or at once. */
+extern void face_check_may_open(void);
+extern _Noreturn void face_refuse_opening(void);
 
 /* Two templates of which one is sealed at least, opened for a comparison. */
 typedef struct FacePair
@@ -75,15 +65,18 @@ typedef struct FacePair
 } FacePair;
 
 /*
- * For what anybody may call: of users who may have them opened.  To be wiped after
- * use, if both are opened; else the first that cannot be says how, and nothing is
- * left open.
+ * For what anybody may call: users who may not have them opened are refused, and
+ * so are changed bytes.  To be wiped after use.  False: the key of one has been
+ * destroyed, and nothing is left open.
  */
-extern FaceOpening face_open_pair(const FaceEmbedding *a, const FaceEmbedding *b, FacePair *pair);
+extern bool face_open_pair(const FaceEmbedding *a, const FaceEmbedding *b, FacePair *pair);
 extern void face_wipe_pair(FacePair *pair);
 
 /* One opened in the current memory context, for what is kept longer than a room. */
 extern FaceEmbedding *face_opened_copy(const FaceEmbedding *stored);
+
+/* The same for what anybody may call: 42501. */
+extern FaceEmbedding *face_opened_copy_if_allowed(const FaceEmbedding *stored);
 
 /* Sealed under a key; NULL: that has been destroyed. */
 extern FaceEmbedding *face_sealed(const FaceEmbedding *plain, const pg_uuid_t *key);

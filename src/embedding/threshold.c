@@ -104,19 +104,14 @@ static pg_noinline bool
 decide_sealed(const FaceEmbedding *reference, const FaceEmbedding *probe, const Decision *decision)
 {
 	FacePair	pair;
-	FaceOpening how;
-	bool		matches = false;
+	bool		matches;
 
 	if (decision->may)
 		return true;
-	how = face_open_pair(reference, probe, &pair);
-	if (how == FACE_CHANGED || how == FACE_FORBIDDEN)
-		face_refuse_opening(how);
-	if (how == FACE_OPENED)
-	{
-		matches = decide(pair.opened[0], pair.opened[1], decision);
-		face_wipe_pair(&pair);
-	}
+	if (!face_open_pair(reference, probe, &pair))
+		return false;
+	matches = decide(pair.opened[0], pair.opened[1], decision);
+	face_wipe_pair(&pair);
 	return matches;
 }
 

@@ -118,7 +118,7 @@ forget_at_end(XactEvent event, void *arg)
 
 /* Locks go with the subtransaction that took them, and so does what it has taken away. */
 static void
-forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+note_subtransaction(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
 {
 	ListCell   *cell;
 
@@ -142,7 +142,7 @@ void
 face_sealed_row_init(void)
 {
 	RegisterXactCallback(forget_at_end, NULL);
-	RegisterSubXactCallback(forget_at_abort, NULL);
+	RegisterSubXactCallback(note_subtransaction, NULL);
 }
 
 static void

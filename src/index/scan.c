@@ -178,15 +178,6 @@ add_target(FaceScan *scan, const FaceEmbedding *probe, FaceMetric metric, double
 	target->max_distance = Min(target->max_distance, max_distance);
 }
 
-/* A probe to search by; NULL: its key has been destroyed. */
-static FaceEmbedding *
-opened_probe(const FaceEmbedding *probe)
-{
-	if (face_is_sealed(probe))
-		face_check_may_open();
-	return face_opened_copy(probe);
-}
-
 static void
 read_conditions(FaceScan *scan, ScanKey keys, int nkeys)
 {
@@ -202,7 +193,7 @@ read_conditions(FaceScan *scan, ScanKey keys, int nkeys)
 		else
 		{
 			FaceProbe  *probe = DatumGetFaceProbe(keys[i].sk_argument);
-			FaceEmbedding *opened = opened_probe(&probe->embedding);
+			FaceEmbedding *opened = face_opened_copy_if_allowed(&probe->embedding);
 
 			Assert(keys[i].sk_strategy == FACE_THRESHOLD_STRATEGY || keys[i].sk_strategy == FACE_MAY_MATCH_STRATEGY);
 			scan->has_conditions = true;
@@ -237,7 +228,7 @@ read_ordering(FaceScan *scan, ScanKey orderby)
 
 	/* One whose key is gone is as far from all as an unknown one. */
 	if ((orderby->sk_flags & SK_ISNULL) == 0)
-		probe = opened_probe(DatumGetFaceEmbedding(orderby->sk_argument));
+		probe = face_opened_copy_if_allowed(DatumGetFaceEmbedding(orderby->sk_argument));
 	scan->orders = true;
 	scan->null_probe = probe == NULL;
 	if (probe != NULL)
