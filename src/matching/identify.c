@@ -15,7 +15,6 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -29,6 +28,7 @@
 #include "gallery/staging.h"
 #include "matching/account.h"
 #include "matching/candidates.h"
+#include "matching/near.h"
 #include "matching/question.h"
 #include "matching/unseen.h"
 #include "retention/person.h"
@@ -54,7 +54,7 @@ face_opened_probe(FaceEmbedding *probe)
 	if (!face_is_sealed(probe))
 		return probe;
 	if (!face_reads_templates())
-		face_refuse_opening(FACE_FORBIDDEN);
+		face_refuse_opening();
 	opened = face_opened_copy(probe);
 	return opened == NULL ? probe : opened;
 }
@@ -128,159 +128,6 @@ check_question(FaceQuestion *question, double min_similarity, bool has_min_simil
 	};
 }
 
-/* By the gallery's own threshold, whatever is asked for; 0: not told. */
-static int
-strength_of(const FaceQuestion *question, const FaceCandidate *candidate)
-{
-	if (candidate->similarity < question->threshold)
-		return 0;
-	return face_strength(candidate->similarity, question->gallery.threshold);
-}
-
-static int
-of_one_person(const void *a, const void *b)
-{
-	return memcmp(&(*(const FaceCandidate *const *) a)->person, &(*(const FaceCandidate *const *) b)->person, UUID_LEN);
-}
-
-/* By person, the best first, in the order of a list of candidates. */
-static int
-by_person(const void *a, const void *b)
-{
-	const FaceCandidate *first = *(const FaceCandidate *const *) a;
-	const FaceCandidate *second = *(const FaceCandidate *const *) b;
-	int			order = of_one_person(a, b);
-
-	if (order != 0)
-		return order;
-	if (first->similarity != second->similarity)
-		return first->similarity > second->similarity ? -1 : 1;
-	return first->reference_id < second->reference_id ? -1 : first->reference_id > second->reference_id;
-}
-
-static const FaceCandidate **
-sorted_by_person(const FaceCandidates *references)
-{
-	const FaceCandidate **sorted = MemoryContextAllocExtended(CurrentMemoryContext,
-															  sizeof(FaceCandidate *) * Max(references->count, 1), MCXT_ALLOC_HUGE);
-
-	for (int i = 0; i < references->count; i++)
-		sorted[i] = &references->list[i];
-	qsort(sorted, references->count, sizeof(FaceCandidate *), by_person);
-	return sorted;
-}
-
-/*
- * Does what is told depend on a reference that is below the threshold?  A mean
- * does, however far below that is.
- */
-static bool
-is_missed(const FaceQuestion *question, const FaceCandidate *reference)
-{
-	if (question->by_mean)
-		return reference->similarity < question->threshold;
-	return face_is_close_miss(reference->similarity, question->threshold);
-}
-
-/* A person, from its references, of which the first is the best; how many they are. */
-static int
-person_near(const FaceQuestion *question, const FaceCandidate **references, int count, FaceNear *near)
-{
-	int			of_person = 0;
-
-	*near = (FaceNear) {.subject = references[0]->subject, .attempts = 1};
-	while (of_person < count && of_one_person(&references[of_person], references) == 0)
-		near->missed |= is_missed(question, references[of_person++]);
-	return of_person;
-}
-
-/* The persons whom references, sorted by person, are of, and what the search is worth on each.  *count: of references, then of persons. */
-static FaceNear *
-persons_near(const FaceQuestion *question, const FaceCandidate **sorted, int *count)
-{
-	const int	references = *count;
-	int			alike[FACE_STRENGTHS] = {0};
-	int		   *strengths = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int) * Max(references, 1), MCXT_ALLOC_HUGE);
-	FaceNear   *near = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(FaceNear) * Max(references, 1), MCXT_ALLOC_HUGE);
-
-	*count = 0;
-	for (int i = 0, of_person; i < references; i += of_person)
-	{
-		of_person = person_near(question, sorted + i, references - i, &near[*count]);
-		strengths[*count] = strength_of(question, sorted[i]);
-		for (int j = i; j < (question->by_person ? i + 1 : i + of_person); j++)
-			alike[strength_of(question, sorted[j])]++;
-		/* Whoever has staged all others knows from the mean what this one is. */
-		if (question->by_mean)
-			near[*count].attempts = face_attempts(of_person);
-		(*count)++;
-	}
-	for (int i = 0; i < *count; i++)
-	{
-		if (strengths[i] > 0)
-			near[i].attempts = Max(near[i].attempts, face_attempts(alike[strengths[i]]));
-	}
-	pfree(strengths);
-	return near;
-}
-
-/* Steps 5 and 6: attempts of who is limited, and the row of the search.  Of references sorted by person only the best stay. */
-static void
-account(FaceQuestion *question, const FaceCandidate **sorted, int count, int candidates)
-{
-	FaceNear   *near = NULL;
-
-	if (!question->accounted)
-		return;
-	if (count > 0)
-		near = persons_near(question, sorted, &count);
-	question->search.candidates = candidates;
-	if (candidates == 0 && question->gallery.asker != NULL)
-		question->search.withheld_until = face_withheld_in(question->gallery.asker, question->gallery.gallery_id);
-	face_account_for(&question->search, near, count, !question->reads);
-}
-
-/* The same of a search; by mean, of all references of the persons whom it came near. */
-static void
-account_all(FaceQuestion *question, const FaceCandidates *references, const FaceCandidate **sorted, int candidates)
-{
-	FaceCandidates all;
-
-	if (!question->by_mean || question->reads || !question->accounted || references->count == 0)
-	{
-		account(question, sorted, references->count, candidates);
-		return;
-	}
-	face_find_of_persons(&question->gallery, question->probe, references, &all);
-	account(question, sorted_by_person(&all), all.count, candidates);
-}
-
-/*
- * Of a person's references of one strength, the one with the lowest number is
- * told: which of them is better is as much as a score, to who has staged one.
- */
-static void
-hide_order(const FaceQuestion *question, FaceCandidates *found, const FaceCandidate **sorted, int count)
-{
-	for (int i = 0; i < found->count; i++)
-	{
-		FaceCandidate *told = &found->list[i];
-		const FaceCandidate *key = told;
-		int			strength = strength_of(question, told);
-		const FaceCandidate **same = bsearch(&key, sorted, count, sizeof(FaceCandidate *), by_person);
-
-		for (; same != NULL && same < sorted + count && memcmp(&(*same)->person, &told->person, UUID_LEN) == 0 &&
-			 strength_of(question, *same) == strength; same++)
-		{
-			if ((*same)->reference_id < told->reference_id)
-			{
-				told->reference_id = (*same)->reference_id;
-				told->subject = (*same)->subject;
-			}
-		}
-	}
-}
-
 /* Step 3: the candidates, and all references that were looked at. */
 void
 face_search(const FaceQuestion *question, FaceCandidates *found, FaceCandidates *references)
@@ -316,11 +163,11 @@ face_answer(FunctionCallInfo fcinfo, FaceQuestion *question, FaceCandidates *fou
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	const int	skipped = number == 0 ? 1 : 0;
 	const bool	hides = question->by_person && !question->reads;
-	const FaceCandidate **sorted = hides || question->accounted ? sorted_by_person(references) : NULL;
+	const FaceCandidate **sorted = hides || question->accounted ? face_sorted_by_person(references) : NULL;
 
 	if (hides)
-		hide_order(question, found, sorted, references->count);
-	account_all(question, references, sorted, found->count);
+		face_hide_order(question, found, sorted, references->count);
+	face_account_search(question, references, sorted, found->count);
 	for (int i = 0; i < found->count; i++)
 	{
 		const FaceCandidate *candidate = &found->list[i];
@@ -544,7 +391,7 @@ account_verified(void *state)
 		refuse_named(verified->question, &near.list[0].subject);
 	while (near.count > 0 && near.list[near.count - 1].similarity < question->threshold - FACE_NEAR)
 		near.count--;
-	account(verified->question, sorted_by_person(&near), near.count, matches ? 1 : 0);
+	face_account_near(verified->question, face_sorted_by_person(&near), near.count, matches ? 1 : 0);
 }
 
 static void
@@ -623,7 +470,7 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 	found.list = memcpy(palloc(sizeof(FaceCandidate)), references.list, sizeof(FaceCandidate) * found.count);
 	account_verification(&question, &references);
 	if (!question.reads)
-		hide_order(&question, &found, sorted_by_person(&references), references.count);
+		face_hide_order(&question, &found, face_sorted_by_person(&references), references.count);
 	tell_verified(fcinfo, &question, found.count == 0 ? NULL : found.list,
 				  found.count == 0 ? why_absent(question.gallery.gallery_id, PG_GETARG_UUID_P(2)) : NULL);
 	return (Datum) 0;
