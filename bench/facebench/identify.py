@@ -16,7 +16,7 @@ def load(conn, args, each=PROBES):
     conn.execute('INSERT INTO facematch.model (name, tag, dims) VALUES (%s, 1, %s)', [MODEL, faces.DIMS[args.set]])
     conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity) "
                  "SELECT 'gallery ' || n, 'flight', %s, %s FROM generate_series(1, %s) n", [MODEL, threshold, args.galleries])
-    conn.execute('DROP INDEX facematch.facematch_reference_face_idx')
+    db.drop_face_index(conn)
     seconds = db.timed(conn, "INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) "
                              "SELECT g.gallery_id, md5(s.id::text)::uuid, 'noncitizen', face_with_model(s.embedding, 1), 'document' "
                              "FROM staging s JOIN facematch.gallery g ON g.name = 'gallery ' || s.gallery_id")
@@ -45,12 +45,6 @@ def searches(conn, who, mates, probes):
     return answers
 
 
-def index(conn):
-    conn.execute('CREATE INDEX facematch_reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding)')
-    conn.execute('ANALYZE facematch.reference')
-    db.prewarm(conn, 'facematch.reference', 'facematch.facematch_reference_face_idx')
-
-
 SINGLY = """SELECT array_agg(i.reference_id ORDER BY p.id, i.rank) FROM probe p, facematch.identify(p.embedding, 'gallery 1') i
     WHERE p.id BETWEEN %s AND %s"""
 TOGETHER_QUERY = """SELECT array_agg(i.reference_id ORDER BY i.probe, i.rank) FROM facematch.identify_many(
@@ -63,7 +57,7 @@ def many(args):
     conn = db.connect()
     db.create_extensions(conn)
     load(conn, args, TOGETHER)
-    index(conn)
+    db.create_face_index(conn)
     report.table(f'{TOGETHER} probes in a gallery of {args.rows:,} references of the {args.set} set, processor time a probe',
                  'probes', 'identify() ms', 'identify_many() ms', 'ratio, median of turns')
     for kind, first in (('mated', 0), ('non-mated', TOGETHER)):
@@ -88,7 +82,7 @@ def main(args):
     by_btree = searches(conn, 'by btree', mates, probes)
     if not db.has_access_method(conn):
         return
-    index(conn)
+    db.create_face_index(conn)
     conn.close()
     with db.connect() as conn:
         if searches(conn, 'by the index', mates, probes) != by_btree:

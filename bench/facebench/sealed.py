@@ -8,7 +8,6 @@ PROBES = 300
 TURNS = 7
 # Further references, which go into the indexed table in as many turns.
 INSERTED = 20_000
-INDEX = 'CREATE INDEX facematch_reference_face_idx ON facematch.reference USING facematch (gallery_id, embedding)'
 INSERT = """INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
     SELECT g.gallery_id, md5(s.id::text)::uuid, 'noncitizen', face_with_model(s.embedding, 1), 'document'
     FROM staging s JOIN facematch.gallery g ON g.name = '{kind} ' || s.gallery_id WHERE s.id BETWEEN {first} AND {last}"""
@@ -31,7 +30,7 @@ def load(conn, args):
     conn.execute('CREATE INDEX ON staging (id)')
     conn.execute('ANALYZE staging')
     conn.execute('INSERT INTO facematch.model (name, tag, dims) VALUES (%s, 1, %s)', [MODEL, dims])
-    conn.execute('DROP INDEX facematch.facematch_reference_face_idx')
+    db.drop_face_index(conn)
     speeds = []
     for kind in KINDS:
         conn.execute('INSERT INTO facematch.gallery (name, kind, model, min_similarity, sealed) '
@@ -78,7 +77,7 @@ def inserts(conn, args):
     for what, indexed in (('reference', True), ('reference without its facematch index', False)):
         costs, wal = {k: [] for k in KINDS}, {k: [] for k in KINDS}
         if not indexed:
-            conn.execute('DROP INDEX facematch.facematch_reference_face_idx')
+            db.drop_face_index(conn)
             conn.execute(f'DELETE FROM facematch.reference r USING staging s WHERE r.subject_id = md5(s.id::text)::uuid AND s.id >= {first}')
             conn.execute('VACUUM facematch.reference')
         conn.execute('CHECKPOINT')
@@ -93,10 +92,10 @@ def inserts(conn, args):
 
 
 def main(args):
-    """Sealed galleries beside plain ones of the same templates: searches, inserts and WAL, by turns, with the key directory $KEYS."""
+    """Sealed galleries beside plain ones of the same templates: searches, inserts and WAL, by turns, with the key directory $SCRATCH/keys."""
     conn = db.connect()
     conn.execute("LOAD 'facematch'")
-    conn.execute(f"ALTER SYSTEM SET facematch.key_directory = '{os.environ['KEYS']}'")
+    conn.execute(f"ALTER SYSTEM SET facematch.key_directory = '{os.environ['SCRATCH']}/keys'")
     conn.execute('SELECT pg_reload_conf()')
     conn = db.connect()
     db.create_extensions(conn)
@@ -105,9 +104,6 @@ def main(args):
     report.table(f'Galleries of {args.rows // args.galleries:,} templates of the {args.set} set, {args.rows:,} of each kind, processor time',
                  'what', 'plain', 'sealed', 'ratio')
     line('references staged a second', *speeds)
-    seconds = db.timed(conn, INDEX)
-    report.row('build of the index over both, s', '', f'{seconds:.1f}', '')
-    conn.execute('ANALYZE facematch.reference')
-    db.prewarm(conn, 'facematch.reference', 'facematch.facematch_reference_face_idx')
+    report.row('build of the index over both, s', '', f'{db.create_face_index(conn):.1f}', '')
     search(conn, args, probes)
     inserts(conn, args)

@@ -201,7 +201,7 @@ is($err, '', 'VACUUM: no error');
 check_after('vacuumed');
 
 #---------------------------------------------------------------- many searches, and the purge itself
-sql(q{CALL stage('many', 2, 300); CREATE INDEX reference_face ON facematch.reference USING facematch (gallery_id, embedding)});
+sql(q{CALL stage('many', 2, 300)});
 my $searches = q{SET enable_seqscan = off; BEGIN ISOLATION LEVEL REPEATABLE READ;
 	CREATE TEMP TABLE first AS SELECT FROM generate_series(1, 1);
 	SELECT count(*) FROM (SELECT array_agg(face(2 * n)) AS probes FROM generate_series(1, 64) n) a, generate_series(1, 60) r,

@@ -35,7 +35,6 @@ foreach my $site (sort keys %first)
 		INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 7, 384);
 		INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed)
 			SELECT n, 'flight', 'm', 0.5, now() + interval '6 hours', current_database() = 'sealed' FROM unnest('{F,G}'::text[]) n;
-		CREATE INDEX by_face ON facematch.reference USING facematch (gallery_id, embedding);
 		CREATE TABLE alike (e face_embedding);
 		INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 			SELECT 2, md5('alike ' || n)::uuid, 'us_citizen', face(-1), 's' FROM generate_series(1, 160) n;});
