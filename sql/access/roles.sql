@@ -62,10 +62,10 @@ SELECT pg_catalog.pg_extension_config_dump('facematch_internal.access_right', 'W
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, privilege, object_name, shipped)
 SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
-	-- Checks, triggers and policies of tables call these, as whoever inserts.
+	-- Checks, triggers, policies and views call these, as whoever inserts or reads.
 	('everyone', 'function', 'EXECUTE',
 	 'is_name is_reached reference_fault encounter_fault may_stage unseen_galleries simd_level redacted sealed_by
-	  keys_are_possible'),
+	  keys_are_possible pseudonym_fingerprint'),
 	('operator', 'function', 'EXECUTE',
 	 'identify identify_many verify record_encounter resolve_encounter subject_id stage_gallery restage_gallery
 	  close_gallery enrol skipped explain_retention is_opted_out may_decline reference_token record_disclosure'),

@@ -24,7 +24,7 @@ CREATE VIEW facematch.shard_gallery AS
 		   facematch_internal.pseudonym_fingerprint() AS pseudonym_key
 	FROM facematch.gallery g;
 COMMENT ON VIEW facematch.shard_gallery IS 'the galleries of this server, for servers that search it; who reads it '
-	'needs EXECUTE on facematch.operating_point(bigint) and on facematch_internal.pseudonym_fingerprint()';
+	'needs EXECUTE on facematch.operating_point(bigint)';
 COMMENT ON COLUMN facematch.shard_gallery.gallery_id IS 'the gallery';
 COMMENT ON COLUMN facematch.shard_gallery.name IS 'its name';
 COMMENT ON COLUMN facematch.shard_gallery.threshold IS 'the threshold with which facematch.identify() searches it '

@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 FENCE = re.compile(r'( {0,3})(`{3,})\s*(\w*)\s*$')
-NOT_RUN = re.compile(r'<!--\s*not run:\s*\S.*-->\s*$')
+NOT_RUN = re.compile(r'\s*<!--\s*not run:\s*\S.*-->\s*$')
 ANYTHING = re.compile(r'\.\.\.|\u2026')
 MARK = '--- end of block {} ---'
 

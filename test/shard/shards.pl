@@ -67,7 +67,7 @@ sub fleet
 			GRANT USAGE ON SCHEMA facematch, facematch_internal TO searcher;
 			GRANT SELECT (reference_id, gallery_id, subject_id, embedding, purge_after) ON facematch.reference TO searcher;
 			GRANT SELECT ON facematch.shard_gallery TO searcher;
-			GRANT EXECUTE ON FUNCTION facematch.operating_point(bigint), facematch_internal.pseudonym_fingerprint() TO searcher;});
+			GRANT EXECUTE ON FUNCTION facematch.operating_point(bigint) TO searcher;});
 		# Names that want quoting; and a way in for the copy alone.
 		run(qq{
 			CREATE SERVER "ser'ver $n" FOREIGN DATA WRAPPER postgres_fdw OPTIONS ($where);
