@@ -17,10 +17,11 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
-#include "commands/extension.h"
+#include "catalog/namespace.h"
 #include "executor/executor.h"
 #include "executor/instrument.h"
 #include "pgstat.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
@@ -153,12 +154,16 @@ face_do_unseen(void (*work) (void *), void *state)
 
 static ExecutorRun_hook_type previous_run_hook;
 
+/* While the extension is being created, there is nothing to read. */
 static bool
 reads_references(const QueryDesc *query)
 {
-	const Oid	reference = face_table("reference");
+	const Oid	schema = get_namespace_oid(FACE_SCHEMA, true);
+	const Oid	reference = OidIsValid(schema) ? get_relname_relid("reference", schema) : InvalidOid;
 	ListCell   *cell;
 
+	if (!OidIsValid(reference))
+		return false;
 	foreach(cell, query->plannedstmt->rtable)
 	{
 		if (lfirst_node(RangeTblEntry, cell)->relid == reference)
@@ -182,7 +187,7 @@ run_unseen(FACE_RUN_PARAMETERS)
 {
 	Counts	   *counts;
 
-	if (!IsParallelWorker() || !OidIsValid(get_extension_oid("facematch", true)) || face_reads_templates() || !reads_references(query))
+	if (!IsParallelWorker() || !reads_references(query) || face_reads_templates())
 	{
 		run(FACE_RUN_ARGUMENTS);
 		return;
