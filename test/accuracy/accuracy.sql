@@ -117,7 +117,7 @@ BEGIN
 				RAISE WARNING '% instead of %: % (%)', SQLSTATE, h.state, h.statement, SQLERRM;
 			END IF;
 			GET STACKED DIAGNOSTICS said = PG_EXCEPTION_DETAIL;
-			IF SQLERRM || coalesce(said, '') ~ '0\.[68]' THEN
+			IF SQLERRM || coalesce(said, '') ~ '\m0\.[68]' THEN
 				RAISE WARNING 'a template in %', SQLERRM;
 			END IF;
 		END;
