@@ -133,7 +133,13 @@ BEGIN
 	RETURN QUERY
 	SELECT 'notice', 'templates are not sealed: who has a copy of the database has them', 'galleries',
 		   'set facematch.key_directory or facematch.key_command: new galleries are sealed then'
-	WHERE NOT facematch_internal.keys_are_possible()
+	WHERE NOT facematch_internal.keys_are_possible() AND NOT EXISTS (SELECT FROM facematch.gallery WHERE sealed)
+	UNION ALL
+	SELECT 'error', 'templates are sealed, and no place for keys is set: their searches fail',
+		   format('galleries (%s)', count(*)),
+		   'set facematch.key_directory or facematch.key_command to what it was'
+	FROM facematch.gallery g
+	WHERE g.sealed AND NOT facematch_internal.keys_are_possible() HAVING count(*) > 0
 	UNION ALL
 	SELECT 'error', 'keys of sealed templates are lost: searches of their rows fail', format('gallery %s', k.gallery_id),
 		   'put back the files of facematch.key_directory, of this site and as they were'

@@ -325,7 +325,7 @@ add_interval(TimestampTz start, const Interval *keep)
 		start = DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(start), IntervalPGetDatum(&months)));
 	if (!add_fixed(start, keep, &sum))
 		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), face_refusal("deadline_is_a_timestamp"),
+				(errcode(ERRCODE_DATETIME_FIELD_OVERFLOW), face_refusal("deadline_is_a_timestamp"),
 				 errmsg("a retention period leads past the last timestamp"),
 				 errhint("Give the rule a period in facematch.retention_rule that ends; 'infinity' is no period.")));
 	return sum;

@@ -167,17 +167,18 @@ def setting(one):
 
 def literals(text):
     """The first string literal of an SQL expression, or the ones that C joins; conversions become dots."""
-    found = re.match(r"[^',;]*'((?:[^']|'')*)'", text)
+    found = re.match(r"[^',;]*'((?:[^']|''|'\s*\n\s*')*)'", text)
     if not found:
         return None
-    said = re.sub(r'%(\d+\$)?[sIL]|@extschema@', '…', found.group(1).replace("''", "'").replace('%%', '%'))
+    whole = re.sub(r"'\s*\n\s*'", '', found.group(1))
+    said = re.sub(r'%(\d+\$)?[sIL]|@extschema@', '…', whole.replace("''", "'").replace('%%', '%'))
     # What is joined to it by || stands for itself.
     return said + ('…' if said.endswith(' ') else '')
 
 
 def sql_errors(text):
     for condition, rest in re.findall(r'RAISE (?!WARNING|NOTICE|EXCEPTION)([a-z_]+) USING(.*?);\n', text, re.S):
-        message, hint = (re.search(r'\b%s = (.*)' % word, rest) for word in ('MESSAGE', 'HINT'))
+        message, hint = (re.search(r"\b%s = (.*(?:\n\s*'.*)*)" % word, rest) for word in ('MESSAGE', 'HINT'))
         alternatives = re.findall(r"(?:THEN|ELSE) ('(?:[^']|'')*')", message.group(1)) if message and 'CASE' in message.group(1) else None
         for each in alternatives or [message.group(1) if message else '']:
             if literals(each):
@@ -231,7 +232,11 @@ def sqlstates(conditions):
     wanted = ', '.join(f"'{one}'" for one in sorted(conditions))
     done = subprocess.run(['psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-c', make, '-c', f"SELECT c, pg_temp.state(c) FROM unnest(ARRAY[{wanted}]) c"],
                           stdout=subprocess.PIPE, encoding='utf-8', check=True)
-    return dict(line.split('|') for line in done.stdout.split())
+    states = dict(line.split('|') for line in done.stdout.split())
+    unknown = [one for one, state in states.items() if state == '42704' and one != 'undefined_object']
+    if unknown:
+        raise SystemExit(f'PL/pgSQL knows no such conditions: {unknown}')
+    return states
 
 
 def errors():
@@ -274,7 +279,10 @@ def page():
     lines += [''] + section('Functions', routines, home, order, routine)
     lines += section('Tables', [one for one in relations if not one['view']], home, order, relation)
     lines += section('Views', [one for one in relations if one['view']], home, order, relation)
-    lines += ['## Settings', '']
+    lines += ['## Settings', '',
+              wrapped('PostgreSQL knows these settings in sessions that have loaded the library. Before that, `SHOW` and `ALTER SYSTEM` answer '
+                      '`unrecognized configuration parameter` (42704), and `SET`, `ALTER DATABASE` and `ALTER ROLE` take any value, unchecked. '
+                      "`LOAD 'facematch';` loads it; so does `shared_preload_libraries` for all sessions. Lines in `postgresql.conf` need neither."), '']
     for one in rows(SETTINGS):
         lines += setting(one)
     return '\n'.join(lines + errors()).rstrip() + '\n'

@@ -49,6 +49,7 @@ SELECT v <=> '1:[3,4]' FROM value;
 SELECT face_match(v, '1:[3,4]', 0.5) FROM value;
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('S', 'flight', 'two', 0.99, now() + interval '2 hours', true);
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (2, gen_random_uuid(), 'us_citizen', '[3,4]', 's');
+SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'sealed';
 CALL facematch.rotate_keys('none');
 CALL facematch.rotate_keys('S', 0);
 CALL facematch.rotate_keys('S');
