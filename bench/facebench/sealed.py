@@ -1,4 +1,6 @@
 """Sealed galleries beside plain ones of the same templates: searches, inserts, the WAL they write, and sizes."""
+import os
+
 from . import db, faces, report
 
 MODEL = 'synthetic'
@@ -90,7 +92,11 @@ def inserts(conn, args):
 
 
 def main(args):
-    """Sealed galleries beside plain ones of the same templates: searches, inserts and WAL, by turns; the server needs a key directory."""
+    """Sealed galleries beside plain ones of the same templates: searches, inserts and WAL, by turns, with the key directory $KEYS."""
+    conn = db.connect()
+    conn.execute("LOAD 'facematch'")
+    conn.execute(f"ALTER SYSTEM SET facematch.key_directory = '{os.environ['KEYS']}'")
+    conn.execute('SELECT pg_reload_conf()')
     conn = db.connect()
     db.create_extensions(conn)
     speeds = load(conn, args)
