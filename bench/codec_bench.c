@@ -163,7 +163,7 @@ encode(FaceCodec *codec, FaceEmbedding **templates, int n)
 	g.nblocks = (n + FACE_BLOCK_SLOTS - 1) / FACE_BLOCK_SLOTS;
 	g.centre = mean(codec, templates, n);
 	g.blocks = palloc0(g.nblocks * FACE_BLOCK_SIZE(codec));
-	g.plane = palloc0(n * codec->plane_bytes + 1);
+	g.plane = palloc0(FACE_BITS_STRIDE(codec->padded) * g.nblocks * FACE_BLOCK_SLOTS);
 	g.plane_scalars = palloc0(g.nblocks * sizeof(FaceBlockScalars));
 	g.refine = palloc0(n * codec->refine_bytes);
 	g.refine_scalars = palloc0(n * sizeof(FaceScalars));
@@ -177,7 +177,7 @@ encode(FaceCodec *codec, FaceEmbedding **templates, int n)
 
 		face_encode(codec, g.centre, templates[i], codes);
 		face_block_put(codec, block, (FaceBlockScalars *) (block + codec->block_bytes), i % FACE_BLOCK_SLOTS, codes);
-		memcpy(g.plane + i * codec->plane_bytes, codes->plane, codec->plane_bytes);
+		memcpy(g.plane + i * FACE_BITS_STRIDE(codec->padded), codes->plane, codec->plane_bytes);
 		put_scalars(&g.plane_scalars[i / FACE_BLOCK_SLOTS], i % FACE_BLOCK_SLOTS, &codes->plane_scalars);
 		memcpy(g.refine + i * codec->refine_bytes, codes->refine, codec->refine_bytes);
 		g.refine_scalars[i] = codes->refine_scalars;
@@ -223,15 +223,16 @@ read_all(const uint8 *bytes, Size n)
 
 /* Lower bounds by the first two bits, or by the sketch where that has as many. */
 static void
-plane_bounds(Gallery *g, const FaceQuery *q)
+plane_bounds(Gallery *g, FaceQuery *q)
 {
 	if (g->codec->plane_bytes == 0)
 	{
 		memcpy(g->plane_lower, g->lower, g->n * sizeof(float));
 		return;
 	}
-	for (int i = 0; i < g->n; i++)
-		g->sums[i] = face_query_plane_sum(q, g->kept[i], g->plane + i * g->codec->plane_bytes);
+	for (int i = 0; i < g->n; i += FACE_BLOCK_SLOTS)
+		face_query_plane_sums(q, Min(g->n - i, FACE_BLOCK_SLOTS), g->kept + i, g->plane + i * FACE_BITS_STRIDE(g->codec->padded),
+							  g->sums + i);
 	face_query_plane_bounds(q, g->nblocks, g->plane_scalars, g->sums, INFINITY, g->plane_lower);
 }
 

@@ -43,6 +43,7 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "replication/origin.h"
 #include "storage/lock.h"
@@ -136,6 +137,9 @@ open_gate(FaceGate *gate, Oid run_as, bool restricted)
 	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to whoever asks for them. */
 	if (Debug_print_plan)
 		set_for_now("debug_print_plan", "off", PGC_USERSET);
+	/* A search of a large list costs so much by the planner's measure that it would be compiled, which takes longer than the search. */
+	if (jit_enabled)
+		set_for_now("jit", "off", PGC_USERSET);
 	/* What a superuser's session does as a replica was sent by nobody: rows that hang on others go with them, and the log has it. */
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA && !face_was_sent())
 		set_for_now("session_replication_role", "origin", PGC_SUSET);

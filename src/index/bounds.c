@@ -52,6 +52,12 @@
 
 #define TABLE_ENTRIES		(1 << SKETCH_GROUP_BITS)
 
+/* The largest integer of a query whose sums of four are entries of 16-bit tables. */
+#define MOST_UNITS			(PG_UINT16_MAX / SKETCH_GROUP_BITS)
+
+/* With so many templates looked at, tables for their second bits pay: they take 2 us to fill. */
+#define FEW_LOOKS			128
+
 struct FaceQuery
 {
 	const FaceCodec *codec;
@@ -74,6 +80,9 @@ struct FaceQuery
 	FaceBoundTerms plane_terms; /* of the first two bits */
 	uint8	   *tables;			/* groups * TABLE_ENTRIES */
 	int16	   *refine_query;	/* padded */
+	FaceBitQuery bits;			/* the same, for second bits */
+	uint8	   *bit_tables;
+	int			looked_at;		/* templates whose second bits were, up to FEW_LOOKS */
 };
 
 /* What tables and rounding of the probe's direction make of the product with its levels. */
@@ -196,6 +205,7 @@ static void
 prepare_integers(FaceQuery *q, const float *direction, Rounding *rounding)
 {
 	int			n = q->codec->padded;
+	const int	most = q->codec->plane_bytes > 0 ? MOST_UNITS : PG_INT16_MAX;
 	float		largest = 0.0f;
 	float		per_unit;
 	double		lost = 0.0;
@@ -203,8 +213,8 @@ prepare_integers(FaceQuery *q, const float *direction, Rounding *rounding)
 
 	for (int i = 0; i < n; i++)
 		largest = Max(largest, fabsf(direction[i]));
-	rounding->unit = largest / PG_INT16_MAX;
-	per_unit = largest > 0 ? PG_INT16_MAX / largest : 0.0f;
+	rounding->unit = largest / most;
+	per_unit = largest > 0 ? most / largest : 0.0f;
 	for (int i = 0; i < n; i++)
 	{
 		int			units = (int) (direction[i] * per_unit + ROUND_INT16) - (int) ROUND_INT16;
@@ -290,7 +300,8 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 				  FaceMetric metric, double miss_probability)
 {
 	Size		tables = (Size) codec->groups * TABLE_ENTRIES;
-	FaceQuery  *q = palloc(sizeof(FaceQuery) + sizeof(int16) * codec->padded + tables);
+	Size		bit_tables = codec->plane_bytes > 0 ? FACE_BITS_TABLES(codec->padded) : 0;
+	FaceQuery  *q = palloc(sizeof(FaceQuery) + sizeof(int16) * codec->padded + tables + bit_tables);
 	float	   *direction = palloc(sizeof(float) * codec->padded);
 	Rounding	rounding = {0};
 	double		plane_share = miss_probability * FACE_PLANE_SHARE;
@@ -304,6 +315,9 @@ face_query_create(const FaceCodec *codec, const FaceCentre *centre, const FaceEm
 	q->unit = face_centre_scale(centre);
 	q->refine_query = (int16 *) (q + 1);
 	q->tables = (uint8 *) (q->refine_query + codec->padded);
+	q->bit_tables = q->tables + tables;
+	q->bits = (FaceBitQuery) {.values = q->refine_query};
+	q->looked_at = 0;
 
 	/* the complement of the template's residual has one dimension less */
 	q->refine_width = face_sphere_quantile(codec->padded - 1, share);
@@ -370,12 +384,48 @@ face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, c
 	return smallest;
 }
 
-/* The sketch's share is rounded up. */
-int32
-face_query_plane_sum(const FaceQuery *q, FaceSketchSum sketch_sum, const uint8 *plane)
+/* The tables of one nibble of the second bits; returns the lowest sum of its values. */
+static int32
+fill_bit_tables(const int16 *values, uint8 *lower, uint8 *upper)
 {
-	return (int32) (sketch_sum * q->sum_ratio) + 1 +
-		face_kernels->scan->dot1(q->codec->padded, plane, q->refine_query);
+	uint32		entries[TABLE_ENTRIES] = {0};
+	int32		lowest = 0;
+
+	for (int bit = 0; bit < SKETCH_GROUP_BITS; bit++)
+		lowest += Min(values[bit], 0);
+	entries[0] = -lowest;
+	for (int bit = 0; bit < SKETCH_GROUP_BITS; bit++)
+		for (int i = 0; i < 1 << bit; i++)
+			entries[(1 << bit) + i] = entries[i] + values[bit];
+	for (int i = 0; i < TABLE_ENTRIES; i++)
+	{
+		lower[i] = (uint8) entries[i];
+		upper[i] = (uint8) (entries[i] >> BITS_PER_BYTE);
+	}
+	return lowest;
+}
+
+/* Look-up tables for the second bits. */
+static void
+prepare_bits(FaceQuery *q)
+{
+	memset(q->bit_tables, 0, FACE_BITS_TABLES(q->codec->padded));
+	for (int nibble = 0; nibble < q->codec->padded / SKETCH_GROUP_BITS; nibble++)
+		q->bits.lowest += fill_bit_tables(q->refine_query + nibble * SKETCH_GROUP_BITS,
+										  q->bit_tables + face_bits_table(nibble / 2, nibble % 2, 0),
+										  q->bit_tables + face_bits_table(nibble / 2, nibble % 2, 1));
+	q->bits.tables = q->bit_tables;
+}
+
+/* The sketches' share is rounded up. */
+void
+face_query_plane_sums(FaceQuery *q, int count, const FaceSketchSum *sketch_sums, const uint8 *planes, int32 *sums)
+{
+	if (q->bits.tables == NULL && (q->looked_at += count) > FEW_LOOKS)
+		prepare_bits(q);
+	face_kernels->scan->bit_sums(q->codec->padded, &q->bits, count, planes, sums);
+	for (int i = 0; i < count; i++)
+		sums[i] += (int32) (sketch_sums[i] * q->sum_ratio) + 1;
 }
 
 float

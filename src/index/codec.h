@@ -126,8 +126,13 @@ extern FaceQuery *face_query_create(const FaceCodec *codec, const FaceCentre *ce
 extern float face_query_sketch_bounds(const FaceQuery *q, int nblocks, const uint8 *blocks, const uint8 *ahead,
 									  float limit, float *lower, FaceSketchSum *sums);
 
-/* What the first two bits of a template give: its sketch's look-ups, and its second bits. */
-extern int32 face_query_plane_sum(const FaceQuery *q, FaceSketchSum sketch_sum, const uint8 *plane);
+/*
+ * What the first two bits of some templates give, FACE_BLOCK_SLOTS at most: their
+ * sketches' look-ups, and their second bits, which are FACE_BITS_STRIDE(padded)
+ * bytes apart, with room for FACE_BLOCK_SLOTS.
+ */
+extern void face_query_plane_sums(FaceQuery *q, int count, const FaceSketchSum *sketch_sums, const uint8 *planes,
+								  int32 *sums);
 
 /* Bounds by such sums and the numbers beside the second bits, as face_query_sketch_bounds() gives them. */
 extern float face_query_plane_bounds(const FaceQuery *q, int nblocks, const FaceBlockScalars *scalars, const int32 *sums,

@@ -186,24 +186,26 @@ take_slots(FaceScan *walk, OnePage *one, const float *lower, const FaceSketchSum
 	return n;
 }
 
-/* Give the slots that a query leaves the bounds of their second bits; those that these rule out get infinity. */
+/* Give up to FACE_BLOCK_SLOTS that a query leaves the bounds of their second bits; those that these rule out get infinity. */
 static void
-look_at_planes(const FaceQuery *query, const OnePage *one, Found *left, int n)
+look_at_block(FaceQuery *query, const OnePage *one, Found *left, int n)
 {
 	const FaceLayout *layout = &one->state->layout;
-	FaceBlockScalars scalars[FACE_MAX_SLOTS / FACE_BLOCK_SLOTS] = {0};
-	int32		sums[FACE_MAX_SLOTS] = {0};
-	float		lower[FACE_MAX_SLOTS];
-	FaceSlotRoom room;
+	FaceBlockScalars scalars = {0};
+	FaceSketchSum sketch_sums[FACE_BLOCK_SLOTS];
+	int32		sums[FACE_BLOCK_SLOTS] = {0};
+	float		lower[FACE_BLOCK_SLOTS];
+	FacePlanes	planes;
 
+	planes.n = 0;
 	for (int i = 0; i < n; i++)
 	{
-		const FacePlane plane = face_open_plane(layout, one->key, BufferGetPage(one->planes), left[i].slot, &room);
-
-		sums[i] = face_query_plane_sum(query, left[i].sum, plane.code);
-		face_put_scalars(scalars, i, plane.scalars);
+		face_planes_add(&planes, layout, one->key, BufferGetPage(one->planes), left[i].slot, &scalars);
+		sketch_sums[i] = left[i].sum;
 	}
-	face_query_plane_bounds(query, (n + FACE_BLOCK_SLOTS - 1) / FACE_BLOCK_SLOTS, scalars, sums, one->limit, lower);
+	face_planes_open(&planes, layout, &scalars);
+	face_query_plane_sums(query, n, sketch_sums, planes.codes, sums);
+	face_query_plane_bounds(query, 1, &scalars, sums, one->limit, lower);
 	for (int i = 0; i < n; i++)
 		left[i].lower = lower[i];
 }
@@ -248,7 +250,8 @@ compare_page(FaceScan *walk, OnePage *one, FaceQuery **queries, Page next)
 			continue;
 		if (layout->has_plane)
 		{
-			look_at_planes(queries[i], one, left, n[i]);
+			for (int first = 0; first < n[i]; first += FACE_BLOCK_SLOTS)
+				look_at_block(queries[i], one, left + first, Min(n[i] - first, FACE_BLOCK_SLOTS));
 			many->found[i].planes += n[i];
 		}
 		any |= keep(&many->found[i], left, n[i]);

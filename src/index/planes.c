@@ -23,16 +23,43 @@ prefetch_plane(FaceScan *scan, const FaceJob *job, const FaceLayout *layout, Fac
 	face_prefetch(ahead, layout->planes_offset + job->slot * layout->plane_stride, layout->plane_bytes);
 }
 
-void
-face_put_scalars(FaceBlockScalars *blocks, int place, const FaceScalars *s)
+/* The jobs of a batch that are left, and those among them whose second bits are not summed up yet. */
+typedef struct Reading
 {
-	FaceBlockScalars *block = blocks + place / FACE_BLOCK_SLOTS;
-	const int	slot = place % FACE_BLOCK_SLOTS;
+	FaceScan   *scan;
+	const FaceEpochPlan *plan;
+	FaceJobs   *jobs;
+	int			kept;
+	FaceBlockScalars *block;	/* of the last */
+	FacePlanes	planes;
+} Reading;
 
-	block->inverse[slot] = s->inverse;
-	block->tangent[slot] = s->tangent;
-	block->centre_product[slot] = s->centre_product;
-	block->norm[slot] = s->norm;
+/* What the second bits collected give. */
+static void
+sum_up(Reading *reading)
+{
+	const FaceScan *scan = reading->scan;
+	const int	n = reading->planes.n;
+	const int	first = reading->kept - n;
+
+	if (n == 0)
+		return;
+	face_planes_open(&reading->planes, &reading->plan->state->layout, reading->block);
+	for (int t = 0; t < scan->ntargets; t++)
+	{
+		FaceSketchSum sketch_sums[FACE_BLOCK_SLOTS];
+
+		for (int i = 0; i < n; i++)
+		{
+			const FaceJob job = reading->jobs->jobs[first + i];
+			const FaceScanPage *page = &scan->pages[job.page];
+
+			sketch_sums[i] = scan->sums[page->sums + (Size) t * page->slots + job.slot];
+		}
+		face_query_plane_sums(reading->plan->queries[t], n, sketch_sums, reading->planes.codes,
+							  reading->jobs->sums + t * FACE_MAX_JOBS + first);
+	}
+	reading->planes.n = 0;
 }
 
 /*
@@ -43,19 +70,21 @@ static void
 read_planes(FaceScan *scan, const FaceEpochPlan *plan, FaceJobs *jobs, FaceBlockScalars *scalars)
 {
 	const FaceLayout *layout = &plan->state->layout;
+	Reading		reading;
 	FaceAhead	ahead = {InvalidBlockNumber};
 	Buffer		buffer = InvalidBuffer;
 	bool		valid = false;
-	int			kept = 0;
-	FaceSlotRoom room;
 
+	reading.scan = scan;
+	reading.plan = plan;
+	reading.jobs = jobs;
+	reading.kept = reading.planes.n = 0;
 	for (int i = 0; i < Min(jobs->n, FACE_JOBS_AHEAD); i++)
 		prefetch_plane(scan, &jobs->jobs[i], layout, &ahead);
 	for (int i = 0; i < jobs->n; i++)
 	{
 		const FaceJob job = jobs->jobs[i];
 		const FaceScanPage *page = &scan->pages[job.page];
-		FacePlane	plane;
 
 		if (i + FACE_JOBS_AHEAD < jobs->n)
 			prefetch_plane(scan, &jobs->jobs[i + FACE_JOBS_AHEAD], layout, &ahead);
@@ -67,16 +96,21 @@ read_planes(FaceScan *scan, const FaceEpochPlan *plan, FaceJobs *jobs, FaceBlock
 		}
 		if (!valid)
 			continue;
-		plane = face_open_plane(layout, page->key, BufferGetPage(buffer), job.slot, &room);
-		for (int t = 0; t < scan->ntargets; t++)
-			jobs->sums[t * FACE_MAX_JOBS + kept] =
-				face_query_plane_sum(plan->queries[t], scan->sums[page->sums + (Size) t * page->slots + job.slot], plane.code);
-		face_put_scalars(scalars, kept, plane.scalars);
-		jobs->jobs[kept++] = job;
+		if (reading.planes.n == 0)
+		{
+			/* the last block need not become full */
+			reading.block = scalars + reading.kept / FACE_BLOCK_SLOTS;
+			memset(reading.block, 0, sizeof(FaceBlockScalars));
+		}
+		face_planes_add(&reading.planes, layout, page->key, BufferGetPage(buffer), job.slot, reading.block);
+		jobs->jobs[reading.kept++] = job;
+		if (reading.planes.n == FACE_BLOCK_SLOTS)
+			sum_up(&reading);
 	}
 	if (BufferIsValid(buffer))
 		UnlockReleaseBuffer(buffer);
-	jobs->n = kept;
+	sum_up(&reading);
+	jobs->n = reading.kept;
 }
 
 /* Put infinity where a condition with a query of its own rules a template out. */
@@ -113,15 +147,10 @@ face_look_at_planes(FaceScan *scan, FaceJobs *jobs, FaceJobs *passed)
 	FaceBlockScalars scalars[FACE_MAX_JOBS / FACE_BLOCK_SLOTS];
 	float		lower[FACE_MAX_JOBS];
 	const float limit = face_round_up(scan->limit);
-	const FaceScalars none = {0};
 	int			nblocks;
 
 	scan->counters.planes += jobs->n;
 	read_planes(scan, plan, jobs, scalars);
-
-	/* the last block need not be full */
-	for (int i = jobs->n; i % FACE_BLOCK_SLOTS != 0; i++)
-		face_put_scalars(scalars, i, &none);
 	nblocks = (jobs->n + FACE_BLOCK_SLOTS - 1) / FACE_BLOCK_SLOTS;
 	face_query_plane_bounds(plan->queries[0], nblocks, scalars, jobs->sums,
 							face_round_up(scan->targets[0].max_distance), lower);

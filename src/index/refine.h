@@ -101,7 +101,4 @@ face_prefetch(const FaceAhead *ahead, Size offset, Size bytes)
  */
 extern void face_look_at_planes(FaceScan *scan, FaceJobs *jobs, FaceJobs *passed);
 
-/* Put the numbers beside a template's second bits where face_query_plane_bounds() finds them. */
-extern void face_put_scalars(FaceBlockScalars *blocks, int place, const FaceScalars *s);
-
 #endif							/* FACEMATCH_INDEX_REFINE_H */

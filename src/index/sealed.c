@@ -137,3 +137,59 @@ face_open_sketches(const FaceLayout *layout, const uint8 *key, Page page, PGAlig
 		open_block(layout, key, page, (Page) room->data, block);
 	return (Page) room->data;
 }
+
+/* The numbers beside second bits, where face_query_plane_bounds() finds them. */
+static void
+put_scalars(FaceBlockScalars *block, int place, const void *numbers)
+{
+	FaceScalars s;
+
+	memcpy(&s, numbers, sizeof(s));
+	block->inverse[place] = s.inverse;
+	block->tangent[place] = s.tangent;
+	block->centre_product[place] = s.centre_product;
+	block->norm[place] = s.norm;
+}
+
+void
+face_planes_add(FacePlanes *planes, const FaceLayout *layout, const uint8 *key, Page page, int slot, FaceBlockScalars *block)
+{
+	const Size	step = FACE_BITS_STRIDE(layout->plane_bytes * BITS_PER_BYTE);
+
+	Assert(planes->n < FACE_BLOCK_SLOTS);
+	planes->keys[planes->n] = key;
+	if (key != NULL)
+		memcpy(planes->sealed + planes->n * layout->plane_stride, FacePlaneScalarsOf(page, layout, slot), layout->plane_stride);
+	else
+	{
+		/* of words, which is faster than one call for all */
+		for (Size at = 0; at < layout->plane_bytes; at += sizeof(uint64))
+			memcpy(planes->codes + planes->n * step + at, FacePlaneOf(page, layout, slot) + at, sizeof(uint64));
+		put_scalars(block, planes->n, FacePlaneScalarsOf(page, layout, slot));
+	}
+	planes->n++;
+}
+
+void
+face_planes_open(FacePlanes *planes, const FaceLayout *layout, FaceBlockScalars *block)
+{
+	const Size	step = FACE_BITS_STRIDE(layout->plane_bytes * BITS_PER_BYTE);
+
+	if (!layout->sealed)
+		return;
+	for (int i = 0; i < planes->n;)
+	{
+		const int	first = i;
+
+		while (i < planes->n && planes->keys[i] == planes->keys[first])
+			i++;
+		face_blocks_cipher(planes->keys[first], i - first, planes->sealed + first * layout->plane_stride, layout->plane_stride);
+	}
+	for (int i = 0; i < planes->n; i++)
+	{
+		const uint8 *opened = planes->sealed + i * layout->plane_stride;
+
+		put_scalars(block, i, opened);
+		memcpy(planes->codes + i * step, opened + sizeof(FaceScalars), layout->plane_bytes);
+	}
+}

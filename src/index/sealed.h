@@ -53,6 +53,24 @@ typedef union FaceSlotRoom
 	FaceScalars scalars;
 } FaceSlotRoom;
 
+/* The same of several slots. */
+typedef struct FacePlanes
+{
+	int			n;
+	const uint8 *keys[FACE_BLOCK_SLOTS];	/* NULL if they are not sealed */
+	uint8		codes[FACE_BLOCK_SLOTS * FACE_BITS_MOST];	/* FACE_BITS_STRIDE apart */
+	uint8		sealed[FACE_BLOCK_SLOTS * (sizeof(FaceScalars) + FACE_BITS_MOST + FACE_NONCE_BYTES)];	/* as they lie on their pages */
+} FacePlanes;
+
+/*
+ * Collect those of slots of locked plane pages, of one layout, no more than
+ * FACE_BLOCK_SLOTS; then open all, which gives the codes, and the numbers in
+ * the block.
+ */
+extern void face_planes_add(FacePlanes *planes, const FaceLayout *layout, const uint8 *key, Page page, int slot,
+							FaceBlockScalars *block);
+extern void face_planes_open(FacePlanes *planes, const FaceLayout *layout, FaceBlockScalars *block);
+
 /* Bytes of which only the first few are clear, with the rest opened. */
 static inline void
 face_open_bytes(const uint8 *key, const void *sealed, Size clear, Size size, void *opened)

@@ -14,6 +14,7 @@
 #include <openssl/hmac.h>
 
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 
 #include "keys/cipher.h"
 
@@ -21,6 +22,9 @@
 #define DRAWN_AT_ONCE	4096
 
 #define COUNTER_BYTES	16		/* nonce, and the number of the block of AES */
+
+/* As much of several streams is made at a time: what sixteen slots of 512 dimensions need. */
+#define STREAM_BYTES	1280
 
 /* A context, and the key that it has expanded. */
 typedef struct Cipher
@@ -36,6 +40,7 @@ typedef struct Cipher
 static Cipher sealing[CONTEXTS];
 static Cipher opening[CONTEXTS];
 static Cipher blocks[CONTEXTS];
+static Cipher streams[CONTEXTS];
 
 static pg_noinline void
 refuse_cipher(void)
@@ -43,7 +48,7 @@ refuse_cipher(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_INTERNAL_ERROR),
 			 errmsg("OpenSSL could not encrypt or decrypt"),
-			 errhint("facematch needs AES-256 in GCM and CTR mode, and HMAC-SHA-256.")));
+			 errhint("facematch needs AES-256 in GCM, CTR and ECB mode, and HMAC-SHA-256.")));
 }
 
 static inline void
@@ -114,6 +119,51 @@ face_block_cipher(const uint8 *key, const uint8 *nonce, const uint8 *from, uint8
 	check(EVP_EncryptUpdate(context, to, &done, from, (int) size));
 }
 
+/* The stream's blocks of one piece, before they are encrypted. */
+static uint8 *
+write_counters(const uint8 *nonce, size_t size, uint8 *counter)
+{
+	for (uint32 i = 0; i * (size_t) COUNTER_BYTES < size; i++)
+	{
+		const uint32 number = pg_hton32(i);
+
+		memcpy(counter, nonce, FACE_NONCE_BYTES);
+		memcpy(counter + FACE_NONCE_BYTES, &number, sizeof(number));
+		counter += COUNTER_BYTES;
+	}
+	return counter;
+}
+
+/*
+ * A call of OpenSSL costs as much as a kilobyte, and one in CTR mode has one
+ * nonce.  CTR is the counters, encrypted one by one, over the bytes: so all
+ * pieces' counters are encrypted by few calls in ECB mode.
+ */
+void
+face_blocks_cipher(const uint8 *key, int n, uint8 *pieces, size_t size)
+{
+	const size_t bytes = size - FACE_NONCE_BYTES;
+	const size_t whole = (bytes + COUNTER_BYTES - 1) / COUNTER_BYTES * COUNTER_BYTES;
+	EVP_CIPHER_CTX *context = ready(streams, EVP_aes_256_ecb, key, NULL, 1);
+	uint8		stream[STREAM_BYTES];
+	int			done;
+
+	Assert(whole <= sizeof(stream));
+	for (int i = 0; i < n;)
+	{
+		const int	first = i;
+		uint8	   *end = stream;
+
+		for (; i < n && end + whole <= stream + sizeof(stream); i++)
+			end = write_counters(pieces + i * size + bytes, bytes, end);
+		check(EVP_EncryptUpdate(context, stream, &done, stream, (int) (end - stream)));
+		for (int piece = first; piece < i; piece++)
+			for (size_t at = 0; at < bytes; at++)
+				pieces[piece * size + at] ^= stream[(piece - first) * whole + at];
+	}
+	explicit_bzero(stream, sizeof(stream));
+}
+
 void
 face_derive_key(const uint8 *key, const char *purpose, uint8 *derived)
 {
@@ -137,6 +187,7 @@ face_forget_ciphers(void)
 	forget(sealing);
 	forget(opening);
 	forget(blocks);
+	forget(streams);
 }
 
 void

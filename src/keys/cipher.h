@@ -29,6 +29,12 @@ extern bool face_cipher_open(const uint8 *key, const uint8 *nonce, const void *s
  */
 extern void face_block_cipher(const uint8 *key, const uint8 *nonce, const uint8 *from, uint8 *to, size_t size);
 
+/*
+ * The same for n pieces, `size` bytes each and one behind the other, that end
+ * with the nonce of what is before it; in place.
+ */
+extern void face_blocks_cipher(const uint8 *key, int n, uint8 *pieces, size_t size);
+
 /* A key for one purpose, from a key: HMAC-SHA-256 of the purpose. */
 extern void face_derive_key(const uint8 *key, const char *purpose, uint8 *derived);
 

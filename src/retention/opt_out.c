@@ -18,7 +18,6 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -57,16 +56,12 @@ read_not_given(const FaceOptOut *opt_out, Datum classes, Datum *arrays)
 {
 	static FacePlan plan = {not_given, 2, {INT8OID, TEXTARRAYOID}};
 	Datum		values[2] = {opt_out->opt_out_id, classes};
-	int			settings = NewGUCNestLevel();
 
-	/* Small tables that nobody analyses look large in a product: compiling the query would take a third of a second. */
-	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	face_run_plan(&plan, values, face_owner(face_table("opt_out")));
 	for (int i = 0; i < NOT_GIVEN_ARRAYS; i++)
 		arrays[i] = SPI_datumTransfer(face_result(i + 1, NULL), false, -1);
 	SPI_finish();
-	AtEOXact_GUC(true, settings);
 }
 
 /* What a row's template is for: its gallery's kind in the extension's own tables, the table's word in a user's. */

@@ -57,7 +57,7 @@ static const Member members[] = {
 	SCAN_KERNEL(euclidean_bounds),
 	SCAN_KERNEL(inner_product_bounds),
 	SCAN_KERNEL(take_slots),
-	SCAN_KERNEL(dot1),
+	SCAN_KERNEL(bit_sums),
 	SCAN_KERNEL(dot2),
 	SCAN_KERNEL(dot4),
 	SCAN_KERNEL(dot8),

@@ -84,6 +84,39 @@ face_block_scalars(const FaceBlocks *blocks, int i)
 typedef float (*FaceBoundKernel) (const FaceBoundTerms *terms, const FaceBlocks *blocks, const uint32 *sums,
 								  float limit, float *lower);
 
+/* Bytes of a vector of codes of one bit, and from one such code to the next. */
+#define FACE_BITS_VECTOR	32
+#define FACE_BITS_STRIDE(n)	(((size_t) (n) / 8 + FACE_BITS_VECTOR - 1) / FACE_BITS_VECTOR * FACE_BITS_VECTOR)
+
+/* Of the most dimensions that kernels take. */
+#define FACE_BITS_MOST		FACE_BITS_STRIDE(4096)
+
+/* Of each byte of such a code, the look-up tables of its two nibbles: two bytes for each of 16 values. */
+#define FACE_BITS_TABLES(n) (FACE_BITS_STRIDE(n) * 2 * 2 * 16)
+
+/*
+ * A query for codes of one bit.  The tables may be missing, for a query that
+ * few codes are compared with.  A table has, for each value of a nibble, the
+ * sum of the query's values at its bits, less the table's lowest, which fits
+ * 16 bits: lower byte of each, then the upper ones, in tables of their own.
+ * Tables of bytes j and 16 + j of each 32 lie side by side, in the order that
+ * face_bits_table() tells.
+ */
+typedef struct FaceBitQuery
+{
+	const int16 *values;		/* n */
+	const uint8 *tables;		/* FACE_BITS_TABLES(n), or NULL */
+	int32		lowest;			/* of all tables together */
+} FaceBitQuery;
+
+/* Where the table of a nibble's lower or upper bytes begins. */
+static inline size_t
+face_bits_table(int byte, int nibble, int upper)
+{
+	return (((size_t) (byte / FACE_BITS_VECTOR * 16 + byte % 16) * 2 + nibble) * 2 + upper) * FACE_BITS_VECTOR +
+		byte % FACE_BITS_VECTOR / 16 * 16;
+}
+
 typedef struct FaceScanKernels
 {
 	/*
@@ -115,10 +148,12 @@ typedef struct FaceScanKernels
 	int32		(*dot8) (int n, const uint8 *codes, const int16 *query);
 
 	/*
-	 * Sum of query[i] where the bit i of the codes is set, bit i % 8 of byte
-	 * i / 8; n is a multiple of 64, at most 4096.
+	 * For each of the codes, FACE_BLOCK_SLOTS at most, the sum of the query's
+	 * values where bit i of it is set, bit i % 8 of byte i / 8.  n is a multiple
+	 * of 64, at most 4096.  The codes are FACE_BITS_STRIDE(n) bytes apart, with
+	 * room for FACE_BLOCK_SLOTS; what lies behind their n bits does not count.
 	 */
-	int32		(*dot1) (int n, const uint8 *codes, const int16 *query);
+	void		(*bit_sums) (int n, const FaceBitQuery *query, int count, const uint8 *codes, int32 *sums);
 
 	/*
 	 * codes[i] = r[i] * scale rounded down to one of max_code + 1 levels, half

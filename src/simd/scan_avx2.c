@@ -42,15 +42,31 @@ typedef struct Sums16
 } Sums16;
 
 INLINE void
-add_rows(Sums16 *sums, const uint8 *rows, __m256i even_tables, __m256i odd_tables)
+add_entries(Sums16 *sums, __m256i low, __m256i high)
 {
-	const __m256i nibble = _mm256_set1_epi8(0x0F);
-	__m256i		codes = _mm256_loadu_si256((const __m256i *) rows);
-	__m256i		low = _mm256_shuffle_epi8(even_tables, _mm256_and_si256(codes, nibble));
-	__m256i		high = _mm256_shuffle_epi8(odd_tables, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
-
 	sums->mixed = _mm256_add_epi16(sums->mixed, _mm256_add_epi16(low, high));
 	sums->odd = _mm256_add_epi16(sums->odd, _mm256_add_epi16(_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)));
+}
+
+INLINE __m256i
+low_nibbles(__m256i codes)
+{
+	return _mm256_and_si256(codes, _mm256_set1_epi8(0x0F));
+}
+
+INLINE __m256i
+high_nibbles(__m256i codes)
+{
+	return low_nibbles(_mm256_srli_epi16(codes, 4));
+}
+
+INLINE void
+add_rows(Sums16 *sums, const uint8 *rows, __m256i even_tables, __m256i odd_tables)
+{
+	__m256i		codes = _mm256_loadu_si256((const __m256i *) rows);
+
+	add_entries(sums, _mm256_shuffle_epi8(even_tables, low_nibbles(codes)),
+				_mm256_shuffle_epi8(odd_tables, high_nibbles(codes)));
 }
 
 /* The sums of both rows, as eight 32-bit numbers. */
@@ -180,7 +196,7 @@ bit_lanes(const uint8 *codes)
 }
 
 TARGET static int32
-avx2_dot1(int n, const uint8 *codes, const int16 *query)
+dot1(int n, const uint8 *codes, const int16 *query)
 {
 	__m256i		sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
 
@@ -192,6 +208,94 @@ avx2_dot1(int n, const uint8 *codes, const int16 *query)
 		query += 32;
 	}
 	return sum_lanes(_mm256_add_epi32(sum[0], sum[1]));
+}
+
+/*
+ * One stage of the transposition of sixteen rows of sixteen bytes, in both
+ * halves of the vectors at once: four such stages make it whole.
+ */
+INLINE void
+interleave(const __m256i *from, __m256i *to)
+{
+#pragma GCC unroll 8
+	for (int i = 0; i < FACE_BLOCK_SLOTS / 2; i++)
+	{
+		to[2 * i] = _mm256_unpacklo_epi8(from[i], from[i + FACE_BLOCK_SLOTS / 2]);
+		to[2 * i + 1] = _mm256_unpackhi_epi8(from[i], from[i + FACE_BLOCK_SLOTS / 2]);
+	}
+}
+
+/* Of sixteen codes bytes j and 16 + j of 32, for each j: as a block of sketches has them. */
+INLINE void
+transpose(const uint8 *codes, size_t stride, __m256i *columns)
+{
+	__m256i		rows[FACE_BLOCK_SLOTS];
+
+#pragma GCC unroll 16
+	for (int i = 0; i < FACE_BLOCK_SLOTS; i++)
+		rows[i] = _mm256_loadu_si256((const __m256i *) (codes + i * stride));
+	interleave(rows, columns);
+	interleave(columns, rows);
+	interleave(rows, columns);
+	interleave(columns, rows);
+	memcpy(columns, rows, sizeof(rows));
+}
+
+/* 16-bit entries, in two tables of bytes. */
+INLINE void
+add_columns(Sums16 *lower, Sums16 *upper, __m256i codes, const uint8 *tables)
+{
+	const __m256i *table = (const __m256i *) tables;
+	__m256i		low = low_nibbles(codes);
+	__m256i		high = high_nibbles(codes);
+
+	add_entries(lower, _mm256_shuffle_epi8(_mm256_loadu_si256(table), low),
+				_mm256_shuffle_epi8(_mm256_loadu_si256(table + 2), high));
+	add_entries(upper, _mm256_shuffle_epi8(_mm256_loadu_si256(table + 1), low),
+				_mm256_shuffle_epi8(_mm256_loadu_si256(table + 3), high));
+}
+
+/* Fewer codes than this are done one by one. */
+#define FEW_CODES	5
+
+/* One after another a code takes 17 ns of 512 dimensions, in sixteens 5. */
+TARGET static void
+avx2_bit_sums(int n, const FaceBitQuery *query, int count, const uint8 *codes, int32 *sums)
+{
+	const size_t stride = FACE_BITS_STRIDE(n);
+	const size_t flush_after = VECTORS_A_FLUSH / FACE_BLOCK_SLOTS * VECTOR_BYTES;
+	const Sums16 nothing = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+	const uint8 *tables = query->tables;
+	uint32		lower[FACE_BLOCK_SLOTS] = {0};
+	uint32		upper[FACE_BLOCK_SLOTS] = {0};
+
+	if (tables == NULL || count < FEW_CODES)
+	{
+		for (int i = 0; i < count; i++)
+			sums[i] = dot1(n, codes + i * stride, query->values);
+		return;
+	}
+	for (size_t start = 0; start < stride; start += flush_after)
+	{
+		Sums16		low = nothing;
+		Sums16		high = nothing;
+
+		for (size_t offset = start; offset < stride && offset < start + flush_after; offset += VECTOR_BYTES)
+		{
+			__m256i		columns[FACE_BLOCK_SLOTS];
+
+			transpose(codes + offset, stride, columns);
+			for (int j = 0; j < FACE_BLOCK_SLOTS; j++)
+			{
+				add_columns(&low, &high, columns[j], tables);
+				tables += 2 * 2 * VECTOR_BYTES;
+			}
+		}
+		flush(&low, lower);
+		flush(&high, upper);
+	}
+	for (int i = 0; i < count; i++)
+		sums[i] = query->lowest + (int32) (lower[i] + (upper[i] << 8));
 }
 
 TARGET static int32

@@ -139,7 +139,7 @@ shifted_words(const uint8 *codes, int shift, int next)
 }
 
 TARGET static int32
-avx512_dot1(int n, const uint8 *codes, const int16 *query)
+dot1(int n, const uint8 *codes, const int16 *query)
 {
 	const __m512i one = _mm512_set1_epi16(1);
 	__m512i		sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
@@ -155,6 +155,13 @@ avx512_dot1(int n, const uint8 *codes, const int16 *query)
 		query += 64;
 	}
 	return sum_lanes(_mm512_add_epi32(sum[0], sum[1]));
+}
+
+TARGET static void
+avx512_bit_sums(int n, const FaceBitQuery *query, int count, const uint8 *codes, int32 *sums)
+{
+	for (int i = 0; i < count; i++)
+		sums[i] = dot1(n, codes + i * FACE_BITS_STRIDE(n), query->values);
 }
 
 /* 16 bytes as 16-bit words twice, shifted right by two amounts. */

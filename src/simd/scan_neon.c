@@ -247,7 +247,7 @@ add_products(int32x4_t sum, uint16x8_t codes, const int16 *query)
 }
 
 static int32
-neon_dot1(int n, const uint8 *codes, const int16 *query)
+dot1(int n, const uint8 *codes, const int16 *query)
 {
 	static const uint16 places[] = {1, 2, 4, 8, 16, 32, 64, 128};
 	const uint16x8_t bits = vld1q_u16(places);
@@ -260,6 +260,13 @@ neon_dot1(int n, const uint8 *codes, const int16 *query)
 		sum = vpadalq_s16(sum, vandq_s16(vreinterpretq_s16_u16(set), vld1q_s16(query + i)));
 	}
 	return vaddvq_s32(sum);
+}
+
+static void
+neon_bit_sums(int n, const FaceBitQuery *query, int count, const uint8 *codes, int32 *sums)
+{
+	for (int i = 0; i < count; i++)
+		sums[i] = dot1(n, codes + i * FACE_BITS_STRIDE(n), query->values);
 }
 
 static int32
@@ -374,7 +381,7 @@ const FaceScanKernels face_scan_neon = {
 	.euclidean_bounds = neon_euclidean_bounds,
 	.inner_product_bounds = neon_inner_product_bounds,
 	.take_slots = neon_take_slots,
-	.dot1 = neon_dot1,
+	.bit_sums = neon_bit_sums,
 	.dot2 = neon_dot2,
 	.dot4 = neon_dot4,
 	.dot8 = neon_dot8,

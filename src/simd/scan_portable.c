@@ -176,13 +176,20 @@ portable_take_slots(int nblocks, float limit, float *lower, uint16 *taken)
 }
 
 static int32
-portable_dot1(int n, const uint8 *codes, const int16 *query)
+dot1(int n, const uint8 *codes, const int16 *query)
 {
 	int32		sum = 0;
 
 	for (int i = 0; i < n; i++)
 		sum += (codes[i / 8] >> (i % 8) & 1) * query[i];
 	return sum;
+}
+
+static void
+portable_bit_sums(int n, const FaceBitQuery *query, int count, const uint8 *codes, int32 *sums)
+{
+	for (int i = 0; i < count; i++)
+		sums[i] = dot1(n, codes + i * FACE_BITS_STRIDE(n), query->values);
 }
 
 static int32
@@ -271,7 +278,7 @@ const FaceScanKernels face_scan_portable = {
 	.euclidean_bounds = portable_euclidean_bounds,
 	.inner_product_bounds = portable_inner_product_bounds,
 	.take_slots = portable_take_slots,
-	.dot1 = portable_dot1,
+	.bit_sums = portable_bit_sums,
 	.dot2 = portable_dot2,
 	.dot4 = portable_dot4,
 	.dot8 = portable_dot8,

@@ -33,3 +33,23 @@ BEGIN
 END $$;
 SELECT NOT :'jit'::boolean OR inlined('SELECT sum(a <=> b) FROM t') AS inlined;
 SELECT NOT :'jit'::boolean OR (pg_stat_file(setting || '/bitcode/facematch.index.bc')).size > 1000 AS bitcode FROM pg_config WHERE name = 'PKGLIBDIR';
+
+-- What the extension runs itself is not compiled: the library that compiles does not come into a new session for it.
+INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 7, 512);
+INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('G', 'flight', 'm', 0.5);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT g.gallery_id, facematch.subject_id('UTO', 'P', 'J' || i), 'us_citizen', face_with_model(a, 7), 'passport' FROM facematch.gallery g, t WHERE i <= 3;
+SELECT a AS probe FROM t WHERE i = 1 \gset
+\c -
+CREATE FUNCTION pg_temp.compiler_is_loaded() RETURNS boolean LANGUAGE sql AS $$ SELECT pg_read_file('/proc/self/maps') LIKE '%llvmjit%' $$;
+-- Nothing that reads a page is cheap, so only what these statements run would be compiled, and not they themselves.
+SET seq_page_cost = 1e6;
+SET random_page_cost = 1e6;
+SET jit_above_cost = 1e5;
+SET jit = on;
+SELECT count(*) FROM facematch.identify(face_with_model(:'probe', 7), 'G');
+SELECT count(*) FROM facematch.identify_many(ARRAY[face_with_model(:'probe', 7)], 'G');
+SHOW jit;
+SELECT pg_temp.compiler_is_loaded();
+SELECT count(*) FROM facematch.reference;
+SELECT NOT :'jit'::boolean OR pg_temp.compiler_is_loaded();

@@ -73,7 +73,7 @@ make_gallery(TemplateKind kind, int dims, uint64 *state)
 	g->templates = make_templates(kind, dims, TEMPLATES, state);
 	g->centre = make_centre(kind, g->codec, g->templates, TEMPLATES);
 	g->blocks = palloc0(FACE_BLOCK_SIZE(g->codec) * BLOCKS);
-	g->plane = palloc(g->codec->plane_bytes * TEMPLATES + 1);
+	g->plane = palloc0(FACE_BITS_STRIDE(g->codec->padded) * TEMPLATES);
 	g->refine = palloc(g->codec->refine_bytes * TEMPLATES);
 	codes = face_codes_create(g->codec);
 	for (int i = 0; i < TEMPLATES; i++)
@@ -82,7 +82,7 @@ make_gallery(TemplateKind kind, int dims, uint64 *state)
 
 		face_encode(g->codec, g->centre, g->templates[i], codes);
 		face_block_put(g->codec, block, (FaceBlockScalars *) (block + g->codec->block_bytes), i % FACE_BLOCK_SLOTS, codes);
-		memcpy(g->plane + i * g->codec->plane_bytes, codes->plane, g->codec->plane_bytes);
+		memcpy(g->plane + i * FACE_BITS_STRIDE(g->codec->padded), codes->plane, g->codec->plane_bytes);
 		put_scalars(&g->plane_scalars[i / FACE_BLOCK_SLOTS], i % FACE_BLOCK_SLOTS, &codes->plane_scalars);
 		memcpy(g->refine + i * g->codec->refine_bytes, codes->refine, g->codec->refine_bytes);
 		g->refine_scalars[i] = codes->refine_scalars;
@@ -149,8 +149,8 @@ compare(const Gallery *g, const FaceEmbedding *probe, FaceMetric metric, Outcome
 	int32		sums[TEMPLATES] = {0};
 
 	face_query_sketch_bounds(q, BLOCKS, g->blocks, g->blocks, INFINITY, sketch, kept);
-	for (int i = 0; i < TEMPLATES && g->codec->plane_bytes > 0; i++)
-		sums[i] = face_query_plane_sum(q, kept[i], g->plane + i * g->codec->plane_bytes);
+	for (int i = 0; i < TEMPLATES && g->codec->plane_bytes > 0; i += FACE_BLOCK_SLOTS)
+		face_query_plane_sums(q, FACE_BLOCK_SLOTS, kept + i, g->plane + i * FACE_BITS_STRIDE(g->codec->padded), sums + i);
 	if (g->codec->plane_bytes > 0)
 		face_query_plane_bounds(q, BLOCKS, g->plane_scalars, sums, INFINITY, plane);
 	else

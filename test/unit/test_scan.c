@@ -73,6 +73,65 @@ random_query(int round)
 	return round == 1 ? INT16_MAX : (int) (random_bits(&state) >> 48) % INT16_MAX;
 }
 
+/* The tables that FaceBitQuery describes. */
+static int32
+fill_bit_tables(int n, const int16 *values, uint8 *tables)
+{
+	int32		all_lowest = 0;
+
+	memset(tables, 0, FACE_BITS_TABLES(n));
+	for (int i = 0; i < n; i += 4)
+	{
+		int32		lowest = 0;
+
+		for (int bit = 0; bit < 4; bit++)
+			lowest += values[i + bit] < 0 ? values[i + bit] : 0;
+		for (int nibble = 0; nibble < 16; nibble++)
+		{
+			int32		sum = -lowest;
+
+			for (int bit = 0; bit < 4; bit++)
+				sum += (nibble >> bit & 1) * values[i + bit];
+			tables[face_bits_table(i / 8, i / 4 % 2, 0) + nibble] = sum & 0xFF;
+			tables[face_bits_table(i / 8, i / 4 % 2, 1) + nibble] = sum >> 8;
+		}
+		all_lowest += lowest;
+	}
+	return all_lowest;
+}
+
+/* With tables and without, of values of which four fit 16 bits. */
+static void
+check_bit_sums(const FaceScanKernels *kernels, int n, const int16 *query, uint8 *codes, int round)
+{
+	static uint8 tables[FACE_BITS_TABLES(4096)];
+	int16		values[4096];
+	FaceBitQuery bits = {.values = values};
+
+	for (int i = 0; i < n; i++)
+		values[i] = query[i] / 2;
+	fill_bytes(codes, FACE_BLOCK_SLOTS * FACE_BITS_STRIDE(n), round);
+	for (int with_tables = 0; with_tables < 2; with_tables++)
+	{
+		const int	count = 1 + (n / 64 + round) % FACE_BLOCK_SLOTS;
+		int32		sums[FACE_BLOCK_SLOTS + 1] = {0};
+
+		kernels->bit_sums(n, &bits, count, codes, sums);
+		for (int slot = 0; slot < count; slot++)
+		{
+			const uint8 *code = codes + slot * FACE_BITS_STRIDE(n);
+			int32		sum = 0;
+
+			for (int i = 0; i < n; i++)
+				sum += (code[i / 8] >> (i % 8) & 1) * values[i];
+			check(sums[slot] == sum, "sum of %d bits, code %d of %d, tables: %d", n, slot, count, with_tables);
+		}
+		check(sums[count] == 0, "sums of %d codes of %d bits, and no more", count, n);
+		bits.lowest = fill_bit_tables(n, values, tables);
+		bits.tables = tables;
+	}
+}
+
 static void
 test_dots(const FaceScanKernels *kernels, const GuardedArea *area, int n, int round)
 {
@@ -98,11 +157,7 @@ test_dots(const FaceScanKernels *kernels, const GuardedArea *area, int n, int ro
 		sum += (codes[i / 64 * 16 + i % 16] >> (i % 64 / 16 * 2) & 3) * query[i];
 	check(kernels->dot2(n, codes, query) == sum, "dot of %d 2-bit codes", n);
 
-	codes = area->end - n / 8;
-	sum = 0;
-	for (int i = 0; i < n; i++)
-		sum += (codes[i / 8] >> (i % 8) & 1) * query[i];
-	check(kernels->dot1(n, codes, query) == sum, "dot of %d bits", n);
+	check_bit_sums(kernels, n, query, area->end - FACE_BLOCK_SLOTS * FACE_BITS_STRIDE(n), round);
 
 	if (n <= 256)
 	{
