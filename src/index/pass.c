@@ -251,13 +251,13 @@ typedef enum ListUse
 
 /* Remember all TIDs of a refinement page as rows that no bound decides about. */
 static void
-collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, ListUse use)
+collect_tids(FaceScan *scan, const FaceLayout *layout, Buffer refine, ListUse use)
 {
 	for (int i = 0; i < layout->refine_slots; i++)
 	{
-		FaceRefineEntry *entry = FaceRefineEntryOf(refine, layout, i);
+		FaceRefineEntry *entry = FaceRefineEntryOf(BufferGetPage(refine), layout, i);
 
-		if (!ItemPointerIsValid(&entry->tid))
+		if (!face_entry_names_row(scan->index, refine, entry))
 			continue;
 		if (use == RETURN_LAST)
 			add_last(scan, &entry->tid);
@@ -285,7 +285,7 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, List
 			continue;
 		refine = face_read_page(scan->index, refine_blocks[i], BUFFER_LOCK_SHARE);
 		face_check_side_page(scan->index, refine, FACE_PAGE_REFINE, stamp);
-		collect_tids(scan, layout, BufferGetPage(refine), use);
+		collect_tids(scan, layout, refine, use);
 		UnlockReleaseBuffer(refine);
 	}
 }
