@@ -268,6 +268,18 @@ collect_tids(FaceScan *scan, const FaceLayout *layout, Buffer refine, ListUse us
 	}
 }
 
+/* Is a slot of this refinement page taken? */
+static bool
+has_rows(Page sketch, const FaceLayout *layout, int which)
+{
+	const int	first = which * layout->refine_slots;
+
+	for (int slot = first; slot < Min(first + layout->refine_slots, layout->slots); slot++)
+		if (face_slot_used(FaceSketchBitmap(sketch, layout), slot))
+			return true;
+	return false;
+}
+
 /* All rows of a sketch page whose templates are not to be, or cannot be, compared. */
 static void
 scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, ListUse use)
@@ -281,7 +293,7 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, List
 	{
 		Buffer		refine;
 
-		if (!BlockNumberIsValid(refine_blocks[i]))
+		if (!BlockNumberIsValid(refine_blocks[i]) && !has_rows(BufferGetPage(buffer), layout, i))
 			continue;
 		refine = face_read_page(scan->index, refine_blocks[i], BUFFER_LOCK_SHARE);
 		face_check_side_page(scan->index, refine, FACE_PAGE_REFINE, stamp);

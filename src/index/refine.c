@@ -160,7 +160,7 @@ read_entries(FaceScan *scan, const FaceJob *jobs, const int32 *sums, int njobs, 
 
 		if (i + FACE_JOBS_AHEAD < njobs)
 			prefetch_entry(scan, &jobs[i + FACE_JOBS_AHEAD], &ahead);
-		if (page->named[which] != locked)
+		if (!BufferIsValid(buffer) || page->named[which] != locked)
 		{
 			if (BufferIsValid(buffer))
 				UnlockReleaseBuffer(buffer);

@@ -245,19 +245,24 @@ for my $name (sort keys %random)
 
 is(check($sound, 'true'), '', 'the index beside them is sound, and the server never stopped');
 
-# To PostgreSQL a row without a block is one of a new page: a search that asked for it would add one to the table.
-my ($no_block) = map { 'index_' . ($_ + 1) } grep { $damages[$_][0] eq 'a row number without a block' } 0 .. $#damages;
-my $others = join(', ', map { "index_$_" } grep { "index_$_" ne $no_block } 1 .. $made);
-my $size = "SELECT pg_relation_size('faces')";
-my $before = $node->safe_psql('postgres', $size);
-my $probe = '(SELECT embedding FROM faces WHERE id = 3)';
-for my $query ("ORDER BY embedding <=> $probe", 'ORDER BY embedding <=> (SELECT NULL::face_embedding)', "WHERE face_match(embedding, $probe, -1)")
+# What a search asks for by no block number: to PostgreSQL it would be a new page, of the table or of the index.
+for (['a row number without a block', qr/has an unexpected page/], ['a refinement page forgotten', qr/has an invalid link/])
 {
-	my ($status, $out, $error) = $node->psql('postgres', "BEGIN; DROP INDEX $others; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
-		SELECT count(*) FROM (SELECT FROM faces $query) s", extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-	like($error, qr/ERROR:  XX002: index "$no_block" has an unexpected page/, "a row without a block: an error of $query");
+	my ($what, $message) = @$_;
+	my ($name) = map { 'index_' . ($_ + 1) } grep { $damages[$_][0] eq $what } 0 .. $#damages;
+	my $others = join(', ', map { "index_$_" } grep { "index_$_" ne $name } 1 .. $made);
+	my $sizes = "SELECT pg_relation_size('faces'), pg_relation_size('$name')";
+	my $before = $node->safe_psql('postgres', $sizes);
+	my $probe = '(SELECT embedding FROM faces WHERE id = 3)';
+
+	for my $query ("ORDER BY embedding <=> $probe", 'ORDER BY embedding <=> (SELECT NULL::face_embedding)', "WHERE face_match(embedding, $probe, -1)")
+	{
+		my ($status, $out, $error) = $node->psql('postgres', "BEGIN; DROP INDEX $others; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
+			SELECT count(*) FROM (SELECT FROM faces $query) s", extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+		like($error, qr/ERROR:  XX002: index "$name" $message/, "$what: an error of $query");
+	}
+	is($node->safe_psql('postgres', $sizes), $before, "$what: and no page is added");
 }
-is($node->safe_psql('postgres', $size), $before, 'and the table has the pages it had');
 
 # An index of the pages before these says so, whatever uses it, until it is built again.
 my $format = qr/ERROR:  0A000: index "$old" has page format 1, this version of facematch reads format 3.*HINT:  Please REINDEX it\./s;
