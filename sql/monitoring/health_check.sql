@@ -283,8 +283,11 @@ BEGIN
 			   CASE WHEN t.errors > 0 THEN 'the guarantees do not hold'
 					WHEN t.warnings > 0 THEN 'the guarantees hold, and something weakens them'
 					WHEN t.all_of_them > 0 THEN 'sound; something to know' ELSE 'sound: nothing found' END
-			   || CASE WHEN t.all_of_them > 0 THEN format(' (causes: %s errors, %s warnings, %s notices)', t.errors, t.warnings,
-															t.all_of_them - t.errors - t.warnings) ELSE '' END AS finding,
+			   || CASE WHEN t.all_of_them > 0 THEN (
+						SELECT format(' (causes: %s)', string_agg(n.number || ' ' || n.severity
+							|| CASE WHEN n.number = 1 THEN '' ELSE 's' END, ', ' ORDER BY n.place))
+						FROM unnest(ARRAY[t.errors, t.warnings, t.all_of_them - t.errors - t.warnings],
+							'{error,warning,notice}'::text[]) WITH ORDINALITY n (number, severity, place)) ELSE '' END AS finding,
 			   t.all_of_them AS found, format('database %I', current_database()) AS object,
 			   CASE WHEN t.errors + t.warnings > 0 THEN 'mend from the top, and check again' END AS remedy
 		FROM told t

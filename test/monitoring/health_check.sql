@@ -55,7 +55,7 @@ SELECT * FROM said();
 ROLLBACK;
 
 -- The letter begins with the verdict; causes come worst first, each once.
-SELECT severity, regexp_replace(finding, '\d+ notices', 'N notices') AS finding FROM facematch.health_check() WHERE severity = 'verdict';
+SELECT severity, regexp_replace(finding, '\d+ notices?', 'N notices') AS finding FROM facematch.health_check() WHERE severity = 'verdict';
 SELECT count(*) > 1 AS letter, count(DISTINCT finding) = count(*) AS each_once, min(n) FILTER (WHERE severity = 'verdict') AS verdict_at,
 	   max(n) FILTER (WHERE severity = 'error') < min(n) FILTER (WHERE severity = 'warning') AS worst_first
 FROM (SELECT c.*, row_number() OVER () AS n FROM facematch.health_check() c) c;
@@ -65,7 +65,7 @@ ALTER TABLE facematch.encounter DISABLE ROW LEVEL SECURITY;
 SELECT count(*) > 1 AS letter, count(DISTINCT finding) = count(*) AS each_once, min(n) FILTER (WHERE severity = 'verdict') AS verdict_at,
 	   max(n) FILTER (WHERE severity = 'error') < min(n) FILTER (WHERE severity = 'warning') AS worst_first
 FROM (SELECT c.*, row_number() OVER () AS n FROM facematch.health_check() c) c;
-SELECT severity, regexp_replace(finding, '\d+ notices', 'N notices') AS finding, CASE severity WHEN 'error' THEN found END AS found,
+SELECT severity, regexp_replace(finding, '\d+ notices?', 'N notices') AS finding, CASE severity WHEN 'error' THEN found END AS found,
 	replace(object, current_database(), '...') AS object, remedy FROM facematch.health_check()
 WHERE severity IN ('verdict', 'error');
 ROLLBACK;
