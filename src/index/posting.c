@@ -15,6 +15,7 @@
 #include "storage/indexfsm.h"
 
 #include "compat.h"
+#include "index/change.h"
 #include "index/posting.h"
 
 /*
@@ -236,9 +237,9 @@ lock_side_page(FaceWriter *writer, Page sketch, SidePage *side)
 
 /* A copy of the page to change; *named is on the sketch page's copy. */
 static Page
-register_side_page(GenericXLogState *xlog, Page sketch, SidePage *side, BlockNumber *named)
+register_side_page(Page sketch, SidePage *side, BlockNumber *named)
 {
-	Page		page = GenericXLogRegisterBuffer(xlog, side->buffer, side->fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
+	Page		page = face_change_page(side->buffer, side->fresh);
 
 	if (side->fresh)
 	{
@@ -270,7 +271,6 @@ put_on_page(FaceWriter *writer, Buffer buffer, const uint8 *key, const FaceEmbed
 	int			slot = face_sketch_free_slot(page, layout);
 	SidePage	plane = {.kind = FACE_PAGE_PLANE, .named = FaceSketchPlaneBlock(page, layout)};
 	SidePage	refine = {.kind = FACE_PAGE_REFINE};
-	GenericXLogState *xlog;
 	FaceSlotPages pages = {0};
 
 	if (slot < 0 || layout->sealed != (key != NULL))
@@ -284,14 +284,14 @@ put_on_page(FaceWriter *writer, Buffer buffer, const uint8 *key, const FaceEmbed
 		lock_side_page(writer, page, &plane);
 	lock_side_page(writer, page, &refine);
 
-	xlog = GenericXLogStart(writer->index);
-	pages.sketch = GenericXLogRegisterBuffer(xlog, buffer, 0);
+	face_change_start(writer->index);
+	pages.sketch = face_change_page(buffer, false);
 	if (layout->has_plane)
-		pages.plane = register_side_page(xlog, pages.sketch, &plane, FaceSketchPlaneBlock(pages.sketch, layout));
-	pages.refine = register_side_page(xlog, pages.sketch, &refine,
+		pages.plane = register_side_page(pages.sketch, &plane, FaceSketchPlaneBlock(pages.sketch, layout));
+	pages.refine = register_side_page(pages.sketch, &refine,
 									  FaceSketchRefineBlocks(pages.sketch, layout) + slot / layout->refine_slots);
 	put_in_slot(writer, state, key, &pages, slot, codes, tid);
-	GenericXLogFinish(xlog);
+	face_change_finish();
 	if (layout->has_plane)
 		UnlockReleaseBuffer(plane.buffer);
 	UnlockReleaseBuffer(refine.buffer);
