@@ -194,16 +194,16 @@ BEGIN
 		   'shared_preload_libraries', 'put facematch last'
 	WHERE libraries ~ '(^|,)facematch,(.*,)?pg_stat_statements(,|$)';
 
-	-- VACUUM teaches an index that began empty where the templates of a model lie; codes that are there stay as they are
-	-- (src/index/learn.c). Bounds are wider by the root of 1 - length^2 of the centre, and a search takes that much longer
-	-- at least. Small lists are searched in no time either way.
+	-- VACUUM teaches an index that began empty where the templates of a model lie; codes that are there stay as they
+	-- are (src/index/learn.c). Their bounds are wider by 1 / sqrt(1 - length^2 of the centre), and searches take that
+	-- much longer at least. Small lists are searched in no time either way.
 	FOR face_index IN SELECT i.oid FROM pg_class i JOIN pg_am a ON a.oid = i.relam AND a.amname = 'facematch'
 		JOIN pg_index x ON x.indexrelid = i.oid AND x.indisvalid
 		WHERE i.relkind = 'i' AND i.relpersistence <> 't' AND i.reltuples > 100000 LOOP
 		BEGIN
 			RETURN QUERY
-			SELECT 'notice', 'has codes from before it learned where the templates of a model lie: searches are slower than they '
-				'need be', format('%s (%s of %s templates)', face_index, sum(k.old), sum(k.templates)),
+			SELECT 'notice', 'has codes from before it learned where the templates of a model lie: searches are slower than'
+				' they need be', format('%s (%s of %s templates)', face_index, sum(k.old), sum(k.templates)),
 				format('REINDEX INDEX CONCURRENTLY %s', face_index)
 			FROM (
 				SELECT sum(e.templates) AS templates, coalesce(sum(e.templates) FILTER (WHERE e.epoch < e.newest), 0) AS old,
