@@ -78,8 +78,10 @@ BEGIN
 	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name LOOP
 		-- Nobody may be about to add a row of the class.
 		EXECUTE format('LOCK TABLE %s IN SHARE MODE', t.table_name);
-		SELECT a.used INTO used FROM facematch_internal.ask_table(t.table_name,
-			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', t.table_name, t.class_column), OLD.name) a (used boolean);
+		SELECT bool_or(a.used) INTO used FROM facematch_internal.retained_part p
+		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', p.relation, t.class_column), OLD.name) a (used boolean)
+		WHERE p.table_name = t.table_name AND p.is_named;
 		IF used THEN
 			RAISE foreign_key_violation USING CONSTRAINT = 'retention_class_is_unused',
 				MESSAGE = format('retention class %L is in use in %s', OLD.name, t.table_name),

@@ -61,7 +61,8 @@ CREATE FUNCTION facematch_internal.keep_hold() RETURNS trigger
 AS $$
 BEGIN
 	IF TG_OP = 'INSERT' THEN
-		NEW.table_name := coalesce(pg_partition_root(NEW.table_name), NEW.table_name);
+		NEW.table_name := coalesce((SELECT p.table_name FROM facematch_internal.retained_part p
+			WHERE p.relation = NEW.table_name), NEW.table_name);
 		-- Holds are looked up by the text of the key: however it was written, it becomes what the row's own key reads.
 		IF facematch_internal.key_type(NEW.table_name) IS NOT NULL THEN
 			EXECUTE format('SELECT $1::%s::text', facematch_internal.key_type(NEW.table_name)) INTO NEW.row_id USING NEW.row_id;
@@ -120,9 +121,11 @@ BEGIN
 		condition := facematch_internal.hold_condition(h, t);
 		CONTINUE WHEN condition IS NULL;
 		BEGIN
-			SELECT a.found INTO found FROM facematch_internal.ask_table(t.table_name,
-				format('SELECT count(*) FROM %s d WHERE %s', t.table_name, condition),
-				coalesce(h.row_id, facematch_internal.aliases(h.subject_id)::text)) a (found bigint);
+			SELECT sum(a.found) INTO found FROM facematch_internal.retained_part p
+			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+				format('SELECT count(*) FROM %s d WHERE %s', p.relation, condition),
+				coalesce(h.row_id, facematch_internal.aliases(h.subject_id)::text)) a (found bigint)
+			WHERE p.table_name = t.table_name AND p.is_named;
 		EXCEPTION WHEN OTHERS THEN
 			kept := kept || jsonb_build_object(t.table_name, NULL);
 			CONTINUE;
@@ -173,10 +176,12 @@ BEGIN
 	-- Whoever is deleting the row is waited for; from now on the guard refuses. No table of a user's keeps a hold from
 	-- being placed.
 	BEGIN
-		SELECT a.found_one INTO found_one FROM facematch_internal.ask_table(NEW.table_name,
-			format('SELECT count(*) FROM (SELECT FROM %s d WHERE %s FOR KEY SHARE) k', NEW.table_name,
+		SELECT sum(a.found_one) INTO found_one FROM facematch_internal.retained_part p
+		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+			format('SELECT count(*) FROM (SELECT FROM %s d WHERE %s FOR KEY SHARE) k', p.relation,
 				   facematch_internal.hold_condition(NEW, t)),
-			NEW.row_id) a (found_one bigint);
+			NEW.row_id) a (found_one bigint)
+		WHERE p.table_name = NEW.table_name AND p.is_named;
 	EXCEPTION WHEN OTHERS THEN
 		IF t.shipped THEN
 			RAISE;

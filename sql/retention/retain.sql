@@ -299,10 +299,11 @@ BEGIN
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;
 	-- Without a hold nothing of the table runs: what cannot be stopped there is released, too.
-	SELECT a.held INTO held FROM facematch_internal.ask_table(table_name,
-		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', table_name, facematch_internal.not_held(table_name)),
+	SELECT sum(a.held) INTO held FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
+		p.table_name,
+		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', p.relation, facematch_internal.not_held(release.table_name)),
 		limited => false) a (held bigint)
-	WHERE EXISTS (SELECT FROM facematch.hold h
+	WHERE p.table_name = release.table_name AND p.is_named AND EXISTS (SELECT FROM facematch.hold h
 		WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp()));
 	IF held > 0 THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'row_is_not_held',

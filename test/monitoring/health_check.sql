@@ -116,3 +116,35 @@ DO $$ BEGIN
 	EXECUTE format('ALTER DATABASE %I RESET statement_timeout', current_database());
 	EXECUTE format('ALTER DATABASE %I RESET work_mem', current_database());
 END $$;
+
+-- An index that learned the centre of a model's templates after many had come: REINDEX gives them better codes.
+CREATE TABLE grown (id int, e face_embedding);
+CREATE INDEX grown_face ON grown USING facematch (e);
+INSERT INTO grown SELECT i, (SELECT array_agg(1 + 0.3 * sin(i * 12.9898 + d * 78.233 + i * d * 0.37) ORDER BY d)::real[]::face_embedding
+							 FROM generate_series(1, 32) d) FROM generate_series(1, 3000) i;
+VACUUM grown;
+-- As if they were many.
+UPDATE pg_class SET reltuples = 200000 WHERE relname = 'grown_face';
+SELECT severity, finding, object, remedy FROM facematch.health_check() WHERE finding ~ 'learned';
+-- With as many that came later, and with few of them left.
+INSERT INTO grown SELECT i, (SELECT array_agg(1 + 0.3 * sin(i * 12.9898 + d * 78.233 + i * d * 0.37) ORDER BY d)::real[]::face_embedding
+							 FROM generate_series(1, 32) d) FROM generate_series(3001, 6000) i;
+SELECT object FROM facematch.health_check() WHERE finding ~ 'learned';
+BEGIN;
+REINDEX INDEX grown_face;
+UPDATE pg_class SET reltuples = 200000 WHERE relname = 'grown_face';
+SELECT object AS after_the_remedy FROM facematch.health_check() WHERE finding ~ 'learned';
+ROLLBACK;
+DELETE FROM grown WHERE id < 2950;
+VACUUM grown;
+UPDATE pg_class SET reltuples = 200000 WHERE relname = 'grown_face';
+SELECT object FROM facematch.health_check() WHERE finding ~ 'learned';
+-- Where templates have no common centre there is nothing to learn.
+TRUNCATE grown;
+INSERT INTO grown SELECT i, (SELECT array_agg(sin(i * 12.9898 + d * 78.233 + i * d * 0.37) ORDER BY d)::real[]::face_embedding
+							 FROM generate_series(1, 32) d) FROM generate_series(1, 3000) i;
+VACUUM grown;
+UPDATE pg_class SET reltuples = 200000 WHERE relname = 'grown_face';
+SELECT object FROM facematch.health_check() WHERE finding ~ 'learned';
+SELECT count(*) AS epochs FROM facematch_internal.index_epochs('grown_face');
+DROP TABLE grown;
