@@ -2,14 +2,14 @@
  * Sections of the HTML report for analysts: the gates, the time that decisions took, choices, disclosures and notices.
  */
 
-CREATE FUNCTION facematch_internal.page_gates(counts facematch_internal.encounter_count[], first_day date,
-	last_day date) RETURNS text
+CREATE FUNCTION facematch_internal.page_gates(counts facematch_internal.encounter_count[],
+	histograms facematch_internal.encounter_histogram[], first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 	WITH step AS (
 		SELECT b.starts, b.label, coalesce(sum(c.matches), 0) AS matches,
 			coalesce(sum(c.searches - c.matches), 0) AS referred, coalesce(sum(c.encounters - c.searches), 0) AS not_compared
-		FROM page_steps($2, $3) b LEFT JOIN unnest($1) c ON c.day_utc BETWEEN b.starts AND b.ends
+		FROM page_steps($3, $4) b LEFT JOIN unnest($1) c ON c.day_utc BETWEEN b.starts AND b.ends
 		GROUP BY b.starts, b.label),
 	port AS (
 		SELECT c.port, sum(c.encounters) AS encounters, sum(c.searches)::bigint AS searches,
@@ -32,7 +32,14 @@ AS $$
 	kind AS (
 		SELECT c.mode, c.kind, c.model, c.threshold, sum(c.encounters) AS encounters, sum(c.searches)::bigint AS searches,
 			   sum(c.matches)::bigint AS matches, sum(c.ambiguous) AS ambiguous
-		FROM unnest($1) c GROUP BY 1, 2, 3, 4)
+		FROM unnest($1) c GROUP BY 1, 2, 3, 4),
+	-- Of response times, two bins in one column: it ends at the next power of the square root of 2.
+	wide AS (
+		SELECT ceil(h.bin / 2.0)::integer AS step, sum(h.n) AS n FROM unnest($2) h WHERE h.measure = 'latency' GROUP BY 1),
+	pace AS (
+		SELECT g.step, coalesce(w.n, 0) AS n, sum(w.n) OVER (ORDER BY g.step) / sum(w.n) OVER () AS upto,
+			   html_number(2 ^ (g.step / 2::double precision) / 1000, 's') AS label
+		FROM (SELECT generate_series(min(w.step), max(w.step)) FROM wide w) g (step) LEFT JOIN wide w ON w.step = g.step)
 	SELECT '<section id="gates"><h2>At the gates</h2>'
 		|| (SELECT html_figure('outcomes', 'What happened to travelers',
 				'Recognised: the comparison found the traveler on the list. Referred: it did not, and an officer looked at the '
@@ -64,32 +71,19 @@ AS $$
 				ORDER BY k.mode, k.kind COLLATE "C", k.model COLLATE "C", k.threshold)
 			 FROM kind k, LATERAL facematch.rate_interval(k.matches, k.searches) r))
 		|| E'</section>\n'
-$$;
-COMMENT ON FUNCTION facematch_internal.page_gates(facematch_internal.encounter_count[], date, date) IS
-	'section of the HTML report: outcomes by day, port and kind';
-
-CREATE FUNCTION facematch_internal.page_speed(histograms facematch_internal.encounter_histogram[]) RETURNS text
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	-- Two bins in one column: it ends at the next power of the square root of 2.
-	WITH wide AS (
-		SELECT ceil(h.bin / 2.0)::integer AS step, sum(h.n) AS n FROM unnest($1) h WHERE h.measure = 'latency' GROUP BY 1),
-	step AS (
-		SELECT g.step, coalesce(w.n, 0) AS n, sum(w.n) OVER (ORDER BY g.step) / sum(w.n) OVER () AS upto,
-			   html_number(2 ^ (g.step / 2::double precision) / 1000, 's') AS label
-		FROM (SELECT generate_series(min(w.step), max(w.step)) FROM wide w) g (step) LEFT JOIN wide w ON w.step = g.step)
-	SELECT '<section id="speed"><h2>How long a decision takes</h2>'
+		|| '<section id="speed"><h2>How long a decision takes</h2>'
 		|| html_figure('latency', 'Response times', 'From the call of the gate to the decision, in the database server, '
 			'the search included. The network and the camera come on top.',
 			(SELECT svg_chart('latency-svg', 'Response times', 'Columns: encounters by the time their decision took.',
 				'columns', array_agg(s.label ORDER BY s.step), ARRAY['encounters'],
-				ARRAY[array_agg(s.n ORDER BY s.step)]::double precision[], 'up to this time') FROM step s),
+				ARRAY[array_agg(s.n ORDER BY s.step)]::double precision[], 'up to this time') FROM pace s),
 			html_table('Response times', '{Up to|html,Encounters|#,Share up to here|%}',
-				(SELECT jsonb_agg(jsonb_build_array(s.label, s.n, s.upto) ORDER BY s.step) FROM step s)))
+				(SELECT jsonb_agg(jsonb_build_array(s.label, s.n, s.upto) ORDER BY s.step) FROM pace s)))
 		|| E'</section>\n'
 $$;
-COMMENT ON FUNCTION facematch_internal.page_speed(facematch_internal.encounter_histogram[]) IS
-	'section of the HTML report: response times';
+COMMENT ON FUNCTION facematch_internal.page_gates(facematch_internal.encounter_count[],
+	facematch_internal.encounter_histogram[], date, date) IS
+	'sections of the HTML report: outcomes by day, port and kind, and response times';
 
 CREATE FUNCTION facematch_internal.page_choices(counts facematch_internal.encounter_count[], first_day date,
 	last_day date) RETURNS text

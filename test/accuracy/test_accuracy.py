@@ -122,7 +122,7 @@ def check_kept_discard(conn, table, query):
     for threshold, *arrays in kept:
         got = conn.execute('SELECT quality, mated, false_non_matches FROM facematch.error_versus_discard(%s, %s)', [query, threshold]).fetchall()
         same(f'{table}: kept at {threshold}', list(zip(*arrays)), got)
-    page = one(conn, "SELECT facematch_internal.page_discard(facematch_internal.calibration_in_use('discard'), %s)", [kept[1][0]])[0]
+    page = one(conn, "SELECT facematch_internal.page_calibration(facematch_internal.calibration_in_use('discard'), %s)", [kept[1][0]])[0]
     if 'Error versus discard curve' not in page or f'{kept[1][2][0]:,}' not in page:
         raise SystemExit(f'{table}: the report does not show the curve')
 
