@@ -94,10 +94,10 @@ BEGIN
 			FROM facematch_internal.expected_trigger e
 		UNION ALL
 		-- Not by pg_partition_tree(), which waits for whoever has locked a partition.
-		SELECT h.relation, f.name, f.function, NULL, true, false
+		SELECT h.relation, f.name, 'facematch_internal.guard', f.type, true, false
 		FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name) h JOIN pg_class c
-			ON c.oid = h.relation CROSS JOIN (VALUES ('facematch_20_guard', 'facematch_internal.guard'),
-				('facematch_70_deleted', 'facematch_internal.note_deleted')) f (name, function)
+			ON c.oid = h.relation CROSS JOIN (VALUES ('facematch_20_guard', 31),
+			('facematch_70_deleted', 9)) f (name, type)
 		WHERE c.oid = a.table_name OR c.relispartition
 		UNION ALL
 		SELECT a.table_name, 'facematch_40_truncate', 'facematch_internal.refuse_change', NULL, true, false

@@ -9,9 +9,9 @@ CREATE FUNCTION facematch_internal.count_retained()
 	SET lock_timeout = '1s'
 AS $$
 DECLARE
-	t retained;
+	t retained_now;
 BEGIN
-	FOR t IN SELECT r.* FROM retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
+	FOR t IN SELECT r.* FROM retained_now r ORDER BY r.table_name::text LOOP
 		-- Holds are few: what they hold is looked up by its key, not asked of every row.
 		BEGIN
 			RETURN QUERY SELECT t.table_name, c.* FROM ask_table(t.table_name, format(
@@ -26,7 +26,7 @@ BEGIN
 					' FROM %3$s d GROUP BY 1, 2) g GROUP BY 1) k'
 					' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM %3$s d'
 					' WHERE d.%2$I = ANY ($2::%4$s[])%5$s GROUP BY 1) h ON h.class = k.class ORDER BY 1',
-					t.class_column, t.key_column, t.table_name, key_type(t.table_name),
+					t.class_column, t.key_column, t.table_name, t.key_type,
 					CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR d.%I = ANY ($3)', t.subject_column) END))
 				c (class text, kept bigint, due bigint, held bigint, next_due timestamptz, overdue interval,
 					due_on jsonb);

@@ -292,7 +292,7 @@ def test_tables_of_ones_own(site):
         for sql in ("SELECT facematch.retain('mine', 'reference')", "SELECT facematch.release('facematch.reference')",
                     "INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column) VALUES ('mine', 'reference', 'id', 'retention_class', 'recorded_at')",
                     "CREATE TRIGGER t BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=reference', 'key=id', 'class=retention_class', 'recorded=recorded_at', 'purge=purge_after')",
-                    'CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch_internal.remove_opted_out()',
+                    'CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch_internal.carry_out(\'opt_out\')',
                     'CREATE RULE r AS ON INSERT TO mine DO ALSO UPDATE facematch.reference SET purge_after = now(); INSERT INTO mine (id) VALUES (1)',
                     'CREATE RULE s AS ON UPDATE TO mine DO INSTEAD SELECT embedding FROM facematch.reference; UPDATE mine SET id = 2',
                     "CREATE VIEW pg_temp.v AS SELECT * FROM facematch.reference; SELECT * FROM pg_temp.v",
@@ -522,7 +522,6 @@ def test_operators_see_no_watchlist(site):
     for attacker in (partner, monitor, auditor):
         expect(f'{attacker.kind}: none is told', {row[0] for row in attacker.allowed('SELECT facematch_internal.may_stage(g) FROM unnest(%s::bigint[]) g', [galleries])} == {False})
         expect(f'{attacker.kind}: nor which are unseen', attacker.allowed('SELECT facematch_internal.unseen_galleries()')[0][0] == [])
-        attacker.refused("SELECT facematch_internal.key_type('facematch.reference')")
     # Who may read templates, or insert anywhere, works with all of them; a role that acts for another, with what that one may.
     reads = "SELECT count(*) FROM facematch.reference WHERE subject_id IN (%s, %s)"
     for right in ('SELECT (embedding)', 'INSERT'):
