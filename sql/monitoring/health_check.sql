@@ -257,12 +257,15 @@ DECLARE
 	findings facematch_internal.finding[] := '{}';
 BEGIN
 	-- Where one part cannot look, the others do.
-	FOREACH part IN ARRAY '{installation,access,retention,erasure,sites}'::text[] LOOP
+	FOREACH part IN ARRAY
+		'{installation_findings(),access_findings,retention_findings(),erasure_findings(),sites_findings()}'::text[] LOOP
 		BEGIN
-			EXECUTE format('SELECT array_agg(f) FROM facematch_internal.%I() f', part || '_findings') INTO these;
+			EXECUTE format('SELECT array_agg(ROW(f.severity, f.finding, f.object, f.remedy)::facematch_internal.finding)'
+				' FROM facematch_internal.%s f', part) INTO these;
 			findings := findings || these;
 		EXCEPTION WHEN OTHERS THEN
-			findings := findings || ROW('error', format('this part of the check cannot look: %s', SQLERRM), part,
+			findings := findings || ROW('error', format('this part of the check cannot look: %s', SQLERRM),
+				split_part(part, '_', 1),
 				'put that right, and check again')::facematch_internal.finding;
 		END;
 	END LOOP;

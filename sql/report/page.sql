@@ -1,46 +1,9 @@
 /*
- * report_html(): the whole page, and what is shown of holds, the log and the health check.
+ * report_html(): the whole page, and its texts in other languages.
  *
  * One self-contained document: no script, no font, no image, nothing fetched; its own Content-Security-Policy forbids
  * them. Where it comes from and what its words mean stands at its end.
  */
-
-CREATE FUNCTION facematch_internal.page_controls() RETURNS text
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	WITH found AS MATERIALIZED (SELECT c.severity, c.object, c.finding FROM facematch.health_check() c)
-	SELECT '<section id="controls"><h2>Controls</h2><h3>Holds</h3>'
-		|| html_table('Holds that stand', '{Authority,Holds|#,Of a person|#,Of a record|#,Oldest since,Last one ends}',
-			(SELECT jsonb_agg(jsonb_build_array(h.authority, h.n, h.subjects, h.n - h.subjects,
-					to_char(h.first AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY'),
-					CASE WHEN h.open THEN 'open' ELSE to_char(h.last AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') END)
-				ORDER BY h.authority COLLATE "C")
-			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first,
-			     max(d.until) AS last, bool_or(d.until IS NULL) AS open
-				   FROM facematch.held d GROUP BY 1) h),
-			'<p>No hold stands.</p>')
-		|| '<h3>The log</h3><p>'
-		|| (SELECT CASE WHEN bool_and(v.intact)
-						THEN 'The log is whole: ' || html_number(max(v.events)) || ' events, each sealed with those before it.'
-						ELSE '<strong class="alert">&#9650; The log is not whole: ' || count(*) || ' findings, the first at event '
-							 || coalesce(min(v.first_broken)::text, 'unknown') || '.</strong>' END
-			FROM facematch.verify_audit() v)
-		|| '</p><h3>What weakens the guarantees here</h3><p>'
-		|| (SELECT 'The database examined itself when this was written: '
-				   || string_agg(coalesce(html_number(k.n), 'no') || ' ' || s.name || CASE k.n WHEN 1 THEN '' ELSE 's' END, ', '
-								 ORDER BY s.place) || '. <code>SELECT * FROM facematch.health_check()</code> lists them, with the remedies.'
-			FROM (VALUES (1, 'error'), (2, 'warning'), (3, 'notice')) s (place, name)
-			LEFT JOIN (SELECT f.severity, nullif(count(*), 0) AS n FROM found f GROUP BY 1) k ON k.severity = s.name)
-		|| '</p>'
-		|| html_table('Errors that the health check found', '{Where,What is wrong|html}',
-			(SELECT jsonb_agg(jsonb_build_array(f.object, '<strong class="alert">&#9650; ' || html_text(f.finding)
-				|| '</strong>')
-							  ORDER BY f.object COLLATE "C", f.finding COLLATE "C")
-			 FROM found f WHERE f.severity = 'error'))
-		|| E'</section>\n'
-$$;
-COMMENT ON FUNCTION facematch_internal.page_controls() IS
-	'section of the HTML report: holds, the log, and what weakens the guarantees';
 
 ---------------------------------------------------------------- other languages
 
@@ -218,7 +181,6 @@ BEGIN
 		|| page_accuracy(histograms)
 		|| page_drift(whole.counts, whole.histograms, first_day, last_day)
 		|| page_choices(counts, first_day, last_day)
-		|| page_controls()
 		|| '<section id="words"><h2>Words and methods</h2><dl class="answers"><dt>Template</dt><dd>The numbers that stand '
 			'for a face. People are named by pseudonyms; no template, photograph, name or document number is in this '
 			'report.</dd><dt>Comparison score, threshold</dt><dd>How similar two templates are, and how similar they have to '

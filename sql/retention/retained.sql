@@ -93,8 +93,8 @@ COMMENT ON FUNCTION facematch_internal.is_reached(regclass, uuid, text, bigint) 
 CREATE VIEW facematch_internal.retained_now AS
 	SELECT r.*, (
 			SELECT a.atttypid::regtype FROM pg_catalog.pg_attribute a
-			WHERE a.attrelid = r.table_name AND a.attname = r.key_column AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype,
-					'uuid'::regtype)) AS key_type,
+			WHERE a.attrelid = r.table_name AND a.attname = r.key_column AND a.atttypid IN ('int2'::regtype,
+				'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype)) AS key_type,
 		CASE WHEN r.shipped THEN '(purge_after > clock_timestamp())' ELSE format(
 			'((purge_after > clock_timestamp()) AND facematch_internal.is_reached(%L::regclass, %s, %s, %s))', r.table_name,
 			coalesce(quote_ident(r.subject_column), 'NULL::uuid'), quote_ident(r.class_column),
