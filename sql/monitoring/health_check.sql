@@ -95,10 +95,10 @@ BEGIN
 			FROM facematch_internal.expected_trigger e
 		UNION ALL
 		-- Not by pg_partition_tree(), which waits for whoever has locked a partition.
-		SELECT h.relation, f.name, f.function, NULL, true, false
+		SELECT h.relation, f.name, 'facematch_internal.guard', f.type, true, false
 		FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name) h JOIN pg_class c
-			ON c.oid = h.relation CROSS JOIN (VALUES ('facematch_20_guard', 'facematch_internal.guard'),
-				('facematch_70_deleted', 'facematch_internal.note_deleted')) f (name, function)
+			ON c.oid = h.relation CROSS JOIN (VALUES ('facematch_20_guard', 31),
+			('facematch_70_deleted', 9)) f (name, type)
 		WHERE c.oid = a.table_name OR c.relispartition
 		UNION ALL
 		SELECT a.table_name, 'facematch_40_truncate', 'facematch_internal.refuse_change', NULL, true, false
@@ -282,12 +282,15 @@ DECLARE
 	findings facematch_internal.finding[] := '{}';
 BEGIN
 	-- Where one part cannot look, the others do.
-	FOREACH part IN ARRAY '{installation,access,retention,erasure,sites}'::text[] LOOP
+	FOREACH part IN ARRAY
+		'{installation_findings(),access_findings,retention_findings(),erasure_findings(),sites_findings()}'::text[] LOOP
 		BEGIN
-			EXECUTE format('SELECT array_agg(f) FROM facematch_internal.%I() f', part || '_findings') INTO these;
+			EXECUTE format('SELECT array_agg(ROW(f.severity, f.finding, f.object, f.remedy)::facematch_internal.finding)'
+				' FROM facematch_internal.%s f', part) INTO these;
 			findings := findings || these;
 		EXCEPTION WHEN OTHERS THEN
-			findings := findings || ROW('error', format('this part of the check cannot look: %s', SQLERRM), part,
+			findings := findings || ROW('error', format('this part of the check cannot look: %s', SQLERRM),
+				split_part(part, '_', 1),
 				'put that right, and check again')::facematch_internal.finding;
 		END;
 	END LOOP;

@@ -15,7 +15,7 @@ AS $$
 DECLARE
 	names CONSTANT uuid[] := facematch_internal.aliases(subject_report.subject_id);
 	moment CONSTANT timestamptz := clock_timestamp();
-	t facematch_internal.retained;
+	t facematch_internal.retained_now;
 	s facematch.shard;
 	r record;
 	told bigint[];
@@ -42,8 +42,8 @@ BEGIN
 	FROM facematch.subject_merge m WHERE m.undone_at IS NULL AND m.kept = ANY (names) ORDER BY m.merge_id;
 
 	-- Rows under retention, table by table: whatever is wrong with one keeps none of the others from being looked at.
-	FOR t IN SELECT k.* FROM facematch_internal.retained k JOIN pg_class c ON c.oid = k.table_name
-			 WHERE k.subject_column IS NOT NULL ORDER BY k.shipped DESC, k.table_name::text LOOP
+	FOR t IN SELECT k.* FROM facematch_internal.retained_now k WHERE k.subject_column IS NOT NULL
+		ORDER BY k.shipped DESC, k.table_name::text LOOP
 		BEGIN
 			FOR r IN
 				SELECT a.*, x.rule, x.citation FROM facematch_internal.retained_part p

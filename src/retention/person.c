@@ -5,7 +5,7 @@
  *
  * A merge (facematch.subject_merge) says that two subjects are one person, and
  * rewrites no row.  facematch_internal.person has each subject that a merge names
- * and the person that it belongs to; its trigger keeps it (merge.c).  Everything
+ * and the person that it belongs to; its trigger keeps it (carry_out.c).  Everything
  * that asks about a subject asks about all of its person's.  Where nothing was
  * ever merged the table has no page, and asking costs next to nothing.
  *

@@ -273,7 +273,7 @@ def test_tables_of_ones_own(site):
         for sql in ("SELECT facematch.retain('mine', 'reference')", "SELECT facematch.release('facematch.reference')",
                     "INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column) VALUES ('mine', 'reference', 'id', 'retention_class', 'recorded_at')",
                     "CREATE TRIGGER t BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=reference', 'key=id', 'class=retention_class', 'recorded=recorded_at', 'purge=purge_after')",
-                    'CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch_internal.remove_opted_out()',
+                    'CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION facematch_internal.carry_out(\'opt_out\')',
                     'CREATE RULE r AS ON INSERT TO mine DO ALSO UPDATE facematch.reference SET purge_after = now(); INSERT INTO mine (id) VALUES (1)',
                     'CREATE RULE s AS ON UPDATE TO mine DO INSTEAD SELECT embedding FROM facematch.reference; UPDATE mine SET id = 2',
                     "CREATE VIEW pg_temp.v AS SELECT * FROM facematch.reference; SELECT * FROM pg_temp.v",

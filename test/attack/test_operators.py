@@ -196,7 +196,6 @@ def test_operators_see_no_watchlist(site):
     for attacker in (partner, monitor, auditor):
         expect(f'{attacker.kind}: none is told', {row[0] for row in attacker.allowed('SELECT facematch_internal.may_stage(g) FROM unnest(%s::bigint[]) g', [galleries])} == {False})
         expect(f'{attacker.kind}: nor which are unseen', attacker.allowed('SELECT facematch_internal.unseen_galleries()')[0][0] == [])
-        attacker.refused("SELECT facematch_internal.key_type('facematch.reference')")
     # Who may read templates, or insert anywhere, works with all of them; a role that acts for another, with what that one may.
     reads = "SELECT count(*) FROM facematch.reference WHERE subject_id IN (%s, %s)"
     for right in ('SELECT (embedding)', 'INSERT'):
