@@ -29,7 +29,7 @@ COMMENT ON COLUMN facematch_internal.erasure_mark.changed IS
 	' back as well';
 COMMENT ON COLUMN facematch_internal.erasure_mark.dead IS
 	'about how many rows VACUUM has to remove there, those of inserts that were rolled back among them';
-COMMENT ON COLUMN facematch_internal.erasure_mark.counted_in IS 'the database: a copy made of it begins to count anew';
+COMMENT ON COLUMN facematch_internal.erasure_mark.counted_in IS 'the database: a copy of it starts to count again';
 COMMENT ON COLUMN facematch_internal.erasure_mark.counted_since IS
 	'when the server was started, had crashed, or its statistics were reset';
 

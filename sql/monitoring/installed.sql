@@ -76,8 +76,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.reinstate() IS
-	'puts back what install made and somebody has changed: what PUBLIC may, plans that are not printed, views as'
-	' barriers, triggers; and the grants of all recorded roles, at the commit. Returns how many things it mended, grants'
-	' aside; for extension scripts, and where facematch.health_check() says so';
+	'restores what the installation made and somebody has changed: the privileges of PUBLIC, plans that are not '
+	'printed, security_barrier of views, triggers; and, at the commit, the grants of all recorded roles. Returns '
+	'how many objects it repaired, not counting grants. For extension scripts, and when facematch.health_check() '
+	'says so';
 
 SELECT facematch.reinstate();

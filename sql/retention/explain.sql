@@ -47,7 +47,7 @@ BEGIN
 			'USAGE')) THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'retained_table_is_readable',
 			MESSAGE = format('permission denied for table %s', t.table_name),
-			HINT = 'Who may SELECT from the table, or from facematch.hold, asks why its rows are kept.';
+			HINT = 'To ask why its rows are kept, a role needs SELECT on the table or on facematch.hold.';
 	END IF;
 	SELECT f.* INTO facts FROM facematch_internal.ask_table(t.table_name, format(
 			'SELECT %I, %I, %s, %s, %s, %s, purge_after FROM %s WHERE %I::text = $4', t.class_column, t.recorded_column,
@@ -94,9 +94,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.explain_retention(regclass, text) IS
-	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and the '
-	'one in force. Who may not read facematch.hold: held is NULL, and rows that are due are not there. No row: no '
-	'such row. A table that is not under retention: 22023; one that the caller may not read: 42501';
+	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and '
+	'the one in force. For a role that may not read facematch.hold: held is NULL, and no row is returned for a due '
+	'row. No such row: no row. A table that is not under retention: 22023; one that the caller may not read: 42501';
 
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id bigint)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,

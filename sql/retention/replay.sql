@@ -23,7 +23,8 @@ BEGIN
 		RETURN true;
 	ELSIF FOUND THEN
 		RAISE unique_violation USING
-			MESSAGE = format('event %s of site %s is another one here, about %s', event.number, event.site, known.what),
+			MESSAGE = format('event %s of site %s differs from the event of that number here, which is about %s',
+				event.number, event.site, known.what),
 			DETAIL = format('Here it is of %s, there of %s.', known.at, event.at),
 			HINT = 'After the restore, rights were recorded here before the replay. Restore again and replay first, or note'
 				' them, and record them again after it.',
@@ -69,7 +70,7 @@ BEGIN
 	IF event.number <> newest + 1 THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'rights_event_follows_another',
 			MESSAGE = format('event %s of site %s comes before event %s is here', event.number, event.site, newest + 1),
-			HINT = 'Add what is missing: the copy is whole if it was taken by number, each time from the last one on. From'
+			HINT = 'Add what is missing: the copy is whole if it was taken by number, each time from the last number on. From'
 				' another site: facematch.subscribe_rights() again copies all.';
 	END IF;
 	PERFORM set_config('facematch.rights_carried_out',
@@ -122,10 +123,10 @@ BEGIN
 		done := CASE WHEN columns = '{}' THEN 'unchanged' ELSE 'changed' END;
 		IF columns <> '{}' AND here IS DISTINCT FROM event.before THEN
 			RAISE integrity_constraint_violation USING
-				MESSAGE = format('event %s of site %s changes %s, which is another here than it was there', event.number,
+				MESSAGE = format('event %s of site %s changes %s, which differs here from what it was there', event.number,
 					event.site, event.what),
 				DETAIL = format('Other columns: %s.', array_to_string(columns, ', ')),
-				HINT = 'Bring the row here to what it was there before the event, and replay again.',
+				HINT = 'Change the row here to what it was there before the event, and replay again.',
 				SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_fits';
 		ELSIF columns <> '{}' THEN
 			EXECUTE format('UPDATE %1$s d SET (%2$s) = (SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $2))'
@@ -172,9 +173,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.apply_right(facematch.rights_event) IS
-	'does here what an event of the stream says that has just been stored, and returns what that was: inserted, ended,'
-	' changed, deleted, unchanged, not here. Not the next one of its site: 55000; a row that is another here: 23000,'
-	' constraint rights_event_fits';
+	'carries out an event of the stream that has just been stored, and returns the result: inserted, ended, '
+	'changed, deleted, unchanged, not here. Not the next one of its site: 55000; a row that is another here: '
+	'23000, constraint rights_event_fits';
 
 CREATE FUNCTION facematch_internal.right_arrived() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -252,7 +253,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.replay_rights(regclass) IS
-	'after a restore: carries out the events of a copy of facematch.rights_event (a table with its columns) that are not'
-	' here, in their order, and returns a row for each, with what was done. Again: no row. An opt-out whose gallery'
-	' was lost holds for every gallery until that one would have been deleted. An event is missing before one:'
-	' 55000; another of its number is here: 23505; it changes a row that is another here: 23000. For superusers';
+	'after a restore: carries out the events of a copy of facematch.rights_event (a table with its columns) that '
+	'are not here, in their order, and returns a row for each, with what was done; a second call returns none. An '
+	'opt-out whose gallery was lost applies to every gallery until that one would have been deleted. A missing '
+	'event: 55000; a different event with the same number here: 23505; a change of a row that differs here: 23000. '
+	'For superusers';

@@ -124,7 +124,7 @@ end_unstoppable(SubXactEvent event, SubTransactionId mySubid, SubTransactionId p
 	ereport(FATAL,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("code of %s has taken longer than it may and cannot be stopped", face_qualified_name(timed_table)),
-			 errdetail("None of it runs any more: what is to be done there is left, as in a table that refuses."),
+			 errdetail("No code of the table runs any more. Its rows stay as they are, as in a table that refuses."),
 			 errhint("Try again. facematch.health_check() names the table.")));
 }
 

@@ -83,7 +83,7 @@ face_report_missing(Oid relid)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
 			 errmsg("relation with OID %u does not exist", relid),
-			 errhint("It has been dropped, or the number was never a relation's.")));
+			 errhint("It has been dropped, or the number is not the OID of a relation.")));
 }
 
 Oid

@@ -207,7 +207,7 @@ check_server(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("facematch was built for another minor release of PostgreSQL than %s", version),
-				 errhint("Build and install it for this one: the server's function that prunes pages is not the same.")));
+				 errhint("Build and install it for this release, whose function that prunes pages has other arguments.")));
 }
 
 /* NIL: the table, which another session has dropped, is gone. */

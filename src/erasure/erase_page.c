@@ -28,7 +28,7 @@ face_report_damage(Relation rel, Buffer buffer)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("block %u of \"%s\" is damaged", BufferGetBlockNumber(buffer), RelationGetRelationName(rel)),
-			 errhint("Its bytes cannot be erased or vouched for. Restore the table, or copy what is readable to a new one.")));
+			 errhint("Its bytes cannot be erased or checked. Restore the table, or copy what is readable to a new one.")));
 }
 
 /* Refuses a page that lies about what is where.  The caller has a lock. */

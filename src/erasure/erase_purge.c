@@ -484,7 +484,7 @@ tell_what_is_left(const FacePurgeErasure *erasure)
 	if (erasure->rows.busy > 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("%lld pages with deleted rows are not erased: somebody has them open", (long long) erasure->rows.busy),
+				 errmsg("%lld pages with deleted rows are not erased: another session is using them", (long long) erasure->rows.busy),
 				 errhint("Call facematch.erase_table() again.")));
 	foreach(cell, erasure->notes)
 		ereport(WARNING,

@@ -177,7 +177,7 @@ require_valid(Relation index)
 	if (!index->rd_index->indisvalid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("index \"%s\" is not valid and need not have every row", RelationGetRelationName(index)),
+				 errmsg("index \"%s\" is not valid and may lack rows", RelationGetRelationName(index)),
 				 errhint("Check it without heapallindexed.")));
 }
 

@@ -473,7 +473,7 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("pages of index \"%s\" were recycled under the scan too often", RelationGetRelationName(scan->index)),
+			 errmsg("pages of index \"%s\" were recycled during the scan too often", RelationGetRelationName(scan->index)),
 			 errhint("Retry the query.")));
 }
 

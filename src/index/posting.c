@@ -44,7 +44,7 @@ face_writer_epoch(FaceWriter *writer, int epoch)
 	if (epoch < 0 || epoch >= FACE_MAX_EPOCHS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has a page of an epoch that cannot be: %d",
+				 errmsg("index \"%s\" has a page with an invalid epoch: %d",
 						RelationGetRelationName(writer->index), epoch),
 				 errhint("Please REINDEX it.")));
 	if (writer->states[epoch] == NULL)

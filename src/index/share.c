@@ -416,7 +416,7 @@ face_share_pass(FaceScan *scan, FaceShare *share)
 	{
 		if (scan->returns)
 			ereport(DEBUG1,
-					(errmsg_internal("a scan of index \"%s\" by several processes begins anew with one", RelationGetRelationName(scan->index))));
+					(errmsg_internal("a scan of index \"%s\" by several processes starts again with one", RelationGetRelationName(scan->index))));
 		return scan->returns ? FACE_SHARE_ALONE : FACE_SHARE_NOTHING;
 	}
 	if (!has_part)

@@ -299,7 +299,7 @@ face_make_template_key(const pg_uuid_t *id, bool first)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), face_refusal("key_command_works"),
 				 errmsg("facematch.key_command made no key"),
-				 errhint("With %%o replaced by make, it makes a key of the name %%k and prints it as 64 hexadecimal digits.")));
+				 errhint("With %%o replaced by make, it must make a key named %%k and print it as 64 hexadecimal digits.")));
 	derive(entry, key);
 	entry->doubts = asked_at;
 }

@@ -109,7 +109,7 @@ check_threshold(FaceQuestion *question)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("min_similarity_is_not_below"),
 				 errmsg("min_similarity is below the threshold of gallery %s, %g", quote_literal_cstr(question->gallery.name),
 						question->gallery.threshold),
-				 errhint("Scores of enough probes tell a template: only a role that may read facematch.reference.embedding"
+				 errhint("A template can be computed from the scores of enough probes: only a role that may read facematch.reference.embedding"
 						 " gets those below the threshold.")));
 	question->threshold = face_asked_threshold(question->threshold, question->gallery.threshold);
 }

@@ -305,7 +305,7 @@ refuse_declined(const Guard *guard, const FaceRow *row)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION), face_refusal("subject_has_not_opted_out"),
 				 errmsg("the subject has opted out: no template of theirs can be put into \"%s\"", RelationGetRelationName(row->rel)),
-				 errhint("Use the alternative that facematch.opt_out names. To stage the others of a manifest, SET LOCAL facematch.on_opt_out = skip.")));
+				 errhint("Use the alternative that facematch.opt_out names. To stage the other rows of a manifest, SET LOCAL facematch.on_opt_out = skip.")));
 	face_skip(RelationGetRelid(row->rel), subject_of(guard, row), in_gallery(guard, row), gallery_of(guard, row));
 	return NULL;
 }
@@ -432,8 +432,8 @@ refuse_push(Relation rel)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION), face_refusal("purge_after_only_comes_nearer"),
-			 errmsg("purge_after of \"%s\" cannot be pushed away", RelationGetRelationName(rel)),
-			 errdetail("A deadline is computed from the retention rules and only comes nearer."),
+			 errmsg("purge_after of \"%s\" cannot be made later", RelationGetRelationName(rel)),
+			 errdetail("A deadline is computed from the retention rules and can only become earlier."),
 			 errhint("To keep a row for an inquiry, insert it into facematch.hold.")));
 }
 

@@ -95,8 +95,8 @@ refuse_while_rows_stand(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST), face_refusal("extension_has_no_rows"),
 				 errmsg("extension facematch cannot be dropped, nor a part of it: it has %s", stands),
-				 errdetail("They would go with it, without a receipt."),
-				 errhint("To be rid of all of it, CALL facematch.decommission('why') and drop it then."
+				 errdetail("They would be deleted with it, without a receipt."),
+				 errhint("To remove everything, CALL facematch.decommission('reason'), then drop the extension."
 						 " To restore a dump, restore it into an empty database.")));
 	going = GetTopTransactionId();
 }

@@ -566,8 +566,8 @@ facematch_purge(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("purge_is_complete"),
 				 errmsg("tables could not be purged: %s", purge.failed.data),
-				 errdetail("All others have been. The warnings say why; rows that are due match nobody meanwhile."),
-				 errhint("Each warning names a table: put right what it says, and call the purge again.")));
+				 errdetail("All others have been purged. The warnings name the causes. Due rows match nobody meanwhile."),
+				 errhint("Each warning names a table and a cause: remove the cause, and call the purge again.")));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

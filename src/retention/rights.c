@@ -172,7 +172,7 @@ end_transaction(XactEvent event, void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), face_refusal("rights_are_committed_at_once"),
 				 errmsg("a transaction that changes opt-outs, holds, rules or other rights cannot be prepared"),
-				 errdetail("Until it ended nobody could commit another event of the stream of rights."),
+				 errdetail("Until it ended, nobody could commit another event of the stream of rights."),
 				 errhint("Commit it.")));
 	if (event == XACT_EVENT_PRE_COMMIT)
 		write_noted();

@@ -327,7 +327,7 @@ add_interval(TimestampTz start, const Interval *keep)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_FIELD_OVERFLOW), face_refusal("deadline_is_a_timestamp"),
 				 errmsg("a retention period leads past the last timestamp"),
-				 errhint("Give the rule a period in facematch.retention_rule that ends; 'infinity' is no period.")));
+				 errhint("Give the rule a finite period in facematch.retention_rule; 'infinity' is not a period.")));
 	return sum;
 }
 

@@ -71,8 +71,8 @@ refuse_anothers(const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_is_of_this_database"),
-			 errmsg("the key of a photograph is another database's, and is not %s here", what),
-			 errhint("This database is a copy, which has the photograph but not the key while the database that stored it is there.")));
+			 errmsg("the key of a photograph belongs to another database, and is not %s here", what),
+			 errhint("This database is a copy. It cannot use the key while the database that stored the photograph exists.")));
 }
 
 /* Whether there is the key. */
