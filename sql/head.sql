@@ -11,7 +11,7 @@
  */
 
 /*
- * Functions here run with the rights of the extension's owner and name the type's schema.  Whoever owns that schema
+ * Functions here run with the privileges of the extension's owner and name the type's schema.  Whoever owns that schema
  * can rename it
  * and put another with functions of one's own in its place: so it belongs to a superuser.  In PostgreSQL 15 public is
  * the database owner's.

@@ -251,7 +251,7 @@ BEGIN
 	IF refused OR NOT match THEN
 		token := NULL;
 	END IF;
-	-- Of a refused use, the gallery's name is kept only if it can be one; a name does not read as a template.
+	-- Of a refused use, the gallery's name is kept only if it can be one; a name does not look like a template.
 	INSERT INTO facematch.disclosure (partner, address, nature, purpose, gallery, answer, subject_id, token)
 	VALUES (asking.name, asking.address, 'answer to a probe', asking.purpose,
 			CASE WHEN facematch_internal.is_name(answer_partner.gallery) THEN answer_partner.gallery END,

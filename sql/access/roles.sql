@@ -182,7 +182,7 @@ CREATE VIEW facematch_internal.expected_access AS
 	SELECT n.kind, w.whole, w.whole FROM named n CROSS JOIN LATERAL format('%s ON %s', n.privilege, n.called) w (whole)
 	WHERE n.columns IS NULL
 	UNION
-	-- Functions in a view are executed with the rights of whoever reads it.
+	-- Functions in a view are executed with the privileges of whoever reads it.
 	SELECT n.kind, w.whole, w.whole FROM named n JOIN pg_catalog.pg_class v ON v.oid = n.oid
 		AND starts_with(v.relname, 'report_')
 	JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid

@@ -71,7 +71,7 @@ CREATE FUNCTION facematch_internal.person_matches(probes text, enrolled text, lo
 	LANGUAGE plpgsql VOLATILE ROWS 1000 SET enable_nestloop = off
 AS $$
 BEGIN
-	-- The queries are the caller's, with the caller's rights and search_path.
+	-- The queries are the caller's, with the caller's privileges and search_path.
 	RETURN QUERY EXECUTE pg_catalog.format(E'
 	WITH RECURSIVE probe AS MATERIALIZED (SELECT q.id::bigint AS id, q.subject::text AS subject
 		FROM (\n%1$s\n) q (id, subject, template)),

@@ -173,7 +173,7 @@ CREATE FUNCTION facematch.error_versus_discard(probes text, threshold double pre
 	LANGUAGE plpgsql VOLATILE STRICT ROWS 100
 AS $$
 BEGIN
-	-- The query is the caller's, with the caller's rights and search_path.
+	-- The query is the caller's, with the caller's privileges and search_path.
 	RETURN QUERY EXECUTE pg_catalog.format(E'
 	WITH picture AS MATERIALIZED (
 		SELECT q.id, q.subject, q.template, q.quality::integer AS quality

@@ -138,8 +138,9 @@ COMMENT ON TRIGGER gallery_10_model ON facematch.gallery IS 'fills in model_tag 
 
 ---------------------------------------------------------------- references
 
--- For a row that breaks a constraint PostgreSQL prints the row, and here that would print a template.  So the guard
--- looks first (62_guard.sql), and says what is wrong without it; the constraint is for who gets round triggers.
+-- If a row breaks a constraint, PostgreSQL prints the row, and here that would print a template.  So the guard
+-- checks first (sql/retention/guard.sql), and reports the error without the template; the constraint is for rows that
+-- bypass triggers.
 CREATE FUNCTION facematch_internal.reference_fault(gallery_id bigint, subject_id uuid, retention_class text,
 	embedding @extschema@.face_embedding,
 										  source text, quality smallint, enrolled_at timestamptz) RETURNS text

@@ -46,7 +46,7 @@ COMMENT ON POLICY facematch_members ON facematch.reference IS 'an operator sees 
 
 ---------------------------------------------------------------- enrolment
 
--- With the caller's rights: what INSERT refuses, this refuses.
+-- With the caller's privileges: what INSERT refuses, this refuses.
 CREATE FUNCTION facematch.enrol(gallery text, subject_id uuid, template @extschema@.face_embedding,
 	retention_class text,
 								source text, quality integer DEFAULT NULL) RETURNS bigint

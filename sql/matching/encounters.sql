@@ -15,7 +15,7 @@ COMMENT ON FUNCTION facematch_internal.groups_fault(jsonb) IS 'what makes an obj
 	'nothing does';
 
 -- As with references: a trigger says what is wrong without printing the row, which holds a template; the constraint is
--- for who gets round triggers.  The planner inlines it, so that groups_fault() is called for rows with groups only.
+-- for rows that bypass triggers.  The planner inlines it, so that groups_fault() is called for rows with groups only.
 CREATE FUNCTION facematch_internal.encounter_fault(gallery text, occurred_at timestamptz, port text, lane text,
 	direction text, mode text, outcome text, threshold double precision, model text, retention_class text,
 	override_reason text, runner_up double precision, latency_ms double precision, groups jsonb) RETURNS text

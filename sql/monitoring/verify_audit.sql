@@ -155,7 +155,7 @@ BEGIN
 			UNION ALL
 			SELECT w.chain, w.event_id, format('%s is missing or changed', w.about)
 			FROM written w LEFT JOIN kept k ON k.about = w.about
-			-- Each field that was logged is the same, and the log has no text that reads as a template; an array is not while
+			-- Each field that was logged is the same, and the log has no text that looks like a template; an array is not while
 			-- it has something more. A table that has another name now is named otherwise here.
 			CROSS JOIN LATERAL (SELECT CASE WHEN k.table_name = 'facematch.hold'::regclass
 				AND to_regclass(w.row ->> 'table_name') IS NULL THEN w.row - 'table_name' ELSE w.row END) r (row)

@@ -57,7 +57,7 @@ BEGIN
 			t.table_name, t.key_column), explain_retention.row_id)
 		f (class text, recorded timestamptz, verified timestamptz, anchor timestamptz, gallery bigint, subject uuid,
 			purge_after timestamptz);
-	-- A row that a policy hides from whoever asks is not there: one that is due, or of a gallery that is not shown.
+	-- A row that a policy hides from the caller is not there: one that is due, or of a gallery that is not shown.
 	IF facts.class IS NULL OR NOT inspects AND (facts.purge_after <= clock_timestamp()
 		OR t.table_name = 'facematch.reference'::regclass
 			AND facts.gallery = ANY (facematch_internal.unseen_galleries())) THEN

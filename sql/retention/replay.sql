@@ -6,7 +6,7 @@
  *
  * They are stored first: what copies a table brings its rows in the order in which
  * they lie there, and not in that of their numbers.  And what follows tells of
- * a rule that was changed before it took force that it never was one.
+ * a rule that was changed before it came into force that it never was one.
  */
 
 CREATE FUNCTION facematch_internal.right_is_here(event facematch.rights_event) RETURNS boolean
@@ -62,7 +62,7 @@ DECLARE
 	gallery bigint;
 	columns text[];
 	done text;
-	-- When a rule takes force: as it was before the event, and as it is from then on.
+	-- When a rule comes into force: as it was before the event, and as it is from then on.
 	was_from CONSTANT timestamptz := event.before ->> 'valid_from';
 	is_from CONSTANT timestamptz := event.after ->> 'valid_from';
 	never_came boolean;
@@ -96,7 +96,7 @@ BEGIN
 	END IF;
 	EXECUTE format('SELECT to_jsonb(d), d.ctid FROM %1$s d, jsonb_populate_record(NULL::%1$s, $1) n WHERE %2$s LIMIT 1'
 		' FOR UPDATE OF d', t, same) INTO here, place USING coalesce(event.before, event.after);
-	-- A rule that was changed or deleted before it took force never was one: only its last form comes here.
+	-- A rule that was changed or deleted before it came into force never was one: only its last form comes here.
 	never_came := here IS NULL AND coalesce(was_from > event.at AND was_from <= clock_timestamp(), event.before IS NULL);
 	IF never_came AND is_from > event.at AND is_from <= clock_timestamp() AND EXISTS (
 		SELECT FROM facematch.rights_event l WHERE l.site = event.site AND l.number > event.number AND l.what = event.what
@@ -233,7 +233,7 @@ DECLARE
 BEGIN
 	PERFORM facematch_internal.redacted('');	-- loads the library, which has the settings
 	PERFORM set_config('facematch.rights_carried_out', '{}', true), set_config('facematch.right_arrives', 'on', true);
-	-- As the owner of the copy: nothing of his table runs with the caller's rights.
+	-- As the owner of the copy: nothing of his table runs with the caller's privileges.
 	INSERT INTO facematch.rights_event
 	SELECT a.* FROM facematch_internal.ask_table(copy,
 		format('SELECT e.site, e.number, e.at, e.actor, e.what, e.before, e.after FROM %s e', copy), limited => false)

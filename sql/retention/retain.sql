@@ -28,7 +28,8 @@ COMMENT ON FUNCTION facematch_internal.check_column(regclass, name, regtype[], t
 	IS 'refuses a column that is missing (42703) or of another type (42804)';
 
 -- What a purge cannot get past.  Its statements, those of opt-outs and of rules run as the owner, and an owner who is
--- no superuser may leave nothing to the commit, where it would run with the rights of whoever purges (src/base/run.c).
+-- no superuser may leave nothing to the commit, where it would run with the privileges of the purging user
+-- (src/base/run.c).
 CREATE FUNCTION facematch_internal.deferred_triggers(table_name regclass) RETURNS TABLE (relation regclass, name name,
 	remedy text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -87,8 +88,8 @@ DECLARE
 	t facematch_internal.retained;
 BEGIN
 	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = bring_to_rules.table_name;
-	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go, but what
-	-- holds keep.
+	-- The guard computes the deadlines of existing rows.  Templates of people who have opted out are deleted, except
+	-- those that holds keep.
 	SELECT a.n INTO nearer FROM facematch_internal.ask_table(t.table_name, format(
 		'WITH was AS MATERIALIZED (SELECT d.tableoid, d.ctid, d.purge_after FROM %1$s d WHERE d.purge_after IS NULL OR '
 		'd.purge_after > $1), dated AS (UPDATE %1$s d SET purge_after = d.purge_after FROM was WHERE (d.tableoid, '

@@ -136,7 +136,7 @@ BEGIN
 			HINT = 'All sites name the same one.';
 	END IF;
 	UPDATE facematch_internal.site s SET rules_from = rules_from WHERE s.site = here.site;
-	-- Made anew it copies all that is there; what is here already is left out.
+	-- Made again it copies all that is there; what is here already is left out.
 	IF EXISTS (SELECT FROM pg_subscription s WHERE s.subname = subscription AND s.subdbid = this_database) THEN
 		EXECUTE format('ALTER SUBSCRIPTION %I DISABLE', subscription);
 		EXECUTE format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', subscription);

@@ -9,7 +9,7 @@
  * The probe goes as a parameter, by way of a lateral join: as a constant it would stand in the shard's query, and so
  * in its log and in the text of its errors.
  *
- * Runs with the owner's rights and user mappings, as identify() does: a shard's role has to be one that may read
+ * Runs with the owner's privileges and user mappings, as identify() does: a shard's role has to be one that may read
  * templates, since it sorts by them, and those who search should not need such a role.
  *
  * The server of a gallery says which threshold it has (facematch.shard_gallery): what follows from a target FPIR
@@ -73,7 +73,7 @@ BEGIN
 		WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
 						  AND format('%s %s', a.attname, a.atttypid::regtype)
 							  IN (c, replace(c, 'face_embedding', '@extschema@.face_embedding')));
-		-- Searches read it with the owner's rights, and with it whatever its own owner makes of its columns.
+		-- Searches read it with the owner's privileges, and with it whatever its own owner makes of its columns.
 		IF EXISTS (SELECT FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner WHERE c.oid = relation
 			AND NOT o.rolsuper) THEN
 			RAISE insufficient_privilege USING CONSTRAINT = 'shard_owner_is_a_superuser',

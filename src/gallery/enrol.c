@@ -6,7 +6,7 @@
  *
  * Whole: for a row that breaks a constraint PostgreSQL prints the row, and here
  * that would print a template.  So the guard looks first, and says what is wrong
- * without it; the constraint is for who gets round triggers.  Both ask the same
+ * without it; the constraint is for rows that bypass triggers.  Both ask the same
  * function.
  *
  * Of its gallery's model: a foreign key declares it, and PostgreSQL's triggers

@@ -28,7 +28,7 @@
 
 /*
  * How often a list may be recycled under a scan before it gives up; each time
- * the pass over that list begins anew.
+ * the pass over that list begins again.
  */
 #define MAX_RESTARTS 100
 

@@ -55,7 +55,7 @@ typedef enum SharePhase
 	PHASE_PASS,
 	PHASE_PARTS,				/* each process is busy with its part */
 	PHASE_DONE,					/* all have done theirs */
-	PHASE_ALONE					/* a run was not what it seemed: the opener begins anew, by itself */
+	PHASE_ALONE					/* a run was not what it seemed: the opener begins again, by itself */
 } SharePhase;
 
 /* What processes share, in the memory of their query. */

@@ -6,7 +6,7 @@
  * A key comes from a file (wrapped.c) or from a command (key_command.c), and is
  * kept in this backend's memory, never in shared memory.  Destroying one sends an
  * invalidation of facematch_internal.template_key: from then on each backend asks
- * anew for every key that it uses, and what it does not use again goes when its
+ * again for every key that it uses, and what it does not use again goes when its
  * transaction ends.
  *
  *-------------------------------------------------------------------------
@@ -348,7 +348,7 @@ facematch_keys_are_possible(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(face_keys_are_possible());
 }
 
-/* facematch_internal.rotate_wrapping_key(): how many keys are wrapped anew */
+/* facematch_internal.rotate_wrapping_key(): how many keys are wrapped again */
 Datum
 facematch_rotate_wrapping_key(PG_FUNCTION_ARGS)
 {

@@ -374,7 +374,7 @@ wrap_anew(int directory, const pg_uuid_t *id, uint64 number, const SiteFile *sit
 	return problem;
 }
 
-/* Wraps each key anew, and counts them. */
+/* Wraps each key again, and counts them. */
 static int
 wrap_all(int directory, uint64 number, const SiteFile *site, int64 *count)
 {

@@ -4,10 +4,10 @@
  *	  The keys of photographs.
  *
  * A photograph's key is a file of its own (keyfile.c), overwritten, flushed and
- * unlinked when the row is gone.  One that a crash left behind is found by
- * facematch_internal.destroy_keys(), for each file says which database made it.
- * The key of a database that is there is nobody else's: a copy of that database,
- * in the same cluster, neither reads with it nor destroys it.
+ * unlinked when the row is deleted. facematch_internal.destroy_keys() finds a key
+ * that a crash left behind, because each file says which database made it. As long
+ * as that database exists, the key belongs to it: a copy of the database in the
+ * same cluster neither reads with it nor destroys it.
  *
  *-------------------------------------------------------------------------
  */
