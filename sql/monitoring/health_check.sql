@@ -50,8 +50,8 @@ CREATE VIEW facematch_internal.table_part AS
 	SELECT m.table_name, 'statistics', s.stxname, pg_catalog.pg_get_statisticsobjdef(s.oid)
 	FROM member m JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = m.oid;
 COMMENT ON VIEW facematch_internal.table_part IS
-	'columns, indexes, constraints, triggers, policies and extended statistics of the extension''s tables, whoever '
-	'made them';
+	'columns, indexes, constraints, triggers, row security policies and extended statistics of the extension''s '
+	'tables, including those that a user added';
 COMMENT ON COLUMN facematch_internal.table_part.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.table_part.kind IS 'what it is';
 COMMENT ON COLUMN facematch_internal.table_part.name IS 'its name';
@@ -64,8 +64,8 @@ CREATE TABLE facematch_internal.expected_part (
 	CONSTRAINT expected_part_pkey PRIMARY KEY (table_name, kind, name)
 );
 COMMENT ON TABLE facematch_internal.expected_part IS
-	'facematch_internal.table_part as install left it (sql/monitoring/installed.sql): what is there beside it, no '
-	'dump carries';
+	'facematch_internal.table_part as the installation made it (sql/monitoring/installed.sql): anything else is in '
+	'no dump';
 COMMENT ON COLUMN facematch_internal.expected_part.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.expected_part.kind IS 'what it is';
 COMMENT ON COLUMN facematch_internal.expected_part.name IS 'its name';
@@ -76,9 +76,9 @@ CREATE TABLE facematch_internal.expected_row (
 	CONSTRAINT expected_row_pkey PRIMARY KEY (about)
 );
 COMMENT ON TABLE facematch_internal.expected_row IS
-	'the rows that install put into tables that are logged, before the log had anything of them'
-	' (sql/monitoring/installed.sql): facematch.verify_audit() goes on from there';
-COMMENT ON COLUMN facematch_internal.expected_row.about IS 'the row, as detail.about of an event has it';
+	'the rows that the installation inserted into logged tables, before the audit log had events of them '
+	'(sql/monitoring/installed.sql): facematch.verify_audit() starts from them';
+COMMENT ON COLUMN facematch_internal.expected_row.about IS 'the row, as in detail.about of an event';
 COMMENT ON COLUMN facematch_internal.expected_row.row IS 'the columns that the log has of such rows';
 
 CREATE FUNCTION facematch_internal.installation_findings() RETURNS SETOF facematch_internal.finding
@@ -330,11 +330,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.health_check() IS
-	'what weakens the guarantees in this database, as a letter: first the verdict, then a line for each cause,'
-	' worst first, with how many objects have it (found), which, and the command that mends it. Triggers missing,'
-	' disabled or changed, rights beyond the list, roles that pass row security by, tables that show due rows,'
-	' rules and holds that keep nothing, overdue rows, removed rows that are not erased, keys, settings, failing'
-	' jobs. severity: verdict, error, warning, notice';
+	'what weakens the guarantees in this database: first a row with the overall result, then a row for each cause, '
+	'worst first, with how many objects have it (found), which, and the command that repairs it. Causes are, among '
+	'others, triggers that are missing, disabled or changed, privileges beyond the list, roles that bypass row '
+	'security, tables that show due rows, rules that apply to nothing and holds that keep nothing, overdue rows, '
+	'removed rows that are not erased, keys, settings, failing jobs. severity: verdict, error, warning, notice';
 
 CREATE FUNCTION facematch.health_metrics() RETURNS TABLE (severity text, finding text, found bigint)
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -343,5 +343,5 @@ AS $$
 	FROM facematch.health_check() c
 $$;
 COMMENT ON FUNCTION facematch.health_metrics() IS
-	'facematch.health_check() in numbers, for a metrics exporter: how many objects have each cause, and by severity'
-	' verdict how many causes there are; no object is named';
+	'facematch.health_check() in numbers, for a metrics exporter: how many objects have each cause, and, with '
+	'severity verdict, how many causes there are; no object is named';

@@ -79,7 +79,7 @@ BEGIN
 			END LOOP;
 		EXCEPTION WHEN OTHERS THEN
 			RETURN QUERY SELECT 'elsewhere', t.table_name::text, NULL::text, NULL::timestamptz, NULL::timestamptz,
-				jsonb_build_object('error', 'its rows cannot be looked at: ' || SQLERRM);
+				jsonb_build_object('error', 'its rows cannot be read: ' || SQLERRM);
 		END;
 	END LOOP;
 	RETURN QUERY SELECT 'candidate', 'facematch.candidate', format('%s,%s', c.encounter_id, c.rank), e.occurred_at,
@@ -149,15 +149,15 @@ BEGIN
 				USING names;
 		EXCEPTION WHEN OTHERS THEN
 			RETURN QUERY SELECT 'elsewhere', 'shard ' || s.name, NULL::text, NULL::timestamptz, NULL::timestamptz,
-				jsonb_build_object('error', 'its rows cannot be looked at: ' || SQLERRM);
+				jsonb_build_object('error', 'its rows cannot be read: ' || SQLERRM);
 		END;
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION facematch.subject_report(uuid) IS
-	'everything that is held about the person of a subject, for a session''s user who has announced it within ten'
-	' minutes (facematch.announce_reading(subject_id => ...)), and for the owner of the tables: part is person, record,'
-	' photograph, candidate, event, opt_out, hold (that the person may be told of), disclosure, reading,'
-	' search, attempt, log, deleted (a receipt of rows of the person''s; detail.erased: when their bytes were), or'
-	' elsewhere (what could not be looked at). No template, nobody else''s pseudonym. One JSON document: SELECT'
-	' jsonb_agg(r) FROM facematch.subject_report(...) r. Not announced: 42501';
+	'everything that is stored about the person of a subject, for a session''s user who has announced it within '
+	'ten minutes (facematch.announce_reading(subject_id => ...)), and for the owner of the tables: part is person, '
+	'record, photograph, candidate, event, opt_out, hold (that the person may be told of), disclosure, reading, '
+	'search, attempt, log, deleted (a receipt of rows of the person''s; detail.erased: when their bytes were), or '
+	'elsewhere (what could not be read). No template, and no other person''s pseudonym. One JSON document: SELECT '
+	'jsonb_agg(r) FROM facematch.subject_report(...) r. Not announced: 42501';

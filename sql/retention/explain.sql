@@ -46,7 +46,7 @@ BEGIN
 			'USAGE')) THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'retained_table_is_readable',
 			MESSAGE = format('permission denied for table %s', t.table_name),
-			HINT = 'Who may SELECT from the table, or from facematch.hold, asks why its rows are kept.';
+			HINT = 'To ask why its rows are kept, a role needs SELECT on the table or on facematch.hold.';
 	END IF;
 	SELECT f.* INTO facts FROM facematch_internal.retained_part p
 	CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
@@ -58,7 +58,7 @@ BEGIN
 		f (class text, recorded timestamptz, verified timestamptz, anchor timestamptz, gallery bigint, subject uuid,
 			purge_after timestamptz)
 	WHERE p.table_name = t.table_name AND p.is_named;
-	-- A row that a policy hides from whoever asks is not there: one that is due, or of a gallery that is not shown.
+	-- A row that a policy hides from the caller is not there: one that is due, or of a gallery that is not shown.
 	IF facts.class IS NULL OR NOT inspects AND (facts.purge_after <= clock_timestamp()
 		OR t.table_name = 'facematch.reference'::regclass
 			AND facts.gallery = ANY (facematch_internal.unseen_galleries())) THEN
@@ -95,9 +95,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.explain_retention(regclass, text) IS
-	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and the '
-	'one in force. Who may not read facematch.hold: held is NULL, and rows that are due are not there. No row: no '
-	'such row. A table that is not under retention: 22023; one that the caller may not read: 42501';
+	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and '
+	'the one in force. For a role that may not read facematch.hold: held is NULL, and no row is returned for a due '
+	'row. No such row: no row. A table that is not under retention: 22023; one that the caller may not read: 42501';
 
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id bigint)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,

@@ -22,7 +22,7 @@ CREATE TABLE facematch_internal.retained (
 COMMENT ON TABLE facematch_internal.retained IS 'the tables under retention: the extension''s own and those that '
 	'facematch.retain() attached';
 COMMENT ON COLUMN facematch_internal.retained.table_name IS 'the table';
-COMMENT ON COLUMN facematch_internal.retained.what IS 'what its rows are to the rules: retention_rule.what';
+COMMENT ON COLUMN facematch_internal.retained.what IS 'the word that the rules use for its rows: retention_rule.what';
 COMMENT ON COLUMN facematch_internal.retained.key_column IS 'the column that holds name rows by';
 COMMENT ON COLUMN facematch_internal.retained.class_column IS 'text column, the retention class';
 COMMENT ON COLUMN facematch_internal.retained.recorded_column IS 'timestamptz column, when the row was recorded';
@@ -33,8 +33,8 @@ COMMENT ON COLUMN facematch_internal.retained.gallery_column IS 'bigint column, 
 	'apply; NULL: none';
 COMMENT ON COLUMN facematch_internal.retained.verified_column IS 'timestamptz column, when identity was verified; '
 	'NULL: none';
-COMMENT ON COLUMN facematch_internal.retained.anchor_column IS 'timestamptz column that stands in for a gallery''s '
-	'anchor; NULL: none';
+COMMENT ON COLUMN facematch_internal.retained.anchor_column IS 'timestamptz column that takes the place of a '
+	'gallery''s anchor; NULL: none';
 COMMENT ON COLUMN facematch_internal.retained.keeps_row IS 'whether an opt-out clears the template and leaves the row';
 COMMENT ON COLUMN facematch_internal.retained.row_security IS 'whether facematch.retain() turned row security on, so '
 	'that facematch.release() turns it off';
@@ -66,17 +66,17 @@ CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, va
 	RETURNS SETOF record
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_ask_table';
 COMMENT ON FUNCTION facematch_internal.ask_table(regclass, text, text, boolean, boolean) IS
-	'runs a query about a table with the rights of the table''s owner, as a restricted operation; $1 is the moment, $2 '
-	'the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), $4 the value. A '
-	'table of a user''s has facematch.table_timeout for it (53400), unless limited is false. Receipts of what it '
-	'deletes name opt-outs as the cause, if of_opt_outs. Columns of other types than the caller names: 42804; who may '
-	'not act as the owner: 42501. For the extension''s own functions';
+	'runs a query about a table with the privileges of the table''s owner, as a restricted operation; $1 is the '
+	'moment, $2 the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), '
+	'$4 the value. A table of a user''s has facematch.table_timeout for it (53400), unless limited is false. '
+	'Receipts of what it deletes name opt-outs as the cause, if of_opt_outs. Columns of other types than the '
+	'caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
 
 CREATE FUNCTION facematch_internal.change_table(table_name regclass, statement text) RETURNS void
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_change_table';
 COMMENT ON FUNCTION facematch_internal.change_table(regclass, text) IS
-	'runs a statement that changes what a user''s table is, with the caller''s rights; functions of the table''s own '
-	'that PostgreSQL calls on the way run as its owner. For the extension''s own functions';
+	'runs a statement that changes what a user''s table is, with the caller''s privileges; functions of the '
+	'table''s own that PostgreSQL calls on the way run as its owner. For the extension''s own functions';
 
 -- Rows that no hold keeps, as a condition of a query for facematch_internal.ask_table().
 CREATE FUNCTION facematch_internal.not_held(table_name regclass) RETURNS text

@@ -29,7 +29,7 @@
 
 /*
  * How often a list may be recycled under a scan before it gives up; each time
- * the pass over that list begins anew.
+ * the pass over that list begins again.
  */
 #define MAX_RESTARTS 100
 
@@ -530,7 +530,7 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("pages of index \"%s\" were recycled under the scan too often", RelationGetRelationName(scan->index)),
+			 errmsg("pages of index \"%s\" were recycled during the scan too often", RelationGetRelationName(scan->index)),
 			 errhint("Retry the query.")));
 }
 

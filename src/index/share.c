@@ -55,7 +55,7 @@ typedef enum SharePhase
 	PHASE_PASS,
 	PHASE_PARTS,				/* each process is busy with its part */
 	PHASE_DONE,					/* all have done theirs */
-	PHASE_ALONE					/* a run was not what it seemed: the opener begins anew, by itself */
+	PHASE_ALONE					/* a run was not what it seemed: the opener begins again, by itself */
 } SharePhase;
 
 /* What processes share, in the memory of their query. */
@@ -454,7 +454,7 @@ face_share_pass(FaceScan *scan, FaceShare *share)
 	{
 		if (scan->returns)
 			ereport(DEBUG1,
-					(errmsg_internal("a scan of index \"%s\" by several processes begins anew with one", RelationGetRelationName(scan->index))));
+					(errmsg_internal("a scan of index \"%s\" by several processes starts again with one", RelationGetRelationName(scan->index))));
 		return scan->returns ? FACE_SHARE_ALONE : FACE_SHARE_NOTHING;
 	}
 	if (!has_part)
