@@ -6,15 +6,13 @@
  * the folder it is in; it needs no part that comes after it.
  *
  * Three schemas: the type, its operators and the access method are in @extschema@; facematch has what a person calls,
- * reads or
- * writes; facematch_internal has everything else.
+ * reads or writes; facematch_internal has everything else.
  */
 
 /*
- * Functions here run with the privileges of the extension's owner and name the type's schema. Whoever owns that schema
- * can rename it
- * and put another with functions of one's own in its place: so it belongs to a superuser.  In PostgreSQL 15 public is
- * the database owner's.
+ * Functions here run with the privileges of the extension's owner and name the type's schema. The owner of that schema
+ * can rename it and put another schema with functions of his own in its place, so it has to belong to a superuser. In
+ * PostgreSQL 15, public belongs to the database's owner.
  */
 DO $$
 BEGIN
