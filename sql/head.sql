@@ -11,10 +11,10 @@
  */
 
 /*
- * Functions here run with the privileges of the extension's owner and name the type's schema.  Whoever owns that schema
- * can rename it
- * and put another with functions of one's own in its place: so it belongs to a superuser.  In PostgreSQL 15 public is
- * the database owner's.
+ * Functions here run with the privileges of the extension's owner and name the type's
+ * schema.  The owner of that schema could rename it and create another with other
+ * functions in its place, so the owner has to be a superuser.  In PostgreSQL 15 public
+ * belongs to the database owner.
  */
 DO $$
 BEGIN
