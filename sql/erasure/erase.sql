@@ -248,16 +248,13 @@ COMMENT ON FUNCTION facematch_internal.out_of_reach(pg_lsn) IS
 	'copies of removed rows that erasing cannot reach: clean is false where one is known to be, NULL where nobody'
 	' here can tell. With the WAL position of an erasure, what is past it is left out';
 
-CREATE FUNCTION facematch_internal.abandoned_indexes(table_name regclass) RETURNS TABLE (relation regclass)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT x.indexrelid::regclass FROM facematch_internal.with_heirs($1) h JOIN pg_class c ON c.oid = h.relation
-	JOIN pg_index x ON x.indrelid IN (c.oid, c.reltoastrelid) AND NOT (x.indislive AND x.indisready)
-$$;
-COMMENT ON FUNCTION facematch_internal.abandoned_indexes(regclass) IS
-	'indexes of a table, its partitions and their TOAST tables that a DROP INDEX CONCURRENTLY has begun to drop, or'
-	' a CREATE INDEX or REINDEX CONCURRENTLY has not finished: their files are there, and no statement keeps or'
-	' reads them';
+CREATE VIEW facematch_internal.abandoned_index AS
+	SELECT c.oid::regclass AS table_name, x.indexrelid::regclass AS relation, x.indislive
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index x ON x.indrelid IN (c.oid, c.reltoastrelid)
+	WHERE c.relkind IN ('r', 'm', 'p') AND NOT (x.indislive AND x.indisready);
+COMMENT ON VIEW facematch_internal.abandoned_index IS
+	'indexes of tables and their TOAST tables that a DROP INDEX CONCURRENTLY has begun to drop, or a CREATE INDEX or'
+	' REINDEX CONCURRENTLY has not finished: their files are there, and no statement keeps or reads them';
 
 CREATE FUNCTION facematch_internal.write_erasure(table_name text, pages bigint, pages_cleared bigint,
 	rows_erased bigint, entries_erased bigint,
@@ -269,8 +266,9 @@ AS $$
 		INSERT INTO facematch_internal.erasure (table_name, pages, pages_cleared, rows_erased, entries_erased,
 			fading_tuples, busy_pages,
 									   complete, verified, wal_lsn, unreachable)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 AND NOT EXISTS (SELECT
-			FROM facematch_internal.abandoned_indexes(to_regclass($1))), here.lsn,
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 AND NOT EXISTS (SELECT FROM
+			facematch_internal.with_heirs(to_regclass($1)) h JOIN facematch_internal.abandoned_index x
+			ON x.table_name = h.relation), here.lsn,
 			   -- Names of indexes, slots and standbys are others' to choose, and the log has them.
 			   ARRAY(SELECT facematch_internal.redacted(u.place)
 					 FROM unnest($11 || format('WAL before %s, until facematch.wal_horizon() is past it', here.lsn)
@@ -450,8 +448,8 @@ BEGIN
 			SELECT 3, x.relation, 'index', NULL, NULL, NULL, false, 'nothing keeps it any more since a DROP INDEX CONCURRENTLY'
 				' that'
 				   ' did not end; DROP INDEX takes it away'
-			FROM facematch_internal.abandoned_indexes(table_name) x JOIN pg_index i ON i.indexrelid = x.relation
-				AND NOT i.indislive
+			FROM facematch_internal.with_heirs(table_name) h JOIN facematch_internal.abandoned_index x
+				ON x.table_name = h.relation AND NOT x.indislive
 			UNION ALL
 			SELECT 4, a.attrelid::regclass, 'default', NULL, NULL, NULL, false,
 				   'the value that rows were given with the column stands in pg_attribute and pg_attrdef'

@@ -61,46 +61,35 @@ $$;
 COMMENT ON FUNCTION facematch_internal.pseudonym_fingerprint() IS
 	'16 digits by which sites see whether they make pseudonyms with the same key; they tell nothing of it';
 
-CREATE FUNCTION facematch_internal.normal_document_part(value text, what text) RETURNS text
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	folded text := value;
-BEGIN
-	IF getdatabaseencoding() = 'UTF8' THEN
-		folded := normalize(folded, NFKC);
-	END IF;
-	-- Capitals of ASCII only, so that the answer is the same under every locale; then the letters and digits that a
-	-- machine-readable zone can hold: spaces, hyphens and its filler '<' differ between a page and its zone.
-	folded := regexp_replace(upper(folded COLLATE "C"), '[ -/:-@\[-`{-~[:space:]]', '', 'g');
-	IF folded IS NULL OR folded = '' THEN
-		RAISE invalid_parameter_value USING CONSTRAINT = 'document_part_is_given',
-			MESSAGE = format('the %s of a document is missing or empty', what),
-			HINT = 'A pseudonym is made from issuing country, kind and number of a travel document.';
-	ELSIF folded COLLATE "C" !~ '^[A-Z0-9]+$' THEN
-		RAISE invalid_parameter_value USING CONSTRAINT = 'document_part_is_ascii',
-			MESSAGE = format('the %s of a document has characters other than letters A to Z and digits', what),
-			HINT = 'Give it as the machine-readable zone has it: ICAO Doc 9303 transliterates other letters.';
-	END IF;
-	RETURN folded;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.normal_document_part(text, text) IS
-	'one form for all ways of writing a part of a document: Unicode NFKC, capitals, letters and digits only. Empty or '
-	'other letters: 22023; the message does not repeat the value';
-
 CREATE FUNCTION facematch.subject_id(country text, doc_type text, doc_number text) RETURNS uuid
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	-- The separator is no character of a part: different documents cannot run together into one text.
-	document text := concat_ws('<',
-		facematch_internal.normal_document_part(country, 'country'),
-		facematch_internal.normal_document_part(doc_type, 'kind'),
-		facematch_internal.normal_document_part(doc_number, 'number'));
-	hash bytea := substring(facematch_internal.keyed_hash(convert_to(document, 'UTF8')) FROM 1 FOR 16);
+	parts text[] := ARRAY[country, doc_type, doc_number];
+	names CONSTANT text[] := '{country,kind,number}';
+	hash bytea;
 	on_worker boolean := false;
 BEGIN
+	-- One form for all ways of writing a document.
+	FOR i IN 1 .. 3 LOOP
+		IF getdatabaseencoding() = 'UTF8' THEN
+			parts[i] := normalize(parts[i], NFKC);
+		END IF;
+		-- Capitals of ASCII only, so that the answer is the same under every locale; then the letters and digits that a
+		-- machine-readable zone can hold: spaces, hyphens and its filler '<' differ between a page and its zone.
+		parts[i] := regexp_replace(upper(parts[i] COLLATE "C"), '[ -/:-@\[-`{-~[:space:]]', '', 'g');
+		IF parts[i] IS NULL OR parts[i] = '' THEN
+			RAISE invalid_parameter_value USING CONSTRAINT = 'document_part_is_given',
+				MESSAGE = format('the %s of a document is missing or empty', names[i]),
+				HINT = 'A pseudonym is made from issuing country, kind and number of a travel document.';
+		ELSIF parts[i] COLLATE "C" !~ '^[A-Z0-9]+$' THEN
+			RAISE invalid_parameter_value USING CONSTRAINT = 'document_part_is_ascii',
+				MESSAGE = format('the %s of a document has characters other than letters A to Z and digits', names[i]),
+				HINT = 'Give it as the machine-readable zone has it: ICAO Doc 9303 transliterates other letters.';
+		END IF;
+	END LOOP;
+	-- The separator is no character of a part: different documents cannot run together into one text.
+	hash := substring(facematch_internal.keyed_hash(convert_to(array_to_string(parts, '<'), 'UTF8')) FROM 1 FOR 16);
 	IF to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL THEN
 		EXECUTE 'SELECT bool_or(groupid <> 0) FROM pg_catalog.pg_dist_local_group' INTO on_worker;
 	END IF;

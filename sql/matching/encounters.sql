@@ -231,9 +231,9 @@ CREATE TRIGGER encounter_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch
 		'class=retention_class', 'recorded=occurred_at',
 		'purge=purge_after', 'subject=subject_id', 'template=probe', 'gallery=gallery_id', 'verified=verified_at');
 CREATE TRIGGER encounter_30_skipped AFTER INSERT ON facematch.encounter
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
+	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.guard();
 CREATE TRIGGER encounter_70_deleted AFTER DELETE ON facematch.encounter
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.note_deleted();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard();
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_10_override, ENABLE ALWAYS TRIGGER encounter_20_guard,
 	ENABLE ALWAYS TRIGGER encounter_70_deleted;
 

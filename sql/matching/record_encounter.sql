@@ -188,6 +188,12 @@ AS $$
 DECLARE
 	e facematch.encounter;
 BEGIN
+	IF num_nulls(encounter_id, subject_id, retention_class, reason) > 0 THEN
+		RAISE null_value_not_allowed USING CONSTRAINT = 'resolution_is_whole',
+			MESSAGE = format('%s is NULL', CASE WHEN encounter_id IS NULL THEN 'encounter_id' WHEN subject_id IS NULL
+				THEN 'subject_id' WHEN retention_class IS NULL THEN 'retention_class' ELSE 'reason' END),
+			HINT = 'The officer who has looked at the document says of which encounter, who it is, in which class, and why.';
+	END IF;
 	UPDATE facematch.encounter t
 	SET outcome = 'match', subject_id = resolve_encounter.subject_id, retention_class = resolve_encounter.retention_class,
 		verified_at = coalesce(t.verified_at, clock_timestamp()), override_reason = resolve_encounter.reason,
@@ -209,7 +215,7 @@ $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
 	'an officer has looked at the document of a referred traveler, or of one who matched a watchlist: records who '
 	'it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or '
-	'deleted: P0002; no reason: 23000; one that looks like a template: 23514';
+	'deleted: P0002; one of the four NULL: 22004; a reason that looks like a template: 23514';
 
 CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

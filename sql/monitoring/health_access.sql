@@ -10,9 +10,7 @@ COMMENT ON TYPE facematch_internal.finding IS
 	'it is about, remedy the command that repairs it; facematch.health_check() makes one row of all with the same '
 	'cause';
 
-CREATE FUNCTION facematch_internal.access_findings() RETURNS SETOF facematch_internal.finding
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE VIEW facematch_internal.access_findings (severity, finding, object, remedy) AS
 	WITH granted AS (
 		SELECT r.oid AS role, g.role_name, g.kind, g.partner
 		FROM facematch_internal.access_grant g LEFT JOIN pg_roles r ON r.rolname = g.role_name
@@ -167,8 +165,7 @@ AS $$
 	FROM (SELECT count(*) AS attempts FROM facematch_internal.attempt a
 		  WHERE a.attempted_at > clock_timestamp() - interval '7 days' GROUP BY a.subject_id) n
 	WHERE n.attempts >= 0.8 * current_setting('facematch.attempts_per_week', true)::integer
-	HAVING count(*) > 0
-$$;
-COMMENT ON FUNCTION facematch_internal.access_findings() IS
+	HAVING count(*) > 0;
+COMMENT ON VIEW facematch_internal.access_findings IS
 	'privileges of any role beyond facematch_internal.access_right, roles whose attributes or memberships go '
 	'beyond it, and thresholds that reveal everything; part of facematch.health_check()';

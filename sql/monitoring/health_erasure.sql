@@ -68,7 +68,8 @@ BEGIN
 		SELECT 'error', format('a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY of %s did not end: nothing takes removed'
 			' rows out of'
 			   ' what it left', k.table_name), x.relation::text, format('DROP INDEX %s', x.relation)
-		FROM facematch_internal.retained k CROSS JOIN LATERAL facematch_internal.abandoned_indexes(k.table_name) x
+		FROM facematch_internal.retained k CROSS JOIN LATERAL facematch_internal.with_heirs(k.table_name) h
+		JOIN facematch_internal.abandoned_index x ON x.table_name = h.relation
 		WHERE pg_relation_size(x.relation) > 0
 		  AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = x.relation)
 		  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = x.relation AND l.mode = 'ShareUpdateExclusiveLock'

@@ -6,7 +6,7 @@ CREATE FUNCTION facematch_internal.retention_findings() RETURNS SETOF facematch_
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
-	t facematch_internal.retained;
+	t facematch_internal.retained_now;
 	overdue bigint;
 	longest interval;
 	declined bigint;
@@ -38,7 +38,8 @@ BEGIN
 	FROM member m JOIN pg_trigger g ON g.tgrelid = m.table_name AND g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0
 		AND NOT g.tgisinternal
 	JOIN pg_proc p ON p.oid = g.tgfoid
-	JOIN pg_trigger k ON k.tgrelid = g.tgrelid AND k.tgfoid = 'facematch_internal.guard'::regproc AND k.tgname < g.tgname
+	JOIN pg_trigger k ON k.tgrelid = g.tgrelid AND k.tgfoid = 'facematch_internal.guard'::regproc AND k.tgtype & 2 <> 0
+		AND k.tgname < g.tgname
 	WHERE m.relation = m.table_name AND p.pronamespace NOT IN ('facematch'::regnamespace,
 		'facematch_internal'::regnamespace)
 	UNION ALL
@@ -213,19 +214,18 @@ BEGIN
 	FROM facematch_internal.template_writer w WHERE w.since < clock_timestamp() - interval '1 minute';
 
 	-- Rows, table by table: whatever is wrong with one keeps none of the others from being looked at.
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
-		ORDER BY r.table_name::text LOOP
+	FOR t IN SELECT r.* FROM facematch_internal.retained_now r ORDER BY r.table_name::text LOOP
 		BEGIN
 			RETURN QUERY
 			SELECT 'error', 'the policy facematch_due has been changed', t.table_name::text,
-				   format('DROP it and CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING (%s) WITH CHECK (true)',
+				   format('DROP it and CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING %s WITH CHECK (true)',
 					t.table_name,
-						  CASE WHEN t.shipped THEN 'purge_after > clock_timestamp()' ELSE facematch_internal.due_condition(t) END)
+						  t.due_condition)
 			FROM pg_policy p
 			WHERE t.what <> 'gallery' AND p.polrelid = t.table_name AND p.polname = 'facematch_due'
 			  AND (p.polcmd <> '*' OR p.polroles <> '{0}'
 				   OR coalesce(pg_get_expr(p.polqual, p.polrelid), '') <>
-					  CASE WHEN t.shipped THEN '(purge_after > clock_timestamp())' ELSE facematch_internal.due_condition(t) END);
+					  t.due_condition);
 			SELECT a.* INTO overdue, longest FROM facematch_internal.ask_table(t.table_name, format(
 				'SELECT count(*), $1 - min(d.purge_after::timestamptz) FROM %s d WHERE d.purge_after <= $1%s', t.table_name,
 				facematch_internal.not_held(t.table_name))) a (overdue bigint, longest interval);

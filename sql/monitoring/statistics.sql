@@ -25,10 +25,9 @@ CREATE FUNCTION facematch.purge_lag()
 	SET lock_timeout = '1s'
 AS $$
 DECLARE
-	t facematch_internal.retained;
+	t facematch_internal.retained_now;
 BEGIN
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
-		ORDER BY r.table_name::text LOOP
+	FOR t IN SELECT r.* FROM facematch_internal.retained_now r ORDER BY r.table_name::text LOOP
 		table_name := t.table_name;
 		-- The oldest row that is due and not held, by the index on the deadline.
 		BEGIN

@@ -4,25 +4,6 @@
  * weeks and galleries that could give a false alert, so intervals are of 99.9 %.
  */
 
-CREATE FUNCTION facematch_internal.calibrated_at(model text, threshold double precision, OUT fnmr double precision,
-	OUT fnmr_low double precision, OUT fnmr_high double precision, OUT mean_similarity double precision)
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	WITH used AS (SELECT c.* FROM calibration_in_use($1) c WHERE c.calibration_id IS NOT NULL),
-	point AS (
-		SELECT p.threshold, p.false_non_matches,
-			   p.false_non_matches - lag(p.false_non_matches, 1, 0::bigint) OVER (ORDER BY p.threshold) AS mated
-		FROM used u JOIN calibration_point p USING (calibration_id)),
-	missed AS (SELECT coalesce(max(p.false_non_matches), 0) AS n FROM point p WHERE p.threshold <= $2)
-	SELECT r.rate, r.lower, r.upper,
-		   -- A point counts the scores below it, down to a thousandth.
-		   (SELECT sum((p.threshold - 0.0005) * p.mated) / nullif(sum(p.mated), 0) FROM point p WHERE p.threshold > $2)
-	FROM used u, missed m, LATERAL facematch.rate_interval(m.n, u.mated, 0.999) r
-$$;
-COMMENT ON FUNCTION facematch_internal.calibrated_at(text, double precision) IS
-	'what a model''s calibration in use says of a threshold: FNMR with its 99.9 % interval, and the mean cosine '
-	'similarity of mated comparisons that reach it. Not calibrated: NULL';
-
 CREATE FUNCTION facematch_internal.find_drift(counts facematch_internal.encounter_count[],
 	histograms facematch_internal.encounter_histogram[])
 	RETURNS TABLE (week_utc date, kind text, model text, threshold double precision, searches bigint, matches bigint,
@@ -49,6 +30,20 @@ AS $$
 		FROM (SELECT l.week_utc, l.kind, l.bin, sum(sum(l.n)) OVER (w ORDER BY l.bin) AS upto, sum(sum(l.n)) OVER w AS total
 			  FROM bin l WHERE l.measure = 'latency' GROUP BY 1, 2, 3 WINDOW w AS (PARTITION BY l.week_utc, l.kind)) u
 		GROUP BY 1, 2),
+	-- What the calibration in use says of the threshold.  A point counts the scores below it, down to a thousandth.
+	point AS (
+		SELECT m.model, u.mated AS all_mated, p.threshold, p.false_non_matches, p.false_non_matches
+			- lag(p.false_non_matches, 1, 0::bigint) OVER (PARTITION BY m.model ORDER BY p.threshold) AS mated
+		FROM (SELECT DISTINCT w.model FROM week w) m, LATERAL calibration_in_use(m.model) u
+		JOIN calibration_point p USING (calibration_id)),
+	calibrated AS (
+		SELECT t.model, t.threshold, r.rate AS fnmr, r.lower AS fnmr_low, r.upper AS fnmr_high, (
+			SELECT sum((p.threshold - 0.0005) * p.mated) / nullif(sum(p.mated), 0) FROM point p
+			WHERE p.model = t.model AND p.threshold > t.threshold) AS mean_similarity
+		FROM (SELECT DISTINCT w.model, w.threshold FROM week w) t
+		JOIN LATERAL (SELECT max(p.all_mated) AS mated, coalesce(max(p.false_non_matches)
+			FILTER (WHERE p.threshold <= t.threshold), 0) AS missed FROM point p WHERE p.model = t.model) n ON n.mated > 0
+		CROSS JOIN LATERAL facematch.rate_interval(n.missed, n.mated, 0.999) r),
 	beside AS (
 		SELECT w.*, r.rate AS match_rate, r.lower AS low, r.upper AS high, x.rate AS miss_rate, x.lower AS miss_low,
 			   x.upper AS miss_high, s.mean, s.n AS scored, s.spread, l.p99, c.fnmr, c.fnmr_low, c.fnmr_high, c.mean_similarity,
@@ -59,7 +54,7 @@ AS $$
 		LEFT JOIN score s ON (s.week_utc, s.model, s.threshold) = (w.week_utc, w.model, w.threshold)
 			AND s.kind IS NOT DISTINCT FROM w.kind
 		LEFT JOIN slow l ON l.week_utc = w.week_utc AND l.kind IS NOT DISTINCT FROM w.kind
-		LEFT JOIN LATERAL calibrated_at(w.model, w.threshold) c ON true
+		LEFT JOIN calibrated c ON (c.model, c.threshold) = (w.model, w.threshold)
 		WINDOW before AS (PARTITION BY w.kind, w.model, w.threshold ORDER BY w.week_utc
 						  RANGE BETWEEN interval '28 days' PRECEDING AND interval '7 days' PRECEDING))
 	SELECT b.week_utc, b.kind, b.model, b.threshold, b.searches, b.matches, b.match_rate, b.low, b.high, e.rate,

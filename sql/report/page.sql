@@ -1,46 +1,9 @@
 /*
- * report_html(): the whole page, and what is shown of holds, the log and the health check.
+ * report_html(): the whole page, and its texts in other languages.
  *
  * One self-contained document: no script, no font, no image, nothing fetched; its own Content-Security-Policy forbids
  * them. Where it comes from and what its words mean stands at its end.
  */
-
-CREATE FUNCTION facematch_internal.page_controls() RETURNS text
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	WITH found AS MATERIALIZED (SELECT c.severity, c.object, c.finding FROM facematch.health_check() c)
-	SELECT '<section id="controls"><h2>Controls</h2><h3>Holds</h3>'
-		|| html_table('Holds that stand', '{Authority,Holds|#,Of a person|#,Of a record|#,Oldest since,Last one ends}',
-			(SELECT jsonb_agg(jsonb_build_array(h.authority, h.n, h.subjects, h.n - h.subjects,
-					to_char(h.first AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY'),
-					CASE WHEN h.open THEN 'open' ELSE to_char(h.last AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') END)
-				ORDER BY h.authority COLLATE "C")
-			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first,
-			     max(d.until) AS last, bool_or(d.until IS NULL) AS open
-				   FROM facematch.held d GROUP BY 1) h),
-			'<p>No hold stands.</p>')
-		|| '<h3>The log</h3><p>'
-		|| (SELECT CASE WHEN bool_and(v.intact)
-						THEN 'The log is whole: ' || html_number(max(v.events)) || ' events, each sealed with those before it.'
-						ELSE '<strong class="alert">&#9650; The log is not whole: ' || count(*) || ' findings, the first at event '
-							 || coalesce(min(v.first_broken)::text, 'unknown') || '.</strong>' END
-			FROM facematch.verify_audit() v)
-		|| '</p><h3>What weakens the guarantees here</h3><p>'
-		|| (SELECT 'The database examined itself when this was written: '
-				   || string_agg(coalesce(html_number(k.n), 'no') || ' ' || s.name || CASE k.n WHEN 1 THEN '' ELSE 's' END, ', '
-								 ORDER BY s.place) || '. <code>SELECT * FROM facematch.health_check()</code> lists them, with the remedies.'
-			FROM (VALUES (1, 'error'), (2, 'warning'), (3, 'notice')) s (place, name)
-			LEFT JOIN (SELECT f.severity, nullif(count(*), 0) AS n FROM found f GROUP BY 1) k ON k.severity = s.name)
-		|| '</p>'
-		|| html_table('Errors that the health check found', '{Where,What is wrong|html}',
-			(SELECT jsonb_agg(jsonb_build_array(f.object, '<strong class="alert">&#9650; ' || html_text(f.finding)
-				|| '</strong>')
-							  ORDER BY f.object COLLATE "C", f.finding COLLATE "C")
-			 FROM found f WHERE f.severity = 'error'))
-		|| E'</section>\n'
-$$;
-COMMENT ON FUNCTION facematch_internal.page_controls() IS
-	'section of the HTML report: holds, the log, and what weakens the guarantees';
 
 ---------------------------------------------------------------- other languages
 
@@ -62,37 +25,28 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.report_text', '');
 SELECT facematch_internal.keep_as_record('facematch.report_text', changes => true, remarks => '{english,translation}');
 
 -- The style sheet is no text; what a page quotes in attributes is the caption of a table.
-CREATE FUNCTION facematch_internal.page_texts(html text)
-	RETURNS TABLE (place bigint, tag text, english text, numbers text[])
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION facematch_internal.page_texts(html text, language text DEFAULT 'en')
+	RETURNS TABLE (place bigint, tag text, english text, numbers text[], said text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
-	SELECT p.place, p.piece[1], CASE WHEN p.piece[1] !~ '^<style'
-		THEN nullif(btrim(regexp_replace(p.piece[2], '(?<![#0-9])[0-9]+([.,][0-9]+)*', '#', 'g'), E' \n'), '') END,
-		   ARRAY(SELECT n[1] FROM regexp_matches(p.piece[2], '(?<![#0-9])[0-9]+(?:[.,][0-9]+)*', 'g') n)
-	FROM regexp_matches(html, '(<[^>]*>)([^<]*)', 'g') WITH ORDINALITY p (piece, place)
+	WITH piece AS (
+		SELECT p.place, p.piece[1] AS tag, p.piece[2] AS said, CASE WHEN p.piece[1] !~ '^<style'
+			THEN nullif(btrim(regexp_replace(p.piece[2], '(?<![#0-9])[0-9]+([.,][0-9]+)*', '#', 'g'), E' \n'), '')
+			END AS english,
+			ARRAY(SELECT n[1] FROM regexp_matches(p.piece[2], '(?<![#0-9])[0-9]+(?:[.,][0-9]+)*', 'g') n) AS numbers
+		FROM regexp_matches($1, '(<[^>]*>)([^<]*)', 'g') WITH ORDINALITY p (piece, place))
+	SELECT p.place, p.tag, p.english, p.numbers,
+		CASE WHEN r.translation IS NULL THEN p.said ELSE substring(p.said FROM E'^[ \\n]*') || (
+			-- Word by word: a part of the translation, then a number.
+			SELECT string_agg(replace(replace(html_text(w.part), '<bdi>', ''), '</bdi>', '') || CASE
+				WHEN w.n <= cardinality(p.numbers) THEN p.numbers[w.n] ELSE '' END, '' ORDER BY w.n)
+			FROM string_to_table(r.translation, '#') WITH ORDINALITY w (part, n)) || substring(p.said FROM E'[ \\n]*$') END
+	FROM piece p LEFT JOIN facematch.report_text r ON r.language = $2 AND r.english = p.english
+	ORDER BY p.place
 $$;
-COMMENT ON FUNCTION facematch_internal.page_texts(text) IS
-	'the tags of an HTML page in order, each with the text behind it, in which # stands for each number';
-
-CREATE FUNCTION facematch_internal.translated(html text, language text) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-BEGIN
-	RETURN (
-		WITH piece AS MATERIALIZED (SELECT p.piece[1] AS tag, p.piece[2] AS said, t.english, t.numbers, t.place
-			FROM regexp_matches(html, '(<[^>]*>)([^<]*)', 'g') WITH ORDINALITY p (piece, place) JOIN page_texts(html) t
-				USING (place))
-		SELECT string_agg(p.tag || CASE WHEN r.translation IS NULL THEN p.said ELSE substring(p.said FROM E'^[ \\n]*') || (
-				-- Word by word: a part of the translation, then a number.
-				SELECT string_agg(replace(replace(html_text(w.part), '<bdi>', ''), '</bdi>', '') || CASE
-					WHEN w.n <= cardinality(p.numbers) THEN p.numbers[w.n] ELSE '' END, '' ORDER BY w.n)
-				FROM string_to_table(r.translation, '#') WITH ORDINALITY w (part, n)) || substring(p.said
-					FROM E'[ \\n]*$') END, '' ORDER BY p.place)
-		FROM piece p LEFT JOIN facematch.report_text r ON r.language = translated.language AND r.english = p.english);
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.translated(text, text)
-	IS 'an HTML page with the texts that facematch.report_text has in a language';
+COMMENT ON FUNCTION facematch_internal.page_texts(text, text) IS
+	'the tags of an HTML page in order, each with the text behind it, in which # stands for each number, and with what'
+	' facematch.report_text has for it in a language';
 
 CREATE FUNCTION facematch.report_html(since timestamptz DEFAULT now() - interval '30 days',
 	until timestamptz DEFAULT now(), title text DEFAULT 'Face matching at the gates', language text DEFAULT 'en')
@@ -223,13 +177,10 @@ BEGIN
 		|| page_summary(counts, kept, first_day, last_day)
 		|| page_kept(kept)
 		|| page_purged(first_day, last_day)
-		|| page_gates(counts, first_day, last_day)
-		|| page_speed(histograms)
+		|| page_gates(counts, histograms, first_day, last_day)
 		|| page_accuracy(histograms)
 		|| page_drift(whole.counts, whole.histograms, first_day, last_day)
-		|| page_groups(first_day, last_day)
 		|| page_choices(counts, first_day, last_day)
-		|| page_controls()
 		|| '<section id="words"><h2>Words and methods</h2><dl class="answers"><dt>Template</dt><dd>The numbers that stand '
 			'for a face. People are named by pseudonyms; no template, photograph, name or document number is in this '
 			'report.</dd><dt>Comparison score, threshold</dt><dd>How similar two templates are, and how similar they have to '
@@ -246,7 +197,8 @@ BEGIN
 		|| html_text(current_database()) || ', by ' || html_text(session_user)
 		|| E'. Every number is from that database and can be had by query: the views '
 			'facematch.report_&hellip;</p></footer></body></html>\n';
-	RETURN CASE language WHEN 'en' THEN page ELSE translated(page, language) END;
+	RETURN CASE language WHEN 'en' THEN page ELSE (
+		SELECT string_agg(t.tag || t.said, '' ORDER BY t.place) FROM page_texts(page, language) t) END;
 END
 $$;
 COMMENT ON FUNCTION facematch.report_html(timestamptz, timestamptz, text, text) IS

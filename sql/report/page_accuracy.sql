@@ -2,10 +2,12 @@
  * Sections of the HTML report for analysts: how sure the decisions are, what has drifted, differences between groups.
  */
 
--- The DET at false match rates of 1, 2 and 5 times powers of ten, as far down as the comparisons carry (rule of 3).
-CREATE FUNCTION facematch_internal.page_det(calibration facematch_internal.calibration) RETURNS text
+-- A calibration's errors: its DET, what better pictures would do, and the histograms that its counts come from.
+CREATE FUNCTION facematch_internal.page_calibration(calibration facematch_internal.calibration,
+	threshold double precision) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
+	-- False match rates of 1, 2 and 5 times powers of ten, as far down as the comparisons carry (rule of 3).
 	WITH wanted AS (
 		SELECT m * power(10::double precision, e) AS fmr FROM generate_series(-7, -1) e,
 			unnest('{1,2,5}'::double precision[]) m
@@ -19,32 +21,22 @@ AS $$
 			WHERE c.calibration_id = ($1).calibration_id AND c.false_matches <= w.fmr * ($1).non_mated
 			  AND c.false_matches > 0 AND c.false_non_matches > 0 ORDER BY c.threshold LIMIT 1) p
 		CROSS JOIN LATERAL facematch.rate_interval(p.false_matches, ($1).non_mated) m
-		CROSS JOIN LATERAL facematch.rate_interval(p.false_non_matches, ($1).mated) n)
-	SELECT html_figure('det-' || ($1).calibration_id, 'The price of a threshold: ' || html_text(($1).model),
-		'A detection error tradeoff curve, from ' || html_number(($1).mated)
-			|| ' comparisons of two pictures of one person and '
-		|| html_number(($1).non_mated) || ' of different people, measured on '
-		|| to_char(($1).calibrated_at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY')
-			|| coalesce(' (' || html_text(($1).note) || ')', '')
-		|| '. Farther to the left, fewer strangers pass; farther down, fewer travelers are missed. Each step of the axes is '
-			'a factor of ten.', CASE WHEN count(*) > 1 THEN svg_chart('det-' || ($1).calibration_id || '-svg', 'DET curve',
-			'False non-match rate over false match rate, both on logarithmic axes.', 'curve', NULL, ARRAY['false non-matches'],
-			ARRAY[array_agg(log(p.fnmr) ORDER BY p.threshold)], 'false match rate', 'log%',
-				array_agg(log(p.fmr) ORDER BY p.threshold)) END, html_table('Errors by threshold',
-			'{Threshold,"False match rate, 95&nbsp;% interval|%","False non-match rate, 95&nbsp;% interval|%"}',
-			jsonb_agg(jsonb_build_array(to_char(p.threshold, 'FM0.000'), ARRAY[p.fmr, p.fmr_low, p.fmr_high],
-				ARRAY[p.fnmr, p.fnmr_low, p.fnmr_high]) ORDER BY p.threshold)))
-	FROM point p
-$$;
-COMMENT ON FUNCTION facematch_internal.page_det(facematch_internal.calibration) IS
-	'part of the HTML report: the DET curve of a calibration';
-
--- The histograms that a calibration's cumulative counts come from, in steps of 0.05.
-CREATE FUNCTION facematch_internal.page_calibration(calibration facematch_internal.calibration,
-	threshold double precision) RETURNS text
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	WITH step AS (
+		CROSS JOIN LATERAL facematch.rate_interval(p.false_non_matches, ($1).mated) n),
+	-- Of the calibrated thresholds, the one that is nearest to the one in use.
+	used AS (
+		SELECT t.* FROM calibrated_threshold t
+		WHERE t.calibration_id = ($1).calibration_id AND cardinality(t.discard_quality) > 1
+		ORDER BY abs(t.threshold - $2), abs(ln(t.fmr / 0.001)) LIMIT 1),
+	kept AS (
+		SELECT d.quality, d.mated, d.misses, 1 - d.mated / u.discard_mated[1]::double precision AS discarded
+		FROM used u, unnest(u.discard_quality, u.discard_mated, u.discard_misses) d (quality, mated, misses)),
+	poorer AS (
+		SELECT s, k.quality, k.mated, k.misses, k.discarded, i.rate, i.lower, i.upper
+		FROM generate_series(0, 50, 5) s
+		CROSS JOIN LATERAL (SELECT k.* FROM kept k WHERE k.discarded <= s / 100.0 ORDER BY k.quality DESC LIMIT 1) k
+		CROSS JOIN LATERAL facematch.rate_interval(k.misses, k.mated) i),
+	-- Histograms in steps of 0.05.
+	step AS (
 		SELECT s, (SELECT coalesce(max(c.false_non_matches), 0) FROM calibration_point c
 				   WHERE c.calibration_id = ($1).calibration_id AND c.threshold <= s / 20.0) AS mated_below,
 			   coalesce((SELECT c.false_matches FROM calibration_point c
@@ -63,40 +55,23 @@ AS $$
 			   c.mated / nullif(($1).mated, 0)::double precision AS mated_share,
 			   c.non_mated / nullif(($1).non_mated, 0)::double precision AS non_mated_share
 		FROM counted c, shown n WHERE c.s BETWEEN n.first AND least(n.last, 19))
-	SELECT html_figure('mated-' || ($1).calibration_id,
-		'Scores of one person and of two: ' || html_text(($1).model),
-		'How similar pictures were in the calibration: two of one person (mated), and two of different people (non-mated). '
-		'The threshold parts them; what lies on its wrong side are the errors.',
-		svg_chart('mated-' || ($1).calibration_id || '-svg', 'Histogram of mated and non-mated comparisons',
-			'Outlines of two histograms over the similarity, with the threshold as a vertical line.', 'steps',
-			array_agg(b.low ORDER BY b.s), ARRAY['different people', 'one person'],
-			ARRAY[array_agg(100 * b.non_mated_share ORDER BY b.s), array_agg(100 * b.mated_share ORDER BY b.s)],
-			'similarity', '%', mark => $2 * 20 - min(b.s)),
-		html_table('Scores in the calibration', '{Similarity,One person|#,Share|%,Different people|#,Share|%}',
-			jsonb_agg(jsonb_build_array(b.low || ' to ' || b.high, b.mated, b.mated_share, b.non_mated, b.non_mated_share)
-				ORDER BY b.s)))
-	FROM bin b
-$$;
-COMMENT ON FUNCTION facematch_internal.page_calibration(facematch_internal.calibration, double precision) IS
-	'part of the HTML report: the score histograms of a calibration, with a threshold';
-
--- Of the calibrated thresholds, at the one that is nearest to the one in use.
-CREATE FUNCTION facematch_internal.page_discard(calibration facematch_internal.calibration, threshold double precision)
-	RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	WITH used AS (
-		SELECT t.* FROM calibrated_threshold t
-		WHERE t.calibration_id = ($1).calibration_id AND cardinality(t.discard_quality) > 1
-		ORDER BY abs(t.threshold - $2), abs(ln(t.fmr / 0.001)) LIMIT 1),
-	kept AS (
-		SELECT d.quality, d.mated, d.misses, 1 - d.mated / u.discard_mated[1]::double precision AS discarded
-		FROM used u, unnest(u.discard_quality, u.discard_mated, u.discard_misses) d (quality, mated, misses)),
-	point AS (
-		SELECT s, k.quality, k.mated, k.misses, k.discarded, i.rate, i.lower, i.upper
-		FROM generate_series(0, 50, 5) s
-		CROSS JOIN LATERAL (SELECT k.* FROM kept k WHERE k.discarded <= s / 100.0 ORDER BY k.quality DESC LIMIT 1) k
-		CROSS JOIN LATERAL facematch.rate_interval(k.misses, k.mated) i)
-	SELECT html_figure('discard-' || ($1).calibration_id, 'What better pictures would do: ' || html_text(($1).model),
+	SELECT (SELECT html_figure('det-' || ($1).calibration_id, 'The price of a threshold: ' || html_text(($1).model),
+		'A detection error tradeoff curve, from ' || html_number(($1).mated)
+			|| ' comparisons of two pictures of one person and '
+		|| html_number(($1).non_mated) || ' of different people, measured on '
+		|| to_char(($1).calibrated_at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY')
+			|| coalesce(' (' || html_text(($1).note) || ')', '')
+		|| '. Farther to the left, fewer strangers pass; farther down, fewer travelers are missed. Each step of the axes is '
+			'a factor of ten.', CASE WHEN count(*) > 1 THEN svg_chart('det-' || ($1).calibration_id || '-svg', 'DET curve',
+			'False non-match rate over false match rate, both on logarithmic axes.', 'curve', NULL, ARRAY['false non-matches'],
+			ARRAY[array_agg(log(p.fnmr) ORDER BY p.threshold)], 'false match rate', 'log%',
+				array_agg(log(p.fmr) ORDER BY p.threshold)) END, html_table('Errors by threshold',
+			'{Threshold,"False match rate, 95&nbsp;% interval|%","False non-match rate, 95&nbsp;% interval|%"}',
+			jsonb_agg(jsonb_build_array(to_char(p.threshold, 'FM0.000'), ARRAY[p.fmr, p.fmr_low, p.fmr_high],
+				ARRAY[p.fnmr, p.fnmr_low, p.fnmr_high]) ORDER BY p.threshold)))
+	FROM point p)
+	|| coalesce((SELECT html_figure('discard-' || ($1).calibration_id,
+		'What better pictures would do: ' || html_text(($1).model),
 		'Error versus discard: how many travelers would still be missed, at a threshold of '
 		|| (SELECT html_number(u.threshold, 'score') FROM used u) || ', if the comparisons with the poorest pictures '
 		'were left out. Where the line falls, asking for a least quality helps; where it does not, the measure of '
@@ -109,40 +84,24 @@ AS $$
 			'{At most|html,Left out|%,Least quality|#,Comparisons|#,"False non-match rate, 95&nbsp;% interval|%"}',
 			jsonb_agg(jsonb_build_array(p.s || '&nbsp;%', p.discarded, p.quality, p.mated, ARRAY[p.rate, p.lower, p.upper])
 				ORDER BY p.s)))
-	FROM point p HAVING count(*) > 0
-$$;
-COMMENT ON FUNCTION facematch_internal.page_discard(facematch_internal.calibration, double precision) IS
-	'part of the HTML report: the error-versus-discard curve of a calibration, near a threshold; NULL: not measured';
-
-CREATE FUNCTION facematch_internal.page_scores(model text, threshold double precision,
-	histograms facematch_internal.encounter_histogram[]) RETURNS text
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	WITH wide AS (
-		SELECT floor(h.bin / 5.0)::integer AS s, coalesce(sum(h.n) FILTER (WHERE h.measure = 'match'), 0) AS matches,
-			   coalesce(sum(h.n) FILTER (WHERE h.measure = 'runner_up'), 0) AS runners_up
-		FROM unnest($3) h WHERE h.model = $1 AND h.threshold = $2 GROUP BY 1),
-	-- From a step below the threshold on: below it no score is on record.
-	step AS (
-		SELECT g.s, coalesce(w.matches, 0) AS matches, coalesce(w.runners_up, 0) AS runners_up,
-			   to_char(g.s / 20.0, 'FM0.00') AS low, to_char((g.s + 1) / 20.0, 'FM0.00') AS high
-		FROM (SELECT generate_series(least(floor($2 * 20)::integer, min(w.s)) - 1, 19) FROM wide w) g (s) LEFT JOIN wide w
-			ON w.s = g.s)
-	SELECT html_figure('scores-' || md5($1 || $2),
-		'Comparison scores at the gates: ' || html_text($1) || ', threshold ' || html_number($2, 'score'),
-		'Of the references that matched, and of the most similar other person where one was above the threshold too. The '
-		'farther apart the two, the safer the decision.',
-		svg_chart('scores-' || md5($1 || $2) || '-svg', 'Histogram of comparison scores',
+	FROM poorer p HAVING count(*) > 0), '')
+	|| (SELECT html_figure('mated-' || ($1).calibration_id,
+		'Scores of one person and of two: ' || html_text(($1).model),
+		'How similar pictures were in the calibration: two of one person (mated), and two of different people (non-mated). '
+		'The threshold parts them; what lies on its wrong side are the errors.',
+		svg_chart('mated-' || ($1).calibration_id || '-svg', 'Histogram of mated and non-mated comparisons',
 			'Outlines of two histograms over the similarity, with the threshold as a vertical line.', 'steps',
-			array_agg(s.low ORDER BY s.s), ARRAY['most similar other person', 'the match'],
-			ARRAY[array_agg(s.runners_up ORDER BY s.s), array_agg(s.matches ORDER BY s.s)]::double precision[], 'similarity',
-			mark => $2 * 20 - min(s.s)),
-		html_table('Comparison scores', '{Similarity,Matches|#,Most similar other person|#}',
-			jsonb_agg(jsonb_build_array(s.low || ' to ' || s.high, s.matches, s.runners_up) ORDER BY s.s)))
-	FROM step s
+			array_agg(b.low ORDER BY b.s), ARRAY['different people', 'one person'],
+			ARRAY[array_agg(100 * b.non_mated_share ORDER BY b.s), array_agg(100 * b.mated_share ORDER BY b.s)],
+			'similarity', '%', mark => $2 * 20 - min(b.s)),
+		html_table('Scores in the calibration', '{Similarity,One person|#,Share|%,Different people|#,Share|%}',
+			jsonb_agg(jsonb_build_array(b.low || ' to ' || b.high, b.mated, b.mated_share, b.non_mated, b.non_mated_share)
+				ORDER BY b.s)))
+	FROM bin b)
 $$;
-COMMENT ON FUNCTION facematch_internal.page_scores(text, double precision, facematch_internal.encounter_histogram[]) IS
-	'part of the HTML report: the scores of one model and threshold at the gates';
+COMMENT ON FUNCTION facematch_internal.page_calibration(facematch_internal.calibration, double precision) IS
+	'part of the HTML report: the DET curve of a calibration, its error-versus-discard curve near a threshold, where that'
+	' was measured, and its score histograms with the threshold';
 
 CREATE FUNCTION facematch_internal.page_accuracy(histograms facematch_internal.encounter_histogram[]) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
@@ -154,17 +113,39 @@ AS $$
 	calibrated AS (
 		SELECT m.name, c AS calibration,
 			   (SELECT u.threshold FROM used u WHERE u.model = m.name ORDER BY u.n DESC, u.threshold LIMIT 1) AS threshold
-		FROM facematch.model m, LATERAL calibration_in_use(m.name) c WHERE c.calibration_id IS NOT NULL)
+		FROM facematch.model m, LATERAL calibration_in_use(m.name) c WHERE c.calibration_id IS NOT NULL),
+	often AS (SELECT u.* FROM used u ORDER BY u.n DESC, u.model COLLATE "C", u.threshold LIMIT 4),
+	wide AS (
+		SELECT h.model, h.threshold, floor(h.bin / 5.0)::integer AS s,
+			   coalesce(sum(h.n) FILTER (WHERE h.measure = 'match'), 0) AS matches,
+			   coalesce(sum(h.n) FILTER (WHERE h.measure = 'runner_up'), 0) AS runners_up
+		FROM unnest($1) h WHERE h.measure IN ('match', 'runner_up') GROUP BY 1, 2, 3),
+	-- From a step below the threshold on: below it no score is on record.
+	step AS (
+		SELECT o.model, o.threshold, o.n, g.s, coalesce(w.matches, 0) AS matches, coalesce(w.runners_up, 0) AS runners_up,
+			   to_char(g.s / 20.0, 'FM0.00') AS low, to_char((g.s + 1) / 20.0, 'FM0.00') AS high
+		FROM often o CROSS JOIN LATERAL generate_series(least(floor(o.threshold * 20)::integer, (SELECT min(w.s) FROM wide w
+			WHERE (w.model, w.threshold) = (o.model, o.threshold))) - 1, 19) g (s)
+		LEFT JOIN wide w ON (w.model, w.threshold, w.s) = (o.model, o.threshold, g.s)),
+	scores AS (
+		SELECT s.model, s.threshold, s.n, html_figure('scores-' || md5(s.model || s.threshold),
+			'Comparison scores at the gates: ' || html_text(s.model) || ', threshold ' || html_number(s.threshold, 'score'),
+			'Of the references that matched, and of the most similar other person where one was above the threshold too. The '
+			'farther apart the two, the safer the decision.',
+			svg_chart('scores-' || md5(s.model || s.threshold) || '-svg', 'Histogram of comparison scores',
+				'Outlines of two histograms over the similarity, with the threshold as a vertical line.', 'steps',
+				array_agg(s.low ORDER BY s.s), ARRAY['most similar other person', 'the match'],
+				ARRAY[array_agg(s.runners_up ORDER BY s.s), array_agg(s.matches ORDER BY s.s)]::double precision[], 'similarity',
+				mark => s.threshold * 20 - min(s.s)),
+			html_table('Comparison scores', '{Similarity,Matches|#,Most similar other person|#}',
+				jsonb_agg(jsonb_build_array(s.low || ' to ' || s.high, s.matches, s.runners_up) ORDER BY s.s))) AS figure
+		FROM step s GROUP BY s.model, s.threshold, s.n)
 	SELECT '<section id="accuracy"><h2>How sure the decisions are</h2>'
-		|| coalesce((SELECT string_agg(page_det(d.calibration)
-									   || coalesce(page_discard(d.calibration, d.threshold), '')
-									   || page_calibration(d.calibration, d.threshold), ''
+		|| coalesce((SELECT string_agg(page_calibration(d.calibration, d.threshold), ''
 									   ORDER BY d.threshold IS NULL, d.name COLLATE "C") FROM calibrated d),
 					'<p>No model is calibrated here: there is no measured error to show. <code>facematch.calibrate()</code> measures '
 					'it.</p>')
-		|| coalesce((SELECT string_agg(page_scores(u.model, u.threshold, $1), ''
-									   ORDER BY u.n DESC, u.model COLLATE "C", u.threshold)
-					 FROM (SELECT k.* FROM used k ORDER BY k.n DESC, k.model COLLATE "C", k.threshold LIMIT 4) u),
+		|| coalesce((SELECT string_agg(s.figure, '' ORDER BY s.n DESC, s.model COLLATE "C", s.threshold) FROM scores s),
 					'<p>No comparison matched in this period.</p>')
 		|| E'</section>\n'
 $$;
@@ -191,14 +172,7 @@ AS $$
 			 FROM find_drift($1, $2) d WHERE d.week_utc BETWEEN date_trunc('week', $3::timestamp)::date AND $4),
 			'<p>Nobody was compared in this period.</p>')
 		|| E'</section>\n'
-$$;
-COMMENT ON FUNCTION facematch_internal.page_drift(facematch_internal.encounter_count[],
-	facematch_internal.encounter_histogram[], date, date) IS 'section of the HTML report: drift by week';
-
-CREATE FUNCTION facematch_internal.page_groups(first_day date, last_day date) RETURNS text
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	SELECT '<section id="groups"><h2>Differences between groups</h2><p>Where a site records groups of travelers, this '
+		|| '<section id="groups"><h2>Differences between groups</h2><p>Where a site records groups of travelers, this '
 		'shows whether the comparison works as well for one as for another: in calendar months that are over and that the '
 		'period touches. Two groups differ with certainty where their intervals do not meet. A dash hides what is too small '
 		'(below '
@@ -210,11 +184,12 @@ AS $$
 				d.match_rate, ARRAY[d.match_rate_low, d.match_rate_high], d.missed, d.miss_rate,
 				ARRAY[d.miss_rate_low, d.miss_rate_high])
 				ORDER BY d.attribute COLLATE "C", d.month_utc, d.value COLLATE "C")
-			 FROM differentials() d WHERE d.month_utc BETWEEN date_trunc('month', $1::timestamp)::date AND $2),
+			 FROM differentials() d WHERE d.month_utc BETWEEN date_trunc('month', $3::timestamp)::date AND $4),
 			'<p>No groups are on record for a month of this period that is over.</p>')
 		|| '<p class="note">Missed: the comparison did not recognise the traveler, and an officer then found that the '
 			'document was theirs.</p>'
 		|| E'</section>\n'
 $$;
-COMMENT ON FUNCTION facematch_internal.page_groups(date, date) IS
-	'section of the HTML report: differences between groups';
+COMMENT ON FUNCTION facematch_internal.page_drift(facematch_internal.encounter_count[],
+	facematch_internal.encounter_histogram[], date, date) IS 
+	'sections of the HTML report: drift by week, and differences between groups';

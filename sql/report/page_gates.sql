@@ -1,15 +1,16 @@
 /*
- * Sections of the HTML report for analysts: the gates, the time that decisions took, choices, disclosures and notices.
+ * Sections of the HTML report for analysts: the gates, the time that decisions took, choices, disclosures, notices and
+ * controls.
  */
 
-CREATE FUNCTION facematch_internal.page_gates(counts facematch_internal.encounter_count[], first_day date,
-	last_day date) RETURNS text
+CREATE FUNCTION facematch_internal.page_gates(counts facematch_internal.encounter_count[],
+	histograms facematch_internal.encounter_histogram[], first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 	WITH step AS (
 		SELECT b.starts, b.label, coalesce(sum(c.matches), 0) AS matches,
 			coalesce(sum(c.searches - c.matches), 0) AS referred, coalesce(sum(c.encounters - c.searches), 0) AS not_compared
-		FROM page_steps($2, $3) b LEFT JOIN unnest($1) c ON c.day_utc BETWEEN b.starts AND b.ends
+		FROM page_steps($3, $4) b LEFT JOIN unnest($1) c ON c.day_utc BETWEEN b.starts AND b.ends
 		GROUP BY b.starts, b.label),
 	port AS (
 		SELECT c.port, sum(c.encounters) AS encounters, sum(c.searches)::bigint AS searches,
@@ -32,7 +33,14 @@ AS $$
 	kind AS (
 		SELECT c.mode, c.kind, c.model, c.threshold, sum(c.encounters) AS encounters, sum(c.searches)::bigint AS searches,
 			   sum(c.matches)::bigint AS matches, sum(c.ambiguous) AS ambiguous
-		FROM unnest($1) c GROUP BY 1, 2, 3, 4)
+		FROM unnest($1) c GROUP BY 1, 2, 3, 4),
+	-- Of response times, two bins in one column: it ends at the next power of the square root of 2.
+	wide AS (
+		SELECT ceil(h.bin / 2.0)::integer AS step, sum(h.n) AS n FROM unnest($2) h WHERE h.measure = 'latency' GROUP BY 1),
+	pace AS (
+		SELECT g.step, coalesce(w.n, 0) AS n, sum(w.n) OVER (ORDER BY g.step) / sum(w.n) OVER () AS upto,
+			   html_number(2 ^ (g.step / 2::double precision) / 1000, 's') AS label
+		FROM (SELECT generate_series(min(w.step), max(w.step)) FROM wide w) g (step) LEFT JOIN wide w ON w.step = g.step)
 	SELECT '<section id="gates"><h2>At the gates</h2>'
 		|| (SELECT html_figure('outcomes', 'What happened to travelers',
 				'Recognised: the comparison found the traveler on the list. Referred: it did not, and an officer looked at the '
@@ -64,37 +72,25 @@ AS $$
 				ORDER BY k.mode, k.kind COLLATE "C", k.model COLLATE "C", k.threshold)
 			 FROM kind k, LATERAL facematch.rate_interval(k.matches, k.searches) r))
 		|| E'</section>\n'
-$$;
-COMMENT ON FUNCTION facematch_internal.page_gates(facematch_internal.encounter_count[], date, date) IS
-	'section of the HTML report: outcomes by day, port and kind';
-
-CREATE FUNCTION facematch_internal.page_speed(histograms facematch_internal.encounter_histogram[]) RETURNS text
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
-AS $$
-	-- Two bins in one column: it ends at the next power of the square root of 2.
-	WITH wide AS (
-		SELECT ceil(h.bin / 2.0)::integer AS step, sum(h.n) AS n FROM unnest($1) h WHERE h.measure = 'latency' GROUP BY 1),
-	step AS (
-		SELECT g.step, coalesce(w.n, 0) AS n, sum(w.n) OVER (ORDER BY g.step) / sum(w.n) OVER () AS upto,
-			   html_number(2 ^ (g.step / 2::double precision) / 1000, 's') AS label
-		FROM (SELECT generate_series(min(w.step), max(w.step)) FROM wide w) g (step) LEFT JOIN wide w ON w.step = g.step)
-	SELECT '<section id="speed"><h2>How long a decision takes</h2>'
+		|| '<section id="speed"><h2>How long a decision takes</h2>'
 		|| html_figure('latency', 'Response times', 'From the call of the gate to the decision, in the database server, '
 			'the search included. The network and the camera come on top.',
 			(SELECT svg_chart('latency-svg', 'Response times', 'Columns: encounters by the time their decision took.',
 				'columns', array_agg(s.label ORDER BY s.step), ARRAY['encounters'],
-				ARRAY[array_agg(s.n ORDER BY s.step)]::double precision[], 'up to this time') FROM step s),
+				ARRAY[array_agg(s.n ORDER BY s.step)]::double precision[], 'up to this time') FROM pace s),
 			html_table('Response times', '{Up to|html,Encounters|#,Share up to here|%}',
-				(SELECT jsonb_agg(jsonb_build_array(s.label, s.n, s.upto) ORDER BY s.step) FROM step s)))
+				(SELECT jsonb_agg(jsonb_build_array(s.label, s.n, s.upto) ORDER BY s.step) FROM pace s)))
 		|| E'</section>\n'
 $$;
-COMMENT ON FUNCTION facematch_internal.page_speed(facematch_internal.encounter_histogram[]) IS
-	'section of the HTML report: response times';
+COMMENT ON FUNCTION facematch_internal.page_gates(facematch_internal.encounter_count[],
+	facematch_internal.encounter_histogram[], date, date) IS
+	'sections of the HTML report: outcomes by day, port and kind, and response times';
 
 CREATE FUNCTION facematch_internal.page_choices(counts facematch_internal.encounter_count[], first_day date,
 	last_day date) RETURNS text
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
+	WITH found AS MATERIALIZED (SELECT c.severity, c.object, c.finding FROM facematch.health_check() c)
 	SELECT '<section id="choices"><h2>Choices, disclosures and notices</h2><h3>Who declined</h3>'
 		|| html_table('Wishes not to be photographed',
 			'{Scope,Instead,In this period|#,Since the beginning|#,By right|#,Without one|#,Standing|#,Revoked|#,Ended|#}',
@@ -143,6 +139,36 @@ AS $$
 			   AND coalesce((p.removed_at AT TIME ZONE 'UTC')::date >= $2, true)),
 			'<p>No notice hung anywhere in this period.</p>')
 		|| E'</section>\n'
+		|| '<section id="controls"><h2>Controls</h2><h3>Holds</h3>'
+		|| html_table('Holds that stand', '{Authority,Holds|#,Of a person|#,Of a record|#,Oldest since,Last one ends}',
+			(SELECT jsonb_agg(jsonb_build_array(h.authority, h.n, h.subjects, h.n - h.subjects,
+					to_char(h.first AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY'),
+					CASE WHEN h.open THEN 'open' ELSE to_char(h.last AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') END)
+				ORDER BY h.authority COLLATE "C")
+			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first,
+			     max(d.until) AS last, bool_or(d.until IS NULL) AS open
+				   FROM facematch.held d GROUP BY 1) h),
+			'<p>No hold stands.</p>')
+		|| '<h3>The log</h3><p>'
+		|| (SELECT CASE WHEN bool_and(v.intact)
+						THEN 'The log is whole: ' || html_number(max(v.events)) || ' events, each sealed with those before it.'
+						ELSE '<strong class="alert">&#9650; The log is not whole: ' || count(*) || ' findings, the first at event '
+							 || coalesce(min(v.first_broken)::text, 'unknown') || '.</strong>' END
+			FROM facematch.verify_audit() v)
+		|| '</p><h3>What weakens the guarantees here</h3><p>'
+		|| (SELECT 'The database examined itself when this was written: '
+				   || string_agg(coalesce(html_number(k.n), 'no') || ' ' || s.name || CASE k.n WHEN 1 THEN '' ELSE 's' END, ', '
+								 ORDER BY s.place) || '. <code>SELECT * FROM facematch.health_check()</code> lists them, with the remedies.'
+			FROM (VALUES (1, 'error'), (2, 'warning'), (3, 'notice')) s (place, name)
+			LEFT JOIN (SELECT f.severity, nullif(count(*), 0) AS n FROM found f GROUP BY 1) k ON k.severity = s.name)
+		|| '</p>'
+		|| html_table('Errors that the health check found', '{Where,What is wrong|html}',
+			(SELECT jsonb_agg(jsonb_build_array(f.object, '<strong class="alert">&#9650; ' || html_text(f.finding)
+				|| '</strong>')
+							  ORDER BY f.object COLLATE "C", f.finding COLLATE "C")
+			 FROM found f WHERE f.severity = 'error'))
+		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.page_choices(facematch_internal.encounter_count[], date, date) IS
-	'section of the HTML report: opt-outs, disclosures and privacy notices';
+	'sections of the HTML report: opt-outs, disclosures and privacy notices; holds, the log, and what weakens the'
+	' guarantees';

@@ -187,30 +187,6 @@ COMMENT ON FUNCTION facematch_internal.page_kept(facematch.report_retention[]) I
 
 ---------------------------------------------------------------- what was purged
 
-CREATE FUNCTION facematch_internal.count_due() RETURNS TABLE (due_on date, rows_due bigint)
-	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, facematch_internal, pg_temp
-	SET lock_timeout = '1s'
-AS $$
-DECLARE
-	t retained;
-BEGIN
-	FOR t IN SELECT r.* FROM retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
-		BEGIN
-			RETURN QUERY SELECT a.* FROM ask_table(t.table_name, format(
-				'SELECT (d.purge_after AT TIME ZONE ''UTC'')::date, count(*) FROM %s d WHERE d.purge_after <= now()'
-				' AND d.purge_after < ''infinity'' AND d.purge_after > ''-infinity'' GROUP BY 1', t.table_name))
-				a (due_on date, rows_due bigint);
-		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING 'table % cannot be counted: %', t.table_name,
-				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
-			PERFORM set_config('lock_timeout', '100ms', true) WHERE SQLSTATE = '55P03';
-		END;
-	END LOOP;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.count_due() IS
-	'rows that are due and not purged, by the day of their deadline in UTC; the same day may come for each table';
-
 CREATE FUNCTION facematch_internal.page_purged(first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
@@ -218,7 +194,8 @@ AS $$
 		SELECT d.day, sum(d.n) AS n
 		FROM (SELECT (p.earliest_due AT TIME ZONE 'UTC')::date, p.rows_purged FROM facematch.purge_receipt p
 			  WHERE p.cause = 'retention' AND p.earliest_due >= $1::timestamp AT TIME ZONE 'UTC'
-			  UNION ALL SELECT c.due_on, c.rows_due FROM count_due() c) d (day, n)
+			  UNION ALL SELECT e.day::date, e.n::bigint FROM count_retained() c, jsonb_each_text(c.due_on) e (day, n))
+			  d (day, n)
 		WHERE d.day BETWEEN $1 AND $2 GROUP BY 1),
 	receipt AS MATERIALIZED (
 		SELECT r.*, (r.purged_at AT TIME ZONE 'UTC')::date AS day FROM facematch.purge_receipt r

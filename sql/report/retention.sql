@@ -4,40 +4,45 @@
 
 CREATE FUNCTION facematch_internal.count_retained()
 	RETURNS TABLE (table_name regclass, retention_class text, rows_kept bigint, rows_due bigint, rows_held bigint,
-				   next_due timestamptz, longest_overdue interval)
+				   next_due timestamptz, longest_overdue interval, due_on jsonb)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 	SET lock_timeout = '1s'
 AS $$
 DECLARE
-	t retained;
+	t retained_now;
 BEGIN
-	FOR t IN SELECT r.* FROM retained r JOIN pg_class c ON c.oid = r.table_name ORDER BY r.table_name::text LOOP
+	FOR t IN SELECT r.* FROM retained_now r ORDER BY r.table_name::text LOOP
 		-- Holds are few: what they hold is looked up by its key, not asked of every row.
 		BEGIN
 			RETURN QUERY SELECT t.table_name, c.* FROM ask_table(t.table_name, format(
-					'SELECT k.class, k.kept, k.due, coalesce(h.held, 0), k.next_due, k.overdue'
-					' FROM (SELECT d.%1$I AS class, count(*) FILTER (WHERE d.purge_after > $1) AS kept,'
+					'SELECT k.class, k.kept, k.due, coalesce(h.held, 0), k.next_due, k.overdue, k.due_on'
+					' FROM (SELECT g.class, sum(g.kept)::bigint AS kept, sum(g.due)::bigint AS due, min(g.next_due) AS next_due,'
+					' $1 - min(g.oldest) AS overdue, jsonb_object_agg(g.day, g.due) FILTER (WHERE isfinite(g.day)) AS due_on'
+					' FROM (SELECT d.%1$I AS class, CASE WHEN d.purge_after <= $1'
+					' THEN (d.purge_after AT TIME ZONE ''UTC'')::date END AS day, count(*) FILTER (WHERE d.purge_after > $1) AS kept,'
 					' count(*) FILTER (WHERE d.purge_after <= $1) AS due,'
 					' min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after > $1) AS next_due,'
-					' $1 - min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after <= $1) AS overdue'
-					' FROM %3$s d GROUP BY 1) k'
+					' min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after <= $1) AS oldest'
+					' FROM %3$s d GROUP BY 1, 2) g GROUP BY 1) k'
 					' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM %3$s d'
 					' WHERE d.%2$I = ANY ($2::%4$s[])%5$s GROUP BY 1) h ON h.class = k.class ORDER BY 1',
-					t.class_column, t.key_column, t.table_name, key_type(t.table_name),
+					t.class_column, t.key_column, t.table_name, t.key_type,
 					CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR d.%I = ANY ($3)', t.subject_column) END))
-				c (class text, kept bigint, due bigint, held bigint, next_due timestamptz, overdue interval);
+				c (class text, kept bigint, due bigint, held bigint, next_due timestamptz, overdue interval,
+					due_on jsonb);
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be counted: %', t.table_name,
 				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
 			PERFORM set_config('lock_timeout', '100ms', true) WHERE SQLSTATE = '55P03';
 			RETURN QUERY SELECT t.table_name, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz,
-				NULL::interval;
+				NULL::interval, NULL::jsonb;
 		END;
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.count_retained() IS
-	'what is kept in each table under retention, by class; a table that cannot be read is a row of NULLs';
+	'what is kept in each table under retention, by class, and how much is due and not purged, by the day of its '
+	'deadline in UTC (due_on); a table that cannot be read is a row of NULLs';
 
 CREATE VIEW facematch.report_retention AS
 	SELECT c.table_name::text, c.retention_class, c.rows_kept, c.rows_due, c.rows_held, c.next_due, c.longest_overdue,

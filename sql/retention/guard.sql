@@ -10,18 +10,9 @@ COMMENT ON FUNCTION facematch_internal.guard() IS
 	'to add a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is '
 	'held or to change its key, subject or template (23000). On facematch.reference it also gives an untagged '
 	'template the tag of its gallery''s model, and refuses an impossible row and a source that reads as a template '
-	'(23514), one without a gallery, and a template of another model (23503)';
-
-CREATE FUNCTION facematch_internal.note_deleted() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_note_deleted';
-COMMENT ON FUNCTION facematch_internal.note_deleted() IS
-	'trigger after each row that is deleted from a table under retention, other than by a purge or an opt-out: a receipt '
-	'follows at the commit (src/retention/gone.c)';
-
-CREATE FUNCTION facematch_internal.report_skipped() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_report_skipped';
-COMMENT ON FUNCTION facematch_internal.report_skipped() IS 'trigger after each inserting statement: warns of rows '
-	'that facematch.on_opt_out = skip left out';
+	'(23514), one without a gallery, and a template of another model (23503). After each row that is deleted other than '
+	'by a purge or an opt-out: a receipt follows at the commit (src/retention/gone.c). After an inserting statement: '
+	'warns of rows that facematch.on_opt_out = skip left out';
 
 CREATE FUNCTION facematch.skipped() RETURNS TABLE (table_name regclass, subject_id uuid, gallery_id bigint)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_skipped';
@@ -33,9 +24,9 @@ CREATE TRIGGER gallery_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.g
 		'recorded=created_at',
 		'purge=purge_after', 'anchor=anchor_at', 'rule=retention_rule');
 CREATE TRIGGER gallery_30_moved AFTER UPDATE OR DELETE ON facematch.gallery
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('gallery');
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.carry_out('gallery');
 CREATE TRIGGER gallery_70_deleted AFTER DELETE ON facematch.gallery
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.note_deleted();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard();
 ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_20_guard, ENABLE ALWAYS TRIGGER gallery_30_moved,
 	ENABLE ALWAYS TRIGGER gallery_70_deleted;
 
@@ -47,9 +38,9 @@ CREATE TRIGGER reference_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch
 		'purge=purge_after', 'subject=subject_id', 'template=embedding', 'gallery=gallery_id', 'source=source',
 			'quality=quality');
 CREATE TRIGGER reference_30_skipped AFTER INSERT ON facematch.reference
-	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped();
+	FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.guard();
 CREATE TRIGGER reference_70_deleted AFTER DELETE ON facematch.reference
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.note_deleted();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard();
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_20_guard, ENABLE ALWAYS TRIGGER reference_70_deleted;
 
 INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column, subject_column,
@@ -65,7 +56,7 @@ CREATE FUNCTION facematch_internal.keep_class_in_use() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	t facematch_internal.retained;
+	t facematch_internal.retained_now;
 	used boolean;
 BEGIN
 	IF TG_OP = 'UPDATE' AND NEW.name = OLD.name AND NEW.shipped = OLD.shipped THEN
@@ -75,11 +66,13 @@ BEGIN
 			MESSAGE = format('retention class %L cannot be renamed, nor a shipped one deleted', OLD.name),
 			HINT = 'Insert a class of another name.';
 	END IF;
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name LOOP
+	FOR t IN SELECT r.* FROM facematch_internal.retained_now r LOOP
 		-- Nobody may be about to add a row of the class.
 		EXECUTE format('LOCK TABLE %s IN SHARE MODE', t.table_name);
-		SELECT a.used INTO used FROM facematch_internal.ask_table(t.table_name,
-			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', t.table_name, t.class_column), OLD.name) a (used boolean);
+		SELECT bool_or(a.used) INTO used FROM facematch_internal.retained_part p
+		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', p.relation, t.class_column), OLD.name) a (used boolean)
+		WHERE p.table_name = t.table_name AND p.is_named;
 		IF used THEN
 			RAISE foreign_key_violation USING CONSTRAINT = 'retention_class_is_unused',
 				MESSAGE = format('retention class %L is in use in %s', OLD.name, t.table_name),

@@ -44,85 +44,30 @@ CREATE INDEX hold_subject_id_idx ON facematch.hold (subject_id);
 SELECT pg_catalog.pg_extension_config_dump('facematch.hold', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.hold_hold_id_seq', '');
 
--- The type of the column that holds name rows of a table by; NULL: the table is not under retention.
-CREATE FUNCTION facematch_internal.key_type(table_name regclass) RETURNS regtype
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT a.atttypid FROM facematch_internal.retained r JOIN pg_attribute a ON a.attrelid = r.table_name
-		AND a.attname = r.key_column
-	WHERE r.table_name = $1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype,
-		'varchar'::regtype, 'uuid'::regtype)
-$$;
-COMMENT ON FUNCTION facematch_internal.key_type(regclass) IS 'type of the key column of a table under retention; NULL '
-	'for other tables';
-
-CREATE FUNCTION facematch_internal.keep_hold() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF TG_OP = 'INSERT' THEN
-		NEW.table_name := coalesce(pg_partition_root(NEW.table_name), NEW.table_name);
-		-- Holds are looked up by the text of the key: however it was written, it becomes what the row's own key reads.
-		IF facematch_internal.key_type(NEW.table_name) IS NOT NULL THEN
-			EXECUTE format('SELECT $1::%s::text', facematch_internal.key_type(NEW.table_name)) INTO NEW.row_id USING NEW.row_id;
-		END IF;
-		RETURN NEW;
-	ELSIF TG_OP = 'DELETE' THEN
-		IF OLD.released_at IS NULL AND (OLD.until IS NULL OR OLD.until > clock_timestamp()) THEN
-			RAISE integrity_constraint_violation USING CONSTRAINT = 'hold_stands',
-				MESSAGE = 'a hold that stands cannot be deleted',
-				HINT = 'Release it: UPDATE released_at.';
-		END IF;
-		RETURN OLD;
-	ELSIF (to_jsonb(NEW) - '{released_at,released_by}'::text[]) IS DISTINCT
-		FROM (to_jsonb(OLD) - '{released_at,released_by}'::text[])
-		OR OLD.released_at IS NOT NULL OR NEW.released_at > clock_timestamp() THEN
-		RAISE integrity_constraint_violation USING CONSTRAINT = 'hold_is_only_released',
-			MESSAGE = 'of a hold only released_at can be set, once, and not ahead of time',
-			HINT = 'Insert another hold for other rows or another end.';
-	END IF;
-	NEW.released_by := session_user;
-	RETURN NEW;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key in the form that the row has; '
-	'a hold can be released, not rewritten, and deleted once it is no longer in force (23000)';
-
--- What a table's row has to be for a hold to keep it, as a condition of a query for facematch_internal.ask_table().
-CREATE FUNCTION facematch_internal.hold_condition(held facematch.hold, retained facematch_internal.retained)
-	RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT CASE
-		WHEN held.table_name = retained.table_name
-			THEN format('d.%I = $4::%s', retained.key_column, coalesce(facematch_internal.key_type(held.table_name), 'text'))
-		WHEN held.table_name = 'facematch.gallery'::regclass THEN 'd.' || quote_ident(retained.gallery_column)
-			|| ' = $4::bigint'
-		WHEN held.subject_id IS NOT NULL THEN 'd.' || quote_ident(retained.subject_column) || ' = ANY ($4::uuid[])' END
-$$;
-COMMENT ON FUNCTION facematch_internal.hold_condition(facematch.hold, facematch_internal.retained) IS
-	'which rows d of a table a hold keeps: the row, those of the gallery, or those of the subject''s person, $4; NULL: '
-	'none';
-
 CREATE FUNCTION facematch_internal.kept_by(hold_id bigint) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	h facematch.hold;
-	t facematch_internal.retained;
+	t facematch_internal.retained_now;
 	condition text;
 	found bigint;
 	kept jsonb := '{}';
 BEGIN
 	SELECT o.* INTO h FROM facematch.hold o WHERE o.hold_id = kept_by.hold_id;
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
-		ORDER BY r.table_name::text LOOP
-		condition := facematch_internal.hold_condition(h, t);
+	FOR t IN SELECT r.* FROM facematch_internal.retained_now r ORDER BY r.table_name::text LOOP
+		-- The row, those of the gallery, or those of the subject's person, as a condition for ask_table().
+		condition := CASE
+			WHEN h.table_name = t.table_name THEN format('d.%I = $4::%s', t.key_column, coalesce(t.key_type, 'text'))
+			WHEN h.table_name = 'facematch.gallery'::regclass THEN 'd.' || quote_ident(t.gallery_column) || ' = $4::bigint'
+			WHEN h.subject_id IS NOT NULL THEN 'd.' || quote_ident(t.subject_column) || ' = ANY ($4::uuid[])' END;
 		CONTINUE WHEN condition IS NULL;
 		BEGIN
-			SELECT a.found INTO found FROM facematch_internal.ask_table(t.table_name,
-				format('SELECT count(*) FROM %s d WHERE %s', t.table_name, condition),
-				coalesce(h.row_id, facematch_internal.aliases(h.subject_id)::text)) a (found bigint);
+			SELECT sum(a.found) INTO found FROM facematch_internal.retained_part p
+			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+				format('SELECT count(*) FROM %s d WHERE %s', p.relation, condition),
+				coalesce(h.row_id, facematch_internal.aliases(h.subject_id)::text)) a (found bigint)
+			WHERE p.table_name = t.table_name AND p.is_named;
 		EXCEPTION WHEN OTHERS THEN
 			kept := kept || jsonb_build_object(t.table_name, NULL);
 			CONTINUE;
@@ -150,17 +95,45 @@ COMMENT ON FUNCTION facematch_internal.kept_by(bigint) IS
 	'how many rows of each table under retention a hold keeps, and photographs of them; null: the table cannot be '
 	'read';
 
-CREATE FUNCTION facematch_internal.place_hold() RETURNS trigger
+CREATE FUNCTION facematch_internal.keep_hold() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	t facematch_internal.retained;
+	t facematch_internal.retained_now;
 	found_one bigint;
 	-- A dump loads holds before the rows that they are about, and before the list of tables. Its rows bring the time
 	-- when they were placed.
 	dumped CONSTANT boolean := NEW.placed_at < now();
 BEGIN
-	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = NEW.table_name;
+	IF TG_WHEN = 'BEFORE' AND TG_OP = 'INSERT' THEN
+		NEW.table_name := coalesce((SELECT p.table_name FROM facematch_internal.retained_part p
+			WHERE p.relation = NEW.table_name), NEW.table_name);
+		-- Holds are looked up by the text of the key: however it was written, it becomes what the row's own key reads.
+		SELECT r.* INTO t FROM facematch_internal.retained_now r WHERE r.table_name = NEW.table_name;
+		IF t.key_type IS NOT NULL THEN
+			EXECUTE format('SELECT $1::%s::text', t.key_type) INTO NEW.row_id USING NEW.row_id;
+		END IF;
+		RETURN NEW;
+	ELSIF TG_OP = 'DELETE' THEN
+		IF OLD.released_at IS NULL AND (OLD.until IS NULL OR OLD.until > clock_timestamp()) THEN
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'hold_stands',
+				MESSAGE = 'a hold that stands cannot be deleted',
+				HINT = 'Release it: UPDATE released_at.';
+		END IF;
+		RETURN OLD;
+	ELSIF TG_OP = 'UPDATE' AND ((to_jsonb(NEW) - '{released_at,released_by}'::text[]) IS DISTINCT
+		FROM (to_jsonb(OLD) - '{released_at,released_by}'::text[])
+		OR OLD.released_at IS NOT NULL OR NEW.released_at > clock_timestamp()) THEN
+		RAISE integrity_constraint_violation USING CONSTRAINT = 'hold_is_only_released',
+			MESSAGE = 'of a hold only released_at can be set, once, and not ahead of time',
+			HINT = 'Insert another hold for other rows or another end.';
+	ELSIF TG_OP = 'UPDATE' THEN
+		NEW.released_by := session_user;
+		RETURN NEW;
+	END IF;
+
+	-- After an INSERT: the row that it names has to be there.
+	SELECT r.* INTO t FROM facematch_internal.retained_now r WHERE r.table_name = NEW.table_name;
 	IF NOT FOUND THEN
 		IF NEW.table_name IS NOT NULL AND NOT dumped THEN
 			RAISE foreign_key_violation USING
@@ -173,10 +146,11 @@ BEGIN
 	-- Whoever is deleting the row is waited for; from now on the guard refuses. No table of a user's keeps a hold from
 	-- being placed.
 	BEGIN
-		SELECT a.found_one INTO found_one FROM facematch_internal.ask_table(NEW.table_name,
-			format('SELECT count(*) FROM (SELECT FROM %s d WHERE %s FOR KEY SHARE) k', NEW.table_name,
-				   facematch_internal.hold_condition(NEW, t)),
-			NEW.row_id) a (found_one bigint);
+		SELECT sum(a.found_one) INTO found_one FROM facematch_internal.retained_part p
+		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+			format('SELECT count(*) FROM (SELECT FROM %s d WHERE d.%I = $4::%s FOR KEY SHARE) k', p.relation, t.key_column,
+				coalesce(t.key_type, 'text')), NEW.row_id) a (found_one bigint)
+		WHERE p.table_name = NEW.table_name AND p.is_named;
 	EXCEPTION WHEN OTHERS THEN
 		IF t.shipped THEN
 			RAISE;
@@ -198,14 +172,15 @@ BEGIN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.place_hold() IS
-	'trigger: waits for a session that is deleting the row, and refuses a hold on a row that is not there (23503), '
-	'unless it comes from a dump';
+COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key in the form that the row has; '
+	'a hold can be released, not rewritten, and deleted once it is no longer in force (23000). After an INSERT it waits '
+	'for a session that is deleting the row, and refuses a hold on a row that is not there (23503), unless it comes '
+	'from a dump';
 
 CREATE TRIGGER hold_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.hold
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_hold();
 CREATE TRIGGER hold_20_place AFTER INSERT ON facematch.hold
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.place_hold();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_hold();
 ALTER TABLE facematch.hold ENABLE ALWAYS TRIGGER hold_10_keep;
 SELECT facematch_internal.keep_as_record('facematch.hold', changes => true, remarks => '{reason,authority,row_id}',
 	log => '{hold,hold_id,"table_name,row_id,subject_id,until,released_at","placed,released,deleted"}');

@@ -30,7 +30,7 @@ CREATE PROCEDURE facematch.decommission(reason text, INOUT receipt jsonb DEFAULT
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	t facematch_internal.retained;
+	t facematch_internal.retained_now;
 	n bigint;
 BEGIN
 	IF reason IS NULL OR btrim(reason) = '' THEN
@@ -44,10 +44,11 @@ BEGIN
 			'facematch.hold', (SELECT count(*) FROM facematch.hold),
 			'facematch.photograph', (SELECT count(*) FROM facematch.photograph),
 			'facematch.audit_event', (SELECT count(*) FROM facematch.audit_event)));
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
+	FOR t IN SELECT r.* FROM facematch_internal.retained_now r
 			 ORDER BY r.shipped DESC, r.table_name::text LOOP
-		SELECT a.n INTO n FROM facematch_internal.ask_table(t.table_name, format('SELECT count(*) FROM %s', t.table_name),
-			limited => false) a (n bigint);
+		SELECT sum(a.n) INTO n FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
+			p.relation, format('SELECT count(*) FROM %s', p.relation), limited => false) a (n bigint)
+		WHERE p.table_name = t.table_name AND p.is_named;
 		receipt := jsonb_set(receipt, ARRAY['rows', t.table_name::text], to_jsonb(n));
 		-- Their rows stay, and have no deadline any more.
 		IF NOT t.shipped THEN

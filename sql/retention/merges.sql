@@ -75,16 +75,10 @@ $$;
 COMMENT ON FUNCTION facematch_internal.keep_merge() IS 'trigger: a merge can be undone, not rewritten, and deleted '
 	'once it is no longer in force (23000)';
 
-CREATE FUNCTION facematch_internal.subjects_merged() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_subjects_merged';
-COMMENT ON FUNCTION facematch_internal.subjects_merged() IS
-	'trigger: writes facematch_internal.person again; opt-outs of either subject remove the templates of both, '
-	'events of either count for the deadlines of both';
-
 CREATE TRIGGER subject_merge_10_keep BEFORE UPDATE OR DELETE ON facematch.subject_merge
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_merge();
 CREATE TRIGGER subject_merge_20_merged AFTER INSERT OR UPDATE ON facematch.subject_merge
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.subjects_merged();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.carry_out('merge');
 ALTER TABLE facematch.subject_merge ENABLE ALWAYS TRIGGER subject_merge_10_keep,
 	ENABLE ALWAYS TRIGGER subject_merge_20_merged;
 SELECT facematch_internal.keep_as_record('facematch.subject_merge', changes => true,

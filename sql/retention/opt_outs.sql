@@ -139,19 +139,13 @@ COMMENT ON FUNCTION facematch_internal.keep_opt_out() IS
 	'trigger: answers an opt-out by the law of the person''s class; it can be revoked, not rewritten, and deleted '
 	'once it is no longer in force (23000)';
 
-CREATE FUNCTION facematch_internal.remove_opted_out() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_opted_out';
-COMMENT ON FUNCTION facematch_internal.remove_opted_out() IS 'trigger: removes the subject''s templates, where the '
-	'law gives that, from every table under retention; held ones become due. A user''s table that refuses is warned '
-	'of';
-
 CREATE TRIGGER opt_out_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_opt_out();
 CREATE TRIGGER opt_out_20_remove AFTER INSERT ON facematch.opt_out
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.remove_opted_out();
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.carry_out('opt_out');
 CREATE TRIGGER opt_out_21_remove AFTER UPDATE ON facematch.opt_out
 	FOR EACH ROW WHEN (OLD.answer = 'without_right' AND NEW.answer = 'by_right')
-		EXECUTE FUNCTION facematch_internal.remove_opted_out();
+		EXECUTE FUNCTION facematch_internal.carry_out('opt_out');
 ALTER TABLE facematch.opt_out ENABLE ALWAYS TRIGGER opt_out_10_keep, ENABLE ALWAYS TRIGGER opt_out_20_remove,
 	ENABLE ALWAYS TRIGGER opt_out_21_remove;
 SELECT facematch_internal.keep_as_record('facematch.opt_out', changes => true, remarks => '{alternative}',

@@ -17,10 +17,9 @@ CREATE FUNCTION facematch.due_soon(within interval DEFAULT NULL)
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-	t facematch_internal.retained;
+	t facematch_internal.retained_now;
 BEGIN
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
-		ORDER BY r.table_name::text LOOP
+	FOR t IN SELECT r.* FROM facematch_internal.retained_now r ORDER BY r.table_name::text LOOP
 		BEGIN
 			RETURN QUERY SELECT t.table_name, d.* FROM unnest(ARRAY(
 					SELECT DISTINCT ON (u.retention_class) u FROM facematch.retention_rule u

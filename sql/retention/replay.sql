@@ -9,37 +9,6 @@
  * before it came into force, only its last form is carried out.
  */
 
-CREATE FUNCTION facematch_internal.right_is_here(event facematch.rights_event) RETURNS boolean
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	known facematch.rights_event;
-	carried_out CONSTANT jsonb := current_setting('facematch.rights_carried_out');
-BEGIN
-	-- An event may come by two ways at the same time.
-	LOCK TABLE facematch_internal.site IN SHARE ROW EXCLUSIVE MODE;
-	SELECT e.* INTO known FROM facematch.rights_event e WHERE e.site = event.site AND e.number = event.number;
-	IF known IS NOT DISTINCT FROM event THEN
-		RETURN true;
-	ELSIF FOUND THEN
-		RAISE unique_violation USING
-			MESSAGE = format('event %s of site %s differs from the event of that number here, which is about %s',
-				event.number, event.site, known.what),
-			DETAIL = format('Here it is of %s, there of %s.', known.at, event.at),
-			HINT = 'After the restore, rights were recorded here before the replay. Restore again and replay first, or note'
-				' them, and record them again after it.',
-			SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_pkey';
-	END IF;
-	IF NOT carried_out ? event.site::text THEN
-		PERFORM set_config('facematch.rights_carried_out', (carried_out || jsonb_build_object(event.site,
-			coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = event.site), 0)))::text, true);
-	END IF;
-	RETURN false;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.right_is_here(facematch.rights_event) IS
-	'before an event that has arrived is stored: whether it is here already. Another event of that number: 23505';
-
 CREATE FUNCTION facematch_internal.apply_right(event facematch.rights_event) RETURNS text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 	SET intervalstyle = 'postgres' SET session_replication_role = origin	-- it is done here, and in the log here
@@ -183,21 +152,37 @@ AS $$
 DECLARE
 	event facematch.rights_event;
 	here facematch_internal.site;
+	carried_out jsonb;
 BEGIN
 	PERFORM facematch_internal.redacted('');	-- loads the library, which has the settings
+	carried_out := current_setting('facematch.rights_carried_out');
 	IF TG_WHEN = 'AFTER' THEN
 		-- Those before it that lie after it in the table are stored by now.
 		FOR event IN
 			SELECT e.* FROM facematch.rights_event e
 			WHERE e.site = NEW.site AND e.number <= NEW.number AND pg_replication_origin_session_is_setup()
-			  AND e.number > (current_setting('facematch.rights_carried_out')::jsonb -> NEW.site::text)::bigint
+			  AND e.number > (carried_out -> NEW.site::text)::bigint
 			ORDER BY e.number
 		LOOP
 			PERFORM facematch_internal.apply_right(event);
 		END LOOP;
 	ELSIF pg_replication_origin_session_is_setup() OR current_setting('facematch.right_arrives')::boolean THEN
-		IF facematch_internal.right_is_here(NEW) THEN
+		-- An event may come by two ways at the same time.
+		LOCK TABLE facematch_internal.site IN SHARE ROW EXCLUSIVE MODE;
+		SELECT e.* INTO event FROM facematch.rights_event e WHERE e.site = NEW.site AND e.number = NEW.number;
+		IF event IS NOT DISTINCT FROM NEW THEN
 			RETURN NULL;
+		ELSIF FOUND THEN
+			RAISE unique_violation USING
+				MESSAGE = format('event %s of site %s differs from the event of that number here, which is about %s',
+					NEW.number, NEW.site, event.what),
+				DETAIL = format('Here it is of %s, there of %s.', event.at, NEW.at),
+				HINT = 'After the restore, rights were recorded here before the replay. Restore again and replay first, or note'
+					' them, and record them again after it.',
+				SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_pkey';
+		ELSIF NOT carried_out ? NEW.site::text THEN
+			PERFORM set_config('facematch.rights_carried_out', (carried_out || jsonb_build_object(NEW.site,
+				coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = NEW.site), 0)))::text, true);
 		END IF;
 	ELSIF NEW.what = ANY ('{class,event_kind,rule,decline_rule}') THEN
 		SELECT s.* INTO here FROM facematch_internal.site s ORDER BY s.since, s.site LIMIT 1;
@@ -213,9 +198,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.right_arrived() IS
-	'trigger before and after each event: what logical replication brings is carried out in the order of numbers, and'
-	' left out where it has come back. A rule that is made here where rules come from another site: 55000, constraint'
-	' rules_come_from_one_site';
+	'trigger before and after each event: what arrives is left out where it is here already (another event of that'
+	' number: 23505), and what logical replication brings is carried out in the order of numbers. A rule that is made'
+	' here where rules come from another site: 55000, constraint rules_come_from_one_site';
 CREATE TRIGGER rights_event_20_arrived BEFORE INSERT ON facematch.rights_event
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.right_arrived();
 CREATE TRIGGER rights_event_50_arrived AFTER INSERT ON facematch.rights_event

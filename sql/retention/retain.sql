@@ -2,31 +2,6 @@
  * The same retention on a user's own table.
  */
 
--- A trigger, policy or column name of the user's is quoted wherever it goes into a statement.
-CREATE FUNCTION facematch_internal.check_column(table_name regclass, column_name name, of_types regtype[],
-	purpose text)
-	RETURNS void
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	found regtype := (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = check_column.table_name
-		AND a.attname = column_name
-					  AND a.attnum > 0 AND NOT a.attisdropped);
-BEGIN
-	IF found IS NULL THEN
-		RAISE undefined_column USING CONSTRAINT = 'retained_column_exists',
-			MESSAGE = format('table %s has no column %I for the %s', table_name, column_name, purpose),
-			HINT = 'Name the column in the call of facematch.retain().';
-	ELSIF found <> ALL (of_types) THEN
-		RAISE datatype_mismatch USING CONSTRAINT = 'retained_column_type',
-			MESSAGE = format('column %I of table %s is of type %s', column_name, table_name, found),
-			HINT = format('The %s needs one of: %s.', purpose, array_to_string(of_types, ', '));
-	END IF;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.check_column(regclass, name, regtype[], text)
-	IS 'refuses a column that is missing (42703) or of another type (42804)';
-
 -- What a purge cannot get past.  Its statements, those of opt-outs and of rules run as the owner, and an owner who is
 -- no superuser may leave nothing to the commit, where it would run with the privileges of the purging user
 -- (src/base/run.c).
@@ -122,14 +97,13 @@ CREATE PROCEDURE facematch.recompute()
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	t facematch_internal.retained;
+	t facematch_internal.retained_now;
 	done record;
 BEGIN
 	-- A restore with triggers disabled has brought merges and joined nobody.
 	UPDATE facematch.subject_merge m SET kept = m.kept
 	WHERE m.undone_at IS NULL AND NOT m.merged = ANY (facematch_internal.aliases(m.kept));
-	FOR t IN SELECT r.* FROM facematch_internal.retained r JOIN pg_class c ON c.oid = r.table_name
-		ORDER BY r.table_name::oid LOOP
+	FOR t IN SELECT r.* FROM facematch_internal.retained_now r ORDER BY r.table_name::oid LOOP
 		-- Whatever is wrong with one table keeps none of the others from it.
 		BEGIN
 			done := facematch_internal.bring_to_rules(t.table_name, limited => true);
@@ -161,6 +135,10 @@ CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name
 AS $$
 DECLARE
 	relation pg_class;
+	named name;
+	types regtype[];
+	purpose text;
+	found_type regtype;
 	arguments text;
 	deferred text;
 	remedies text;
@@ -194,28 +172,38 @@ BEGIN
 		WHERE a.attrelid = table_name AND a.atttypid = '@extschema@.face_embedding'::regtype AND a.attnum > 0
 			AND NOT a.attisdropped
 		HAVING count(*) = 1));
-	PERFORM facematch_internal.check_column(table_name, key_column, '{int2,int4,int8,text,varchar,uuid}', 'key');
-	PERFORM facematch_internal.check_column(table_name, class_column, '{text}', 'retention class');
-	PERFORM facematch_internal.check_column(table_name, recorded_column, '{timestamptz}', 'time of recording');
-	PERFORM facematch_internal.check_column(table_name, subject_column, '{uuid}', 'pseudonym')
-		WHERE subject_column IS NOT NULL;
-	PERFORM facematch_internal.check_column(table_name, gallery_column, '{int8}', 'gallery')
-		WHERE gallery_column IS NOT NULL;
-	PERFORM facematch_internal.check_column(table_name, verified_column, '{timestamptz}', 'time of verification')
-		WHERE verified_column IS NOT NULL;
-	PERFORM facematch_internal.check_column(table_name, anchor_column, '{timestamptz}', 'anchor')
-		WHERE anchor_column IS NOT NULL;
 	IF template_column IS NULL THEN
 		RAISE undefined_column USING CONSTRAINT = 'retained_template_column_is_one',
 			MESSAGE = format('table %s does not have exactly one column of type face_embedding', table_name),
 			HINT = 'Name it: template_column => ''...''.';
 	END IF;
-	PERFORM facematch_internal.check_column(table_name, template_column, ARRAY['@extschema@.face_embedding'::regtype],
-		'template');
+	FOR named, types, purpose IN VALUES
+		(key_column, '{int2,int4,int8,text,varchar,uuid}'::regtype[], 'key'), (class_column, '{text}', 'retention class'),
+		(recorded_column, '{timestamptz}', 'time of recording'), (subject_column, '{uuid}', 'pseudonym'),
+		(gallery_column, '{int8}', 'gallery'), (verified_column, '{timestamptz}', 'time of verification'),
+		(anchor_column, '{timestamptz}', 'anchor'),
+		(template_column, ARRAY['@extschema@.face_embedding'::regtype], 'template'),
+		('purge_after', '{timestamptz}', 'deadline')
+	LOOP
+		found_type := (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = retain.table_name AND a.attname = named
+			AND a.attnum > 0 AND NOT a.attisdropped);
+		-- The deadline is added, if it is not there.
+		CONTINUE WHEN named IS NULL AND purpose <> ALL ('{key,retention class,time of recording}')
+			OR found_type IS NULL AND purpose = 'deadline';
+		IF found_type IS NULL THEN
+			RAISE undefined_column USING CONSTRAINT = 'retained_column_exists',
+				MESSAGE = format('table %s has no column %s for the %s', table_name, coalesce(quote_ident(named), 'NULL'),
+					purpose),
+				HINT = 'Name the column in the call of facematch.retain().';
+		ELSIF found_type <> ALL (types) THEN
+			RAISE datatype_mismatch USING CONSTRAINT = 'retained_column_type',
+				MESSAGE = format('column %I of table %s is of type %s', named, table_name, found_type),
+				HINT = format('The %s needs one of: %s.', purpose, array_to_string(types, ', '));
+		END IF;
+	END LOOP;
 
 	PERFORM facematch_internal.change_table(table_name,
 		format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS purge_after timestamptz', table_name));
-	PERFORM facematch_internal.check_column(table_name, 'purge_after', '{timestamptz}', 'deadline');
 	SELECT string_agg(format('%I on %s', d.name, d.relation), ', ' ORDER BY d.relation::text, d.name),
 		string_agg(d.remedy, '; ' ORDER BY d.relation::text, d.name)
 	INTO deferred, remedies FROM facematch_internal.deferred_triggers(table_name) d;
@@ -250,13 +238,13 @@ BEGIN
 		format('CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
 				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard(%s)', table_name, arguments));
 	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %s'
-				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.report_skipped()', table_name));
+				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.guard()', table_name));
 	PERFORM facematch_internal.change_table(table_name,
 		format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
 				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name));
 	PERFORM facematch_internal.change_table(table_name,
 		format('CREATE TRIGGER facematch_70_deleted AFTER DELETE ON %s'
-				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.note_deleted()', table_name));
+				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard()', table_name));
 	PERFORM facematch_internal.change_table(table_name,
 		format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate,'
 				   ' ENABLE ALWAYS TRIGGER facematch_70_deleted', table_name));
@@ -273,8 +261,8 @@ BEGIN
 	END IF;
 	PERFORM facematch_internal.change_table(r.table_name,
 		format('CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING %s WITH CHECK (true)',
-																 r.table_name, facematch_internal.due_condition(r)))
-	FROM facematch_internal.retained r WHERE r.table_name = retain.table_name;
+																 r.table_name, r.due_condition))
+	FROM facematch_internal.retained_now r WHERE r.table_name = retain.table_name;
 END
 $$;
 COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) IS
@@ -300,10 +288,11 @@ BEGIN
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;
 	-- Without a hold nothing of the table runs: what cannot be stopped there is released, too.
-	SELECT a.held INTO held FROM facematch_internal.ask_table(table_name,
-		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', table_name, facematch_internal.not_held(table_name)),
+	SELECT sum(a.held) INTO held FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
+		p.table_name,
+		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', p.relation, facematch_internal.not_held(release.table_name)),
 		limited => false) a (held bigint)
-	WHERE EXISTS (SELECT FROM facematch.hold h
+	WHERE p.table_name = release.table_name AND p.is_named AND EXISTS (SELECT FROM facematch.hold h
 		WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp()));
 	IF held > 0 THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'row_is_not_held',

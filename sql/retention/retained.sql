@@ -43,6 +43,22 @@ COMMENT ON COLUMN facematch_internal.retained.shipped IS 'true for the extension
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.retained',
 	'WHERE NOT shipped AND table_name::pg_catalog.oid IN (SELECT c.oid FROM pg_catalog.pg_class c)');
 
+-- PostgreSQL's own lists of ancestors and partitions leave out one that is half detached, whose rows are under
+-- retention too.
+CREATE VIEW facematch_internal.retained_part AS
+	SELECT r.table_name, h.relation,
+		   h.relation = r.table_name OR EXISTS (SELECT FROM pg_catalog.pg_inherits i
+				WHERE i.inhrelid = h.relation AND i.inhdetachpending) AS is_named
+	FROM facematch_internal.retained r CROSS JOIN LATERAL facematch_internal.with_heirs(r.table_name) h
+	JOIN pg_catalog.pg_class c ON c.oid = h.relation
+	WHERE h.relation = r.table_name OR c.relispartition;
+COMMENT ON VIEW facematch_internal.retained_part IS 'tables under retention, each with its partitions, whatever their '
+	'level';
+COMMENT ON COLUMN facematch_internal.retained_part.table_name IS 'the table that is under retention';
+COMMENT ON COLUMN facematch_internal.retained_part.relation IS 'itself, or a partition';
+COMMENT ON COLUMN facematch_internal.retained_part.is_named IS 'whether who wants all rows has to name it: the table '
+	'itself, and partitions that a DETACH CONCURRENTLY has half detached, which statements that name the table pass over';
+
 -- A table of a user's runs that user's code, by its columns' types, its triggers, or as a view: never with more rights
 -- than his, nor without end (src/base/gate.c).
 CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, value text DEFAULT NULL,
@@ -90,15 +106,21 @@ CREATE FUNCTION facematch_internal.is_reached(table_name regclass, subject_id uu
 COMMENT ON FUNCTION facematch_internal.is_reached(regclass, uuid, text, bigint) IS
 	'whether opt-outs, rules and events that concern a row of a table could be carried out there';
 
-CREATE FUNCTION facematch_internal.due_condition(retained facematch_internal.retained) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT format('((purge_after > clock_timestamp()) AND facematch_internal.is_reached(%s, %s, %s, %s))',
-				  format('%L::regclass', retained.table_name), coalesce(quote_ident(retained.subject_column), 'NULL::uuid'),
-				  quote_ident(retained.class_column), coalesce(quote_ident(retained.gallery_column), 'NULL::bigint'))
-$$;
-COMMENT ON FUNCTION facematch_internal.due_condition(facematch_internal.retained)
-	IS 'the rows that policy facematch_due shows of a user''s table under retention, as PostgreSQL prints it';
+CREATE VIEW facematch_internal.retained_now AS
+	SELECT r.*, (
+			SELECT a.atttypid::regtype FROM pg_catalog.pg_attribute a
+			WHERE a.attrelid = r.table_name AND a.attname = r.key_column AND a.atttypid IN ('int2'::regtype,
+				'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype)) AS key_type,
+		CASE WHEN r.shipped THEN '(purge_after > clock_timestamp())' ELSE format(
+			'((purge_after > clock_timestamp()) AND facematch_internal.is_reached(%L::regclass, %s, %s, %s))', r.table_name,
+			coalesce(quote_ident(r.subject_column), 'NULL::uuid'), quote_ident(r.class_column),
+			coalesce(quote_ident(r.gallery_column), 'NULL::bigint')) END AS due_condition
+	FROM facematch_internal.retained r JOIN pg_catalog.pg_class c ON c.oid = r.table_name;
+COMMENT ON VIEW facematch_internal.retained_now IS 'the tables under retention that have not been dropped';
+COMMENT ON COLUMN facematch_internal.retained_now.key_type IS
+	'type of the key that holds name rows by; NULL: one that holds cannot name';
+COMMENT ON COLUMN facematch_internal.retained_now.due_condition IS
+	'the rows that policy facematch_due shows, as PostgreSQL prints it';
 
 CREATE TRIGGER retained_10_log AFTER UPDATE OR DELETE ON facematch_internal.retained
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.log_row('table', 'table_name',

@@ -245,23 +245,26 @@ COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts f
 	'gives no deadline, or is about nothing that is kept, gets a NOTICE; once in force, only its end can be '
 	'changed, and nothing of a shipped one (23000)';
 
-CREATE FUNCTION facematch_internal.deadlines() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_deadlines';
-COMMENT ON FUNCTION facematch_internal.deadlines() IS
-	'trigger after each row of what deadlines depend on: computes them again for the rows of the gallery, of the '
-	'rule''s class, or of the event''s subject. Argument: gallery, rule or event';
+CREATE FUNCTION facematch_internal.carry_out() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_carry_out';
+COMMENT ON FUNCTION facematch_internal.carry_out() IS
+	'trigger after each row of what deadlines and templates depend on. Argument gallery, rule or event: computes the '
+	'deadlines again for the rows of the gallery, of the rule''s class, or of the event''s subject. opt_out: removes the '
+	'subject''s templates from every table under retention, if the law says so; held ones become due; warns of a user''s '
+	'table that refuses. merge: writes facematch_internal.person again; opt-outs of either subject remove the '
+	'templates of both, events of either count for the deadlines of both';
 
 CREATE TRIGGER retention_rule_10_check BEFORE INSERT OR UPDATE OR DELETE ON facematch.retention_rule
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_rule();
 CREATE TRIGGER retention_rule_20_changed AFTER INSERT OR UPDATE OR DELETE ON facematch.retention_rule
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('rule');
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.carry_out('rule');
 ALTER TABLE facematch.retention_rule ENABLE ALWAYS TRIGGER retention_rule_10_check,
 	ENABLE ALWAYS TRIGGER retention_rule_20_changed;
 
 CREATE TRIGGER anchor_event_10_is_a_record BEFORE UPDATE ON facematch.anchor_event
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.refuse_change();
 CREATE TRIGGER anchor_event_20_happened AFTER INSERT ON facematch.anchor_event
-	FOR EACH ROW EXECUTE FUNCTION facematch_internal.deadlines('event');
+	FOR EACH ROW EXECUTE FUNCTION facematch_internal.carry_out('event');
 ALTER TABLE facematch.anchor_event ENABLE ALWAYS TRIGGER anchor_event_10_is_a_record,
 	ENABLE ALWAYS TRIGGER anchor_event_20_happened;
 

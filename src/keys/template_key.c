@@ -92,6 +92,12 @@ face_doubt_template_keys(void)
 	doubts++;
 }
 
+uint64
+face_template_key_doubts(void)
+{
+	return doubts;
+}
+
 /* Plans may have a distance computed in them; and the table may have been dropped with the extension. */
 static void
 doubt(Datum arg, Oid relid)

@@ -40,8 +40,9 @@ extern bool face_is_anothers_site(const pg_uuid_t *site);
 /* Makes the key of a name.  First: there was none before. */
 extern void face_make_template_key(const pg_uuid_t *id, bool first);
 
-/* From now on each key is asked for again before it is used. */
+/* From now on each key is asked for again before it is used; and how often this was called. */
 extern void face_doubt_template_keys(void);
+extern uint64 face_template_key_doubts(void);
 
 /* Whether a name is that of the key of a site, which goes with no row. */
 extern bool face_is_site_key_name(const pg_uuid_t *id);

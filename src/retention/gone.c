@@ -37,7 +37,6 @@
 #include "retention/gone.h"
 #include "retention/retained.h"
 
-PG_FUNCTION_INFO_V1(facematch_note_deleted);
 
 /* A receipt is of no more persons: more would not go into an array. */
 #define MOST_SUBJECTS	1000000
@@ -274,28 +273,22 @@ note(Table *table, const char *cause)
 	of->count = 0;
 }
 
-/* note_deleted(): trigger after each row that is deleted from a table under retention */
-Datum
-facematch_note_deleted(PG_FUNCTION_ARGS)
+/* guard() after each row that is deleted from a table under retention */
+void
+face_note_deleted(FunctionCallInfo fcinfo)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Table	   *table = fcinfo->flinfo->fn_extra;
 	const char *cause;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_internal.note_deleted must be fired after each deleted row")));
 	if (table == NULL)
 		table = make_table(fcinfo, trigger->tg_relation);
 	if (table->table == NULL)
-		return PointerGetDatum(NULL);
+		return;
 	cause = table->table->relid == running.relid ? running.cause : by_hand;
 	/* Who deletes it writes the receipt; or it went into another partition. */
 	if (cause == NULL || HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
-		return PointerGetDatum(NULL);
+		return;
 	face_row_read(&table->row, trigger->tg_relation, trigger->tg_trigtuple);
 	note(table, cause);
-	return PointerGetDatum(NULL);
 }

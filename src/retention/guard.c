@@ -44,6 +44,7 @@
 #include "gallery/enrol.h"
 #include "gallery/gallery.h"
 #include "retention/facts.h"
+#include "retention/gone.h"
 #include "retention/rules.h"
 #include "retention/retained.h"
 #include "retention/opt_outs_and_holds.h"
@@ -561,6 +562,18 @@ guard_delete(Guard *guard, const FaceRow *row)
 	return NULL;
 }
 
+static bool
+guard_after(FunctionCallInfo fcinfo, const TriggerData *trigger)
+{
+	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		face_report_skipped(trigger);
+	else if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) && TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		face_note_deleted(fcinfo);
+	else
+		return false;
+	return true;
+}
+
 Datum
 facematch_guard(PG_FUNCTION_ARGS)
 {
@@ -568,10 +581,12 @@ facematch_guard(PG_FUNCTION_ARGS)
 	Guard	   *guard = fcinfo->flinfo->fn_extra;
 	HeapTuple	result;
 
+	if (CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_AFTER(trigger->tg_event) && guard_after(fcinfo, trigger))
+		return PointerGetDatum(NULL);
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_internal.guard must be fired before each row")));
+				 errmsg("facematch_internal.guard is fired before each row, after a deleted one, or after an inserting statement")));
 	if (guard == NULL)
 		guard = make_guard(fcinfo, trigger);
 

@@ -102,6 +102,30 @@ refuse_while_rows_stand(void)
 	going = GetTopTransactionId();
 }
 
+/* A column that a site has added to a table of the extension's: it is no part of it, and its dumps do not restore. */
+static bool
+is_sites_column(Oid classId, Oid objectId, int subId)
+{
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(objectId), (Datum) 0};
+	char	   *column = classId == RelationRelationId && subId > 0 ? get_attname(objectId, subId, true) : NULL;
+	bool		isnull;
+	Datum		known;
+	bool		is_sites;
+
+	if (column == NULL)
+		return false;
+	values[1] = CStringGetTextDatum(column);
+	SPI_connect();
+	face_run("SELECT pg_catalog.bool_or(e.name OPERATOR(pg_catalog.=) $2) FROM facematch_internal.expected_part e"
+			 " WHERE e.table_name OPERATOR(pg_catalog.=) $1 AND e.kind OPERATOR(pg_catalog.=) 'column'",
+			 lengthof(types), types, values, face_owner(face_table("retained")));
+	known = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	is_sites = !isnull && !DatumGetBool(known);
+	SPI_finish();
+	return is_sites;
+}
+
 /*--------------------------------------------------------- names */
 
 /* Where an object's name is: a row of a catalog. */
@@ -410,7 +434,10 @@ static void
 before_drop(Oid extension, Oid classId, Oid objectId, int subId)
 {
 	if (getExtensionOfObject(classId, objectId) == extension)
-		refuse_while_rows_stand();
+	{
+		if (!is_sites_column(classId, objectId, subId))
+			refuse_while_rows_stand();
+	}
 	/* While the extension itself goes, it has looked at all of it before. */
 	else if (!is_table(classId, objectId) || going == GetTopTransactionIdIfAny())
 		return;

@@ -31,7 +31,6 @@
 #include "retention/person.h"
 #include "retention/unreached.h"
 
-PG_FUNCTION_INFO_V1(facematch_opted_out);
 
 /*
  * Where the law does not give an opt-out: of which class, for what, recorded from when until when.  The law changes only at the
@@ -297,11 +296,10 @@ face_carry_out_opt_outs(Datum subject)
 	}
 }
 
-/* Trigger after each opt-out, and each that the law has come to give: the templates of the subject go in the same transaction. */
-Datum
-facematch_opted_out(PG_FUNCTION_ARGS)
+/* After each opt-out, and each that the law has come to give: the templates of the subject go in the same transaction. */
+void
+face_opt_out_recorded(const TriggerData *trigger)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	FaceOptOut	opt_out;
 	Relation	rel;
 	HeapTuple	row;
@@ -309,15 +307,10 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 	bool		isnull;
 	bool		locked;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_internal.remove_opted_out must be fired after each inserted or updated row")));
 	rel = trigger->tg_relation;
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	if (!stands(rel, row))
-		return PointerGetDatum(NULL);
+		return;
 	opt_out.subject = opt_out_column(rel, row, "subject_id", &isnull);
 	opt_out.gallery_id = opt_out_column(rel, row, "gallery_id", &isnull);
 	opt_out.one_gallery = !isnull;
@@ -327,6 +320,5 @@ facematch_opted_out(PG_FUNCTION_ARGS)
 	locked = face_lock_subject(opt_out.subject, list_length(tables) + 1);
 	face_forget_declined();
 	carry_out(&opt_out, tables, locked);
-	return PointerGetDatum(NULL);
 }
 

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "commands/trigger.h"
+
 #include "retention/retained.h"
 
 typedef struct FaceOptOut
@@ -24,6 +26,7 @@ typedef struct FaceOptOut
 extern bool face_concerns(const FaceRetained *table, bool one_gallery);
 extern void face_remove_opted_out(void *state);
 extern List *face_standing_opt_outs(Datum subject);
+extern void face_opt_out_recorded(const TriggerData *trigger);
 extern void face_carry_out_opt_outs(Datum subject);
 
 #endif							/* FACEMATCH_RETENTION_OPT_OUT_H */

@@ -5,7 +5,7 @@
  *
  * A merge (facematch.subject_merge) says that two subjects are one person, and
  * rewrites no row. facematch_internal.person has each subject that a merge names,
- * and the person that it belongs to; a trigger maintains it (merge.c). Code that
+ * and the person that it belongs to; a trigger maintains it (carry_out.c). Code that
  * asks about a subject asks about all subjects of its person. If nothing was ever
  * merged, the table has no page, and asking costs next to nothing.
  *

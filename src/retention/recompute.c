@@ -37,8 +37,6 @@
 #include "base/attempt.h"
 #include "base/run.h"
 
-PG_FUNCTION_INFO_V1(facematch_deadlines);
-
 static Datum
 column_value(Relation rel, HeapTuple row, const char *column, bool *isnull)
 {
@@ -151,8 +149,8 @@ face_recompute_class(const FaceRetained *table, Datum class, const FaceCommand *
 }
 
 /* After a gallery has changed or gone: nothing that this transaction remembers of it holds any more. */
-static void
-gallery_moved(const TriggerData *trigger)
+void
+face_gallery_moved(const TriggerData *trigger)
 {
 	Relation	rel = trigger->tg_relation;
 	bool		isnull;
@@ -204,8 +202,8 @@ apply_rule(Relation rel, HeapTuple row, bool takes_effect)
 }
 
 /* After a rule came, went or was ended. */
-static void
-rule_changed(const TriggerData *trigger)
+void
+face_rule_changed(const TriggerData *trigger)
 {
 	Relation	rel = trigger->tg_relation;
 
@@ -257,8 +255,8 @@ recompute_subject(Recomputation work, List *tables, bool locked)
 }
 
 /* After an event of a subject that deadlines may count from. */
-static void
-event_happened(const TriggerData *trigger)
+void
+face_event_happened(const TriggerData *trigger)
 {
 	Relation	rel = trigger->tg_relation;
 	bool		isnull;
@@ -281,28 +279,6 @@ event_happened(const TriggerData *trigger)
 
 		recompute_subject(work, tables, locked);
 	}
-}
-
-/* facematch_internal.deadlines(of): a trigger after each row of what deadlines depend on */
-Datum
-facematch_deadlines(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	const char *of;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		trigger->tg_trigger->tgnargs != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("the trigger must be fired after each row, and be told of what")));
-	of = trigger->tg_trigger->tgargs[0];
-	if (strcmp(of, "gallery") == 0)
-		gallery_moved(trigger);
-	else if (strcmp(of, "rule") == 0)
-		rule_changed(trigger);
-	else
-		event_happened(trigger);
-	return PointerGetDatum(NULL);
 }
 
 /* Deadlines of a subject's rows, in all tables, after more or other events count for them: they become earlier. */

@@ -230,7 +230,7 @@ face_rights_init(void)
 							 NULL);
 	DefineCustomStringVariable("facematch.rights_carried_out",
 							   "For each site of which events arrive in this transaction, the last one carried out here.",
-							   "facematch_internal.right_is_here() and apply_right() set it, for themselves.",
+							   "facematch_internal.right_arrived() and apply_right() set it, for themselves.",
 							   &rights_carried_out,
 							   "{}",
 							   PGC_SUSET,

@@ -23,7 +23,6 @@
 
 #include "retention/skip.h"
 
-PG_FUNCTION_INFO_V1(facematch_report_skipped);
 PG_FUNCTION_INFO_V1(facematch_skipped);
 
 typedef struct SkippedRow
@@ -103,16 +102,10 @@ face_skip(Oid relid, const pg_uuid_t *subject, bool in_gallery, int64 gallery_id
 	rows[nrows++] = (SkippedRow) {relid, *subject, in_gallery, gallery_id};
 }
 
-/* Trigger after each statement that inserts: says how many rows were left out. */
-Datum
-facematch_report_skipped(PG_FUNCTION_ARGS)
+/* guard() after each statement that inserts: says how many rows were left out. */
+void
+face_report_skipped(const TriggerData *trigger)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_report_skipped is a trigger function")));
 	if (!transaction_ended && reported < nrows)
 	{
 		uint64		left_out = nrows - reported;
@@ -125,7 +118,6 @@ facematch_report_skipped(PG_FUNCTION_ARGS)
 							   RelationGetRelationName(trigger->tg_relation)),
 				 errhint("SELECT * FROM facematch.skipped() lists them.")));
 	}
-	return PointerGetDatum(NULL);
 }
 
 /* facematch.skipped() returns setof (table_name regclass, subject_id uuid, gallery_id bigint) */

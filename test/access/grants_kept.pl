@@ -22,7 +22,7 @@ $node->safe_psql('postgres', q{
 
 my $access = q{SELECT a.role_id::regrole, a.clause
 	FROM facematch_internal.actual_access a WHERE a.role_id <> 0 AND a.role_id::regrole::text !~ '^pg_' ORDER BY a.role_id::regrole::text COLLATE "C", 2};
-my $findings = q{SELECT f.object, f.finding FROM facematch_internal.access_findings() f};
+my $findings = q{SELECT f.object, f.finding FROM facematch_internal.access_findings f};
 my $ask = q{CALL facematch.ask('F', '[1,0.1]')};
 my $before = $node->safe_psql('postgres', $access);
 like($before, qr/gate\|EXECUTE ON ROUTINE facematch\.identify/, 'there are grants');

@@ -4,7 +4,7 @@ CREATE ROLE facematch_test_byhand LOGIN;
 CREATE ROLE facematch_test_lane7 LOGIN;
 CREATE ROLE facematch_test_group;
 CREATE FUNCTION found(whose text) RETURNS TABLE (severity text, finding text, object text, remedy text) LANGUAGE sql AS $$
-	SELECT f.severity, f.finding, f.object, f.remedy FROM facematch_internal.access_findings() f WHERE concat_ws(' ', f.finding, f.object) ~ $1
+	SELECT f.severity, f.finding, f.object, f.remedy FROM facematch_internal.access_findings f WHERE concat_ws(' ', f.finding, f.object) ~ $1
 	ORDER BY 1, 2, 3 $$;
 SELECT * FROM found('test_');
 -- The schema alone is what tables need whose checks call the extension's functions.

@@ -195,7 +195,7 @@ SELECT * FROM said();
 \set ECHO none
 SELECT format('UPDATE own.mode SET what = %L', m.name),
 	   format('SELECT %L AS code_of_the_tables, (SELECT count(*) > 0 FROM facematch.health_check()) AS health_check, (SELECT count(*) > 0 FROM facematch.purge_lag()) AS purge_lag,'
-			  ' (SELECT count(*) > 0 FROM facematch.report_retention) AS report, (SELECT count(*) >= 0 FROM facematch_internal.count_due()) AS due_soon,'
+			  ' (SELECT count(*) > 0 FROM facematch.report_retention) AS report, (SELECT count(*) >= 0 FROM facematch_internal.count_retained() WHERE due_on IS NOT NULL) AS due_soon,'
 			  ' (SELECT count(*) > 0 FROM own.hostile h CROSS JOIN LATERAL facematch.verify_erased(h.name::regclass)) AS verified,'
 			  ' (SELECT count(*) > 0 FROM own.hostile h CROSS JOIN LATERAL facematch.erase(h.name::regclass)) AS erased', m.name)
 FROM manner m ORDER BY m.n \gexec

@@ -109,7 +109,7 @@ SELECT table_name, lag > '0' AS late FROM facematch.purge_lag() ORDER BY 1;
 RESET ROLE;
 SET client_min_messages = error;
 SELECT table_name, retention_class, sum(rows_kept + rows_due) > 0 AS rows FROM facematch.report_retention GROUP BY 1, 2 ORDER BY 1, 2;
-SELECT count(*) > 0 AS soon FROM facematch_internal.count_due();
+SELECT count(*) > 0 AS soon FROM facematch_internal.count_retained() WHERE due_on IS NOT NULL;
 SELECT purge_after IS NOT NULL AS explained FROM facematch.explain_retention('app.late', 3);
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('app.late', '5', 'inquiry', 'court');
 SET client_min_messages = warning;

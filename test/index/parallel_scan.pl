@@ -3,13 +3,14 @@
 use strict;
 use warnings;
 
+use Checksums;
 use FaceIndex;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(extra => without_checksums($node));
 $node->append_conf('postgresql.conf', q{
 fsync = off
 autovacuum = off

@@ -215,8 +215,6 @@ DELETE FROM facematch_internal.encounter_histogram;
 INSERT INTO facematch_internal.calibration (model, non_mated, mated, note) VALUES ('two', 100000, 10000, 'a set');
 INSERT INTO facematch_internal.calibration_point (calibration_id, threshold, false_matches, false_non_matches)
 SELECT max(calibration_id), t, m, n FROM facematch_internal.calibration, (VALUES (-1, 100000, 0), (0.3, 1000, 100), (0.5, 10, 500), (0.75, 0, 5500), (0.85, 0, 10000)) p (t, m, n) GROUP BY t, m, n;
-SELECT fnmr, round(fnmr_low::numeric, 4) AS low, round(fnmr_high::numeric, 4) AS high, round(mean_similarity::numeric, 4) AS mean FROM facematch_internal.calibrated_at('two', 0.5);
-SELECT * FROM facematch_internal.calibrated_at('no such model', 0.5);
 INSERT INTO facematch_internal.encounter_count
 SELECT date '2025-03-03' + 7 * w, 'JFK', 'air', 'exit', 'flight', 'two', 0.5, 1000, 1000, 1000 - x, x - x / 2, 0, x / 2, x / 2, 0, 0, 0, 0 FROM (VALUES (0, 100), (1, 104), (2, 98), (3, 300)) v (w, x);
 INSERT INTO facematch_internal.encounter_histogram SELECT date '2025-03-03' + 7 * w, 'match', NULL, NULL, 'flight', 'two', 0.5, b, 450 FROM generate_series(0, 3) w, unnest(CASE w WHEN 3 THEN '{55,65}' ELSE '{74,84}' END::int[]) b;
@@ -244,7 +242,7 @@ SELECT facematch.report_html() ~ 'The log is not whole: [0-9]+ findings' AS tamp
 
 -- In a site's language: text for text, the numbers in their places; what has no translation stays, what is no text is not touched.
 INSERT INTO facematch.report_text (language, english, translation) VALUES ('es', 'In brief', 'En breve'), ('es', 'Kept # of # rows', 'De #, quedan # <filas>'), ('es', 'p{margin:#}', 'no');
-SELECT facematch_internal.translated('<style>p{margin:0}</style><h2>In brief</h2><p class="In brief"> Kept 1,200.5 of 3 rows</p><b>&#39;x&#39; 7</b>', l) FROM unnest('{es,fr}'::text[]) l;
+SELECT l, string_agg(t.tag || t.said, '' ORDER BY t.place) AS page FROM unnest('{es,fr}'::text[]) l, facematch_internal.page_texts('<style>p{margin:0}</style><h2>In brief</h2><p class="In brief"> Kept 1,200.5 of 3 rows</p><b>&#39;x&#39; 7</b>', l) t GROUP BY l ORDER BY l;
 SELECT place, english, numbers FROM facematch_internal.page_texts('<style>p{margin:0}</style><p>At 12:30 &#39;x&#39; had 1,000 and 2.5&nbsp;%</p>');
 SELECT page ~ '<html lang="es">' AS es, page ~ '<h2>En breve</h2>' AS brief, page ~ '<h2>Controls</h2>' AS others FROM facematch.report_html(language => 'es') page;
 SELECT facematch.report_html(language => 'es"><script>');

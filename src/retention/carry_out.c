@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
- * merge.c
- *	  What follows when two subjects become one person, or are two again.
+ * carry_out.c
+ *	  What follows from a row: the trigger on galleries, rules, events, opt-outs
+ *	  and merges.
  *
- * The trigger writes their person again: all subjects that are joined by merges in
- * force. Then opt-outs of any of them remove the templates of all, and events of
- * any of them count for the deadlines of all. This makes deadlines earlier, never
- * later, so undoing a wrong merge brings nothing back.
+ * After a merge or its end, the trigger writes the person again: all subjects that
+ * are joined by merges in force.  Then opt-outs of any of them remove the templates
+ * of all, and events of any of them count for the deadlines of all.  This makes
+ * deadlines earlier, never later, so undoing a wrong merge brings nothing back.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +26,7 @@
 #include "retention/person.h"
 #include "retention/recompute.h"
 
-PG_FUNCTION_INFO_V1(facematch_subjects_merged);
+PG_FUNCTION_INFO_V1(facematch_carry_out);
 
 /* Both subjects of a merge belonged to the persons that go here; each of those has one of the two after it, too. */
 static const char forget_persons[] =
@@ -73,22 +74,16 @@ has_events(Datum subjects)
 	return any;
 }
 
-/* Trigger after each row of facematch.subject_merge. */
-Datum
-facematch_subjects_merged(PG_FUNCTION_ARGS)
+/* After each row of facematch.subject_merge. */
+static void
+subjects_merged(const TriggerData *trigger)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TupleDesc	desc;
 	HeapTuple	row;
 	Datum		both[2];
 	bool		undone;
 	bool		isnull;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_internal.subjects_merged must be fired after each inserted or updated row")));
 	desc = RelationGetDescr(trigger->tg_relation);
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	both[0] = SPI_getbinval(row, desc, SPI_fnumber(desc, "kept"), &isnull);
@@ -99,7 +94,7 @@ facematch_subjects_merged(PG_FUNCTION_ARGS)
 	write_person(both);
 	face_forget_declined();
 	if (undone)
-		return PointerGetDatum(NULL);
+		return;
 	face_carry_out_opt_outs(both[0]);
 	if (has_events(face_alias_array(DatumGetUUIDP(both[0]))))
 	{
@@ -108,5 +103,36 @@ facematch_subjects_merged(PG_FUNCTION_ARGS)
 		foreach(cell, face_aliases(DatumGetUUIDP(both[0])))
 			face_recompute_subject(UUIDPGetDatum(lfirst(cell)), "merge of subjects");
 	}
-	return PointerGetDatum(NULL);
+}
+
+/* facematch_internal.carry_out(of): a trigger after each row of what deadlines and templates depend on */
+Datum
+facematch_carry_out(PG_FUNCTION_ARGS)
+{
+	static const struct
+	{
+		const char *of;
+		bool		deleted;	/* whether that is carried out, too */
+		void		(*carry_out) (const TriggerData *trigger);
+	}			kinds[] = {
+		{"gallery", true, face_gallery_moved}, {"rule", true, face_rule_changed}, {"event", false, face_event_happened},
+		{"merge", false, subjects_merged}, {"opt_out", false, face_opt_out_recorded}
+	};
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_AFTER(trigger->tg_event) && TRIGGER_FIRED_FOR_ROW(trigger->tg_event) &&
+		trigger->tg_trigger->tgnargs == 1)
+	{
+		for (int i = 0; i < lengthof(kinds); i++)
+		{
+			if (strcmp(kinds[i].of, trigger->tg_trigger->tgargs[0]) != 0 ||
+				(TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && !kinds[i].deleted))
+				continue;
+			kinds[i].carry_out(trigger);
+			return PointerGetDatum(NULL);
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("the trigger must be fired after each row, and be told of what")));
 }
