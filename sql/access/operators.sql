@@ -1,6 +1,6 @@
 /*
- * What an operator does through functions and not on the tables, because the
- * tables would let one choose a threshold or a deadline.
+ * What an operator does through functions and not on the tables, because with the
+ * tables an operator could choose a threshold or a deadline.
  */
 
 CREATE FUNCTION facematch.stage_gallery(name text, like_gallery text, anchor_at timestamptz) RETURNS bigint

@@ -1,18 +1,16 @@
 /*
- * Partners: outsiders who ask whether a probe matches somebody on their flights,
- * and get yes with a token, or no.
+ * Partners: outsiders who ask whether a probe matches somebody on their flights, and
+ * get yes with a token, or no.
  *
- * facematch.ask() is a procedure, because it commits: the use is charged to the
- * partner's budget, and that is on disk, before anything is compared; the answer
- * is accounted in facematch.disclosure, and that is on disk, before it is given.
- * So no ROLLBACK, no cancelled statement and no isolation level makes a use that
- * did not count.  Within a transaction block, where it could not commit, it
- * refuses to start.
+ * facematch.ask() is a procedure, because it commits twice. The use is charged to the
+ * partner's budget, and committed, before the comparison. The answer is accounted in
+ * facematch.disclosure, and committed, before the partner gets it. So a ROLLBACK, a
+ * cancelled statement or an isolation level cannot avoid the count. Within a
+ * transaction block it could not commit, so it refuses to start.
  *
- * A search compares the probe with every reference of the gallery, whatever they
- * are like: neither its time nor the table's statistics tell how near a miss was.
- *
- * Who asks is known by the session's user, not by SET ROLE or a setting.
+ * A search compares the probe with every reference of the gallery, so neither its time
+ * nor the table's statistics reveal how near a miss was. The partner is identified by
+ * the session's user, not by SET ROLE or a setting.
  */
 
 CREATE TABLE facematch.partner_gallery (

@@ -1,6 +1,7 @@
 /*
- * Reading templates and photographs: announced in the log first, and that is
- * committed, so that who rolls back has been logged all the same.
+ * Reading templates and photographs. A reading is announced first, and the announcement
+ * is logged and committed, so that it is in the audit log even if the reading is rolled
+ * back.
  */
 
 CREATE TABLE facematch.reading (

@@ -1,19 +1,18 @@
 /*
- * Who may do what: kinds of roles, the list of their rights, and the roles that
- * were made one.
+ * Kinds of roles, the list of their privileges, and the roles of each kind.
  *
- * facematch_internal.access_right is the whole list, one row a right.  A part of
- * the extension that adds something for operators or auditors adds its row
- * there, after this file; a view whose name begins with report_ needs none,
- * auditors see it, and may execute the functions of the extension that it calls.
- * Rights name objects of the two schemas by name, not by number, so that a
- * function that was replaced by an upgrade is granted again.
+ * facematch_internal.access_right is the whole list, one row for each privilege. A part
+ * of the extension that adds something for operators or auditors adds its row there,
+ * after this file. A view whose name begins with report_ needs no row: auditors see it,
+ * and may execute the functions of the extension that it calls. The list names objects
+ * of the two schemas by name, not by OID, so that a function that was replaced by an
+ * upgrade is granted again.
  *
- * facematch_internal.access_grant records which roles are of which kind, by name.
- * A dump carries the record as well as the grants, and a deferred trigger brings
- * the grants up to the list at the commit of whatever touches the record: of a
- * restore, and of an upgrade that ends with facematch.reinstate().
- * src/access/README.md follows a right from the list to a role.
+ * facematch_internal.access_grant records which roles are of which kind, by name. A
+ * dump has the record as well as the grants. A deferred trigger makes the grants match
+ * the list at the commit of a transaction that changes the record, such as a restore,
+ * or an upgrade that ends with facematch.reinstate(). src/access/README.md follows a
+ * privilege from the list to a role.
  */
 
 CREATE TABLE facematch_internal.access_kind (

@@ -1,13 +1,15 @@
 /*
- * Records: what is never changed, and what is logged when it changes.
+ * Records: rows that are never changed, and rows whose changes are logged. A part that
+ * creates a table calls keep_as_record() for it, which says whether rows may change,
+ * which columns hold texts that somebody types in, and which columns of a row are
+ * logged.
  *
- * A part that makes a table puts it on record with keep_as_record(), which says
- * in one line whether rows may change, which columns hold texts that somebody
- * types in, and what of a row the log has.  No column that is logged holds such
- * a text, in which a document number could stand; what in a name reads as a
- * template is replaced (src/redaction/texts.c).  Changes of a row's
- * retention class are logged by the guard (src/retention/guard.c), deadlines
- * that move away by recompute.c, uses and grants by the functions that make them.
+ * No logged column holds such a text, because it could contain a document number. Parts
+ * of a name that look like a template are replaced (src/redaction/texts.c).
+ *
+ * Changes of a row's retention class are logged by the guard (src/retention/guard.c),
+ * deadlines that become later by recompute.c, uses and grants by the functions that
+ * make them.
  */
 
 CREATE FUNCTION facematch_internal.refuse_change() RETURNS trigger

@@ -1,6 +1,6 @@
 /*
- * What removed rows have left behind: making it zero, and proving that nothing
- * is left: in pages, in the planner's statistics, and beyond.
+ * Erasing what removed rows have left behind, and proving it: in pages, in the
+ * planner's statistics, and elsewhere.
  */
 
 ---------------------------------------------------------------- pages

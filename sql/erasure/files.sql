@@ -1,7 +1,7 @@
 /*
- * Files that no relation has: a crash in a rewrite, CREATE INDEX, SET TABLESPACE
- * or CREATE DATABASE leaves what was written so far, and the server never looks
- * at it again.
+ * Files that belong to no relation: a crash in a rewrite, CREATE INDEX, SET TABLESPACE
+ * or CREATE DATABASE leaves the files written so far, and the server never looks at
+ * them again.
  */
 
 CREATE FUNCTION facematch_internal.orphaned_files() RETURNS TABLE (path text, bytes bigint, modified_at timestamptz,

@@ -1,10 +1,9 @@
 /*
- * Receipts: what was purged, and what became of the bytes.
- *
- * A purge writes a receipt for each batch and class of rows (src/retention),
- * an erasure says what it found in the files of a table (src/erasure), and a
- * receipt is settled by the erasure that left nothing of its rows.  All of it
- * is in the log, too: facematch.verify_audit() compares the two.
+ * Receipts: what was purged, and whether its bytes were erased. A purge writes a
+ * receipt for each batch and class of rows (src/retention). An erasure records what it
+ * found in the files of a table (src/erasure). A receipt is settled by the erasure that
+ * left nothing of its rows. The audit log has all of it too: facematch.verify_audit()
+ * compares the two.
  */
 
 CREATE TABLE facematch.purge_receipt (

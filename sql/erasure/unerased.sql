@@ -1,10 +1,10 @@
 /*
- * Rows that went other than by the purge: replaced, or of a transaction that was
- * rolled back.  They leave no receipt.  The server counts them, and the purge
- * erases a table or partition whose counts are not those of its last erasure.
- * Counts are hints: sessions tell them late, crashes lose them.  So whatever they
- * say, it is erased again after a while; and where the purge itself removed rows
- * of a table, it goes through all partitions.
+ * Rows that were removed without the purge: replaced by an UPDATE, or written by a
+ * transaction that was rolled back. They have no receipt. The server counts them, and
+ * the purge erases a table or partition whose counts differ from those at its last
+ * erasure. The counts are not reliable: sessions report them late, and crashes lose
+ * them. So a table is also erased again after some time, and if the purge itself
+ * deleted rows of a table, it erases all its partitions.
  */
 
 -- A note for the next purge, not a record: it is not in a dump, and rewritten files have nothing to erase.

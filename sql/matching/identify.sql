@@ -1,12 +1,11 @@
 /*
- * Identification (1:N) and verification (1:1 and 1:few) over galleries and
- * references: src/matching/README.md tells what they do, step by step.
- *
- * Both are exact, and both are functions in C whose statements run with the
- * rights of the extension's owner: whoever may search needs no right to read a
- * template.  Scores of enough probes would tell one all the same: below the
- * gallery's threshold there are none for roles that may not read templates, above
- * it the strength of a match stands for it, and attempts on one person are limited.
+ * Identification (1:N) and verification (1:1 and 1:few) over galleries and references:
+ * src/matching/README.md describes the steps. Both are exact. Both are functions in C
+ * whose statements run with the privileges of the extension's owner, so a role that may
+ * search needs no privilege to read a template. A template could be computed from the
+ * scores of enough probes. So roles that may not read templates get no scores below the
+ * gallery's threshold, and above it the strength of a match, and attempts on one person
+ * are limited.
  */
 
 CREATE FUNCTION facematch.identify(probe @extschema@.face_embedding, gallery text, max_candidates integer DEFAULT 10,

@@ -1,5 +1,5 @@
 /*
- * Putting together the references of one person.
+ * Replacing the references of one person by their average.
  */
 
 CREATE FUNCTION facematch.merge_references(gallery text, subject_id uuid) RETURNS bigint

@@ -1,10 +1,8 @@
 /*
- * Referrals: the queue of travelers whom an officer has to look at, and alerts
- * that wake a supervisor's screen.
- *
- * An alert is a NOTIFY with an empty payload: any role may LISTEN to any channel,
- * so it says nothing but "look at the queue", and its channel has a name that
- * nobody guesses.  Without a row of facematch.alert_channel there is none.
+ * Referrals: the queue of travelers whom an officer has to look at, and alerts that
+ * wake a supervisor's screen. An alert is a NOTIFY with an empty payload on a channel
+ * with a random name, because any role may LISTEN to any channel. Without a row in
+ * facematch.alert_channel there are no alerts.
  */
 
 CREATE VIEW facematch.open_referral AS

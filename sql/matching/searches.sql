@@ -1,7 +1,7 @@
 /*
- * The row of every search, and attempts: how often searches came near a person
- * (src/matching/account.c writes both, so that they stay whatever becomes of the
- * transaction).  Neither holds a probe or a score.
+ * The row of every search, and attempts: how often searches came near a person.
+ * src/matching/account.c writes both, so that they stay even if the transaction fails.
+ * Neither holds a probe or a score.
  */
 
 CREATE TABLE facematch.search (

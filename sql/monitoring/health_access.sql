@@ -1,8 +1,7 @@
 /*
- * Health: who can do what, against the list of rights.
- *
- * It begins with what PostgreSQL grants, whoever was granted it: privileges by
- * hand on roles that facematch never recorded are named as well.
+ * Health check: privileges, compared with the list. It reads PostgreSQL's own grants,
+ * so it also names privileges that were granted by hand to roles that facematch never
+ * recorded.
  */
 
 CREATE TYPE facematch_internal.finding AS (severity text, finding text, object text, remedy text);

@@ -1,6 +1,6 @@
 /*
- * Health: what install made, what the server is set to, the jobs; and the letter
- * that facematch.health_check() writes of all findings.
+ * Health check: changes to what the installation made, settings of the server, jobs;
+ * and facematch.health_check(), which combines all findings.
  */
 
 CREATE TABLE facematch_internal.expected_trigger (

@@ -1,5 +1,5 @@
 /*
- * Health: bytes of removed rows, and keys of photographs that are gone.
+ * Health check: bytes of removed rows, and keys of deleted photographs.
  */
 
 CREATE FUNCTION facematch_internal.erasure_findings() RETURNS SETOF facematch_internal.finding

@@ -1,5 +1,5 @@
 /*
- * Health: tables under retention, their rows, and the rules.
+ * Health check: tables under retention, their rows, and the rules.
  */
 
 CREATE FUNCTION facematch_internal.retention_findings() RETURNS SETOF facematch_internal.finding

@@ -1,5 +1,6 @@
 /*
- * Health: whether rights reach the other sites, and arrive from them.
+ * Health check: whether events of the stream of rights reach the other sites, and
+ * arrive from them.
  */
 
 CREATE FUNCTION facematch_internal.sites_findings() RETURNS SETOF facematch_internal.finding

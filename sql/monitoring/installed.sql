@@ -1,8 +1,7 @@
 /*
- * Last: what holds for every object, whichever part made it.
- *
- * A function that was replaced by an upgrade has lost its settings, and a new one
- * is PUBLIC's: so upgrade scripts end with what this part does, too.
+ * The last part: settings that apply to every object of the extension, whichever part
+ * made it. A function that an upgrade replaced has lost its settings, and PUBLIC may
+ * execute a new one: so upgrade scripts also end with the statements of this part.
  */
 
 -- A change of the list of rights is logged; what the extension ships is all there by now.

@@ -1,5 +1,5 @@
 /*
- * What a monitoring system asks every few seconds: sums, never rows
+ * What a monitoring system queries every few seconds: totals, never rows
  * (src/index/activity.c).
  */
 

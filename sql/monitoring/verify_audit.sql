@@ -1,6 +1,7 @@
 /*
- * Is the log whole, and does what it tells of still stand?  It reads the tables of
- * other domains, so it comes after them; the log itself is sql/audit/log.sql.
+ * facematch.verify_audit(): whether the audit log is complete, and whether the rows
+ * that it describes still agree with it. It reads the tables of other domains, so it
+ * comes after them; the log itself is sql/audit/log.sql.
  */
 
 -- What keep_as_record() has put on record, by the triggers that install made.

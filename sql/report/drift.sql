@@ -1,7 +1,7 @@
 /*
- * Drift: whether the gates still do what was measured, by week, against the model's calibration, the four weeks
- * before, and the site's goals.  There are many weeks and galleries to raise a false alert about: so intervals are of
- * 99.9 %.
+ * Drift: whether the gates still perform as measured, by week, compared with the
+ * model's calibration, the four weeks before, and the site's goals. There are many
+ * weeks and galleries that could give a false alert, so intervals are of 99.9 %.
  */
 
 CREATE FUNCTION facematch_internal.find_drift(counts facematch_internal.encounter_count[],

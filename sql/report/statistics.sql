@@ -1,10 +1,10 @@
 /*
- * Statistics of encounters: what reports count of the rows that are there, and what is kept of those that were
- * deleted.
+ * Statistics of encounters: counts of the stored rows, and totals of the deleted ones.
  *
- * An encounter is purged within hours or days.  A trigger adds what is deleted to three tables, by day and place,
- * never by person, gallery or moment.  A report is always these plus the rows that are there, counted by the same
- * query, so that a purge changes no total.
+ * An encounter is purged within hours or days. A trigger adds deleted encounters to
+ * three tables, by day and place, never by person, gallery or moment. A report is
+ * always the sum of these tables and the stored rows, counted by the same query, so a
+ * purge does not change it.
  */
 
 -- Whoever writes encounters runs their checks; the operator notes groups.

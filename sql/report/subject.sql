@@ -1,10 +1,9 @@
 /*
- * What is held about one person: for an access request (5 U.S.C. 552a(d), article
- * 15 of the GDPR), and for the question whether and when something was deleted.
- *
- * The person is all subjects that merges which stand join.  No row shows a
- * template, and none another person's pseudonym: of an encounter in which the
- * person was a candidate it says when and where, not whose it was.
+ * Everything that is stored about one person: for an access request (5 U.S.C. 552a(d),
+ * article 15 of the GDPR), and for the question whether and when something was deleted.
+ * The person is all subjects that are joined by merges in force. No row shows a
+ * template, or another person's pseudonym: for an encounter in which the person was a
+ * candidate it says when and where, not whose it was.
  */
 
 CREATE FUNCTION facematch.subject_report(subject_id uuid)

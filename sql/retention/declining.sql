@@ -1,10 +1,8 @@
 /*
- * Who may decline to be photographed: dated rows of law, class by class and
- * purpose by purpose, as retention rules are.
- *
- * An opt-out is judged for each template that it is about: by the template's
- * class, by what the template is for, and by the law of the later of two dates,
- * when the person gave notice and when the template was recorded.
+ * Who may decline to be photographed: dated rules, by class and purpose, like retention
+ * rules. An opt-out is judged for each template that it applies to: by the template's
+ * class, by the purpose of the template, and by the law of the later of two dates, when
+ * the person declined and when the template was recorded.
  */
 
 CREATE TABLE facematch.decline_rule (

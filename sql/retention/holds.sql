@@ -1,5 +1,5 @@
 /*
- * Holds: what a court or an inquiry keeps from being purged.
+ * Holds: rows that a court or an inquiry keeps from being purged.
  */
 
 ---------------------------------------------------------------- holds

@@ -1,6 +1,6 @@
 /*
- * Ordinary DDL takes nothing away that the law keeps (src/retention/keep.c), and
- * the one way to be rid of the extension that is meant.
+ * Refuses ordinary DDL that would remove what the law keeps (src/retention/keep.c), and
+ * the one procedure that allows to drop the extension.
  */
 
 CREATE FUNCTION facematch_internal.keep() RETURNS event_trigger

@@ -1,9 +1,7 @@
 /*
- * Merges: who has two pseudonyms (two passports) is one person.
- *
- * A merge is remembered and rewrites no row, so it holds for rows that come
- * later, and can be undone.  What asks about a subject asks about all subjects of
- * its person (src/retention/person.c).
+ * Merges: two pseudonyms (two passports) of one person. A merge is a row and rewrites
+ * no other, so it applies to later rows too and can be undone. Code that asks about a
+ * subject asks about all subjects of its person (src/retention/person.c).
  */
 
 CREATE TABLE facematch.subject_merge (

@@ -1,5 +1,6 @@
 /*
- * Opt-outs: who has declined, what the law answered, and what stands of it.
+ * Opt-outs: who has declined, whether the law gives them the right, and which opt-outs
+ * are in force.
  */
 
 CREATE TABLE facematch.opt_out (

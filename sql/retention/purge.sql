@@ -1,5 +1,5 @@
 /*
- * The purge, what will be due, and the tables of users.
+ * The purge, rows that will be due soon, and users' tables.
  */
 
 CREATE PROCEDURE facematch.purge(batch integer DEFAULT 10000)

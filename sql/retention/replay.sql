@@ -1,12 +1,12 @@
 /*
- * Rights that come from elsewhere: from the copy of the stream that was kept
- * outside, after a restore, or from another site by logical replication.  Each
- * event is carried out once, in the order of its site, as if somebody had done here
- * what it says; and it is in the stream here as it was written there.
+ * Events of the stream of rights from elsewhere: from a copy that was kept outside,
+ * after a restore, or from another site by logical replication. Each event is carried
+ * out once, in the order of its site, as if somebody had made the change in this
+ * database. It is in the stream here as it was written there.
  *
- * They are stored first: what copies a table brings its rows in the order in which
- * they lie there, and not in that of their numbers.  And what follows tells of
- * a rule that was changed before it came into force that it never was one.
+ * Events are stored first and then carried out in the order of their numbers, because
+ * the first copy of a table brings rows in their physical order. If a rule was changed
+ * before it came into force, only its last form is carried out.
  */
 
 CREATE FUNCTION facematch_internal.apply_right(event facematch.rights_event) RETURNS text

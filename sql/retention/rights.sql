@@ -1,18 +1,18 @@
 /*
- * The stream of rights: what persons, courts and the law have said, one event
- * after the other, to be kept outside and replayed (src/retention/rights.c).
+ * The stream of rights: opt-outs, merges, holds, rules and notices, one event for each
+ * change, to be kept outside the database and replayed (src/retention/rights.c).
  *
- * A table whose rows are rights has a trigger write_right(), whose arguments say
- * how its rows are known elsewhere, where they have other numbers:
+ * A table of rights has a trigger write_right(). Its arguments say how another
+ * database, where rows have other numbers, finds the row:
  *
- *	what		the word of the thing, as the log has it
+ *	what		the word for the object, as in the audit log
  *	keys		its key here, the columns that log_row() has
- *	left out	columns that another database gives itself
- *	same		when a row d there is the thing of an event's row n, in SQL
+ *	left out	columns that another database fills in itself
+ *	same		a condition in SQL: a row d there is the object of an event's row n
  *	end			the column that ends it, once; '': its columns may change
  *
- * The events of a site have numbers without gaps, given while the transaction
- * commits: whoever has copied number n will see no lower one later.
+ * The events of a site have numbers without gaps, given while the transaction commits.
+ * So after number n, no lower number appears later.
  */
 
 CREATE TABLE facematch_internal.site (

@@ -1,5 +1,5 @@
 /*
- * The purge's job, where pg_cron is installed in this database.
+ * The pg_cron job of the purge, if pg_cron is installed in this database.
  */
 
 CREATE FUNCTION facematch.schedule(purge text DEFAULT '* * * * *') RETURNS bigint

@@ -1,19 +1,20 @@
 /*
- * Sites: databases that each have all of facematch, and carry out each other's
- * stream of rights, by PostgreSQL's own logical replication.
+ * Sites: databases that each have facematch, and carry out each other's stream of
+ * rights, by PostgreSQL's logical replication.
  *
- * The publication of a site is named after the key of its pseudonyms and after the
- * site.  Who subscribes asks for the name that it has to have: where the key is
- * another, or the site, nothing of that name is there, and nothing comes.
+ * The name of a site's publication contains the fingerprint of its pseudonym key and
+ * the site. A subscriber asks for the name that it expects: at a site with another key,
+ * or another site, that publication does not exist, and no event arrives. A function
+ * cannot create a subscription that makes its own slot, so the publisher makes the
+ * slot, named after the subscriber.
  *
- * A subscription that makes its slot cannot be made in a function: so the slot is
- * made where it is, named after who subscribes.  Whatever way an event came, it
- * goes on to all who subscribe here: PostgreSQL 15 cannot leave out what is not of
- * the publisher.  Each event bears its site, and is carried out once.
+ * A site passes each event on to all its subscribers, by whatever way it came:
+ * PostgreSQL 15 cannot leave out rows of other origins. Each event names its site, and
+ * is carried out once.
  *
- * Beside the stream each site tells, with each purge, how far it has each site's
- * events, and whose rules are in force there.  A site that was restored, and
- * would have to subscribe again, is found by what the others have of it.
+ * With each purge, a site also tells the others the number of the last event that it
+ * has from each site, and from which site its rules come. So a site that was restored,
+ * and has to subscribe again, can be found by what the others have of it.
  */
 
 CREATE TABLE facematch_internal.site_state (

@@ -1,5 +1,5 @@
 /*
- * Galleries' life: staging again when the manifest changes, and closing.
+ * Restaging a gallery when its manifest changes, and closing it.
  */
 
 CREATE FUNCTION facematch.restage_gallery(gallery text, manifest uuid[])

@@ -1,8 +1,8 @@
 /*
- * The keys of photographs: one file each, outside the data directory and its
- * backups (src/sealing/keystore.c).  When a photograph goes, its key is doomed;
- * once that is committed a purge destroys it, and with it every copy of the
- * photograph (src/sealing/README.md).
+ * The keys of photographs: one file each, outside the data directory and its backups
+ * (src/sealing/keystore.c). When a photograph is deleted, its key is marked for
+ * destruction. After the commit a purge destroys the key, and no copy of the photograph
+ * can be read any more (src/sealing/README.md).
  */
 
 CREATE TABLE facematch_internal.doomed_key (

@@ -1,10 +1,9 @@
 /*
- * Photographs, where a site keeps them: sealed, each with a key of its own that
- * no copy of the database has (src/sealing/photograph.c, keystore.c).
- *
- * A photograph lives as long as the template of the reference or encounter that
- * it belongs to: it has that row's deadline, opt-outs and holds, and goes with
- * it.  Then its key is destroyed, and with it every copy of the photograph.
+ * Photographs, if a site keeps them: sealed, each with a key of its own that no copy of
+ * the database has (src/sealing/photograph.c, keystore.c). A photograph has the
+ * deadline, opt-outs and holds of the reference or encounter that it belongs to, and is
+ * deleted with it. Then its key is destroyed, and no copy of the photograph can be read
+ * any more.
  */
 
 CREATE TABLE facematch.photograph (

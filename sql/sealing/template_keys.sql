@@ -1,7 +1,7 @@
 /*
- * The keys of sealed templates: which there are, what each is for, and when it
- * was destroyed.  The keys themselves are in facematch.key_directory, or come
- * from facematch.key_command (src/sealing).
+ * The keys of sealed templates: which exist, what each is for, and when it was
+ * destroyed. The keys themselves are in facematch.key_directory, or come from
+ * facematch.key_command (src/keys).
  */
 
 CREATE TABLE facematch_internal.template_key (

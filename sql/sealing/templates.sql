@@ -1,6 +1,6 @@
 /*
- * Sealed templates: rows are sealed as they are stored, keys are destroyed when
- * their last row is gone, and rotated (docs/sealing.md).
+ * Sealed templates: rows are sealed as they are stored, keys are destroyed after their
+ * last row is deleted, and rotated (docs/sealing.md).
  */
 
 CREATE FUNCTION facematch_internal.seal_template() RETURNS trigger

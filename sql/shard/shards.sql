@@ -1,21 +1,24 @@
 /*
  * Galleries on more than one server: which servers, and one search over all.
  *
- * A shard is a table of references on another server, seen through a foreign table of postgres_fdw.  The search asks
- * every shard for its own best, with the threshold, the deadline and the limit in the query that is sent, all shards
- * at once: an aggregate over UNION ALL wants no order, so PostgreSQL may take the branches as they come.  The best of
- * the bests are the best of all.
+ * A shard is a table of references on another server, seen through a foreign table of
+ * postgres_fdw. The search asks every shard for its best candidates. Threshold,
+ * deadline and limit are in the query that is sent. All shards work at the same time:
+ * an aggregate over UNION ALL needs no order, so PostgreSQL may read the branches in
+ * any order. The best of all shards' candidates are the best of all.
  *
- * The probe goes as a parameter, by way of a lateral join: as a constant it would stand in the shard's query, and so
- * in its log and in the text of its errors.
+ * The probe is sent as a parameter, through a lateral join: as a constant it would be
+ * in the text of the shard's query, and so in its log and its errors.
  *
- * Runs with the owner's privileges and user mappings, as identify() does: a shard's role has to be one that may read
- * templates, since it sorts by them, and those who search should not need such a role.
+ * The search runs with the owner's privileges and user mappings, as identify() does. A
+ * shard's role has to be one that may read templates, because it sorts by them, and the
+ * users who search should not need such a role.
  *
- * The server of a gallery says which threshold it has (facematch.shard_gallery): what follows from a target FPIR
- * depends on its calibration and its references.  For users who may not read templates no candidate is below it,
- * whatever is asked for: in a search over everything too, where the galleries of the candidates are looked up, and
- * more candidates asked for while some of them are left out.
+ * The server of a gallery tells its threshold (facematch.shard_gallery), because the
+ * threshold of a target FPIR depends on its calibration and its references. For users
+ * who may not read templates, no candidate is below it, whatever they ask for. This is
+ * also true of a search over everything: it looks up the galleries of the candidates,
+ * and asks for more candidates while some are left out.
  */
 
 CREATE VIEW facematch.shard_gallery AS

@@ -67,7 +67,7 @@ like(viewer("BEGIN; CALL facematch.announce_reading(photograph_id => 1, purpose 
 	'nor announced in a transaction that may roll back');
 like(viewer("CALL facematch.announce_reading(photograph_id => 99, purpose => 'inquiry')"), qr/there is no photograph 99/, 'nor is one that is not there');
 like(viewer("CALL facematch.announce_reading(photograph_id => 1, purpose => '-')"), qr/the purpose is not said/, 'nor without a purpose');
-like(viewer("CALL facematch.announce_reading(photograph_id => 1, purpose => '[" . join(',', (0.25) x 16) . "]')"), qr/reads as a template/, 'nor with a template as one');
+like(viewer("CALL facematch.announce_reading(photograph_id => 1, purpose => '[" . join(',', (0.25) x 16) . "]')"), qr/looks like a template/, 'nor with a template as one');
 like(viewer("INSERT INTO facematch.reading (photograph_id, purpose, until) VALUES (1, 'x', 'infinity')"), qr/permission denied/, 'nor by hand');
 is(logged('photograph_announced') + logged('photograph_read'), 0, 'none of which is a reading');
 is(viewer("CALL facematch.announce_reading(photograph_id => 1, purpose => 'inquiry 7')"), '', 'announced');
