@@ -58,15 +58,17 @@ sub half
 
 my $temporary = $node->data_dir . '/base/pgsql_tmp';
 my $near = 'e <=> face(-1)';
+# PostgreSQL 18 does not count what it keeps of rows that are one value and sorted: only their number lets that sort spill.
+my $twice = '(SELECT e, generate_series(1, 2) FROM %s) t';
 my %spills = (
-	'sort by value' => 'SELECT e FROM %s ORDER BY e',
+	'sort by value' => "SELECT e FROM $twice ORDER BY e",
 	'sort by distance' => "SELECT e FROM %s ORDER BY $near",
 	'hash join' => 'SELECT a.e, b.e FROM %1$s a JOIN %1$s b USING (id)',
 	'materialized rows' => 'SELECT a.e, b.e FROM %1$s a LEFT JOIN %1$s b ON a.id <> b.id',
 	'scrolled rows' => 'SELECT e, generate_series(1, 1) FROM %s',
 	'a named query' => 'WITH w AS MATERIALIZED (SELECT id, e FROM %s) SELECT w.e FROM w JOIN (SELECT max(id) AS id FROM w) m USING (id)',
 	'a function\'s rows' => q{SELECT e FROM all_of('%s')},
-	'distinct rows' => 'SELECT DISTINCT e FROM %s',
+	'distinct rows' => "SELECT DISTINCT e FROM $twice",
 	'a cursor with hold' => 'SELECT id, e FROM %s');
 
 # What of them is in temporary files while a cursor is open.
