@@ -6,10 +6,11 @@
  * Answers about one person tell that person's template, if there are enough of
  * them.  A search by a role that may not read templates, which reaches a similarity
  * of at most FACE_NEAR below the threshold with one of a person's references, is an
- * attempt, a hit or a miss, and is a row of facematch_internal.attempt.  A role has a number
- * of them a day and person, and all roles together a number a week and person, of
- * which a part may be misses that were close.  An attempt is counted and recorded
- * under a lock that is released at once, before anything is told.
+ * attempt, a hit or a miss, and is a row of facematch_internal.attempt.  A role has a
+ * number of them a day and person, and all roles together a number a week and person,
+ * of which a part may be misses.  An attempt is counted and recorded under a lock that
+ * is released at once, before anything is told.  Farther misses tell little, and
+ * strangers' searches have many of them by chance: docs/security.md has the figures.
  *
  * When none is left the person is withheld from who has none: compared with
  * no probe of theirs, so that no answer depends on that person's template.  A
@@ -24,8 +25,8 @@
  * some of known scores beside a person's.  So a search that tells several of one
  * strength is worth more attempts on each of them.  Under the person's own
  * pseudonym such a one makes every search a hit: so each of the person's references
- * that is missed closely makes it a close miss as well.  And references are looked
- * for that far down, however many better ones there are.
+ * that is missed by less than FACE_NEAR makes it a miss as well.  And references are
+ * looked for that far down, however many better ones there are.
  *
  *-------------------------------------------------------------------------
  */
@@ -62,8 +63,8 @@ PG_FUNCTION_INFO_V1(facematch_is_withheld);
 /* A frequent crosser: four crossings a day, of which some take a second try. */
 #define ATTEMPTS_A_WEEK		40
 
-/* One in so many of a week's attempts may be a close miss.  Hits tell little, misses among them much. */
-#define MISSES_OF_ATTEMPTS	5
+/* One in so many of a week's attempts may be a miss.  Hits tell little, misses among them much. */
+#define MISSES_OF_ATTEMPTS	6
 
 /* What a search is worth at most that tells several of one strength. */
 #define MOST_ATTEMPTS		4
@@ -77,12 +78,6 @@ enum
 	ATTEMPT_ID, ATTEMPT_AT, ATTEMPT_ROLE, ATTEMPT_SUBJECT, ATTEMPT_MISSED, ATTEMPT_WITHHELD, ATTEMPT_CLASS, ATTEMPT_PURGE_AFTER,
 	ATTEMPT_COLUMNS
 };
-
-bool
-face_is_close_miss(double similarity, double threshold)
-{
-	return similarity < threshold && similarity >= threshold - FACE_CLOSE_MISS;
-}
 
 /* How many attempts a search is worth on each of so many of one strength. */
 int
@@ -196,7 +191,7 @@ face_refuse_attempt(TimestampTz next)
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), face_refusal("subject_attempts_are_left"),
 			 errmsg("too many searches have come near one person"),
-			 errdetail("A role may come near one person %d times a day, and all roles together %d times a week, of which %d may be close misses."
+			 errdetail("A role may come near one person %d times a day, and all roles together %d times a week, of which %d may be misses."
 					   " After that, searches in that person's galleries that find nobody are refused as well.",
 					   attempts_a_day, attempts_a_week, misses_a_week()),
 			 errhint("Look at the document. The next search for this person is accepted after %s.", timestamptz_to_str(next))));
@@ -319,11 +314,11 @@ face_withheld_in(const char *asker, int64 gallery_id)
 	return face_find_row(attempt, face_index_on(attempt, 1, by_end), 1, &key, concerns_gallery, &gallery) ? gallery.next : 0;
 }
 
-/* is_withheld(asker, subject) */
+/* is_withheld(asker, subject, above): above is how far above the threshold, and of who is far it does not matter */
 Datum
 facematch_is_withheld(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(!face_reads_templates() && face_is_accounted() &&
+	PG_RETURN_BOOL(PG_GETARG_FLOAT8(2) >= -FACE_NEAR && !face_reads_templates() && face_is_accounted() &&
 				   face_withheld_until(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_UUID_P(1)) != 0);
 }
 
@@ -332,7 +327,8 @@ face_attempts_init(void)
 {
 	DefineCustomIntVariable("facematch.attempts_per_day",
 							"How many searches of one role may come near one person in a day.",
-							"Near is a similarity of at most 0.15 below the threshold, hits and misses alike. Roles that may read templates have no limit.",
+							"Near is a similarity of at most " CppAsString2(FACE_NEAR) " below the threshold, hits and misses alike."
+							" Roles that may read templates have no limit.",
 							&attempts_a_day,
 							ATTEMPTS_A_DAY,
 							1, INT_MAX,
