@@ -5,15 +5,17 @@ An attacker, who knows the model and how faces vary (the mean and the covariance
 template of one person in a gallery from what searches tell: an operator the strength of a match (the threshold, halfway from
 there to 1, and so on), a partner match or no match.  He starts from the stranger who is most like the person, or from one
 photograph of that person.  His estimate is a normal distribution over templates, which each answer makes narrower; the next
-probe is its mean, moved at random as faces vary, as far as tells him most (--sizes).  A search that comes within 0.15 below
-the threshold is an attempt, one within 0.1 a close miss; farther ones are free, but for --asks.  When no attempt is left the
-person is withheld: nothing that is answered depends on the template any more.  --refusals N is how it was before: a search
-that came near was refused, which told so, and one that did not was answered; so many refusals he takes.  With --decoys, he
-stages that many templates of known scores of one strength, whose order beside the person's tells more, and pays with attempts.
+probe is its mean, moved at random as faces vary, as far as tells him most (--sizes).  A search that comes within --near of the
+threshold, or reaches it, is an attempt, and below it a miss (within --close of it); farther ones are free, but for --asks.
+When no attempt is left the person is withheld: nothing that is answered depends on the template any more.  --refusals N is how
+it was before: a search that came near was refused, which told so, and one that did not was answered; so many refusals he takes.
+With --seen he tells a near miss from a far one, as by counts of the whole server.  With --decoys, he stages that many templates
+of known scores of one strength, whose order beside the person's tells more, and pays with attempts.
 
 An honest budget has to give a traveler's own captures, which differ from the template as they do: the cosine that is reached
 is told beside the mean of the mated scores that are hits.  The honest gate is five flights of 400 a day: everybody is
-compared with everybody on the flight, some try again, ten of a crew cross four times a day.
+compared with everybody on the flight, some try again, ten of a crew cross four times a day.  Refused are searches that would
+have found the traveler, and others that find nobody anyway.
 
 Answers are computed here as facematch gives them; with --server a server (PGHOST, psycopg) gives them, and counts.
 Needs numpy; real faces (FACES_DIR: captures and subjects), else synthetic ones."""
@@ -24,8 +26,6 @@ import pathlib
 
 import numpy as np
 
-NEAR = 0.15
-CLOSE = 0.1
 DAYS = 7
 
 
@@ -58,7 +58,8 @@ class Budget:
     def __init__(self, template, args, scores, roles):
         self.template, self.threshold, self.scores, self.decoys, self.farther = template, args.threshold, scores, args.decoys, args.farther
         # Roles have attempts of their own a day, and one week together.
-        self.left, self.misses = min(args.per_day * DAYS * roles, args.per_week), max(args.per_week // 5, 1)
+        self.left, self.misses = min(args.per_day * DAYS * roles, args.per_week), args.misses
+        self.near_bound, self.close_bound, self.seen = args.threshold - args.near, args.threshold - args.close, args.seen
         self.refusals, self.near = args.refusals, 0
 
     def closed(self):
@@ -67,6 +68,8 @@ class Budget:
 
     def bounds(self, score):
         """Between what the score is, as told: a match or none, its strength, its place among decoys of that strength."""
+        if score < self.threshold and self.seen:
+            return (self.near_bound, self.threshold) if score >= self.near_bound else (-1.0, self.near_bound)
         if score < self.threshold:
             return -1.0, self.threshold
         if not self.scores:
@@ -83,12 +86,12 @@ class Budget:
         if self.closed():
             if self.refusals < 1:
                 raise Withheld
-            self.refusals -= score >= self.threshold - NEAR
-            return (self.threshold - NEAR, 1.0) if score >= self.threshold - NEAR else (-1.0, self.threshold - NEAR)
-        if score >= self.threshold - NEAR:
+            self.refusals -= score >= self.near_bound
+            return (self.near_bound, 1.0) if score >= self.near_bound else (-1.0, self.near_bound)
+        if score >= self.near_bound:
             worth = min(self.decoys + 1, 4) if score >= self.threshold and self.scores else 1
             self.left -= worth
-            self.misses -= self.threshold - CLOSE <= score < self.threshold
+            self.misses -= self.close_bound <= score < self.threshold
             self.near += worth
         return self.bounds(score)
 
@@ -102,7 +105,7 @@ class Server:
         import psycopg
         Server.number += 1
         self.refused, self.args, self.scores, self.near = psycopg.errors.ConfigurationLimitExceeded, args, scores, 0
-        self.threshold, self.farther = args.threshold, args.farther
+        self.threshold, self.near_bound, self.farther = args.threshold, args.threshold - args.near, args.farther
         self.name = f'attacked {Server.number}'
         self.owner = psycopg.connect(autocommit=True)
         run = self.owner.execute
@@ -118,7 +121,7 @@ class Server:
         run("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES (%s, 'flight', 'attacked', %s, now() + interval '6 hours')",
             [self.name, args.threshold])
         run("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT gallery_id,"
-            " gen_random_uuid(), 'us_citizen', %s::face_embedding, 'passport' FROM facematch.gallery WHERE name = %s", [text(template), self.name])
+            " gen_random_uuid(), 'us_citizen', %s::face_embedding, 'passport' FROM facematch.gallery WHERE name = %s", [text(template @ args.basis), self.name])
         run("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_from, valid_until) SELECT 'Attacking Air', gallery_id,"
             " now(), now() + interval '4 hours' FROM facematch.gallery WHERE name = %s", [self.name])
         self.session = psycopg.connect(autocommit=True, user='bench_attacker' if scores else 'bench_carrier')
@@ -128,9 +131,9 @@ class Server:
         """The least similarity that the answer tells; -1: no match, None: refused."""
         try:
             if self.scores:
-                rows = self.session.execute('SELECT similarity FROM facematch.identify(%s::face_embedding, %s)', [text(probe), self.name]).fetchall()
+                rows = self.session.execute('SELECT similarity FROM facematch.identify(%s::face_embedding, %s)', [text(probe @ self.args.basis), self.name]).fetchall()
                 return rows[0][0] if rows else -1.0
-            return self.args.threshold if self.session.execute('CALL facematch.ask(%s, %s::face_embedding)', [self.name, text(probe)]).fetchone()[0] else -1.0
+            return self.args.threshold if self.session.execute('CALL facematch.ask(%s, %s::face_embedding)', [self.name, text(probe @ self.args.basis)]).fetchone()[0] else -1.0
         except self.refused:
             return None
 
@@ -187,7 +190,7 @@ def climb(server, start, prior, size, asks, rng):
             step = size
             if server.closed():
                 # As far as may be near or not: refusals tell most there.
-                boundary = max(server.threshold - NEAR, 0.05)
+                boundary = max(server.near_bound, 0.05)
                 step = math.sqrt(max((min(np.linalg.norm(mean), 1) / boundary) ** 2 - 1, 0.04)) * server.farther
             probe = unit(unit(mean) + step * unit(root @ rng.normal(size=len(mean))))
     except Withheld:
@@ -209,40 +212,53 @@ def attack(people, strangers, prior, args, scores, photograph, roles, size):
     return np.array(rows)
 
 
+class Gate:
+    """Honest searches of a week, and how many are refused: of who would have been found, and of who is not anyway."""
+
+    def __init__(self, args):
+        self.args, self.searches, self.refused = args, 0, [0, 0]
+
+    def budget(self, persons):
+        return np.full(persons, min(self.args.per_day, self.args.per_week)), np.full(persons, self.args.misses)
+
+    def search(self, scores, mate, left, misses):
+        """One search, whose score with each person is given."""
+        withheld = (left < 1) | (misses < 1)
+        near = ~withheld & (scores >= self.args.threshold - self.args.near)
+        hit = scores >= self.args.threshold
+        self.searches += 1
+        # Who is withheld might be whom it looks for.
+        if np.any(withheld) and not np.any(near & hit):
+            self.refused[0 if hit[mate] else 1] += 1
+        left -= near
+        misses -= near & ~hit & (scores >= self.args.threshold - self.args.close)
+
+
 def honest_gate(x, subject, args, rng, flights=5, seats=400, retry=0.05, crew=10, crossings=4):
-    """Searches refused of a week's: each traveler is compared with everybody on the flight, and comes near some."""
-    refused = searches = 0
+    """Each traveler is compared with everybody on the flight, and comes near some; a crew crosses each day."""
+    gate = Gate(args)
     first, second = {}, {}
     for row in rng.permutation(len(x)):
         (second if subject[row] in first else first).setdefault(subject[row], row)
-    pairs = [s for s in second]
     # What a person's captures score who has two stands for everybody's.
-    mated = np.array([x[first[s]] @ x[second[s]] for s in pairs])
-    mated = mated[mated >= args.threshold - NEAR]
+    mated = np.array([x[first[s]] @ x[second[s]] for s in second])
     everybody = list(first)
-    for _ in range(DAYS):
-        for _ in range(flights):
-            seated = rng.choice(len(everybody), seats, replace=False)
-            scores = x[[first[everybody[i]] for i in seated]] @ x[[second.get(everybody[i], first[everybody[i]]) for i in seated]].T
-            np.fill_diagonal(scores, rng.choice(mated, seats))
-            left, misses = np.full(seats, min(args.per_day, args.per_week)), np.full(seats, max(args.per_week // 5, 1))
-            for traveler in np.concatenate([rng.permutation(seats), rng.choice(seats, int(seats * retry))]):
-                withheld = (left < 1) | (misses < 1)
-                near = ~withheld & (scores[:, traveler] >= args.threshold - NEAR)
-                searches += 1
-                left -= near
-                misses -= near & (scores[:, traveler] < args.threshold) & (scores[:, traveler] >= args.threshold - CLOSE)
-                # Who is withheld might be whom it looks for.
-                refused += np.any(withheld) and not np.any(near & (scores[:, traveler] >= args.threshold))
+    for _ in range(DAYS * flights):
+        seated = rng.choice(len(everybody), seats, replace=False)
+        scores = x[[first[everybody[i]] for i in seated]] @ x[[second.get(everybody[i], first[everybody[i]]) for i in seated]].T
+        np.fill_diagonal(scores, rng.choice(mated, seats))
+        left, misses = gate.budget(seats)
+        for traveler in np.concatenate([rng.permutation(seats), rng.choice(seats, int(seats * retry))]):
+            gate.search(scores[:, traveler], traveler, left, misses)
     for _ in range(crew):
-        attempts = 0
+        week, misses = np.full(1, args.per_week), gate.budget(1)[1]
         for _ in range(DAYS):
-            today = sum(1 + (rng.random() < retry) for _ in range(crossings))
-            searches += today
-            refused += max(today - args.per_day, 0)
-            attempts += today
-        refused += max(attempts - args.per_week, 0)
-    return refused, searches
+            left = np.minimum(args.per_day, week)
+            before = left.copy()
+            for _ in range(crossings + rng.binomial(crossings, retry)):
+                gate.search(rng.choice(mated, 1), 0, left, misses)
+            week -= before - left
+    return gate
 
 
 def pairs_of(x, subject, people, rng):
@@ -262,6 +278,11 @@ def main():
     parser.add_argument('--people', type=int, default=50)
     parser.add_argument('--per-day', type=int, default=10)
     parser.add_argument('--per-week', type=int, default=40)
+    parser.add_argument('--near', type=float, default=0.06, help='how far below the threshold a search is an attempt')
+    parser.add_argument('--close', type=float, help='how far below it an attempt is a miss; --near unless given')
+    parser.add_argument('--misses', type=int, help='how many of the week\'s attempts may be misses; a sixth unless given')
+    parser.add_argument('--seen', action='store_true', help='the attacker tells a near miss from a far one')
+    parser.add_argument('--gate', action='store_true', help='the honest gate alone')
     parser.add_argument('--threshold', type=float, default=0.48)
     parser.add_argument('--sizes', type=float, nargs='+', default=[0.5, 0.8, 1.1, 1.5])
     parser.add_argument('--asks', type=int, default=400, help='searches of one person in a week, near or not')
@@ -270,6 +291,8 @@ def main():
     parser.add_argument('--decoys', type=int, default=0)
     parser.add_argument('--server', action='store_true')
     args = parser.parse_args()
+    args.close = args.near if args.close is None else args.close
+    args.misses = max(args.per_week // 6, 1) if args.misses is None else args.misses
     rng = np.random.default_rng(16)
     folder = os.environ.get('FACES_DIR')
     if folder:
@@ -278,14 +301,25 @@ def main():
     else:
         captures = synthetic_faces(rng)
         x, subject, name = np.concatenate(captures), list(range(len(captures[0]))) * 2, 'synthetic faces'
+    # Templates of a model are in fewer dimensions than it has: what is left out is less than half precision leaves out.
+    _, size, axes = np.linalg.svd(x, full_matrices=False)
+    args.basis = axes[:int(np.sum(np.cumsum(size ** 2) < (1 - 1e-5) * np.sum(size ** 2))) + 1].astype(np.float64)
+    x = unit(x @ args.basis.T)
     people, strangers = pairs_of(x, subject, args.people, rng)
     mated = np.array([a @ b for a, b in people])
     hits = mated[mated >= args.threshold]
     covariance = np.cov(strangers.T)
     prior = float(mated.mean()), covariance, np.linalg.cholesky(covariance + 1e-9 * np.eye(len(covariance)))
     print(f'{len(people)} persons of {name}, threshold {args.threshold}, {args.per_day} attempts a day and role, {args.per_week} a week, of which'
-          f' {max(args.per_week // 5, 1)} close misses; {args.refusals} refusals; {args.decoys} decoys; answers of a {"server" if args.server else "simulation"}')
+          f' {args.misses} misses; near {args.near}, missed {args.close}; {args.refusals} refusals; {args.decoys} decoys; answers of a {"server" if args.server else "simulation"}')
     print(f'mean of the hits of honest captures: {hits.mean():.3f}, best of ten: {np.quantile(hits, 0.9):.3f}\n')
+    if not args.gate:
+        attack_all(people, strangers, prior, args, hits)
+    gate = honest_gate(x, subject, args, rng)
+    print(f'\nhonest gate: {sum(gate.refused)} of {gate.searches} searches refused in a week, {gate.refused[0]} of them of who would have been found')
+
+
+def attack_all(people, strangers, prior, args, hits):
     print('| who | from | roles | attempts | start | reached, mean | 90 % | best | mean above honest |')
     print('|---|---|---|---|---|---|---|---|---|')
     for who, scores in (('operator', True), ('partner', False)):
@@ -299,7 +333,6 @@ def main():
                 hit = max(tries, key=lambda rows: rows[:, 0].mean())
                 print(f'| {who} | {"photograph" if photograph else "strangers"} ({len(hit)} match) | {roles} | {hit[:, 2].mean():.0f} | {hit[:, 1].mean():.3f} | {hit[:, 0].mean():.3f} '
                       f'| {np.quantile(hit[:, 0], 0.9):.3f} | {hit[:, 0].max():.3f} | {hit[:, 0].mean() - hits.mean():+.3f} |', flush=True)
-    print('\nhonest gate: %d of %d searches refused in a week' % honest_gate(x, subject, args, rng))
 
 
 def subjects_of(folder, rows):

@@ -200,7 +200,7 @@ DECLARE
 	best facematch.reference;
 	nearest double precision;
 	threshold double precision;
-	near uuid[];
+	subjects uuid[];
 	above double precision[];
 	code text;
 	message text;
@@ -222,23 +222,23 @@ BEGIN
 			-- order that an index has: every reference is compared.  All that are near are accounted for: whom the best one
 			-- is not, is told too.
 			SELECT t.threshold, b.reference_ids[1], b.subject_ids[1], b.similarities[1],
-				b.subject_ids[:b.near], ARRAY(SELECT s - t.threshold FROM unnest(b.similarities[:b.near]) s)
-			INTO STRICT threshold, best.reference_id, best.subject_id, nearest, near, above
+				b.subject_ids, ARRAY(SELECT s - t.threshold FROM unnest(b.similarities) s)
+			INTO STRICT threshold, best.reference_id, best.subject_id, nearest, subjects, above
 			FROM (SELECT facematch_internal.gallery_threshold(searched) AS threshold OFFSET 0) t
 			LEFT JOIN LATERAL (SELECT array_agg(c.reference_id ORDER BY c.similarity DESC NULLS LAST, c.reference_id)
 								   AS reference_ids,
 								   array_agg(c.subject_id ORDER BY c.similarity DESC NULLS LAST, c.reference_id) AS subject_ids,
-								   array_agg(c.similarity ORDER BY c.similarity DESC NULLS LAST, c.reference_id) AS similarities,
-								   count(*) FILTER (WHERE c.similarity >= t.threshold - 0.15)::integer AS near
+								   array_agg(c.similarity ORDER BY c.similarity DESC NULLS LAST, c.reference_id) AS similarities
 							   FROM (SELECT r.reference_id, r.subject_id, @extschema@.face_similarity(r.embedding, probe) AS similarity
 									 FROM facematch.reference r WHERE r.gallery_id = searched.gallery_id AND r.purge_after > moment) c
-							   WHERE c.similarity < t.threshold - 0.15
-								 OR NOT facematch_internal.is_withheld('partner:' || asking.name, c.subject_id)) b ON true;
+							   -- One whose key has been destroyed is nearest to nobody, withheld or not.
+							   WHERE NOT facematch_internal.is_withheld('partner:' || asking.name, c.subject_id,
+								   coalesce(c.similarity - t.threshold, -1))) b ON true;
 			-- Of a near miss too: it takes its time.  What became due meanwhile has none, and matches nobody.
 			token := facematch.reference_token(asking.name, best.reference_id);
 			match := coalesce(nearest >= threshold, false) AND token IS NOT NULL;
 			PERFORM facematch_internal.record_search('ask', 'partner:' || asking.name, searched.gallery_id, match::integer,
-				coalesce(near, '{}'), coalesce(above, '{}'));
+				coalesce(subjects, '{}'), above);
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT,
 				rule = CONSTRAINT_NAME;

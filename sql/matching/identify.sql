@@ -78,15 +78,16 @@ CREATE FUNCTION facematch_internal.record_search(kind text, asker text, gallery_
 												 above double precision[]) RETURNS void
 	LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_record_search';
 COMMENT ON FUNCTION facematch_internal.record_search(text, text, bigint, integer, uuid[], double precision[]) IS
-	'accounts for a search that the extension''s own functions made: its row, and attempts on each person of whom it '
-	'came near a reference, which is so far above the threshold of the gallery (too many, or no candidates where '
-	'somebody is withheld: 53400)';
+	'accounts for a search that the extension''s own functions made: its row, and attempts on each person of whom a '
+	'reference is near, which is so far above the threshold of the gallery (too many, or no candidates where somebody '
+	'is withheld: 53400)';
 
-CREATE FUNCTION facematch_internal.is_withheld(asker text, subject uuid) RETURNS boolean
+CREATE FUNCTION facematch_internal.is_withheld(asker text, subject uuid, above double precision DEFAULT 0)
+	RETURNS boolean
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_is_withheld';
-COMMENT ON FUNCTION facematch_internal.is_withheld(text, uuid) IS
+COMMENT ON FUNCTION facematch_internal.is_withheld(text, uuid, double precision) IS
 	'whether the person is compared with nothing of this role or partner now, since too many searches came near; '
-	'false for sessions that may read templates';
+	'false for sessions that may read templates, and if the reference is farther below the threshold than what is near';
 
 CREATE FUNCTION facematch_internal.shown_similarity(similarity double precision, threshold double precision)
 	RETURNS double precision
@@ -102,10 +103,10 @@ COMMENT ON FUNCTION facematch_internal.asked_threshold(double precision, double 
 	'a threshold that a role that may not read templates asks for: the gallery''s own, or the next that'
 	' shown_similarity() shows, so that asking again with another one tells no more than the answer does';
 
-CREATE FUNCTION facematch_internal.reads_templates() RETURNS boolean
-	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_reads_templates';
-COMMENT ON FUNCTION facematch_internal.reads_templates() IS 'whether the session''s user could read the templates '
-	'that a search compares with';
+CREATE FUNCTION facematch_internal.near_margin() RETURNS double precision
+	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_near_margin';
+COMMENT ON FUNCTION facematch_internal.near_margin() IS 'how far below a threshold a search looks for persons whom it '
+	'came near; 0: the session''s user could read the templates that it compares with, and has no limit of attempts';
 
 -- What is wrong with a probe or a threshold is said before anything is compared, so that an empty gallery says it too.
 CREATE FUNCTION facematch_internal.check_comparison(probe @extschema@.face_embedding, gallery facematch.gallery,
@@ -132,7 +133,7 @@ BEGIN
 			MESSAGE = format('min_similarity is %s', min_similarity),
 			HINT = 'A threshold is a cosine similarity, -1 to 1.';
 	-- Answers about a stolen one, among templates of one's own, would tell what it is.
-	ELSIF facematch_internal.sealed_by(probe) IS NOT NULL AND NOT facematch_internal.reads_templates() THEN
+	ELSIF facematch_internal.sealed_by(probe) IS NOT NULL AND facematch_internal.near_margin() > 0 THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'sealed_template_may_be_opened',
 			MESSAGE = 'a sealed template is decrypted only for roles that may read templates',
 			HINT = 'Send the probe as the model made it.';

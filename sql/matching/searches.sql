@@ -28,7 +28,7 @@ COMMENT ON COLUMN facematch.search.gallery_id IS
 COMMENT ON COLUMN facematch.search.purpose IS 'what for, as the caller said; NULL: not said';
 COMMENT ON COLUMN facematch.search.candidates IS 'how many candidates were found; 0: no hit';
 COMMENT ON COLUMN facematch.search.persons_near IS
-	'how many persons it came near: 0.15 below the threshold or nearer; for roles that may read templates, the '
+	'how many persons it came near, as facematch.attempts_per_day says; for roles that may read templates, the '
 	'candidates';
 COMMENT ON COLUMN facematch.search.refused IS 'whether nothing was told, since too many searches had come near one of '
 	'them';
@@ -49,13 +49,13 @@ CREATE TABLE facematch_internal.attempt (
 	purge_after		timestamptz NOT NULL
 );
 COMMENT ON TABLE facematch_internal.attempt IS
-	'searches that reached at least the threshold less 0.15 with a reference of a person, hits and misses; budgets '
+	'searches that came near a reference of a person, as facematch.attempts_per_day says, hits and misses; budgets '
 	'count them';
 COMMENT ON COLUMN facematch_internal.attempt.attempt_id IS 'identifier, random';
 COMMENT ON COLUMN facematch_internal.attempt.attempted_at IS 'when';
 COMMENT ON COLUMN facematch_internal.attempt.role_name IS 'the session''s user, or a partner as partner:name';
 COMMENT ON COLUMN facematch_internal.attempt.subject_id IS 'pseudonym of the person';
-COMMENT ON COLUMN facematch_internal.attempt.missed IS 'whether it was a miss, at most 0.1 below the threshold';
+COMMENT ON COLUMN facematch_internal.attempt.missed IS 'whether it was a miss';
 COMMENT ON COLUMN facematch_internal.attempt.withheld_until IS 'until when the role, or all of them, may '
 	'not come near the person again; NULL: it may';
 COMMENT ON COLUMN facematch_internal.attempt.retention_class IS 'search';

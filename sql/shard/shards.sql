@@ -231,7 +231,7 @@ DECLARE
 	low shard_part;
 	place text := (SELECT s.name FROM unnest(shards) s WHERE s.gallery_table IS NULL LIMIT 1);
 BEGIN
-	IF gallery IS NULL AND place IS NOT NULL AND NOT reads_templates() THEN
+	IF gallery IS NULL AND place IS NOT NULL AND near_margin() > 0 THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'shard_thresholds_are_known',
 			MESSAGE = format('shard %L has no gallery_table, so the thresholds of its galleries are not known', place),
 			HINT = 'UPDATE facematch.shard SET gallery_table = ...: without, only users who may read '
@@ -262,13 +262,13 @@ BEGIN
 		RETURN parts;
 	END IF;
 	SELECT p.* INTO low FROM unnest(parts) p WHERE min_similarity < p.threshold LIMIT 1;
-	IF FOUND AND NOT reads_templates() THEN
+	IF FOUND AND near_margin() > 0 THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'min_similarity_is_not_below',
 			MESSAGE = format('min_similarity is below the threshold, %s, of what is searched on %L', low.threshold, low.shard),
 			HINT = 'A template can be computed from the scores of enough probes: only users who may read '
 				'facematch.reference.embedding get those of everybody.';
 	END IF;
-	RETURN ARRAY(SELECT ROW(p.shard, p.relation, p.gallery_id, CASE WHEN reads_templates() THEN shard_parts.min_similarity
+	RETURN ARRAY(SELECT ROW(p.shard, p.relation, p.gallery_id, CASE WHEN near_margin() = 0 THEN shard_parts.min_similarity
 				ELSE asked_threshold(shard_parts.min_similarity, p.threshold) END)::shard_part
 		FROM unnest(parts) p);
 END
@@ -336,9 +336,9 @@ DECLARE
 	own shard_part[];
 	persons uuid[] := '{}';
 	above double precision[] := '{}';
-	reads CONSTANT boolean := reads_templates();
-	-- Whom a search comes near is counted (src/matching/account.c), as far below the threshold as there.
-	slack double precision := CASE WHEN reads THEN 0 ELSE 0.15 END;
+	-- Whom a search comes near is counted, of users who may not read templates.
+	slack double precision := near_margin();
+	reads CONSTANT boolean := slack = 0;
 	moment timestamptz := clock_timestamp();
 	-- Users who may read templates may choose any threshold, as in identify(); for others the galleries' are kept.
 	own_thresholds boolean := gallery IS NULL AND (min_similarity IS NULL OR NOT reads);
@@ -398,11 +398,11 @@ BEGIN
 	ELSIF parts IS NOT NULL THEN
 		LOOP
 			EXECUTE shards_query(parts, most, slack) INTO candidates USING probe, moment;
-			-- No number of better ones keeps a close miss from being counted.
+			-- No number of better ones keeps a miss from being counted.
 			IF near IS NULL AND NOT reads AND most < cap AND EXISTS (
 				SELECT FROM unnest(candidates) c
 				JOIN unnest(parts) p ON p.shard = c.shard AND (p.gallery_id IS NULL OR p.gallery_id = c.gallery_id)
-				GROUP BY p.shard, p.gallery_id HAVING count(*) >= most AND min(c.similarity) >= min(p.threshold) - 0.1) THEN
+				GROUP BY p.shard, p.gallery_id HAVING count(*) >= most) THEN
 				most := most * 4;
 				CONTINUE;
 			ELSIF near IS NULL THEN

@@ -17,9 +17,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -31,14 +29,11 @@
 #include "gallery/staging.h"
 #include "keys/cipher.h"
 #include "matching/account.h"
-#include "matching/unseen.h"
-#include "retention/person.h"
 #include "retention/rules.h"
 
-PG_FUNCTION_INFO_V1(facematch_record_search);
 PG_FUNCTION_INFO_V1(facematch_shown_similarity);
 PG_FUNCTION_INFO_V1(facematch_asked_threshold);
-PG_FUNCTION_INFO_V1(facematch_reads_templates);
+PG_FUNCTION_INFO_V1(facematch_near_margin);
 
 /* Purposes are words for an inspector; nothing this short holds a template. */
 #define LONGEST_PURPOSE		100
@@ -215,121 +210,6 @@ face_asked_threshold(double asked, double own)
 	return asked > least && asked > own ? (least + 1.0) / 2.0 : asked;
 }
 
-/* How far above the threshold one of a person's references is. */
-typedef struct Margin
-{
-	pg_uuid_t	person;
-	pg_uuid_t	subject;
-	double		above;
-} Margin;
-
-/* By person, the best reference first. */
-static int
-by_person(const void *a, const void *b)
-{
-	const Margin *first = a;
-	const Margin *second = b;
-	int			order = memcmp(&first->person, &second->person, UUID_LEN);
-
-	return order != 0 ? order : first->above < second->above ? 1 : first->above > second->above ? -1 : 0;
-}
-
-/* The persons of references, and what a search that tells all of them is worth on each; how many. */
-static FaceNear *
-persons_near(Margin *margins, int *count)
-{
-	FaceNear   *near = palloc(sizeof(FaceNear) * Max(*count, 1));
-	int			persons = 0;
-	int			hits = 0;
-
-	qsort(margins, *count, sizeof(Margin), by_person);
-	for (int i = 0; i < *count; i++)
-	{
-		const bool	first = i == 0 || memcmp(&margins[i].person, &margins[i - 1].person, UUID_LEN) != 0;
-
-		if (first)
-		{
-			near[persons++] = (FaceNear) {.subject = margins[i].subject, .attempts = margins[i].above >= 0.0 ? 0 : 1};
-			hits += margins[i].above >= 0.0;
-		}
-		near[persons - 1].missed |= face_is_close_miss(margins[i].above, 0.0);
-	}
-	for (int i = 0; i < persons; i++)
-	{
-		if (near[i].attempts == 0)
-			near[i].attempts = face_attempts(hits);
-	}
-	*count = persons;
-	return near;
-}
-
-/* The persons of two arrays: whose references are near, and how far above the threshold; how many. */
-static FaceNear *
-argument_near(ArrayType *subjects, ArrayType *above, int *count)
-{
-	Datum	   *subject;
-	Datum	   *margin;
-	int			margins;
-	Margin	   *near;
-
-	if (array_contains_nulls(subjects) || array_contains_nulls(above))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("search_names_persons"),
-				 errmsg("a person whom a search came near is NULL")));
-	deconstruct_array(subjects, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &subject, NULL, count);
-	deconstruct_array(above, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &margin, NULL, &margins);
-	if (margins != *count)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), face_refusal("search_names_scores"),
-				 errmsg("%d persons, but %d scores", *count, margins)));
-	near = palloc(sizeof(Margin) * Max(*count, 1));
-	for (int i = 0; i < *count; i++)
-		near[i] = (Margin) {face_person(DatumGetUUIDP(subject[i])), *DatumGetUUIDP(subject[i]), DatumGetFloat8(margin[i])};
-	return persons_near(near, count);
-}
-
-typedef struct Recorded
-{
-	FaceAsked	asked;
-	FaceNear   *near;
-	int			count;
-} Recorded;
-
-static void
-account_recorded(void *state)
-{
-	Recorded   *recorded = state;
-
-	if (recorded->asked.candidates == 0 && !face_reads_templates())
-		recorded->asked.withheld_until = face_withheld_in(recorded->asked.asker, recorded->asked.gallery_id);
-	face_account_for(&recorded->asked, recorded->near, recorded->count, true);
-}
-
-/* record_search(kind, asker, gallery_id, candidates, near uuid[], above double precision[]) */
-Datum
-facematch_record_search(PG_FUNCTION_ARGS)
-{
-	Recorded	recorded = {0};
-
-	for (int i = 0; i < PG_NARGS(); i++)
-	{
-		if (PG_ARGISNULL(i) && i != 2)
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("search_is_whole"),
-					 errmsg("argument %d of record_search() is NULL", i + 1)));
-	}
-	if (!face_is_accounted())
-		PG_RETURN_VOID();
-	recorded.asked.kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	recorded.asked.asker = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	recorded.asked.gallery_id = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
-	recorded.asked.candidates = PG_GETARG_INT32(3);
-	recorded.asked.purpose = face_checked_purpose(NULL, false, NULL);
-	recorded.near = argument_near(PG_GETARG_ARRAYTYPE_P(4), PG_GETARG_ARRAYTYPE_P(5), &recorded.count);
-	face_do_unseen(account_recorded, &recorded);
-	PG_RETURN_VOID();
-}
-
 /* shown_similarity(similarity, threshold) */
 Datum
 facematch_shown_similarity(PG_FUNCTION_ARGS)
@@ -346,11 +226,11 @@ facematch_asked_threshold(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(face_asked_threshold(PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1)));
 }
 
-/* reads_templates() */
+/* near_margin() */
 Datum
-facematch_reads_templates(PG_FUNCTION_ARGS)
+facematch_near_margin(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(face_reads_templates());
+	PG_RETURN_FLOAT8(face_reads_templates() ? 0.0 : FACE_NEAR);
 }
 
 void

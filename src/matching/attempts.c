@@ -8,8 +8,10 @@
  * most FACE_NEAR below the threshold with one of a person's references, hit or
  * miss. It is a row of facematch_internal.attempt. A role has a number of attempts
  * on each person a day, and all roles together have a number a week, of which a
- * part may be close misses. An attempt is counted and recorded under a lock that is
- * released at once, before the caller gets an answer.
+ * part may be misses. An attempt is counted and recorded under a lock that is
+ * released at once, before the caller gets an answer. Farther misses tell little,
+ * and strangers' searches have many of them by chance: docs/security.md has the
+ * figures.
  *
  * After the last attempt, the person is withheld from the role: not compared with
  * its probes, so that no answer depends on that person's template. A search that
@@ -24,9 +26,9 @@
  * put templates of known scores beside a person's. So a search that returns several
  * candidates of one strength counts as more attempts on each of them. A staged
  * template under the person's own pseudonym makes every search a hit. So a search
- * is a close miss if any of the person's references is missed closely. And the
- * search looks for references down to that score, however many better ones there
- * are.
+ * is a miss if it misses any of the person's references by less than FACE_NEAR.
+ * And the search looks for references down to that score, however many better ones
+ * there are.
  *
  *-------------------------------------------------------------------------
  */
@@ -63,8 +65,8 @@ PG_FUNCTION_INFO_V1(facematch_is_withheld);
 /* A frequent crosser: four crossings a day, of which some take a second try. */
 #define ATTEMPTS_A_WEEK		40
 
-/* One in so many of a week's attempts may be a close miss.  Hits tell little, misses among them much. */
-#define MISSES_OF_ATTEMPTS	5
+/* One in so many of a week's attempts may be a miss.  Hits tell little, misses among them much. */
+#define MISSES_OF_ATTEMPTS	6
 
 /* What a search is worth at most that tells several of one strength. */
 #define MOST_ATTEMPTS		4
@@ -78,12 +80,6 @@ enum
 	ATTEMPT_ID, ATTEMPT_AT, ATTEMPT_ROLE, ATTEMPT_SUBJECT, ATTEMPT_MISSED, ATTEMPT_WITHHELD, ATTEMPT_CLASS, ATTEMPT_PURGE_AFTER,
 	ATTEMPT_COLUMNS
 };
-
-bool
-face_is_close_miss(double similarity, double threshold)
-{
-	return similarity < threshold && similarity >= threshold - FACE_CLOSE_MISS;
-}
 
 /* How many attempts a search is worth on each of so many of one strength. */
 int
@@ -197,7 +193,7 @@ face_refuse_attempt(TimestampTz next)
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), face_refusal("subject_attempts_are_left"),
 			 errmsg("too many searches have come near one person"),
-			 errdetail("A role may come near one person %d times a day, and all roles together %d times a week, of which %d may be close misses."
+			 errdetail("A role may come near one person %d times a day, and all roles together %d times a week, of which %d may be misses."
 					   " After that, searches in that person's galleries that find nobody are refused as well.",
 					   attempts_a_day, attempts_a_week, misses_a_week()),
 			 errhint("Look at the document. The next search for this person is accepted after %s.", timestamptz_to_str(next))));
@@ -320,11 +316,11 @@ face_withheld_in(const char *asker, int64 gallery_id)
 	return face_find_row(attempt, face_index_on(attempt, 1, by_end), 1, &key, concerns_gallery, &gallery) ? gallery.next : 0;
 }
 
-/* is_withheld(asker, subject) */
+/* is_withheld(asker, subject, above): above is how far above the threshold, and of who is far it does not matter */
 Datum
 facematch_is_withheld(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(!face_reads_templates() && face_is_accounted() &&
+	PG_RETURN_BOOL(PG_GETARG_FLOAT8(2) >= -FACE_NEAR && !face_reads_templates() && face_is_accounted() &&
 				   face_withheld_until(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_UUID_P(1)) != 0);
 }
 
@@ -333,7 +329,8 @@ face_attempts_init(void)
 {
 	DefineCustomIntVariable("facematch.attempts_per_day",
 							"How many searches of one role may come near one person in a day.",
-							"Near is a similarity of at most 0.15 below the threshold, hits and misses alike. Roles that may read templates have no limit.",
+							"Near is a similarity of at most " CppAsString2(FACE_NEAR) " below the threshold, hits and misses alike."
+							" Roles that may read templates have no limit.",
 							&attempts_a_day,
 							ATTEMPTS_A_DAY,
 							1, INT_MAX,

@@ -13,21 +13,17 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-/* Comparison scores this far below a threshold count as attempts that came near. */
-#define FACE_NEAR	0.15
-
-/* And this far below, as close misses, of which there may be fewer. */
-#define FACE_CLOSE_MISS 0.1
+/* Comparison scores this far below a threshold, at most, count as attempts that came near. */
+#define FACE_NEAR	0.06
 
 /* A person whom a search came near. */
 typedef struct FaceNear
 {
 	pg_uuid_t	subject;		/* one pseudonym of the person */
-	bool		missed;			/* one of its references, at least, is just below the threshold */
+	bool		missed;			/* one of its references, at least, is below the threshold */
 	int			attempts;		/* how many this search is worth */
 } FaceNear;
 
-extern bool face_is_close_miss(double similarity, double threshold);
 extern int	face_attempts(int alike);
 extern TimestampTz face_next_attempt(const char *asker, const pg_uuid_t *subject);
 extern TimestampTz face_record_attempts(const char *asker, const FaceNear *near, int count);

@@ -470,12 +470,12 @@ complete_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double
 /*
  * The best "most" persons whose best reference, or the mean of all of them,
  * reaches the threshold, and all references that were looked at, which reach
- * "least" (the threshold, or below); of those that reach "whole", none is left out.
+ * "least" (the threshold, or below): some of these, or the whole of them.
  * No mean is above the best: whoever is not among those that were looked at is
  * behind the last of these.
  */
 void
-face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, double whole,
+face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, bool whole,
 				  int most, bool mean, FaceCandidates *persons, FaceCandidates *references)
 {
 	int64		asked = Max((int64) most * REFERENCES_A_PERSON, LEAST_REFERENCES);
@@ -489,7 +489,7 @@ face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, doubl
 		if (references->count > 0)
 			last = references->list[references->count - 1].similarity;
 		persons->all = references->all || last < threshold;
-		if (!references->all && last >= whole)
+		if (!references->all && whole)
 			continue;
 		group_by_person(references, threshold, mean ? INT_MAX : most, persons);
 		if (mean && persons->count > 0)

@@ -60,7 +60,7 @@ extern void face_find_gallery_by_id(int64 gallery_id, FaceSearched *gallery);
 extern void face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double min_similarity);
 extern void face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, double least, int64 most,
 								 FaceCandidates *found);
-extern void face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, double whole,
+extern void face_find_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double threshold, double least, bool whole,
 							  int most, bool mean, FaceCandidates *persons, FaceCandidates *references);
 extern void face_find_of_persons(const FaceSearched *gallery, const FaceEmbedding *probe, const FaceCandidates *persons,
 								 FaceCandidates *found);

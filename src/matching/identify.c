@@ -133,8 +133,8 @@ void
 face_search(const FaceQuestion *question, FaceCandidates *found, FaceCandidates *references)
 {
 	double		least = question->reads ? question->threshold : Max(question->threshold - FACE_NEAR, -1.0);
-	/* No number of better ones keeps a close miss from being counted. */
-	double		whole = question->reads ? INFINITY : question->threshold - FACE_CLOSE_MISS;
+	/* No number of better ones keeps a miss from being counted. */
+	const bool	whole = !question->reads;
 
 	if (question->by_person)
 	{
@@ -146,7 +146,7 @@ face_search(const FaceQuestion *question, FaceCandidates *found, FaceCandidates 
 	{
 		CHECK_FOR_INTERRUPTS();
 		face_find_references(&question->gallery, question->probe, least, most, references);
-		if (references->all || whole == INFINITY || (references->count > 0 && references->list[references->count - 1].similarity < whole))
+		if (references->all || !whole)
 			break;
 	}
 	*found = *references;

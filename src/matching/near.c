@@ -10,9 +10,19 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/refusal.h"
+#include "gallery/staging.h"
 #include "matching/near.h"
+#include "matching/unseen.h"
+#include "retention/person.h"
+
+PG_FUNCTION_INFO_V1(facematch_record_search);
 
 /* By the gallery's own threshold, whatever is asked for; 0: not told. */
 static int
@@ -57,18 +67,9 @@ face_sorted_by_person(const FaceCandidates *references)
 }
 
 /*
- * Does what is told depend on a reference that is below the threshold?  A mean
- * does, however far below that is.
+ * A person, from its references, of which the first is the best; how many they are.
+ * By mean all of them are there, since a mean depends on those that are farther too.
  */
-static bool
-is_missed(const FaceQuestion *question, const FaceCandidate *reference)
-{
-	if (question->by_mean)
-		return reference->similarity < question->threshold;
-	return face_is_close_miss(reference->similarity, question->threshold);
-}
-
-/* A person, from its references, of which the first is the best; how many they are. */
 static int
 person_near(const FaceQuestion *question, const FaceCandidate **references, int count, FaceNear *near)
 {
@@ -76,7 +77,7 @@ person_near(const FaceQuestion *question, const FaceCandidate **references, int 
 
 	*near = (FaceNear) {.subject = references[0]->subject, .attempts = 1};
 	while (of_person < count && of_one_person(&references[of_person], references) == 0)
-		near->missed |= is_missed(question, references[of_person++]);
+		near->missed |= references[of_person++]->similarity < question->threshold;
 	return of_person;
 }
 
@@ -165,4 +166,91 @@ face_hide_order(const FaceQuestion *question, FaceCandidates *found, const FaceC
 			}
 		}
 	}
+}
+
+/*--------------------------------------------------------- searches in SQL */
+
+/* There is one strength of a match where the threshold is 1: such a search tells none. */
+#define THRESHOLD_OF_ARGUMENTS	1.0
+
+/* References of two arrays, whose they are and how far above the threshold: those that are near. */
+static FaceCandidates
+argument_references(ArrayType *subjects, ArrayType *above)
+{
+	FaceCandidates near = {0};
+	Datum	   *subject;
+	Datum	   *margin;
+	bool	   *isnull;
+	int			count;
+	int			margins;
+
+	if (array_contains_nulls(subjects))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("search_names_persons"),
+				 errmsg("a person whom a search came near is NULL")));
+	deconstruct_array(subjects, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &subject, NULL, &count);
+	deconstruct_array(above, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &margin, &isnull, &margins);
+	if (margins != count)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), face_refusal("search_names_scores"),
+				 errmsg("%d persons, but %d scores", count, margins)));
+	near.list = palloc(sizeof(FaceCandidate) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		/* Where the key has been destroyed there is no score: it is near nobody. */
+		if (isnull[i] || DatumGetFloat8(margin[i]) < -FACE_NEAR)
+			continue;
+		near.list[near.count++] = (FaceCandidate) {
+			.reference_id = i,.subject = *DatumGetUUIDP(subject[i]),.person = face_person(DatumGetUUIDP(subject[i])),
+			.similarity = THRESHOLD_OF_ARGUMENTS + DatumGetFloat8(margin[i])
+		};
+	}
+	return near;
+}
+
+typedef struct Recorded
+{
+	FaceQuestion question;
+	FaceCandidates near;
+	int			candidates;
+} Recorded;
+
+static void
+account_recorded(void *state)
+{
+	Recorded   *recorded = state;
+
+	face_account_near(&recorded->question, face_sorted_by_person(&recorded->near), recorded->near.count, recorded->candidates);
+}
+
+/* record_search(kind, asker, gallery_id, candidates, near uuid[], above double precision[]) */
+Datum
+facematch_record_search(PG_FUNCTION_ARGS)
+{
+	Recorded	recorded = {0};
+	FaceQuestion *question = &recorded.question;
+
+	for (int i = 0; i < PG_NARGS(); i++)
+	{
+		if (PG_ARGISNULL(i) && i != 2)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("search_is_whole"),
+					 errmsg("argument %d of record_search() is NULL", i + 1)));
+	}
+	question->accounted = face_is_accounted();
+	if (!question->accounted)
+		PG_RETURN_VOID();
+	question->reads = face_reads_templates();
+	question->by_person = true;
+	question->threshold = question->gallery.threshold = THRESHOLD_OF_ARGUMENTS;
+	question->search.kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	question->search.asker = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	question->search.gallery_id = question->gallery.gallery_id = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
+	question->search.purpose = face_checked_purpose(NULL, false, NULL);
+	if (!question->reads)
+		question->gallery.asker = question->search.asker;
+	recorded.candidates = PG_GETARG_INT32(3);
+	recorded.near = argument_references(PG_GETARG_ARRAYTYPE_P(4), PG_GETARG_ARRAYTYPE_P(5));
+	face_do_unseen(account_recorded, &recorded);
+	PG_RETURN_VOID();
 }

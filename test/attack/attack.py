@@ -245,6 +245,14 @@ def near(site, name, weight=0.9):
     return blend(site.templates[name], vector(site.generator), weight)
 
 
+def near_miss(site, name):
+    """Below the threshold, and near enough to be an attempt."""
+    while True:
+        probe = near(site, name, 0.42)
+        if THRESHOLD - 0.055 < similarity(probe, site.templates[name]) < THRESHOLD - 0.005:
+            return probe
+
+
 def each(site, **options):
     for kind in KINDS:
         attacker = Attacker(site, kind, **options)
