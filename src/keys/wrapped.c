@@ -72,19 +72,23 @@ refuse_lost(const char *what)
 			 errhint("The directory may be the wrong one or incomplete: restore its files. No template is lost meanwhile.")));
 }
 
+/* Waits for the lock, as long as the statement is not cancelled. */
 static int
 open_locked(int mode)
 {
-	int			directory = face_open_key_directory();
-
-	if (flock(directory, mode) != 0)
+	for (;;)
 	{
-		int			problem = errno;
+		int			directory = face_open_key_directory();
+		int			problem = flock(directory, mode | LOCK_NB) == 0 ? 0 : errno;
 
+		if (problem == 0)
+			return directory;
 		close(directory);
-		face_report_key(ERROR, "lock", problem);
+		if (problem != EWOULDBLOCK && problem != EINTR)
+			face_report_key(ERROR, "lock", problem);
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(1000L);
 	}
-	return directory;
 }
 
 /* Closes the directory, and raises the error that there was. */

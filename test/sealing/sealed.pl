@@ -7,7 +7,9 @@ use Bytes;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Fcntl qw(:flock);
 use File::Copy qw(copy);
+use IPC::Run ();
 use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -17,6 +19,7 @@ $node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf', qq{
 fsync = off
 autovacuum = off
+restart_after_crash = on
 shared_preload_libraries = facematch
 facematch.key_directory = '$keys'
 });
@@ -42,7 +45,7 @@ sql(q{
 	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed)
 		SELECT n, 'flight', 'm', 0.1, now() + interval '6 hours', n <> 'plain' FROM unnest('{plain,sealed}'::text[]) n;
 	SELECT setseed(0.25);
-	CREATE UNLOGGED TABLE face AS SELECT i, array_agg((random() - 0.5)::real)::face_embedding AS e
+	CREATE TABLE face AS SELECT i, array_agg((random() - 0.5)::real)::face_embedding AS e
 		FROM generate_series(1, 300) i, generate_series(1, 128) GROUP BY i;
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 		SELECT g.gallery_id, md5((i % 250)::text)::uuid, (ARRAY['us_citizen', 'noncitizen', 'exempt_alien'])[1 + i % 3], e, 's'
@@ -224,6 +227,15 @@ ok(!-e "$keys/$gone.template", 'and the next purge destroys that key');
 { open my $out, '>', "$keys/$gone.template" or die; binmode $out; print $out $gone_key; close $out; chmod 0600, "$keys/$gone.template"; }
 sql('CALL facematch.purge()');
 ok(!-e "$keys/$gone.template", 'nor does one come back for longer than until a purge');
+# One that is slow: whoever has it locked keeps others waiting.
+open my $held, '<', $keys or die "$keys: $!";
+flock $held, LOCK_EX or die "$keys: $!";
+like(error("SET statement_timeout = '1s'; $searched"), qr/canceling statement due to statement timeout/, 'who waits for a slow directory can be cancelled');
+my $waiting = IPC::Run::start([ 'psql', '-XqAt', '-d', $node->connstr('postgres'), '-c', $searched ], '<', \undef, '>', \my $waited);
+usleep(500_000);
+close $held;
+$waiting->finish;
+is($waited, "5\n", 'and who waits gets the answer');
 my ($file) = map { "$keys/" . sql("SELECT facematch_internal.sealed_by(embedding) $sealed AND r.retention_class = 'exempt_alien' LIMIT 1") . '.template' } 1;
 rename $file, "$file.away" or die;
 like(error('SELECT differ()'), qr/the key of sealed templates is missing/, 'a key that is lost is an error');
@@ -256,20 +268,24 @@ is(sql(q{SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE ob
 ok(-e "$keys/2.site" && !-e "$keys/1.site", 'another wrapping key, and the old one is gone');
 is(sql($searched), '5', 'nothing else has changed');
 $rows = sql("SELECT count(*) $sealed");
-my $killed = 0;
+my ($killed, $crashed_turns) = (0, 0);
+# By turns of a gallery's keys and of the wrapping key; each fifth time the server crashes.
 foreach my $turn (1 .. 50)
 {
+	my $rotation = $turn % 2 ? "rotate_keys('sealed', 7)" : 'rotate_keys()';
 	my $session = $node->background_psql('postgres', on_error_stop => 0);
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
-	$session->query_until(qr/begun/, "\\echo begun\nCALL facematch.rotate_keys('sealed', 7);\n");
-	usleep(int(rand(60_000)));
-	$killed++ if sql("SELECT pg_terminate_backend($pid)") eq 't';
+	$session->query_until(qr/begun/, "\\echo begun\nCALL facematch.$rotation;\n");
+	usleep(int(rand($turn % 2 ? 60_000 : 20_000)));
+	if ($turn % 5) { $killed++ if sql("SELECT pg_terminate_backend($pid)") eq 't' }
+	else { $crashed_turns++ if kill 'KILL', $pid }
 	$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)") or die;
 	eval { $session->quit; };
 	my $seen = sql("SELECT count(*), count(facematch_internal.sealed_by(embedding)), count(facematch_internal.opened(embedding)) $sealed");
 	is($seen, "$rows|$rows|$rows", "killed $turn times, every template is there, sealed, and opens") unless $seen eq "$rows|$rows|$rows";
 }
 ok($killed > 10, "rotation was killed $killed times of 50");
+ok($crashed_turns > 4, "and the server crashed in it $crashed_turns times");
 sql(q{CALL facematch.rotate_keys('sealed')});
 sql('CALL facematch.purge()');
 is(sql("SELECT count(facematch_internal.opened(embedding)) $sealed"), $rows, 'no template is lost');
