@@ -53,7 +53,7 @@ static ChangedPage pages[MAX_PAGES];
 static int	npages;
 
 /* Between pd_lower and pd_upper a page has nothing, whatever its bytes are. */
-static const PGAlignedBlock nothing;
+static const PGAlignedBlock nothing = {{0}};
 
 void
 face_change_start(Relation index)
