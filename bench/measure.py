@@ -7,7 +7,7 @@ import argparse
 import pathlib
 import subprocess
 
-from facebench import churn, cold, cores, galleries, growth, identify, onetomany, sealed, seqscan, staging
+from facebench import churn, cold, cores, galleries, grown, growth, identify, onetomany, sealed, seqscan, staging
 
 SETS = ('full-rank', 'low-rank', 'dlib')
 
@@ -33,6 +33,10 @@ def main():
     p = command('growth', growth.main, None, 'searches of tables of several sizes')
     p.add_argument('--sizes', type=int, nargs='+', default=[10_000, 100_000, 1_000_000], help='templates (default 10,000 100,000 1,000,000)')
     p.add_argument('--probes', type=int, default=200, help='mated and as many non-mated probes (default 200)')
+    p = command('grown', grown.main, 1_000_000, 'an index that began empty beside the same one built anew')
+    p.add_argument('--learn', type=int, default=0, help='templates that are there at the first VACUUM (default 0: all)')
+    p.add_argument('--mean', type=float, default=0, help='how far all templates are moved into one direction (default 0)')
+    p.add_argument('--shift', type=float, default=0, help='how much farther those after the first VACUUM are (default 0)')
     p = command('cores', cores.main, 4_194_304, 'one search by one core and by several')
     p.add_argument('--probes', type=int, default=100, help='mated and as many non-mated probes (default 100)')
     p.add_argument('--workers', type=int, default=1, help='processes beside the session (default 1)')

@@ -195,8 +195,8 @@ BEGIN
 	WHERE libraries ~ '(^|,)facematch,(.*,)?pg_stat_statements(,|$)';
 
 	-- VACUUM teaches an index that began empty where the templates of a model lie; codes that are there stay as they
-	-- are (src/index/learn.c). Their bounds are wider by 1 / sqrt(1 - length^2 of the centre), and searches take that
-	-- much longer at least. Small lists are searched in no time either way.
+	-- are (src/index/learn.c). With a centre of length c their searches take (1 - c^2)^-2 times as long, 4 times at most:
+	-- docs/performance.md. Small lists are searched in no time either way.
 	FOR face_index IN SELECT i.oid FROM pg_class i JOIN pg_am a ON a.oid = i.relam AND a.amname = 'facematch'
 		JOIN pg_index x ON x.indexrelid = i.oid AND x.indisvalid
 		WHERE i.relkind = 'i' AND i.relpersistence <> 't' AND i.reltuples > 100000 LOOP
@@ -211,7 +211,7 @@ BEGIN
 				FROM (SELECT o.*, max(o.epoch) OVER (PARTITION BY o.dims, o.model, o.centre_length IS NULL) AS newest
 					  FROM facematch_internal.index_epochs(face_index) o) e
 				GROUP BY e.dims, e.model, e.centre_length IS NULL) k
-			HAVING sum(k.old * (1 / sqrt(1 - least(coalesce(k.centre, 0.9), 0.99) ^ 2) - 1)) > 0.3 * sum(k.templates);
+			HAVING sum(k.old * (least((1 - least(coalesce(k.centre, 0.9), 0.9) ^ 2) ^ -2, 4) - 1)) > 0.3 * sum(k.templates);
 		EXCEPTION WHEN OTHERS THEN
 			RETURN QUERY SELECT 'error', format('the index cannot be read: %s', SQLERRM), face_index::text,
 				format('REINDEX INDEX CONCURRENTLY %s', face_index);
