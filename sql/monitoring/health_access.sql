@@ -169,3 +169,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 COMMENT ON VIEW facematch_internal.access_findings IS
 	'privileges of any role beyond facematch_internal.access_right, roles whose attributes or memberships go '
 	'beyond it, and thresholds that reveal everything; part of facematch.health_check()';
+COMMENT ON COLUMN facematch_internal.access_findings.severity IS 'error, warning or notice';
+COMMENT ON COLUMN facematch_internal.access_findings.finding IS 'the cause';
+COMMENT ON COLUMN facematch_internal.access_findings.object IS 'what it is about';
+COMMENT ON COLUMN facematch_internal.access_findings.remedy IS 'the command that repairs it';

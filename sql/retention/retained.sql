@@ -117,6 +117,17 @@ CREATE VIEW facematch_internal.retained_now AS
 			coalesce(quote_ident(r.gallery_column), 'NULL::bigint')) END AS due_condition
 	FROM facematch_internal.retained r JOIN pg_catalog.pg_class c ON c.oid = r.table_name;
 COMMENT ON VIEW facematch_internal.retained_now IS 'the tables under retention that have not been dropped';
+-- The columns of the table mean the same here.
+DO $$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN SELECT a.attname, pg_catalog.col_description(a.attrelid, a.attnum) AS means FROM pg_catalog.pg_attribute a
+		WHERE a.attrelid = 'facematch_internal.retained'::pg_catalog.regclass AND a.attnum > 0 AND NOT a.attisdropped LOOP
+		EXECUTE pg_catalog.format('COMMENT ON COLUMN facematch_internal.retained_now.%I IS %L', c.attname, c.means);
+	END LOOP;
+END
+$$;
 COMMENT ON COLUMN facematch_internal.retained_now.key_type IS
 	'type of the key that holds name rows by; NULL: one that holds cannot name';
 COMMENT ON COLUMN facematch_internal.retained_now.due_condition IS
