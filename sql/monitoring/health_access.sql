@@ -16,8 +16,9 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		SELECT r.oid AS role, g.role_name, g.kind, g.partner
 		FROM facematch_internal.access_grant g LEFT JOIN pg_roles r ON r.rolname = g.role_name
 	), again AS (
-		SELECT g.role, string_agg(format(', facematch.grant_%s(%L%s)', g.kind, quote_ident(g.role_name), ', '
-			|| quote_literal(g.partner)), '') AS calls
+		SELECT g.role, string_agg(format(', facematch.grant_%s(%L, %L)',
+			CASE WHEN g.partner IS NULL THEN 'access' ELSE 'partner' END, quote_ident(g.role_name),
+			coalesce(g.partner, g.kind)), '') AS calls
 		FROM granted g GROUP BY g.role
 	), expected AS MATERIALIZED (
 		SELECT DISTINCT g.role, e.clause, e.whole FROM granted g JOIN facematch_internal.expected_access e USING (kind)
@@ -103,7 +104,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		'archive_library', 'restore_command'))
 	UNION ALL
 	SELECT 'warning', 'reads templates unlogged', format('role %I (%s)', r.rolname, t.table_name),
-		   'grant columns other than the template, or facematch.grant_template_reader()'
+		   'grant columns other than the template, or facematch.grant_access(..., ''template_reader'')'
 	FROM facematch_internal.retained t JOIN pg_class c ON c.oid = t.table_name
 	JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = t.template_column AND NOT a.attisdropped
 	CROSS JOIN pg_roles r
