@@ -7,7 +7,7 @@ import argparse
 import pathlib
 import subprocess
 
-from facebench import churn, cold, cores, galleries, growth, identify, onetomany, sealed, seqscan
+from facebench import churn, cold, cores, galleries, growth, identify, onetomany, sealed, seqscan, staging
 
 SETS = ('full-rank', 'low-rank', 'dlib')
 
@@ -46,6 +46,7 @@ def main():
     command('many', identify.many, 1_000_000, 'identify_many() beside identify() for each probe, in one gallery')
     p = command('sealed', sealed.main, 100_000, 'sealed galleries beside plain ones of the same templates')
     p.add_argument('--galleries', type=int, default=250)
+    command('staging', staging.main, None, 'a flight staged with the shipped index and without')
     command('inserts', churn.inserts, 200_000, 'inserts with and without the index')
     command('vacuum', churn.vacuum, 1_000_000, 'VACUUM after deleting half')
     p = command('cycles', churn.cycles, 200_000, 'delete, vacuum, refill: size and search time')

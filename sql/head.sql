@@ -11,7 +11,7 @@
  */
 
 /*
- * Functions here run with the rights of the extension's owner and name the type's schema.  Whoever owns that schema
+ * Functions here run with the privileges of the extension's owner and name the type's schema. Whoever owns that schema
  * can rename it
  * and put another with functions of one's own in its place: so it belongs to a superuser.  In PostgreSQL 15 public is
  * the database owner's.
@@ -24,7 +24,7 @@ BEGIN
 			       THEN d.datdba ELSE n.nspowner END
 			   WHERE n.oid = '@extschema@'::pg_catalog.regnamespace AND NOT o.rolsuper) THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'schema_is_safe',
-			MESSAGE = 'schema @extschema@ belongs to a role that is no superuser',
+			MESSAGE = 'schema @extschema@ belongs to a role that is not a superuser',
 			DETAIL = 'Its owner could put functions in the place of those that the extension''s call with the rights '
 				'of its own owner.',
 			HINT = 'Create a schema as a superuser, and CREATE EXTENSION facematch SCHEMA name CASCADE.';

@@ -225,7 +225,7 @@ face_find_setting(const char *name)
 #define face_set_vacuumed_table(info, table)	((void) 0)
 #endif
 
-/* 16 computes the cost-based delay anew when settings change; needs commands/vacuum.h and miscadmin.h */
+/* 16 computes the cost-based delay again when settings change; needs commands/vacuum.h and miscadmin.h */
 #if PG_VERSION_NUM >= 160000
 #define face_start_vacuum_delay()	VacuumUpdateCosts()
 #else

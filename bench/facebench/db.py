@@ -74,14 +74,20 @@ def busy(conn, query):
     return cpu_seconds(conn) - start
 
 
-def precise(conn, query, params):
-    """Milliseconds of processor time of one statement that has one value, as the scheduler counts them; and the value."""
-    def spent():
+def spent(conn, work):
+    """Milliseconds of some work by the client's clock, and of the backend's processor as the scheduler counts them."""
+    def processor():
         with open(f'/proc/{conn.info.backend_pid}/schedstat') as f:
             return int(f.read().split()[0]) / 1e6
-    start = spent()
-    value = scalar(conn, query, params)
-    return spent() - start, value
+    start, busy_before = time.perf_counter(), processor()
+    work()
+    return (time.perf_counter() - start) * MS, processor() - busy_before
+
+
+def precise(conn, query, params):
+    """Milliseconds of processor time of one statement that has one value; and the value."""
+    values = []
+    return spent(conn, lambda: values.append(scalar(conn, query, params)))[1], values[0]
 
 
 COPY_HEADER = b'PGCOPY\n\xff\r\n\0' + b'\0' * 8

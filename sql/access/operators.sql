@@ -17,7 +17,7 @@ BEGIN
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	ELSIF pattern.anchor_at IS NULL OR pattern.kind = 'watchlist' THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'gallery_is_for_an_event',
-			MESSAGE = format('gallery %L is for no event that passes', like_gallery),
+			MESSAGE = format('gallery %L is a watchlist or has no anchor', like_gallery),
 			HINT = 'Galleries are staged like one of a flight or a ship; whoever may insert into facematch.gallery makes the'
 				' others.';
 	-- A cruise is the longest time between a manifest and what it is for.

@@ -26,7 +26,7 @@ CREATE TABLE facematch.partner_gallery (
 	CONSTRAINT partner_gallery_gallery_exists FOREIGN KEY (gallery_id) REFERENCES facematch.gallery ON DELETE CASCADE
 );
 COMMENT ON TABLE facematch.partner_gallery IS
-	'which flights are a partner''s, and when it may ask about them; goes with the gallery';
+	'which flights a partner may ask about, and when; deleted with the gallery';
 COMMENT ON COLUMN facematch.partner_gallery.partner IS 'the partner';
 COMMENT ON COLUMN facematch.partner_gallery.gallery_id IS 'the gallery of its flight';
 COMMENT ON COLUMN facematch.partner_gallery.valid_from IS 'from when it may ask';
@@ -103,7 +103,7 @@ BEGIN
 	END IF;
 	IF cardinality(partners) <> 1 THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'session_is_of_one_partner',
-			MESSAGE = CASE WHEN cardinality(partners) = 0 THEN 'this session''s user is no partner'
+			MESSAGE = CASE WHEN cardinality(partners) = 0 THEN 'this session''s user is not a partner'
 				ELSE 'this session''s user may ask for several partners' END,
 			HINT = 'Connect as a role that facematch.grant_partner() was called for; SET ROLE does not count.';
 	END IF;
@@ -172,10 +172,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.reference_token(text, bigint) IS
-	'the token that a partner is given when this reference matches: for whoever stages the manifest to hand to the'
-	' carrier, which puts it beside its passenger. HMAC-SHA256 of partner, flight and subject with the key of the'
-	' pseudonyms: without the key neither the subject nor another flight''s or partner''s token follows from it.'
-	' NULL: no such partner or reference';
+	'the token that a partner is given when this reference matches: the operator who stages the manifest gives it '
+	'to the carrier, which stores it with its passenger. HMAC-SHA256 of partner, flight and subject with the key '
+	'of the pseudonyms: without the key neither the subject nor another flight''s or partner''s token follows from '
+	'it. NULL: no such partner or reference';
 
 CREATE FUNCTION facematch.partner_flights() RETURNS TABLE (gallery text, valid_from timestamptz,
 	valid_until timestamptz)
@@ -251,7 +251,7 @@ BEGIN
 	IF refused OR NOT match THEN
 		token := NULL;
 	END IF;
-	-- Of a refused use, the gallery's name is kept only if it can be one; a name does not read as a template.
+	-- Of a refused use, the gallery's name is kept only if it can be one; a name does not look like a template.
 	INSERT INTO facematch.disclosure (partner, address, nature, purpose, gallery, answer, subject_id, token)
 	VALUES (asking.name, asking.address, 'answer to a probe', asking.purpose,
 			CASE WHEN facematch_internal.is_name(answer_partner.gallery) THEN answer_partner.gallery END,

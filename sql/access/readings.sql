@@ -18,15 +18,15 @@ CREATE TABLE facematch.reading (
 		AND num_nulls(gallery_id, gallery) <> 1)
 );
 COMMENT ON TABLE facematch.reading IS
-	'announced readings of the templates of a gallery, of a photograph, or of all that is held about a person: who, '
-	'what for, until when; each is in the log too';
+	'announced readings of the templates of a gallery, of a photograph, or of all that is stored about a person: '
+	'who, for what purpose, until when; each is in the audit log too';
 COMMENT ON COLUMN facematch.reading.reading_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.reading.role_name IS 'the session''s user who announced it, and who alone may read';
 COMMENT ON COLUMN facematch.reading.gallery_id IS
-	'the gallery; kept when the gallery is gone; NULL: something else is read';
+	'the gallery; kept when it is deleted; NULL: something else is read';
 COMMENT ON COLUMN facematch.reading.gallery IS 'the gallery''s name';
-COMMENT ON COLUMN facematch.reading.photograph_id IS 'the photograph; kept when it is gone; NULL: something else is '
-	'read';
+COMMENT ON COLUMN facematch.reading.photograph_id IS 'the photograph; kept when it is deleted; NULL: something else '
+	'is read';
 COMMENT ON COLUMN facematch.reading.subject_id IS
 	'the person whom a report is about; NULL: something else is read';
 COMMENT ON COLUMN facematch.reading.purpose IS 'what for';
@@ -51,7 +51,7 @@ BEGIN
 	IF gallery IS NOT NULL AND NOT has_function_privilege(session_user, 'facematch.read_templates(text)', 'EXECUTE') THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'reading_is_allowed',
 			MESSAGE = format('role %I may not read the templates of galleries', session_user),
-			HINT = 'SELECT facematch.grant_access(..., ''template_reader'') makes a role one that may.';
+			HINT = 'SELECT facematch.grant_access(..., ''template_reader'') gives a role this privilege.';
 	ELSIF gallery IS NOT NULL AND id IS NULL THEN
 		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
@@ -87,11 +87,11 @@ CREATE PROCEDURE facematch.announce_reading(gallery text DEFAULT NULL, photograp
 	purpose text DEFAULT NULL, subject_id uuid DEFAULT NULL)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_announce_reading';
 COMMENT ON PROCEDURE facematch.announce_reading(text, bigint, text, uuid) IS
-	'logs that the session''s user will read the templates of a gallery, a photograph, or all that is held about a'
-	' person, and what for, and commits; for ten minutes facematch.read_templates(), facematch.read_photograph() or'
-	' the report of a subject then gives them to that user. In a transaction block: 25001; templates of a gallery,'
-	' which the user may not read: 42501; no such gallery, or no such photograph, or due: P0002; none or several of '
-	'them, or no purpose: 22023; purpose NULL: 22004';
+	'logs that the session''s user will read the templates of a gallery, a photograph, or all that is stored about '
+	'a person, with the purpose, and commits; for ten minutes facematch.read_templates(), '
+	'facematch.read_photograph() or the report of a subject then gives them to that user. In a transaction block: '
+	'25001; templates of a gallery, which the user may not read: 42501; no such gallery, or no such photograph, or '
+	'due: P0002; none or several of them, or no purpose: 22023; purpose NULL: 22004';
 
 CREATE FUNCTION facematch.read_templates(gallery text)
 	RETURNS TABLE (reference_id bigint, subject_id uuid, retention_class text, embedding @extschema@.face_embedding,
@@ -140,9 +140,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.unseal(@extschema@.face_embedding) IS
-	'a sealed template as it was before, for a session''s user who has announced a reading of its gallery within ten'
-	' minutes, and for the owner of the table, whose calls are each logged; one that is not sealed comes back as it is;'
-	' NULL: its key has been destroyed. Not announced: 42501; changed since: XX001; its key is missing: 55000';
+	'a sealed template as it was before, for a session''s user who has announced a reading of its gallery within '
+	'ten minutes, and for the owner of the table, whose calls are each logged; one that is not sealed is returned '
+	'unchanged; NULL: its key has been destroyed. Not announced: 42501; changed since: XX001; its key is missing: '
+	'55000';
 
 CREATE FUNCTION facematch.read_photograph(photograph_id bigint) RETURNS bytea
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -174,12 +175,12 @@ BEGIN
 	IF image IS NULL THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'photograph_key_exists',
 			MESSAGE = format('photograph %s cannot be read: its key has been destroyed, or was never here', photograph_id),
-			HINT = 'Where the photograph has been purged since, this copy of it is meant to be unreadable.';
+			HINT = 'If the photograph has been purged since, this copy of it is unreadable on purpose.';
 	END IF;
 	RETURN image;
 END
 $$;
 COMMENT ON FUNCTION facematch.read_photograph(bigint) IS
-	'a photograph, as it was stored, for a session''s user who has announced it within ten minutes, and for the'
-	' owner of the table. Each reading is logged. Not announced: 42501; none, or due: P0002; its key is gone, or of'
-	' another database that is there: 55000; changed since: XX001';
+	'a photograph, as it was stored, for a session''s user who has announced it within ten minutes, and for the '
+	'owner of the table. Each reading is logged. Not announced: 42501; none, or due: P0002; its key is missing, or '
+	'of another database that exists: 55000; changed since: XX001';

@@ -21,7 +21,7 @@ CREATE TABLE facematch_internal.access_kind (
 	description	text NOT NULL,
 	CONSTRAINT access_kind_pkey PRIMARY KEY (name)
 );
-COMMENT ON TABLE facematch_internal.access_kind IS 'kinds of roles; everyone: whoever is granted USAGE on the schema';
+COMMENT ON TABLE facematch_internal.access_kind IS 'kinds of roles; everyone: all roles with USAGE on the schema';
 COMMENT ON COLUMN facematch_internal.access_kind.name IS 'the word that facematch_internal.access_right uses';
 COMMENT ON COLUMN facematch_internal.access_kind.description IS 'what such a role is for';
 
@@ -51,8 +51,8 @@ COMMENT ON TABLE facematch_internal.access_right IS
 COMMENT ON COLUMN facematch_internal.access_right.kind IS 'the kind of role, a row of facematch_internal.access_kind';
 COMMENT ON COLUMN facematch_internal.access_right.object_kind IS 'table (and view), or function (and procedure)';
 COMMENT ON COLUMN facematch_internal.access_right.object_name IS
-	'name of the object in schema facematch; a function''s stands for all of that name, and a * at the end for any'
-	' rest';
+	'name of the object in schema facematch; the name of a function means all functions of that name, and a * at '
+	'the end any ending';
 COMMENT ON COLUMN facematch_internal.access_right.privilege IS
 	'SELECT, INSERT, UPDATE or DELETE on a table, EXECUTE on a function';
 COMMENT ON COLUMN facematch_internal.access_right.columns IS 'the columns that it is about; NULL: all';
@@ -123,14 +123,14 @@ CREATE TABLE facematch.partner (
 COMMENT ON TABLE facematch.partner IS
 	'carriers and others outside who get answers; their roles are in facematch_internal.access_grant, their flights'
 	' in facematch.partner_gallery';
-COMMENT ON COLUMN facematch.partner.name IS 'name of the recipient, as the accounting of disclosures has it';
+COMMENT ON COLUMN facematch.partner.name IS 'name of the recipient, as in the accounting of disclosures';
 COMMENT ON COLUMN facematch.partner.partner_id IS
 	'random: the partner''s reference tokens are made with it, so that two partners'' tokens have nothing in common';
 COMMENT ON COLUMN facematch.partner.address IS 'address of the recipient, which 5 U.S.C. 552a(c)(1)(B) asks for';
-COMMENT ON COLUMN facematch.partner.purpose IS 'what it asks for, as the accounting of disclosures has it';
+COMMENT ON COLUMN facematch.partner.purpose IS 'the purpose of its use, as in the accounting of disclosures';
 COMMENT ON COLUMN facematch.partner.per_minute IS
-	'uses a minute on average; up to so many at once, so up to twice as many in one minute';
-COMMENT ON COLUMN facematch.partner.per_day IS 'uses a day on average; up to so many at once';
+	'uses a minute on average; this many may come at once, so there may be twice as many in one minute';
+COMMENT ON COLUMN facematch.partner.per_day IS 'uses a day on average; this many may come at once';
 COMMENT ON COLUMN facematch.partner.created_at IS 'when the row was made';
 
 CREATE TABLE facematch_internal.access_grant (
@@ -181,7 +181,7 @@ CREATE VIEW facematch_internal.expected_access AS
 	SELECT n.kind, w.whole, w.whole FROM named n CROSS JOIN LATERAL format('%s ON %s', n.privilege, n.called) w (whole)
 	WHERE n.columns IS NULL
 	UNION
-	-- Functions in a view are executed with the rights of whoever reads it.
+	-- Functions in a view are executed with the privileges of whoever reads it.
 	SELECT n.kind, w.whole, w.whole FROM named n JOIN pg_catalog.pg_class v ON v.oid = n.oid
 		AND starts_with(v.relname, 'report_')
 	JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid
@@ -315,8 +315,8 @@ BEGIN
 	IF power IS NOT NULL THEN
 		RAISE invalid_grant_operation USING CONSTRAINT = 'role_has_no_other_power',
 			MESSAGE = format('role %I %s', wanted, power),
-			DETAIL = format('As %s its limits would mean nothing.', kind),
-			HINT = 'Take that away from it, or grant to another role.';
+			DETAIL = format('As %s it could bypass its limits.', kind),
+			HINT = 'Take that away from it, or use another role.';
 	END IF;
 	-- A partner that is something else as well, or whose role a colleague of another kind may take, gets more than
 	-- answers.
@@ -375,5 +375,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.revoke_access(regrole) IS
-	'takes from a role all that it was granted on the two schemas, by these functions or by hand; logged. Whether'
-	' there was anything. Sessions that are open lose it with their next statement';
+	'takes from a role all privileges on the two schemas, granted by these functions or by hand; logged. Returns '
+	'whether there were any. Open sessions lose them with their next statement';

@@ -71,7 +71,7 @@ CREATE FUNCTION facematch_internal.person_matches(probes text, enrolled text, lo
 	LANGUAGE plpgsql VOLATILE ROWS 1000 SET enable_nestloop = off
 AS $$
 BEGIN
-	-- The queries are the caller's, with the caller's rights and search_path.
+	-- The queries are the caller's, with the caller's privileges and search_path.
 	RETURN QUERY EXECUTE pg_catalog.format(E'
 	WITH RECURSIVE probe AS MATERIALIZED (SELECT q.id::bigint AS id, q.subject::text AS subject
 		FROM (\n%1$s\n) q (id, subject, template)),
@@ -146,20 +146,19 @@ BEGIN ATOMIC
 	WHERE t.calibration_id = (facematch_internal.calibration_in_use($1)).calibration_id ORDER BY t.fmr DESC;
 END;
 COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], text, text) IS
-	'measures a model on a labelled set, stores the DET and the thresholds for the given false match rates, and returns '
-	'these; galleries that state a target FPIR use it from now on. probes and enrolled as for score_histogram(), without '
-	'enrolled all pairs within probes; choose templates taken as the site''s are. quality: a query '
-	'of identifier, subject, template and quality, whose error versus discard at each threshold is kept for the '
-	'report. Logged. Too few comparisons: 55000; '
-	'templates of another model: 22023';
+	'measures a model on a labelled set, stores the DET and the thresholds for the given false match rates, and '
+	'returns these; galleries that state a target FPIR use it from now on. probes and enrolled as for '
+	'score_histogram(), without enrolled all pairs within probes; choose templates taken as the site''s are. '
+	'quality: a query of identifier, subject, template and quality, whose error versus discard at each threshold '
+	'is stored for the report. Logged. Too few comparisons: 55000; templates of another model: 22023';
 
 CREATE VIEW facematch.report_operating_point AS
 	SELECT g.gallery_id, g.name AS gallery, g.kind, g.model, o.live_references, o.live_persons, g.target_fpir, o.fmr,
 		o.threshold, o.basis, o.calibration_id, o.fnmr
 	FROM facematch.gallery g, LATERAL facematch.operating_point(g.gallery_id) o
 	WHERE g.purge_after > clock_timestamp();
-COMMENT ON VIEW facematch.report_operating_point IS 'at which threshold each gallery is searched now, and what its '
-	'model''s calibration says about it';
+COMMENT ON VIEW facematch.report_operating_point IS 'the threshold at which each gallery is searched now, and its '
+	'error rates by the model''s calibration';
 COMMENT ON COLUMN facematch.report_operating_point.gallery_id IS 'the gallery';
 COMMENT ON COLUMN facematch.report_operating_point.gallery IS 'its name';
 COMMENT ON COLUMN facematch.report_operating_point.kind IS 'what it is for';

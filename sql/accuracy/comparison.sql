@@ -3,7 +3,7 @@
  * multiplication; bounded by maintenance_work_mem, cancellable, exact.  A module of its own: a backend that only
  * searches never loads OpenBLAS.
  *
- * A set is a query, which runs with the caller's rights, under the caller's snapshot and row security.  Its first
+ * A set is a query, which runs with the caller's privileges, under the caller's snapshot and row security.  Its first
  * three columns are an identifier (an integer, unique within the set), the subject (any type: equal text is the same
  * person) and the template.
  */

@@ -117,9 +117,9 @@ END;
 COMMENT ON FUNCTION facematch.identification_rates(text, text, double precision[], bigint,
 	double precision) IS
 	'errors per search of a set, at each threshold (ascending): FPIR, the share of searches of people who are not '
-	'enrolled that give a candidate all the same; and FNIR, the share of searches of enrolled people whose mate is not '
-	'in the candidate list, because it is below the threshold or beyond the rank (NULL: any), which counts persons. With '
-	'Wilson intervals; counts are exact. The sets as for score_histogram()';
+	'enrolled that still give a candidate; and FNIR, the share of searches of enrolled people whose mate is not in '
+	'the candidate list, because it is below the threshold or beyond the rank (NULL: any), which counts persons. '
+	'With Wilson intervals; counts are exact. The sets as for score_histogram()';
 
 CREATE FUNCTION facematch.cmc(probes text, enrolled text, max_rank integer DEFAULT 20,
 	confidence double precision DEFAULT 0.95)
@@ -147,7 +147,7 @@ CREATE FUNCTION facematch.error_versus_discard(probes text, threshold double pre
 	LANGUAGE plpgsql VOLATILE STRICT ROWS 100
 AS $$
 BEGIN
-	-- The query is the caller's, with the caller's rights and search_path.
+	-- The query is the caller's, with the caller's privileges and search_path.
 	RETURN QUERY EXECUTE pg_catalog.format(E'
 	WITH picture AS MATERIALIZED (
 		SELECT q.id, q.subject, q.template, q.quality::integer AS quality
@@ -166,11 +166,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.error_versus_discard(text, double precision, double precision) IS
-	'error versus discard, as ISO/IEC 29794-1 has it: for each least quality, the share of mated comparisons that is '
-	'left out because the poorer of its two pictures is below it, and the false non-match rate of the others at the '
-	'threshold, with Wilson intervals. A measure of quality is worth its name when the rate falls. probes is a query '
-	'of identifier, subject, template and quality (0 to 100); comparisons without a quality do not count. It runs '
-	'with the caller''s rights';
+	'error versus discard, as in ISO/IEC 29794-1: for each minimum quality, the share of mated comparisons that is '
+	'left out because the poorer of its two pictures is below it, and the false non-match rate of the others at '
+	'the threshold, with Wilson intervals. A quality measure is useful if the rate falls. probes is a query of '
+	'identifier, subject, template and quality (0 to 100); comparisons without a quality do not count. It runs '
+	'with the caller''s privileges';
 
 ---------------------------------------------------------------- whose probes err
 
@@ -205,10 +205,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.probe_errors(text, text, double precision, integer) IS
-	'whose probes err at a threshold, the most errors first: false positives (not enrolled, a candidate all the same) '
-	'and misses (the mate is below the threshold), the share of all errors, and the enrolled subject whom most of the '
-	'false positives found: one person under two pseudonyms shows as a subject with nearly all of them and one such '
-	'other. The sets as for score_histogram()';
+	'the probes that cause errors at a threshold, the most errors first: false positives (not enrolled, but a '
+	'candidate) and misses (the mate is below the threshold), the share of all errors, and the enrolled subject '
+	'whom most of the false positives found: one person under two pseudonyms shows as a subject with nearly all of '
+	'them and one such other. The sets as for score_histogram()';
 
 ---------------------------------------------------------------- a fixed list of pairs
 
@@ -242,6 +242,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.verification_accuracy(integer[], boolean[], double precision[]) IS
-	'cross-validated accuracy over a list of pairs, as the protocol of Labeled Faces in the Wild has it: for each fold, '
-	'the score of the other folds'' pairs that as a threshold gets most of them right (the lowest of several) is tried '
-	'on the fold. The mean of accuracy is the figure that is published. Arrays of unequal length, or with NULL: 22023';
+	'cross-validated accuracy over a list of pairs, as in the protocol of Labeled Faces in the Wild: for each '
+	'fold, the score of the other folds'' pairs that as a threshold gets most of them right (the lowest of '
+	'several) is tried on the fold. The mean of accuracy is the figure that is published. Arrays of unequal '
+	'length, or with NULL: 22023';

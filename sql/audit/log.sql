@@ -25,8 +25,8 @@ CREATE TABLE facematch.audit_event (
 	CONSTRAINT audit_event_follows_one UNIQUE (chain, seq)
 );
 COMMENT ON TABLE facematch.audit_event IS
-	'what was done to rules, deadlines, opt-outs, holds, classes, overrides and rows that went; hash chains, rows'
-	' are never changed';
+	'what was done to rules, deadlines, opt-outs, holds, classes, overrides and deleted rows; hash chains, rows '
+	'are never changed';
 COMMENT ON COLUMN facematch.audit_event.event_id IS
 	'number, in about the order of writing; a transaction that failed leaves a gap, which means nothing';
 COMMENT ON COLUMN facematch.audit_event.at IS
@@ -35,10 +35,8 @@ COMMENT ON COLUMN facematch.audit_event.at IS
 COMMENT ON COLUMN facematch.audit_event.actor IS 'the session''s user';
 COMMENT ON COLUMN facematch.audit_event.action IS 'what happened, such as deadline_lengthened';
 COMMENT ON COLUMN facematch.audit_event.detail IS
-	'particulars; no free text that was typed in but the reason of decommission() and what notices say, and what reads'
-	' as a template or'
-	' an image is replaced by how'
-	' long it was, as facematch_internal.redacted() has it';
+	'particulars; no free text that was typed in but the reason of decommission() and what notices say, and what '
+	'looks like a template or an image is replaced by its length, as facematch_internal.redacted() does';
 COMMENT ON COLUMN facematch.audit_event.previous IS
 	'hash of the event before in the chain; of the first, 32 zero bytes';
 COMMENT ON COLUMN facematch.audit_event.hash IS 'SHA-256 of facematch.audit_content() of the row';
@@ -57,8 +55,8 @@ CREATE FUNCTION facematch.audit_content(event facematch.audit_event) RETURNS byt
 			event.actor,
 										event.action, event.detail)::text, 'UTF8');
 COMMENT ON FUNCTION facematch.audit_content(facematch.audit_event) IS
-	'the bytes that an event''s hash is of: the hash before it, the witness, then chain, place, number, seconds'
-	' since 1970, actor, action and detail as a JSON array in UTF-8';
+	'the bytes that an event''s hash covers: the hash before it, the witness, then chain, place, number, seconds '
+	'since 1970, actor, action and detail as a JSON array in UTF-8';
 
 CREATE FUNCTION facematch_internal.write_audit(action text, detail jsonb) RETURNS void
 	LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -82,7 +80,7 @@ DECLARE
 BEGIN
 	IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'log_end_is_seen',
-			MESSAGE = 'a transaction with one snapshot does not see the end of the log',
+			MESSAGE = 'a transaction with one snapshot does not see the end of the audit log',
 			HINT = 'Call facematch.audit_anchor() at isolation level READ COMMITTED.';
 	END IF;
 	-- Others do not see yet what this transaction has written.
@@ -111,9 +109,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.audit_anchor() IS
-	'writes an event that names the head of every chain, and returns its hash, 64 hexadecimal digits, to publish or'
-	' to sign once the transaction has committed: facematch.verify_audit(anchor) finds whatever is changed or'
-	' missing of all that came before, and what is put there later. In a transaction with one snapshot: 55000';
+	'writes an event that names the head of every chain, and returns its hash, 64 hexadecimal digits. Publish or '
+	'sign it after the commit: facematch.verify_audit(anchor) then finds any earlier event that is changed or '
+	'missing, and any that is added among them later. In a transaction with one snapshot: 55000';
 
 ---------------------------------------------------------------- verification
 
@@ -124,6 +122,6 @@ CREATE POLICY facematch_granted ON facematch.audit_event FOR SELECT USING (EXIST
 	WHERE c.oid = 'facematch.audit_event'::regclass AND a.privilege_type = 'SELECT'
 	  AND CASE WHEN a.grantee = 0 THEN true ELSE pg_catalog.pg_has_role(a.grantee, 'USAGE') END));
 COMMENT ON POLICY facematch_granted ON facematch.audit_event IS
-	'roles that were granted the log, as auditors are, see it; a member of pg_read_all_data sees nothing';
+	'roles with a grant, such as auditors, see the audit log; membership in pg_read_all_data is not enough';
 SELECT pg_catalog.pg_extension_config_dump('facematch.audit_event', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.audit_event_id_seq', '');

@@ -16,7 +16,7 @@ AS $$
 BEGIN
 	RAISE integrity_constraint_violation USING CONSTRAINT = 'record_is_kept',
 		MESSAGE = format('%s of %I is refused', lower(TG_OP), TG_TABLE_NAME),
-		DETAIL = CASE TG_OP WHEN 'TRUNCATE' THEN 'It would pass by holds and receipts.' ELSE 'Its rows are a record.' END,
+		DETAIL = CASE TG_OP WHEN 'TRUNCATE' THEN 'It would bypass holds and receipts.' ELSE 'Its rows are a record.' END,
 		HINT = CASE TG_OP WHEN 'TRUNCATE' THEN 'DELETE rows, or CALL facematch.purge() for what is due.'
 						  ELSE 'Nothing but the extension''s own functions writes it.' END;
 END
@@ -69,10 +69,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.log_row() IS
-	'trigger after a row: writes what became of it to the log. Arguments: what the row is, its key columns, the'
-	' columns to log, and the words for insert, update and delete. detail has about (what:key) and row, or changed'
-	' with each changed column as [before, after]. A row that gets another key is an event of each: the old one''s,'
-	' as of a row that goes, says what it becomes, and the new one''s has row and changed';
+	'trigger after a row: writes the change to the audit log. Arguments: what the row is, its key columns, the '
+	'columns to log, and the words for insert, update and delete. detail has about (what:key) and row, or changed '
+	'with each changed column as [before, after]. A row that gets another key is an event of each: the old one''s, '
+	'as of a row that goes, says what it becomes, and the new one''s has row and changed';
 
 CREATE FUNCTION facematch_internal.keep_as_record(table_name regclass, changes boolean DEFAULT false,
 												  remarks text[] DEFAULT '{}', log text[] DEFAULT '{}') RETURNS void

@@ -23,8 +23,8 @@ COMMENT ON FUNCTION face_embedding_negative_inner_product(face_embedding, face_e
 	IS 'implementation of <#> operator';
 COMMENT ON FUNCTION face_similarity(face_embedding, face_embedding) IS
 	'cosine similarity, -1 to 1: exactly 1 minus the operator <=>. Unequal dimensions: 22000; different models: '
-	'22023; an untagged template compares with any model. NULL: the key of a sealed one was destroyed; a sealed one, of '
-	'who may not read templates: 42501';
+	'22023; an untagged template compares with any model. NULL: the key of a sealed one was destroyed; a sealed '
+	'one, for a role that may not read templates: 42501';
 
 CREATE OPERATOR <=> (
 	FUNCTION = face_embedding_cosine_distance,
@@ -42,14 +42,14 @@ CREATE OPERATOR <#> (
 	COMMUTATOR = <#>
 );
 COMMENT ON OPERATOR <=> (face_embedding, face_embedding) IS
-	'cosine distance, 0 to 2. Unequal dimensions: 22000; different models: 22023; a sealed one, of who may '
-	'not read templates: 42501';
+	'cosine distance, 0 to 2. Unequal dimensions: 22000; different models: 22023; a sealed one, for a role that '
+	'may not read templates: 42501';
 COMMENT ON OPERATOR <-> (face_embedding, face_embedding) IS
-	'Euclidean distance, 0 or more. Unequal dimensions: 22000; different models: 22023; a sealed one, of who may '
-	'not read templates: 42501';
+	'Euclidean distance, 0 or more. Unequal dimensions: 22000; different models: 22023; a sealed one, for a role '
+	'that may not read templates: 42501';
 COMMENT ON OPERATOR <#> (face_embedding, face_embedding) IS
-	'negative inner product, so that ascending order has the most similar first. Unequal dimensions: 22000; different '
-	'models: 22023; a sealed one, of who may not read templates: 42501';
+	'negative inner product, so that ascending order has the most similar first. Unequal dimensions: 22000; '
+	'different models: 22023; a sealed one, for a role that may not read templates: 42501';
 
 -- A template as a vector.
 

@@ -20,7 +20,7 @@ CREATE FUNCTION face_match(reference face_embedding, probe face_embedding, min_s
 COMMENT ON FUNCTION face_match(face_embedding, face_embedding, double precision) IS
 	'whether the cosine similarity of reference and probe is at least min_similarity: exactly '
 	'face_similarity(reference, probe) >= min_similarity. min_similarity -1 to 1 (22003; NaN: 22023); unequal '
-	'dimensions: 22000; different models: 22023; a sealed template, of who may not read templates: 42501';
+	'dimensions: 22000; different models: 22023; a sealed template, for a role that may not read templates: 42501';
 
 CREATE TYPE face_probe;
 
@@ -44,8 +44,9 @@ CREATE TYPE face_probe (
 	STORAGE = plain
 );
 COMMENT ON TYPE face_probe IS
-	'a probe with its threshold, the right-hand side of =~. Text 0.42@[0.1,-0.2] (least similarity), <->0.9@[0.1,-0.2] '
-	'(most distance by that operator); binary int16 kind, float8 limit, then the embedding''s binary form';
+	'a probe with its threshold, the right-hand side of =~. Text 0.42@[0.1,-0.2] (minimum similarity), '
+	'<->0.9@[0.1,-0.2] (maximum distance by that operator); binary int16 kind, float8 limit, then the embedding''s '
+	'binary form';
 COMMENT ON FUNCTION face_probe_in(cstring) IS 'I/O: reads 0.42@[0.1,-0.2]';
 COMMENT ON FUNCTION face_probe_out(face_probe) IS 'I/O: writes 0.42@[0.1,-0.2]';
 COMMENT ON FUNCTION face_probe_recv(internal) IS 'I/O: reads int16 kind, float8 limit, then a binary face_embedding';
@@ -85,7 +86,7 @@ CREATE OPERATOR =~ (
 );
 COMMENT ON OPERATOR =~ (face_embedding, face_probe) IS
 	'reference matches probe: reference =~ face_probe(probe, t) is face_match(reference, probe, t). Unequal '
-	'dimensions: 22000; different models: 22023; a sealed template, of who may not read templates: 42501';
+	'dimensions: 22000; different models: 22023; a sealed template, for a role that may not read templates: 42501';
 
 CREATE FUNCTION face_embedding_may_match_probe(face_embedding, face_probe) RETURNS boolean
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF COST 4 AS 'MODULE_PATHNAME';
@@ -97,5 +98,5 @@ CREATE OPERATOR =~? (
 	RESTRICT = face_probe_sel, JOIN = contjoinsel
 );
 COMMENT ON OPERATOR =~? (face_embedding, face_probe) IS
-	'reference may match probe: all that =~ accepts, a millionth more, what cannot be compared with the probe, and what '
-	'is sealed, unless an index knows better; raises no error';
+	'reference may match probe: true of all that =~ accepts, of a millionth more, of what cannot be compared with '
+	'the probe, and of sealed templates, unless an index can tell; raises no error';

@@ -105,9 +105,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.forget_statistics(regclass) IS
-	'deletes the planner''s statistics of columns that may hold templates, where they hold values; returns how many'
-	' rows. ANALYZE gathers them anew: SET STATISTICS 0 on such a column prevents that (face_embedding keeps no'
-	' values by itself)';
+	'deletes the planner''s statistics of columns that may hold templates, where they hold values; returns how '
+	'many rows. ANALYZE collects them again: SET STATISTICS 0 on such a column prevents that (face_embedding keeps '
+	'no values by itself)';
 
 ---------------------------------------------------------------- erase
 
@@ -141,24 +141,24 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.erase(regclass) IS
-	'makes removed rows zero bytes in a table, its partitions, their TOAST tables and indexes, on standbys through'
-	' WAL, and takes values that may be templates out of the planner''s statistics. One row for each relation:'
-	' pages looked at and changed, rows or index entries removed, deleted rows that a transaction may still see'
-	' (fading_tuples; call again once it has ended), pages that somebody looks at (busy_pages; call again), whether'
-	' VACUUM must take entries of removed rows out of an index (left_to_vacuum), and in note what is left to do'
-	' (NULL: nothing). Values that it took out of the statistics are this transaction''s own deletions, which the'
-	' next call erases: CALL facematch.erase_table() commits in between. Readers and writers go on; throttled by'
-	' vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and called again. Of a foreign'
-	' table, its statistics only. A view, or a table with a foreign partition: 42809; a damaged page: XX001, with its'
-	' block';
+	'sets the bytes of removed rows to zero in a table, its partitions, their TOAST tables and indexes, on '
+	'standbys through WAL, and deletes values that may be templates from the planner''s statistics. One row for '
+	'each relation: pages examined and changed, rows or index entries removed, deleted rows that a transaction may '
+	'still see (fading_tuples; call again once it has ended), pages that another session is using (busy_pages; '
+	'call again), whether VACUUM must remove entries of removed rows from an index (left_to_vacuum), and in note '
+	'what is left to do (NULL: nothing). The values that it deleted from the statistics are this transaction''s '
+	'own deletions, which the next call erases: CALL facematch.erase_table() commits in between. Does not block '
+	'readers and writers; throttled by vacuum_cost_delay, shown in facematch.erase_progress; may be cancelled and '
+	'called again. Of a foreign table, its statistics only. A view, or a table with a foreign partition: 42809; a '
+	'damaged page: XX001, with its block';
 
 CREATE PROCEDURE facematch.erase_table(table_name regclass)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_erase_table';
 COMMENT ON PROCEDURE facematch.erase_table(regclass) IS
-	'does what facematch.erase() does in transactions of its own, with no snapshot of its own while it erases: one'
-	' call is enough, statistics included. What had to be left to another call, and why, is a WARNING. Settles no'
-	' receipts: CALL facematch.purge() does. Within a transaction block or a function: 25001; a view or foreign'
-	' table: 42809; a damaged page: XX001, with its block';
+	'does what facematch.erase() does in transactions of its own, with no snapshot of its own while it erases: one '
+	'call is enough, statistics included. A WARNING says what another call has to do, and why. Settles no '
+	'receipts: CALL facematch.purge() does. Within a transaction block or a function: 25001; a view or foreign '
+	'table: 42809; a damaged page: XX001, with its block';
 
 -- 64206 is how facematch.erase() marks its lines among those of VACUUM.
 CREATE VIEW facematch.erase_progress AS
@@ -167,7 +167,8 @@ CREATE VIEW facematch.erase_progress AS
 	FROM pg_catalog.pg_stat_get_progress_info('VACUUM') p JOIN pg_catalog.pg_database d ON d.oid = p.datid
 	WHERE p.param20 = 64206;
 COMMENT ON VIEW facematch.erase_progress IS
-	'calls of facematch.erase() and erasing purges at work, as pg_stat_progress_vacuum shows them among VACUUMs';
+	'running calls of facematch.erase() and of purges that erase, as pg_stat_progress_vacuum shows them among '
+	'VACUUMs';
 COMMENT ON COLUMN facematch.erase_progress.pid IS 'process id of the backend';
 COMMENT ON COLUMN facematch.erase_progress.datname IS 'its database';
 COMMENT ON COLUMN facematch.erase_progress.relation IS
@@ -254,6 +255,9 @@ CREATE VIEW facematch_internal.abandoned_index AS
 COMMENT ON VIEW facematch_internal.abandoned_index IS
 	'indexes of tables and their TOAST tables that a DROP INDEX CONCURRENTLY has begun to drop, or a CREATE INDEX or'
 	' REINDEX CONCURRENTLY has not finished: their files are there, and no statement keeps or reads them';
+COMMENT ON COLUMN facematch_internal.abandoned_index.table_name IS 'the table, also of an index of its TOAST table';
+COMMENT ON COLUMN facematch_internal.abandoned_index.relation IS 'the index';
+COMMENT ON COLUMN facematch_internal.abandoned_index.indislive IS 'false: it is being dropped';
 
 CREATE FUNCTION facematch_internal.write_erasure(table_name text, pages bigint, pages_cleared bigint,
 	rows_erased bigint, entries_erased bigint,
@@ -303,7 +307,7 @@ COMMENT ON COLUMN facematch.report_erasure.erased IS
 	'when the last of their bytes was zero in table, TOAST table and indexes; NULL: something is left to the next'
 	' purge';
 COMMENT ON COLUMN facematch.report_erasure.verified IS
-	'whether the pages were looked at again, and every index is of a kind that can be vouched for';
+	'whether the pages were read again, and every index is of a kind that can be checked';
 COMMENT ON COLUMN facematch.report_erasure.wal_lsn IS 'WAL before this position holds the rows';
 COMMENT ON COLUMN facematch.report_erasure.unreachable IS
 	'where copies of the rows may be that the purge could not reach';
@@ -390,7 +394,7 @@ BEGIN
 			AND the_receipt.verified,
 			nullif(concat_ws('; ',
 				CASE WHEN the_receipt.erased IS NULL THEN 'its rows are not erased yet; CALL facematch.purge() does it'
-					 WHEN NOT the_receipt.verified THEN 'an index of the table cannot be vouched for' END,
+					 WHEN NOT the_receipt.verified THEN 'an index of the table cannot be checked' END,
 				CASE WHEN table_name IS NULL
 					 THEN 'the table is not there any more: its file was given back to the file system as it was'
 					 WHEN table_name IS DISTINCT FROM to_regclass(the_receipt.table_name)
@@ -498,11 +502,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.verify_erased(regclass, bigint) IS
-	'whether removed rows of a table, or of a purge by its receipt, are gone. The first row is the verdict: clean,'
-	' or what is left and where. Then one row for each relation and fork: pages read, deleted rows or index entries'
-	' that are whole, rows that a transaction may still see, other bytes outside rows that are not zero, of these'
-	' the bytes of alignment after rows, keys of removed rows in inner pages of a B-tree, and pages that are newer'
-	' in memory than on disk; then rows for what lies beyond: statistics, data files, WAL, slots, standbys,'
-	' archive, backups; and, of a receipt of sealed templates, since when no copy can be read. clean: true, proven;'
-	' false, something is left, and note says what helps; NULL, cannot be'
-	' told from here. Reads only; works on a standby. Neither or both arguments: 22023; no such receipt: P0002';
+	'whether removed rows of a table, or of a purge by its receipt, are gone. The first row is the overall result: '
+	'clean, or what is left and where. Then one row for each relation and fork: pages read, deleted rows or index '
+	'entries that are complete, rows that a transaction may still see, other bytes outside rows that are not zero, '
+	'of these the bytes of alignment after rows, keys of removed rows in inner pages of a B-tree, and pages that '
+	'are newer in memory than on disk; then rows for other places: statistics, data files, WAL, slots, standbys, '
+	'archive, backups; and, of a receipt of sealed templates, since when no copy can be read. clean: true, proven; '
+	'false, something is left, and note says what removes it; NULL, the server cannot tell. Reads only; works on a '
+	'standby. Neither or both arguments: 22023; no such receipt: P0002';

@@ -103,8 +103,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.orphaned_files() IS
-	'files of this database that no relation has, temporary files of sessions that are gone, and directories of no'
-	' database, as a crash leaves them, relative to the data directory, with size and last change. orphaned: true,'
-	' nobody''s; NULL, it may be of a transaction at work, or of a primary''s on a standby. Empty ones are not'
-	' listed';
+	'files of this database that no relation has, temporary files of sessions that have ended, and directories of '
+	'no database, as a crash leaves them, relative to the data directory, with size and last change. orphaned: '
+	'true, nobody''s; NULL, it may be of a transaction at work, or of a primary''s on a standby. Empty ones are '
+	'not listed';
 

@@ -24,7 +24,7 @@ CREATE TABLE facematch.purge_receipt (
 	CONSTRAINT purge_receipt_pkey PRIMARY KEY (receipt_id)
 );
 COMMENT ON TABLE facematch.purge_receipt IS
-	'one row for each batch and class of rows that went; rows are never changed';
+	'one row for each batch and class of deleted rows; rows are never changed';
 COMMENT ON COLUMN facematch.purge_receipt.receipt_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.purge_receipt.purged_at IS 'when the rows were deleted';
 COMMENT ON COLUMN facematch.purge_receipt.cause IS 'retention (the rows were due), opt_out (of the '
@@ -70,8 +70,8 @@ CREATE TABLE facematch_internal.receipt_persons (
 -- Random bytes do not get smaller.
 ALTER TABLE facematch_internal.receipt_persons ALTER COLUMN codes SET STORAGE EXTERNAL;
 COMMENT ON TABLE facematch_internal.receipt_persons IS
-	'whose rows a receipt is of, for who can name the person (src/retention/deleted.c): nobody can list them; rows'
-	' are never changed';
+	'codes of the persons whose rows a receipt is about (src/retention/deleted.c): a user who knows a person''s '
+	'pseudonym finds the code, nobody can list the persons; rows are never changed';
 COMMENT ON COLUMN facematch_internal.receipt_persons.receipt_id IS 'the receipt';
 COMMENT ON COLUMN facematch_internal.receipt_persons.salt IS 'random, of this receipt';
 COMMENT ON COLUMN facematch_internal.receipt_persons.codes IS
@@ -115,7 +115,7 @@ COMMENT ON COLUMN facematch_internal.erasure.erasure_id IS 'identifier, given by
 COMMENT ON COLUMN facematch_internal.erasure.erased_at IS 'when it was done';
 COMMENT ON COLUMN facematch_internal.erasure.table_name IS 'the table under retention, with its partitions';
 COMMENT ON COLUMN facematch_internal.erasure.pages IS
-	'pages looked at, of the table, its TOAST table and their indexes';
+	'pages examined, of the table, its TOAST table and their indexes';
 COMMENT ON COLUMN facematch_internal.erasure.pages_cleared IS 'pages changed';
 COMMENT ON COLUMN facematch_internal.erasure.rows_erased IS
 	'removed rows that became zero bytes, in table and TOAST table; queries may have done some of it before';
@@ -128,8 +128,7 @@ COMMENT ON COLUMN facematch_internal.erasure.busy_pages IS
 COMMENT ON COLUMN facematch_internal.erasure.complete IS
 	'nothing was left to another purge or VACUUM: the receipts are settled';
 COMMENT ON COLUMN facematch_internal.erasure.verified IS
-	'complete, and each page was looked at again after it was changed, and no index is of a kind that cannot be'
-	' vouched for';
+	'complete, and each page was read again after it was changed, and no index is of a kind that cannot be checked';
 COMMENT ON COLUMN facematch_internal.erasure.wal_lsn IS
 	'WAL before this position holds the rows: facematch.wal_horizon() tells when this server has none of it left';
 COMMENT ON COLUMN facematch_internal.erasure.unreachable IS

@@ -7,7 +7,7 @@
  * of a table, it goes through all partitions.
  */
 
--- No record but a note for the next purge: it is not in a dump, and files that are written anew have nothing to erase.
+-- A note for the next purge, not a record: it is not in a dump, and rewritten files have nothing to erase.
 CREATE TABLE facematch_internal.erasure_mark (
 	relation		regclass NOT NULL,
 	erased_at		timestamptz NOT NULL,
@@ -29,7 +29,7 @@ COMMENT ON COLUMN facematch_internal.erasure_mark.changed IS
 	' back as well';
 COMMENT ON COLUMN facematch_internal.erasure_mark.dead IS
 	'about how many rows VACUUM has to remove there, those of inserts that were rolled back among them';
-COMMENT ON COLUMN facematch_internal.erasure_mark.counted_in IS 'the database: a copy made of it begins to count anew';
+COMMENT ON COLUMN facematch_internal.erasure_mark.counted_in IS 'the database: a copy of it starts to count again';
 COMMENT ON COLUMN facematch_internal.erasure_mark.counted_since IS
 	'when the server was started, had crashed, or its statistics were reset';
 
@@ -51,7 +51,7 @@ BEGIN
 	CROSS JOIN LATERAL (VALUES (c.oid), (nullif(c.reltoastrelid, 0))) s (oid)
 	CROSS JOIN LATERAL (SELECT pg_stat_get_xact_tuples_updated(s.oid) + pg_stat_get_xact_tuples_deleted(s.oid)) o (own)
 	WHERE c.oid = part AND s.oid IS NOT NULL GROUP BY d.oid;
-	-- VACUUM and ANALYZE count dead rows anew.
+	-- VACUUM and ANALYZE count dead rows again.
 	counted_before := greatest(pg_stat_get_last_vacuum_time(part), pg_stat_get_last_autovacuum_time(part),
 							   pg_stat_get_last_analyze_time(part), pg_stat_get_last_autoanalyze_time(part));
 	due := NOT current_setting('track_counts')::boolean

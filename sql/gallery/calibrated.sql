@@ -197,7 +197,8 @@ BEGIN
 		OR persons NOT BETWEEN 1 AND live_references THEN
 		RAISE numeric_value_out_of_range USING CONSTRAINT = 'target_fpir_range',
 			MESSAGE = format('a target FPIR of %s in %s references of %s persons', target_fpir, live_references, persons),
-			HINT = 'The target is between 0 and 1, such as 0.001; there is one reference at least, and as many as persons.';
+			HINT = 'The target is between 0 and 1, such as 0.001; there is at least one reference, and at least one for '
+				'each person.';
 	END IF;
 	fmr := 1 - power(1 - target_fpir, 1 / live_references::double precision);
 	SELECT t.threshold, t.basis INTO threshold, basis FROM threshold_at_fmr(used, fmr) t;
@@ -219,19 +220,18 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.threshold_for(text, double precision, bigint, bigint) IS
-	'the threshold at which a gallery of so many references, of so many persons (as many, unless given), would be '
-	'searched for a target FPIR, before there is one: '
-	'the false match rate that this asks for reference by reference, the threshold of the model''s calibration, its '
-	'basis as in calibrated_threshold, and the false non-match rate that it costs. Where persons have several '
-	'references, the threshold is lower if the calibration has measured such persons. A model without calibration: '
-	'55000; a target or a size that cannot be: 22003';
+	'the threshold for a target FPIR of a gallery with this number of references and of persons (unless given, the '
+	'same number), before the gallery exists: the false match rate that this asks for reference by reference, the '
+	'threshold of the model''s calibration, its basis as in calibrated_threshold, and the false non-match rate '
+	'that it costs. Where persons have several references, the threshold is lower if the calibration has measured '
+	'such persons. A model without calibration: 55000; an invalid target or size: 22003';
 
 CREATE FUNCTION facematch_internal.gallery_size(gallery_id bigint, OUT live_references bigint, OUT live_persons bigint)
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_gallery_size';
 COMMENT ON FUNCTION facematch_internal.gallery_size(bigint) IS
-	'how many references of a gallery are not due, and of how many subjects, counted with the caller''s rights; what '
-	'this transaction has removed counts until it commits. Once for each snapshot, and over 5,000 again only after a '
-	'hundred times as long as counting took, a minute at most';
+	'how many references of a gallery are not due, and of how many subjects, counted with the caller''s '
+	'privileges; what this transaction has removed counts until it commits. Once for each snapshot, and over 5,000 '
+	'again only after a hundred times as long as counting took, a minute at most';
 
 CREATE FUNCTION facematch_internal.gallery_threshold(gallery facematch.gallery) RETURNS double precision
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, facematch_internal, pg_temp
@@ -267,5 +267,6 @@ AS $$
 	WHERE g.gallery_id = $1
 $$;
 COMMENT ON FUNCTION facematch.operating_point(bigint) IS
-	'at which threshold facematch.identify() searches a gallery now, counted and calibrated with the owner''s rights as '
-	'it does; the columns of facematch.report_operating_point. threshold is NULL for a target FPIR without a calibration';
+	'the threshold at which facematch.identify() searches a gallery now, counted and calibrated with the owner''s '
+	'privileges as it does; the columns of facematch.report_operating_point. threshold is NULL for a target FPIR '
+	'without a calibration';

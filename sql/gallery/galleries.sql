@@ -22,8 +22,8 @@ CREATE TABLE facematch.model (
 	CONSTRAINT model_tag_key UNIQUE (tag),
 	CONSTRAINT model_name_tag_dims_key UNIQUE (name, tag, dims)
 );
-COMMENT ON TABLE facematch.model IS 'face recognition algorithms, one row for each version whose templates cannot be '
-	'compared with another''s';
+COMMENT ON TABLE facematch.model IS 'face recognition algorithms, one row for each version; templates of different '
+	'versions cannot be compared';
 COMMENT ON COLUMN facematch.model.name IS 'name and version of the algorithm';
 COMMENT ON COLUMN facematch.model.tag IS 'the number that templates of this model carry, 1 to 32767; cannot change '
 	'while a gallery with references uses the model';
@@ -138,8 +138,9 @@ COMMENT ON TRIGGER gallery_10_model ON facematch.gallery IS 'fills in model_tag 
 
 ---------------------------------------------------------------- references
 
--- For a row that breaks a constraint PostgreSQL prints the row, and here that would print a template.  So the guard
--- looks first (62_guard.sql), and says what is wrong without it; the constraint is for who gets round triggers.
+-- If a row breaks a constraint, PostgreSQL prints the row, and here that would print a template.  So the guard
+-- checks first (sql/retention/guard.sql), and reports the error without the template; the constraint is for rows that
+-- bypass triggers.
 CREATE FUNCTION facematch_internal.reference_fault(gallery_id bigint, subject_id uuid, retention_class text,
 	embedding @extschema@.face_embedding,
 										  source text, quality smallint, enrolled_at timestamptz) RETURNS text
@@ -181,14 +182,14 @@ COMMENT ON COLUMN facematch.reference.dims IS 'dimensions of the template, compu
 -- Statistics would keep texts of rows that are gone.
 ALTER TABLE facematch.reference ALTER COLUMN source SET STATISTICS 0;
 COMMENT ON COLUMN facematch.reference.source IS 'where the photograph came from: passport, visa, an earlier encounter '
-	'or another; up to 1,000 characters, nothing that reads as a template or an image';
+	'or another; up to 1,000 characters, nothing that looks like a template or an image';
 COMMENT ON COLUMN facematch.reference.quality IS
 	'quality of the photograph, 0 to 100, such as the unified score or a component score of ISO/IEC 29794-5, '
 	'whichever the site has; NULL if it was not assessed';
 COMMENT ON COLUMN facematch.reference.enrolled_at IS 'when the template was enrolled';
-COMMENT ON COLUMN facematch.reference.purge_after IS 'from this moment on the reference is no candidate, whether or '
+COMMENT ON COLUMN facematch.reference.purge_after IS 'from this time on the reference is not a candidate, whether or '
 	'not it has been purged; infinity if no deadline applies. Computed from the retention rules; it can be brought '
-	'nearer, never pushed away';
+	'earlier, never later';
 
 CREATE INDEX reference_gallery_id_idx ON facematch.reference (gallery_id);
 CREATE INDEX reference_subject_id_idx ON facematch.reference (subject_id);

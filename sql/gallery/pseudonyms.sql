@@ -21,8 +21,8 @@ CREATE TABLE facematch.pseudonym_key (
 	CONSTRAINT pseudonym_key_pkey PRIMARY KEY (key_id)
 );
 COMMENT ON TABLE facematch.pseudonym_key IS
-	'the secret of the pseudonyms: the oldest row is the key in use, so that a restored key takes the place of the one '
-	'a fresh CREATE EXTENSION made. For superusers only';
+	'the secret of the pseudonyms: the oldest row is the key in use, so that a restored key replaces the one that '
+	'a new CREATE EXTENSION made. For superusers only';
 COMMENT ON COLUMN facematch.pseudonym_key.key_id IS 'identifier, random';
 COMMENT ON COLUMN facematch.pseudonym_key.key IS '256 random bits, the key of HMAC-SHA256';
 COMMENT ON COLUMN facematch.pseudonym_key.created_at IS 'when the key was made';
@@ -109,9 +109,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.subject_id(text, text, text) IS
-	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. '
-	'Whoever may call it can try document numbers: only operators and auditors may. Empty parts and letters other '
-	'than A to Z: 22023';
+	'pseudonym of the holder of a travel document: the same for all ways of writing it, useless without the key. A '
+	'role that may call it can try document numbers: only operators and auditors may. Empty parts and letters '
+	'other than A to Z: 22023';
 
 CREATE FUNCTION facematch_internal.change_pseudonym_key() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -8,9 +8,9 @@
 CREATE FUNCTION facematch_internal.may_stage(gallery_id bigint) RETURNS boolean
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_may_stage';
 COMMENT ON FUNCTION facematch_internal.may_stage(bigint) IS
-	'whether the session''s user may put references into a gallery, take them out, close it or let a partner ask about '
-	'it: of one with an anchor that is no watchlist, or with INSERT on all of facematch.reference of any. For roles '
-	'that have no right to insert references or to assign galleries to partners: false';
+	'whether the session''s user may put references into a gallery, take them out, close it or let a partner ask '
+	'about it: of one with an anchor that is not a watchlist, or with INSERT on all of facematch.reference of any. '
+	'For roles that have no right to insert references or to assign galleries to partners: false';
 
 CREATE FUNCTION facematch_internal.unseen_galleries() RETURNS bigint[]
 	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_unseen_galleries';
@@ -25,7 +25,7 @@ AS $$
 BEGIN
 	IF NOT facematch_internal.may_stage(gallery.gallery_id) THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'gallery_may_be_staged',
-			MESSAGE = format('gallery %L is for no event that passes', gallery.name),
+			MESSAGE = format('gallery %L is a watchlist or has no anchor', gallery.name),
 			HINT = 'Watchlists and galleries without an anchor need INSERT on facematch.reference.';
 	END IF;
 END
@@ -46,7 +46,7 @@ COMMENT ON POLICY facematch_members ON facematch.reference IS 'an operator sees 
 
 ---------------------------------------------------------------- enrolment
 
--- With the caller's rights: what INSERT refuses, this refuses.
+-- With the caller's privileges: what INSERT refuses, this refuses.
 CREATE FUNCTION facematch.enrol(gallery text, subject_id uuid, template @extschema@.face_embedding,
 	retention_class text,
 								source text, quality integer DEFAULT NULL) RETURNS bigint
@@ -63,7 +63,7 @@ BEGIN
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	ELSIF NOT facematch_internal.may_stage(staged.gallery_id) THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'gallery_may_be_staged',
-			MESSAGE = format('gallery %L is for no event that passes', gallery),
+			MESSAGE = format('gallery %L is a watchlist or has no anchor', gallery),
 			HINT = 'Watchlists and galleries without an anchor need INSERT on facematch.reference.';
 	END IF;
 	INSERT INTO facematch.reference (gallery_id, subject_id, embedding, retention_class, source, quality)

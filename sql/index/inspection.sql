@@ -7,8 +7,8 @@ CREATE FUNCTION facematch.last_scan(
 	RETURNS record LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'facematch_last_scan';
 COMMENT ON FUNCTION facematch.last_scan() IS
 	'what this session''s last scan of a facematch index did: posting lists and sketch pages read, templates whose '
-	'sketch was compared, whose second bits were (where the sketch has one bit a dimension), whose refinement code was '
-	'compared, who were read from the table and compared exactly, and rows handed to the executor';
+	'sketch was compared, whose second bits were (if the sketch has one bit for each dimension), whose refinement '
+	'code was, templates that were read from the table and compared exactly, and rows handed to the executor';
 
 /* In the manner of pgstattuple. */
 CREATE FUNCTION facematch.index_stats(index regclass, count_dead boolean DEFAULT false,
@@ -20,11 +20,11 @@ CREATE FUNCTION facematch.index_stats(index regclass, count_dead boolean DEFAULT
 	RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_stats';
 COMMENT ON FUNCTION facematch.index_stats(regclass, boolean) IS
 	'what a facematch index holds: version of its pages, size in bytes, posting lists (one for each combination of '
-	'keys and each model), templates and null embeddings, dead entries that VACUUM has yet to remove (read from the '
-	'table, only when count_dead is true), slots and how many are free, slots in use in percent, pages by kind (with '
-	'the one meta page they make the whole index; free ones are reused), bytes that the templates'' sketches alone '
-	'take (what a search reads at least), index bytes a template. Reads the whole index, without keeping anybody from '
-	'changing it. Errors: 42809 for anything but a facematch index, XX002 for a damaged one';
+	'keys and each model), templates and null embeddings, dead entries that VACUUM has yet to remove (read from '
+	'the table, only when count_dead is true), slots and how many are free, slots in use in percent, pages by kind '
+	'(with the one meta page they make the whole index; free ones are reused), bytes of the templates'' sketches '
+	'alone (a search reads at least these), index bytes for each template. Reads the whole index, and does not '
+	'block changes. Errors: 42809 for anything but a facematch index, XX002 for a damaged one';
 
 CREATE FUNCTION facematch_internal.index_epochs(index regclass)
 	RETURNS TABLE (epoch integer, dims integer, model integer, sketch_bits integer, plane_bits integer,
@@ -45,12 +45,12 @@ GRANT EXECUTE ON FUNCTION facematch.index_stats(regclass, boolean) TO pg_stat_sc
 CREATE FUNCTION facematch.index_check(index regclass, heapallindexed boolean DEFAULT false)
 	RETURNS void LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_check';
 COMMENT ON FUNCTION facematch.index_check(regclass, boolean) IS
-	'raises XX002 (index_corrupted), with the block, on the first thing that is wrong with a facematch index: pages, '
-	'directory, chains of posting lists, unreachable pages, slots and the numbers beside codes. Holds AccessShareLock, '
-	'so that others go on reading, writing and vacuuming. With heapallindexed also compares it with the table under '
-	'ShareLock, which lets others only read: every row has exactly one entry, in the right posting list, with the very '
-	'codes that its template gives; no entry has a row that does not exist. Takes 32 bytes of memory a page, and '
-	'maintenance_work_mem for the table''s rows';
+	'raises XX002 (index_corrupted), with the block, on the first error in a facematch index: pages, directory, '
+	'chains of posting lists, unreachable pages, slots and the numbers beside codes. Holds AccessShareLock, so '
+	'that others can read, write and vacuum. With heapallindexed also compares it with the table under ShareLock, '
+	'which lets others only read: every row has exactly one entry, in the right posting list, with exactly the '
+	'codes that its template gives; no entry belongs to a row that does not exist. Takes 32 bytes of memory for '
+	'each page, and maintenance_work_mem for the table''s rows';
 
 CREATE FUNCTION facematch_internal.index_problems(index regclass, heapallindexed boolean DEFAULT false)
 	RETURNS TABLE (block bigint, problem text)

@@ -1,5 +1,5 @@
 /*
- * Key classes for the hashable types that 20_index.sql has not: with these, every
+ * Key classes for the hashable types that access_method.sql does not have: with these, every
  * type that PostgreSQL hashes by itself can be a gallery key.
  */
 CREATE OPERATOR CLASS multirange_ops DEFAULT FOR TYPE pg_catalog.anymultirange USING facematch AS

@@ -15,7 +15,7 @@ COMMENT ON FUNCTION facematch_internal.groups_fault(jsonb) IS 'what makes an obj
 	'nothing does';
 
 -- As with references: a trigger says what is wrong without printing the row, which holds a template; the constraint is
--- for who gets round triggers.  The planner inlines it, so that groups_fault() is called for rows with groups only.
+-- for rows that bypass triggers.  The planner inlines it, so that groups_fault() is called for rows with groups only.
 CREATE FUNCTION facematch_internal.encounter_fault(gallery text, occurred_at timestamptz, port text, lane text,
 	direction text, mode text, outcome text, threshold double precision, model text, retention_class text,
 	override_reason text, runner_up double precision, latency_ms double precision, groups jsonb) RETURNS text
@@ -90,11 +90,12 @@ CREATE TABLE facematch.encounter (
 ALTER TABLE facematch.encounter ALTER COLUMN idempotency_key SET STATISTICS 0,
 	ALTER COLUMN override_reason SET STATISTICS 0,
 	ALTER COLUMN groups SET STATISTICS 0;
-COMMENT ON TABLE facematch.encounter IS 'what happened at a gate: the search, the decision, and what it was made with';
+COMMENT ON TABLE facematch.encounter IS 'what happened at a gate: the search, the decision, and the model and '
+	'threshold behind it';
 COMMENT ON COLUMN facematch.encounter.encounter_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.encounter.idempotency_key IS 'the caller''s name for the call, so that a retry does not '
 	'record twice';
-COMMENT ON COLUMN facematch.encounter.gallery_id IS 'the gallery that was searched; NULL when it is gone';
+COMMENT ON COLUMN facematch.encounter.gallery_id IS 'the gallery that was searched; NULL when it is deleted';
 COMMENT ON COLUMN facematch.encounter.gallery IS 'its name';
 COMMENT ON COLUMN facematch.encounter.occurred_at IS 'when the probe was taken';
 COMMENT ON COLUMN facematch.encounter.port IS 'port';
@@ -103,18 +104,18 @@ COMMENT ON COLUMN facematch.encounter.direction IS 'entry or exit';
 COMMENT ON COLUMN facematch.encounter.mode IS 'air, sea or land';
 COMMENT ON COLUMN facematch.encounter.outcome IS 'match; no_match, which refers the traveler to an officer; or '
 	'manual_inspection: no photograph was to be compared, or an officer decided';
-COMMENT ON COLUMN facematch.encounter.referred IS 'whether an officer has to look at the document: whenever it is no '
-	'match';
+COMMENT ON COLUMN facematch.encounter.referred IS 'whether an officer has to look at the document: true unless it is '
+	'a match';
 COMMENT ON COLUMN facematch.encounter.reason IS 'why no photograph was compared: opted_out, no_probe, '
 	'low_quality';
 COMMENT ON COLUMN facematch.encounter.subject_id IS 'pseudonym of the person, once known';
-COMMENT ON COLUMN facematch.encounter.reference_id IS 'the reference that matched; it may be gone since';
+COMMENT ON COLUMN facematch.encounter.reference_id IS 'the reference that matched; it may have been deleted since';
 COMMENT ON COLUMN facematch.encounter.similarity IS 'cosine similarity of the best candidate, -1 to 1; NULL: none was '
 	'above the threshold';
 COMMENT ON COLUMN facematch.encounter.threshold IS 'the threshold in use';
 COMMENT ON COLUMN facematch.encounter.model IS 'name of the model in use';
 COMMENT ON COLUMN facematch.encounter.posting_id IS 'the posting of the privacy notice that hung there, in all its '
-	'languages; NULL: none that was right is on record';
+	'languages; NULL: no posting in force is on record';
 COMMENT ON COLUMN facematch.encounter.probe IS 'the template of the photograph; NULL: none was taken, or the person '
 	'has opted out since';
 COMMENT ON COLUMN facematch.encounter.retention_class IS 'the class whose rules apply: the matched person''s, else '
@@ -124,17 +125,17 @@ COMMENT ON COLUMN facematch.encounter.override_reason IS 'why an officer made it
 COMMENT ON COLUMN facematch.encounter.overridden_by IS 'the session''s user who did, filled in';
 COMMENT ON COLUMN facematch.encounter.overridden_at IS 'when, filled in';
 COMMENT ON COLUMN facematch.encounter.recorded_by IS 'the session''s user who recorded it';
-COMMENT ON COLUMN facematch.encounter.purge_after IS 'from this moment on the row is gone for all but the owner, '
-	'whether or not it has been purged. Computed from the retention rules';
-COMMENT ON COLUMN facematch.encounter.kind IS 'the gallery''s kind, filled in: the gallery may be gone before the '
+COMMENT ON COLUMN facematch.encounter.purge_after IS 'from this time on only the owner sees the row, whether or not '
+	'it has been purged. Computed from the retention rules';
+COMMENT ON COLUMN facematch.encounter.kind IS 'the gallery''s kind, filled in: the gallery may be deleted before the '
 	'encounter';
 COMMENT ON COLUMN facematch.encounter.runner_up IS 'cosine similarity of the best candidate of another subject, -1 to '
 	'1; NULL: none was above the threshold';
 COMMENT ON COLUMN facematch.encounter.latency_ms IS 'milliseconds from the call of record_encounter() to the '
 	'decision, in the server, the search included, up to a day; NULL: not measured';
 COMMENT ON COLUMN facematch.encounter.groups IS 'groups that a site records the traveler in, to look for differences '
-	'between them: an object of attribute and value, such as {"age": "60-69"}; it goes with the row, and statistics '
-	'count its values';
+	'between them: an object of attribute and value, such as {"age": "60-69"}; they are deleted with the row, and '
+	'statistics count the values';
 COMMENT ON COLUMN facematch.encounter.quality IS
 	'quality of the photograph, 0 to 100, in the same measure as facematch.reference.quality; NULL: not assessed';
 CREATE INDEX encounter_gallery_id_idx ON facematch.encounter (gallery_id);
@@ -151,10 +152,10 @@ CREATE TABLE facematch.candidate (
 	CONSTRAINT candidate_pkey PRIMARY KEY (encounter_id, rank),
 	CONSTRAINT candidate_encounter_exists FOREIGN KEY (encounter_id) REFERENCES facematch.encounter ON DELETE CASCADE
 );
-COMMENT ON TABLE facematch.candidate IS 'the candidate list of an encounter; it goes with the encounter';
+COMMENT ON TABLE facematch.candidate IS 'the candidate list of an encounter; it is deleted with the encounter';
 COMMENT ON COLUMN facematch.candidate.encounter_id IS 'the encounter';
 COMMENT ON COLUMN facematch.candidate.rank IS 'place in the list, from 1';
-COMMENT ON COLUMN facematch.candidate.reference_id IS 'the reference; it may be gone since';
+COMMENT ON COLUMN facematch.candidate.reference_id IS 'the reference; it may have been deleted since';
 COMMENT ON COLUMN facematch.candidate.subject_id IS 'pseudonym of its person';
 COMMENT ON COLUMN facematch.candidate.similarity IS 'cosine similarity, -1 to 1';
 
@@ -172,12 +173,12 @@ DECLARE
 BEGIN
 	IF NEW.port IS NULL OR NEW.port = '' THEN
 		RAISE check_violation USING CONSTRAINT = 'encounter_names_its_port',
-			MESSAGE = 'the row is no encounter: port is missing',
+			MESSAGE = 'the row is not an encounter: port is missing',
 			HINT = 'Name the port where the photograph was taken.';
 	END IF;
 	IF fault IS NOT NULL THEN
 		RAISE check_violation USING
-			MESSAGE = 'the row is no encounter: ' || fault,
+			MESSAGE = 'the row is not an encounter: ' || fault,
 			HINT = 'The comments on the columns of facematch.encounter say what each holds.',
 			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'encounter_is_whole';
 	END IF;

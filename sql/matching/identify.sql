@@ -14,20 +14,19 @@ CREATE FUNCTION facematch.identify(probe @extschema@.face_embedding, gallery tex
 	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision, matches bigint)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_identify';
 COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer, double precision, text, text) IS
-	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, each '
-	'with a cosine similarity of at least min_similarity (the gallery''s threshold, unless given). by '
-	'=> ''subject'' has one line a person: the best reference, and in matches how many of that person''s references '
-	'reach the threshold; by => ''mean'' likewise, but by the mean similarity of all of a person''s references, which '
-	'the first of them stands for; by => ''reference'' one line a template. Exact; equal ones in order of reference_id. '
-	'References that are due or of a subject who has opted out are no candidates, whatever snapshot the transaction '
-	'has. Roles that may not read templates get, as similarity, the strength of the match: the threshold, halfway '
-	'from there to 1, halfway from there, and so on, whichever it reaches. Every search is a row of facematch.search. '
-	'No such gallery: P0002; no probe: 22004; another model or other dimensions, max_candidates below 1: 22023; '
-	'min_similarity outside -1 to 1: 22003; below the gallery''s'
-	' threshold, or a sealed probe, for roles that may not read templates: 42501; no purpose where the gallery requires'
-	' one: 22004; nobody'
-	' found, and too many searches came near somebody in the gallery: 53400; from a table''s code in a session of'
-	' another user: 42501; on a standby, for roles that may not read templates: 25006';
+	'identification, 1:N: the candidate list of a gallery by name, most similar first, at most max_candidates, '
+	'each with a cosine similarity of at least min_similarity (the gallery''s threshold, unless given). by => '
+	'''subject'' returns one row for each person: the best reference, and in matches how many of that person''s '
+	'references reach the threshold; by => ''mean'' does the same with the mean similarity of all of a person''s '
+	'references, in the row of the first of them; by => ''reference'' returns one row for each template. Exact; '
+	'ties are in order of reference_id. References that are due, or of a subject who has opted out, are not '
+	'candidates, whatever snapshot the transaction has. Roles that may not read templates get, as similarity, the '
+	'strength of the match: the threshold, halfway from there to 1, halfway from that to 1, and so on. Every '
+	'search is a row of facematch.search. No such gallery: P0002; no probe: 22004; another model or other '
+	'dimensions, max_candidates below 1: 22023; min_similarity outside -1 to 1: 22003; below the gallery''s '
+	'threshold, or a sealed probe, for roles that may not read templates: 42501; no purpose where the gallery '
+	'requires one: 22004; nobody found, and too many searches came near somebody in the gallery: 53400; from a '
+	'table''s code in a session of another user: 42501; on a standby, for roles that may not read templates: 25006';
 
 CREATE FUNCTION facematch.identify_many(probes @extschema@.face_embedding[], gallery text,
 	max_candidates integer DEFAULT 10, min_similarity double precision DEFAULT NULL, by text DEFAULT 'subject',
@@ -37,10 +36,10 @@ CREATE FUNCTION facematch.identify_many(probes @extschema@.face_embedding[], gal
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME', 'facematch_identify_many';
 COMMENT ON FUNCTION facematch.identify_many(@extschema@.face_embedding[], text, integer, double precision, text,
 	text) IS
-	'identify() for each of several probes: its candidates, with the number that the probe has in the array, from 1. '
-	'The same candidates, rows of facematch.search and limits as one call for each; a face index reads its pages once '
-	'for up to 64 probes, as many as work_mem has room for. All probes are checked before the first is compared. '
-	'No array: 22004; an empty one has no candidates; otherwise errors as identify()';
+	'identify() for each of several probes: its candidates, with the number that the probe has in the array, from '
+	'1. The same candidates, rows of facematch.search and limits as one call for each; a face index reads its '
+	'pages once for up to 64 probes, as far as work_mem allows. All probes are checked before the first is '
+	'compared. No array: 22004; an empty one has no candidates; otherwise errors as identify()';
 
 CREATE FUNCTION facematch_internal.find_candidates(probe @extschema@.face_embedding, gallery text,
 	max_candidates integer,
@@ -61,10 +60,10 @@ CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id 
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision, text) IS
 	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the '
 	'gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the '
-	'rest NULL, but for roles that may know, those who may read templates or stage the gallery: they get the reason, '
-	'declined (the subject has opted out), expired (the reference is due), or not_enrolled (there is none, or it was '
-	'purged). Without a match, roles that may not read templates get no similarity, and only those who may stage the '
-	'gallery the subject. Errors as identify()';
+	'rest NULL. Roles that may read templates or stage the gallery also get the reason, declined (the subject has '
+	'opted out), expired (the reference is due), or not_enrolled (there is none, or it was purged). Without a '
+	'match, roles that may not read templates get no similarity, and only those who may stage the gallery the '
+	'subject. Errors as identify()';
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, gallery text, subject_id uuid,
 								 min_similarity double precision DEFAULT NULL, purpose text DEFAULT NULL)
@@ -94,8 +93,8 @@ CREATE FUNCTION facematch_internal.shown_similarity(similarity double precision,
 	RETURNS double precision
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_shown_similarity';
 COMMENT ON FUNCTION facematch_internal.shown_similarity(double precision, double precision) IS
-	'a score as the session''s user may see it: who may not read templates sees the threshold, halfway from there to 1,'
-	' halfway from there, and so on, whichever is reached; -1: not the threshold';
+	'a score as the session''s user may see it: a role that may not read templates sees the threshold, halfway '
+	'from there to 1, halfway from that to 1, and so on; -1: not the threshold';
 
 CREATE FUNCTION facematch_internal.asked_threshold(asked double precision, own double precision)
 	RETURNS double precision
@@ -136,7 +135,7 @@ BEGIN
 	-- Answers about a stolen one, among templates of one's own, would tell what it is.
 	ELSIF facematch_internal.sealed_by(probe) IS NOT NULL AND NOT facematch_internal.reads_templates() THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'sealed_template_may_be_opened',
-			MESSAGE = 'a sealed template is opened only for who may read templates',
+			MESSAGE = 'a sealed template is decrypted only for roles that may read templates',
 			HINT = 'Send the probe as the model made it.';
 	END IF;
 END

@@ -16,15 +16,16 @@ CREATE TABLE facematch.notice (
 	CONSTRAINT notice_validity CHECK (valid_from < valid_to)
 );
 COMMENT ON TABLE facematch.notice IS
-	'privacy notices: what travelers are told, in the words of the day, all languages of a version in one row. Once it'
-	' has been posted a version never changes: INSERT the next one';
+	'privacy notices shown to travelers, all languages of a version in one row. A version never changes once it '
+	'has been posted: INSERT the next one';
 COMMENT ON COLUMN facematch.notice.name IS 'what it is called';
 COMMENT ON COLUMN facematch.notice.version IS 'from 1; if it is not given, the next one of the name';
 COMMENT ON COLUMN facematch.notice.texts IS
-	'the text in each language, such as {"en": "You may decline.", "es": "Puede negarse."}; languages as BCP 47 has them';
+	'the text in each language, such as {"en": "You may decline.", "es": "Puede negarse."}; languages are BCP 47 '
+	'tags';
 COMMENT ON COLUMN facematch.notice.valid_from IS
-	'from when the text is right; the version before it is right until then';
-COMMENT ON COLUMN facematch.notice.valid_to IS 'until when the text is right, if no later version comes';
+	'from when the version is in force; the version before it is in force until then';
+COMMENT ON COLUMN facematch.notice.valid_to IS 'until when the version is in force, if no later version comes';
 
 CREATE TABLE facematch.notice_posting (
 	posting_id	bigint GENERATED ALWAYS AS IDENTITY,
@@ -44,7 +45,7 @@ COMMENT ON TABLE facematch.notice_posting IS
 COMMENT ON COLUMN facematch.notice_posting.posting_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.notice_posting.notice IS 'the notice';
 COMMENT ON COLUMN facematch.notice_posting.version IS
-	'its version; if it is not given, the one that is right when it is posted, or else the newest';
+	'its version; if it is not given, the one in force when it is posted, or otherwise the newest';
 COMMENT ON COLUMN facematch.notice_posting.port IS 'the port';
 COMMENT ON COLUMN facematch.notice_posting.lane IS 'the lane; NULL: all lanes of the port';
 COMMENT ON COLUMN facematch.notice_posting.posted_at IS 'when it was put up';
@@ -74,7 +75,7 @@ BEGIN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posted_is_kept',
 			MESSAGE = format('version %s of notice %L has been posted: it is evidence of what was shown', OLD.version,
 				OLD.name),
-			HINT = 'INSERT the next version, with its own valid_from; from then on this one is not right any more.';
+			HINT = 'INSERT the next version, with its own valid_from; from then on this version is no longer in force.';
 	ELSIF TG_OP = 'DELETE' THEN
 		RETURN OLD;
 	END IF;
@@ -85,7 +86,8 @@ BEGIN
 		OR jsonb_path_exists(NEW.texts, 'strict $.* ? (@.type() != "string" || @ == "")')
 		OR facematch_internal.redacted(NEW.texts) <> NEW.texts THEN
 		RAISE check_violation USING
-			MESSAGE = format('texts of notice %L are no texts by language, or one reads as a template or an image', NEW.name),
+			MESSAGE = format('texts of notice %L are not texts by language, or one looks like a template or an image',
+				NEW.name),
 			HINT = 'Such as ''{"en": "You may decline.", "es": "Puede negarse."}''.',
 			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'notice_texts_by_language';
 	END IF;
@@ -95,7 +97,7 @@ BEGIN
 		AND EXISTS (SELECT FROM facematch.notice_posting p WHERE p.notice = NEW.name AND p.version < NEW.version) THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_begins_not_in_the_past',
 			MESSAGE = format('notice %L has been posted: no version of it begins in the past', NEW.name),
-			HINT = 'What hung until now was right until now: let valid_from be now, or later.';
+			HINT = 'A version that was posted stays in force until now: set valid_from to now, or later.';
 	END IF;
 	RETURN NEW;
 END
@@ -135,7 +137,7 @@ BEGIN
 			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'notice_posting_notice_exists';
 	ELSIF ends <= NEW.posted_at THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_of_a_version_in_force',
-			MESSAGE = format('version %s of notice %L is not right any more when it is posted', NEW.version, NEW.notice),
+			MESSAGE = format('version %s of notice %L is no longer in force when it is posted', NEW.version, NEW.notice),
 			HINT = 'INSERT its next version into facematch.notice, and post that.';
 	END IF;
 	RETURN NEW;

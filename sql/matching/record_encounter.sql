@@ -88,7 +88,7 @@ BEGIN
 		RAISE insufficient_privilege USING CONSTRAINT = 'encounter_is_recent',
 			MESSAGE = format('occurred_at is more than %s hours ago', extract(hour FROM earliest)),
 			DETAIL = 'Deadlines count from it.',
-			HINT = 'Older encounters are for who may INSERT (occurred_at) ON facematch.encounter.';
+			HINT = 'Older encounters need the privilege INSERT (occurred_at) ON facematch.encounter.';
 	END IF;
 
 	-- Who has declined is not compared, and a photograph that was taken all the same is not kept.
@@ -175,11 +175,11 @@ $$;
 COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text,
 	integer, timestamptz, integer) IS
 	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the '
-	'traveler; manual_inspection without a probe, for a photograph below the gallery''s least quality, and for who '
-	'has opted out), records it with candidates, threshold, model and notice, and starts the retention '
-	'clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or a '
-	'key or port that reads as a template: 23514; occurred_at more than 6 hours ago, without the right to insert it: '
-	'42501; other errors as identify()';
+	'traveler; manual_inspection without a probe, for a photograph below the gallery''s minimum quality, and for a '
+	'person who has opted out), records it with candidates, threshold, model and notice, and starts the retention '
+	'clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or '
+	'a key or port that looks like a template: 23514; occurred_at more than 6 hours ago, without the privilege to '
+	'insert it: 42501; other errors as identify()';
 
 CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text)
 	RETURNS facematch.decision
@@ -188,6 +188,12 @@ AS $$
 DECLARE
 	e facematch.encounter;
 BEGIN
+	IF num_nulls(encounter_id, subject_id, retention_class, reason) > 0 THEN
+		RAISE null_value_not_allowed USING CONSTRAINT = 'resolution_is_whole',
+			MESSAGE = format('%s is NULL', CASE WHEN encounter_id IS NULL THEN 'encounter_id' WHEN subject_id IS NULL
+				THEN 'subject_id' WHEN retention_class IS NULL THEN 'retention_class' ELSE 'reason' END),
+			HINT = 'The officer who has looked at the document says of which encounter, who it is, in which class, and why.';
+	END IF;
 	UPDATE facematch.encounter t
 	SET outcome = 'match', subject_id = resolve_encounter.subject_id, retention_class = resolve_encounter.retention_class,
 		verified_at = coalesce(t.verified_at, clock_timestamp()), override_reason = resolve_encounter.reason,
@@ -207,9 +213,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
-	'an officer has looked at the document of a referred traveler, or of one who matched a watchlist: records who it '
-	'is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or gone: '
-	'P0002; no reason: 23000; one that reads as a template: 23514';
+	'an officer has looked at the document of a referred traveler, or of one who matched a watchlist: records who '
+	'it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or '
+	'deleted: P0002; one of the four NULL: 22004; a reason that looks like a template: 23514';
 
 CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -226,5 +232,5 @@ END
 $$;
 COMMENT ON FUNCTION facematch.note_groups(bigint, jsonb) IS
 	'notes the groups that a site records a traveler in, such as {"age": "60-69", "sex": "F"}, so that differences '
-	'between groups can be seen; NULL takes them away. They go with the encounter. Due or gone: P0002; no such object: '
-	'23514';
+	'between groups can be seen; NULL removes them. They are deleted with the encounter. Due or deleted: P0002; no '
+	'such object: 23514';

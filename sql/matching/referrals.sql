@@ -18,8 +18,8 @@ CREATE VIEW facematch.open_referral AS
 	WHERE (e.outcome = 'manual_inspection' OR (e.outcome = 'match') = (coalesce(e.kind, '') = 'watchlist'))
 	  AND e.override_reason IS NULL AND e.purge_after > clock_timestamp();
 COMMENT ON VIEW facematch.open_referral IS
-	'travelers whom an officer has not yet looked at; facematch.resolve_encounter() closes a referral, and what is '
-	'due is gone from here';
+	'travelers whom an officer has not yet looked at; facematch.resolve_encounter() closes a referral; due '
+	'encounters are not shown';
 COMMENT ON COLUMN facematch.open_referral.encounter_id IS 'the encounter, for resolve_encounter()';
 COMMENT ON COLUMN facematch.open_referral.port IS 'port';
 COMMENT ON COLUMN facematch.open_referral.lane IS 'gate or lane';
@@ -46,13 +46,13 @@ CREATE TABLE facematch.alert_channel (
 	CONSTRAINT alert_channel_channel_key UNIQUE (channel)
 );
 COMMENT ON TABLE facematch.alert_channel IS
-	'where referrals are announced as they come and as they are resolved: LISTEN to the channel, and read '
-	'facematch.open_referral when it wakes. No row: no alerts';
+	'channels on which new and resolved referrals are announced: LISTEN to the channel, and read '
+	'facematch.open_referral at each notification. No row: no alerts';
 COMMENT ON COLUMN facematch.alert_channel.alert_id IS 'identifier, given by the database';
-COMMENT ON COLUMN facematch.alert_channel.channel IS 'the channel''s name: random, for any role may LISTEN to any '
-	'name that it knows';
-COMMENT ON COLUMN facematch.alert_channel.causes IS 'which causes of facematch.open_referral wake it';
-COMMENT ON COLUMN facematch.alert_channel.port IS 'at which port; NULL: at all';
+COMMENT ON COLUMN facematch.alert_channel.channel IS 'the channel''s name: random, because any role may LISTEN to '
+	'any name that it knows';
+COMMENT ON COLUMN facematch.alert_channel.causes IS 'which causes of facematch.open_referral are announced';
+COMMENT ON COLUMN facematch.alert_channel.port IS 'at which port; NULL: at all ports';
 SELECT pg_catalog.pg_extension_config_dump('facematch.alert_channel', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.alert_channel_alert_id_seq', '');
 SELECT facematch_internal.keep_as_record('facematch.alert_channel', changes => true,

@@ -24,7 +24,7 @@ COMMENT ON COLUMN facematch.search.searched_at IS 'when';
 COMMENT ON COLUMN facematch.search.role_name IS 'the session''s user';
 COMMENT ON COLUMN facematch.search.kind IS 'identify, verify, record_encounter, search_shards or ask';
 COMMENT ON COLUMN facematch.search.gallery_id IS
-	'the gallery, kept when it is gone; NULL: verification against a reference that is not there, or shards';
+	'the gallery, kept when it is deleted; NULL: verification against a reference that does not exist, or shards';
 COMMENT ON COLUMN facematch.search.purpose IS 'what for, as the caller said; NULL: not said';
 COMMENT ON COLUMN facematch.search.candidates IS 'how many candidates were found; 0: no hit';
 COMMENT ON COLUMN facematch.search.persons_near IS

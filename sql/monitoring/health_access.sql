@@ -7,9 +7,9 @@
 
 CREATE TYPE facematch_internal.finding AS (severity text, finding text, object text, remedy text);
 COMMENT ON TYPE facematch_internal.finding IS
-	'something that weakens the guarantees: severity is error, warning or notice, finding the cause, object what it'
-	' is about, remedy the command that mends it; facematch.health_check() makes one line of all with the same'
-	' cause';
+	'something that weakens the guarantees: severity is error, warning or notice, finding the cause, object what '
+	'it is about, remedy the command that repairs it; facematch.health_check() makes one row of all with the same '
+	'cause';
 
 CREATE VIEW facematch_internal.access_findings (severity, finding, object, remedy) AS
 	WITH granted AS (
@@ -169,5 +169,9 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	WHERE n.attempts >= 0.8 * current_setting('facematch.attempts_per_week', true)::integer
 	HAVING count(*) > 0;
 COMMENT ON VIEW facematch_internal.access_findings IS
-	'privileges that go beyond facematch_internal.access_right, whoever has them, roles whose attributes or'
-	' memberships do, and thresholds that tell everything; part of facematch.health_check()';
+	'privileges of any role beyond facematch_internal.access_right, roles whose attributes or memberships go '
+	'beyond it, and thresholds that reveal everything; part of facematch.health_check()';
+COMMENT ON COLUMN facematch_internal.access_findings.severity IS 'error, warning or notice';
+COMMENT ON COLUMN facematch_internal.access_findings.finding IS 'the cause';
+COMMENT ON COLUMN facematch_internal.access_findings.object IS 'what it is about';
+COMMENT ON COLUMN facematch_internal.access_findings.remedy IS 'the command that mends it';

@@ -50,8 +50,8 @@ CREATE VIEW facematch_internal.table_part AS
 	SELECT m.table_name, 'statistics', s.stxname, pg_catalog.pg_get_statisticsobjdef(s.oid)
 	FROM member m JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = m.oid;
 COMMENT ON VIEW facematch_internal.table_part IS
-	'columns, indexes, constraints, triggers, policies and extended statistics of the extension''s tables, whoever '
-	'made them';
+	'columns, indexes, constraints, triggers, row security policies and extended statistics of the extension''s '
+	'tables, including those that a user added';
 COMMENT ON COLUMN facematch_internal.table_part.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.table_part.kind IS 'what it is';
 COMMENT ON COLUMN facematch_internal.table_part.name IS 'its name';
@@ -64,8 +64,8 @@ CREATE TABLE facematch_internal.expected_part (
 	CONSTRAINT expected_part_pkey PRIMARY KEY (table_name, kind, name)
 );
 COMMENT ON TABLE facematch_internal.expected_part IS
-	'facematch_internal.table_part as install left it (sql/monitoring/installed.sql): what is there beside it, no '
-	'dump carries';
+	'facematch_internal.table_part as the installation made it (sql/monitoring/installed.sql): anything else is in '
+	'no dump';
 COMMENT ON COLUMN facematch_internal.expected_part.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.expected_part.kind IS 'what it is';
 COMMENT ON COLUMN facematch_internal.expected_part.name IS 'its name';
@@ -76,15 +76,16 @@ CREATE TABLE facematch_internal.expected_row (
 	CONSTRAINT expected_row_pkey PRIMARY KEY (about)
 );
 COMMENT ON TABLE facematch_internal.expected_row IS
-	'the rows that install put into tables that are logged, before the log had anything of them'
-	' (sql/monitoring/installed.sql): facematch.verify_audit() goes on from there';
-COMMENT ON COLUMN facematch_internal.expected_row.about IS 'the row, as detail.about of an event has it';
+	'the rows that the installation inserted into logged tables, before the audit log had events of them '
+	'(sql/monitoring/installed.sql): facematch.verify_audit() starts from them';
+COMMENT ON COLUMN facematch_internal.expected_row.about IS 'the row, as in detail.about of an event';
 COMMENT ON COLUMN facematch_internal.expected_row.row IS 'the columns that the log has of such rows';
 
 CREATE FUNCTION facematch_internal.installation_findings() RETURNS SETOF facematch_internal.finding
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	face_index regclass;
 	elsewhere text := current_setting('cron.database_name', true);
 	libraries text := translate(current_setting('shared_preload_libraries'), ' "', '');
 BEGIN
@@ -193,6 +194,30 @@ BEGIN
 		   'shared_preload_libraries', 'put facematch last'
 	WHERE libraries ~ '(^|,)facematch,(.*,)?pg_stat_statements(,|$)';
 
+	-- VACUUM teaches an index that began empty where the templates of a model lie; codes that are there stay as they
+	-- are (src/index/learn.c). Their bounds are wider by 1 / sqrt(1 - length^2 of the centre), and searches take that
+	-- much longer at least. Small lists are searched in no time either way.
+	FOR face_index IN SELECT i.oid FROM pg_class i JOIN pg_am a ON a.oid = i.relam AND a.amname = 'facematch'
+		JOIN pg_index x ON x.indexrelid = i.oid AND x.indisvalid
+		WHERE i.relkind = 'i' AND i.relpersistence <> 't' AND i.reltuples > 100000 LOOP
+		BEGIN
+			RETURN QUERY
+			SELECT 'notice', 'has codes from before it learned where the templates of a model lie: searches are slower than'
+				' they need be', format('%s (%s of %s templates)', face_index, sum(k.old), sum(k.templates)),
+				format('REINDEX INDEX CONCURRENTLY %s', face_index)
+			FROM (
+				SELECT sum(e.templates) AS templates, coalesce(sum(e.templates) FILTER (WHERE e.epoch < e.newest), 0) AS old,
+					max(e.centre_length) FILTER (WHERE e.epoch = e.newest) AS centre
+				FROM (SELECT o.*, max(o.epoch) OVER (PARTITION BY o.dims, o.model, o.centre_length IS NULL) AS newest
+					  FROM facematch_internal.index_epochs(face_index) o) e
+				GROUP BY e.dims, e.model, e.centre_length IS NULL) k
+			HAVING sum(k.old * (1 / sqrt(1 - least(coalesce(k.centre, 0.9), 0.99) ^ 2) - 1)) > 0.3 * sum(k.templates);
+		EXCEPTION WHEN OTHERS THEN
+			RETURN QUERY SELECT 'error', format('the index cannot be read: %s', SQLERRM), face_index::text,
+				format('REINDEX INDEX CONCURRENTLY %s', face_index);
+		END;
+	END LOOP;
+
 	-- What calls the purge.
 	IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
 		RETURN QUERY EXECUTE $sql$
@@ -286,8 +311,11 @@ BEGIN
 			   CASE WHEN t.errors > 0 THEN 'the guarantees do not hold'
 					WHEN t.warnings > 0 THEN 'the guarantees hold, and something weakens them'
 					WHEN t.all_of_them > 0 THEN 'sound; something to know' ELSE 'sound: nothing found' END
-			   || CASE WHEN t.all_of_them > 0 THEN format(' (causes: %s errors, %s warnings, %s notices)', t.errors, t.warnings,
-															t.all_of_them - t.errors - t.warnings) ELSE '' END AS finding,
+			   || CASE WHEN t.all_of_them > 0 THEN (
+						SELECT format(' (causes: %s)', string_agg(n.number || ' ' || n.severity
+							|| CASE WHEN n.number = 1 THEN '' ELSE 's' END, ', ' ORDER BY n.place))
+						FROM unnest(ARRAY[t.errors, t.warnings, t.all_of_them - t.errors - t.warnings],
+							'{error,warning,notice}'::text[]) WITH ORDINALITY n (number, severity, place)) ELSE '' END AS finding,
 			   t.all_of_them AS found, format('database %I', current_database()) AS object,
 			   CASE WHEN t.errors + t.warnings > 0 THEN 'mend from the top, and check again' END AS remedy
 		FROM told t
@@ -302,11 +330,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.health_check() IS
-	'what weakens the guarantees in this database, as a letter: first the verdict, then a line for each cause,'
-	' worst first, with how many objects have it (found), which, and the command that mends it. Triggers missing,'
-	' disabled or changed, rights beyond the list, roles that pass row security by, tables that show due rows,'
-	' rules and holds that keep nothing, overdue rows, removed rows that are not erased, keys, settings, failing'
-	' jobs. severity: verdict, error, warning, notice';
+	'what weakens the guarantees in this database: first a row with the overall result, then a row for each cause, '
+	'worst first, with how many objects have it (found), which, and the command that repairs it. Causes are, among '
+	'others, triggers that are missing, disabled or changed, privileges beyond the list, roles that bypass row '
+	'security, tables that show due rows, rules that apply to nothing and holds that keep nothing, overdue rows, '
+	'removed rows that are not erased, keys, settings, failing jobs. severity: verdict, error, warning, notice';
 
 CREATE FUNCTION facematch.health_metrics() RETURNS TABLE (severity text, finding text, found bigint)
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -315,5 +343,5 @@ AS $$
 	FROM facematch.health_check() c
 $$;
 COMMENT ON FUNCTION facematch.health_metrics() IS
-	'facematch.health_check() in numbers, for a metrics exporter: how many objects have each cause, and by severity'
-	' verdict how many causes there are; no object is named';
+	'facematch.health_check() in numbers, for a metrics exporter: how many objects have each cause, and, with '
+	'severity verdict, how many causes there are; no object is named';

@@ -245,8 +245,8 @@ BEGIN
 				PERFORM set_config('lock_timeout', '100ms', true);
 			END IF;
 			RETURN NEXT ROW('error', CASE SQLSTATE WHEN '55P03'
-				THEN 'its rows cannot be looked at: another session has locked the table'
-												ELSE 'its rows cannot be looked at: ' || SQLERRM END, t.table_name,
+				THEN 'its rows cannot be read: another session has locked the table'
+												ELSE 'its rows cannot be read: ' || SQLERRM END, t.table_name,
 						 CASE SQLSTATE WHEN '55P03' THEN 'pg_locks says who; while the lock is held nothing is purged there'
 									   ELSE 'the purge cannot either: put the table right, or facematch.release() it'
 										END)::facematch_internal.finding;
@@ -269,7 +269,7 @@ BEGIN
 				count(*) FILTER (WHERE l.due = 'infinity') INTO late, first_late, endless
 			FROM facematch_internal.late_rows(t.table_name) l;
 		EXCEPTION WHEN OTHERS THEN
-			RETURN NEXT ROW('warning', 'whether its rows are kept longer than their rules say cannot be looked at: ' || SQLERRM,
+			RETURN NEXT ROW('warning', 'whether its rows are kept longer than their rules say cannot be checked: ' || SQLERRM,
 				t.table_name, 'CALL facematch.recompute(), which brings them to their rules')::facematch_internal.finding;
 			CONTINUE;
 		END;

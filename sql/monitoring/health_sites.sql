@@ -29,7 +29,7 @@ BEGIN
 	SELECT 'error', 'rights do not arrive: the subscription is disabled', format('site %s', s.site),
 		format(again, s.site) FROM subscription s WHERE NOT s.subenabled
 	UNION ALL
-	SELECT 'error', 'rights do not arrive: the subscription stops again and again', format('site %s (%s errors)', s.site,
+	SELECT 'error', 'rights do not arrive: the subscription stops again and again', format('site %s (errors: %s)', s.site,
 			s.errors),
 		'the server''s log says why: the site is down, has no slot for this one (facematch.publish_rights()), or an event'
 		' was refused'
@@ -40,7 +40,7 @@ BEGIN
 	FROM subscription s WHERE s.subenabled AND s.silent > interval '1 minute'
 	UNION ALL
 	SELECT 'warning', 'what the site has recorded is still being copied, or cannot be',
-		format('site %s (%s errors)', s.site, s.errors), 'wait; the server''s log says what is in its way'
+		format('site %s (errors: %s)', s.site, s.errors), 'wait; the server''s log says what is in its way'
 	FROM subscription s WHERE s.subenabled AND s.copies
 	UNION ALL
 	SELECT 'error', 'the key of the pseudonyms is not the one with which the site was subscribed to: opt-outs name'

@@ -39,7 +39,7 @@ BEGIN
 		(SELECT format('GRANT %s TO PUBLIC', e.clause) FROM facematch_internal.expected_access e WHERE e.kind = 'everyone'
 		 EXCEPT SELECT format('GRANT %s TO PUBLIC', a.clause) FROM facematch_internal.actual_access a WHERE a.role_id = 0)
 		UNION ALL
-		-- Plans of its statements, with templates and pseudonyms as constants, would otherwise go to whoever asks for them.
+		-- Plans of its statements, with templates and pseudonyms as constants, would otherwise go to the caller for them.
 		SELECT format('ALTER ROUTINE %s SET debug_print_plan = off', p.oid::regprocedure) FROM pg_proc p
 		WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND p.prosecdef
 			AND p.prokind = 'f'
@@ -76,8 +76,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.reinstate() IS
-	'puts back what install made and somebody has changed: what PUBLIC may, plans that are not printed, views as'
-	' barriers, triggers; and the grants of all recorded roles, at the commit. Returns how many things it mended, grants'
-	' aside; for extension scripts, and where facematch.health_check() says so';
+	'restores what the installation made and somebody has changed: the privileges of PUBLIC, plans that are not '
+	'printed, security_barrier of views, triggers; and, at the commit, the grants of all recorded roles. Returns '
+	'how many objects it repaired, not counting grants. For extension scripts, and when facematch.health_check() '
+	'says so';
 
 SELECT facematch.reinstate();

@@ -36,7 +36,7 @@ BEGIN
 					facematch_internal.not_held(t.table_name))) a (lag interval);
 			lag := coalesce(lag, '0');
 		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING 'table % cannot be looked at: %', table_name,
+			RAISE WARNING 'table % cannot be read: %', table_name,
 				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
 			PERFORM set_config('lock_timeout', '100ms', true) WHERE SQLSTATE = '55P03';
 			lag := NULL;
@@ -46,9 +46,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.purge_lag() IS
-	'for each table under retention, for how long its oldest row has been due that is neither purged nor held; zero when '
-	'none is, NULL where the table cannot be looked at: another session has locked it for longer than a second, or it '
-	'runs code that fails. Reads the index on the deadline, so that it can be asked often';
+	'for each table under retention, how long its oldest due row that is not held has been due; zero if there is '
+	'none, NULL if the table cannot be read: another session has locked it for longer than a second, or its '
+	'triggers or constraints fail. Reads the index on the deadline, so that it can be asked often';
 
 CREATE VIEW facematch.stats AS
 	SELECT a.searches, a.sketches AS templates_compared, greatest(a.sketches - a.refined, 0) AS templates_pruned,
@@ -74,9 +74,9 @@ COMMENT ON COLUMN facematch.stats.server_wide IS 'true: of all sessions; false: 
 COMMENT ON COLUMN facematch.stats.since IS 'when counting began: start of the server (of the session''s first '
 	'search), or facematch_internal.reset_stats()';
 COMMENT ON COLUMN facematch.stats.purge_lag IS 'the longest that a row of any table under retention has been due, '
-	'neither purged nor held; of the tables that can be looked at';
-COMMENT ON COLUMN facematch.stats.tables_unseen IS 'tables under retention that cannot be looked at: another session '
-	'has locked them, or they run code that fails';
+	'neither purged nor held; of the tables that can be read';
+COMMENT ON COLUMN facematch.stats.tables_unseen IS 'tables under retention that cannot be read: another session has '
+	'locked them, or their code fails';
 
 CREATE VIEW facematch.search_latency AS
 	SELECT CASE WHEN b.bucket < cardinality(a.latency) THEN (64 << (b.bucket - 1)::integer) / 1e6::double precision

@@ -155,7 +155,7 @@ BEGIN
 			UNION ALL
 			SELECT w.chain, w.event_id, format('%s is missing or changed', w.about)
 			FROM written w LEFT JOIN kept k ON k.about = w.about
-			-- Each field that was logged is the same, and the log has no text that reads as a template; an array is not while
+			-- Each field that was logged is the same, and the log has no text that looks like a template; an array is not while
 			-- it has something more. A table that has another name now is named otherwise here.
 			CROSS JOIN LATERAL (SELECT CASE WHEN k.table_name = 'facematch.hold'::regclass
 				AND to_regclass(w.row ->> 'table_name') IS NULL THEN w.row - 'table_name' ELSE w.row END) r (row)
@@ -197,8 +197,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.verify_audit(text) IS
-	'whether the log is whole: one row with intact if it is, else a row for each finding, in order of events: the'
-	' chain, the event (first_broken) and what is wrong there. With an anchor that facematch.audit_anchor()'
-	' returned, also whether anything it covers was cut off or rewritten; since_anchor counts the events it does'
-	' not cover. A hole in the stream of rights is a finding too. Events cut off at the end of a chain that no later '
-	'event has seen show by an anchor only. Not 64 hexadecimal digits: 22023';
+	'whether the audit log is complete and unchanged: one row with intact if it is, otherwise a row for each '
+	'finding, in order of events: the chain, the event (first_broken) and what is wrong there. With an anchor that '
+	'facematch.audit_anchor() returned, also whether anything it covers was cut off or rewritten; since_anchor '
+	'counts the events it does not cover. A missing event of the stream of rights is a finding too. If the newest '
+	'events of a chain were cut off and are the witness of no later event, only an anchor reveals it. Not 64 '
+	'hexadecimal digits: 22023';

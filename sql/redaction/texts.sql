@@ -18,7 +18,7 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.is_name(text) IS
 	'whether a text can be a name: 1 to 200 characters, no white space at the ends, no control characters, nothing'
-	' that reads as a template or an image, Unicode normal form C; so that names that look the same are the same';
+	' that looks like a template or an image, Unicode normal form C; so that names that look the same are the same';
 
 CREATE FUNCTION facematch_internal.check_remarks() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -29,9 +29,9 @@ BEGIN
 	FOR remark IN SELECT a.name, to_jsonb(NEW) ->> a.name AS said FROM unnest(TG_ARGV) a (name) LOOP
 		IF length(remark.said) > 1000 OR facematch_internal.redacted(remark.said) <> remark.said THEN
 			RAISE check_violation USING CONSTRAINT = 'remark_is_short_and_no_template',
-				MESSAGE = format('%s of %I is longer than 1000 characters, or reads as a template or an image', remark.name,
+				MESSAGE = format('%s of %I is longer than 1000 characters, or looks like a template or an image', remark.name,
 					TG_TABLE_NAME),
-				HINT = 'It is kept longer than templates may be: say it in words.',
+				HINT = 'It is kept longer than templates may be: write it in words.',
 				SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, COLUMN = remark.name;
 		END IF;
 	END LOOP;

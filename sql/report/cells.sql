@@ -12,7 +12,7 @@ CREATE TABLE facematch.report_setting (
 	CONSTRAINT report_setting_pkey PRIMARY KEY (only_row)
 );
 COMMENT ON TABLE facematch.report_setting IS
-	'a site''s settings for reports, at most one row; without a row the defaults hold';
+	'a site''s settings for reports, at most one row; without a row the defaults apply';
 COMMENT ON COLUMN facematch.report_setting.only_row IS 'true';
 COMMENT ON COLUMN facematch.report_setting.least_cell IS
 	'the smallest count of persons that reports show of a group, 3 to 1000; smaller ones are hidden, and so many others '

@@ -15,12 +15,12 @@ CREATE TABLE facematch.report_text (
 	CONSTRAINT report_text_pkey PRIMARY KEY (language, english)
 );
 COMMENT ON TABLE facematch.report_text IS
-	'the HTML report''s texts in other languages, a site''s own; what is not here stays English. '
+	'translations of the HTML report''s texts by the site; texts without a row stay English. '
 	'facematch_internal.page_texts() lists what a page says';
-COMMENT ON COLUMN facematch.report_text.language IS 'as BCP 47 has it, such as es';
+COMMENT ON COLUMN facematch.report_text.language IS 'a BCP 47 tag, such as es';
 COMMENT ON COLUMN facematch.report_text.english IS 'the text of the page between two tags, with # for each number';
 COMMENT ON COLUMN facematch.report_text.translation IS
-	'what stands there instead, with # for each number in the same order; shown as text';
+	'the translation, with # for each number in the same order; shown as text';
 SELECT pg_catalog.pg_extension_config_dump('facematch.report_text', '');
 SELECT facematch_internal.keep_as_record('facematch.report_text', changes => true, remarks => '{english,translation}');
 
@@ -202,7 +202,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.report_html(timestamptz, timestamptz, text, text) IS
-	'a report for the public and for inspectors, of the days (UTC) from since to until: one HTML page that needs nothing '
-	'else. Without a template, a name or a pseudonym; the title is shown as text. In another language '
-	'than English as far as facematch.report_text has it. Days out of order or beyond a hundred years, no language: '
+	'a report for the public and for inspectors, for the days (UTC) from since to until: one HTML page without '
+	'other files. Without a template, a name or a pseudonym; the title is shown as text. In another language than '
+	'English as far as facematch.report_text has it. Days out of order or beyond a hundred years, no language: '
 	'22023';

@@ -41,8 +41,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.count_retained() IS
-	'what is kept in each table under retention, by class, and how much is due and not purged, by the day of its deadline'
-	' in UTC (due_on); a table that cannot be looked at is a row of NULLs';
+	'what is kept in each table under retention, by class, and how much is due and not purged, by the day of its '
+	'deadline in UTC (due_on); a table that cannot be read is a row of NULLs';
 
 CREATE VIEW facematch.report_retention AS
 	SELECT c.table_name::text, c.retention_class, c.rows_kept, c.rows_due, c.rows_held, c.next_due, c.longest_overdue,
@@ -54,7 +54,7 @@ CREATE VIEW facematch.report_retention AS
 COMMENT ON VIEW facematch.report_retention IS 'what is kept, due, held and purged, by table and retention class';
 COMMENT ON COLUMN facematch.report_retention.table_name IS 'the table under retention';
 COMMENT ON COLUMN facematch.report_retention.retention_class IS
-	'the class; NULL: the table cannot be looked at, as another session has locked it or it runs code that fails';
+	'the class; NULL: the table cannot be read, because another session has locked it or its code fails';
 COMMENT ON COLUMN facematch.report_retention.rows_kept IS 'rows that are not due; NULL: not known';
 COMMENT ON COLUMN facematch.report_retention.rows_due IS
 	'rows that are due and not purged yet: no candidates any more';

@@ -46,7 +46,8 @@ BEGIN
 		ORDER BY k.shipped DESC, k.table_name::text LOOP
 		BEGIN
 			FOR r IN
-				SELECT a.*, x.rule, x.citation FROM facematch_internal.ask_table(t.table_name, format(
+				SELECT a.*, x.rule, x.citation FROM facematch_internal.retained_part p
+				CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
 						'SELECT d.%I::text, d.%I, d.purge_after, %s, (SELECT to_jsonb(c) FROM (SELECT %s) c) FROM %s d'
 						' WHERE d.%I = ANY ($4::uuid[]) ORDER BY d.%I', t.key_column, t.recorded_column,
 						coalesce('d.' || quote_ident(t.gallery_column), 'NULL::bigint'),
@@ -54,9 +55,10 @@ BEGIN
 						 WHERE c.attrelid = t.table_name AND c.attnum > 0 AND NOT c.attisdropped
 						   AND c.attnum NOT IN (SELECT f.attnum FROM facematch_internal.template_columns(t.table_name) f
 												WHERE f.relation = t.table_name)),
-						t.table_name, t.subject_column, t.recorded_column), names::text)
+						p.relation, t.subject_column, t.recorded_column), names::text)
 					a (row_id text, at timestamptz, purge_after timestamptz, gallery_id bigint, detail jsonb)
 				LEFT JOIN LATERAL facematch.explain_retention(t.table_name, a.row_id) x ON true
+				WHERE p.table_name = t.table_name AND p.is_named
 			LOOP
 				SELECT array_agg(h.hold_id) FILTER (WHERE h.may_be_told), bool_or(NOT h.may_be_told) INTO told, secret
 				FROM facematch.hold h
@@ -77,7 +79,7 @@ BEGIN
 			END LOOP;
 		EXCEPTION WHEN OTHERS THEN
 			RETURN QUERY SELECT 'elsewhere', t.table_name::text, NULL::text, NULL::timestamptz, NULL::timestamptz,
-				jsonb_build_object('error', 'its rows cannot be looked at: ' || SQLERRM);
+				jsonb_build_object('error', 'its rows cannot be read: ' || SQLERRM);
 		END;
 	END LOOP;
 	RETURN QUERY SELECT 'candidate', 'facematch.candidate', format('%s,%s', c.encounter_id, c.rank), e.occurred_at,
@@ -147,15 +149,15 @@ BEGIN
 				USING names;
 		EXCEPTION WHEN OTHERS THEN
 			RETURN QUERY SELECT 'elsewhere', 'shard ' || s.name, NULL::text, NULL::timestamptz, NULL::timestamptz,
-				jsonb_build_object('error', 'its rows cannot be looked at: ' || SQLERRM);
+				jsonb_build_object('error', 'its rows cannot be read: ' || SQLERRM);
 		END;
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION facematch.subject_report(uuid) IS
-	'everything that is held about the person of a subject, for a session''s user who has announced it within ten'
-	' minutes (facematch.announce_reading(subject_id => ...)), and for the owner of the tables: part is person, record,'
-	' photograph, candidate, event, opt_out, hold (that the person may be told of), disclosure, reading,'
-	' search, attempt, log, deleted (a receipt of rows of the person''s; detail.erased: when their bytes were), or'
-	' elsewhere (what could not be looked at). No template, nobody else''s pseudonym. One JSON document: SELECT'
-	' jsonb_agg(r) FROM facematch.subject_report(...) r. Not announced: 42501';
+	'everything that is stored about the person of a subject, for a session''s user who has announced it within '
+	'ten minutes (facematch.announce_reading(subject_id => ...)), and for the owner of the tables: part is person, '
+	'record, photograph, candidate, event, opt_out, hold (that the person may be told of), disclosure, reading, '
+	'search, attempt, log, deleted (a receipt of rows of the person''s; detail.erased: when their bytes were), or '
+	'elsewhere (what could not be read). No template, and no other person''s pseudonym. One JSON document: SELECT '
+	'jsonb_agg(r) FROM facematch.subject_report(...) r. Not announced: 42501';

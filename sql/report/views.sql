@@ -35,7 +35,7 @@ CREATE VIEW facematch.report_daily AS
 		AND coalesce(s.kind, '') = coalesce(c.kind, '')
 	CROSS JOIN LATERAL facematch.rate_interval(c.matches, c.searches) r;
 COMMENT ON VIEW facematch.report_daily IS
-	'what happened at the gates, by day, port, mode and kind of gallery; encounters that were purged since count';
+	'what happened at the gates, by day, port, mode and kind of gallery; encounters that have been purged count too';
 COMMENT ON COLUMN facematch.report_daily.day_utc IS 'day, in UTC';
 COMMENT ON COLUMN facematch.report_daily.port IS 'port';
 COMMENT ON COLUMN facematch.report_daily.mode IS 'air, sea or land; NULL: not recorded';
@@ -71,7 +71,7 @@ CREATE VIEW facematch.report_scores AS
 		h.n AS encounters
 	FROM facematch_internal.count_period() p, unnest(p.histograms) h WHERE h.measure IN ('match', 'runner_up');
 COMMENT ON VIEW facematch.report_scores IS
-	'histograms of comparison scores at the gates; encounters that were purged since count';
+	'histograms of comparison scores at the gates; encounters that have been purged count too';
 COMMENT ON COLUMN facematch.report_scores.day_utc IS 'day, in UTC';
 COMMENT ON COLUMN facematch.report_scores.kind IS 'kind of the gallery; NULL: not recorded';
 COMMENT ON COLUMN facematch.report_scores.model IS 'model in use';
@@ -125,8 +125,8 @@ CREATE VIEW facematch.report_purge AS
 		      p.rule)) s
 	GROUP BY s.day_utc, s.cause, s.table_name, s.retention_class, s.rule;
 COMMENT ON VIEW facematch.report_purge IS
-	'what was purged, by day, cause, table, class and rule, and how late. A receipt tells of a batch how late its first '
-	'row was: the percentiles count each row as late as that, so they are upper bounds';
+	'what was purged, by day, cause, table, class and rule, and how late. A receipt has the lateness of the first '
+	'row of a batch; the percentiles use it for each row of the batch, so they are upper bounds';
 COMMENT ON COLUMN facematch.report_purge.day_utc IS 'day of the purge, in UTC';
 COMMENT ON COLUMN facematch.report_purge.cause IS 'retention (the rows were due) or opt_out';
 COMMENT ON COLUMN facematch.report_purge.table_name IS 'the table they were in';
@@ -157,7 +157,7 @@ CREATE VIEW facematch.report_resolution AS
 		  FROM upto u GROUP BY 1, 2, 3) r;
 COMMENT ON VIEW facematch.report_resolution IS
 	'how long travelers who were referred waited for an officer''s decision, by the day of the encounter, port and '
-	'kind of gallery; encounters that were purged since count. Times are rounded up by at most 19 %';
+	'kind of gallery; encounters that have been purged count too. Times are rounded up by at most 19 %';
 COMMENT ON COLUMN facematch.report_resolution.day_utc IS 'day of the encounter, in UTC';
 COMMENT ON COLUMN facematch.report_resolution.port IS 'port';
 COMMENT ON COLUMN facematch.report_resolution.kind IS 'kind of the gallery; NULL: not recorded';
@@ -208,7 +208,7 @@ COMMENT ON COLUMN facematch.report_notice.hanging IS 'notices that hang there no
 COMMENT ON COLUMN facematch.report_notice.outdated IS 'of them, those whose text is not valid now';
 COMMENT ON COLUMN facematch.report_notice.languages IS 'languages of the valid ones; NULL: none';
 COMMENT ON COLUMN facematch.report_notice.state IS
-	'posted; outdated: what hangs is no longer right; missing: nothing hangs';
+	'posted; outdated: a version hangs that is no longer in force; missing: nothing hangs';
 
 CREATE VIEW facematch.report_posting AS
 	SELECT p.port, p.lane, p.notice, p.version, ARRAY(SELECT l.language FROM jsonb_object_keys(n.texts) l (language)
@@ -288,8 +288,8 @@ COMMENT ON FUNCTION facematch_internal.differentials() IS
 
 CREATE VIEW facematch.report_differential AS SELECT d.* FROM facematch_internal.differentials() d;
 COMMENT ON VIEW facematch.report_differential IS
-	'rates by month and group, where a site records groups (facematch.note_groups), with 95 % intervals '
-	'(Wilson). Two groups differ with certainty where their intervals do not meet';
+	'rates by month and group, where a site records groups (facematch.note_groups), with 95 % intervals (Wilson). '
+	'Two groups differ significantly if their intervals do not overlap';
 COMMENT ON COLUMN facematch.report_differential.month_utc IS 'first day of a month that is over, in UTC';
 COMMENT ON COLUMN facematch.report_differential.attribute IS 'what the groups differ in';
 COMMENT ON COLUMN facematch.report_differential.value IS 'the group';
@@ -328,8 +328,8 @@ CREATE VIEW facematch.report_search AS
 	ORDER BY h.refused DESC, n.most_near_one DESC NULLS LAST, h.hour_utc DESC, h.searches DESC, h.role_name,
 		h.gallery_id, h.purpose;
 COMMENT ON VIEW facematch.report_search IS
-	'who searched what for, by role, purpose, gallery and hour; the unusual first: most refused, then most searches near'
-	' one person';
+	'searches by role, purpose, gallery and hour; unusual ones first: most refused, then most searches near one '
+	'person';
 COMMENT ON COLUMN facematch.report_search.role_name IS 'the session''s user, or a partner as partner:name';
 COMMENT ON COLUMN facematch.report_search.purpose IS 'what for, as the caller said; NULL: not said';
 COMMENT ON COLUMN facematch.report_search.gallery_id IS 'the gallery; NULL: shards, or a reference that was not there';
@@ -354,7 +354,8 @@ CREATE VIEW facematch.report_disclosure AS
 		       count(*) FILTER (WHERE d.answer = 'refused') AS refusals, count(DISTINCT d.subject_id) AS subjects
 	FROM facematch.disclosure d GROUP BY 1, 2, 3, 4;
 COMMENT ON VIEW facematch.report_disclosure IS
-	'what was told to whom outside, counted by day, partner, nature and purpose, from the accounting of disclosures';
+	'disclosures to recipients outside, counted by day, partner, nature and purpose, from the accounting of '
+	'disclosures';
 COMMENT ON COLUMN facematch.report_disclosure.day_utc IS 'day, in UTC';
 COMMENT ON COLUMN facematch.report_disclosure.partner IS 'the recipient';
 COMMENT ON COLUMN facematch.report_disclosure.nature IS 'what was told';

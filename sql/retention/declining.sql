@@ -26,10 +26,12 @@ CREATE TABLE facematch.decline_rule (
 	CONSTRAINT decline_rule_validity CHECK (valid_from < valid_to)
 );
 COMMENT ON TABLE facematch.decline_rule IS
-	'who may decline to be photographed: class, purpose, dates. A site''s rule goes before the shipped ones, one for '
-	'a purpose before one for all, then the one that took force last. Once in force, a rule can only be ended';
+	'who may decline to be photographed, by class, purpose and date. A site''s rule goes before the shipped ones, '
+	'one for a purpose before one for all, then the one that came into force last. Once in force, a rule can only '
+	'be ended';
 COMMENT ON COLUMN facematch.decline_rule.name IS 'name of the rule; the shipped ones begin with their authority';
-COMMENT ON COLUMN facematch.decline_rule.retention_class IS 'whom it is about, a row of facematch.retention_class';
+COMMENT ON COLUMN facematch.decline_rule.retention_class IS 'the class it applies to, a row of '
+	'facematch.retention_class';
 COMMENT ON COLUMN facematch.decline_rule.purpose IS
 	'what the photograph is for: a kind of gallery, or the word that facematch.retain() was given; NULL: all purposes';
 COMMENT ON COLUMN facematch.decline_rule.may_decline IS 'whether the person may decline';
@@ -38,8 +40,8 @@ COMMENT ON COLUMN facematch.decline_rule.notice_required IS
 COMMENT ON COLUMN facematch.decline_rule.alternative IS 'what is done instead of a photograph; NULL where nobody may '
 	'decline';
 COMMENT ON COLUMN facematch.decline_rule.citation IS 'the law or notice that says so';
-COMMENT ON COLUMN facematch.decline_rule.valid_from IS 'from when it is the law';
-COMMENT ON COLUMN facematch.decline_rule.valid_to IS 'until when it was the law';
+COMMENT ON COLUMN facematch.decline_rule.valid_from IS 'from when it is in force';
+COMMENT ON COLUMN facematch.decline_rule.valid_to IS 'until when it is in force';
 COMMENT ON COLUMN facematch.decline_rule.shipped IS 'true for the rows that come with the extension, which a dump '
 	'leaves to it';
 CREATE INDEX decline_rule_class_idx ON facematch.decline_rule (retention_class);
@@ -100,5 +102,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.may_decline(text, text, timestamptz) IS
-	'the rule of facematch.decline_rule that says whether a class may decline, for a purpose (NULL: by the rules for '
-	'all), at a time; NULL: there is none';
+	'the rule of facematch.decline_rule that says whether a class may decline, for a purpose (NULL: only rules for '
+	'all purposes), at a time; NULL: there is no such rule';

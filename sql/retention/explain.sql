@@ -35,9 +35,8 @@ DECLARE
 	-- inquiry.
 	inspects CONSTANT boolean := has_table_privilege(session_user, 'facematch.hold', 'SELECT');
 BEGIN
-	SELECT r.* INTO t FROM facematch_internal.retained r
-	WHERE r.table_name IN (SELECT pg_partition_ancestors(explain_retention.table_name) UNION ALL
-		SELECT explain_retention.table_name);
+	SELECT r.* INTO t FROM facematch_internal.retained r JOIN facematch_internal.retained_part p USING (table_name)
+	WHERE p.relation = explain_retention.table_name;
 	IF NOT FOUND THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'table_is_retained',
 			MESSAGE = format('table %s is not under retention', table_name),
@@ -47,17 +46,19 @@ BEGIN
 			'USAGE')) THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'retained_table_is_readable',
 			MESSAGE = format('permission denied for table %s', t.table_name),
-			HINT = 'Who may SELECT from the table, or from facematch.hold, asks why its rows are kept.';
+			HINT = 'To ask why its rows are kept, a role needs SELECT on the table or on facematch.hold.';
 	END IF;
-	SELECT f.* INTO facts FROM facematch_internal.ask_table(t.table_name, format(
+	SELECT f.* INTO facts FROM facematch_internal.retained_part p
+	CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
 			'SELECT %I, %I, %s, %s, %s, %s, purge_after FROM %s WHERE %I::text = $4', t.class_column, t.recorded_column,
 			coalesce(quote_ident(t.verified_column), 'NULL::timestamptz'), coalesce(quote_ident(t.anchor_column),
 				'NULL::timestamptz'),
 			coalesce(quote_ident(t.gallery_column), 'NULL::bigint'), coalesce(quote_ident(t.subject_column), 'NULL::uuid'),
-			t.table_name, t.key_column), explain_retention.row_id)
+			p.relation, t.key_column), explain_retention.row_id)
 		f (class text, recorded timestamptz, verified timestamptz, anchor timestamptz, gallery bigint, subject uuid,
-			purge_after timestamptz);
-	-- A row that a policy hides from whoever asks is not there: one that is due, or of a gallery that is not shown.
+			purge_after timestamptz)
+	WHERE p.table_name = t.table_name AND p.is_named;
+	-- A row that a policy hides from the caller is not there: one that is due, or of a gallery that is not shown.
 	IF facts.class IS NULL OR NOT inspects AND (facts.purge_after <= clock_timestamp()
 		OR t.table_name = 'facematch.reference'::regclass
 			AND facts.gallery = ANY (facematch_internal.unseen_galleries())) THEN
@@ -94,9 +95,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.explain_retention(regclass, text) IS
-	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and the '
-	'one in force. Who may not read facematch.hold: held is NULL, and rows that are due are not there. No row: no '
-	'such row. A table that is not under retention: 22023; one that the caller may not read: 42501';
+	'why a row is kept and until when: rule, citation, the event it counts from, the deadline the rules give and '
+	'the one in force. For a role that may not read facematch.hold: held is NULL, and no row is returned for a due '
+	'row. No such row: no row. A table that is not under retention: 22023; one that the caller may not read: 42501';
 
 CREATE FUNCTION facematch.explain_retention(table_name regclass, row_id bigint)
 	RETURNS TABLE (retention_class text, rule text, citation text, anchor text, anchor_at timestamptz, keep interval,

@@ -6,18 +6,18 @@
 CREATE FUNCTION facematch_internal.guard() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_guard';
 COMMENT ON FUNCTION facematch_internal.guard() IS
-	'trigger before each row of a table under retention: computes purge_after, refuses to push it away (23000), to add '
-	'a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is held or to '
-	'change its key, subject or template (23000). On facematch.reference it also gives an untagged template the tag of '
-	'its gallery''s model, and refuses an impossible row and a source that reads as a template (23514), one without a '
-	'gallery, and a template of another model (23503). After each deleted row, other than by a purge or an opt-out: a '
-	'receipt follows at the commit (src/retention/gone.c). After an inserting statement: warns of rows that '
-	'facematch.on_opt_out = skip left out';
+	'trigger before each row of a table under retention: computes purge_after, refuses to make it later (23000), '
+	'to add a template of a subject who has opted out (23000), a row without a rule (23503), and to delete what is '
+	'held or to change its key, subject or template (23000). On facematch.reference it also gives an untagged '
+	'template the tag of its gallery''s model, and refuses an impossible row and a source that reads as a template '
+	'(23514), one without a gallery, and a template of another model (23503). After each row that is deleted other than '
+	'by a purge or an opt-out: a receipt follows at the commit (src/retention/gone.c). After an inserting statement: '
+	'warns of rows that facematch.on_opt_out = skip left out';
 
 CREATE FUNCTION facematch.skipped() RETURNS TABLE (table_name regclass, subject_id uuid, gallery_id bigint)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_skipped';
-COMMENT ON FUNCTION facematch.skipped() IS 'rows that this session left out in its last transaction that left out '
-	'any, because their subjects had opted out';
+COMMENT ON FUNCTION facematch.skipped() IS 'rows that the session''s last transaction with skipped rows left out, '
+	'because their subjects had opted out';
 
 CREATE TRIGGER gallery_20_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.gallery
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard('what=gallery', 'key=gallery_id', 'class=retention_class',
@@ -69,8 +69,10 @@ BEGIN
 	FOR t IN SELECT r.* FROM facematch_internal.retained_now r LOOP
 		-- Nobody may be about to add a row of the class.
 		EXECUTE format('LOCK TABLE %s IN SHARE MODE', t.table_name);
-		SELECT a.used INTO used FROM facematch_internal.ask_table(t.table_name,
-			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', t.table_name, t.class_column), OLD.name) a (used boolean);
+		SELECT bool_or(a.used) INTO used FROM facematch_internal.retained_part p
+		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', p.relation, t.class_column), OLD.name) a (used boolean)
+		WHERE p.table_name = t.table_name AND p.is_named;
 		IF used THEN
 			RAISE foreign_key_violation USING CONSTRAINT = 'retention_class_is_unused',
 				MESSAGE = format('retention class %L is in use in %s', OLD.name, t.table_name),

@@ -23,7 +23,7 @@ CREATE TABLE facematch.hold (
 	CONSTRAINT hold_release_is_attributed CHECK ((released_at IS NULL) = (released_by IS NULL))
 );
 COMMENT ON TABLE facematch.hold IS 'suspends the deletion of a row, of a gallery with all that is in it, or of all '
-	'rows of a subject; a held row that is due is still no candidate';
+	'rows of a subject; a held row that is due is not a candidate';
 COMMENT ON COLUMN facematch.hold.hold_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.hold.table_name IS 'the table of the row, one of facematch_internal.retained; of '
 	'facematch.gallery: the gallery and all that is in it; NULL with a subject';
@@ -37,8 +37,8 @@ COMMENT ON COLUMN facematch.hold.placed_by IS 'the session''s user who inserted 
 COMMENT ON COLUMN facematch.hold.released_at IS 'when it was released; NULL while it stands';
 COMMENT ON COLUMN facematch.hold.released_by IS 'the session''s user who released it, filled in';
 COMMENT ON COLUMN facematch.hold.may_be_told IS
-	'whether the person may be told of it: facematch.subject_report() is silent of others, and of rows that only they '
-	'keep';
+	'whether the person may be told of it: facematch.subject_report() leaves out the other holds, and rows that '
+	'exist only because of them';
 CREATE INDEX hold_row_idx ON facematch.hold (table_name, row_id);
 CREATE INDEX hold_subject_id_idx ON facematch.hold (subject_id);
 SELECT pg_catalog.pg_extension_config_dump('facematch.hold', '');
@@ -63,9 +63,11 @@ BEGIN
 			WHEN h.subject_id IS NOT NULL THEN 'd.' || quote_ident(t.subject_column) || ' = ANY ($4::uuid[])' END;
 		CONTINUE WHEN condition IS NULL;
 		BEGIN
-			SELECT a.found INTO found FROM facematch_internal.ask_table(t.table_name,
-				format('SELECT count(*) FROM %s d WHERE %s', t.table_name, condition),
-				coalesce(h.row_id, facematch_internal.aliases(h.subject_id)::text)) a (found bigint);
+			SELECT sum(a.found) INTO found FROM facematch_internal.retained_part p
+			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+				format('SELECT count(*) FROM %s d WHERE %s', p.relation, condition),
+				coalesce(h.row_id, facematch_internal.aliases(h.subject_id)::text)) a (found bigint)
+			WHERE p.table_name = t.table_name AND p.is_named;
 		EXCEPTION WHEN OTHERS THEN
 			kept := kept || jsonb_build_object(t.table_name, NULL);
 			CONTINUE;
@@ -91,7 +93,7 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.kept_by(bigint) IS
 	'how many rows of each table under retention a hold keeps, and photographs of them; null: the table cannot be '
-	'looked at';
+	'read';
 
 CREATE FUNCTION facematch_internal.keep_hold() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -104,7 +106,8 @@ DECLARE
 	dumped CONSTANT boolean := NEW.placed_at < now();
 BEGIN
 	IF TG_WHEN = 'BEFORE' AND TG_OP = 'INSERT' THEN
-		NEW.table_name := coalesce(pg_partition_root(NEW.table_name), NEW.table_name);
+		NEW.table_name := coalesce((SELECT p.table_name FROM facematch_internal.retained_part p
+			WHERE p.relation = NEW.table_name), NEW.table_name);
 		-- Holds are looked up by the text of the key: however it was written, it becomes what the row's own key reads.
 		SELECT r.* INTO t FROM facematch_internal.retained_now r WHERE r.table_name = NEW.table_name;
 		IF t.key_type IS NOT NULL THEN
@@ -143,9 +146,11 @@ BEGIN
 	-- Whoever is deleting the row is waited for; from now on the guard refuses. No table of a user's keeps a hold from
 	-- being placed.
 	BEGIN
-		SELECT a.found_one INTO found_one FROM facematch_internal.ask_table(NEW.table_name,
-			format('SELECT count(*) FROM (SELECT FROM %s d WHERE d.%I = $4::%s FOR KEY SHARE) k', NEW.table_name, t.key_column,
-				coalesce(t.key_type, 'text')), NEW.row_id) a (found_one bigint);
+		SELECT sum(a.found_one) INTO found_one FROM facematch_internal.retained_part p
+		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+			format('SELECT count(*) FROM (SELECT FROM %s d WHERE d.%I = $4::%s FOR KEY SHARE) k', p.relation, t.key_column,
+				coalesce(t.key_type, 'text')), NEW.row_id) a (found_one bigint)
+		WHERE p.table_name = NEW.table_name AND p.is_named;
 	EXCEPTION WHEN OTHERS THEN
 		IF t.shipped THEN
 			RAISE;
@@ -167,9 +172,10 @@ BEGIN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key as the row has it; a hold can '
-	'be released, not rewritten, and deleted when it stands no more (23000). After an INSERT it waits for whoever is '
-	'deleting the row, and refuses a hold on a row that is not there (23503), unless it comes from a dump';
+COMMENT ON FUNCTION facematch_internal.keep_hold() IS 'trigger: writes the row''s key in the form that the row has; '
+	'a hold can be released, not rewritten, and deleted once it is no longer in force (23000). After an INSERT it waits '
+	'for a session that is deleting the row, and refuses a hold on a row that is not there (23503), unless it comes '
+	'from a dump';
 
 CREATE TRIGGER hold_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.hold
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_hold();
@@ -189,7 +195,7 @@ CREATE VIEW facematch.held AS
 		   facematch_internal.kept_by(h.hold_id) AS keeps
 	FROM facematch.hold h
 	WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp());
-COMMENT ON VIEW facematch.held IS 'holds that stand: what is held, and why';
+COMMENT ON VIEW facematch.held IS 'holds in force: what is held, and why';
 COMMENT ON COLUMN facematch.held.hold_id IS 'identifier of the hold';
 COMMENT ON COLUMN facematch.held.table_name IS 'the table of the row; NULL with a subject';
 COMMENT ON COLUMN facematch.held.row_id IS 'the row''s key; NULL with a subject';
@@ -199,5 +205,4 @@ COMMENT ON COLUMN facematch.held.authority IS 'who ordered it';
 COMMENT ON COLUMN facematch.held.until IS 'when it ends by itself; NULL: when it is released';
 COMMENT ON COLUMN facematch.held.placed_at IS 'when it was placed';
 COMMENT ON COLUMN facematch.held.placed_by IS 'who placed it';
-COMMENT ON COLUMN facematch.held.keeps IS 'how many rows of each table it keeps now; null: the table cannot be looked '
-	'at';
+COMMENT ON COLUMN facematch.held.keeps IS 'how many rows of each table it keeps now; null: the table cannot be read';

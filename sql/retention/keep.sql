@@ -36,7 +36,7 @@ BEGIN
 	IF reason IS NULL OR btrim(reason) = '' THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'decommission_has_a_reason',
 			MESSAGE = 'a reason is needed',
-			HINT = 'CALL facematch.decommission(''why''): the reason stands in the log and in the receipt.';
+			HINT = 'CALL facematch.decommission(''reason''): the reason is kept in the audit log and in the receipt.';
 	END IF;
 	receipt := jsonb_build_object('database', current_database(), 'at', clock_timestamp(), 'by', session_user,
 		'reason', facematch_internal.redacted(reason), 'rows', jsonb_build_object(
@@ -46,8 +46,9 @@ BEGIN
 			'facematch.audit_event', (SELECT count(*) FROM facematch.audit_event)));
 	FOR t IN SELECT r.* FROM facematch_internal.retained_now r
 			 ORDER BY r.shipped DESC, r.table_name::text LOOP
-		SELECT a.n INTO n FROM facematch_internal.ask_table(t.table_name, format('SELECT count(*) FROM %s', t.table_name),
-			limited => false) a (n bigint);
+		SELECT sum(a.n) INTO n FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
+			p.relation, format('SELECT count(*) FROM %s', p.relation), limited => false) a (n bigint)
+		WHERE p.table_name = t.table_name AND p.is_named;
 		receipt := jsonb_set(receipt, ARRAY['rows', t.table_name::text], to_jsonb(n));
 		-- Their rows stay, and have no deadline any more.
 		IF NOT t.shipped THEN
@@ -59,11 +60,11 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE facematch.decommission(text, jsonb, text) IS
-	'says that all that facematch keeps here shall go: takes tables of users out of retention, logs it, and returns how'
-	' many rows each table has and an anchor of the log, to keep elsewhere. DROP EXTENSION passes from then on, until'
-	' something else is logged. Deletes nothing itself. No reason: 22023. For superusers';
+	'prepares DROP EXTENSION: takes users'' tables out of retention, logs it, and returns the number of rows of '
+	'each table and an anchor of the audit log, to keep elsewhere. From then on DROP EXTENSION is allowed, until '
+	'something else is logged. Deletes nothing itself. No reason: 22023. For superusers';
 
 CREATE EVENT TRIGGER facematch_keep ON ddl_command_start EXECUTE FUNCTION facematch_internal.keep();
 ALTER EVENT TRIGGER facematch_keep ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER facematch_keep IS
-	'what facematch keeps is not dropped, detached or renamed by the way; facematch.decommission() is for who means it';
+	'refuses to drop, detach or rename what facematch keeps; facematch.decommission() allows it';

@@ -19,7 +19,7 @@ CREATE TABLE facematch.subject_merge (
 	CONSTRAINT subject_merge_undoing_is_attributed CHECK ((undone_at IS NULL) = (undone_by IS NULL))
 );
 COMMENT ON TABLE facematch.subject_merge IS
-	'two pseudonyms are one person''s: opt-outs, holds and events of either hold for both. To undo a merge, UPDATE '
+	'two pseudonyms of one person: opt-outs, holds and events of either apply to both. To undo a merge, UPDATE '
 	'undone_at';
 COMMENT ON COLUMN facematch.subject_merge.merge_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.subject_merge.kept IS 'one pseudonym of the person';
@@ -41,8 +41,8 @@ CREATE TABLE facematch_internal.person (
 	person_id	uuid NOT NULL,
 	CONSTRAINT person_pkey PRIMARY KEY (subject_id)
 );
-COMMENT ON TABLE facematch_internal.person IS 'the subjects that merges which stand join; a subject that was never '
-	'merged is no row';
+COMMENT ON TABLE facematch_internal.person IS 'the subjects that are joined by merges in force; a subject that was '
+	'never merged has no row';
 COMMENT ON COLUMN facematch_internal.person.subject_id IS 'a pseudonym';
 COMMENT ON COLUMN facematch_internal.person.person_id IS 'the first pseudonym of all that are the same person';
 CREATE INDEX person_person_id_idx ON facematch_internal.person (person_id);
@@ -75,7 +75,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_merge() IS 'trigger: a merge can be undone, not rewritten, and deleted '
-	'when it stands no more (23000)';
+	'once it is no longer in force (23000)';
 
 CREATE TRIGGER subject_merge_10_keep BEFORE UPDATE OR DELETE ON facematch.subject_merge
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_merge();
@@ -115,6 +115,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.merge_subjects(uuid, uuid) IS
-	'two pseudonyms are one person''s (two passports), whatever comes later: a row of facematch.subject_merge. Returns '
-	'its merge_id, also where the same merge stands already. No row is rewritten. Logged. The same subject twice, or '
-	'NULL: 22023';
+	'joins two pseudonyms of one person (two passports): a row of facematch.subject_merge. Returns its merge_id; '
+	'if the same merge is in force already, the merge_id of that. No other row is rewritten. Logged. The same '
+	'subject twice, or NULL: 22023';

@@ -26,29 +26,29 @@ CREATE TABLE facematch.opt_out (
 	CONSTRAINT opt_out_until_names_its_end CHECK ((scope = 'until') = (until IS NOT NULL))
 );
 COMMENT ON TABLE facematch.opt_out IS
-	'subjects who decline: where the law gives it, their templates go in the inserting transaction, and none can be '
-	'added while it stands; where it does not, the row says so and nothing goes';
+	'subjects who decline. If they may by law, the inserting transaction deletes their templates, and none can be '
+	'added while the opt-out stands; otherwise the row says so, and nothing is deleted';
 COMMENT ON COLUMN facematch.opt_out.opt_out_id IS 'identifier, given by the database';
 COMMENT ON COLUMN facematch.opt_out.subject_id IS 'pseudonym of the person, from facematch.subject_id()';
 COMMENT ON COLUMN facematch.opt_out.scope IS 'standing: everywhere until it is revoked; until: everywhere until a '
 	'date; encounter: at the flight or crossing of one gallery';
-COMMENT ON COLUMN facematch.opt_out.gallery_id IS 'the gallery of scope encounter; kept when the gallery is gone';
+COMMENT ON COLUMN facematch.opt_out.gallery_id IS 'the gallery of scope encounter; kept when the gallery is deleted';
 COMMENT ON COLUMN facematch.opt_out.until IS 'the end of scope until';
 COMMENT ON COLUMN facematch.opt_out.alternative IS 'what is done instead of a photograph; filled in from the rule; '
-	'none, where the law gives none';
+	'none, if the law gives none';
 COMMENT ON COLUMN facematch.opt_out.noticed_at IS 'when the person gave notice, in advance or at the gate';
 COMMENT ON COLUMN facematch.opt_out.recorded_at IS 'when the row was inserted';
 COMMENT ON COLUMN facematch.opt_out.recorded_by IS 'the session''s user who inserted it';
 COMMENT ON COLUMN facematch.opt_out.revoked_at IS 'when the person revoked it; NULL while it stands';
 COMMENT ON COLUMN facematch.opt_out.port IS 'where the person asked; NULL: in advance';
 COMMENT ON COLUMN facematch.opt_out.retention_class IS
-	'the person''s class, which the law goes by: as whoever records it has seen on the document, else as the person '
-	'is staged; NULL: not known yet';
+	'the person''s class, on which the law depends: from the document, as the user who records the opt-out states '
+	'it, or otherwise from the staged reference; NULL: not known yet';
 COMMENT ON COLUMN facematch.opt_out.answer IS
-	'by_right; without_right: the law does not give it, and nothing was removed; class_not_known: it holds until the '
-	'person is staged, and is decided then';
-COMMENT ON COLUMN facematch.opt_out.rule IS 'the rule of facematch.decline_rule, with its citation; NULL: none is '
-	'about the class, so the person may decline';
+	'by_right; without_right: the law does not give it, and nothing was removed; class_not_known: it applies until '
+	'the person is staged, and is decided then';
+COMMENT ON COLUMN facematch.opt_out.rule IS 'the rule of facematch.decline_rule, with its citation; NULL: no rule '
+	'applies to the class, so the person may decline';
 CREATE INDEX opt_out_subject_id_idx ON facematch.opt_out (subject_id);
 CREATE INDEX opt_out_retention_class_idx ON facematch.opt_out (retention_class);
 CREATE INDEX opt_out_rule_idx ON facematch.opt_out (rule);
@@ -126,7 +126,7 @@ BEGIN
 		CASE NEW.answer WHEN 'without_right' THEN 'none' ELSE 'manual document inspection' END);
 	IF NEW.answer = 'without_right' THEN
 		RAISE WARNING USING
-			MESSAGE = format('the law does not let class %s decline: opt-out %s is recorded, and removes nothing',
+			MESSAGE = format('by law, class %s may not decline: opt-out %s is recorded, and removes nothing',
 				NEW.retention_class, NEW.opt_out_id),
 			DETAIL = format('Rule %s: %s', law.name, law.citation),
 			HINT = 'If the class is wrong, revoke this opt-out and insert one with the right retention_class.';
@@ -136,7 +136,7 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_opt_out() IS
 	'trigger: answers an opt-out by the law of the person''s class; it can be revoked, not rewritten, and deleted '
-	'when it stands no more (23000)';
+	'once it is no longer in force (23000)';
 
 CREATE TRIGGER opt_out_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_opt_out();
@@ -214,4 +214,4 @@ AS $$
 					     WHERE g.gallery_id = $2), clock_timestamp()))
 $$;
 COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS
-	'whether a subject''s person has an opt-out that stands, everywhere or for this gallery, and the law gives it today';
+	'whether a person has an opt-out in force, everywhere or for this gallery, to which the law gives a right today';

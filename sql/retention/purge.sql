@@ -5,9 +5,9 @@
 CREATE PROCEDURE facematch.purge(batch integer DEFAULT 10000)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_purge';
 COMMENT ON PROCEDURE facematch.purge(integer) IS
-	'deletes what is due in every table under retention, the longest due first, and writes receipts. Commits after '
-	'every batch of rows (within a transaction block it cannot, and does all in one); several may run at once. Held '
-	'rows stay; a gallery goes with its last reference. A batch below 1: 22023';
+	'deletes due rows in every table under retention, those due longest first, and writes receipts. Commits after '
+	'every batch of rows (within a transaction block it cannot, and does everything in that transaction); several '
+	'may run at once. Held rows stay; a due gallery is deleted after its last reference. A batch below 1: 22023';
 
 ---------------------------------------------------------------- advance notice
 
@@ -35,13 +35,13 @@ BEGIN
 						subject_id uuid, purge_after timestamptz)) d
 				ORDER BY 6;
 		EXCEPTION WHEN lock_not_available THEN
-			RAISE WARNING 'table % cannot be looked at: another session has locked it', t.table_name;
+			RAISE WARNING 'table % cannot be read: another session has locked it', t.table_name;
 			PERFORM set_config('lock_timeout', '100ms', true);
 		END;
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION facematch.due_soon(interval) IS
-	'rows that will be due within an interval; without one, within the advance notice that their rule demands '
+	'rows that will be due within an interval; without one, within the notice_before of their rule '
 	'(retention_rule.notice_before). A table that another session has locked for longer than a second is left out, '
 	'with a warning';

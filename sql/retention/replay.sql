@@ -6,7 +6,7 @@
  *
  * They are stored first: what copies a table brings its rows in the order in which
  * they lie there, and not in that of their numbers.  And what follows tells of
- * a rule that was changed before it took force that it never was one.
+ * a rule that was changed before it came into force that it never was one.
  */
 
 CREATE FUNCTION facematch_internal.apply_right(event facematch.rights_event) RETURNS text
@@ -31,7 +31,7 @@ DECLARE
 	gallery bigint;
 	columns text[];
 	done text;
-	-- When a rule takes force: as it was before the event, and as it is from then on.
+	-- When a rule comes into force: as it was before the event, and as it is from then on.
 	was_from CONSTANT timestamptz := event.before ->> 'valid_from';
 	is_from CONSTANT timestamptz := event.after ->> 'valid_from';
 	never_came boolean;
@@ -39,7 +39,7 @@ BEGIN
 	IF event.number <> newest + 1 THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'rights_event_follows_another',
 			MESSAGE = format('event %s of site %s comes before event %s is here', event.number, event.site, newest + 1),
-			HINT = 'Add what is missing: the copy is whole if it was taken by number, each time from the last one on. From'
+			HINT = 'Add what is missing: the copy is whole if it was taken by number, each time from the last number on. From'
 				' another site: facematch.subscribe_rights() again copies all.';
 	END IF;
 	PERFORM set_config('facematch.rights_carried_out',
@@ -65,7 +65,7 @@ BEGIN
 	END IF;
 	EXECUTE format('SELECT to_jsonb(d), d.ctid FROM %1$s d, jsonb_populate_record(NULL::%1$s, $1) n WHERE %2$s LIMIT 1'
 		' FOR UPDATE OF d', t, same) INTO here, place USING coalesce(event.before, event.after);
-	-- A rule that was changed or deleted before it took force never was one: only its last form comes here.
+	-- A rule that was changed or deleted before it came into force never was one: only its last form comes here.
 	never_came := here IS NULL AND coalesce(was_from > event.at AND was_from <= clock_timestamp(), event.before IS NULL);
 	IF never_came AND is_from > event.at AND is_from <= clock_timestamp() AND EXISTS (
 		SELECT FROM facematch.rights_event l WHERE l.site = event.site AND l.number > event.number AND l.what = event.what
@@ -92,10 +92,10 @@ BEGIN
 		done := CASE WHEN columns = '{}' THEN 'unchanged' ELSE 'changed' END;
 		IF columns <> '{}' AND here IS DISTINCT FROM event.before THEN
 			RAISE integrity_constraint_violation USING
-				MESSAGE = format('event %s of site %s changes %s, which is another here than it was there', event.number,
+				MESSAGE = format('event %s of site %s changes %s, which differs here from what it was there', event.number,
 					event.site, event.what),
 				DETAIL = format('Other columns: %s.', array_to_string(columns, ', ')),
-				HINT = 'Bring the row here to what it was there before the event, and replay again.',
+				HINT = 'Change the row here to what it was there before the event, and replay again.',
 				SCHEMA = 'facematch', TABLE = 'rights_event', CONSTRAINT = 'rights_event_fits';
 		ELSIF columns <> '{}' THEN
 			EXECUTE format('UPDATE %1$s d SET (%2$s) = (SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $2))'
@@ -142,9 +142,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.apply_right(facematch.rights_event) IS
-	'does here what an event of the stream says that has just been stored, and returns what that was: inserted, ended,'
-	' changed, deleted, unchanged, not here. Not the next one of its site: 55000; a row that is another here: 23000,'
-	' constraint rights_event_fits';
+	'carries out an event of the stream that has just been stored, and returns the result: inserted, ended, '
+	'changed, deleted, unchanged, not here. Not the next one of its site: 55000; a row that is another here: '
+	'23000, constraint rights_event_fits';
 
 CREATE FUNCTION facematch_internal.right_arrived() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -174,7 +174,8 @@ BEGIN
 			RETURN NULL;
 		ELSIF FOUND THEN
 			RAISE unique_violation USING
-				MESSAGE = format('event %s of site %s is another one here, about %s', NEW.number, NEW.site, event.what),
+				MESSAGE = format('event %s of site %s differs from the event of that number here, which is about %s',
+					NEW.number, NEW.site, event.what),
 				DETAIL = format('Here it is of %s, there of %s.', event.at, NEW.at),
 				HINT = 'After the restore, rights were recorded here before the replay. Restore again and replay first, or note'
 					' them, and record them again after it.',
@@ -217,7 +218,7 @@ DECLARE
 BEGIN
 	PERFORM facematch_internal.redacted('');	-- loads the library, which has the settings
 	PERFORM set_config('facematch.rights_carried_out', '{}', true), set_config('facematch.right_arrives', 'on', true);
-	-- As the owner of the copy: nothing of his table runs with the caller's rights.
+	-- As the owner of the copy: nothing of his table runs with the caller's privileges.
 	INSERT INTO facematch.rights_event
 	SELECT a.* FROM facematch_internal.ask_table(copy,
 		format('SELECT e.site, e.number, e.at, e.actor, e.what, e.before, e.after FROM %s e', copy), limited => false)
@@ -237,7 +238,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.replay_rights(regclass) IS
-	'after a restore: carries out the events of a copy of facematch.rights_event (a table with its columns) that are not'
-	' here, in their order, and returns a row for each, with what was done. Again: no row. An opt-out whose gallery'
-	' was lost holds for every gallery until that one would have been deleted. An event is missing before one:'
-	' 55000; another of its number is here: 23505; it changes a row that is another here: 23000. For superusers';
+	'after a restore: carries out the events of a copy of facematch.rights_event (a table with its columns) that '
+	'are not here, in their order, and returns a row for each, with what was done; a second call returns none. An '
+	'opt-out whose gallery was lost applies to every gallery until that one would have been deleted. A missing '
+	'event: 55000; a different event with the same number here: 23505; a change of a row that differs here: 23000. '
+	'For superusers';

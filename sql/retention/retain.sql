@@ -3,7 +3,8 @@
  */
 
 -- What a purge cannot get past.  Its statements, those of opt-outs and of rules run as the owner, and an owner who is
--- no superuser may leave nothing to the commit, where it would run with the rights of whoever purges (src/base/run.c).
+-- no superuser may leave nothing to the commit, where it would run with the privileges of the purging user
+-- (src/base/run.c).
 CREATE FUNCTION facematch_internal.deferred_triggers(table_name regclass) RETURNS TABLE (relation regclass, name name,
 	remedy text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -50,9 +51,9 @@ AS $$
 	WHERE NOT EXISTS (SELECT FROM fires parent WHERE parent.oid = f.tgparentid)
 $$;
 COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass) IS
-	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is no '
-	'superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign keys with '
-	'an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
+	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is not '
+	'a superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign '
+	'keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
 
 CREATE FUNCTION facematch_internal.bring_to_rules(table_name regclass, limited boolean, OUT nearer bigint,
 	OUT declined bigint)
@@ -62,8 +63,8 @@ DECLARE
 	t facematch_internal.retained;
 BEGIN
 	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = bring_to_rules.table_name;
-	-- The guard computes the deadlines of the rows that are there; the templates of who has opted out go, but what
-	-- holds keep.
+	-- The guard computes the deadlines of existing rows.  Templates of people who have opted out are deleted, except
+	-- those that holds keep.
 	SELECT a.n INTO nearer FROM facematch_internal.ask_table(t.table_name, format(
 		'WITH was AS MATERIALIZED (SELECT d.tableoid, d.ctid, d.purge_after FROM %1$s d WHERE d.purge_after IS NULL OR '
 		'd.purge_after > $1), dated AS (UPDATE %1$s d SET purge_after = d.purge_after FROM was WHERE (d.tableoid, '
@@ -89,8 +90,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.bring_to_rules(regclass, boolean) IS
-	'computes the deadlines of a table''s rows anew, only nearer, and deletes the templates of who has opted out from '
-	'a table of a user''s; how many of each';
+	'computes the deadlines of a table''s rows again and keeps the earlier ones, and deletes templates of people '
+	'who have opted out from a user''s table; returns how many of each';
 
 CREATE PROCEDURE facematch.recompute()
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -114,16 +115,16 @@ BEGIN
 					t.table_name, done.nearer, coalesce(done.declined, 0);
 			END IF;
 		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING '%: deadlines could not be computed anew: %', t.table_name, SQLERRM;
+			RAISE WARNING '%: deadlines could not be computed again: %', t.table_name, SQLERRM;
 		END;
 	END LOOP;
 END
 $$;
 COMMENT ON PROCEDURE facematch.recompute() IS
-	'brings all rows under retention to their rules: a deadline that is later than the rules give comes nearer (a '
-	'partition that was attached with its own, a row recorded while the clock was wrong), none moves away; merges '
-	'join their subjects (a restore with triggers disabled); templates in tables of users whose subjects have opted '
-	'out go. Logged by table, with how many. For superusers';
+	'computes all deadlines again and keeps the earlier ones, for rows of an attached partition or rows recorded '
+	'while the clock was wrong. Joins the subjects of merges, after a restore with triggers disabled. Deletes '
+	'templates in users'' tables whose subjects have opted out. Logged by table, with the number of rows. For '
+	'superusers';
 
 CREATE FUNCTION facematch.retain(table_name regclass, what text, key_column name DEFAULT 'id',
 	class_column name DEFAULT 'retention_class',
@@ -147,7 +148,7 @@ BEGIN
 	IF relation.oid IS NULL THEN
 		RAISE undefined_table USING CONSTRAINT = 'retained_table_exists',
 			MESSAGE = format('relation with OID %s does not exist', table_name::oid),
-			HINT = 'It has been dropped, or the number was never a relation''s.';
+			HINT = 'It has been dropped, or the number is not the OID of a relation.';
 	ELSIF relation.relkind NOT IN ('r', 'p') OR relation.relispartition
 		OR relation.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) THEN
 		RAISE wrong_object_type USING CONSTRAINT = 'table_can_be_retained',
@@ -265,12 +266,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, name, name, name, name) IS
-	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the purge, as '
-	'on references. Adds a column purge_after, triggers and row security (due rows are gone for all but the owner), '
-	'and computes the deadlines of the rows that are there. Partitioned tables too. For superusers: what the table '
-	'runs of its own, it runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: '
-	'23503; attached already: 42710; triggers that are initially deferred and that a purge would fire, while the owner '
-	'is no superuser: 55000';
+	'puts a table with templates under retention: deadlines by the rules for "what", opt-outs, holds and the '
+	'purge, as on references. Adds a column purge_after, triggers and row security (only the owner sees due rows), '
+	'and computes the deadlines of the existing rows. Partitioned tables too. For superusers: the table''s own '
+	'code runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; '
+	'attached already: 42710; triggers that are initially deferred and that a purge would fire, while the owner is '
+	'not a superuser: 55000';
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -287,10 +288,11 @@ BEGIN
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;
 	-- Without a hold nothing of the table runs: what cannot be stopped there is released, too.
-	SELECT a.held INTO held FROM facematch_internal.ask_table(table_name,
-		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', table_name, facematch_internal.not_held(table_name)),
+	SELECT sum(a.held) INTO held FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
+		p.table_name,
+		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', p.relation, facematch_internal.not_held(release.table_name)),
 		limited => false) a (held bigint)
-	WHERE EXISTS (SELECT FROM facematch.hold h
+	WHERE p.table_name = release.table_name AND p.is_named AND EXISTS (SELECT FROM facematch.hold h
 		WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp()));
 	IF held > 0 THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'row_is_not_held',
@@ -319,8 +321,9 @@ BEGIN
 		table_name));
 END
 $$;
-COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: triggers and policies go, '
-	'rows and their purge_after stay. Logged. Not attached: 42704; while holds keep rows of it: 23000';
+COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: drops the triggers and row '
+	'security policies; rows and their purge_after stay. Logged. Not attached: 42704; while holds keep rows of it: '
+	'23000';
 
 CREATE VIEW facematch.attached AS
 	SELECT r.table_name, r.what, r.key_column, r.class_column, r.recorded_column, r.subject_column, r.template_column,
@@ -329,7 +332,7 @@ CREATE VIEW facematch.attached AS
 	FROM facematch_internal.retained r JOIN pg_catalog.pg_class c ON c.oid = r.table_name WHERE NOT r.shipped;
 COMMENT ON VIEW facematch.attached IS 'tables of users under retention';
 COMMENT ON COLUMN facematch.attached.table_name IS 'the table';
-COMMENT ON COLUMN facematch.attached.what IS 'what its rows are to the rules';
+COMMENT ON COLUMN facematch.attached.what IS 'the word that the rules use for its rows';
 COMMENT ON COLUMN facematch.attached.key_column IS 'the column that holds name rows by';
 COMMENT ON COLUMN facematch.attached.class_column IS 'the retention class';
 COMMENT ON COLUMN facematch.attached.recorded_column IS 'when the row was recorded';
@@ -337,4 +340,4 @@ COMMENT ON COLUMN facematch.attached.subject_column IS 'the pseudonym; NULL: non
 COMMENT ON COLUMN facematch.attached.template_column IS 'the template';
 COMMENT ON COLUMN facematch.attached.gallery_column IS 'the gallery; NULL: none';
 COMMENT ON COLUMN facematch.attached.verified_column IS 'when identity was verified; NULL: none';
-COMMENT ON COLUMN facematch.attached.anchor_column IS 'what stands in for a gallery''s anchor; NULL: none';
+COMMENT ON COLUMN facematch.attached.anchor_column IS 'what takes the place of a gallery''s anchor; NULL: none';

@@ -22,7 +22,7 @@ CREATE TABLE facematch_internal.retained (
 COMMENT ON TABLE facematch_internal.retained IS 'the tables under retention: the extension''s own and those that '
 	'facematch.retain() attached';
 COMMENT ON COLUMN facematch_internal.retained.table_name IS 'the table';
-COMMENT ON COLUMN facematch_internal.retained.what IS 'what its rows are to the rules: retention_rule.what';
+COMMENT ON COLUMN facematch_internal.retained.what IS 'the word that the rules use for its rows: retention_rule.what';
 COMMENT ON COLUMN facematch_internal.retained.key_column IS 'the column that holds name rows by';
 COMMENT ON COLUMN facematch_internal.retained.class_column IS 'text column, the retention class';
 COMMENT ON COLUMN facematch_internal.retained.recorded_column IS 'timestamptz column, when the row was recorded';
@@ -33,8 +33,8 @@ COMMENT ON COLUMN facematch_internal.retained.gallery_column IS 'bigint column, 
 	'apply; NULL: none';
 COMMENT ON COLUMN facematch_internal.retained.verified_column IS 'timestamptz column, when identity was verified; '
 	'NULL: none';
-COMMENT ON COLUMN facematch_internal.retained.anchor_column IS 'timestamptz column that stands in for a gallery''s '
-	'anchor; NULL: none';
+COMMENT ON COLUMN facematch_internal.retained.anchor_column IS 'timestamptz column that takes the place of a '
+	'gallery''s anchor; NULL: none';
 COMMENT ON COLUMN facematch_internal.retained.keeps_row IS 'whether an opt-out clears the template and leaves the row';
 COMMENT ON COLUMN facematch_internal.retained.row_security IS 'whether facematch.retain() turned row security on, so '
 	'that facematch.release() turns it off';
@@ -43,6 +43,22 @@ COMMENT ON COLUMN facematch_internal.retained.shipped IS 'true for the extension
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.retained',
 	'WHERE NOT shipped AND table_name::pg_catalog.oid IN (SELECT c.oid FROM pg_catalog.pg_class c)');
 
+-- PostgreSQL's own lists of ancestors and partitions leave out one that is half detached, whose rows are under
+-- retention too.
+CREATE VIEW facematch_internal.retained_part AS
+	SELECT r.table_name, h.relation,
+		   h.relation = r.table_name OR EXISTS (SELECT FROM pg_catalog.pg_inherits i
+				WHERE i.inhrelid = h.relation AND i.inhdetachpending) AS is_named
+	FROM facematch_internal.retained r CROSS JOIN LATERAL facematch_internal.with_heirs(r.table_name) h
+	JOIN pg_catalog.pg_class c ON c.oid = h.relation
+	WHERE h.relation = r.table_name OR c.relispartition;
+COMMENT ON VIEW facematch_internal.retained_part IS 'tables under retention, each with its partitions, whatever their '
+	'level';
+COMMENT ON COLUMN facematch_internal.retained_part.table_name IS 'the table that is under retention';
+COMMENT ON COLUMN facematch_internal.retained_part.relation IS 'itself, or a partition';
+COMMENT ON COLUMN facematch_internal.retained_part.is_named IS 'whether who wants all rows has to name it: the table '
+	'itself, and partitions that a DETACH CONCURRENTLY has half detached, which statements that name the table pass over';
+
 -- A table of a user's runs that user's code, by its columns' types, its triggers, or as a view: never with more rights
 -- than his, nor without end (src/base/gate.c).
 CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, value text DEFAULT NULL,
@@ -50,17 +66,17 @@ CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, va
 	RETURNS SETOF record
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_ask_table';
 COMMENT ON FUNCTION facematch_internal.ask_table(regclass, text, text, boolean, boolean) IS
-	'runs a query about a table with the rights of the table''s owner, as a restricted operation; $1 is the moment, $2 '
-	'the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), $4 the value. A '
-	'table of a user''s has facematch.table_timeout for it (53400), unless limited is false. Receipts of what it '
-	'deletes name opt-outs as the cause, if of_opt_outs. Columns of other types than the caller names: 42804; who may '
-	'not act as the owner: 42501. For the extension''s own functions';
+	'runs a query about a table with the privileges of the table''s owner, as a restricted operation; $1 is the '
+	'moment, $2 the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), '
+	'$4 the value. A table of a user''s has facematch.table_timeout for it (53400), unless limited is false. '
+	'Receipts of what it deletes name opt-outs as the cause, if of_opt_outs. Columns of other types than the '
+	'caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
 
 CREATE FUNCTION facematch_internal.change_table(table_name regclass, statement text) RETURNS void
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_change_table';
 COMMENT ON FUNCTION facematch_internal.change_table(regclass, text) IS
-	'runs a statement that changes what a user''s table is, with the caller''s rights; functions of the table''s own '
-	'that PostgreSQL calls on the way run as its owner. For the extension''s own functions';
+	'runs a statement that changes what a user''s table is, with the caller''s privileges; functions of the '
+	'table''s own that PostgreSQL calls on the way run as its owner. For the extension''s own functions';
 
 -- Rows that no hold keeps, as a condition of a query for facematch_internal.ask_table().
 CREATE FUNCTION facematch_internal.not_held(table_name regclass) RETURNS text
@@ -101,6 +117,17 @@ CREATE VIEW facematch_internal.retained_now AS
 			coalesce(quote_ident(r.gallery_column), 'NULL::bigint')) END AS due_condition
 	FROM facematch_internal.retained r JOIN pg_catalog.pg_class c ON c.oid = r.table_name;
 COMMENT ON VIEW facematch_internal.retained_now IS 'the tables under retention that have not been dropped';
+-- The other columns are those of the table.
+DO $comment$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN SELECT a.attname, pg_catalog.col_description(a.attrelid, a.attnum) AS said FROM pg_catalog.pg_attribute a
+		WHERE a.attrelid = 'facematch_internal.retained'::pg_catalog.regclass AND a.attnum > 0 LOOP
+		EXECUTE pg_catalog.format('COMMENT ON COLUMN facematch_internal.retained_now.%I IS %L', c.attname, c.said);
+	END LOOP;
+END
+$comment$;
 COMMENT ON COLUMN facematch_internal.retained_now.key_type IS
 	'type of the key that holds name rows by; NULL: one that holds cannot name';
 COMMENT ON COLUMN facematch_internal.retained_now.due_condition IS

@@ -22,8 +22,8 @@ CREATE TABLE facematch_internal.site (
 	CONSTRAINT site_pkey PRIMARY KEY (site)
 );
 COMMENT ON TABLE facematch_internal.site IS
-	'which site this database is: the oldest row, so that a restored dump goes on as the site that it was. Where a copy'
-	' becomes another site: UPDATE facematch_internal.site SET site = gen_random_uuid()';
+	'which site this database is: the oldest row, so that a restored dump stays the same site. If a copy becomes '
+	'another site: UPDATE facematch_internal.site SET site = gen_random_uuid()';
 COMMENT ON COLUMN facematch_internal.site.site IS 'the site in facematch.rights_event';
 COMMENT ON COLUMN facematch_internal.site.since IS 'when it was made';
 COMMENT ON COLUMN facematch_internal.site.rules_from IS
@@ -45,8 +45,8 @@ CREATE TABLE facematch.rights_event (
 	CONSTRAINT rights_event_says_something CHECK (before IS NOT NULL OR after IS NOT NULL)
 );
 COMMENT ON TABLE facematch.rights_event IS
-	'the stream of rights: opt-outs, merges, holds, rules, who may decline, and notices, and what became of them; '
-	'rows are never changed. To be kept outside and replayed with facematch.replay_rights()';
+	'the stream of rights: opt-outs, merges, holds, rules, who may decline, and notices, and how they changed or '
+	'ended; rows are never changed. Keep a copy outside the database, and replay it with facematch.replay_rights()';
 COMMENT ON COLUMN facematch.rights_event.site IS 'where it happened, a row of facematch_internal.site there';
 COMMENT ON COLUMN facematch.rights_event.number IS
 	'from 1 without gaps, in the order in which the site committed them';

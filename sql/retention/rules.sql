@@ -4,7 +4,7 @@
  * A rule counts from events: its terms are pairs of an anchor and an interval,
  * of which the earliest (or the latest) decides; the fallback applies while the
  * anchor has not come.  Days and months are counted in UTC.  Where several rules
- * of a class and kind of row are in force, the one that took force last applies.
+ * of a class and kind of row are in force, the one that came into force last applies.
  */
 
 CREATE TABLE facematch.retention_class (
@@ -13,8 +13,8 @@ CREATE TABLE facematch.retention_class (
 	shipped		boolean NOT NULL DEFAULT false,
 	CONSTRAINT retention_class_pkey PRIMARY KEY (name)
 );
-COMMENT ON TABLE facematch.retention_class IS 'classes of persons and things that the law keeps for different times; '
-	'a site adds its own';
+COMMENT ON TABLE facematch.retention_class IS 'classes of persons and records with different retention times; a site '
+	'adds its own';
 COMMENT ON COLUMN facematch.retention_class.name IS 'the word that references, encounters and galleries use';
 COMMENT ON COLUMN facematch.retention_class.description IS 'who is in the class';
 COMMENT ON COLUMN facematch.retention_class.shipped IS 'true for the rows that come with the extension, which a dump '
@@ -65,10 +65,11 @@ CREATE TABLE facematch.retention_rule (
 	CONSTRAINT retention_rule_fallback_is_whole CHECK ((fallback_anchor IS NULL) = (fallback_keep IS NULL)),
 	CONSTRAINT retention_rule_validity CHECK (valid_from < valid_to)
 );
-COMMENT ON TABLE facematch.retention_rule IS 'how long rows are kept: class, what is kept, dates. Once in force, a '
-	'rule can only be ended; a site''s own rules are dumped';
+COMMENT ON TABLE facematch.retention_rule IS 'how long rows of a class and kind are kept, with dates. Once in force, '
+	'a rule can only be ended; a site''s own rules are dumped';
 COMMENT ON COLUMN facematch.retention_rule.name IS 'name of the rule; the shipped ones begin with their authority';
-COMMENT ON COLUMN facematch.retention_rule.retention_class IS 'whom it is about, a row of facematch.retention_class';
+COMMENT ON COLUMN facematch.retention_rule.retention_class IS 'the class it applies to, a row of '
+	'facematch.retention_class';
 COMMENT ON COLUMN facematch.retention_rule.what IS 'what is kept: reference, encounter, gallery, or the word that '
 	'facematch.retain() was given';
 COMMENT ON COLUMN facematch.retention_rule.anchors
@@ -83,8 +84,8 @@ COMMENT ON COLUMN facematch.retention_rule.notice_before IS 'how long before the
 	'the row, where the law demands advance notice';
 COMMENT ON COLUMN facematch.retention_rule.follows_anchor IS 'whether an anchor that moves away (a delayed departure) '
 	'takes the deadline of rows that are not due along; logged';
-COMMENT ON COLUMN facematch.retention_rule.lengthens IS 'whether the rule applies to rows that exist even where it is '
-	'longer; logged. Rules that come in one statement take force together. Without it, only rows recorded from '
+COMMENT ON COLUMN facematch.retention_rule.lengthens IS 'whether the rule applies to existing rows even if it is '
+	'longer; logged. Rules of one statement come into force together. Without it, only rows recorded from '
 	'valid_from on are kept longer';
 COMMENT ON COLUMN facematch.retention_rule.citation IS 'the law or notice that says so';
 COMMENT ON COLUMN facematch.retention_rule.valid_from IS 'from when it applies; rows that exist then and would be '
@@ -195,18 +196,18 @@ BEGIN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_shipped_is_kept',
 			MESSAGE = format('%s %L comes with the extension and cannot be changed', called, OLD.name),
 			HINT = CASE TG_TABLE_NAME WHEN 'retention_rule' THEN 'Insert a rule for the same class and what: the one '
-				'that took force last applies.'
+				'that came into force last applies.'
 							   ELSE 'Insert a rule of the site''s for the same class: it goes before the shipped ones.' END;
 	-- What arrives from another site was allowed there, at its time.
 	ELSIF TG_OP <> 'INSERT' AND OLD.valid_from <= now() AND NOT current_setting('facematch.right_arrives')::boolean THEN
 		IF TG_OP = 'DELETE' THEN
 			RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_in_force_is_kept',
-				MESSAGE = format('%s %L has taken force and cannot be deleted', called, OLD.name),
+				MESSAGE = format('%s %L is in force and cannot be deleted', called, OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
 		ELSIF (to_jsonb(NEW) - 'valid_to') IS DISTINCT FROM (to_jsonb(OLD) - 'valid_to') OR NEW.valid_to < least(now(),
 			OLD.valid_to) THEN
 			RAISE integrity_constraint_violation USING CONSTRAINT = 'rule_in_force_is_kept',
-				MESSAGE = format('%s %L has taken force: only its end can be changed, to a time that has not passed',
+				MESSAGE = format('%s %L is in force: only its end can be changed, to a time that has not passed',
 					called, OLD.name),
 				HINT = 'End it: UPDATE its valid_to, and insert the rule that follows.';
 		END IF;
@@ -219,20 +220,20 @@ BEGIN
 	FOREACH anchor IN ARRAY NEW.anchors || NEW.fallback_anchor LOOP
 		IF anchor IS NOT NULL AND NOT EXISTS (SELECT FROM facematch.event_kind k WHERE k.name = anchor) THEN
 			RAISE foreign_key_violation USING CONSTRAINT = 'retention_rule_event_exists',
-				MESSAGE = format('retention rule %L counts from %L, which is no event', NEW.name, anchor),
+				MESSAGE = format('retention rule %L counts from %L, which is not an event', NEW.name, anchor),
 				HINT = 'facematch.event_kind has the events; add a site''s own there.';
 		END IF;
 	END LOOP;
 	IF TG_OP = 'INSERT' AND NOT NEW.shipped AND facematch_internal.may_never_end(NEW) THEN
 		RAISE WARNING USING
-			MESSAGE = format('retention rule %L gives no deadline to rows for which its events never come', NEW.name),
+			MESSAGE = format('retention rule %L gives no deadline to rows whose events never happen', NEW.name),
 			HINT = 'Give it a fallback that counts from when the row was recorded: fallback_anchor, fallback_keep.';
 	END IF;
 	-- Rules come before their table; a dump, which silences notices, brings them so too.
 	IF TG_OP = 'INSERT' AND NOT NEW.shipped AND NOT EXISTS (SELECT FROM facematch_internal.retained t
 		WHERE t.what = NEW.what) THEN
 		RAISE NOTICE USING
-			MESSAGE = format('retention rule %L is about %L, and no table under retention keeps that yet', NEW.name, NEW.what),
+			MESSAGE = format('retention rule %L is about %L, for which no table is under retention yet', NEW.name, NEW.what),
 			HINT = format('Kept are: %s. facematch.retain() puts another table under retention, under the word that '
 				'it is given.',
 				(SELECT string_agg(DISTINCT t.what, ', ') FROM facematch_internal.retained t));
@@ -240,18 +241,18 @@ BEGIN
 	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503), may give no '
-	'deadline or be about nothing that is kept only with a word of warning, and once it has taken force only its end '
-	'can be changed, and nothing of a shipped one (23000)';
+COMMENT ON FUNCTION facematch_internal.check_rule() IS 'trigger: a rule counts from known events (23503); one that '
+	'gives no deadline, or is about nothing that is kept, gets a NOTICE; once in force, only its end can be '
+	'changed, and nothing of a shipped one (23000)';
 
 CREATE FUNCTION facematch_internal.carry_out() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_carry_out';
 COMMENT ON FUNCTION facematch_internal.carry_out() IS
-	'trigger after each row of what deadlines and templates depend on. gallery, rule, event: computes deadlines anew for'
-	' the rows of the gallery, of the rule''s class, or of the event''s subject. opt_out: removes the subject''s'
-	' templates, where the law gives that, from every table under retention; held ones become due; a user''s table that'
-	' refuses is warned of. merge: writes facematch_internal.person anew; opt-outs of either subject remove the templates'
-	' of both, events of either count for the deadlines of both';
+	'trigger after each row of what deadlines and templates depend on. Argument gallery, rule or event: computes the '
+	'deadlines again for the rows of the gallery, of the rule''s class, or of the event''s subject. opt_out: removes the '
+	'subject''s templates from every table under retention, if the law says so; held ones become due; warns of a user''s '
+	'table that refuses. merge: writes facematch_internal.person again; opt-outs of either subject remove the '
+	'templates of both, events of either count for the deadlines of both';
 
 CREATE TRIGGER retention_rule_10_check BEFORE INSERT OR UPDATE OR DELETE ON facematch.retention_rule
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_rule();

@@ -29,6 +29,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.schedule(text) IS
-	'makes pg_cron call facematch.purge(), by default every minute; a new schedule replaces the old one, and NULL takes '
-	'the job away. pg_cron 1.4 reads schedules in GMT; 1.5 and later also take ''10 seconds''. Returns the job''s '
-	'number, or NULL. Logged. No pg_cron: 55000';
+	'makes pg_cron call facematch.purge(), by default every minute; a new schedule replaces the old one, and NULL '
+	'removes the job. pg_cron 1.4 reads schedules in GMT; 1.5 and later also take ''10 seconds''. Returns the '
+	'job''s number, or NULL. Logged. No pg_cron: 55000';

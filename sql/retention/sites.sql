@@ -81,7 +81,7 @@ BEGIN
 			HINT = 'Give the site that subscribes: what facematch.publish_rights() returns there.';
 	ELSIF subscriber IS NOT NULL AND NOT EXISTS (SELECT FROM pg_publication p WHERE p.pubname = publication) THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'rights_are_published',
-			MESSAGE = 'the rights of this site are not published yet',
+			MESSAGE = 'this site does not publish its events yet',
 			HINT = 'SELECT facematch.publish_rights() first, in a transaction of its own.';
 	ELSIF subscriber IS NOT NULL THEN
 		PERFORM pg_create_logical_replication_slot(slot, 'pgoutput')
@@ -105,10 +105,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.publish_rights(uuid) IS
-	'publishes the stream of rights to other sites, and returns this site; then, with the site that will subscribe:'
-	' makes the replication slot that it will read. Neither is made twice; with another key, or as another site, both'
-	' are made anew. wal_level is not logical, or a slot before'
-	' the publication: 55000; the subscriber is this site: 22023. For superusers';
+	'publishes the stream of rights to other sites, and returns the name of this site. With the site that will '
+	'subscribe: makes the replication slot that it will read. Neither is made twice; after a change of the key or '
+	'of the site''s name, both are made again. wal_level is not logical, or a slot before the publication: 55000; '
+	'the subscriber is this site: 22023. For superusers';
 
 CREATE FUNCTION facematch.subscribe_rights(connection text, site uuid, rules_from uuid) RETURNS name
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET client_min_messages = error
@@ -136,7 +136,7 @@ BEGIN
 			HINT = 'All sites name the same one.';
 	END IF;
 	UPDATE facematch_internal.site s SET rules_from = rules_from WHERE s.site = here.site;
-	-- Made anew it copies all that is there; what is here already is left out.
+	-- Made again it copies all that is there; what is here already is left out.
 	IF EXISTS (SELECT FROM pg_subscription s WHERE s.subname = subscription AND s.subdbid = this_database) THEN
 		EXECUTE format('ALTER SUBSCRIPTION %I DISABLE', subscription);
 		EXECUTE format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', subscription);
@@ -148,8 +148,8 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid
 		WHERE s.subname = subscription AND s.subdbid = this_database) THEN
 		RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'pseudonyms_have_one_key',
-			MESSAGE = format('what that connection leads to is not site %s, or publishes nothing, or makes its pseudonyms with'
-				' another key', site),
+			MESSAGE = format('the other end of the connection is not site %s, or publishes nothing, or makes its'
+				' pseudonyms with another key', site),
 			DETAIL = format('Publication %s is not there.', publication),
 			HINT = 'There: SELECT facematch.publish_rights(). docs/howto-sites.md says how the key comes here, before the'
 				' first subject.';
@@ -158,7 +158,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.subscribe_rights(text, uuid, uuid) IS
-	'carries out here what is recorded at another site that has published its rights: connection is libpq''s, rules_from'
-	' the site whose rules are in force at all sites. All that is there is copied first; called again, copied again.'
-	' Returns the name of the subscription. The site is this one: 22023; another site, no publication or another key of'
-	' pseudonyms, constraint pseudonyms_have_one_key, or rules that came from elsewhere: 55000. For superusers';
+	'carries out here what is recorded at another site that has published its rights: connection is libpq''s, '
+	'rules_from the site whose rules are in force at all sites. First copies all that is there, and does so again '
+	'at each call. Returns the name of the subscription. The site is this one: 22023; another site, no publication '
+	'or another key of pseudonyms, constraint pseudonyms_have_one_key, or rules from a third site: 55000. For '
+	'superusers';

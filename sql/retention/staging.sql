@@ -49,10 +49,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
-	'the manifest has changed: removes the references of people who are no longer on it, except held ones, and says '
-	'of each subject: removed, staged, missing (to be staged) or opted_out (neither). Logged, if anybody was removed. '
-	'No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501; NULL: '
-	'22004';
+	'applies a changed manifest: removes the references of people who are no longer on it, except held ones, and '
+	'returns for each subject: removed, staged, missing (to be staged) or opted_out (neither). Logged, if anybody '
+	'was removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only '
+	'stage: 42501; NULL: 22004';
 
 -- Whoever adds a template holds a lock on its subject's part of facematch.opt_out until his transaction ends.
 CREATE VIEW facematch_internal.template_writer AS
@@ -96,7 +96,7 @@ BEGIN
 	EXCEPTION WHEN lock_not_available THEN
 		-- Who has staged and not ended: closing must not pass by references that it cannot see yet.
 		RAISE lock_not_available USING CONSTRAINT = 'gallery_is_not_in_use',
-			MESSAGE = format('gallery %L is in use by a transaction that does not end', gallery),
+			MESSAGE = format('gallery %L is used by a transaction that does not end', gallery),
 			DETAIL = (SELECT 'It may be ' || string_agg(DISTINCT w.who, ', ') || '.'
 				FROM facematch_internal.template_writer w WHERE w.of_gallery),
 			HINT = 'End it, and close the gallery again.';
@@ -114,7 +114,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.close_gallery(text) IS
-	'the doors are closed: nothing more is staged into the gallery, and its anchor is now, or earlier if it was. '
-	'Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may '
-	'only stage: 42501. One that stages and does not end within facematch.table_timeout: 55P03, which names the '
-	'sessions and prepared transactions that it may be';
+	'ends staging into a gallery, and sets its anchor to now, unless it is earlier. Returns its deadline. No such '
+	'gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501. A '
+	'transaction that is staging and does not end within facematch.table_timeout: 55P03, which names the sessions '
+	'and prepared transactions that it may be';

@@ -11,7 +11,8 @@ CREATE TABLE facematch_internal.doomed_key (
 	doomed_in	xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	CONSTRAINT doomed_key_pkey PRIMARY KEY (key_id)
 );
-COMMENT ON TABLE facematch_internal.doomed_key IS 'keys whose photographs are gone: the next purge destroys them';
+COMMENT ON TABLE facematch_internal.doomed_key IS 'keys whose photographs have been deleted: the next purge destroys '
+	'them';
 COMMENT ON COLUMN facematch_internal.doomed_key.key_id IS 'name of the key';
 COMMENT ON COLUMN facematch_internal.doomed_key.doomed_at IS 'when its photograph was deleted';
 COMMENT ON COLUMN facematch_internal.doomed_key.doomed_in IS
@@ -28,8 +29,8 @@ COMMENT ON FUNCTION facematch_internal.seal_photograph(bytea, uuid, text) IS
 CREATE FUNCTION facematch_internal.unseal_photograph(sealed bytea, key_id uuid, said text) RETURNS bytea
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_unseal';
 COMMENT ON FUNCTION facematch_internal.unseal_photograph(bytea, uuid, text) IS
-	'the image; NULL: its key has been destroyed. Changed, or another''s: XX001; the key of another database that'
-	' is there: 55000. For facematch.read_photograph() only';
+	'the image; NULL: its key has been destroyed. Changed, or another''s: XX001; the key of another database that '
+	'exists: 55000. For facematch.read_photograph() only';
 
 ---------------------------------------------------------------- keys go
 
@@ -111,8 +112,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.destroy_keys() IS
-	'destroys the keys of photographs that are gone, and of transactions that a crash ended; logged, with the'
-	' keys'' names. One that cannot be removed is a WARNING and keeps no other. Returns how many. The purge calls'
-	' it; the deletions have to be committed';
+	'destroys the keys of deleted photographs, and of transactions that a crash ended; logged, with the keys'' '
+	'names. One that cannot be removed is a WARNING and keeps no other. Returns how many. The purge calls it; the '
+	'deletions have to be committed';
 
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.doomed_key', '');

@@ -70,7 +70,7 @@ BEGIN
 		RETURN OLD;
 	ELSIF deadline IS NULL THEN
 		RAISE foreign_key_violation USING CONSTRAINT = 'photograph_is_beside_a_template',
-			MESSAGE = 'a photograph is kept beside a template: there is no such encounter or reference, or its template is'
+			MESSAGE = 'a photograph needs a template: there is no such encounter or reference, or its template is'
 				' gone',
 			HINT = 'Store the photograph of an encounter with a probe, or of a reference.';
 	ELSIF TG_OP = 'UPDATE' AND (NEW.photograph_id, NEW.encounter_id, NEW.reference_id, NEW.media_type, NEW.key_id,

@@ -22,16 +22,16 @@ CREATE INDEX template_key_purpose_idx ON facematch_internal.template_key (galler
 COMMENT ON TABLE facematch_internal.template_key IS
 	'keys that templates are or were sealed with, each of a gallery, a class and a term; the keys are elsewhere';
 COMMENT ON COLUMN facematch_internal.template_key.key_id IS 'its name';
-COMMENT ON COLUMN facematch_internal.template_key.gallery_id IS 'the gallery; kept when the gallery is gone';
+COMMENT ON COLUMN facematch_internal.template_key.gallery_id IS 'the gallery; kept when it is deleted';
 COMMENT ON COLUMN facematch_internal.template_key.retention_class IS 'the retention class of the rows';
 COMMENT ON COLUMN facematch_internal.template_key.due IS
 	'by then all rows under it are due; infinity: they have no deadline, or are held';
 COMMENT ON COLUMN facematch_internal.template_key.held IS 'of rows that stay although they are due';
 COMMENT ON COLUMN facematch_internal.template_key.earlier IS
-	'keys that rows were under before they were sealed anew with this one';
+	'keys that rows were under before they were sealed again with this one';
 COMMENT ON COLUMN facematch_internal.template_key.made_at IS 'when it was made';
 COMMENT ON COLUMN facematch_internal.template_key.retired_at IS
-	'when it was rotated: no row goes under it any more, and facematch.rotate_keys() takes away those that are';
+	'when it was rotated: no new row uses it, and facematch.rotate_keys() moves the rows that do to another key';
 COMMENT ON COLUMN facematch_internal.template_key.destroyed_at IS
 	'when it was destroyed: no copy of a template under it can be read since';
 COMMENT ON COLUMN facematch_internal.template_key.made_in IS

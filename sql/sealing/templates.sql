@@ -6,8 +6,8 @@
 CREATE FUNCTION facematch_internal.seal_template() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_seal_template';
 COMMENT ON FUNCTION facematch_internal.seal_template() IS
-	'trigger behind the guard: seals the template of a sealed gallery''s row with the key of its class and term, and'
-	' anew where these have changed. No place for keys: 55000; facematch.key_command failed: 38000';
+	'trigger behind the guard: seals the template of a sealed gallery''s row with the key of its class and term, '
+	'and seals it again when these change. No place for keys: 55000; facematch.key_command failed: 38000';
 
 -- After the guard, which gives the row its deadline.
 CREATE TRIGGER reference_25_seal BEFORE INSERT OR UPDATE OR DELETE ON facematch.reference
@@ -64,7 +64,7 @@ BEGIN
 			UPDATE facematch.encounter e SET probe = e.probe
 			WHERE facematch_internal.sealed_by(e.probe) = k.key_id;
 		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING 'rows under key % are not sealed anew: %', k.key_id, SQLERRM;
+			RAISE WARNING 'rows under key % are not sealed again: %', k.key_id, SQLERRM;
 		END;
 	END LOOP;
 	FOR k IN SELECT t.key_id, false AS stray, false AS is_back FROM facematch_internal.template_key t
@@ -152,8 +152,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.rotate_some(text, integer) IS
-	'seals a batch of rows anew that are under retired keys, and, with a gallery, of those that are not sealed;'
-	' returns how many. For facematch.rotate_keys() and the purge, which commit it';
+	'seals again a batch of rows that are under retired keys, and, with a gallery, rows that are not sealed; '
+	'returns how many. For facematch.rotate_keys() and the purge, which commit it';
 
 CREATE FUNCTION facematch_internal.retire_keys(gallery text) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -197,7 +197,7 @@ BEGIN
 	IF (batch OPERATOR(pg_catalog.>) 0) IS NOT TRUE THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'rotation_batch_range',
 			MESSAGE = 'a batch must be at least 1 row',
-			HINT = 'Rows are sealed anew and committed a batch at a time.';
+			HINT = 'Rows are sealed again and committed in batches.';
 	END IF;
 	PERFORM facematch_internal.retire_keys(gallery);
 	COMMIT;
@@ -209,7 +209,8 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE facematch.rotate_keys(text, integer) IS
-	'seals the templates of a gallery anew with new keys and destroys the old ones, without new photographs; also those'
-	' from before the gallery was sealed. Without a gallery: all keys without a deadline that are a week old, and the'
-	' wrapping key of facematch.key_directory. Commits after every batch of rows, in a transaction block: 2D000. When it'
-	' was interrupted, the next call goes on. No such gallery: P0002; a batch below 1: 22023';
+	'seals the templates of a gallery again with new keys and destroys the old keys, without new photographs; also '
+	'seals templates from before the gallery was sealed. Without a gallery: all keys without a deadline that are a '
+	'week old, and the wrapping key of facematch.key_directory. Commits after every batch of rows, in a '
+	'transaction block: 2D000. After an interruption, the next call continues. No such gallery: P0002; a batch '
+	'below 1: 22023';

@@ -9,7 +9,7 @@
  * The probe goes as a parameter, by way of a lateral join: as a constant it would stand in the shard's query, and so
  * in its log and in the text of its errors.
  *
- * Runs with the owner's rights and user mappings, as identify() does: a shard's role has to be one that may read
+ * Runs with the owner's privileges and user mappings, as identify() does: a shard's role has to be one that may read
  * templates, since it sorts by them, and those who search should not need such a role.
  *
  * The server of a gallery says which threshold it has (facematch.shard_gallery): what follows from a target FPIR
@@ -23,8 +23,8 @@ CREATE VIEW facematch.shard_gallery AS
 									  ELSE (facematch.operating_point(g.gallery_id)).threshold END AS threshold,
 		   facematch_internal.pseudonym_fingerprint() AS pseudonym_key
 	FROM facematch.gallery g;
-COMMENT ON VIEW facematch.shard_gallery IS 'the galleries of this server, for servers that search it; who reads it '
-	'needs EXECUTE on facematch.operating_point(bigint)';
+COMMENT ON VIEW facematch.shard_gallery IS 'the galleries of this server, for servers that search it; a role that '
+	'reads it needs EXECUTE on facematch.operating_point(bigint)';
 COMMENT ON COLUMN facematch.shard_gallery.gallery_id IS 'the gallery';
 COMMENT ON COLUMN facematch.shard_gallery.name IS 'its name';
 COMMENT ON COLUMN facematch.shard_gallery.threshold IS 'the threshold with which facematch.identify() searches it '
@@ -73,7 +73,7 @@ BEGIN
 		WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
 						  AND format('%s %s', a.attname, a.atttypid::regtype)
 							  IN (c, replace(c, 'face_embedding', '@extschema@.face_embedding')));
-		-- Searches read it with the owner's rights, and with it whatever its own owner makes of its columns.
+		-- Searches read it with the owner's privileges, and with it whatever its own owner makes of its columns.
 		IF EXISTS (SELECT FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner WHERE c.oid = relation
 			AND NOT o.rolsuper) THEN
 			RAISE insufficient_privilege USING CONSTRAINT = 'shard_owner_is_a_superuser',
@@ -101,7 +101,7 @@ BEGIN
 						  WHERE lower(o) IN ('async_capable=true', 'async_capable=on', 'async_capable=1')) THEN
 			RAISE WARNING USING
 				MESSAGE = format('server %I of shard %L is not async_capable', server.srvname, NEW.name),
-				DETAIL = 'It will be asked when those before it have answered.',
+				DETAIL = 'It will be asked after those before it have answered.',
 				HINT = format('ALTER SERVER %I OPTIONS (ADD async_capable ''true'')', server.srvname);
 		END IF;
 	END LOOP;
@@ -262,8 +262,8 @@ BEGIN
 	IF FOUND AND NOT reads_templates() THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'min_similarity_is_not_below',
 			MESSAGE = format('min_similarity is below the threshold, %s, of what is searched on %L', low.threshold, low.shard),
-			HINT = 'Scores of enough probes tell a template: only users who may read facematch.reference.embedding get '
-				'those of everybody.';
+			HINT = 'A template can be computed from the scores of enough probes: only users who may read '
+				'facematch.reference.embedding get those of everybody.';
 	END IF;
 	RETURN ARRAY(SELECT ROW(p.shard, p.relation, p.gallery_id, CASE WHEN reads_templates() THEN shard_parts.min_similarity
 				ELSE asked_threshold(shard_parts.min_similarity, p.threshold) END)::shard_part
@@ -464,19 +464,20 @@ BEGIN
 	IF silent <> '{}' THEN
 		RAISE WARNING USING
 			MESSAGE = format('the answer is partial: %s did not answer', array_to_string(silent, ', ')),
-			HINT = 'Who is enrolled there is no candidate here: treat no match as no answer.';
+			HINT = 'A person who is enrolled there is not a candidate here: treat no match as no answer.';
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer, double precision, text, boolean) IS
-	'identification over all shards, or over the gallery of a name on whichever has it: the most similar first, at most '
-	'max_candidates, each with a cosine similarity of at least min_similarity (unless given, the gallery''s; over all '
-	'shards its shard''s, if that is higher). Below its gallery''s threshold nobody is a candidate for who may not read '
-	'templates, and similarities are strengths, as those of identify(); the search is a row of facematch.search, and '
-	'attempts are counted, as those of identify() are. Exact; ties in order of shard and reference_id; a due '
-	'reference is no candidate, nor one of a person who has opted out of all here, by whichever pseudonym. A shard '
-	'that cannot be reached is an error (08001), unless partial: then it is left out, complete is false in every row, '
-	'and it has a row of its own, with no rank. No shards: 55000; none answers: 08006; otherwise as identify()';
+	'identification over all shards, or over the gallery of a name on any shard that has it: the most similar '
+	'first, at most max_candidates, each with a cosine similarity of at least min_similarity (unless given, the '
+	'gallery''s; over all shards its shard''s, if that is higher). For roles that may not read templates, nobody '
+	'below the gallery''s threshold is a candidate, and similarities are strengths, as those of identify(); the '
+	'search is a row of facematch.search, and attempts are counted, as those of identify() are. Exact; ties in '
+	'order of shard and reference_id; due references are not candidates, nor are those of a person who has opted '
+	'out of all galleries here, under any pseudonym. A shard that cannot be reached is an error (08001), unless '
+	'partial: then it is left out, complete is false in every row, and the shard has a row of its own, without a '
+	'rank. No shards: 55000; none answers: 08006; otherwise as identify()';
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('operator', 'function', 'search_shards', 'EXECUTE', true),

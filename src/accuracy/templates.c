@@ -54,7 +54,7 @@ face_set_open(const char *name, const char *query)
 	if (!SPI_is_cursor_plan(set->plan))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument %s is no query", name),
+				 errmsg("argument %s is not a query", name),
 				 errhint("Give one SELECT with three columns: identifier, subject, template.")));
 	set->cursor = face_open_query(set->plan);
 	return set;

@@ -4,7 +4,7 @@
  *	  Sets of labelled templates, read block by block from a query.
  *
  * A query gives three columns: an identifier, the subject, and the template.
- * It runs with the rights of the caller and under the caller's snapshot, and
+ * It runs with the privileges of the caller and under the caller's snapshot, and
  * can be run again from its start.
  *
  *-------------------------------------------------------------------------

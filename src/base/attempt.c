@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * attempt.c
- *	  The gate's clock and errors: work on a user's table that may refuse, or not end.
+ *	  The gate's time limits and errors: work on a user's table that may refuse,
+ *	  or not end.
  *
- * What one table refuses, or does not get done in its time, is told and undone,
- * and others are worked on all the same.  Only the caller's own cancel ends
- * everything.  It is known by its signal, and not by its error: a trigger may raise
- * any SQLSTATE, may catch the cancel, and the limit's own cancel may come first.
+ * If one table refuses, or takes too long, its work is undone and reported, and the
+ * other tables are processed all the same. Only the caller's own cancel ends
+ * everything. It is recognised by its signal, not by its error: a trigger may raise
+ * any SQLSTATE, may catch the cancel, and the cancel of the time limit may come
+ * first.
  *
  *-------------------------------------------------------------------------
  */
@@ -124,7 +126,7 @@ end_unstoppable(SubXactEvent event, SubTransactionId mySubid, SubTransactionId p
 	ereport(FATAL,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("code of %s has taken longer than it may and cannot be stopped", face_qualified_name(timed_table)),
-			 errdetail("None of it runs any more: what is to be done there is left, as in a table that refuses."),
+			 errdetail("No code of the table runs any more. Its rows stay as they are, as in a table that refuses."),
 			 errhint("Try again. facematch.health_check() names the table.")));
 }
 

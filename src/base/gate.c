@@ -1,30 +1,33 @@
 /*-------------------------------------------------------------------------
  *
  * gate.c
- *	  The one gate through which code of others runs: identity, settings and
- *	  locks.
+ *	  The gate through which the code of users' tables runs: identity, settings
+ *	  and locks.
  *
- * A table of a user's brings code along: triggers, constraints, defaults, partition
- * keys, casts, policies, expressions of indexes.  Whatever statement touches the
- * table runs some of it.  There are three ways through:
+ * A user's table has code: triggers, constraints, defaults, partition keys, casts,
+ * row security policies, expressions of indexes. A statement that touches the table
+ * runs some of it. There are three ways through:
  *
  * - Own: a statement on the extension's tables runs as their owner, as those of
- *   foreign keys do, so whoever fires a trigger needs no right of his own.
+ *   foreign keys do, so the user whose statement fires a trigger needs no
+ *   privilege.
  * - Table: a statement on a user's table runs as the table's owner, so its code has
- *   that owner's rights and no more.  Where a table, its partitions and what it is a
- *   partition of belong to different roles, code of each may run: it runs as one of
- *   them that is no superuser.
- * - DDL: the extension's triggers, policies and indexes on a user's table are made
- *   with the caller's rights, for its owner may lack those (CREATE on a schema, EXECUTE
- *   on the extension's functions).  But PostgreSQL folds constraints and partition keys
- *   on the way, and each function that it calls there runs as the owner (fmgr_hook).
+ *   that owner's privileges and no more. If a table, its partitions and its parents
+ *   belong to different roles, code of each may run: it runs as one of them that is
+ *   not a superuser.
+ * - DDL: the extension's triggers, row security policies and indexes on a user's
+ *   table are made with the caller's privileges, because its owner may lack those
+ *   (CREATE on a schema, EXECUTE on the extension's functions). But PostgreSQL
+ *   folds constraints and partition keys on the way, and each function that it
+ *   calls there runs as the owner (fmgr_hook).
  *
- * Where that role is no superuser, the work is a restricted operation, as VACUUM's
- * is: no SET ROLE, no temporary table, nothing deferred to the commit, where it would
- * have the rights of whoever commits; settings are set back.  What survives all that
- * are advisory locks of the session, of which it takes or releases none
- * (object_access_hook), and a share of the server's lock table so large that the rest
- * of the transaction would find no room.
+ * If that role is not a superuser, the work is a restricted operation, as in
+ * VACUUM: no SET ROLE, no temporary table, and nothing deferred to the commit,
+ * where it would run with the privileges of the committing user; settings are
+ * restored. Two things would survive this. The code may not take or release advisory
+ * locks of the session (object_access_hook), because these are not rolled back. And it
+ * may take only a limited share of the server's lock table, so that the rest of the
+ * transaction finds room there.
  *
  *-------------------------------------------------------------------------
  */
@@ -83,7 +86,7 @@ face_report_missing(Oid relid)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
 			 errmsg("relation with OID %u does not exist", relid),
-			 errhint("It has been dropped, or the number was never a relation's.")));
+			 errhint("It has been dropped, or the number is not the OID of a relation.")));
 }
 
 Oid
@@ -99,7 +102,7 @@ face_owner(Oid relid)
 	return owner;
 }
 
-/* The role for statements on a user's table: its owner, or who of its kin's owners is no superuser. */
+/* The role for statements on a user's table: its owner, or who of its kin's owners is not a superuser. */
 Oid
 face_acts_as(Oid relid)
 {
@@ -134,7 +137,7 @@ open_gate(FaceGate *gate, Oid run_as, bool restricted)
 	is_own = false;
 	gate->restricted = restricted;
 	gate->settings = NewGUCNestLevel();
-	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to whoever asks for them. */
+	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to the caller for them. */
 	if (Debug_print_plan)
 		set_for_now("debug_print_plan", "off", PGC_USERSET);
 	/* A search of a large list costs so much by the planner's measure that it would be compiled, which takes longer than the search. */
@@ -168,7 +171,7 @@ face_open_for_table(FaceGate *gate, Oid relid)
 	contained_from = InvalidOid;
 }
 
-/* For one that changes a user's table, with the caller's rights: only code that it runs has its owner's. */
+/* For one that changes a user's table, with the caller's privileges: only code that it runs has its owner's. */
 void
 face_open_for_ddl(FaceGate *gate, Oid relid)
 {
@@ -200,7 +203,7 @@ face_close_gate(const FaceGate *gate)
 /*--------------------------------------------------------- code of tables in somebody's session */
 
 /*
- * Whether what runs now is code of a user's table, with its owner's rights, in the
+ * Whether what runs now is code of a user's table, with its owner's privileges, in the
  * session of somebody else: of whoever purges, or analyzes it, makes an index, or
  * of an autovacuum worker, who is a superuser.  What facematch tells goes by the
  * session's user, who has asked nothing.
@@ -386,7 +389,7 @@ static const char *const session_ending[] = {"exit_on_error", "transaction_timeo
 void
 face_gate_init(void)
 {
-	/* What runs with a table owner's rights cannot change them; the second came with 17. */
+	/* What runs with a table owner's privileges cannot change them; the second came with 17. */
 	for (int i = 0; i < lengthof(session_ending); i++)
 	{
 		struct config_generic *setting = face_find_setting(session_ending[i]);

@@ -3,10 +3,10 @@
  * quarantine.c
  *	  Tables whose code cannot be stopped: none of it runs any more.
  *
- * A trigger may catch the cancel that its time is over, and the next, for ever.  All
- * that ends it is the end of the session, which undoes everything, and would be met
- * again by the next purge.  So the table is written down first, by a row that
- * survives that (surviving.c).  From then on the table counts as one that refuses.
+ * A trigger may catch the cancel of its time limit, and the next one, for ever.
+ * Only the end of the session stops it, which undoes everything, and the next purge
+ * would run it again. So the table is recorded first, in a row that survives this
+ * (surviving.c). From then on the table counts as one that refuses.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * query.c
- *	  A query of the caller's, read row by row with the caller's own rights.
+ *	  A query of the caller's, read row by row with the caller's own privileges.
  *
- * What he could have run himself needs no gate (gate.c).  This file goes into the
- * module for accuracy, which has nothing else of base.
+ * The caller could have run it directly, so it needs no gate (gate.c). This file is
+ * also part of the accuracy module, which has nothing else of base.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * row.c
- *	  A row before a trigger, taken apart once for all that is asked of it.
+ *	  A row in a trigger, with its columns extracted once.
  *
- * A template is a kilobyte long and stands in the middle of its row: finding
- * the columns behind it anew for each question, and copying the row to change
- * one of them, cost more than the guard's own work.
+ * A template is a kilobyte in the middle of its row. Finding the columns after it
+ * again for each question, and copying the row to change one of them, cost more
+ * than the guard's own work.
  *
  *-------------------------------------------------------------------------
  */

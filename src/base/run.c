@@ -111,7 +111,7 @@ typedef struct Statement
 	int			nargs;
 	Oid		   *types;
 	Datum	   *values;
-	Snapshot	snapshot;		/* or the newest, or whoever asks has one */
+	Snapshot	snapshot;		/* or the newest, or the caller has one */
 } Statement;
 
 static SPIPlanPtr
@@ -155,7 +155,7 @@ execute(const Statement *statement)
 								one_snapshot ? GetTransactionSnapshot() : InvalidSnapshot, false, true, 0);
 }
 
-/* With the snapshot of whoever asks. */
+/* With the snapshot of the caller. */
 static int
 execute_read(const Statement *statement)
 {
@@ -233,7 +233,7 @@ face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as)
 	return SPI_processed;
 }
 
-/* One row at most that only reads them, with the snapshot of whoever asks; InvalidOid: with the rights of whoever asks, too. */
+/* One row at most that only reads them, with the caller's snapshot; InvalidOid: with the privileges of the caller, too. */
 void
 face_read_plan(FacePlan *plan, Datum *values, Oid run_as)
 {
@@ -313,7 +313,7 @@ face_scan_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values, F
 	face_close_gate(&gate);
 }
 
-/* A statement that changes what a user's table is, with the caller's rights. */
+/* A statement that changes what a user's table is, with the caller's privileges. */
 void
 face_run_ddl(Oid relid, const char *sql)
 {

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * surviving.c
- *	  Rows that stay whatever becomes of the transaction that wrote them.
+ *	  Rows that stay even if the transaction that wrote them fails.
  *
- * Whoever searches must not be able to take back that he searched: by ROLLBACK,
- * by an error, in a READ ONLY transaction, or by killing the client.  So the row
- * is inserted frozen: visible to everybody at once, as a row that VACUUM has
- * frozen.  It is written through generic WAL, which takes no transaction number:
- * a transaction that only searches still commits without waiting for the disk.
- * A crash of the server may lose the rows of the last moments, up to three times
- * wal_writer_delay (0.6 s by default), unless a later commit was waited for.
+ * A user who searches must not be able to remove the record of the search: by
+ * ROLLBACK, by an error, in a READ ONLY transaction, or by killing the client. So
+ * the row is inserted frozen: visible to everybody at once, like a row that VACUUM
+ * has frozen. It is written through generic WAL, which needs no transaction ID, so
+ * a transaction that only searches still commits without waiting for the disk. A
+ * crash of the server may lose the rows of the last moments, up to three times
+ * wal_writer_delay (0.6 s by default), unless a later commit has been flushed.
  *
- * Such rows pass by triggers, constraints and row security: only tables of the
- * extension are written so, with values that the extension made, and their
+ * Such rows bypass triggers, constraints and row security. So only tables of the
+ * extension are written in this way, with values that the extension made, and their
  * indexes are on plain columns, without a condition, and not unique.
  *
  *-------------------------------------------------------------------------

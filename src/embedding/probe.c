@@ -55,7 +55,7 @@ check_kind(int kind)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%d is no kind of threshold", kind),
-				 errhint("0 is a least similarity, 1, 2 and 3 a most distance by <=>, <-> and <#>.")));
+				 errhint("0 is a minimum similarity; 1, 2 and 3 are a maximum distance by <=>, <-> and <#>.")));
 	return kind;
 }
 

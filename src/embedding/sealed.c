@@ -68,7 +68,7 @@ face_refuse_opening(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("sealed_template_may_be_opened"),
-			 errmsg("a sealed template is opened only for who may read templates"),
+			 errmsg("a sealed template is decrypted only for roles that may read templates"),
 			 errhint("Search with facematch.identify() or facematch.verify() by an unsealed probe. Whoever may SELECT"
 					 " facematch.reference.embedding compares sealed ones.")));
 }
@@ -79,7 +79,7 @@ refuse_changed(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("a sealed template is not the one that was stored"),
-			 errhint("It was changed, or put together of parts of others.")));
+			 errhint("It was changed, or put together from parts of others.")));
 }
 
 void
@@ -192,8 +192,8 @@ face_check_unsealed(const FaceEmbedding *stored)
 	if (unlikely(face_is_sealed(stored)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the template is sealed, and its components are not given out"),
-				 errhint("Comparisons open it. facematch.unseal() gives it to who may read templates, and is logged.")));
+				 errmsg("the template is sealed, so its components cannot be read"),
+				 errhint("facematch.unseal() returns it to roles that may read templates, and is logged.")));
 }
 
 /* facematch_internal.sealed_by(template): the name of its key; NULL: it is not sealed */

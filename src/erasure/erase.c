@@ -1,19 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * erase.c
- *	  facematch.erase(): removed rows become zero bytes in a table, its TOAST
- *	  table and all their indexes.
+ *	  facematch.erase(): sets the bytes of removed rows to zero in a table, its
+ *	  TOAST table and all their indexes.
  *
- * A table goes page by page (erase_heap.c), which leaves the list of rows that
- * indexes must forget; then its indexes (erase_index.c).  A list that outgrows
- * maintenance_work_mem sends the walk to the indexes in between.  Each page is
- * changed by WAL records of its own, whatever becomes of the transaction: a
- * call that is cancelled or crashes leaves pages erased and pages not, and the
- * next call passes over the former at the speed of reading.
+ * It processes a table page by page (erase_heap.c), which gives a list of rows
+ * whose index entries must be removed, and then the indexes (erase_index.c). If the
+ * list outgrows maintenance_work_mem, it processes the indexes in between. Each
+ * page is changed by WAL records of its own, even if the transaction fails. After a
+ * cancel or a crash some pages are erased and others not, and the next call only
+ * reads the former.
  *
- * The lock on the table is VACUUM's, which keeps VACUUM and other calls away
- * and lets everybody read and write.  Throttled by vacuum_cost_delay and shown
- * in pg_stat_progress_vacuum, as VACUUM is.
+ * The lock on the table is VACUUM's. It excludes VACUUM and other calls, and lets
+ * everybody read and write. vacuum_cost_delay slows the erasure down, and
+ * pg_stat_progress_vacuum shows it, as for VACUUM.
  *
  *-------------------------------------------------------------------------
  */
@@ -207,7 +207,7 @@ check_server(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("facematch was built for another minor release of PostgreSQL than %s", version),
-				 errhint("Build and install it for this one: the server's function that prunes pages is not the same.")));
+				 errhint("Build and install it for this release, whose function that prunes pages has other arguments.")));
 }
 
 /* NIL: the table, which another session has dropped, is gone. */

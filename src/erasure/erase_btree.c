@@ -3,15 +3,15 @@
  * erase_btree.c
  *	  Removed rows in B-tree indexes.
  *
- * Entries of rows that the table keeps only as line pointers leave their leaf
- * page as entries do that a scan found dead: an exclusive lock is enough, since
- * no new row can get the line pointer before VACUUM has gone over the index.
- * The table is asked about each of them once more, which also tells standbys
- * what to wait for.
+ * If only the line pointer of a row is left in the table, its entry is removed from
+ * the leaf page as an entry that an index scan found dead. An exclusive lock is
+ * enough, because no new row can get the line pointer before VACUUM has processed
+ * the index. The table is asked about each of them once more, which also tells
+ * standbys what to wait for.
  *
- * Inner pages and the upper bounds of leaf pages steer searches by keys that
- * rows had when pages were split, and keep them when the rows go.  Only a new
- * index is without them, so they are counted.
+ * Inner pages and the upper bounds of leaf pages have keys of rows from when pages
+ * were split, and keep them when the rows are deleted. Only a new index is without
+ * them, so they are counted.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,15 +3,15 @@
  * erase_heap.c
  *	  Removed rows in the pages of a table or TOAST table.
  *
- * Dead rows go the way they go in VACUUM: pruning, which PostgreSQL logs with
- * what a standby needs to wait for, or cancel, queries there.  It leaves a line
- * pointer and the row's bytes in the hole, and the hole is made zero.  The line
- * pointer stays until VACUUM, as long as indexes may have an entry for it: that
- * is why entries of dead rows may leave indexes without any waiting.
+ * Dead rows are pruned, as in VACUUM, and PostgreSQL logs what a standby has to
+ * wait for, or cancel, there. Pruning leaves a line pointer, and the row's bytes in
+ * the hole of the page; the hole is then set to zero. The line pointer stays until
+ * VACUUM, as long as indexes may have an entry for it. That is why entries of dead
+ * rows can be removed from indexes without waiting.
  *
- * Pruning moves tuples, so it needs a page that nobody else has pinned, and
- * such a page is never waited for: an open cursor may sit on it for hours.
- * What cannot be pruned is counted and tried again.
+ * Pruning moves tuples, so it needs a page that nobody else has pinned. It does not
+ * wait for such a page, because an open cursor may keep it pinned for hours. Pages
+ * that cannot be pruned are counted and tried again.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,10 +3,10 @@
  * erase_index.c
  *	  Removed rows in indexes of any kind.
  *
- * Entries of dead rows go first, by the way of their access method that waits
- * for nobody; a method whose only way is a cleanup lock behind every cursor is
- * left to VACUUM.  Then each page's free space becomes zero, as far as the page
- * says truly where that is.  An index that was never finished goes whole.
+ * First the access method removes entries of dead rows, if it can do so without
+ * waiting. If its only way is a cleanup lock that waits for cursors, this is left
+ * to VACUUM. Then each page's free space is set to zero, if the page says correctly
+ * where it is. All pages of an index that was never finished are set to zero.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * erase_page.c
- *	  What lies outside the tuples of a page.
+ *	  The bytes outside the tuples of a page.
  *
- * The hole between pd_lower and pd_upper keeps what was there before tuples
- * were moved together, and up to seven bytes after a tuple, to its alignment
- * boundary, keep what was there before the tuple.  Nobody reads either, so an
- * exclusive lock is enough to make them zero.  GenericXLog zeroes the hole here
- * and, when the record is replayed, on standbys; without WAL it does not, so
+ * The hole between pd_lower and pd_upper keeps the bytes from before tuples were
+ * moved together, and up to seven bytes after a tuple, up to its alignment
+ * boundary, keep the bytes from before the tuple. Nothing reads either, so an
+ * exclusive lock is enough to set them to zero. GenericXLog sets the hole to zero
+ * here and, when the record is replayed, on standbys. Without WAL it does not, so
  * the page that it copies back is zeroed first.
  *
  *-------------------------------------------------------------------------
@@ -28,7 +28,7 @@ face_report_damage(Relation rel, Buffer buffer)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("block %u of \"%s\" is damaged", BufferGetBlockNumber(buffer), RelationGetRelationName(rel)),
-			 errhint("Its bytes cannot be erased or vouched for. Restore the table, or copy what is readable to a new one.")));
+			 errhint("Its bytes cannot be erased or checked. Restore the table, or copy what is readable to a new one.")));
 }
 
 /* Refuses a page that lies about what is where.  The caller has a lock. */

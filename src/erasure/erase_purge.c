@@ -1,21 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * erase_purge.c
- *	  The purge erases what it removed, and writes down what became of it.
+ *	  The purge erases the rows that it deleted, and records the result.
  *
- * Rows are erased in a transaction of their own after the one that deleted them
- * has committed, and all pages of the table are looked at: earlier versions of
- * a row, which hold its template as well, may be anywhere.  A receipt is settled
- * once nothing is left to wait for.  If something is (an old snapshot, a cursor,
- * VACUUM at work, a crash in between, an opt-out, which erases nothing by
+ * Rows are erased in a transaction of their own after the one that deleted them has
+ * committed. All pages of the table are examined, because earlier versions of a
+ * row, which hold its template as well, may be anywhere. A receipt is settled once
+ * the erasure is complete. If it is not (because of an old snapshot, a cursor, a
+ * running VACUUM, a crash in between, or an opt-out, which erases nothing by
  * itself), the receipt stays open, and the next purge tries again.
  *
- * Rows that went another way (replaced, a rolled-back staging) have no receipt: the
- * server's counts of changed rows tell of them (sql/71_unerased.sql), and where
- * they do not, a day's end does.
+ * Rows that were removed in another way (replaced by an UPDATE, or staged and
+ * rolled back) have no receipt. The server's counts of changed rows reveal them
+ * (sql/erasure/unerased.sql); otherwise the sweep, once a day, does.
  *
- * Values that may be templates leave the planner's statistics too, in one
- * transaction, and their bytes in the next.
+ * Values that may be templates are deleted from the planner's statistics too, in
+ * one transaction, and their bytes are erased in the next.
  *
  *-------------------------------------------------------------------------
  */
@@ -484,7 +484,7 @@ tell_what_is_left(const FacePurgeErasure *erasure)
 	if (erasure->rows.busy > 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("%lld pages with deleted rows are not erased: somebody has them open", (long long) erasure->rows.busy),
+				 errmsg("%lld pages with deleted rows are not erased: another session is using them", (long long) erasure->rows.busy),
 				 errhint("Call facematch.erase_table() again.")));
 	foreach(cell, erasure->notes)
 		ereport(WARNING,

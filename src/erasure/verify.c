@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * verify.c
- *	  facematch.verify_erased(): what the pages of a table hold beside live rows.
+ *	  facematch.verify_erased(): what the pages of a table hold in addition to
+ *	  live rows.
  *
- * Reads every page of every fork of a table, its TOAST table and their indexes,
- * and changes nothing; on a standby, too.  A relation is clean when everything
- * it holds was looked at and belongs to rows that somebody may see; it is not
- * clean when something else was found; and it is neither where its form does
- * not tell what is whose.
+ * Reads every page of every fork of a table, its TOAST table and their indexes, and
+ * changes nothing; it also runs on a standby. A relation is clean when all its
+ * bytes were examined and belong to rows that some snapshot may see. It is not
+ * clean when something else was found. It is neither if its format does not show
+ * which bytes belong to what.
  *
  *-------------------------------------------------------------------------
  */

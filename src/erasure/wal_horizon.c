@@ -3,9 +3,9 @@
  * wal_horizon.c
  *	  How far back the files in pg_wal reach.
  *
- * A segment that is recycled is renamed for the future and holds what it held;
- * one that is being written still holds the old behind the new.  So names say
- * nothing: each page of each file tells by its header what it is of.
+ * A recycled segment is renamed for future use and keeps its old contents. A
+ * segment that is being written has old contents after the new. So file names tell
+ * nothing: the header of each page of each file tells which WAL it holds.
  *
  *-------------------------------------------------------------------------
  */

@@ -4,14 +4,14 @@
  *	  Every page of a relation, in the order of the file: the walk of
  *	  facematch.erase() and facematch.verify_erased().
  *
- * Since PostgreSQL 17 a read stream fetches pages that are in no buffer 128 kB
- * at a time (io_combine_limit) and ahead of their use.  Before that they are
- * read one by one, and the system sees by itself that they follow each other.
- * Asking it for each of them ahead (PrefetchBuffer) takes that from it: a walk
- * over a cold table took twice as long so (docs/performance.md, "Cold: read streams").
+ * From PostgreSQL 17 on, a read stream fetches pages that are in no buffer 128 kB
+ * at a time (io_combine_limit) and ahead of their use. Before 17 they are read one
+ * by one, and the operating system detects the sequence and reads ahead. Asking it
+ * for each of them ahead (PrefetchBuffer) disturbs that: a walk over a cold table
+ * then took twice as long (docs/performance.md, "Cold: read streams").
  *
- * The pages ahead are pinned and never locked; an error lets go of them as of
- * any other pin.
+ * The pages ahead are pinned and never locked; after an error they are released
+ * like any other pin.
  *
  *-------------------------------------------------------------------------
  */

@@ -6,7 +6,7 @@
  *
  * Whole: for a row that breaks a constraint PostgreSQL prints the row, and here
  * that would print a template.  So the guard looks first, and says what is wrong
- * without it; the constraint is for who gets round triggers.  Both ask the same
+ * without it; the constraint is for rows that bypass triggers.  Both ask the same
  * function.
  *
  * Of its gallery's model: a foreign key declares it, and PostgreSQL's triggers
@@ -90,7 +90,7 @@ fault_of(const Datum *values, const bool *nulls)
 	if (nulls[PART_SOURCE] || !is_word(values[PART_SOURCE]))
 		return "source is not a name";
 	if (!is_innocent(values[PART_SOURCE]))
-		return "source is longer than 1000 characters, or reads as a template or an image";
+		return "source is longer than 1000 characters, or looks like a template or an image";
 	if (!nulls[PART_QUALITY] && (DatumGetInt16(values[PART_QUALITY]) < 0 || DatumGetInt16(values[PART_QUALITY]) > MAX_QUALITY))
 		return "quality is outside 0 to 100";
 	if (nulls[PART_ENROLLED] || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[PART_ENROLLED])))
@@ -137,7 +137,7 @@ face_check_whole(const FaceEnrolment *columns, const FaceRow *row)
 	if (fault != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("the row is no reference: %s", fault),
+				 errmsg("the row is not a reference: %s", fault),
 				 errhint("The comments on the columns of facematch.reference say what each holds."),
 				 errtableconstraint(row->rel, "reference_is_whole")));
 }
@@ -177,9 +177,9 @@ face_check_quality(const FaceEnrolment *columns, const FaceRow *row)
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION), face_refusal("reference_is_of_its_gallerys_quality"),
 			 assessed ?
-			 errmsg("the quality of the photograph is %d, but gallery %lld asks for %d", DatumGetInt16(row->values[columns->quality - 1]),
+			 errmsg("the quality of the photograph is %d, but gallery %lld requires %d", DatumGetInt16(row->values[columns->quality - 1]),
 					(long long) gallery_id, least) :
-			 errmsg("the quality of the photograph was not assessed, but gallery %lld asks for %d", (long long) gallery_id, least),
+			 errmsg("the quality of the photograph was not assessed, but gallery %lld requires %d", (long long) gallery_id, least),
 			 errhint("Take a better photograph, or set facematch.gallery.min_quality.")));
 }
 

@@ -46,7 +46,7 @@ PG_FUNCTION_INFO_V1(facematch_gallery_size);
 #define REUSE_FACTOR		100
 #define LONGEST_REUSE		(60 * USECS_PER_SEC)
 
-/* Galleries remembered; when there are more, all are counted anew. */
+/* Galleries remembered; when there are more, all are counted again. */
 #define MOST_REMEMBERED		4096
 
 typedef struct FaceSize
@@ -194,7 +194,7 @@ face_gallery_size_init(void)
 	RegisterSubXactCallback(forget_at_abort, NULL);
 }
 
-/* With the active snapshot, and the caller's rights: row security may show users different rows.  Within SPI_connect. */
+/* With the active snapshot, and the caller's privileges: row security may show users different rows.  Within SPI_connect. */
 static FaceSize
 count_with_snapshot(int64 gallery_id)
 {

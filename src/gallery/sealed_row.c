@@ -5,7 +5,7 @@
  *
  * A key is of a gallery, a retention class and a term: rows that are due at about
  * the same time are under one key, which the purge destroys when the last of them
- * is gone.  A row whose class or term changes is sealed anew, and the new key
+ * is gone.  A row whose class or term changes is sealed again, and the new key
  * remembers the old one: copies of the row from before are readable as long as
  * that is.  Rows that stay although they are due are held: they go under a key of
  * their own, and keep no other alive.
@@ -478,7 +478,7 @@ template_of(const Sealer *sealer, const FaceRow *row)
 	return face_row_null(row, sealer->template) ? NULL : DatumGetFaceEmbedding(row->values[sealer->template - 1]);
 }
 
-/* A template that comes sealed is stored only by who may have it opened: searches would tell what a stolen one is. */
+/* A template that comes sealed is stored only by roles that may have it opened: searches would tell what a stolen one is. */
 static void
 check_may_store(Sealer *sealer, const FaceEmbedding *was)
 {

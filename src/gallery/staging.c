@@ -6,7 +6,7 @@
  * A flight, a ship: a gallery for an event that passes.  A watchlist keeps its
  * templates for decades, an enrolment gallery without an end: who is in them is
  * not for everybody who works at a gate.  The policies of facematch.reference and
- * facematch.partner_gallery ask here, with the rights of whoever queries, so
+ * facematch.partner_gallery ask here, with the privileges of whoever queries, so
  * everybody may call these; who has no right on those tables learns nothing.
  *
  *-------------------------------------------------------------------------
@@ -62,7 +62,7 @@ face_reads_templates(void)
 		pg_attribute_aclcheck(reference, get_attnum(reference, "embedding"), GetSessionUserId(), ACL_SELECT) == ACLCHECK_OK;
 }
 
-/* One value, with the owner's rights and the snapshot of whoever asks; "none" where there is no row.  Within SPI_connect. */
+/* One value, with the owner's privileges and the snapshot of the caller; "none" where there is no row.  Within SPI_connect. */
 static Datum
 ask_galleries(FacePlan *plan, Datum *values, Datum none)
 {

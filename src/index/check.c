@@ -177,7 +177,7 @@ require_valid(Relation index)
 	if (!index->rd_index->indisvalid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("index \"%s\" is not valid and need not have every row", RelationGetRelationName(index)),
+				 errmsg("index \"%s\" is not valid and may lack rows", RelationGetRelationName(index)),
 				 errhint("Check it without heapallindexed.")));
 }
 
@@ -194,7 +194,7 @@ run_check(Oid index_oid, bool heapallindexed, ReturnSetInfo *problems)
 	if (heapallindexed)
 		require_valid(index);
 
-	/* Expressions of the index are the table owner's code: not to be run with the caller's rights. */
+	/* Expressions of the index are the table owner's code: not to be run with the caller's privileges. */
 	face_open_for_table(&gate, RelationGetRelid(heap));
 	PG_TRY();
 	{

@@ -5,7 +5,7 @@
  *	  one entry, in the right posting list, with the codes of its template.
  *
  * Entries are sorted by row, with a hash of their codes, and merged with a
- * scan of the table that encodes every template anew; the sort keeps to
+ * scan of the table that encodes every template again; the sort keeps to
  * maintenance_work_mem.  Nobody changes the table meanwhile.
  *
  *-------------------------------------------------------------------------

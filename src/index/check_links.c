@@ -267,7 +267,7 @@ walk_list(FaceCheck *check, ListWalk *walk)
 }
 
 /*
- * Walk a list, anew when vacuum has taken pages out of it meanwhile.  A page
+ * Walk a list, again when vacuum has taken pages out of it meanwhile.  A page
  * leaves its list and loses its stamp at once: what is lost twice by the same
  * name was never the page meant.
  */

@@ -103,7 +103,7 @@ face_inspect_open(Oid index_oid, LOCKMODE lockmode, Relation *heap, Relation *in
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("index with OID %u does not exist", index_oid),
-				 errhint("It has been dropped, or the number was never an index's.")));
+				 errhint("It has been dropped, or the number is not the OID of an index.")));
 	check_is_ours(*index);
 	if (*heap == NULL || IndexGetRelation(index_oid, false) != heap_oid)
 		ereport(ERROR,

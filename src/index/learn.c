@@ -117,7 +117,7 @@ sample_block(Relation index, CentreSample *sample, BlockNumber blkno)
 
 	if (layout->sealed && stamp != 0)
 	{
-		/* the key is to be had with no page locked */
+		/* the key is available with no page locked */
 		memcpy(copy.data, page, layout->blocks_offset);
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 		there = face_page_key(layout, (Page) copy.data, &key);
@@ -173,7 +173,7 @@ superseded(const FaceMetaData *meta, int epoch)
 
 /*
  * Can the seed of a sealed epoch be had?  VACUUM does what else it has to do
- * where keys are not to be had, so an error is no more than a warning.
+ * where keys are not available, so an error is no more than a warning.
  */
 static bool
 seed_is_there(Relation index, const FaceEpoch *epoch)

@@ -223,7 +223,7 @@ face_epoch_state(Relation index, int epoch, bool open)
 		 state->codec->refine_bits != state->epoch.refine_bits))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has codes of %d + %d bits a dimension, this version of facematch writes %d + %d",
+				 errmsg("index \"%s\" has codes of %d + %d bits per dimension, this version of facematch writes %d + %d",
 						RelationGetRelationName(index), state->epoch.sketch_bits, state->epoch.refine_bits,
 						state->codec->sketch_bits, state->codec->refine_bits),
 				 errhint("Please REINDEX it.")));
@@ -240,7 +240,7 @@ face_epoch_require(Relation index, const FaceEpochState *state)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the key of index \"%s\" is gone", RelationGetRelationName(index)),
-				 errhint("Bring the site's key back to the place of the keys, or REINDEX the index.")));
+				 errhint("Restore the site's key to the place of the keys, or REINDEX the index.")));
 }
 
 int
@@ -364,7 +364,7 @@ face_epoch_add(Relation index, FaceTemplateKind kind, uint64 seed, const float *
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("index \"%s\" holds templates of too many kinds (%d)",
 						RelationGetRelationName(index), FACE_MAX_EPOCHS),
-				 errhint("Index each model by a partial index of its own, or REINDEX to forget models no longer there.")));
+				 errhint("Index each model by a partial index of its own, or REINDEX to remove models that are no longer used.")));
 
 	xlog = GenericXLogStart(index);
 	meta = FacePageGetMeta(GenericXLogRegisterBuffer(xlog, buffer, 0));

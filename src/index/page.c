@@ -97,6 +97,20 @@ report_unexpected_page(Relation index, Buffer buffer)
 			 errhint("Please REINDEX it.")));
 }
 
+/*
+ * Does this entry, on a locked page of the index, name a row?  A search never
+ * asks for InvalidBlockNumber: PostgreSQL would add a page to the table.
+ */
+bool
+face_entry_names_row(Relation index, Buffer buffer, const FaceRefineEntry *entry)
+{
+	if (!ItemPointerIsValid(&entry->tid))
+		return false;
+	if (!BlockNumberIsValid(ItemPointerGetBlockNumber(&entry->tid)))
+		report_unexpected_page(index, buffer);
+	return true;
+}
+
 /* Raise an error unless the locked page is one of the given kind. */
 void
 face_check_page(Relation index, Buffer buffer, FacePageKind kind)

@@ -319,6 +319,7 @@ extern Size face_hints_size(Relation index);
 extern void face_hints_share(Relation index, void *shared);
 extern void face_hints_take(Relation index, const void *shared);
 extern Page face_expect_page(Relation index, BlockNumber blkno, bool prefetch);
+extern bool face_entry_names_row(Relation index, Buffer buffer, const FaceRefineEntry *entry);
 extern void face_check_page(Relation index, Buffer buffer, FacePageKind kind);
 extern void face_check_side_page(Relation index, Buffer buffer, FacePageKind kind, uint64 stamp);
 extern void face_chain_step(Relation index, FaceChainWalk *walk);

@@ -167,7 +167,7 @@ share_build(FaceParallelBuild *build, Relation heap, Relation index, bool concur
 		estimate(context, query_size);
 	InitializeParallelDSM(context);
 
-	/* without shared memory to be had, no worker will be launched */
+	/* without shared memory available, no worker will be launched */
 	if (context->seg == NULL)
 		return;
 	build->shared = allocate(context, KEY_SHARED, shared_size);

@@ -25,10 +25,11 @@
 #include "index/pass_many.h"
 #include "index/sealed.h"
 #include "index/settings.h"
+#include "index/share.h"
 
 /*
  * How often a list may be recycled under a scan before it gives up; each time
- * the pass over that list begins anew.
+ * the pass over that list begins again.
  */
 #define MAX_RESTARTS 100
 
@@ -217,18 +218,45 @@ face_scan_add_first(FaceScan *scan, const ItemPointerData *tid)
 	scan->first[scan->nfirst++] = *tid;
 }
 
+static int
+compare_tids(const void *a, const void *b)
+{
+	return ItemPointerCompare((ItemPointer) &((const FaceNearRow *) a)->tid, (ItemPointer) &((const FaceNearRow *) b)->tid);
+}
+
+void
+face_scan_note_returned(FaceScan *scan, FaceNearRow *rows, int n)
+{
+	qsort(rows, n, sizeof(FaceNearRow), compare_tids);
+	scan->returned_rows = rows;
+	scan->nreturned_rows = n;
+}
+
+/* Not if it was returned with a distance, while its key was there. */
 static void
 add_last(FaceScan *scan, const ItemPointerData *tid)
 {
+	const FaceNearRow row = {.tid = *tid};
+
+	if (scan->nreturned_rows > 0 &&
+		bsearch(&row, scan->returned_rows, scan->nreturned_rows, sizeof(FaceNearRow), compare_tids) != NULL)
+		return;
 	scan->last = face_grow(scan->last, scan->nlast, 1, &scan->max_last, sizeof(ItemPointerData));
 	scan->last[scan->nlast++] = *tid;
 }
 
-/* A row whose key was destroyed since the pass: it has no distance, and no condition is true of it. */
+/*
+ * A row whose key was destroyed since the pass: it has no distance, and no
+ * condition is true of it.  What several processes have found is not all then.
+ */
 void
 face_scan_add_lost(FaceScan *scan, const ItemPointerData *tid)
 {
-	if (!scan->has_conditions)
+	if (scan->has_conditions)
+		return;
+	if (scan->share != NULL)
+		face_share_lose(scan->share);
+	else
 		add_last(scan, tid);
 }
 
@@ -251,13 +279,13 @@ typedef enum ListUse
 
 /* Remember all TIDs of a refinement page as rows that no bound decides about. */
 static void
-collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, ListUse use)
+collect_tids(FaceScan *scan, const FaceLayout *layout, Buffer refine, ListUse use)
 {
 	for (int i = 0; i < layout->refine_slots; i++)
 	{
-		FaceRefineEntry *entry = FaceRefineEntryOf(refine, layout, i);
+		FaceRefineEntry *entry = FaceRefineEntryOf(BufferGetPage(refine), layout, i);
 
-		if (!ItemPointerIsValid(&entry->tid))
+		if (!face_entry_names_row(scan->index, refine, entry))
 			continue;
 		if (use == RETURN_LAST)
 			add_last(scan, &entry->tid);
@@ -266,6 +294,18 @@ collect_tids(FaceScan *scan, const FaceLayout *layout, Page refine, ListUse use)
 		else
 			face_scan_add_first(scan, &entry->tid);
 	}
+}
+
+/* Is a slot of this refinement page taken? */
+static bool
+has_rows(Page sketch, const FaceLayout *layout, int which)
+{
+	const int	first = which * layout->refine_slots;
+
+	for (int slot = first; slot < Min(first + layout->refine_slots, layout->slots); slot++)
+		if (face_slot_used(FaceSketchBitmap(sketch, layout), slot))
+			return true;
+	return false;
 }
 
 /* All rows of a sketch page whose templates are not to be, or cannot be, compared. */
@@ -281,11 +321,11 @@ scan_page_unscored(FaceScan *scan, const FaceLayout *layout, Buffer buffer, List
 	{
 		Buffer		refine;
 
-		if (!BlockNumberIsValid(refine_blocks[i]))
+		if (!BlockNumberIsValid(refine_blocks[i]) && !has_rows(BufferGetPage(buffer), layout, i))
 			continue;
 		refine = face_read_page(scan->index, refine_blocks[i], BUFFER_LOCK_SHARE);
 		face_check_side_page(scan->index, refine, FACE_PAGE_REFINE, stamp);
-		collect_tids(scan, layout, BufferGetPage(refine), use);
+		collect_tids(scan, layout, refine, use);
 		UnlockReleaseBuffer(refine);
 	}
 }
@@ -398,6 +438,21 @@ decide_use(const FaceScan *scan, const FaceListEntry *entry, const uint8 **key)
 	return SCORE;
 }
 
+/* Its rows have a place in the scan's order, now at least: no key of theirs is gone. */
+static bool
+has_place(ListUse use)
+{
+	return use == SCORE || use == MEASURE || use == SKIP;
+}
+
+bool
+face_scan_can_share(const FaceScan *scan, const FaceListEntry *entry)
+{
+	const uint8 *key;
+
+	return !scan->orders || scan->null_probe || has_place(decide_use(scan, entry, &key));
+}
+
 /* Ready to read a list, or a run of it: what is sealed needs is had with no page locked. */
 static ListScan
 begin_list(FaceScan *scan, const FaceListEntry *entry)
@@ -423,6 +478,8 @@ face_scan_run(FaceScan *scan, const FaceRun *run)
 	const ListScan list = begin_list(scan, run->entry);
 	uint64		missing;
 
+	if (scan->orders && !scan->null_probe && !has_place(list.use))
+		return false;
 	return list.use == SKIP || scan_chain(scan, run, &list, &missing);
 }
 
@@ -473,7 +530,7 @@ scan_list(FaceScan *scan, FaceListEntry *entry)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("pages of index \"%s\" were recycled under the scan too often", RelationGetRelationName(scan->index)),
+			 errmsg("pages of index \"%s\" were recycled during the scan too often", RelationGetRelationName(scan->index)),
 			 errhint("Retry the query.")));
 }
 
@@ -518,12 +575,10 @@ face_scan_lists(FaceScan *scan)
 }
 
 void
-face_scan_pass(FaceScan *scan)
+face_scan_pass(FaceScan *scan, List *lists)
 {
-	List	   *lists = face_scan_lists(scan);
 	ListCell   *cell;
 
 	foreach(cell, lists)
 		scan_list(scan, lfirst(cell));
-	list_free_deep(lists);
 }

@@ -13,9 +13,8 @@
 #include "index/directory.h"
 #include "index/scan_state.h"
 
-extern void face_scan_pass(FaceScan *scan);
-
-/* What comes before a pass, and before the lists that it is over: a List of FaceListEntry pointers. */
+/* Over lists, of FaceListEntry pointers; what comes before it, and before these lists. */
+extern void face_scan_pass(FaceScan *scan, List *lists);
 extern void face_scan_prepare(FaceScan *scan);
 extern List *face_scan_lists(FaceScan *scan);
 
@@ -29,7 +28,16 @@ typedef struct FaceRun
 	uint64		end_stamp;
 } FaceRun;
 
-/* The pass over one run.  False: its pages were recycled meanwhile, or do not lead to its end. */
+/*
+ * Whether several processes may read a list: not if a scan orders and the rows
+ * have no place in the order.
+ */
+extern bool face_scan_can_share(const FaceScan *scan, const FaceListEntry *entry);
+
+/*
+ * The pass over one run.  False: its pages were recycled meanwhile, or do not
+ * lead to its end, or the key of the list was destroyed.
+ */
 extern bool face_scan_run(FaceScan *scan, const FaceRun *run);
 
 /* The scan's probes prepared against an epoch whose templates they compare with. */
@@ -50,5 +58,8 @@ extern void face_append_page(FaceScan *scan, const FaceLayout *layout, float sma
 /* A row to return before the ordered ones, or of a scan that does not order. */
 extern void face_scan_add_first(FaceScan *scan, const ItemPointerData *tid);
 extern void face_scan_add_lost(FaceScan *scan, const ItemPointerData *tid);
+
+/* Rows that were returned with a distance, and are not to be returned without one when their key is destroyed. */
+extern void face_scan_note_returned(FaceScan *scan, FaceNearRow *rows, int n);
 
 #endif							/* FACEMATCH_INDEX_PASS_H */

@@ -384,7 +384,7 @@ pass(FaceScan *scan, int nkeys)
 	walk->ntargets = scan->ntargets;
 	walk->keys = scan->keys;
 	walk->for_many = true;
-	face_scan_pass(walk);
+	face_scan_pass(walk, face_scan_lists(walk));
 
 	/* Rows that no bound decides about are for scans of their own. */
 	many->usable = walk->nfirst == 0 && walk->nlast == 0 && walk->nunread == 0;

@@ -14,7 +14,7 @@
  *
  * The planner takes a comparison it knows nothing of to pass a third of all
  * rows.  The derived condition knows better, so the restriction takes over its
- * estimate, and rows are counted anew.
+ * estimate, and rows are counted again.
  *
  *-------------------------------------------------------------------------
  */
@@ -99,7 +99,7 @@ derive(PlannerInfo *root, IndexOptInfo *index, List *restrictions)
 	return derived;
 }
 
-/* Count the table's rows anew, in the paths that were made before as well. */
+/* Count the table's rows again, in the paths that were made before as well. */
 static void
 estimate_rows(PlannerInfo *root, RelOptInfo *rel)
 {

@@ -18,7 +18,7 @@
 #include "index/posting.h"
 
 /*
- * An insertion begins anew when others have filled or recycled the page it
+ * An insertion begins again when others have filled or recycled the page it
  * found; only on a damaged index does it do so as often as this.
  */
 #define MAX_TRIES 10000
@@ -44,7 +44,7 @@ face_writer_epoch(FaceWriter *writer, int epoch)
 	if (epoch < 0 || epoch >= FACE_MAX_EPOCHS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has a page of an epoch that cannot be: %d",
+				 errmsg("index \"%s\" has a page with an invalid epoch: %d",
 						RelationGetRelationName(writer->index), epoch),
 				 errhint("Please REINDEX it.")));
 	if (writer->states[epoch] == NULL)
@@ -309,7 +309,7 @@ page_of_list(Buffer buffer, uint64 list_id)
 /*
  * Walk from block `start` to a page of the list with a free slot and return it
  * locked; InvalidBuffer when there is none, then *last is the tail.  *lost
- * tells that a page was no longer the list's: the caller begins anew.
+ * tells that a page was no longer the list's: the caller begins again.
  */
 static Buffer
 find_room(FaceWriter *writer, uint64 list_id, BlockNumber start, BlockNumber *last, bool *lost)

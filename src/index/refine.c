@@ -160,7 +160,7 @@ read_entries(FaceScan *scan, const FaceJob *jobs, const int32 *sums, int njobs, 
 
 		if (i + FACE_JOBS_AHEAD < njobs)
 			prefetch_entry(scan, &jobs[i + FACE_JOBS_AHEAD], &ahead);
-		if (page->named[which] != locked)
+		if (!BufferIsValid(buffer) || page->named[which] != locked)
 		{
 			if (BufferIsValid(buffer))
 				UnlockReleaseBuffer(buffer);
@@ -168,7 +168,7 @@ read_entries(FaceScan *scan, const FaceJob *jobs, const int32 *sums, int njobs, 
 			locked = page->named[which];
 		}
 		entry = FaceRefineEntryOf(BufferGetPage(buffer), layout, jobs[i].slot % layout->refine_slots);
-		if (!valid || !ItemPointerIsValid(&entry->tid))
+		if (!valid || !face_entry_names_row(scan->index, buffer, entry))
 			continue;
 		if (face_page_is_lost(page))
 		{

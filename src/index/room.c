@@ -73,7 +73,7 @@ face_room_take(FaceScan *scan)
 {
 	MemoryContextCallback *callback;
 
-	/* a scan that begins anew has it */
+	/* a scan that begins again has it */
 	if (scan->has_room)
 		return;
 	scan->has_room = true;

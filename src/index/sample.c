@@ -114,7 +114,7 @@ void
 face_sample_epochs(Relation heap, Relation index, IndexInfo *info)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
-	/* A row counts whoever sees it, but beside writers only a snapshot's rows are to be had. */
+	/* A row counts whoever sees it, but beside writers only a snapshot's rows are available. */
 	const bool	anyvisible = !info->ii_Concurrent;
 	Sample	   *sample = palloc0(sizeof(Sample));
 

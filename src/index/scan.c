@@ -37,6 +37,7 @@
 #include "index/scan.h"
 #include "index/settings.h"
 #include "index/share.h"
+#include "keys/template_key.h"
 
 double		face_miss_probability = FACE_DEFAULT_MISS_PROBABILITY;
 
@@ -230,6 +231,7 @@ read_ordering(FaceScan *scan, ScanKey orderby)
 	if ((orderby->sk_flags & SK_ISNULL) == 0)
 		probe = face_opened_copy_if_allowed(DatumGetFaceEmbedding(orderby->sk_argument));
 	scan->orders = true;
+	scan->doubts = face_template_key_doubts();
 	scan->null_probe = probe == NULL;
 	if (probe != NULL)
 		add_target(scan, probe, metric, get_float8_infinity());
@@ -279,13 +281,13 @@ add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined)
 
 /* The pass by this process alone, whatever it has read before. */
 static void
-pass_anew(FaceScan *scan)
+pass_anew(FaceScan *scan, List *lists)
 {
 	scan->npages = 0;
 	scan->nlower = 0;
 	scan->nsums = 0;
 	scan->nunread = 0;
-	face_scan_pass(scan);
+	face_scan_pass(scan, lists);
 }
 
 /* Forget all that was found. */
@@ -310,7 +312,7 @@ pass(IndexScanDesc desc, FaceScan *scan)
 	if (role == FACE_SHARE_ALONE || role == FACE_SHARE_NOTHING)
 		forget(scan);
 	if (role == FACE_SHARE_ALONE)
-		pass_anew(scan);
+		pass_anew(scan, face_scan_lists(scan));
 	if (scan->returns)
 	{
 		pgstat_count_index_scan(scan->index);
@@ -342,22 +344,24 @@ start_scan(IndexScanDesc desc, FaceScan *scan)
 
 		face_refine_up_to(scan, &everything, add_match, NULL);
 	}
-	if (role == FACE_SHARE_PART)
-	{
-		face_share_finish(scan);
+	if (role != FACE_SHARE_PART)
+		return;
+	if (face_share_finish(scan))
 		scan->at_end = !scan->returns || scan->returned_up_to == get_float8_infinity();
+	else
+	{
+		forget(scan);
+		pass_anew(scan, face_scan_lists(scan));
+		face_order_begin(scan);
 	}
 }
 
-/* More is wanted than several processes have looked for.  Rows without a place in the order are theirs to return. */
+/* More is wanted than several processes have looked for.  Of the lists that they did not share all rows are known. */
 static void
 go_on_alone(FaceScan *scan)
 {
-	const Size	nlast = scan->nlast;
-
-	pass_anew(scan);
-	scan->nfirst = scan->next_first;
-	scan->nlast = nlast;
+	face_scan_note_returned(scan, scan->together, scan->ntogether);
+	pass_anew(scan, scan->shared);
 	face_order_begin(scan);
 	scan->emitted = scan->ntogether;
 	scan->together = NULL;
@@ -444,11 +448,13 @@ face_gettuple(IndexScanDesc desc, ScanDirection dir)
 		 * A row that cannot be compared is not to raise the operator's error
 		 * here: the query's other conditions may rule it out, as in a
 		 * sequential scan.  If they do not, it comes first, and the operator
-		 * is called for the row's output.
+		 * is called for the row's output.  If a key was destroyed since the
+		 * row was measured, the executor finds that it has no distance any
+		 * more, and puts it behind the others.
 		 */
 		if (desc->numberOfOrderBys > 0)
-			index_store_float8_orderby_distances(desc, opaque->orderby_types, distances,
-													 desc->numberOfOrderBys > 1 && !isinf(distances[0].value));
+			index_store_float8_orderby_distances(desc, opaque->orderby_types, distances, !isinf(distances[0].value) &&
+												 (desc->numberOfOrderBys > 1 || (!distances[0].isnull && scan->doubts != face_template_key_doubts())));
 	}
 	face_last_scan = scan->counters;
 	count_time(opaque, start);

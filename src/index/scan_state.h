@@ -87,11 +87,15 @@ typedef struct FaceScan
 	int			ntogether;
 	int			next_together;
 	double		returned_up_to; /* those are all up to this distance */
+	List	   *shared;			/* lists that processes read; the others are read by the one that returns */
+	FaceNearRow *returned_rows; /* those that were returned, by row, once this process goes on alone */
+	int			nreturned_rows;
 	bool		at_end;			/* no more ordered rows are this process's */
 
 	/* what is asked for */
 	bool		orders;
 	bool		null_probe;		/* ORDER BY embedding <=> NULL, or a probe whose key is gone */
+	uint64		doubts;			/* of keys, when the probe was opened */
 	FaceTarget *targets;
 	int			ntargets;
 	bool		has_conditions; /* on the embedding */

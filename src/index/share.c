@@ -55,7 +55,7 @@ typedef enum SharePhase
 	PHASE_PASS,
 	PHASE_PARTS,				/* each process is busy with its part */
 	PHASE_DONE,					/* all have done theirs */
-	PHASE_ALONE					/* a run was not what it seemed: the opener begins anew, by itself */
+	PHASE_ALONE					/* a run was not what it seemed: the opener begins again, by itself */
 } SharePhase;
 
 /* What processes share, in the memory of their query. */
@@ -78,10 +78,12 @@ struct FaceShare
 	BlockNumber next;			/* invalid: the list's head */
 	uint64		next_stamp;
 	bool		broken;
+	bool		null_probe;		/* as the opener found it */
 
 	/* ordered scans: the nearest rows that were measured, in order */
 	uint64		wanted;			/* by the query; 0: not known */
 	uint64		goal;
+	bool		lost;			/* the key of a row was destroyed */
 	pg_atomic_uint64 cut;		/* bits of a double */
 	double		dropped;		/* smallest distance of a row that found no room */
 	int			nrows;
@@ -195,11 +197,35 @@ wait_for_end(FaceShare *share, SharePhase phase)
 	return now;
 }
 
-/* Put the wanted lists, and where pages were last seen, where all see them; NULL: there is no memory for that. */
+/*
+ * The wanted lists, those that all read and those that the opener does.  Which
+ * rows have no place in the order is decided once: the key of a list may be
+ * destroyed between one process and the next.
+ */
+static List *
+find_lists(FaceScan *scan)
+{
+	List	   *lists = face_scan_lists(scan);
+	List	   *others = NIL;
+	ListCell   *cell;
+
+	foreach(cell, lists)
+	{
+		if (face_scan_can_share(scan, lfirst(cell)))
+			scan->shared = lappend(scan->shared, lfirst(cell));
+		else
+			others = lappend(others, lfirst(cell));
+	}
+	list_free(lists);
+	return others;
+}
+
+/* Put lists, and where pages were last seen, where all see them; NULL: there is no memory for that. */
 static dsm_segment *
 open_lists(FaceScan *scan, FaceShare *share)
 {
-	List	   *lists = face_scan_lists(scan);
+	List	   *others = find_lists(scan);
+	List	   *lists = scan->shared;
 	const Size	size = FACE_LIST_ENTRY_SIZE(scan->meta.nkeys);
 	const Size	lists_size = mul_size(list_length(lists), size);
 	dsm_segment *segment = dsm_create(add_size(lists_size, face_hints_size(scan->index)), DSM_CREATE_NULL_IF_MAXSEGMENTS);
@@ -215,12 +241,24 @@ open_lists(FaceScan *scan, FaceShare *share)
 		share->nblocks = RelationGetNumberOfBlocks(scan->index);
 		share->next = InvalidBlockNumber;
 		share->busy = 1;
+		share->null_probe = scan->null_probe;
 		scan->counters.lists = list_length(lists);
 	}
 	set_phase(share, segment != NULL ? PHASE_PASS : PHASE_ALONE);
 	LWLockRelease(&share->lock);
-	list_free_deep(lists);
+	if (segment != NULL)
+		face_scan_pass(scan, others);
 	return segment;
+}
+
+/* The probe's key was destroyed between this process and the opener: whether it can take part, as the opener sees it. */
+static bool
+agree_on_probe(FaceScan *scan, const FaceShare *share)
+{
+	if (scan->impossible || (scan->null_probe && !share->null_probe))
+		return false;
+	scan->null_probe = share->null_probe;
+	return true;
 }
 
 /* Take part in the pass, or open it.  Returns the lists; NULL: this process is too late. */
@@ -242,7 +280,7 @@ join(FaceScan *scan, FaceShare *share)
 
 	wait_for_end(share, PHASE_OPENING);
 	LWLockAcquire(&share->lock, LW_EXCLUSIVE);
-	late = share->phase != PHASE_PASS || share->list >= share->nlists;
+	late = share->phase != PHASE_PASS || share->list >= share->nlists || !agree_on_probe(scan, share);
 	share->busy += !late;
 	LWLockRelease(&share->lock);
 	if (late)
@@ -416,7 +454,7 @@ face_share_pass(FaceScan *scan, FaceShare *share)
 	{
 		if (scan->returns)
 			ereport(DEBUG1,
-					(errmsg_internal("a scan of index \"%s\" by several processes begins anew with one", RelationGetRelationName(scan->index))));
+					(errmsg_internal("a scan of index \"%s\" by several processes starts again with one", RelationGetRelationName(scan->index))));
 		return scan->returns ? FACE_SHARE_ALONE : FACE_SHARE_NOTHING;
 	}
 	if (!has_part)
@@ -485,6 +523,14 @@ face_share_offer(FaceShare *share, double distance, const ItemPointerData *tid)
 	LWLockRelease(&share->lock);
 }
 
+void
+face_share_lose(FaceShare *share)
+{
+	LWLockAcquire(&share->lock, LW_EXCLUSIVE);
+	share->lost = true;
+	LWLockRelease(&share->lock);
+}
+
 /*
  * The rows that all have found, for the scan that returns them, and how far
  * they are all that there are.
@@ -510,7 +556,7 @@ collect_rows(FaceScan *scan, const FaceShare *share)
 	scan->returned_up_to = up_to;
 }
 
-void
+bool
 face_share_finish(FaceScan *scan)
 {
 	FaceShare  *share = scan->share;
@@ -522,9 +568,12 @@ face_share_finish(FaceScan *scan)
 	LWLockRelease(&share->lock);
 	scan->share = NULL;
 	if (!scan->returns && IsParallelWorker())
-		return;
+		return true;
 	wait_for_end(share, PHASE_PARTS);
 	scan->counters = share->counters;
+	if (scan->returns && share->lost)
+		return false;
 	if (scan->returns)
 		collect_rows(scan, share);
+	return true;
 }

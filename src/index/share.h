@@ -38,11 +38,15 @@ extern int	face_share_parts(const FaceShare *share);
 /* Tell the others of a row; what lies beyond the cut is not kept. */
 extern void face_share_offer(FaceShare *share, double distance, const ItemPointerData *tid);
 
+/* A row that has been looked for has no distance any more: its key was destroyed. */
+extern void face_share_lose(FaceShare *share);
+
 /*
  * A process has done its part.  The one that returns the ordered rows gets
- * them, and so does the leader what all have counted.
+ * them, and so does the leader what all have counted.  False: a key was destroyed
+ * meanwhile, and the one that returns begins anew, alone.
  */
-extern void face_share_finish(FaceScan *scan);
+extern bool face_share_finish(FaceScan *scan);
 
 /* Called when the library is loaded. */
 extern void face_share_init(void);

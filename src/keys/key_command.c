@@ -70,7 +70,7 @@ refuse_command(const char *operation, const char *what, int number)
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), face_refusal("key_command_works"),
 			 errmsg("facematch.key_command failed to %s a key", operation),
 			 errdetail(what, number),
-			 errhint("The server's log may say more. No key is gone by this: try again when the command works.")));
+			 errhint("The server's log may say more. No key is lost: try again when the command works.")));
 }
 
 /* Starts the command; what it prints can be read from the descriptor. */

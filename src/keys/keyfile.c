@@ -56,7 +56,8 @@ face_refuse_key_directory(const char *why)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_directory_is_safe"),
 			 errmsg("facematch.key_directory %s", why),
-			 errhint("Set it to a directory outside the data directory and its backups, owned by the server's user, with mode 0700.")));
+			 errhint("Set it to a directory outside the data directory and its backups, owned by the server's user, with mode 0700."
+					 " For templates, facematch.key_command may take its place.")));
 }
 
 static bool

@@ -6,7 +6,7 @@
  * A key comes from a file (wrapped.c) or from a command (key_command.c), and is
  * kept in this backend's memory, never in shared memory.  Destroying one sends an
  * invalidation of facematch_internal.template_key: from then on each backend asks
- * anew for every key that it uses, and what it does not use again goes when its
+ * again for every key that it uses, and what it does not use again goes when its
  * transaction ends.
  *
  *-------------------------------------------------------------------------
@@ -90,6 +90,12 @@ void
 face_doubt_template_keys(void)
 {
 	doubts++;
+}
+
+uint64
+face_template_key_doubts(void)
+{
+	return doubts;
 }
 
 /* Plans may have a distance computed in them; and the table may have been dropped with the extension. */
@@ -299,7 +305,7 @@ face_make_template_key(const pg_uuid_t *id, bool first)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), face_refusal("key_command_works"),
 				 errmsg("facematch.key_command made no key"),
-				 errhint("With %%o replaced by make, it makes a key of the name %%k and prints it as 64 hexadecimal digits.")));
+				 errhint("With %%o replaced by make, it must make a key named %%k and print it as 64 hexadecimal digits.")));
 	derive(entry, key);
 	entry->doubts = asked_at;
 }
@@ -348,7 +354,7 @@ facematch_keys_are_possible(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(face_keys_are_possible());
 }
 
-/* facematch_internal.rotate_wrapping_key(): how many keys are wrapped anew */
+/* facematch_internal.rotate_wrapping_key(): how many keys are wrapped again */
 Datum
 facematch_rotate_wrapping_key(PG_FUNCTION_ARGS)
 {

@@ -29,7 +29,7 @@ extern bool face_template_key(const pg_uuid_t *id, const uint8 **value_key, cons
  * The name of the site's key, with which an index seals what belongs to no chain:
  * its centre and seed.  It is made where there is none, and never destroyed; the
  * index stores the name and asks face_template_key() with it.  A key that was lost
- * is made anew under its name: seal with face_cipher_seal(), which notices.
+ * is made again under its name: seal with face_cipher_seal(), which notices.
  */
 extern pg_uuid_t face_site_key(void);
 
@@ -40,8 +40,9 @@ extern bool face_is_anothers_site(const pg_uuid_t *site);
 /* Makes the key of a name.  First: there was none before. */
 extern void face_make_template_key(const pg_uuid_t *id, bool first);
 
-/* From now on each key is asked for anew before it is used. */
+/* From now on each key is asked for again before it is used; and how often this was called. */
 extern void face_doubt_template_keys(void);
+extern uint64 face_template_key_doubts(void);
 
 /* Whether a name is that of the key of a site, which goes with no row. */
 extern bool face_is_site_key_name(const pg_uuid_t *id);

@@ -69,7 +69,7 @@ refuse_lost(const char *what)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_is_there"),
 			 errmsg("%s is missing in facematch.key_directory, and was not destroyed", what),
-			 errhint("The directory may be another's, or only half there: put back its files. No template is lost meanwhile.")));
+			 errhint("The directory may be the wrong one or incomplete: restore its files. No template is lost meanwhile.")));
 }
 
 static int
@@ -324,7 +324,7 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 		close(directory);
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_is_of_this_database"),
-				 errmsg("the key of sealed templates is another database's, and is not destroyed here"),
+				 errmsg("the key of sealed templates belongs to another database, and is not destroyed here"),
 				 errhint("This database is a copy: the database that made the key destroys it.")));
 	}
 	if (was_destroyed(directory, id))
@@ -374,7 +374,7 @@ wrap_anew(int directory, const pg_uuid_t *id, uint64 number, const SiteFile *sit
 	return problem;
 }
 
-/* Wraps each key anew, and counts them. */
+/* Wraps each key again, and counts them. */
 static int
 wrap_all(int directory, uint64 number, const SiteFile *site, int64 *count)
 {

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * account.c
- *	  What every search leaves behind, and how often one may search.
+ *	  The row that every search leaves, and how often a role may search.
  *
- * Each search is a row of facematch.search: who, when, gallery, purpose, how
- * many candidates, whether it was refused; no probe and no score.  It stays
- * whatever becomes of the transaction (base/surviving.c).
+ * Each search is a row of facematch.search: who, when, gallery, purpose, how many
+ * candidates, whether it was refused; no probe and no score. It stays even if the
+ * transaction fails (base/surviving.c).
  *
- * A score tells how near a probe is to a template; enough of them tell the
- * template.  So a role that may not read templates sees the strength of a
- * match instead of its score, and may come near the same person only so often
- * (attempts.c).
+ * A score tells how near a probe is to a template, and from enough scores the
+ * template can be computed. So a role that may not read templates sees the strength
+ * of a match instead of its score, and may come near the same person only a limited
+ * number of times (attempts.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -150,7 +150,7 @@ face_record_search(const FaceAsked *search)
 }
 
 /*
- * The attempts of a search by who is limited, and its row; refuses what came near
+ * The attempts of a search by limited roles, and its row; refuses what came near
  * somebody too often, and what found nobody where somebody is withheld.
  */
 void

@@ -3,29 +3,30 @@
  * attempts.c
  *	  How often searches may come near one person.
  *
- * Answers about one person tell that person's template, if there are enough of
- * them.  A search by a role that may not read templates, which reaches a similarity
- * of at most FACE_NEAR below the threshold with one of a person's references, is an
- * attempt, a hit or a miss, and is a row of facematch_internal.attempt.  A role has a number
- * of them a day and person, and all roles together a number a week and person, of
- * which a part may be misses that were close.  An attempt is counted and recorded
- * under a lock that is released at once, before anything is told.
+ * Enough answers about one person reveal that person's template. An attempt is a
+ * search by a role that may not read templates, which reaches a similarity of at
+ * most FACE_NEAR below the threshold with one of a person's references, hit or
+ * miss. It is a row of facematch_internal.attempt. A role has a number of attempts
+ * on each person a day, and all roles together have a number a week, of which a
+ * part may be close misses. An attempt is counted and recorded under a lock that is
+ * released at once, before the caller gets an answer.
  *
- * When none is left the person is withheld from who has none: compared with
- * no probe of theirs, so that no answer depends on that person's template.  A
- * search that finds nobody else is refused then, as far as the person is in the
- * gallery, near or not: a refusal tells nothing, but for the few of sessions that
- * search at the same moment, and the traveler is looked at.  Verification names the
- * person, so it is refused whatever the score.  Whatever is told as often as one
- * likes, such as whether a search came near, leads to the template: with a
- * photograph and 2,000 searches to a cosine of 0.99 (bench/attack.py).
+ * After the last attempt, the person is withheld from the role: not compared with
+ * its probes, so that no answer depends on that person's template. A search that
+ * finds nobody else is then refused if the person is in the gallery, near or not.
+ * So the refusal reveals nothing (except in the few sessions that search at the
+ * same moment), and an officer looks at the traveler. Verification names the
+ * person, so it is refused whatever the score. Any answer without a limit, such as
+ * whether a search came near, leads to the template: with a photograph and 2,000
+ * searches to a cosine of 0.99 (bench/attack.py).
  *
- * The order of candidates tells scores too: whoever may stage templates puts
- * some of known scores beside a person's.  So a search that tells several of one
- * strength is worth more attempts on each of them.  Under the person's own
- * pseudonym such a one makes every search a hit: so each of the person's references
- * that is missed closely makes it a close miss as well.  And references are looked
- * for that far down, however many better ones there are.
+ * The order of candidates reveals scores too: a role that may stage templates can
+ * put templates of known scores beside a person's. So a search that returns several
+ * candidates of one strength counts as more attempts on each of them. A staged
+ * template under the person's own pseudonym makes every search a hit. So a search
+ * is a close miss if any of the person's references is missed closely. And the
+ * search looks for references down to that score, however many better ones there
+ * are.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,17 +3,18 @@
  * candidates.c
  *	  The candidates of a search, by reference and by person.
  *
- * One bounded query finds the references: an index, a B-tree and a sort or a
- * walk over the gallery, whatever the planner takes; the answer is the same.  It
- * runs with the newest snapshot (many.c has another, and looks again), so a person who has declined a moment ago is no
- * candidate, whatever snapshot the caller's transaction has; and by the clock,
- * so a reference that is due is none, however old the transaction is.
+ * One bounded query finds the references. The planner uses the face index, a B-tree
+ * and a sort, or a scan of the gallery; the answer is the same. The query runs with
+ * the newest snapshot (many.c uses another, and checks again), so a person who has
+ * declined a moment ago is not a candidate, whatever snapshot the caller's
+ * transaction has. It also compares deadlines with the clock, so a due reference is
+ * not a candidate, however old the transaction is.
  *
- * Persons: the query asks for some multiple of the persons wanted.  Where those
- * references are of too few persons, and there were more references, it asks
- * again for more.  So the best persons are exact whatever number of references
- * anybody has, without that number being kept anywhere; with a handful of them
- * each, one query does.
+ * By person, the query asks for a multiple of the number of persons wanted. If
+ * these references are of too few persons, and there are more references, it asks
+ * again for more. So the best persons are exact for any number of references per
+ * person, and that number need not be stored; with a few references each, one query
+ * is enough.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * identify.c
- *	  Identification (1:N) and verification (1:1 and 1:few): what is asked, what
- *	  is accounted for, and what is told.
+ *	  Identification (1:N) and verification (1:1 and 1:few): checks of the
+ *	  question, the account of the search, and the answer.
  *
- * README.md tells the order of the steps, and why they come in that order.
+ * README.md has the steps in their order, and the reason for the order.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,7 +43,7 @@ PG_FUNCTION_INFO_V1(facematch_verify_subject);
 
 /*
  * Opened once for all comparisons.  One whose key has been destroyed stays as it
- * is, and compares with nobody.  Only by who may read templates: searches by one
+ * is, and compares with nobody.  Only by roles that may read templates: searches by one
  * that was stolen, among templates of one's own, would tell what it is.
  */
 FaceEmbedding *
@@ -98,7 +98,7 @@ read_by(FunctionCallInfo fcinfo, int number, FaceQuestion *question)
 						 " 'reference' one a template.")));
 }
 
-/* Scores of enough probes tell a template: below the gallery's threshold they are for who may read templates. */
+/* Scores of enough probes tell a template: below the gallery's threshold they are for roles that may read templates. */
 static void
 check_threshold(FaceQuestion *question)
 {
@@ -109,7 +109,7 @@ check_threshold(FaceQuestion *question)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("min_similarity_is_not_below"),
 				 errmsg("min_similarity is below the threshold of gallery %s, %g", quote_literal_cstr(question->gallery.name),
 						question->gallery.threshold),
-				 errhint("Scores of enough probes tell a template: only a role that may read facematch.reference.embedding"
+				 errhint("A template can be computed from the scores of enough probes: only a role that may read facematch.reference.embedding"
 						 " gets those below the threshold.")));
 	question->threshold = face_asked_threshold(question->threshold, question->gallery.threshold);
 }
@@ -267,7 +267,7 @@ tell_verified(FunctionCallInfo fcinfo, const FaceQuestion *question, const FaceC
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool		match = best != NULL && best->similarity >= question->threshold;
-	/* A miss is told by name only to who may know whose reference that is. */
+	/* A miss is told by name only to roles that may know whose reference that is. */
 	bool		named = match || (best != NULL && (question->reads || face_may_stage(question->gallery.gallery_id)));
 	bool		scored = match || (best != NULL && question->reads);
 	Datum		values[VERIFIED_COLUMNS] = {0};
@@ -334,7 +334,7 @@ find_reference(int64 reference_id, Reference *reference)
 	return found;
 }
 
-/* Why there is nothing to compare with, for who may know it of that gallery; NULL for others. */
+/* Why there is nothing to compare with, for roles that may know it of that gallery; NULL for others. */
 static const char *
 why_absent(int64 gallery_id, pg_uuid_t *subject)
 {

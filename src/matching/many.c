@@ -3,16 +3,15 @@
  * many.c
  *	  Identification of many probes at once.
  *
- * Every probe gets what identify() would tell, and leaves what identify() would
- * leave.  Probes go in batches: the searches of a batch share one snapshot, so
- * that the face index can compare what it reads with all of them
- * (index/pass_many.c).
+ * Every probe gets the answer of identify(), and leaves the same rows. Probes are
+ * processed in batches: the searches of a batch share one snapshot, so that the
+ * face index can compare each page with all of them (index/pass_many.c).
  *
- * That snapshot is the newest when the batch begins.  Before anything is told,
- * the newest one and the clock are asked once more whether all references that
- * were found are still there: whoever has declined meanwhile, or is due, is
- * no candidate.  A probe that had found such a one is searched for again by
- * itself, for another candidate may have its place.
+ * That snapshot is the newest when the batch begins. Before the caller gets an
+ * answer, a query with the newest snapshot and the clock checks whether all found
+ * references still exist: a person who has declined meanwhile, or a due row, is not
+ * a candidate. A probe with such a reference is searched for again by itself,
+ * because another candidate may take its place.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * near.c
- *	  The persons whom a search came near, and what it is worth on each.
+ *	  The persons whom a search came near, and how many attempts it counts as on
+ *	  each.
  *
- * attempts.c has the budgets, and says why they are as they are.
+ * attempts.c has the limits and their reasons.
  *
  *-------------------------------------------------------------------------
  */
@@ -109,7 +110,7 @@ persons_near(const FaceQuestion *question, const FaceCandidate **sorted, int *co
 	return near;
 }
 
-/* Steps 5 and 6: attempts of who is limited, and the row of the search.  Of references sorted by person only the best stay. */
+/* Steps 5 and 6: attempts of limited roles, and the row of the search.  Of references sorted by person only the best stay. */
 void
 face_account_near(FaceQuestion *question, const FaceCandidate **sorted, int count, int candidates)
 {

@@ -14,7 +14,7 @@
 extern const FaceCandidate **face_sorted_by_person(const FaceCandidates *references);
 
 /*
- * Steps 5 and 6: attempts of who is limited, and the row of the search.  Sorted: the
+ * Steps 5 and 6: attempts of limited roles, and the row of the search.  Sorted: the
  * references that it came near; candidates: how many it tells.
  */
 extern void face_account_near(FaceQuestion *question, const FaceCandidate **sorted, int count, int candidates);

@@ -1,16 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * unseen.c
- *	  What a search reads and writes is not seen by counting it.
+ *	  Hides what a search reads and writes from PostgreSQL's counters.
  *
- * PostgreSQL counts what a statement does, and shows the counts to whoever made
- * it: rows fetched (pg_stat_xact_all_tables, and pg_stat_all_tables for everybody),
- * pages (EXPLAIN (ANALYZE, BUFFERS)), write-ahead log (EXPLAIN (ANALYZE, WAL)).  A
- * search fetches the rows that may be near, and records an attempt on each of
- * them: so the counts tell whether it came near somebody, without an attempt that
- * is told of.  So counts are what they were before, for searches by roles whose
- * attempts are counted.  A worker counts what it reads itself, and tells the server
- * when it ends: what it reads of references for such a role is taken back there.
+ * PostgreSQL counts what a statement does, and shows the counts to the user: rows
+ * fetched (pg_stat_xact_all_tables, and pg_stat_all_tables for everybody), pages
+ * (EXPLAIN (ANALYZE, BUFFERS)), write-ahead log (EXPLAIN (ANALYZE, WAL)). A search
+ * fetches the rows that may be near, and records an attempt on each of them. So the
+ * counts would reveal whether it came near somebody, even if the answer does not.
+ * For searches by roles whose attempts are counted, the counters are therefore
+ * reset to their earlier values. A parallel worker counts what it reads itself, and
+ * reports it when it ends: its reads of references for such a role are subtracted
+ * there.
  *
  *-------------------------------------------------------------------------
  */

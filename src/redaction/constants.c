@@ -212,7 +212,7 @@ mark_end(const char *p, const char *end)
 	return end - p >= (ptrdiff_t) sizeof(unit) - 1 && memcmp(p, unit, sizeof(unit) - 1) == 0 ? p + sizeof(unit) - 1 : NULL;
 }
 
-/* Passes one token.  FACE_NO_MORE: it is no constant. */
+/* Passes one token.  FACE_NO_MORE: it is not a constant. */
 static FaceFound
 pass_token(const char **at, const char *end, FacePart *part)
 {

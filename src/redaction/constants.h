@@ -14,7 +14,7 @@ typedef enum FaceFound
 {
 	FACE_NO_MORE,
 	FACE_PART,
-	FACE_BROKEN					/* from here on, the text is no statement, or is one in two ways */
+	FACE_BROKEN					/* from here on, the text is not a statement, or is one in two ways */
 } FaceFound;
 
 extern FaceFound face_next_constant(const char **at, const char *end, FacePart *part);

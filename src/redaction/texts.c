@@ -6,7 +6,7 @@
  * Names, remarks and what an event of the audit log says of a row are texts that
  * somebody chose: a key of a user's table, the name of a flight.  They outlive
  * templates, so no template may get into them.  In a JSON value each text is
- * judged by itself: an array of many short ones is no list of numbers.
+ * judged by itself: an array of many short ones is not a list of numbers.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * ask_table.c
- *	  facematch_internal.ask_table(): what reports and checks ask of a table under
- *	  retention, with the rights of that table's owner; and change_table().
+ *	  facematch_internal.ask_table(): queries of reports and checks about a table
+ *	  under retention, run with the privileges of that table's owner; and
+ *	  change_table().
  *
- * A table of a user's may have columns of the user's types, with casts and
- * operators of the user's making, or have become a view: whoever reads it runs
- * that code.  So nothing reads it with the rights of the extension's owner, for
- * whom reports and checks run, nor for longer than one table may take.
+ * A user's table may have columns of the user's types, with the user's casts and
+ * operators, or have become a view, and reading it runs that code. So nothing reads
+ * it with the privileges of the extension's owner, as whom reports and checks run,
+ * nor for longer than one table may take.
  *
  *-------------------------------------------------------------------------
  */
@@ -115,7 +116,7 @@ facematch_ask_table(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* change_table(table regclass, statement text): what is made on a user's table, or dropped, with the caller's rights */
+/* change_table(table regclass, statement text): what is made on a user's table, or dropped, with the caller's privileges */
 Datum
 facematch_change_table(PG_FUNCTION_ARGS)
 {

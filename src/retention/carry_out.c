@@ -4,10 +4,10 @@
  *	  What follows from a row: the trigger on galleries, rules, events, opt-outs
  *	  and merges.
  *
- * When two subjects become one person, or are two again, their person is written anew: all subjects that merges which stand join.  Then
- * opt-outs of any of them remove the templates of all, and events of any of them
- * count for the deadlines of all.  Deadlines come nearer by that and never move
- * away, so a merge that was a mistake brings back nothing when it is undone.
+ * After a merge or its end, the trigger writes the person again: all subjects that
+ * are joined by merges in force.  Then opt-outs of any of them remove the templates
+ * of all, and events of any of them count for the deadlines of all.  This makes
+ * deadlines earlier, never later, so undoing a wrong merge brings nothing back.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,7 +33,7 @@ static const char forget_persons[] =
 "DELETE FROM facematch_internal.person p USING facematch_internal.person q"
 " WHERE p.person_id OPERATOR(pg_catalog.=) q.person_id AND q.subject_id OPERATOR(pg_catalog.=) ANY (ARRAY[$1, $2])";
 
-/* All whom merges that stand join to one of the two; a subject alone is no row. */
+/* All whom merges that stand join to one of the two; a subject alone has no row. */
 static const char write_persons[] =
 "WITH RECURSIVE member (start, subject) AS ("
 "SELECT s, s FROM pg_catalog.unnest(ARRAY[$1, $2]) s"

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * declined.c
- *	  The subjects who have opted out, remembered for a bulk load.
+ *	  The subjects who have opted out, cached for a bulk load.
  *
- * Looking one subject up in the index of opt-outs costs as much as storing the
- * row.  A transaction that has looked up so many that reading all opt-outs would
- * have been as cheap reads them, once: so it never spends more than twice what
- * the better way would have cost.  Before it reads it takes the share locks on
- * all subjects (facts.c), so that nobody can file another opt-out until it ends;
- * one of its own, and losing a lock with a subtransaction, make it forget.
+ * Looking up one subject in the index of opt-outs costs as much as storing the row.
+ * After so many look-ups that reading all opt-outs would have cost the same, the
+ * transaction reads all of them, once. So it never spends more than twice the cost
+ * of the better way. Before it reads, it takes the share locks on all subjects
+ * (facts.c), so that nobody can record another opt-out until it ends. It drops the
+ * cache when it records an opt-out itself, or loses a lock with a subtransaction.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,15 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * deleted.c
- *	  Whose rows a receipt is of, for who can name the person.
+ *	  Codes of the persons in a receipt, for users who can name the person.
  *
- * "Was this traveler's photograph deleted, and when" has to have an answer when
- * nothing of the person is kept any more.  So a receipt has a random salt and, for
- * each person whose rows went, a code: the first 64 bits of HMAC-SHA256(salt,
- * subject), all of them sorted.  Who has the document computes the subject and looks
- * for its code; nobody can list whom a receipt is of, or say that two receipts
- * are of the same person.  Among a million receipts of 10,000 persons
- * the odds of a code that is another person's are 1 in 10^9.
+ * "Was this traveler's photograph deleted, and when?" must have an answer even when
+ * nothing of the person is stored any more. So a receipt has a random salt and, for
+ * each person whose rows were deleted, a code: the first 64 bits of
+ * HMAC-SHA256(salt, subject), all of them sorted. A user who has the document
+ * computes the subject and looks for its code. Nobody can list the persons of a
+ * receipt, or tell that two receipts are about the same person. Among a million
+ * receipts of 10,000 persons, the probability of a code that is another person's is
+ * 1 in 10^9.
  *
  *-------------------------------------------------------------------------
  */

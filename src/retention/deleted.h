@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * deleted.h
- *	  Whose rows a receipt is of, for who can name the person.
+ *	  Codes of the persons in a receipt, for users who can name the person.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * facts.c
- *	  What a row's deadline depends on outside the row, and the locks that keep
- *	  it from changing until the row is committed.
+ *	  The facts outside a row on which its deadline depends, and the locks that
+ *	  keep them unchanged until the row is committed.
  *
- * Subjects: whoever adds a template holds a share lock on the subject's bucket
- * until the transaction ends, whoever files an opt-out an exclusive one.  So of
- * two such transactions the second waits, and with the newest snapshot it sees
- * what the first has done.  There are few buckets, because a transaction that
+ * A transaction that adds a template holds a share lock on the subject's bucket
+ * until it ends. A transaction that records an opt-out holds an exclusive lock on
+ * it. So the second of two such transactions waits, and with the newest snapshot it
+ * sees what the first has done. There are few buckets, because a transaction that
  * stages 100,000 templates must fit into the lock table (64 locks for each of
- * max_connections, by default); 64 is what one transaction is allowed on average.
+ * max_connections, by default): 64 is what one transaction may use on average.
  *
  *-------------------------------------------------------------------------
  */

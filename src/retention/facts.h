@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * facts.h
- *	  What a row's deadline depends on outside the row.
+ *	  The facts outside a row on which its deadline depends.
  *
  *-------------------------------------------------------------------------
  */

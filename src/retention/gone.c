@@ -1,15 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * gone.c
- *	  Receipts of rows that went by statements that write none themselves.
+ *	  Receipts of rows that were deleted by statements that write no receipt
+ *	  themselves.
  *
- * Whoever may delete deletes, and foreign keys do: an inspector asks for these
- * rows as well.  A trigger after each row counts them, by table and class, and
- * notes whose they were; the receipts are written when the transaction commits,
- * so there is one of a table and class however many statements it took.  A
- * savepoint that is rolled back takes its rows out of the count.
+ * Users with the privilege delete rows, and foreign keys do. Inspectors ask for
+ * these rows as well. A trigger after each row counts them, by table and class, and
+ * records whose they were. The receipts are written when the transaction commits,
+ * so there is one for each table and class however many statements it took. Rows of
+ * a savepoint that is rolled back are not counted.
  *
- * Not by a transition table: that would put templates into a temporary file.
+ * A transition table would put templates into a temporary file, so this is a row
+ * trigger.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * gone.h
- *	  Receipts of rows that went by statements that write none themselves.
+ *	  Receipts of rows that were deleted by statements that write no receipt
+ *	  themselves.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,26 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * guard.c
- *	  The trigger before every row that is put into, changed in or taken from a
- *	  table under retention.
+ *	  The row trigger before INSERT, UPDATE and DELETE on a table under retention.
  *
- * Into: purge_after is computed from the row's facts; a value that came with the
- * row (a dump's, a publisher's) stays if it is nearer.  A template of a subject
- * who has opted out is refused, or left out.  A reference must be whole, and of
- * its gallery's model (enrol.c).
- * Changed: purge_after comes nearer or stays; to push it away is refused.  Only
- * when facts outside the row changed, and a rule says so, does it move away
- * (recompute.c), and never for a row that is due.  A held row keeps what the
- * hold is about.
- * Taken: not while a hold names the row, its gallery or its subject.
+ * INSERT: purge_after is computed from the row's facts. A value in the row (from a
+ * dump, or from a publisher) stays if it is earlier. A template of a subject who
+ * has opted out is refused, or left out. A reference must be complete, and of its
+ * gallery's model (enrol.c).
  *
- * In a replica (logical replication, session_replication_role) the guard
- * corrects where it would refuse: a replica that stops protects nobody.
+ * UPDATE: purge_after becomes earlier or stays; a later value is refused. It
+ * becomes later only when facts outside the row change and a rule allows it
+ * (recompute.c), and never for a row that is due. A held row keeps the columns by
+ * which the hold names it.
  *
- * The trigger's arguments are name=column pairs: what, key, class, recorded,
- * purge (purge_after), and where the table has them subject, template, gallery,
- * verified, anchor, rule; source and quality make its rows references.  They are
- * read once a statement.
+ * DELETE: refused while a hold names the row, its gallery or its subject.
+ *
+ * In a replica (logical replication, session_replication_role) the guard corrects
+ * instead of refusing, because a replica that has stopped protects nobody.
+ *
+ * The trigger's arguments are name=column pairs: what, key, class, recorded, purge
+ * (purge_after), and if the table has them subject, template, gallery, verified,
+ * anchor, rule; source and quality make its rows references. They are read once for
+ * each statement.
  *
  *-------------------------------------------------------------------------
  */
@@ -298,7 +299,7 @@ is_declined(const Guard *guard, const FaceRow *row)
 						 Min(face_row_time(row, guard->recorded), GetCurrentTimestamp()));
 }
 
-/* The row of who has opted out is left out, where that is wanted. */
+/* The row of people who have opted out is left out, where that is wanted. */
 static HeapTuple
 refuse_declined(const Guard *guard, const FaceRow *row)
 {
@@ -306,7 +307,7 @@ refuse_declined(const Guard *guard, const FaceRow *row)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION), face_refusal("subject_has_not_opted_out"),
 				 errmsg("the subject has opted out: no template of theirs can be put into \"%s\"", RelationGetRelationName(row->rel)),
-				 errhint("Use the alternative that facematch.opt_out names. To stage the others of a manifest, SET LOCAL facematch.on_opt_out = skip.")));
+				 errhint("Use the alternative that facematch.opt_out names. To stage the other rows of a manifest, SET LOCAL facematch.on_opt_out = skip.")));
 	face_skip(RelationGetRelid(row->rel), subject_of(guard, row), in_gallery(guard, row), gallery_of(guard, row));
 	return NULL;
 }
@@ -398,7 +399,7 @@ settle(TimestampTz old, TimestampTz before, const FaceDue *due, bool may_lengthe
 	return due->due;
 }
 
-/* Deadlines computed anew: NULL leaves the row alone. */
+/* Deadlines computed again: NULL leaves the row alone. */
 static HeapTuple
 guard_recompute(const Guard *guard, const FaceRecompute *why, FaceRow *row)
 {
@@ -433,8 +434,8 @@ refuse_push(Relation rel)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION), face_refusal("purge_after_only_comes_nearer"),
-			 errmsg("purge_after of \"%s\" cannot be pushed away", RelationGetRelationName(rel)),
-			 errdetail("A deadline is computed from the retention rules and only comes nearer."),
+			 errmsg("purge_after of \"%s\" cannot be made later", RelationGetRelationName(rel)),
+			 errdetail("A deadline is computed from the retention rules and can only become earlier."),
 			 errhint("To keep a row for an inquiry, insert it into facematch.hold.")));
 }
 

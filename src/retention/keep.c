@@ -1,24 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * keep.c
- *	  Ordinary DDL takes nothing away that the law keeps.
+ *	  Refuses ordinary DDL that would remove what the law keeps.
  *
- * - The extension, and whatever belongs to it, is not dropped while rows stand
- *   in it, unless facematch.decommission() is the newest event of the log.
- * - What belongs to it is not renamed or moved: its functions call each other by
- *   name.
- * - A table under retention, or a partition of one, is not dropped or detached,
- *   nor what holds are about rewritten, while a hold keeps rows of it.  Without
- *   held rows that is logged.
+ * - The extension, and whatever belongs to it, cannot be dropped while its tables
+ *   have rows, unless facematch.decommission() is the newest event of the log.
+ * - What belongs to it cannot be renamed or moved, because its functions call each
+ *   other by name.
+ * - A table under retention, or a partition of one, cannot be dropped or detached
+ *   while a hold keeps rows of it, nor can the columns by which holds name rows be
+ *   rewritten. Without held rows this is allowed and logged.
  *
- * PostgreSQL tells of each object that is dropped or changed through
- * object_access_hook, however the statement reached it: DROP OWNED, or DROP SCHEMA
- * ... CASCADE.  That hook needs the library loaded.  So the extension owns an event
- * trigger before each DDL statement, facematch_keep, whose function is here: to call
- * it, the session loads the library.
+ * PostgreSQL calls object_access_hook for each object that is dropped or changed,
+ * however the statement reached it: DROP OWNED, or DROP SCHEMA ... CASCADE. That
+ * hook needs the library to be loaded. So the extension owns an event trigger
+ * before each DDL statement, facematch_keep, whose function is in this file: to
+ * call it, the session loads the library.
  *
- * The scripts of CREATE EXTENSION and ALTER EXTENSION UPDATE, and pg_upgrade, pass.
- * DROP DATABASE looks into no database, so nothing there can refuse it.
+ * The scripts of CREATE EXTENSION and ALTER EXTENSION UPDATE, and pg_upgrade, are
+ * allowed. DROP DATABASE does not look into the database, so nothing there can
+ * refuse it.
  *
  *-------------------------------------------------------------------------
  */
@@ -95,10 +96,34 @@ refuse_while_rows_stand(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST), face_refusal("extension_has_no_rows"),
 				 errmsg("extension facematch cannot be dropped, nor a part of it: it has %s", stands),
-				 errdetail("They would go with it, without a receipt."),
-				 errhint("To be rid of all of it, CALL facematch.decommission('why') and drop it then."
+				 errdetail("They would be deleted with it, without a receipt."),
+				 errhint("To remove everything, CALL facematch.decommission('reason'), then drop the extension."
 						 " To restore a dump, restore it into an empty database.")));
 	going = GetTopTransactionId();
+}
+
+/* A column that a site has added to a table of the extension's: it is no part of it, and its dumps do not restore. */
+static bool
+is_sites_column(Oid classId, Oid objectId, int subId)
+{
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(objectId), (Datum) 0};
+	char	   *column = classId == RelationRelationId && subId > 0 ? get_attname(objectId, subId, true) : NULL;
+	bool		isnull;
+	Datum		known;
+	bool		is_sites;
+
+	if (column == NULL)
+		return false;
+	values[1] = CStringGetTextDatum(column);
+	SPI_connect();
+	face_run("SELECT pg_catalog.bool_or(e.name OPERATOR(pg_catalog.=) $2) FROM facematch_internal.expected_part e"
+			 " WHERE e.table_name OPERATOR(pg_catalog.=) $1 AND e.kind OPERATOR(pg_catalog.=) 'column'",
+			 lengthof(types), types, values, face_owner(face_table("retained")));
+	known = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	is_sites = !isnull && !DatumGetBool(known);
+	SPI_finish();
+	return is_sites;
 }
 
 /*--------------------------------------------------------- names */
@@ -350,7 +375,7 @@ is_detached(Oid child, Oid parent)
 /*--------------------------------------------------------- before a statement */
 
 /*
- * A new type, or USING, writes the values of a column anew past every trigger; an
+ * A new type, or USING, writes the values of a column again past every trigger; an
  * unlogged table is empty after a crash, and on every standby.  Both are refused
  * before the statement, when the rows can still be read.  Whose table it is not is
  * refused by PostgreSQL, and told nothing.
@@ -378,7 +403,7 @@ refuse_altered(AlterTableStmt *statement)
 	}
 }
 
-/* keep() returns event_trigger: before each DDL statement.  It loads the library, and the question is asked anew. */
+/* keep() returns event_trigger: before each DDL statement.  It loads the library, and the question is asked again. */
 Datum
 facematch_keep(PG_FUNCTION_ARGS)
 {
@@ -409,7 +434,10 @@ static void
 before_drop(Oid extension, Oid classId, Oid objectId, int subId)
 {
 	if (getExtensionOfObject(classId, objectId) == extension)
-		refuse_while_rows_stand();
+	{
+		if (!is_sites_column(classId, objectId, subId))
+			refuse_while_rows_stand();
+	}
 	/* While the extension itself goes, it has looked at all of it before. */
 	else if (!is_table(classId, objectId) || going == GetTopTransactionIdIfAny())
 		return;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * keep.h
- *	  Ordinary DDL takes nothing away that the law keeps.
+ *	  Refuses ordinary DDL that would remove what the law keeps.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * late.c
- *	  Rows that are kept longer than their rule says.
+ *	  Rows that are stored longer than their rule says.
  *
- * The guard computes deadlines when a row comes or its facts change.  Where it was
- * not asked (a partition that was attached with rows, a trigger that was disabled),
- * or was told wrong (a clock that was ahead), a deadline can be later than the
- * rules give.  This asks the rules again, row by row, as fast as the table is read.
+ * The guard computes deadlines when a row is written or its facts change. A
+ * deadline can be later than the rules give if the guard did not run (a partition
+ * that was attached with rows, a trigger that was disabled), or got wrong facts (a
+ * clock that was ahead). This file applies the rules again, row by row, as fast as
+ * the table can be read.
  *
  *-------------------------------------------------------------------------
  */

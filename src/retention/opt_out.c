@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * opt_out.c
- *	  Rows that go at an opt-out.
+ *	  Deletes the rows of a subject who opts out.
  *
- * Held rows stay: they become due, which takes them from every search, and the
- * purge passes over them.  What a table of a user's refuses to let go is noted
- * (unreached.c): it matches nobody from then on, and the purge tries again.
+ * Held rows stay: they become due, which excludes them from every search, and the
+ * purge skips them. Rows that a user's table refuses to delete are recorded
+ * (unreached.c): they match nobody from then on, and the purge tries again.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * opt_out.h
- *	  What an opt-out takes out of a table under retention.
+ *	  The rows that an opt-out deletes from a table under retention.
  *
  *-------------------------------------------------------------------------
  */

@@ -4,13 +4,13 @@
  *	  The subjects that are one person.
  *
  * A merge (facematch.subject_merge) says that two subjects are one person, and
- * rewrites no row.  facematch_internal.person has each subject that a merge names
- * and the person that it belongs to; its trigger keeps it (carry_out.c).  Everything
- * that asks about a subject asks about all of its person's.  Where nothing was
- * ever merged the table has no page, and asking costs next to nothing.
+ * rewrites no row. facematch_internal.person has each subject that a merge names,
+ * and the person that it belongs to; a trigger maintains it (carry_out.c). Code that
+ * asks about a subject asks about all subjects of its person. If nothing was ever
+ * merged, the table has no page, and asking costs next to nothing.
  *
- * The table is read with the newest snapshot, as opt-outs are: whoever adds a
- * template has locked its subject, and a merge waits for that lock.
+ * The table is read with the newest snapshot, as opt-outs are: a transaction that
+ * adds a template has locked its subject, and a merge waits for that lock.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * purge.c
- *	  Rows that go when they are due, and then their bytes.
+ *	  facematch.purge(): deletes due rows, and then erases their bytes.
  *
- * Each table is worked on in transactions of its own, as its owner and for its time
- * (base/gate.h); README.md has the whole way.
+ * Each table is processed in transactions of its own, as its owner and within its
+ * time limit (base/gate.h). README.md describes all steps.
  *
  *-------------------------------------------------------------------------
  */
@@ -79,7 +79,7 @@ write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasu
 /* More rows at once would not go into an array of their subjects. */
 #define MOST_AT_ONCE	1000000
 
-/* How statements name the rows of one table that is no partitioned one, and a condition on rows "t". */
+/* How statements name the rows of one table that is not partitioned, and a condition on rows "t". */
 typedef struct Target
 {
 	Oid			relid;			/* whose rights they need */
@@ -103,7 +103,7 @@ target(const FaceRetained *table, Oid part)
 }
 
 /*
- * Deletes up to "batch" due rows of one table that is no partitioned one, the
+ * Deletes up to "batch" due rows of one table that is not partitioned, the
  * longest due first; rows that another purge is at are left to it.  Returns how
  * many went.
  */
@@ -200,7 +200,7 @@ count_due(const FaceRetained *table, Oid part)
 	return due;
 }
 
-/* A batch of one table that is no partitioned one. */
+/* A batch of one table that is not partitioned. */
 typedef struct Batch
 {
 	const Purge *purge;
@@ -254,7 +254,7 @@ next_step(const Purge *purge)
 	MemoryContextReset(purge->working);
 }
 
-/* All that is due in one table that is no partitioned one; false: not done in its time. */
+/* All that is due in one table that is not partitioned; false: not done in its time. */
 static bool
 purge_part(Purge *purge, const Purged *purged, Oid part, TimestampTz until)
 {
@@ -566,8 +566,8 @@ facematch_purge(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("purge_is_complete"),
 				 errmsg("tables could not be purged: %s", purge.failed.data),
-				 errdetail("All others have been. The warnings say why; rows that are due match nobody meanwhile."),
-				 errhint("Each warning names a table: put right what it says, and call the purge again.")));
+				 errdetail("All others have been purged. The warnings name the causes. Due rows match nobody meanwhile."),
+				 errhint("Each warning names a table and a cause: remove the cause, and call the purge again.")));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

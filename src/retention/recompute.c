@@ -1,14 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * recompute.c
- *	  Triggers on what deadlines depend on: galleries, rules, events of subjects.
+ *	  Triggers on galleries, rules and events of subjects: deadlines depend on
+ *	  these.
  *
- * Rows that are being written at the same time are not missed.  A gallery's row
- * is locked by whoever stages into it; a subject by its bucket (facts.c); and a
- * change of rules keeps writers, not readers, out of the tables it concerns.
+ * Rows that are being written at the same time are not missed. A transaction that
+ * stages into a gallery locks the gallery's row. A subject is locked by its bucket
+ * (facts.c). A change of rules keeps writers, not readers, out of the tables that
+ * it applies to.
  *
- * A table of a user's has its time, and keeps no rule, event or gallery from taking
- * force: what could not be reached there is noted (unreached.c).
+ * A user's table has a time limit, and cannot prevent a rule, event or gallery from
+ * taking effect. Rows that could not be reached there are recorded (unreached.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -176,14 +178,14 @@ face_gallery_moved(const TriggerData *trigger)
 	}
 }
 
-/* A rule that has taken force lengthens nothing any more, when it is ended: what was nearer by then stays. */
+/* A rule that has come into force lengthens nothing any more, when it is ended: what was nearer by then stays. */
 static void
 apply_rule(Relation rel, HeapTuple row, bool takes_effect)
 {
 	bool		isnull;
 	Datum		class = column_value(rel, row, "retention_class", &isnull);
 	char	   *what = TextDatumGetCString(column_value(rel, row, "what", &isnull));
-	/* Rules that come in one statement take force together. */
+	/* Rules that come in one statement come into force together. */
 	FaceCommand command = {HeapTupleHeaderGetXmin(row->t_data), HeapTupleHeaderGetRawCommandId(row->t_data)};
 	List	   *tables = face_retained_tables();
 	ListCell   *cell;
@@ -279,7 +281,7 @@ face_event_happened(const TriggerData *trigger)
 	}
 }
 
-/* Deadlines of a subject's rows, in all tables, after more or other events count for them: they come nearer. */
+/* Deadlines of a subject's rows, in all tables, after more or other events count for them: they become earlier. */
 void
 face_recompute_subject(Datum subject, const char *cause)
 {

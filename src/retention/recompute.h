@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * recompute.h
- *	  Deadlines of a subject's rows, computed anew.
+ *	  Deadlines of a subject's rows, computed again.
  *
  *-------------------------------------------------------------------------
  */

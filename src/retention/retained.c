@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * retained.c
- *	  The tables under retention, deadlines computed anew, and what is written
- *	  about rows that go.
+ *	  The tables under retention, computing their deadlines again, and the
+ *	  receipts and events for deleted rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -180,7 +180,7 @@ face_lock_for_rules(const FaceRetained *table)
 }
 
 /*
- * Lets the guard compute the deadlines of a table's rows anew, those with a
+ * Lets the guard compute the deadlines of a table's rows again, those with a
  * value in a column.  The guard changes what the reason given allows, and
  * leaves rows alone whose deadline stays.
  */
@@ -206,7 +206,7 @@ face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *c
 	PG_END_TRY();
 }
 
-/* Why deadlines of this table are being computed anew, or NULL. */
+/* Why deadlines of this table are being computed again, or NULL. */
 const FaceRecompute *
 face_recomputing(Oid relid, List *ancestors)
 {

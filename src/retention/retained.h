@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * retained.h
- *	  The tables under retention, and what becomes of their rows.
+ *	  The tables under retention, and the receipts and events for their rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,7 +40,7 @@ typedef struct FaceKept
 	Datum		subjects;
 } FaceKept;
 
-/* A reason to compute deadlines anew that may move them away. */
+/* A reason to compute deadlines again that may move them away. */
 typedef struct FaceRecompute
 {
 	Oid			relid;			/* the table under recomputation */

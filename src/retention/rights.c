@@ -3,18 +3,18 @@
  * rights.c
  *	  Events of the stream of rights, numbered as they are committed.
  *
- * The stream is copied by number: whoever has seen number n asks for what comes
- * after it.  So no lower number may be committed later, and none may be missing.
- * The trigger notes what is to be written; that is done when the transaction is
- * about to commit, under the lock under which numbers are given, which it keeps
- * only until it has.  A session that files an opt-out and then idles makes nobody
- * wait, even if it has said SET CONSTRAINTS ALL IMMEDIATE; and a transaction that
- * is to be prepared, which could keep the lock for ever, is refused.
+ * Other sites copy the stream by number: after number n, they ask for what follows
+ * it. So no lower number may be committed later, and none may be missing. The
+ * trigger only notes the event. It is written when the transaction is about to
+ * commit, under the lock that gives numbers, which is held only until the commit.
+ * So a session that records an opt-out and then idles delays nobody, even with SET
+ * CONSTRAINTS ALL IMMEDIATE. A transaction that is to be prepared could keep the
+ * lock for ever, so it is refused.
  *
- * Rows that a dump brings are in its stream already.  What is new is told from
- * them by the log: it has the row since this very transaction.  What is replayed,
- * or arrives from another site, is in the stream as it was written there:
- * facematch_internal.apply_right() says so by facematch.right_arrives.
+ * Rows from a dump are in the stream already. They are recognised by the audit log,
+ * which has a new row only since this transaction. An event that is replayed, or
+ * arrives from another site, is in the stream as it was written there:
+ * facematch_internal.apply_right() marks this by facematch.right_arrives.
  *
  *-------------------------------------------------------------------------
  */
@@ -172,7 +172,7 @@ end_transaction(XactEvent event, void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), face_refusal("rights_are_committed_at_once"),
 				 errmsg("a transaction that changes opt-outs, holds, rules or other rights cannot be prepared"),
-				 errdetail("Until it ended nobody could commit another event of the stream of rights."),
+				 errdetail("Until it ended, nobody could commit another event of the stream of rights."),
 				 errhint("Commit it.")));
 	if (event == XACT_EVENT_PRE_COMMIT)
 		write_noted();

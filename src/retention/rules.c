@@ -3,15 +3,15 @@
  * rules.c
  *	  The retention rules, cached in the backend, and the deadline they give.
  *
- * A deadline is a function of the row's facts and of the rules, whenever it is
- * computed: the rule in force when the row was recorded gives the first one, and
- * every rule that takes force while the row still exists may shorten it, from
- * its date on, or lengthen it if it says so.  A rule whose date lies ahead is
- * thus part of every deadline already, and nothing needs to run on that date.
+ * A deadline is a function of the row's facts and of the rules, at whatever time it
+ * is computed. The rule in force when the row was recorded gives the first
+ * deadline. Every rule that comes into force while the row still exists may make it
+ * earlier, from its date on, or later if the rule allows it. A rule with a future
+ * date is already part of every deadline, so nothing has to run on that date.
  *
- * The cache is read with the newest snapshot, never the transaction's own: what
- * an old snapshot shows must not outlive the message that said it is stale.
- * The triggers of the rule tables send that message.
+ * The cache is read with the newest snapshot, never the transaction's own, because
+ * an old snapshot could show rules from before the message that invalidated the
+ * cache. The triggers of the rule tables send that message.
  *
  *-------------------------------------------------------------------------
  */
@@ -327,7 +327,7 @@ add_interval(TimestampTz start, const Interval *keep)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_FIELD_OVERFLOW), face_refusal("deadline_is_a_timestamp"),
 				 errmsg("a retention period leads past the last timestamp"),
-				 errhint("Give the rule a period in facematch.retention_rule that ends; 'infinity' is no period.")));
+				 errhint("Give the rule a finite period in facematch.retention_rule; 'infinity' is not a period.")));
 	return sum;
 }
 

@@ -3,10 +3,10 @@
  * skip.c
  *	  Rows that were left out because their subjects have opted out.
  *
- * With facematch.on_opt_out = skip, a manifest is staged although some of its
- * travelers have declined: their rows are left out, a warning counts them, and
+ * With facematch.on_opt_out = skip, a manifest can be staged although some of its
+ * travelers have declined. Their rows are left out, a warning counts them, and
  * facematch.skipped() lists them until this session leaves out rows in another
- * transaction.  Nothing is written to disk about them.
+ * transaction. Nothing about them is written to disk.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,19 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * unreached.c
- *	  Rows that an opt-out, a rule or an event concerns, and that could not be
+ *	  Rows that an opt-out, a rule or an event applies to, and that could not be
  *	  reached.
  *
- * A trigger of a user's table refuses, or does not end; a session keeps the table
- * locked.  What the law says takes force all the same: the rows are noted, and
- * from then on the table's row security shows none of them, so they match nobody
- * (facematch_internal.is_reached(), in the policy facematch_due).  Each purge tries
- * again, and health_check() names the table.
+ * A trigger of a user's table may refuse, or not end; a session may keep the table
+ * locked. The opt-out, rule or event takes effect all the same: the rows are
+ * recorded, and from then on the table's row security hides them, so they match
+ * nobody (facematch_internal.is_reached(), in the row security policy
+ * facematch_due). Each purge tries again, and health_check() names the table.
  *
- * A note is "kind:value" to this file: the value is what the row's own column reads
- * as.  A backend remembers the notes until another is written, for the policy asks
- * for every row.  They are read with SnapshotSelf: the newest that are committed,
- * in a transaction with one snapshot and in a parallel worker, too.
+ * In this file a note is "kind:value", where the value is the text of the row's
+ * column. A backend caches the notes until another is written, because the row
+ * security policy asks for every row. They are read with SnapshotSelf, which sees
+ * the newest committed rows, even in a transaction with one snapshot and in a
+ * parallel worker.
  *
  *-------------------------------------------------------------------------
  */
@@ -233,7 +234,7 @@ reach_longer(const FaceRetained *table, const char *value)
 	face_recompute_class(table, CStringGetTextDatum(value + start), &command);
 }
 
-/* Does what a note is of, as an attempt's work.  Deadlines come nearer, and move away by a rule that lengthens. */
+/* Does what a note is of, as an attempt's work.  Deadlines become earlier, and move away by a rule that lengthens. */
 void
 face_reach(const FaceRetained *table, const char *entry)
 {

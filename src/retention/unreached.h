@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * unreached.h
- *	  Rows that an opt-out, a rule or an event concerns, and that could not be
+ *	  Rows that an opt-out, a rule or an event applies to, and that could not be
  *	  reached.
  *
  *-------------------------------------------------------------------------

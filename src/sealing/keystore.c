@@ -4,10 +4,10 @@
  *	  The keys of photographs.
  *
  * A photograph's key is a file of its own (keyfile.c), overwritten, flushed and
- * unlinked when the row is gone.  One that a crash left behind is found by
- * facematch_internal.destroy_keys(), for each file says which database made it.
- * The key of a database that is there is nobody else's: a copy of that database,
- * in the same cluster, neither reads with it nor destroys it.
+ * unlinked when the row is deleted. facematch_internal.destroy_keys() finds a key
+ * that a crash left behind, because each file says which database made it. As long
+ * as that database exists, the key belongs to it: a copy of the database in the
+ * same cluster neither reads with it nor destroys it.
  *
  *-------------------------------------------------------------------------
  */
@@ -71,8 +71,8 @@ refuse_anothers(const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_is_of_this_database"),
-			 errmsg("the key of a photograph is another database's, and is not %s here", what),
-			 errhint("This database is a copy, which has the photograph but not the key while the database that stored it is there.")));
+			 errmsg("the key of a photograph belongs to another database, and is not %s here", what),
+			 errhint("This database is a copy. It cannot use the key while the database that stored the photograph exists.")));
 }
 
 /* Whether there is the key. */

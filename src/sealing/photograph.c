@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * photograph.c
- *	  Photographs, sealed: AES-256 in CBC mode, then HMAC-SHA-256 over all of it.
+ *	  Sealed photographs: AES-256 in CBC mode, then HMAC-SHA-256 over all of it.
  *
- * Each has a key of its own (keystore.c) and a random initialisation vector.
- * The authentication covers the version, the key's name, what the caller says
- * of the photograph, vector and ciphertext, so that neither can stand in for
- * another's.  The primitives are pgcrypto's, called as functions: in a
- * statement, the key would be a parameter that a log could show.
+ * Each has a key of its own (keystore.c) and a random initialisation vector. The
+ * HMAC covers the version, the key's name, the caller's description of the
+ * photograph, vector and ciphertext, so that no photograph can replace another. The
+ * primitives are pgcrypto's, called as functions: in a statement, the key would be
+ * a parameter that a log could show.
  *
  *-------------------------------------------------------------------------
  */

@@ -236,6 +236,22 @@ class Attacker:
         return rows
 
 
+def expect(what, condition):
+    if not condition:
+        raise Failure(what)
+
+
+def near(site, name, weight=0.9):
+    return blend(site.templates[name], vector(site.generator), weight)
+
+
+def each(site, **options):
+    for kind in KINDS:
+        attacker = Attacker(site, kind, **options)
+        yield kind, attacker
+        attacker.close()
+
+
 def main(*tests):
     """Runs the tests on a new site; counts statements, so that a test that tried nothing shows."""
     admin = connect()

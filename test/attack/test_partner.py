@@ -5,12 +5,7 @@ import time
 
 import psycopg
 
-from attack import Attacker, Failure, PREFIX, THRESHOLD, blend, connect, main, similarity, text_of, vector
-
-
-def expect(what, condition):
-    if not condition:
-        raise Failure(what)
+from attack import Attacker, Failure, PREFIX, THRESHOLD, blend, connect, expect, main, similarity, text_of, vector
 
 
 def near(site, name, weight=0.9):

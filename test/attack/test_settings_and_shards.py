@@ -7,8 +7,8 @@ import time
 
 import psycopg
 
-from attack import Attacker, Failure, PREFIX, THRESHOLD, blend, main, similarity, text_of, vector
-from test_attacks import each, expect, granted_calls, near
+from attack import Attacker, Failure, PREFIX, THRESHOLD, blend, each, expect, main, near, similarity, text_of, vector
+from test_attacks import granted_calls
 
 # Each changes what text, numbers, names, times, plans or errors inside somebody else's function come to.
 SETTINGS = {

@@ -126,6 +126,7 @@ my @damages = (
 		my ($other) = grep { $_ > $u && is_used($p->[$s], $_) } 0 .. 63;
 		put($p, $r, refine_entry($u), substr($p->[$r], refine_entry($other), 6)) } ],
 	[ 'a row number that is none', qr/row \(99,1\), which does not exist|has no entry/, 1, sub { my ($p, $s, $u, $f, $r) = @_; put($p, $r, refine_entry($u), pack('SSS', 0, 99, 1)) } ],
+	[ 'a row number without a block', qr/in use but names no row/, 0, sub { my ($p, $s, $u, $f, $r) = @_; put($p, $r, refine_entry($u), pack('L', 0xFFFFFFFF)) } ],
 	[ 'no row number', qr/in use but names no row/, 0, sub { my ($p, $s, $u, $f, $r) = @_; put($p, $r, refine_entry($u), "\0" x 6) } ],
 	[ 'a template left in a free slot', qr/is free but not empty/, 0, sub { my ($p, $s, $u, $f) = @_; flip($p, $s, sketch_byte($f) + 16 * (SKETCH_BYTES - 1)) } ],
 	[ 'a code left in a free slot', qr/is free but not empty/, 0, sub { my ($p, $s, $u, $f, $r) = @_; flip($p, $r, refine_entry($f) + CODE) } ],
@@ -205,7 +206,7 @@ for my $i (@damages + 1 .. $last_damaged)
 {
 	my $pages = read_pages("index_$i");
 	my ($block, $at) = (int(rand(@$pages)), int(rand(PAGE)));
-	$at = CONTENTS + $at % 300 if $meaningless{$at} || $i % 2;    # half of them where pages tell of themselves
+	$at = CONTENTS + $at % 300 if $meaningless{$at} || ($i - @damages) % 2 == 0;    # half of them where pages tell of themselves
 	put($pages, $block, $at, chr(ord(substr($pages->[$block], $at, 1)) ^ (1 << int(rand(8)))));
 	$random{"index_$i"} = "block $block, byte $at, of kind " . kind($pages->[$block]);
 	write_pages("index_$i", $pages);
@@ -243,6 +244,25 @@ for my $name (sort keys %random)
 }
 
 is(check($sound, 'true'), '', 'the index beside them is sound, and the server never stopped');
+
+# What a search asks for by no block number: to PostgreSQL it would be a new page, of the table or of the index.
+for (['a row number without a block', qr/has an unexpected page/], ['a refinement page forgotten', qr/has an invalid link/])
+{
+	my ($what, $message) = @$_;
+	my ($name) = map { 'index_' . ($_ + 1) } grep { $damages[$_][0] eq $what } 0 .. $#damages;
+	my $others = join(', ', map { "index_$_" } grep { "index_$_" ne $name } 1 .. $made);
+	my $sizes = "SELECT pg_relation_size('faces'), pg_relation_size('$name')";
+	my $before = $node->safe_psql('postgres', $sizes);
+	my $probe = '(SELECT embedding FROM faces WHERE id = 3)';
+
+	for my $query ("ORDER BY embedding <=> $probe", 'ORDER BY embedding <=> (SELECT NULL::face_embedding)', "WHERE face_match(embedding, $probe, -1)")
+	{
+		my ($status, $out, $error) = $node->psql('postgres', "BEGIN; DROP INDEX $others; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
+			SELECT count(*) FROM (SELECT FROM faces $query) s", extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+		like($error, qr/ERROR:  XX002: index "$name" $message/, "$what: an error of $query");
+	}
+	is($node->safe_psql('postgres', $sizes), $before, "$what: and no page is added");
+}
 
 # An index of the pages before these says so, whatever uses it, until it is built again.
 my $format = qr/ERROR:  0A000: index "$old" has page format 1, this version of facematch reads format 3.*HINT:  Please REINDEX it\./s;

@@ -11,8 +11,9 @@ FROM generate_series(1, 18000) id;
 CREATE TABLE face (id int, gallery_id int, embedding face_embedding) WITH (parallel_workers = 2);
 INSERT INTO face SELECT * FROM source;
 ANALYZE face;
-CREATE TABLE probe AS SELECT id, embedding FROM face WHERE id IN (52, 777);
-CREATE TABLE asked AS SELECT array_agg(g) || ARRAY[0, 1, 3, 5] AS galleries FROM generate_series(1000, 1500) g;
+-- PostgreSQL 18 would take workers for these two also.
+CREATE TABLE probe WITH (parallel_workers = 0) AS SELECT id, embedding FROM face WHERE id IN (52, 777);
+CREATE TABLE asked WITH (parallel_workers = 0) AS SELECT array_agg(g) || ARRAY[0, 1, 3, 5] AS galleries FROM generate_series(1000, 1500) g;
 
 -- The galleries asked for, at a moment when all processes have started: each asks when its scan begins.
 CREATE FUNCTION at_once(galleries int[]) RETURNS int[] LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use Bytes;
+use Checksums;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -11,7 +12,7 @@ use Test::More;
 my $keys = PostgreSQL::Test::Utils::tempdir();
 chmod 0700, $keys or die $!;
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(extra => without_checksums($node));
 $node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\nshared_preload_libraries = facematch
 facematch.key_directory = '$keys'\nmaintenance_work_mem = '2MB'\nmax_parallel_maintenance_workers = 2\nmin_parallel_table_scan_size = 0");
 $node->start;

@@ -45,6 +45,9 @@ UPDATE facematch.encounter SET outcome = 'match', subject_id = subject(3), simil
 UPDATE facematch.encounter SET threshold = -1 WHERE encounter_id = :referred;
 INSERT INTO facematch.encounter (gallery, port, outcome, threshold, model, retention_class, subject_id, probe) VALUES ('F', 'JFK', 'match', 0.5, 'two', 'us_citizen', subject(3), '[0.25,0.125]');
 SELECT outcome, subject_id FROM facematch.resolve_encounter(:referred, subject(3), 'us_citizen', NULL);
+SELECT * FROM facematch.resolve_encounter(NULL, subject(3), 'us_citizen', 'passport inspected');
+SELECT * FROM facematch.resolve_encounter(:referred, NULL, 'us_citizen', 'passport inspected');
+SELECT * FROM facematch.resolve_encounter(:referred, subject(3), NULL, 'passport inspected');
 SELECT outcome, subject_id FROM facematch.resolve_encounter(:referred, subject(3), 'us_citizen', 'passport inspected');
 SELECT outcome, referred, override_reason, overridden_by = current_user AS by_me, overridden_at IS NOT NULL AS at, verified_at IS NOT NULL AS verified, retention_class FROM facematch.encounter WHERE encounter_id = :referred;
 UPDATE facematch.encounter SET overridden_by = 'somebody else' WHERE encounter_id = :referred;

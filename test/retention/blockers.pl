@@ -42,7 +42,7 @@ for my $when ('at once', 'after a restart')
 		$pid = $idle->query_safe('SELECT pg_backend_pid()');
 	}
 	my $error = told(q{SELECT facematch.close_gallery('left')});
-	like($error, qr/55P03: gallery 'left' is in use by a transaction that does not end/, "$when: the gallery is not closed");
+	like($error, qr/55P03: gallery 'left' is used by a transaction that does not end/, "$when: the gallery is not closed");
 	like($error, qr/prepared transaction 'half a manifest' of /, "$when: by whom, a prepared one");
 	like(told(q{SELECT facematch.close_gallery('idle')}), qr/session $pid of /, "$when: by whom, a session");
 }

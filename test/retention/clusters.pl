@@ -142,7 +142,7 @@ like($refused, qr/is held/, 'restored: holds hold');
 $primary->psql('restored', stage(12, 12), stderr => \$refused);
 like($refused, qr/has opted out/, 'restored: opt-outs stand');
 $primary->psql('restored', q{UPDATE visit SET purge_after = 'infinity'}, stderr => \$refused);
-like($refused, qr/pushed away/, 'restored: attached tables are guarded');
+like($refused, qr/made later/, 'restored: attached tables are guarded');
 
 # Rows of an older dump and opt-outs of a newer one.
 $primary->safe_psql('postgres', 'INSERT INTO facematch.opt_out (subject_id) VALUES (' . subject(13) . '), (' . subject(14) . ')');

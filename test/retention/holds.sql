@@ -114,3 +114,36 @@ SELECT held FROM facematch.explain_retention('mine', 31);
 RESET SESSION AUTHORIZATION;
 DROP OWNED BY facematch_test_asks, facematch_test_oig;
 DROP ROLE facematch_test_asks, facematch_test_oig;
+
+-- A partition that a DETACH CONCURRENTLY has half detached: a hold on its row is one on the table's, whatever it names.
+CREATE TABLE own (id int, retention_class text, recorded_at timestamptz DEFAULT now(), subject_id uuid, e face_embedding) PARTITION BY RANGE (id);
+CREATE TABLE own_1 PARTITION OF own FOR VALUES FROM (0) TO (10);
+CREATE TABLE own_2 PARTITION OF own FOR VALUES FROM (10) TO (100) PARTITION BY RANGE (id);
+CREATE TABLE own_21 PARTITION OF own_2 FOR VALUES FROM (10) TO (20);
+INSERT INTO facematch.retention_class (name, description) VALUES ('own', 'own rows');
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
+	VALUES ('own', 'own', 'reference', '{recorded}', '{10 days}', 'site rule', '-infinity');
+SELECT facematch.retain('own', 'reference');
+INSERT INTO own (id, retention_class, subject_id) SELECT n, 'us_citizen', subject(n) FROM generate_series(1, 19) n;
+-- Instead of a DETACH CONCURRENTLY that is cancelled; a new session knows of it.
+UPDATE pg_inherits SET inhdetachpending = true WHERE inhrelid = 'own_2'::regclass;
+\c
+\set SHOW_CONTEXT never
+SELECT count(*) AS passed_over FROM own;
+INSERT INTO facematch.hold (table_name, row_id, reason, authority)
+SELECT o, id, 'r', 'c' FROM (VALUES ('own'::regclass, 11), ('own_2', 12), ('own_21', 13), ('own_1', 1)) v (o, id);
+INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(14), 'r', 'c');
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('own_2', '999', 'r', 'c');
+SELECT table_name, row_id, subject_id, keeps FROM facematch.held WHERE table_name = 'own'::regclass OR subject_id = subject(14) ORDER BY hold_id;
+DELETE FROM own_2 WHERE id = 11;
+DELETE FROM own_21 WHERE id = 12;
+DELETE FROM own_21 WHERE id = 13;
+DELETE FROM own_21 WHERE id = 14;
+DELETE FROM own_21 WHERE id = 15;
+SELECT o, id, e.rule, e.held FROM (VALUES ('own'::regclass, 11), ('own_21', 12), ('own_2', 16), ('own_1', 1)) v (o, id),
+	facematch.explain_retention(o, id) e;
+SELECT part, source, row_id FROM facematch.subject_report(subject(16)) WHERE part = 'record';
+UPDATE facematch.hold SET released_at = clock_timestamp() WHERE row_id = '1' AND released_at IS NULL;
+SELECT facematch.release('own');
+UPDATE own_21 SET retention_class = 'own' WHERE id = 17;
+DELETE FROM facematch.retention_class WHERE name = 'own';

@@ -55,6 +55,15 @@ SELECT w.way, try(w.way) FROM unnest(ARRAY['DROP EXTENSION facematch CASCADE', '
 	'ALTER TABLE facematch.opt_out DROP COLUMN subject_id CASCADE',
 	$$DO 'BEGIN EXECUTE ''DROP EXTENSION facematch''; END'$$]) w (way);
 
+-- A column of a site's own, which the health check wants gone, can go; the extension's stay.
+ALTER TABLE facematch.opt_out ADD COLUMN note text, ADD COLUMN "subject_id " text;
+SELECT finding, object, remedy FROM facematch.health_check() WHERE object ~ '^column';
+SELECT w.way, try(w.way) FROM unnest(ARRAY['ALTER TABLE facematch.opt_out DROP COLUMN note',
+	'ALTER TABLE facematch.opt_out DROP COLUMN "subject_id "', 'ALTER TABLE facematch.opt_out DROP COLUMN note, DROP COLUMN scope CASCADE',
+	'CREATE VIEW mine AS SELECT note FROM facematch.opt_out; ALTER TABLE facematch.opt_out DROP COLUMN note CASCADE']) w (way);
+ALTER TABLE facematch.opt_out DROP COLUMN note, DROP COLUMN "subject_id ";
+SELECT count(*) AS still_named FROM facematch.health_check() WHERE object ~ '^column';
+
 -- Names that its functions call each other by.
 SELECT w.way, try(w.way) FROM unnest(ARRAY['ALTER SCHEMA facematch RENAME TO f', 'ALTER SCHEMA facematch_internal RENAME TO f', 'ALTER SCHEMA public RENAME TO p',
 	'ALTER TABLE facematch.reference RENAME TO r', 'ALTER TABLE facematch.reference RENAME COLUMN embedding TO e',

@@ -74,7 +74,7 @@ RESET session_replication_role;
 CREATE VIEW seen AS SELECT reference_id FROM facematch.reference;
 CREATE VIEW seen_by_reader WITH (security_invoker) AS SELECT reference_id FROM facematch.reference;
 CREATE MATERIALIZED VIEW copied AS SELECT reference_id FROM facematch.reference;
-SELECT severity, object, finding FROM facematch.health_check() WHERE object !~ '^(purge$|role |database )';
+SELECT severity, object, finding FROM facematch.health_check() WHERE object !~ '^(purge$|galleries$|role |database )';
 DROP VIEW seen, seen_by_reader;
 DROP MATERIALIZED VIEW copied;
 

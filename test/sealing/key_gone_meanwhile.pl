@@ -8,6 +8,7 @@ use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $keys = PostgreSQL::Test::Utils::tempdir_short() . '/keys';
 mkdir $keys, 0700 or die;
@@ -112,10 +113,28 @@ sub check_rows
 	return $unknown;
 }
 
+# Rows in the order of their distances, those that have none last.
+sub in_order
+{
+	my ($name, $out) = @_;
+	my @distances = map { (split /\|/, $_, 2)[1] } split /\n/, $out;
+
+	is_deeply(\@distances, [ (sort { $a <=> $b } grep { $_ ne '' } @distances), grep { $_ eq '' } @distances ], "$name: in order");
+	return;
+}
+
 my $by_index = 'SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;';
 my $one = 'SET max_parallel_workers_per_gather = 0;';
 my $ordered = 'ORDER BY e <=> (SELECT p FROM probe)';
 my $distance = 'e <=> (SELECT p FROM probe)';
+
+# Processes that ask for their probe go on at one moment, and find a list a row, so that most have a part of the scan.
+sql(q{CREATE FUNCTION at_once(p face_embedding) RETURNS face_embedding LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+	BEGIN
+		WHILE clock_timestamp() < current_setting('test.moment')::timestamptz LOOP END LOOP;
+		RETURN p;
+	END $$});
+my $together = q{DO $$ BEGIN PERFORM set_config('test.moment', (clock_timestamp() + '0.3 s')::text, false); END $$;} . " $by_index";
 
 # What it is after all: of the key that is gone nothing, by a sequential scan and by the index.
 sub check_after
@@ -144,31 +163,80 @@ foreach my $scan ([ 'table_cursor', $one, '', 600 ], [ 'index_cursor', "$one $by
 	$out .= $session->query_safe('FETCH ALL FROM c; COMMIT');
 	$session->quit;
 	check_rows($name, $out, $all);
+	in_order($name, $out) if $rest eq $ordered;
 	check_after($name);
 }
 
 #---------------------------------------------------------------- scans, by one process and by several
-my $middle = sql(q{CALL copy_to('middle'); SELECT id FROM truth ORDER BY d OFFSET 200 LIMIT 1});
+my $middle = sql(q{CALL copy_to('middle'); SELECT id FROM truth WHERE id % 2 = 1 ORDER BY d OFFSET 100 LIMIT 1});
 my %scans = (
 	table => [ "$one SELECT id, $distance FROM %s WHERE stop(id, 301, %s)", 600 ],
 	nearest => [ "$one $by_index SELECT id, $distance FROM %s WHERE stop(id, $middle, %s) $ordered", 600 ],
 	matches => [ "$one $by_index SELECT id, $distance FROM %s WHERE stop(id, 301, %s) AND face_match(e, (SELECT p FROM probe), -1)", undef ],
 	processes => [ "SET enable_indexscan = off; SELECT id, $distance FROM %s WHERE stop(id, 301, %s)", 600 ],
-	nearest_by_processes => [ "$by_index SELECT id, $distance FROM %s WHERE stop(id, $middle, %s) $ordered", 600 ]);
+	nearest_by_processes => [ "$together SELECT id, $distance FROM %s WHERE stop(id, $middle, %s) ORDER BY e <=> at_once((SELECT p FROM probe))", 600 ],
+	# Processes look for the nearest 600 of 4,600 rows together, and one of them goes on alone to rows that are farther.
+	beyond_processes => [ "$together SELECT id, $distance FROM %s WHERE stop(id, $middle, %s) AND id <= 1000 ORDER BY e <=> at_once((SELECT p FROM probe)) LIMIT 600", 600,
+		'INSERT INTO %1$s SELECT id + 1000 * i, e FROM %1$s, generate_series(1, 40) i WHERE id IN (SELECT id FROM truth WHERE id %% 2 = 1 ORDER BY d DESC LIMIT 100)', 'DELETE FROM %s WHERE id > 1000' ]);
 foreach my $scan (sort keys %scans)
 {
+	my $columns = $scan =~ /processes/ ? 'id, e' : 'e';
 	foreach my $hear ('true', 'false')
 	{
 		my $name = "${scan}_$hear";
-		sql("CALL copy_to('$name'); CREATE INDEX ${name}_face ON $name USING facematch (e); ANALYZE $name");
+		sql("CALL copy_to('$name'); CREATE INDEX ${name}_face ON $name USING facematch ($columns)");
+		sql(sprintf($scans{$scan}[2], $name)) if $scans{$scan}[2];
+		sql("ANALYZE $name");
 		my $statement = 'SET extra_float_digits = 3; ' . sprintf($scans{$scan}[0], $name, $hear);
-		like(sql($statement =~ s/; SELECT id/; EXPLAIN SELECT id/r), $scan =~ /near|match/ ? qr/using ${name}_face/ : qr/Seq Scan on $name/, "$name: its plan");
+		like(sql($statement =~ s/; SELECT id/; EXPLAIN SELECT id/r), $scan =~ /near|match|beyond/ ? qr/using ${name}_face/ : qr/Seq Scan on $name/, "$name: its plan");
 		like(sql($statement =~ s/; SELECT id/; EXPLAIN SELECT id/r), qr/Gather/, "$name: by several processes") if $scan =~ /processes/;
 		my ($out, $err) = meanwhile($name, $statement);
 		is($err, '', "$name: no error");
 		check_rows($name, $out, $scans{$scan}[1]);
+		in_order($name, $out) if $scan =~ /near|beyond/;
+		sql(sprintf($scans{$scan}[3], $name)) if $scans{$scan}[3];
 		check_after($name);
 	}
+}
+
+# While processes measure rows: an index of an expression, which is computed for each of them, stops in the middle of that.
+my $measured = 0;
+sql(q{CREATE FUNCTION stopped(i int, e face_embedding, name text) RETURNS face_embedding LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+	BEGIN
+		IF current_setting('test.name', true) = name THEN
+			PERFORM public.stop(i, i, current_setting('test.hear')::boolean);
+		END IF;
+		RETURN e;
+	END $$});
+foreach my $hear ('true', 'false', 'true', 'true')
+{
+	my $name = "measured_by_processes_${hear}_" . $measured++;
+	my $e = "stopped(id, e, '$name')";
+	sql("CALL copy_to('$name'); CREATE INDEX ${name}_face ON $name USING facematch (id, ($e)); ANALYZE $name");
+	my $statement = "SET extra_float_digits = 3; SET test.name = '$name'; SET test.hear = $hear; $together"
+		. " SELECT id, $distance FROM $name ORDER BY $e <=> at_once((SELECT p FROM probe)) LIMIT 600";
+	like(sql($statement =~ s/ SELECT id/ EXPLAIN SELECT id/r), qr/Gather.*using ${name}_face/s, "$name: its plan");
+	my ($out, $err) = meanwhile($name, $statement);
+	is($err, '', "$name: no error");
+	check_rows($name, $out, 600);
+	in_order($name, $out);
+	check_after($name);
+}
+
+# At any moment; of the probe, too.
+foreach my $turn (1 .. 20)
+{
+	my $name = "moment_$turn";
+	my $probe = $turn % 2 ? 'SELECT p FROM probe' : "SELECT e FROM $name WHERE id = 2";
+	sql("CALL copy_to('$name'); CREATE INDEX ${name}_face ON $name USING facematch (id, e); ANALYZE $name");
+	my ($out, $err) = ('', '');
+	my $session = start("SET extra_float_digits = 3; $together SELECT id, e <=> ($probe) FROM $name ORDER BY e <=> at_once(($probe)) LIMIT 600", \$out, \$err);
+	usleep(int(300_000 + rand(60_000)));
+	destroy($name);
+	$session->finish;
+	is($err, '', "$name: no error");
+	if ($turn % 2) { check_rows($name, $out, 600) }
+	else { is(join(' ', sort { $a <=> $b } map { (split /\|/)[0] } split /\n/, $out), join(' ', 1 .. 600), "$name: every row is there once") }
 }
 
 #---------------------------------------------------------------- builds

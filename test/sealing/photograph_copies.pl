@@ -33,11 +33,11 @@ is(findings('site'), '', 'nothing to say of their keys');
 
 # A copy beside it.
 sql('postgres', 'CREATE DATABASE copy TEMPLATE site');
-like(error('copy', 'SELECT facematch.read_photograph(1)'), qr/the key of a photograph is another database's, and is not used here/, 'a copy does not read');
+like(error('copy', 'SELECT facematch.read_photograph(1)'), qr/the key of a photograph belongs to another database, and is not used here/, 'a copy does not read');
 sql('copy', q{UPDATE facematch.reference SET purge_after = now() WHERE reference_id <= 2});
 sql('copy', 'CALL facematch.purge()');
 is(sql('copy', 'SELECT count(*) FROM facematch.photograph'), '2', 'a copy purges what is due');
-like(error('copy', 'SELECT facematch_internal.destroy_key(key_id) FROM facematch_internal.doomed_key'), qr/another database's, and is not destroyed here/, 'and destroys no key');
+like(error('copy', 'SELECT facematch_internal.destroy_key(key_id) FROM facematch_internal.doomed_key'), qr/belongs to another database, and is not destroyed here/, 'and destroys no key');
 is(sql('site', $read), $all, 'of the original');
 sql('copy', q{UPDATE facematch_internal.doomed_key SET doomed_at = doomed_at - interval '2 hours'});
 is(findings('copy'), 'warning: keys of photographs that were here are those of database site, of which this one is a copy: they go when its photographs go: 2', 'which it says');

@@ -83,7 +83,7 @@ is((stat((glob "$keys/*.key")[0]))[2] & 07777, 0600, 'for the server alone');
 
 # What fails leaves no key; what is changed or exchanged is found.
 $node->psql('postgres', 'BEGIN; SELECT facematch.store_photograph(' . literal($noise) . ', reference_id => 7); ROLLBACK;');
-fails('SELECT facematch.store_photograph(' . literal($noise) . ', reference_id => 99)', qr/kept beside a template/, 'no photograph without a row');
+fails('SELECT facematch.store_photograph(' . literal($noise) . ', reference_id => 99)', qr/needs a template/, 'no photograph without a row');
 is(scalar(keys_there()), 6, 'a transaction that fails leaves no key');
 sql(q{ALTER TABLE facematch.photograph DISABLE TRIGGER photograph_10_guard;
 	UPDATE facematch.photograph SET sealed = set_byte(sealed, 100, get_byte(sealed, 100) # 1) WHERE photograph_id = 3;

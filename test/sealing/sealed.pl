@@ -94,16 +94,16 @@ sql("CREATE ROLE thief LOGIN; GRANT CREATE ON SCHEMA public TO thief; CREATE TAB
 sub thief { my ($ret, $out, $err) = $node->psql('postgres', "SET enable_seqscan = $_[1]; $_[0]", extra_params => [ '-U', 'thief' ]); return "$out$err"; }
 for my $scan ('on', 'off')
 {
-	like(thief("SELECT $_ FROM loot ORDER BY 1 LIMIT 1", $scan), qr/opened only for who may read templates/, "a thief: $_, sequential scan $scan")
+	like(thief("SELECT $_ FROM loot ORDER BY 1 LIMIT 1", $scan), qr/decrypted only for roles that may read templates/, "a thief: $_, sequential scan $scan")
 		for "e <=> '$near'", "e <-> '$near'", "e <#> '$near'", "'$near' <=> e", "face_similarity(e, '$near')", "face_match(e, '$near', 0.1)";
 }
-like(thief("SELECT e FROM loot WHERE $_ LIMIT 1", 'off'), qr/opened only for who may read templates/, "nor tells an index: $_")
+like(thief("SELECT e FROM loot WHERE $_ LIMIT 1", 'off'), qr/decrypted only for roles that may read templates/, "nor tells an index: $_")
 	for "e =~ face_probe('$near', 0.1)", "e =~? face_probe('$near', 0.1)", "e <=> '$near' < 0.5";
 is(thief("SELECT count(*) FILTER (WHERE e =~? face_probe('$near', 0.9)) FROM loot", 'on'), '300', 'what may match is all');
 is(thief("SELECT count(DISTINCT e) FROM loot", 'on'), '300', 'as values they are told apart');
-like(thief("SELECT '$stolen' <=> '$near'", 'on'), qr/opened only for/, 'nor is a constant');
+like(thief("SELECT '$stolen' <=> '$near'", 'on'), qr/decrypted only for/, 'nor is a constant');
 sql("SELECT facematch.grant_access('thief', 'operator')");
-like(thief("SELECT $_", 'on'), qr/opened only for who may read templates/, "nor an operator: $_")
+like(thief("SELECT $_", 'on'), qr/decrypted only for roles that may read templates/, "nor an operator: $_")
 	for "facematch.identify('$stolen', 'plain')", "facematch.verify('$stolen', 1)", "facematch.record_encounter('plain', '$stolen', port => 'P')",
 	"facematch.enrol('plain', md5('x')::uuid, '$stolen', 'us_citizen', 's')", "facematch.enrol('sealed', md5('x')::uuid, '$stolen', 'us_citizen', 's')";
 is(thief("SELECT count(*) FROM facematch.identify('$near', 'sealed', 1)", 'on'), '1', 'who searches as before');
