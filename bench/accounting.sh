@@ -17,7 +17,7 @@ CREATE TABLE accounted_probe AS SELECT n AS id, (SELECT array_agg(random() + ran
 	FROM generate_series(1, 512 + 0 * n)) AS e FROM generate_series(1, 2000) n;
 CREATE INDEX ON accounted_probe (id);
 CREATE ROLE accounted_gate LOGIN;
-SELECT facematch.grant_access('accounted_gate', 'operator');
+SELECT facematch.grant_operator('accounted_gate');
 GRANT SELECT ON accounted_probe TO accounted_gate;
 SQL
 psql -Xq -c 'VACUUM ANALYZE'

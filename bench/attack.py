@@ -116,7 +116,7 @@ class Server:
             run(f'ALTER DATABASE {self.owner.info.dbname} SET facematch.attempts_per_week = {args.per_week}')
             run("INSERT INTO facematch.model (name, tag, dims) VALUES ('attacked', 1, 512)")
             run("DO $$ BEGIN CREATE ROLE bench_attacker LOGIN; CREATE ROLE bench_carrier LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
-            run("SELECT facematch.grant_access('bench_attacker', 'operator'), facematch.grant_partner('bench_carrier', 'Attacking Air',"
+            run("SELECT facematch.grant_operator('bench_attacker'), facematch.grant_partner('bench_carrier', 'Attacking Air',"
                 " purpose => 'attack', per_minute => 1000000, per_day => 1000000000)")
         run("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES (%s, 'flight', 'attacked', %s, now() + interval '6 hours')",
             [self.name, args.threshold])

@@ -34,7 +34,7 @@ def prepare(name, indexed, args):
     conn.execute("INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) SELECT 'flight ' || n, 'flight', "
                  f"%s, 0.5, now() + interval '3 hours' FROM generate_series(0, {GALLERIES}) n", [MODEL])
     conn.execute(f'GRANT SELECT ON spare TO {OPERATOR}')
-    conn.execute("SELECT facematch.grant_access(%s::regrole, 'operator')", [OPERATOR])
+    conn.execute('SELECT facematch.grant_operator(%s::regrole)', [OPERATOR])
     return conn
 
 

@@ -8,7 +8,7 @@
 //	gate.cjs queue	travelers whom an officer has to look at; stays, and shows them again as they come and go
 //	gate.cjs resolve ENCOUNTER COUNTRY/KIND/NUMBER CLASS REASON
 //
-// The database is the one that PGHOST, PGDATABASE, PGUSER… lead to; an operator's role (facematch.grant_access()) has the rights.
+// The database is the one that PGHOST, PGDATABASE, PGUSER… lead to; a role made by facematch.grant_operator() has the rights.
 'use strict';
 
 const crypto = require('node:crypto');

@@ -73,13 +73,13 @@ BEGIN
 	VALUES (grant_partner.partner, grant_partner.purpose, grant_partner.address, grant_partner.per_minute,
 		grant_partner.per_day)
 	ON CONFLICT ON CONSTRAINT partner_pkey DO NOTHING;
-	PERFORM facematch.grant_access(role, 'partner', grant_partner.partner);
+	PERFORM facematch_internal.give_access(role, 'partner', grant_partner.partner);
 END
 $$;
 COMMENT ON FUNCTION facematch.grant_partner(regrole, text, text, text, integer, integer) IS
 	'lets an existing role ask for a partner; a partner that is not there yet is made, with its purpose, address'
 	' and rates, and one that is there keeps its own. It may ask about the flights that facematch.partner_gallery'
-	' gives it. Recorded and logged. Errors as grant_access()';
+	' gives it. Recorded and logged. Errors as grant_operator()';
 
 ---------------------------------------------------------------- who asks, and whether it may
 

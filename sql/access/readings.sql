@@ -52,7 +52,7 @@ BEGIN
 	IF gallery IS NOT NULL AND NOT has_function_privilege(session_user, 'facematch.read_templates(text)', 'EXECUTE') THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'reading_is_allowed',
 			MESSAGE = format('role %I may not read the templates of galleries', session_user),
-			HINT = 'SELECT facematch.grant_access(..., ''template_reader'') gives a role this privilege.';
+			HINT = 'SELECT facematch.grant_template_reader() gives a role this privilege.';
 	ELSIF gallery IS NOT NULL AND id IS NULL THEN
 		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),

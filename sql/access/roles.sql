@@ -46,7 +46,7 @@ CREATE TABLE facematch_internal.access_right (
 	CONSTRAINT access_right_kind_exists FOREIGN KEY (kind) REFERENCES facematch_internal.access_kind ON UPDATE RESTRICT
 );
 COMMENT ON TABLE facematch_internal.access_right IS
-	'kind of role x object x privilege: all that facematch.grant_access() grants';
+	'kind of role x object x privilege: all that facematch.grant_operator() and the others grant';
 COMMENT ON COLUMN facematch_internal.access_right.kind IS 'the kind of role, a row of facematch_internal.access_kind';
 COMMENT ON COLUMN facematch_internal.access_right.object_kind IS 'table (and view), or function (and procedure)';
 COMMENT ON COLUMN facematch_internal.access_right.object_name IS
@@ -144,7 +144,8 @@ CREATE TABLE facematch_internal.access_grant (
 	CONSTRAINT access_grant_partner_is_named CHECK ((kind = 'partner') = (partner IS NOT NULL))
 );
 COMMENT ON TABLE facematch_internal.access_grant IS
-	'which roles were made operators, partners, auditors, template readers; written by facematch.grant_access()';
+	'which roles were made operators, partners, auditors, template readers; written by facematch.grant_operator()'
+	' and the others';
 COMMENT ON COLUMN facematch_internal.access_grant.role_name IS
 	'name of the role; by name, because a dump is restored where roles have other numbers';
 COMMENT ON COLUMN facematch_internal.access_grant.kind IS 'what it was made, a row of facematch_internal.access_kind';
@@ -288,11 +289,11 @@ COMMENT ON VIEW facematch_internal.role_power IS
 COMMENT ON COLUMN facematch_internal.role_power.role_id IS 'the role';
 COMMENT ON COLUMN facematch_internal.role_power.power IS 'what it is or may do, after "the role"';
 
-CREATE FUNCTION facematch.grant_access(role regrole, kind text, partner text DEFAULT NULL) RETURNS void
+CREATE FUNCTION facematch_internal.give_access(role regrole, kind text, partner text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	wanted text := (SELECT r.rolname FROM pg_roles r WHERE r.oid = grant_access.role);
+	wanted text := (SELECT r.rolname FROM pg_roles r WHERE r.oid = give_access.role);
 	power text;
 	other facematch_internal.access_grant;
 BEGIN
@@ -300,15 +301,6 @@ BEGIN
 		RAISE undefined_object USING CONSTRAINT = 'role_exists',
 			MESSAGE = 'there is no such role to grant to',
 			HINT = 'CREATE ROLE it first; PUBLIC and the roles of PostgreSQL are none.';
-	ELSIF NOT EXISTS (SELECT FROM facematch_internal.access_kind k
-		WHERE k.name = grant_access.kind AND k.name <> 'everyone') THEN
-		RAISE invalid_parameter_value USING CONSTRAINT = 'access_kind_exists',
-			MESSAGE = format('%L is no kind of role', kind),
-			HINT = 'SELECT name, description FROM facematch_internal.access_kind lists the kinds.';
-	ELSIF (kind = 'partner') <> (partner IS NOT NULL) THEN
-		RAISE invalid_parameter_value USING CONSTRAINT = 'access_grant_partner_is_named',
-			MESSAGE = 'a partner''s role names its partner, and no other role does',
-			HINT = 'SELECT facematch.grant_partner(role, partner) makes a role a partner''s.';
 	END IF;
 	SELECT p.power INTO power FROM facematch_internal.role_power p WHERE p.role_id = role LIMIT 1;
 	IF power IS NOT NULL THEN
@@ -320,12 +312,12 @@ BEGIN
 	-- A partner that is something else as well, or whose role a colleague of another kind may take, gets more than
 	-- answers.
 	SELECT g.* INTO other FROM facematch_internal.access_grant g JOIN pg_roles r ON r.rolname = g.role_name
-	WHERE (g.kind = 'partner') <> (grant_access.kind = 'partner')
-	  AND (pg_has_role(role, r.oid, 'MEMBER') OR grant_access.kind <> 'partner' AND pg_has_role(r.oid, role, 'MEMBER'))
+	WHERE (g.kind = 'partner') <> (give_access.kind = 'partner')
+	  AND (pg_has_role(role, r.oid, 'MEMBER') OR give_access.kind <> 'partner' AND pg_has_role(r.oid, role, 'MEMBER'))
 	LIMIT 1;
 	IF NOT FOUND AND kind = 'partner' THEN
 		SELECT g.* INTO other FROM facematch_internal.access_grant g JOIN pg_roles r ON r.rolname = g.role_name
-		WHERE g.kind = 'partner' AND g.partner <> grant_access.partner
+		WHERE g.kind = 'partner' AND g.partner <> give_access.partner
 		  AND (pg_has_role(role, r.oid, 'MEMBER') OR pg_has_role(r.oid, role, 'MEMBER')) LIMIT 1;
 	END IF;
 	IF FOUND THEN
@@ -335,7 +327,7 @@ BEGIN
 			HINT = 'A partner''s role is nothing else, and of one partner only.';
 	END IF;
 	INSERT INTO facematch_internal.access_grant (role_name, kind, partner)
-		VALUES (wanted, grant_access.kind, grant_access.partner)
+		VALUES (wanted, give_access.kind, give_access.partner)
 	ON CONFLICT ON CONSTRAINT access_grant_pkey
 	DO UPDATE SET partner = excluded.partner, granted_at = excluded.granted_at, granted_by = excluded.granted_by;
 	-- At once, not at the commit.
@@ -343,14 +335,36 @@ BEGIN
 	SET CONSTRAINTS facematch_internal.access_grant_10_recorded DEFERRED;
 END
 $$;
-COMMENT ON FUNCTION facematch.grant_access(regrole, text, text) IS
-	'makes an existing role one of a kind, and grants it what facematch_internal.access_right gives that kind. operator:'
-	' matching, manifests, opt-outs; no template, rule, hold or threshold. auditor: reports, rules, receipts,'
-	' disclosures, the log; reads only. template_reader: the templates of whole galleries, each time after'
-	' facematch.announce_reading(), which is logged. monitor, such as a metrics exporter''s: facematch.stats,'
-	' facematch.search_latency, facematch.purge_lag() and facematch.health_metrics(), and nothing else. partner: by'
-	' facematch.grant_partner(). Recorded and logged. Superusers and other roles that no grant limits, and a partner that'
-	' is something else: 0LP01; no such role: 42704; no such kind: 22023';
+COMMENT ON FUNCTION facematch_internal.give_access(regrole, text, text) IS
+	'makes a role one of a kind: refuses (0LP01) what would make limits worthless, records, grants, logs';
+
+CREATE FUNCTION facematch.grant_operator(role regrole) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT facematch_internal.give_access($1, 'operator', NULL)
+$$;
+COMMENT ON FUNCTION facematch.grant_operator(regrole) IS
+	'makes an existing role an operator: matching, manifests, opt-outs; no template, rule, hold or threshold.'
+	' Recorded and logged. Superusers and other roles that no grant limits, and partners: 0LP01; no such role:'
+	' 42704';
+
+CREATE FUNCTION facematch.grant_auditor(role regrole) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT facematch_internal.give_access($1, 'auditor', NULL)
+$$;
+COMMENT ON FUNCTION facematch.grant_auditor(regrole) IS
+	'makes an existing role an auditor: reports, rules, receipts, disclosures, the log; reads only. Recorded and'
+	' logged. Errors as grant_operator()';
+
+CREATE FUNCTION facematch.grant_template_reader(role regrole) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT facematch_internal.give_access($1, 'template_reader', NULL)
+$$;
+COMMENT ON FUNCTION facematch.grant_template_reader(regrole) IS
+	'lets an existing role read the templates of whole galleries, each time after facematch.announce_reading(),'
+	' which is logged. Recorded and logged. Errors as grant_operator()';
 
 CREATE FUNCTION facematch.revoke_access(role regrole) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -97,3 +97,13 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, pri
 				 ('function', 'search_activity', 'EXECUTE'), ('function', 'purge_lag', 'EXECUTE'),
 				 ('function', 'health_metrics', 'EXECUTE')) o (object_kind, object_name,
 				     privilege);
+
+CREATE FUNCTION facematch.grant_monitor(role regrole) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, facematch_internal, pg_temp
+AS $$
+	SELECT give_access($1, 'monitor', NULL)
+$$;
+COMMENT ON FUNCTION facematch.grant_monitor(regrole) IS
+	'lets an existing role, such as a metrics exporter''s, read facematch.stats, facematch.search_latency, '
+	'facematch.purge_lag() and facematch.health_metrics(), and nothing else. Recorded and logged. Errors as '
+	'grant_operator()';

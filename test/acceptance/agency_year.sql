@@ -225,7 +225,7 @@ DROP DATABASE :"restored";
 \echo '--- October: a person asks what is held'
 -- Person 20 flew with BB1 and BB2, and is on AA1 today.
 CREATE ROLE facematch_story_auditor LOGIN;
-SELECT facematch.grant_access('facematch_story_auditor', 'auditor') AS granted \gset
+SELECT facematch.grant_auditor('facematch_story_auditor') AS granted \gset
 GRANT USAGE ON SCHEMA story TO facematch_story_auditor;
 SET SESSION AUTHORIZATION facematch_story_auditor;
 SELECT facematch.subject_id('USA', 'passport', 'P20') AS person \gset

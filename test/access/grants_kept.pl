@@ -13,8 +13,8 @@ $node->start;
 $node->safe_psql('postgres', q{
 	CREATE ROLE gate LOGIN; CREATE ROLE acme LOGIN; CREATE ROLE oig LOGIN; CREATE ROLE "odd ""role" LOGIN;
 	CREATE EXTENSION facematch CASCADE;
-	SELECT facematch.grant_access('gate', 'operator'), facematch.grant_partner('acme', 'Acme Air', per_minute => 7), facematch.grant_access('oig', 'auditor'),
-		facematch.grant_access('"odd ""role"', 'auditor');
+	SELECT facematch.grant_operator('gate'), facematch.grant_partner('acme', 'Acme Air', per_minute => 7), facematch.grant_auditor('oig'),
+		facematch.grant_auditor('"odd ""role"');
 	INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, 2);
 	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('F', 'flight', 'm', 0.5, now() + interval '1 hour');
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (1, gen_random_uuid(), 'us_citizen', '[1,0]', 'x');

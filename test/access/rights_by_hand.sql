@@ -25,17 +25,14 @@ GRANT facematch_test_group TO facematch_test_byhand;
 SELECT * FROM found('test_');
 SELECT facematch.revoke_access('facematch_test_byhand'), facematch.revoke_access('facematch_test_group');
 SELECT * FROM found('test_');
--- Kinds that are none, and a partner without its name.
-SELECT facematch.grant_access('facematch_test_lane7', 'everyone');
-SELECT facematch.grant_access('facematch_test_lane7', 'partner');
 -- An operator that is renamed keeps its rights, off the books.
-SELECT facematch.grant_access('facematch_test_lane7', 'operator');
+SELECT facematch.grant_operator('facematch_test_lane7');
 SELECT * FROM found('test_');
 ALTER ROLE facematch_test_lane7 RENAME TO facematch_test_lane8;
 SELECT severity, finding, regexp_replace(object, '\d+ more', 'N more') AS object, remedy FROM found('lane');
 DELETE FROM facematch_internal.access_grant WHERE role_name = 'facematch_test_lane7';
 SELECT severity, finding, regexp_replace(object, '\d+ more', 'N more') AS object, remedy FROM found('lane');
-SELECT facematch.revoke_access('facematch_test_lane8'), facematch.grant_access('facematch_test_lane8', 'operator');
+SELECT facematch.revoke_access('facematch_test_lane8'), facematch.grant_operator('facematch_test_lane8');
 SELECT * FROM found('lane');
 -- More than its kind, and less.
 GRANT SELECT, UPDATE ON facematch.retention_rule TO facematch_test_lane8;
@@ -43,7 +40,7 @@ REVOKE SELECT ON facematch.notice FROM facematch_test_lane8;
 SELECT * FROM found('lane');
 SELECT facematch.reinstate() IS NOT NULL AS renewed;
 SELECT * FROM found('lane');
-SELECT facematch.revoke_access('facematch_test_lane8'), facematch.grant_access('facematch_test_lane8', 'operator');
+SELECT facematch.revoke_access('facematch_test_lane8'), facematch.grant_operator('facematch_test_lane8');
 SELECT * FROM found('lane');
 -- Memberships that go round every grant, of roles that are nobody's.
 GRANT pg_read_all_data, pg_write_all_data TO facematch_test_group;

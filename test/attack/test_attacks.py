@@ -260,7 +260,7 @@ def test_other_identities(site):
         for other in ['postgres'] + [PREFIX + k for k in KINDS if k != kind]:
             attacker.refused(f'SET ROLE {other}')
             attacker.refused(f'SET SESSION AUTHORIZATION {other}')
-        for state in ('SET ROLE pg_read_all_data', 'SET ROLE pg_read_server_files', f'GRANT {PREFIX}operator TO {PREFIX}{kind}', f'SELECT facematch.grant_access(\'{PREFIX}{kind}\', \'operator\')'):
+        for state in ('SET ROLE pg_read_all_data', 'SET ROLE pg_read_server_files', f'GRANT {PREFIX}operator TO {PREFIX}{kind}', f'SELECT facematch.grant_operator(\'{PREFIX}{kind}\')'):
             attacker.refused(state, states=('42501', '0LP01'))
         attacker.run('RESET SESSION AUTHORIZATION')
         expect('itself', attacker.allowed('SELECT session_user::text, current_user::text') == [(PREFIX + kind, PREFIX + kind)])
@@ -379,9 +379,9 @@ def test_grants_are_guarded(site):
         site.execute(f'ALTER ROLE {PREFIX}operator NO{attribute}')
     for group in ('pg_read_all_data', 'pg_read_server_files', 'pg_execute_server_program', 'pg_monitor', 'postgres'):
         site.execute(f'GRANT {group} TO {role}')
-        refused(f"SELECT facematch.grant_access('{role}', 'auditor')")
+        refused(f"SELECT facematch.grant_auditor('{role}')")
         site.execute(f'REVOKE {group} FROM {role}')
-    for sql in (f"SELECT facematch.grant_access('{PREFIX}partner', 'operator')", f"SELECT facematch.grant_access('{PREFIX}partner', 'auditor')", f"SELECT facematch.grant_partner('{PREFIX}operator', 'Acme Air')",
+    for sql in (f"SELECT facematch.grant_operator('{PREFIX}partner')", f"SELECT facematch.grant_auditor('{PREFIX}partner')", f"SELECT facematch.grant_partner('{PREFIX}operator', 'Acme Air')",
                 f"SELECT facematch.grant_partner('{PREFIX}rival', 'Acme Air')"):
         try:
             site.execute(sql)

@@ -4,7 +4,7 @@
 SET client_min_messages = warning;
 CREATE ROLE facematch_test_tampered;
 SET timezone = 'UTC';
-SELECT facematch.grant_access('facematch_test_tampered', 'auditor');
+SELECT facematch.grant_auditor('facematch_test_tampered');
 INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, 2);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('g', 'flight', 'm', 0.5, now() + interval '1 hour');
 INSERT INTO facematch.retention_class (name, description) VALUES ('crew', 'a site''s own');

@@ -5,7 +5,7 @@
 SET client_min_messages = warning;
 CREATE ROLE facematch_test_owner LOGIN;
 CREATE ROLE facematch_test_monitor;
-SELECT facematch.grant_access('facematch_test_monitor', 'monitor');
+SELECT facematch.grant_monitor('facematch_test_monitor');
 CREATE SCHEMA app AUTHORIZATION facematch_test_owner;
 CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT lpad(n::text, 32, '0')::uuid $$;
 INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)

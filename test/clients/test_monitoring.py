@@ -1,4 +1,4 @@
-"""contrib/monitoring: the exporter's queries run as a monitor's role and give the columns they name, and the
+"""contrib/monitoring: the exporter's queries run as a role with grant_monitor() alone and give the columns they name, and the
 dashboard and the alerts ask for metrics that the exporter has."""
 import glob
 import json
@@ -58,7 +58,7 @@ def main():
         conn.execute('DROP ROLE IF EXISTS facematch_test_exporter')
         conn.execute('CREATE ROLE facematch_test_exporter')
         try:
-            conn.execute("SELECT facematch.grant_access('facematch_test_exporter', 'monitor')")
+            conn.execute("SELECT facematch.grant_monitor('facematch_test_exporter')")
             conn.execute('SET ROLE facematch_test_exporter')
             for name, (query, columns) in queries.items():
                 cursor = conn.execute(query)

@@ -33,7 +33,7 @@ def expect(what, answer, action='', why='', value=None):
 def stage(owner):
     owner.execute(f'''
         CREATE ROLE {ROLE} LOGIN;
-        SELECT facematch.grant_access('{ROLE}', 'operator');
+        SELECT facematch.grant_operator('{ROLE}');
         INSERT INTO facematch.model (name, tag, dims) VALUES ('refusals 1', 901, 2), ('refusals 2', 902, 2);
         INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, min_quality, purpose_required) VALUES
             ('open', 'flight', 'refusals 1', 0.9, now() + interval '1 hour', NULL, false),

@@ -75,7 +75,7 @@ CREATE ROLE enrol_stranger;
 GRANT USAGE ON SCHEMA facematch TO enrol_stranger;
 GRANT EXECUTE ON FUNCTION facematch.verify(face_embedding, bigint, double precision, text),
 	facematch.verify(face_embedding, text, uuid, double precision, text) TO enrol_stranger;
-SELECT facematch.grant_access('enrol_gate', 'operator');
+SELECT facematch.grant_operator('enrol_gate');
 SELECT reference_id AS due FROM facematch.reference WHERE quality = 80 \gset
 SET SESSION AUTHORIZATION enrol_gate;
 SELECT n, match, reason FROM generate_series(1, 3) n, facematch.verify('[1,0]', 'open', subject(n)) v;

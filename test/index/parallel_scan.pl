@@ -219,7 +219,7 @@ for my $gallery ('large', 'small')
 }
 
 # What workers read for who may not read templates is not seen by counting it, as what the leader reads is not.
-$node->safe_psql('postgres', q{CREATE ROLE gate LOGIN; SELECT facematch.grant_access('gate', 'operator'); GRANT SELECT ON asked TO gate;
+$node->safe_psql('postgres', q{CREATE ROLE gate LOGIN; SELECT facematch.grant_operator('gate'); GRANT SELECT ON asked TO gate;
 	ALTER SYSTEM SET facematch.attempts_per_day = 1000000; ALTER SYSTEM SET facematch.attempts_per_week = 1000000; SELECT pg_reload_conf()});
 sub rows_read { return $node->safe_psql('postgres', q{SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) FROM pg_stat_all_tables WHERE relid = 'facematch.reference'::regclass}); }
 sub by_workers

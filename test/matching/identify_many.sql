@@ -97,7 +97,7 @@ RESET ALL;
 
 -- A role that may not read templates: strengths instead of scores, its thresholds, its attempts.
 CREATE ROLE facematch_test_many;
-SELECT facematch.grant_access('facematch_test_many', 'operator');
+SELECT facematch.grant_operator('facematch_test_many');
 SET facematch.attempts_per_day = 3;
 SET SESSION AUTHORIZATION facematch_test_many;
 SELECT probe, rank, similarity

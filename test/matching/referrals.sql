@@ -12,7 +12,7 @@ FROM facematch.gallery, generate_series(1, 4) n WHERE kind = 'flight' OR n = 4;
 INSERT INTO facematch.opt_out (subject_id) VALUES (subject(3));
 CREATE ROLE facematch_test_desk LOGIN;
 CREATE ROLE facematch_test_stranger LOGIN;
-SELECT facematch.grant_access('facematch_test_desk', 'operator');
+SELECT facematch.grant_operator('facematch_test_desk');
 GRANT USAGE ON SCHEMA facematch TO facematch_test_stranger;
 CREATE FUNCTION encounters(port text) RETURNS bigint LANGUAGE sql AS $$
 	SELECT count(*) FROM (VALUES ('flight', face(1), NULL), ('flight', face(20), NULL), ('flight', NULL, NULL), ('flight', NULL, subject(3)), ('wanted', face(4), NULL),

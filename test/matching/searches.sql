@@ -1,7 +1,7 @@
 -- Every search leaves a row, whatever becomes of its transaction; and nobody comes near a person as often as he likes.
 CREATE ROLE facematch_test_gate LOGIN;
 CREATE ROLE facematch_test_desk LOGIN;
-SELECT facematch.grant_access('facematch_test_gate', 'operator'), facematch.grant_access('facematch_test_desk', 'operator');
+SELECT facematch.grant_operator('facematch_test_gate'), facematch.grant_operator('facematch_test_desk');
 CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-8000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
 INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, 3);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, purpose_required) VALUES

@@ -22,7 +22,7 @@ $primary->safe_psql('postgres', q{
 		SELECT gallery_id, ('00000000-0000-8000-8000-00000000000' || n)::uuid, 'us_citizen', f::face_embedding, 'passport'
 		FROM facematch.gallery, (VALUES (1, '[1,0,0]'), (2, '[0,1,0]'), (3, '[0,0,1]')) v (n, f);
 	CREATE TABLE other (n int);
-	DO $$ BEGIN FOR n IN 1 .. 8 LOOP EXECUTE format('CREATE ROLE gate%s LOGIN', n); PERFORM facematch.grant_access(format('gate%s', n)::regrole, 'operator'); END LOOP; END $$;});
+	DO $$ BEGIN FOR n IN 1 .. 8 LOOP EXECUTE format('CREATE ROLE gate%s LOGIN', n); PERFORM facematch.grant_operator(format('gate%s', n)::regrole); END LOOP; END $$;});
 $primary->backup('copy');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'copy', has_streaming => 1);

@@ -46,7 +46,7 @@ CREATE ROLE regress_monitor;
 SET ROLE regress_monitor;
 SELECT FROM facematch.stats;
 RESET ROLE;
-SELECT facematch.grant_access('regress_monitor', 'monitor');
+SELECT facematch.grant_monitor('regress_monitor');
 SET ROLE regress_monitor;
 SELECT searches > 0 FROM facematch.stats;
 SELECT count(*) FROM facematch.search_latency;

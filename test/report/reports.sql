@@ -189,7 +189,7 @@ SELECT facematch.report_html('-infinity', 'infinity');
 
 -- An auditor sees the reports, and none of the exact groups.
 CREATE ROLE regress_facematch_auditor;
-SELECT facematch.grant_access('regress_facematch_auditor', 'auditor');
+SELECT facematch.grant_auditor('regress_facematch_auditor');
 SET ROLE regress_facematch_auditor;
 SELECT count(*) > 0 AS daily FROM facematch.report_daily;
 SELECT sum(measured) > 0 AS latency FROM facematch.report_daily;

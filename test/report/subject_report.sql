@@ -31,7 +31,7 @@ SELECT facematch.record_disclosure('XX', subject(2), 'passenger list', 'boarding
 -- For who has announced it, and may.
 CREATE ROLE facematch_test_auditor LOGIN;
 CREATE ROLE facematch_test_reader LOGIN;
-SELECT facematch.grant_access('facematch_test_auditor', 'auditor'), facematch.grant_access('facematch_test_reader', 'template_reader');
+SELECT facematch.grant_auditor('facematch_test_auditor'), facematch.grant_template_reader('facematch_test_reader');
 SET SESSION AUTHORIZATION facematch_test_auditor;
 \set VERBOSITY default
 SELECT * FROM facematch.subject_report(subject(1));

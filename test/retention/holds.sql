@@ -93,7 +93,7 @@ SELECT severity, object, finding FROM facematch.health_check() WHERE object ~ '^
 -- Who may not read holds learns of none by asking why a row is kept, nor of rows that are due, nor of other people's tables.
 CREATE ROLE facematch_test_asks LOGIN;
 CREATE ROLE facematch_test_oig LOGIN;
-SELECT facematch.grant_access('facematch_test_asks', 'operator'), facematch.grant_access('facematch_test_oig', 'auditor');
+SELECT facematch.grant_operator('facematch_test_asks'), facematch.grant_auditor('facematch_test_oig');
 UPDATE facematch.hold SET released_at = clock_timestamp() WHERE released_at IS NULL;
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('F3', 'flight', 'two', 0.9, now() + interval '1 hour');
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)

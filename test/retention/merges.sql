@@ -110,7 +110,7 @@ SELECT count(*) FROM facematch.reference;
 
 -- Attempts are counted by person.
 CREATE ROLE facematch_test_merges;
-SELECT facematch.grant_access('facematch_test_merges', 'operator');
+SELECT facematch.grant_operator('facematch_test_merges');
 SET SESSION AUTHORIZATION facematch_test_merges;
 DO $$ BEGIN FOR i IN 1 .. 10 LOOP PERFORM facematch.identify(face(14), 'next'); END LOOP; END $$;
 RESET SESSION AUTHORIZATION;

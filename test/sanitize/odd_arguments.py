@@ -81,8 +81,8 @@ INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VAL
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT gallery_id, ('00000000-0000-8000-8000-' || lpad(n::text, 12, '0'))::uuid, 'us_citizen', ARRAY[n, 1, 0]::real[]::face_embedding, 'passport'
 FROM facematch.gallery, generate_series(1, 20) n;
-SELECT facematch.grant_access('odd_operator', 'operator'), facematch.grant_partner('odd_partner', 'Odd Air', purpose => 'odd'),
-	facematch.grant_access('odd_auditor', 'auditor'), facematch.grant_access('odd_reader', 'template_reader'), facematch.grant_access('odd_monitor', 'monitor');
+SELECT facematch.grant_operator('odd_operator'), facematch.grant_partner('odd_partner', 'Odd Air', purpose => 'odd'),
+	facematch.grant_auditor('odd_auditor'), facematch.grant_template_reader('odd_reader'), facematch.grant_monitor('odd_monitor');
 """
 ROUTINES = """
 SELECT p.oid::regprocedure::text, p.prokind, quote_ident(n.nspname) || '.' || quote_ident(p.proname), p.proname,

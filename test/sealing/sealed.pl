@@ -77,7 +77,7 @@ is(sql(q{SELECT differ FROM (SELECT count(*) AS differ FROM facematch.encounter 
 		WHERE (a.subject_id, a.similarity) IS DISTINCT FROM (b.subject_id, b.similarity)) x}), '0', 'and searches as the plain one');
 
 #---------------------------------------------------------------- who gets it back
-sql(q{CREATE ROLE reader LOGIN; SELECT facematch.grant_access('reader', 'template_reader'); GRANT SELECT ON facematch.reference TO reader});
+sql(q{CREATE ROLE reader LOGIN; SELECT facematch.grant_template_reader('reader'); GRANT SELECT ON facematch.reference TO reader});
 sub reader { my ($ret, $out, $err) = $node->psql('postgres', $_[0], extra_params => [ '-U', 'reader' ]); return "$out$err"; }
 like(reader("$open"), qr/no reading of the templates of the gallery .* is announced/, 'nobody unseals without having announced it');
 like(reader(q{SELECT embedding::real[] FROM facematch.reference WHERE gallery_id = 2 LIMIT 1}), qr/the template is sealed/, 'nor by a cast');
@@ -105,7 +105,7 @@ like(thief("SELECT e FROM loot WHERE $_ LIMIT 1", 'off'), qr/decrypted only for 
 is(thief("SELECT count(*) FILTER (WHERE e =~? face_probe('$near', 0.9)) FROM loot", 'on'), '300', 'what may match is all');
 is(thief("SELECT count(DISTINCT e) FROM loot", 'on'), '300', 'as values they are told apart');
 like(thief("SELECT '$stolen' <=> '$near'", 'on'), qr/decrypted only for/, 'nor is a constant');
-sql("SELECT facematch.grant_access('thief', 'operator')");
+sql("SELECT facematch.grant_operator('thief')");
 like(thief("SELECT $_", 'on'), qr/decrypted only for roles that may read templates/, "nor an operator: $_")
 	for "facematch.identify('$stolen', 'plain')", "facematch.verify('$stolen', 1)", "facematch.record_encounter('plain', '$stolen', port => 'P')",
 	"facematch.enrol('plain', md5('x')::uuid, '$stolen', 'us_citizen', 's')", "facematch.enrol('sealed', md5('x')::uuid, '$stolen', 'us_citizen', 's')";

@@ -85,7 +85,7 @@ SELECT FROM plain WHERE v =~? face_probe(:'stolen', 0.5);
 RESET enable_seqscan;
 RESET SESSION AUTHORIZATION;
 -- Nor is it told by searches among templates of one's own: neither as a probe nor as a reference.
-SELECT facematch.grant_access('facematch_test_thief', 'operator');
+SELECT facematch.grant_operator('facematch_test_thief');
 SET SESSION AUTHORIZATION facematch_test_thief;
 SELECT * FROM facematch.identify(:'stolen', 'F');
 SELECT * FROM facematch.identify_many(ARRAY['1:[3,4]', :'stolen']::face_embedding[], 'F');

@@ -212,7 +212,7 @@ run(q{UPDATE facematch.shard SET gallery_table = $$"s'1".shard_gallery$$ WHERE n
 
 ### who may ask
 
-run(q{CREATE ROLE gate LOGIN; CREATE ROLE nobody LOGIN; GRANT USAGE ON SCHEMA facematch, facematch_internal TO nobody; SELECT facematch.grant_access('gate', 'operator'); GRANT SELECT ON probe TO gate, nobody});
+run(q{CREATE ROLE gate LOGIN; CREATE ROLE nobody LOGIN; GRANT USAGE ON SCHEMA facematch, facematch_internal TO nobody; SELECT facematch.grant_operator('gate'); GRANT SELECT ON probe TO gate, nobody});
 my @as_gate = (extra_params => [ '-U', 'gate' ]);
 my $search = 'SELECT count(*) FROM probe p, facematch.search_shards(p.e%s) WHERE p.id = 1';
 is(run(sprintf($search, ''), @as_gate), run(sprintf($search, '')), 'an operator searches, with no user mapping of its own');
