@@ -86,7 +86,7 @@ COMMENT ON FUNCTION facematch.bootstrap_rates(text, text, double precision, inte
 
 ---------------------------------------------------------------- per search: FPIR, FNIR, CMC
 
-CREATE FUNCTION facematch.identification_rates(probes text, enrolled text,
+CREATE FUNCTION facematch_internal.identification_rates(probes text, enrolled text,
 	thresholds double precision[] DEFAULT facematch_internal.score_grid(), rank bigint DEFAULT NULL,
 	confidence double precision DEFAULT 0.95)
 	RETURNS TABLE (threshold double precision, non_mated_searches bigint, false_positives bigint, fpir double precision,
@@ -114,12 +114,38 @@ BEGIN ATOMIC
 		 facematch.rate_interval(p.misses, p.mated_searches, $5) m
 	ORDER BY p.n;
 END;
-COMMENT ON FUNCTION facematch.identification_rates(text, text, double precision[], bigint,
+COMMENT ON FUNCTION facematch_internal.identification_rates(text, text, double precision[], bigint,
 	double precision) IS
 	'errors per search of a set, at each threshold (ascending): FPIR, the share of searches of people who are not '
 	'enrolled that still give a candidate; and FNIR, the share of searches of enrolled people whose mate is not in '
 	'the candidate list, because it is below the threshold or beyond the rank (NULL: any), which counts persons. '
 	'With Wilson intervals; counts are exact. The sets as for score_histogram()';
+
+CREATE FUNCTION facematch.fpir(probes text, enrolled text, threshold double precision,
+	confidence double precision DEFAULT 0.95,
+							   OUT searches bigint, OUT false_positives bigint, OUT fpir double precision,
+							   OUT lower double precision, OUT upper double precision)
+	LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT r.non_mated_searches, r.false_positives, r.fpir, r.fpir_lower, r.fpir_upper
+	FROM facematch_internal.identification_rates($1, $2, ARRAY[$3], NULL, $4) r;
+END;
+COMMENT ON FUNCTION facematch.fpir(text, text, double precision, double precision) IS
+	'false positive identification rate at a threshold: of the searches of people who are not enrolled, how many give a '
+	'candidate. As identification_rates()';
+
+CREATE FUNCTION facematch.fnir(probes text, enrolled text, threshold double precision, rank bigint DEFAULT NULL,
+							   confidence double precision DEFAULT 0.95,
+							   OUT searches bigint, OUT misses bigint, OUT fnir double precision,
+							   OUT lower double precision, OUT upper double precision)
+	LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT r.mated_searches, r.misses, r.fnir, r.fnir_lower, r.fnir_upper
+	FROM facematch_internal.identification_rates($1, $2, ARRAY[$3], $4, $5) r;
+END;
+COMMENT ON FUNCTION facematch.fnir(text, text, double precision, bigint, double precision) IS
+	'false negative identification rate at a threshold and rank: of the searches of enrolled people, how many do not '
+	'return the mate. As identification_rates()';
 
 CREATE FUNCTION facematch.cmc(probes text, enrolled text, max_rank integer DEFAULT 20,
 	confidence double precision DEFAULT 0.95)

@@ -257,7 +257,8 @@ COMMENT ON VIEW facematch_internal.abandoned_index IS
 	' REINDEX CONCURRENTLY has not finished: their files are there, and no statement keeps or reads them';
 COMMENT ON COLUMN facematch_internal.abandoned_index.table_name IS 'the table, also of an index of its TOAST table';
 COMMENT ON COLUMN facematch_internal.abandoned_index.relation IS 'the index';
-COMMENT ON COLUMN facematch_internal.abandoned_index.indislive IS 'false: it is being dropped; true: it is not finished';
+COMMENT ON COLUMN facematch_internal.abandoned_index.indislive IS 'false: it is being dropped; true: it '
+	'is not finished';
 
 CREATE FUNCTION facematch_internal.write_erasure(table_name text, pages bigint, pages_cleared bigint,
 	rows_erased bigint, entries_erased bigint,

@@ -10,7 +10,7 @@ FROM facematch.det('SELECT id, subject, e FROM face', thresholds => '{-1,0.5,0.9
 SELECT * FROM facematch.compare_sets('SELECT id, subject, e FROM face', NULL, 0.7) ORDER BY 1, 2;
 SELECT * FROM facematch.search_set('SELECT id, subject, e FROM face WHERE id <> 3', 'SELECT id, subject, e FROM face WHERE id = 3') ORDER BY 1;
 SELECT threshold, non_mated_searches, false_positives, mated_searches, misses
-FROM facematch.identification_rates('TABLE face -- a comment', 'SELECT id, subject, e FROM face WHERE id IN (1, 3)', '{0.5,0.7,0.9}', 1);
+FROM facematch_internal.identification_rates('TABLE face -- a comment', 'SELECT id, subject, e FROM face WHERE id IN (1, 3)', '{0.5,0.7,0.9}', 1);
 SELECT subjects, non_mated, false_matches, mated, false_non_matches FROM facematch.bootstrap_rates('TABLE face', NULL, 0.9);
 SELECT a = b AS repeatable FROM facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) a, facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) b;
 SELECT facematch_internal.score_grid(0.5);

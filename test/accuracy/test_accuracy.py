@@ -137,17 +137,15 @@ def check_searches(conn, what, probes, enrolled, a, b, threshold, rank):
     others = [e for e in expected if e[1] is None]
     misses = sum(e[0] < threshold or e[1] > rank for e in mated)
     positives = sum(e[2] >= threshold for e in others)
-    r = one(conn, 'SELECT mated_searches, misses, fnir, fnir_lower, fnir_upper FROM facematch.identification_rates(%s, %s, ARRAY[%s::float8], %s)',
-            [probes, enrolled, threshold, rank])
+    r = one(conn, 'SELECT * FROM facematch.fnir(%s, %s, %s, rank => %s)', [probes, enrolled, threshold, rank])
     same(f'{what}: FNIR', r, (len(mated), misses, misses / len(mated), r[3], r[4]))
     near(f'{what}: FNIR interval', r[4], wilson(misses, len(mated), 0.95)[1])
-    r = one(conn, 'SELECT non_mated_searches, false_positives, fpir, fpir_lower, fpir_upper FROM facematch.identification_rates(%s, %s, ARRAY[%s::float8])',
-            [probes, enrolled, threshold])
+    r = one(conn, 'SELECT * FROM facematch.fpir(%s, %s, %s)', [probes, enrolled, threshold])
     same(f'{what}: FPIR', r, (len(others), positives, positives / len(others), r[3], r[4]))
     near(f'{what}: FPIR interval', r[3], wilson(positives, len(others), 0.95)[0])
     same(f'{what}: CMC', [r[:3] for r in conn.execute('SELECT * FROM facematch.cmc(%s, %s, 10)', [probes, enrolled])],
          [(k, len(mated), sum(e[1] <= k for e in mated)) for k in range(1, 11)])
-    grid = conn.execute('SELECT threshold, false_positives, misses FROM facematch.identification_rates(%s, %s, %s)',
+    grid = conn.execute('SELECT threshold, false_positives, misses FROM facematch_internal.identification_rates(%s, %s, %s)',
                         [probes, enrolled, [float(t) for t in GRID[::100]]]).fetchall()
     same(f'{what}: rates on a grid', grid, [(float(t), sum(e[2] >= t for e in others), sum(e[0] < t for e in mated)) for t in GRID[::100]])
 

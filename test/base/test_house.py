@@ -15,9 +15,9 @@ DOMAINS = ('base simd keys embedding index redaction audit gallery erasure reten
            'monitoring report').split()
 LEVEL = {domain: level for level, domain in enumerate(DOMAINS)}
 
-MOST_ROUTINES = 79
+MOST_ROUTINES = 80
 MOST_TABLES = 30
-MOST_EVERYWHERE = 224
+MOST_EVERYWHERE = 226
 LONGEST = 119
 
 problems = []
