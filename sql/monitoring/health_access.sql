@@ -162,9 +162,11 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 			'are alike (%s a week)', current_setting('facematch.attempts_per_week', true)),
 		   format('%s persons, %s searches near one', count(*), max(n.attempts)),
 		       'SELECT * FROM facematch.report_search, and ask what for'
-	FROM (SELECT count(*) AS attempts FROM facematch_internal.attempt a
+	-- Misses have a limit of their own, which comes sooner. Only limits of a week withhold a person for more than a day.
+	FROM (SELECT count(*) AS attempts, bool_or(a.withheld_until > clock_timestamp() + interval '1 day') AS withheld
+		  FROM facematch_internal.attempt a
 		  WHERE a.attempted_at > clock_timestamp() - interval '7 days' GROUP BY a.subject_id) n
-	WHERE n.attempts >= 0.8 * current_setting('facematch.attempts_per_week', true)::integer
+	WHERE n.attempts >= 0.8 * current_setting('facematch.attempts_per_week', true)::integer OR n.withheld
 	HAVING count(*) > 0;
 COMMENT ON VIEW facematch_internal.access_findings IS
 	'privileges of any role beyond facematch_internal.access_right, roles whose attributes or memberships go '
