@@ -1,9 +1,8 @@
 \echo Use "CREATE EXTENSION facematch CASCADE" to load this file. \quit
 
 /*
- * The extension script is joined from the parts that sql/MANIFEST lists, in that order: reading order.  A part is of
- * one domain,
- * the folder it is in; it needs no part that comes after it.
+ * The extension script is joined from the parts that sql/MANIFEST lists, in that order: reading order. A part is of
+ * one domain, the folder it is in; it needs no part that comes after it.
  *
  * Three schemas: the type, its operators and the access method are in @extschema@; facematch has what a person calls,
  * reads or writes; facematch_internal has everything else.

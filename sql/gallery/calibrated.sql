@@ -1,5 +1,5 @@
 /*
- * Calibrations of models, as stored, and the thresholds of galleries that state a target FPIR. 
+ * Calibrations of models, as stored, and the thresholds of galleries that state a target FPIR.
  * sql/accuracy/calibration.sql measures and stores them.
  *
  * A search of N references by somebody who is not among them errs with a probability of at most N times the FMR, of

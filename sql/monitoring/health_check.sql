@@ -199,7 +199,8 @@ BEGIN
 	-- docs/performance.md. Small lists are searched in no time either way.
 	FOR face_index IN SELECT i.oid FROM pg_class i JOIN pg_am a ON a.oid = i.relam AND a.amname = 'facematch'
 		JOIN pg_index x ON x.indexrelid = i.oid AND x.indisvalid
-		WHERE i.relkind = 'i' AND i.relpersistence <> 't' AND i.reltuples > 100000 LOOP
+		WHERE i.relkind = 'i' AND i.reltuples > 100000
+			AND (i.relpersistence = 'p' OR i.relpersistence = 'u' AND NOT pg_is_in_recovery()) LOOP
 		BEGIN
 			RETURN QUERY
 			SELECT 'notice', 'has codes from before it learned where the templates of a model lie: searches are slower than'
@@ -212,7 +213,10 @@ BEGIN
 					  FROM facematch_internal.index_epochs(face_index) o) e
 				GROUP BY e.dims, e.model, e.centre_length IS NULL) k
 			HAVING sum(k.old * (least((1 - least(coalesce(k.centre, 0.9), 0.9) ^ 2) ^ -2, 4) - 1)) > 0.3 * sum(k.templates);
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN undefined_table OR lock_not_available THEN
+			-- It has been dropped, or somebody is changing its table: another check will tell.
+			CONTINUE;
+		WHEN OTHERS THEN
 			RETURN QUERY SELECT 'error', format('the index cannot be read: %s', SQLERRM), face_index::text,
 				format('REINDEX INDEX CONCURRENTLY %s', face_index);
 		END;

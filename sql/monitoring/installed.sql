@@ -38,7 +38,8 @@ BEGIN
 		(SELECT format('GRANT %s TO PUBLIC', e.clause) FROM facematch_internal.expected_access e WHERE e.kind = 'everyone'
 		 EXCEPT SELECT format('GRANT %s TO PUBLIC', a.clause) FROM facematch_internal.actual_access a WHERE a.role_id = 0)
 		UNION ALL
-		-- Plans of its statements, with templates and pseudonyms as constants, would otherwise go to the caller for them.
+		-- Plans of its statements, with templates and pseudonyms as constants, would otherwise go to the client that
+		-- asked for them.
 		SELECT format('ALTER ROUTINE %s SET debug_print_plan = off', p.oid::regprocedure) FROM pg_proc p
 		WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND p.prosecdef
 			AND p.prokind = 'f'

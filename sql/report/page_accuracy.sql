@@ -191,5 +191,5 @@ AS $$
 		|| E'</section>\n'
 $$;
 COMMENT ON FUNCTION facematch_internal.page_drift(facematch_internal.encounter_count[],
-	facematch_internal.encounter_histogram[], date, date) IS 
+	facematch_internal.encounter_histogram[], date, date) IS
 	'sections of the HTML report: drift by week, and differences between groups';

@@ -289,7 +289,7 @@ BEGIN
 	END IF;
 	-- Without a hold nothing of the table runs: what cannot be stopped there is released, too.
 	SELECT sum(a.held) INTO held FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
-		p.table_name,
+		p.relation,
 		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', p.relation, facematch_internal.not_held(release.table_name)),
 		limited => false) a (held bigint)
 	WHERE p.table_name = release.table_name AND p.is_named AND EXISTS (SELECT FROM facematch.hold h

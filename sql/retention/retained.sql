@@ -67,10 +67,11 @@ CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, va
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_ask_table';
 COMMENT ON FUNCTION facematch_internal.ask_table(regclass, text, text, boolean, boolean) IS
 	'runs a query about a table with the privileges of the table''s owner, as a restricted operation; $1 is the '
-	'moment, $2 the keys of rows that holds name in the table (text[]), $3 the subjects that holds name (uuid[]), '
-	'$4 the value. A table of a user''s has facematch.table_timeout for it (53400), unless limited is false. '
-	'Receipts of what it deletes name opt-outs as the cause, if of_opt_outs. Columns of other types than the '
-	'caller names: 42804; who may not act as the owner: 42501. For the extension''s own functions';
+	'moment, $2 the keys of rows that holds name in the table or in one that it is a partition of (text[]), $3 the '
+	'subjects that holds name (uuid[]), $4 the value. A table of a user''s has facematch.table_timeout for it '
+	'(53400), unless limited is false. Receipts of what it deletes name opt-outs as the cause, if of_opt_outs. '
+	'Columns of other types than the caller names: 42804; who may not act as the owner: 42501. For the '
+	'extension''s own functions';
 
 CREATE FUNCTION facematch_internal.change_table(table_name regclass, statement text) RETURNS void
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_change_table';

@@ -137,7 +137,7 @@ open_gate(FaceGate *gate, Oid run_as, bool restricted)
 	is_own = false;
 	gate->restricted = restricted;
 	gate->settings = NewGUCNestLevel();
-	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to the caller for them. */
+	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to the client that asked for them. */
 	if (Debug_print_plan)
 		set_for_now("debug_print_plan", "off", PGC_USERSET);
 	/* A search of a large list costs so much by the planner's measure that it would be compiled, which takes longer than the search. */

@@ -111,7 +111,7 @@ typedef struct Statement
 	int			nargs;
 	Oid		   *types;
 	Datum	   *values;
-	Snapshot	snapshot;		/* or the newest, or the caller has one */
+	Snapshot	snapshot;		/* NULL: the newest, or the caller's */
 } Statement;
 
 static SPIPlanPtr

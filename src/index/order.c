@@ -7,11 +7,11 @@
  * Templates pass four stages, each with a better bound: the sketch (a float a
  * slot, from the pass), the second bits (the same float), the refinement code
  * (heap `refined`, by lower bound), the row itself (heap `measured`, by
- * distance).  The frontier is a distance
- * up to which every sketch bound has been refined.  A measured row is the next
- * one when neither the frontier nor any refined bound is nearer.  What a
- * refinement shows to be beyond the frontier only has its bound replaced by the
- * better one: most templates come no farther, and few are ever looked at again.
+ * distance).  The frontier is a distance up to which every sketch bound has
+ * been refined.  A measured row is the next one when neither the frontier nor
+ * any refined bound is nearer.  What a refinement shows to be beyond the
+ * frontier only has its bound replaced by the better one: most templates come
+ * no farther, and few are ever looked at again.
  *
  * The consumer does not say how many rows it wants.  The frontier advances to
  * the goal-th smallest distance known, and the goal grows with the rows

@@ -262,9 +262,8 @@ face_expect_page(Relation index, BlockNumber blkno, bool prefetch)
 
 /*
  * Read a page that some other page names, and lock it unless lockmode is
- * BUFFER_LOCK_UNLOCK.  Only a damaged page names
- * no block or one whose lock this backend holds: waiting for oneself could not
- * even be cancelled.
+ * BUFFER_LOCK_UNLOCK.  Only a damaged page names no block, or one whose lock
+ * this backend holds: waiting for oneself could not even be cancelled.
  */
 Buffer
 face_read_page_extended(Relation index, BlockNumber blkno, int lockmode, BufferAccessStrategy strategy)

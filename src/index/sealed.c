@@ -6,7 +6,7 @@
  * A chain of sealed templates has one key.  Sketches are sealed by block, for a
  * pass reads them so; second bits and refinement codes by slot, for they are
  * looked up one by one, and a block of them would be 3 kB of WAL an insertion.
- * Each of these has a nonce of its own, drawn again at every write: counters
+ * Each of these has a nonce of its own, a new one at every write: counters
  * would repeat after a recovery to a point in time.  The nonces of a sketch
  * page's blocks stand before the blocks, the others behind what they seal.
  *

@@ -27,7 +27,7 @@ extern bool face_key_is_destroyed(const uint8 *key);
 /* Raise the error of somebody who cannot do without a key. */
 extern _Noreturn void face_report_lost_key(Relation index);
 
-/* Seal bytes where they are, by a nonce drawn again, which goes behind them; the error if the key was destroyed meanwhile. */
+/* Seal bytes where they are, by a new nonce, which goes behind them; the error if the key was destroyed meanwhile. */
 extern void face_seal_bytes(Relation index, const uint8 *key, uint8 *bytes, Size size);
 
 /* For writers, on their own copies of pages: a block of sketches, and what else is of a slot. */

@@ -251,14 +251,11 @@ open_lists(FaceScan *scan, FaceShare *share)
 	return segment;
 }
 
-/* The probe's key was destroyed between this process and the opener: whether it can take part, as the opener sees it. */
+/* Is the probe what it is to the opener?  Its key may have been destroyed in between: then one of the two has no distances. */
 static bool
-agree_on_probe(FaceScan *scan, const FaceShare *share)
+agree_on_probe(const FaceScan *scan, const FaceShare *share)
 {
-	if (scan->impossible || (scan->null_probe && !share->null_probe))
-		return false;
-	scan->null_probe = share->null_probe;
-	return true;
+	return !scan->impossible && scan->null_probe == share->null_probe;
 }
 
 /* Take part in the pass, or open it.  Returns the lists; NULL: this process is too late. */

@@ -44,7 +44,7 @@ extern void face_share_lose(FaceShare *share);
 /*
  * A process has done its part.  The one that returns the ordered rows gets
  * them, and so does the leader what all have counted.  False: a key was destroyed
- * meanwhile, and the one that returns begins anew, alone.
+ * meanwhile, and the one that returns starts again, alone.
  */
 extern bool face_share_finish(FaceScan *scan);
 

@@ -37,7 +37,6 @@
 #include "retention/gone.h"
 #include "retention/retained.h"
 
-
 /* A receipt is of no more persons: more would not go into an array. */
 #define MOST_SUBJECTS	1000000
 #define FIRST_SUBJECTS	64

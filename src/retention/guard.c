@@ -18,161 +18,33 @@
  * In a replica (logical replication, session_replication_role) the guard corrects
  * instead of refusing, because a replica that has stopped protects nobody.
  *
- * The trigger's arguments are name=column pairs: what, key, class, recorded, purge
- * (purge_after), and if the table has them subject, template, gallery, verified,
- * anchor, rule; source and quality make its rows references. They are read once for
- * each statement.
+ * The function is also the trigger after each deleted row, for receipts (gone.c), and
+ * after each statement that inserts, for rows that were left out (skip.c).
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
-#include "base/kin.h"
 #include "base/refusal.h"
-#include "retention/declined.h"
-#include "gallery/enrol.h"
+#include "base/run.h"
 #include "gallery/gallery.h"
+#include "retention/declined.h"
 #include "retention/facts.h"
 #include "retention/gone.h"
-#include "retention/rules.h"
+#include "retention/guard.h"
 #include "retention/retained.h"
-#include "retention/opt_outs_and_holds.h"
-#include "base/row.h"
-#include "base/run.h"
+#include "retention/rules.h"
 #include "retention/skip.h"
 
 PG_FUNCTION_INFO_V1(facematch_guard);
-
-/* Column numbers; 0 where the table has no such column. */
-typedef struct Guard
-{
-	char	   *what;
-	AttrNumber	key;
-	AttrNumber	class;
-	AttrNumber	recorded;
-	AttrNumber	purge_after;
-	AttrNumber	subject;
-	AttrNumber	template;
-	AttrNumber	gallery;
-	AttrNumber	verified;
-	AttrNumber	anchor;
-	AttrNumber	rule;
-	AttrNumber	source;
-	AttrNumber	quality;
-	bool		enrols;			/* rows are references */
-	FaceEnrolment enrolment;
-	FaceRow		row;			/* the one that comes */
-	FaceRow		was;			/* and the one that it replaces */
-	FmgrInfo	key_output;
-	List	   *relids;			/* the table, then what it is a partition of */
-	FaceLookups lookups;
-} Guard;
-
-static AttrNumber
-column_of(Relation rel, const char *name, Oid type)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	int			attnum = SPI_fnumber(desc, name);
-
-	if (attnum <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN), face_refusal("retained_column_exists"),
-				 errmsg("table \"%s\" has no column \"%s\", which its retention trigger names", RelationGetRelationName(rel), name),
-				 errhint("Detach the table with facematch.release() and attach it again with facematch.retain().")));
-	if (OidIsValid(type) && SPI_gettypeid(desc, attnum) != type)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH), face_refusal("retained_column_type"),
-				 errmsg("column \"%s\" of table \"%s\" is not of type %s, which retention needs", name,
-						RelationGetRelationName(rel), format_type_be(type))));
-	return attnum;
-}
-
-static void
-read_argument(Guard *guard, Relation rel, const char *argument)
-{
-	struct
-	{
-		const char *name;
-		AttrNumber *column;
-		Oid			type;
-	}			known[] = {
-		{"key", &guard->key, InvalidOid},
-		{"class", &guard->class, TEXTOID},
-		{"recorded", &guard->recorded, TIMESTAMPTZOID},
-		{"purge", &guard->purge_after, TIMESTAMPTZOID},
-		{"subject", &guard->subject, UUIDOID},
-		{"template", &guard->template, InvalidOid},
-		{"gallery", &guard->gallery, INT8OID},
-		{"verified", &guard->verified, TIMESTAMPTZOID},
-		{"anchor", &guard->anchor, TIMESTAMPTZOID},
-		{"rule", &guard->rule, TEXTOID},
-		{"source", &guard->source, TEXTOID},
-		{"quality", &guard->quality, INT2OID}
-	};
-	const char *equals = strchr(argument, '=');
-	size_t		length = equals == NULL ? 0 : equals - argument;
-
-	if (length == strlen("what") && strncmp(argument, "what", length) == 0)
-	{
-		guard->what = pstrdup(equals + 1);
-		return;
-	}
-	for (int i = 0; i < lengthof(known); i++)
-	{
-		if (length == strlen(known[i].name) && strncmp(argument, known[i].name, length) == 0)
-		{
-			*known[i].column = column_of(rel, equals + 1, known[i].type);
-			return;
-		}
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("retention_trigger_arguments"),
-			 errmsg("\"%s\" is no argument of a retention trigger", argument),
-			 errhint("facematch.retain() makes the triggers.")));
-}
-
-static Guard *
-make_guard(FunctionCallInfo fcinfo, TriggerData *trigger)
-{
-	Relation	rel = trigger->tg_relation;
-	MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-	Guard	   *guard = palloc0(sizeof(Guard));
-	Oid			output;
-	bool		varlena;
-
-	for (int i = 0; i < trigger->tg_trigger->tgnargs; i++)
-		read_argument(guard, rel, trigger->tg_trigger->tgargs[i]);
-	if (guard->what == NULL || guard->key == 0 || guard->class == 0 || guard->recorded == 0 || guard->purge_after == 0 ||
-		(guard->source != 0 && (guard->gallery == 0 || guard->template == 0)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("retention_trigger_arguments"),
-				 errmsg("the retention trigger of \"%s\" lacks an argument", RelationGetRelationName(rel)),
-				 errhint("facematch.retain() makes the triggers.")));
-	guard->enrols = guard->source != 0;
-	guard->enrolment = (FaceEnrolment) {
-		guard->gallery, guard->subject, guard->class, guard->template, guard->source, guard->quality, guard->recorded
-	};
-	face_row_room(&guard->row, rel);
-	face_row_room(&guard->was, rel);
-	getTypeOutputInfo(SPI_gettypeid(RelationGetDescr(rel), guard->key), &output, &varlena);
-	fmgr_info_cxt(output, &guard->key_output, fcinfo->flinfo->fn_mcxt);
-	guard->relids = face_line(RelationGetRelid(rel));
-	face_find_lookups(&guard->lookups);
-	MemoryContextSwitchTo(caller);
-	fcinfo->flinfo->fn_extra = guard;
-	return guard;
-}
 
 /* Where the guard corrects and does not refuse. */
 static bool
@@ -182,27 +54,27 @@ is_replica(void)
 }
 
 static const pg_uuid_t *
-subject_of(const Guard *guard, const FaceRow *row)
+subject_of(const FaceGuard *guard, const FaceRow *row)
 {
 	return face_row_uuid(row, guard->subject);
 }
 
 static bool
-in_gallery(const Guard *guard, const FaceRow *row)
+in_gallery(const FaceGuard *guard, const FaceRow *row)
 {
 	return !face_row_null(row, guard->gallery);
 }
 
 /* The gallery that an opt-out or a skipped row names; 0: none. */
 static int64
-gallery_of(const Guard *guard, const FaceRow *row)
+gallery_of(const FaceGuard *guard, const FaceRow *row)
 {
 	return face_row_number(row, guard->gallery);
 }
 
 /* What the row itself says; a time in the future would be a deadline of one's own choice. */
 static FaceFacts
-facts_of(const Guard *guard, const FaceRow *row)
+facts_of(const FaceGuard *guard, const FaceRow *row)
 {
 	FaceFacts	facts = {.anchor = DT_NOEND, .ceiling = DT_NOEND};
 	TimestampTz now = GetCurrentTimestamp();
@@ -225,7 +97,7 @@ facts_of(const Guard *guard, const FaceRow *row)
 }
 
 static const FaceRuleSet *
-rules_of(const Guard *guard, const FaceRow *row)
+rules_of(const FaceGuard *guard, const FaceRow *row)
 {
 	if (face_row_null(row, guard->class))
 		return NULL;
@@ -233,7 +105,7 @@ rules_of(const Guard *guard, const FaceRow *row)
 }
 
 static void
-refuse_class(const Guard *guard, const FaceRow *row)
+refuse_class(const FaceGuard *guard, const FaceRow *row)
 {
 	bool		unnamed = face_row_null(row, guard->class);
 
@@ -246,7 +118,7 @@ refuse_class(const Guard *guard, const FaceRow *row)
 }
 
 static FaceDue
-due_of(const Guard *guard, const FaceRow *row)
+due_of(const FaceGuard *guard, const FaceRow *row)
 {
 	FaceFacts	facts = facts_of(guard, row);
 	FaceDue		due = face_due(rules_of(guard, row), &facts, NULL);
@@ -257,7 +129,7 @@ due_of(const Guard *guard, const FaceRow *row)
 }
 
 static HeapTuple
-with_deadline(const Guard *guard, FaceRow *row, TimestampTz due, const FaceRule *rule)
+with_deadline(const FaceGuard *guard, FaceRow *row, TimestampTz due, const FaceRule *rule)
 {
 	face_row_set(row, guard->purge_after, TimestampTzGetDatum(due));
 	if (guard->rule != 0)
@@ -266,7 +138,7 @@ with_deadline(const Guard *guard, FaceRow *row, TimestampTz due, const FaceRule 
 }
 
 static bool
-is_held(Guard *guard, const FaceRow *row)
+is_held(FaceGuard *guard, const FaceRow *row)
 {
 	bool		unnamed = face_row_null(row, guard->key);
 	char	   *row_id = unnamed ? "" : OutputFunctionCall(&guard->key_output, row->values[guard->key - 1]);
@@ -276,7 +148,7 @@ is_held(Guard *guard, const FaceRow *row)
 
 /* Whoever files an opt-out or an event of the row's subject meanwhile waits for this transaction, or it for them. */
 static void
-lock_subject(const Guard *guard, const pg_uuid_t *subject)
+lock_subject(const FaceGuard *guard, const pg_uuid_t *subject)
 {
 	if (subject != NULL)
 		face_share_subject(guard->lookups.opt_out, subject);
@@ -284,7 +156,7 @@ lock_subject(const Guard *guard, const pg_uuid_t *subject)
 
 /* Whether an opt-out forbids the row's template, and the law gives it; the subject is locked. */
 static bool
-is_declined(const Guard *guard, const FaceRow *row)
+is_declined(const FaceGuard *guard, const FaceRow *row)
 {
 	const pg_uuid_t *subject = subject_of(guard, row);
 
@@ -301,7 +173,7 @@ is_declined(const Guard *guard, const FaceRow *row)
 
 /* The row of people who have opted out is left out, where that is wanted. */
 static HeapTuple
-refuse_declined(const Guard *guard, const FaceRow *row)
+refuse_declined(const FaceGuard *guard, const FaceRow *row)
 {
 	if (!face_skips_opted_out())
 		ereport(ERROR,
@@ -314,7 +186,7 @@ refuse_declined(const Guard *guard, const FaceRow *row)
 
 /* Only staging is closed: a gate that was cut off brings its encounters when it can. */
 static void
-refuse_closed(const Guard *guard, const FaceRow *row)
+refuse_closed(const FaceGuard *guard, const FaceRow *row)
 {
 	if (guard->enrols && in_gallery(guard, row) && face_gallery(gallery_of(guard, row), true)->closed)
 		ereport(ERROR,
@@ -329,7 +201,7 @@ refuse_closed(const Guard *guard, const FaceRow *row)
  * delivery, or one from a dump.
  */
 static void
-refuse_departed(const Guard *guard, const FaceRow *row, TimestampTz due)
+refuse_departed(const FaceGuard *guard, const FaceRow *row, TimestampTz due)
 {
 	const FaceGallery *gallery;
 
@@ -346,7 +218,7 @@ refuse_departed(const Guard *guard, const FaceRow *row, TimestampTz due)
 
 /* A replica takes what its publisher has; health_check() lists references without their gallery. */
 static void
-enrol(const Guard *guard, FaceRow *row)
+enrol(const FaceGuard *guard, FaceRow *row)
 {
 	if (!guard->enrols)
 		return;
@@ -356,7 +228,7 @@ enrol(const Guard *guard, FaceRow *row)
 }
 
 static HeapTuple
-guard_insert(Guard *guard, FaceRow *row)
+guard_insert(FaceGuard *guard, FaceRow *row)
 {
 	bool		dated = !face_row_null(row, guard->purge_after);
 	TimestampTz given = face_row_time(row, guard->purge_after);
@@ -401,7 +273,7 @@ settle(TimestampTz old, TimestampTz before, const FaceDue *due, bool may_lengthe
 
 /* Deadlines computed again: NULL leaves the row alone. */
 static HeapTuple
-guard_recompute(const Guard *guard, const FaceRecompute *why, FaceRow *row)
+guard_recompute(const FaceGuard *guard, const FaceRecompute *why, FaceRow *row)
 {
 	TimestampTz old = face_row_time(row, guard->purge_after);
 	const FaceRuleSet *policy = rules_of(guard, row);
@@ -441,7 +313,7 @@ refuse_push(Relation rel)
 
 /* An own anchor (a gallery's departure) that moves away takes the deadline along where the rule says so. */
 static TimestampTz
-moved_deadline(const Guard *guard, const FaceRow *was, TimestampTz old, const FaceDue *due)
+moved_deadline(const FaceGuard *guard, const FaceRow *was, TimestampTz old, const FaceDue *due)
 {
 	FaceFacts	facts = facts_of(guard, was);
 	FaceDue		before = face_due(rules_of(guard, was), &facts, NULL);
@@ -466,7 +338,7 @@ changes(const FaceRow *was, const FaceRow *row, AttrNumber column)
 
 /* A hold names a row by its key, its subject or its gallery, for what the template shows: none slips out under it. */
 static bool
-escapes_hold(Guard *guard, const FaceRow *was, const FaceRow *row)
+escapes_hold(FaceGuard *guard, const FaceRow *was, const FaceRow *row)
 {
 	bool		other_template = changes(was, row, guard->template);
 	bool		other_name = changes(was, row, guard->key) || changes(was, row, guard->subject) || changes(was, row, guard->gallery);
@@ -478,7 +350,7 @@ escapes_hold(Guard *guard, const FaceRow *was, const FaceRow *row)
 
 /* What an update may not do; a replica puts it right where it can. */
 static void
-check_update(Guard *guard, const FaceRow *was, const FaceRow *row, bool moved)
+check_update(FaceGuard *guard, const FaceRow *was, const FaceRow *row, bool moved)
 {
 	if (face_row_time(row, guard->purge_after) > face_row_time(was, guard->purge_after))
 		refuse_push(row->rel);
@@ -492,7 +364,7 @@ check_update(Guard *guard, const FaceRow *was, const FaceRow *row, bool moved)
 
 /* Another class is another law: who changed it stands in the log. */
 static void
-log_class(const Guard *guard, const FaceRow *was, const FaceRow *row)
+log_class(const FaceGuard *guard, const FaceRow *was, const FaceRow *row)
 {
 	TupleDesc	desc = RelationGetDescr(row->rel);
 	struct
@@ -518,7 +390,7 @@ log_class(const Guard *guard, const FaceRow *was, const FaceRow *row)
 }
 
 static HeapTuple
-guard_update(Guard *guard, const FaceRow *was, FaceRow *row)
+guard_update(FaceGuard *guard, const FaceRow *was, FaceRow *row)
 {
 	const FaceRecompute *why = face_recomputing(RelationGetRelid(row->rel), guard->relids);
 	TimestampTz old = face_row_time(was, guard->purge_after);
@@ -553,7 +425,7 @@ guard_update(Guard *guard, const FaceRow *was, FaceRow *row)
 }
 
 static HeapTuple
-guard_delete(Guard *guard, const FaceRow *row)
+guard_delete(FaceGuard *guard, const FaceRow *row)
 {
 	if (!is_held(guard, row))
 		return row->tuple;
@@ -578,7 +450,7 @@ Datum
 facematch_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	Guard	   *guard = fcinfo->flinfo->fn_extra;
+	FaceGuard  *guard = fcinfo->flinfo->fn_extra;
 	HeapTuple	result;
 
 	if (CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_AFTER(trigger->tg_event) && guard_after(fcinfo, trigger))
@@ -588,7 +460,7 @@ facematch_guard(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("facematch_internal.guard is fired before each row, after a deleted one, or after an inserting statement")));
 	if (guard == NULL)
-		guard = make_guard(fcinfo, trigger);
+		guard = face_guard_of(fcinfo, trigger);
 
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 	{

@@ -31,7 +31,6 @@
 #include "retention/person.h"
 #include "retention/unreached.h"
 
-
 /*
  * Where the law does not give an opt-out: of which class, for what, recorded from when until when.  The law changes only at the
  * dates of its rules, so it is asked once for each of them.
@@ -321,4 +320,3 @@ face_opt_out_recorded(const TriggerData *trigger)
 	face_forget_declined();
 	carry_out(&opt_out, tables, locked);
 }
-

@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -102,15 +103,27 @@ result_array(int column)
 	return SPI_datumTransfer(value, false, -1);
 }
 
+/* A relation and what it is a partition of, as oid[]: holds name the table under retention. */
+static Datum
+line_array(Oid relid)
+{
+	List	   *line = face_line(relid);
+	Datum	   *oids = palloc(sizeof(Datum) * list_length(line));
+
+	for (int i = 0; i < list_length(line); i++)
+		oids[i] = ObjectIdGetDatum(list_nth_oid(line, i));
+	return PointerGetDatum(construct_array(oids, list_length(line), OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
 FaceKept
 face_kept_by_holds(Oid relid)
 {
-	Oid			type = OIDOID;
-	Datum		value = ObjectIdGetDatum(relid);
+	Oid			type = OIDARRAYOID;
+	Datum		value = line_array(relid);
 	FaceKept	kept;
 
 	SPI_connect();
-	face_run("SELECT COALESCE(pg_catalog.array_agg(h.row_id) FILTER (WHERE h.table_name OPERATOR(pg_catalog.=) $1), '{}'),"
+	face_run("SELECT COALESCE(pg_catalog.array_agg(h.row_id) FILTER (WHERE h.table_name OPERATOR(pg_catalog.=) ANY ($1)), '{}'),"
 			 " COALESCE(pg_catalog.array_agg(COALESCE(q.subject_id, h.subject_id)) FILTER (WHERE h.subject_id IS NOT NULL), '{}')"
 			 " FROM facematch.hold h"
 			 " LEFT JOIN (facematch_internal.person p JOIN facematch_internal.person q ON q.person_id OPERATOR(pg_catalog.=) p.person_id)"

@@ -125,6 +125,10 @@ INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep
 	VALUES ('own', 'own', 'reference', '{recorded}', '{10 days}', 'site rule', '-infinity');
 SELECT facematch.retain('own', 'reference');
 INSERT INTO own (id, retention_class, subject_id) SELECT n, 'us_citizen', subject(n) FROM generate_series(1, 19) n;
+-- The partition is another owner's, which the table's may not read.
+CREATE ROLE facematch_test_first; CREATE ROLE facematch_test_second;
+ALTER TABLE own OWNER TO facematch_test_first; ALTER TABLE own_1 OWNER TO facematch_test_first;
+ALTER TABLE own_2 OWNER TO facematch_test_second; ALTER TABLE own_21 OWNER TO facematch_test_second;
 -- Instead of a DETACH CONCURRENTLY that is cancelled; a new session knows of it.
 UPDATE pg_inherits SET inhdetachpending = true WHERE inhrelid = 'own_2'::regclass;
 \c
@@ -147,3 +151,5 @@ UPDATE facematch.hold SET released_at = clock_timestamp() WHERE row_id = '1' AND
 SELECT facematch.release('own');
 UPDATE own_21 SET retention_class = 'own' WHERE id = 17;
 DELETE FROM facematch.retention_class WHERE name = 'own';
+REASSIGN OWNED BY facematch_test_first, facematch_test_second TO CURRENT_USER;
+DROP ROLE facematch_test_first, facematch_test_second;
