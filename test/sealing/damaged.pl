@@ -67,7 +67,7 @@ my @index_damages = (
 	[ 'the tag of a sealed centre', qr/ERROR:  XX002: .*or its centre is damaged/, sub { flip_in_kind($_[0], CENTRE, CONTENTS + 30) } ]);
 
 # Of a value in the table: what is changed, and what is said to whoever opens it.
-my $changed = qr/ERROR:  XX001: a sealed template is not the one that was stored\n.*HINT:  It was changed, or put together of parts of others/s;
+my $changed = qr/ERROR:  XX001: a sealed template is not the one that was stored\n.*HINT:  It was changed, or put together from parts of others/s;
 my @value_damages = (
 	[ 'a bit of the ciphertext', VALUE_TEXT + 100, $changed ], [ 'the last byte of it', VALUE_TEXT + 4 + 640 - 1, $changed ],
 	[ 'the tag', VALUE_TAG + 3, $changed ], [ 'the nonce', VALUE_NONCE, $changed ], [ 'the model', 2, $changed ],
