@@ -278,7 +278,7 @@ COMMENT ON COLUMN facematch_internal.foreign_key_trigger.guarded IS
 CREATE FUNCTION facematch.health_check() RETURNS TABLE (severity text, finding text, found bigint, object text,
 	remedy text)
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
-	SET jit = off
+	SET jit = off SET quote_all_identifiers = off
 AS $$
 DECLARE
 	part text;

@@ -542,10 +542,11 @@ facematch_seal_template(PG_FUNCTION_ARGS)
 	Sealer	   *sealer = fcinfo->flinfo->fn_extra;
 	FaceEmbedding *was;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		trigger->tg_trigger->tgnargs != 1 || (sealer == NULL && !face_is_own(RelationGetRelid(trigger->tg_relation))))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_internal.seal_template must be fired before each row")));
+				 errmsg("facematch_internal.seal_template is fired before each row of a table of the extension, and is told the column")));
 	if (sealer == NULL)
 		sealer = make_sealer(fcinfo, trigger);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))

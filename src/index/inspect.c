@@ -279,7 +279,7 @@ sketch_bytes(const FaceCodec *codec)
  * SQL functions
  * ------------------------------------------------------------------------- */
 
-/* facematch.index_stats(index regclass, count_dead boolean): one row, columns in the order of sql/21. */
+/* facematch.index_stats(index regclass, count_dead boolean): one row, columns in the order of sql/index/inspection.sql. */
 Datum
 facematch_index_stats(PG_FUNCTION_ARGS)
 {
@@ -351,7 +351,7 @@ facematch_index_stats(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
 }
 
-/* facematch_internal.index_epochs(index regclass): a row for each epoch, columns in the order of sql/21. */
+/* facematch_internal.index_epochs(index regclass): a row for each epoch, columns in the order of sql/index/inspection.sql. */
 Datum
 facematch_index_epochs(PG_FUNCTION_ARGS)
 {

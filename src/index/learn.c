@@ -117,7 +117,7 @@ sample_block(Relation index, CentreSample *sample, BlockNumber blkno)
 
 	if (layout->sealed && stamp != 0)
 	{
-		/* the key is available with no page locked */
+		/* the key is asked for with no page locked */
 		memcpy(copy.data, page, layout->blocks_offset);
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 		there = face_page_key(layout, (Page) copy.data, &key);

@@ -120,8 +120,9 @@ facematch_carry_out(PG_FUNCTION_ARGS)
 	};
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
+	/* Of another table the columns are not known. */
 	if (CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_AFTER(trigger->tg_event) && TRIGGER_FIRED_FOR_ROW(trigger->tg_event) &&
-		trigger->tg_trigger->tgnargs == 1)
+		trigger->tg_trigger->tgnargs == 1 && face_is_own(RelationGetRelid(trigger->tg_relation)))
 	{
 		for (int i = 0; i < lengthof(kinds); i++)
 		{
@@ -134,5 +135,5 @@ facematch_carry_out(PG_FUNCTION_ARGS)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-			 errmsg("the trigger must be fired after each row, and be told of what")));
+			 errmsg("facematch_internal.carry_out is fired after each row of a table of the extension, and is told of what")));
 }

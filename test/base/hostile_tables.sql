@@ -245,6 +245,26 @@ SET ROLE facematch_test_monitor;
 SELECT * FROM facematch_internal.ask_table('facematch.pseudonym_key', 'SELECT key FROM facematch.pseudonym_key') a (key bytea);
 RESET ROLE;
 SELECT * FROM facematch_internal.ask_table('app.face', 'SELECT id FROM app.face') a (id text);
+-- The extension's triggers in C, on a table that they are not made for, with any arguments, at any time: an error, or nothing.
+CREATE TABLE app.other (id int PRIMARY KEY, retention_class text, recorded_at timestamptz DEFAULT now(), purge_after timestamptz, kept text, subject_id int, e bytea);
+INSERT INTO app.other (id) VALUES (0);
+CREATE FUNCTION app.fires(trigger_function regproc, moment text, arguments text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('CREATE TRIGGER fires %s EXECUTE FUNCTION %s(%s)', format(moment, 'app.other'), trigger_function, arguments);
+	EXECUTE statement;
+	RAISE EXCEPTION USING MESSAGE = 'undo', ERRCODE = '00U01';
+EXCEPTION WHEN OTHERS THEN
+	RETURN CASE SQLSTATE WHEN '00U01' THEN 'nothing' ELSE SQLSTATE END;
+END $$;
+SELECT p.oid::regproc AS trigger_function, array_agg(DISTINCT app.fires(p.oid, m, a, s) COLLATE "C") AS answers
+FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang,
+	unnest('{BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW,AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW,
+		BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s,AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s}'::text[]) m,
+	unnest(ARRAY['', '''gallery''', '''rule''', '''event''', '''merge''', '''opt_out''', '''e''', '''what=reference'',''key=id'',''class=retention_class'','
+		'''recorded=recorded_at'',''purge=purge_after''', '''hold'',''id'',''id'',''true'',''kept''']) a,
+	unnest('{"INSERT INTO app.other VALUES (1)","UPDATE app.other SET kept = ''x''","DELETE FROM app.other","TRUNCATE app.other"}'::text[]) s
+WHERE l.lanname = 'c' AND p.prorettype = 'trigger'::regtype AND p.pronamespace = 'facematch_internal'::regnamespace
+GROUP BY p.oid ORDER BY p.proname;
 UPDATE facematch.hold SET released_at = clock_timestamp();
 SELECT facematch.release('app.face'), facematch.release('app.deferred'), facematch.release('app.clung_to'), facematch.release('app.ruled'), facematch.release('app.returning'), facematch.release('app.late');
 SET client_min_messages = error;

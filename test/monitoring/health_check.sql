@@ -117,6 +117,11 @@ DO $$ BEGIN
 	EXECUTE format('ALTER DATABASE %I RESET work_mem', current_database());
 END $$;
 
+-- Names are compared as they are, whatever the caller has PostgreSQL quote.
+SET quote_all_identifiers = on;
+SELECT finding, object FROM facematch.health_check() WHERE finding ~ 'policy|trigger';
+RESET quote_all_identifiers;
+
 -- An index that learned the centre of a model's templates after many had come: REINDEX gives them better codes.
 CREATE TABLE grown (id int, e face_embedding);
 CREATE INDEX grown_face ON grown USING facematch (e);
