@@ -26,18 +26,19 @@ COMMENT ON FUNCTION facematch.index_stats(regclass, boolean) IS
 	'alone (a search reads at least these), index bytes for each template. Reads the whole index, and does not '
 	'block changes. Errors: 42809 for anything but a facematch index, XX002 for a damaged one';
 
-CREATE FUNCTION facematch_internal.index_epochs(index regclass)
+CREATE FUNCTION facematch_internal.index_epochs(index regclass, counted boolean DEFAULT true)
 	RETURNS TABLE (epoch integer, dims integer, model integer, sketch_bits integer, plane_bits integer,
 		refine_bits integer, rotation_seed text, centre_length double precision, templates bigint, slots bigint,
 		sketch_pages bigint, plane_pages bigint, refine_pages bigint,
 		sketch_bytes integer, plane_bytes integer, refine_bytes integer)
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_epochs';
-COMMENT ON FUNCTION facematch_internal.index_epochs(regclass) IS
+COMMENT ON FUNCTION facematch_internal.index_epochs(regclass, boolean) IS
 	'how a facematch index encodes templates, a row for each epoch: dimensions (0: null embeddings) and model tag (0: '
 	'none), bits a dimension of sketch, plane (0: none) and refinement code, seed of the random rotation (16 hexadecimal '
 	'digits; keep it from those who enrol templates, who could choose ones with wide bounds), length of the centre that '
 	'is subtracted from unit templates (0 to 1; 0: none), templates, slots and pages of the epoch, bytes of one '
-	'template''s sketch, second bits and refinement code. Errors as of index_stats';
+	'template''s sketch, second bits and refinement code. Reads the whole index; if counted is false, only its meta '
+	'page, and templates, slots and pages are NULL. Errors as of index_stats';
 
 GRANT EXECUTE ON FUNCTION facematch.index_stats(regclass, boolean) TO pg_stat_scan_tables;
 

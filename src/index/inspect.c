@@ -237,8 +237,9 @@ count_pages(IndexCounts *counts)
 	}
 }
 
+/* Reads the whole index, or only its meta page unless pages are to be counted. */
 static IndexCounts *
-count_index(Relation index, DeadCounter *dead)
+count_index(Relation index, DeadCounter *dead, bool counted)
 {
 	IndexCounts *counts = palloc0(sizeof(IndexCounts));
 
@@ -248,7 +249,8 @@ count_index(Relation index, DeadCounter *dead)
 	counts->writer->blind = true;
 	counts->nblocks = RelationGetNumberOfBlocks(index);
 	counts->dead = dead;
-	count_pages(counts);
+	if (counted)
+		count_pages(counts);
 	FreeAccessStrategy(counts->strategy);
 
 	/* epochs that came while we counted */
@@ -306,7 +308,7 @@ facematch_index_stats(PG_FUNCTION_ARGS)
 	face_inspect_open(PG_GETARG_OID(0), AccessShareLock, &heap, &index);
 	if (PG_GETARG_BOOL(1))
 		dead = dead_counter_create(heap);
-	counts = count_index(index, dead);
+	counts = count_index(index, dead, true);
 
 	for (int i = 0; i < counts->writer->meta.nepochs; i++)
 	{
@@ -351,7 +353,7 @@ facematch_index_stats(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
 }
 
-/* facematch_internal.index_epochs(index regclass): a row for each epoch, columns in the order of sql/index/inspection.sql. */
+/* facematch_internal.index_epochs(index regclass, counted boolean): a row for each epoch, columns in the order of sql/index/inspection.sql. */
 Datum
 facematch_index_epochs(PG_FUNCTION_ARGS)
 {
@@ -361,13 +363,14 @@ facematch_index_epochs(PG_FUNCTION_ARGS)
 		PLANE_PAGES, REFINE_PAGES, SKETCH_BYTES, PLANE_BYTES, REFINE_BYTES, COLUMNS
 	};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		counted = PG_GETARG_BOOL(1);
 	Relation	heap;
 	Relation	index;
 	IndexCounts *counts;
 
 	InitMaterializedSRF(fcinfo, 0);
 	face_inspect_open(PG_GETARG_OID(0), AccessShareLock, &heap, &index);
-	counts = count_index(index, NULL);
+	counts = count_index(index, NULL, counted);
 	for (int i = 0; i < counts->writer->meta.nepochs; i++)
 	{
 		const FaceEpochState *state = face_writer_epoch(counts->writer, i);
@@ -389,6 +392,7 @@ facematch_index_epochs(PG_FUNCTION_ARGS)
 		values[SKETCH_PAGES] = Int64GetDatum(epoch->sketch_pages);
 		values[PLANE_PAGES] = Int64GetDatum(epoch->plane_pages);
 		values[REFINE_PAGES] = Int64GetDatum(epoch->refine_pages);
+		isnull[TEMPLATES] = isnull[SLOTS] = isnull[SKETCH_PAGES] = isnull[PLANE_PAGES] = isnull[REFINE_PAGES] = !counted;
 		values[SKETCH_BYTES] = Int32GetDatum(sketch_bytes(state->codec));
 		values[PLANE_BYTES] = Int32GetDatum((int32) state->codec->plane_bytes);
 		values[REFINE_BYTES] = Int32GetDatum((int32) state->codec->refine_bytes);
