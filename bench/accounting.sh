@@ -35,5 +35,5 @@ for turn in $(seq "$turns"); do
 		done
 	done
 done | awk -F'\t' '{ s[$2, $3] += $4; n[$2, $3]++; print } END { for (c = 1; c <= 4; c += 3) { on = s["on", c] / n["on", c]; off = s["off", c] / n["off", c];
-	printf "%d clients: %d searches a second accounted, %d not, ratio %.3f; %.1f us a search more\n", c, on, off, on / off, c * (1e6 / on - 1e6 / off) } }'
+	printf "%d clients: %d searches a second accounted, %d not, ratio %.3f; accounting adds %.1f us a search\n", c, on, off, on / off, c * (1e6 / on - 1e6 / off) } }'
 psql -Xq -c 'ALTER ROLE accounted_gate RESET facematch.account_searches'

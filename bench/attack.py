@@ -316,7 +316,7 @@ def main():
     if not args.gate:
         attack_all(people, strangers, prior, args, hits)
     gate = honest_gate(x, subject, args, rng)
-    print(f'\nhonest gate: {sum(gate.refused)} of {gate.searches} searches refused in a week, {gate.refused[0]} of them of who would have been found')
+    print(f'\nhonest gate: {sum(gate.refused)} of {gate.searches} searches refused in a week, {gate.refused[0]} of these searches would have matched')
 
 
 def attack_all(people, strangers, prior, args, hits):

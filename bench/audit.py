@@ -54,7 +54,7 @@ def main():
     with psycopg.connect(autocommit=True) as conn:
         conn.execute(ONE_CHAIN)
         for clients, wait in ((1, 0), (args.clients, 0), (args.clients, args.wait)):
-            print(f'{clients} writers, one event a transaction' + (f', which goes on for {wait:g} ms after it' if wait else ''))
+            print(f'{clients} writers, one event a transaction' + (f', and the transaction lasts {wait:g} ms longer' if wait else ''))
             for name, write in WRITERS:
                 rest = f'SELECT pg_sleep({wait / 1000});' if wait else ''
                 tps, latency = transactions(f'BEGIN;\nINSERT INTO work DEFAULT VALUES;\n{write}\n{rest}\nCOMMIT;\n', clients, args.seconds)

@@ -81,7 +81,7 @@ def main():
     args = parser.parse_args()
     subprocess.run(['make', '-s', '-C', str(HERE), 'synthfaces'], check=True, stdout=sys.stderr)
     print(f'{args.rows:,} templates in {args.cells:,} cells, {args.probes:,} mated probes\n')
-    print('| set | nearest cells looked into | mates found | templates read |\n|---|---|---|---|')
+    print('| set | nearest cells searched | mates found | templates read |\n|---|---|---|---|')
     for name in args.set or DIMS:
         measure(name, args)
 

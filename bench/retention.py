@@ -54,7 +54,7 @@ def triggers(conn, args):
     for opt_outs in (0, args.opt_outs):
         conn.execute('INSERT INTO facematch.opt_out (subject_id) SELECT gen_random_uuid() FROM generate_series(1, %s)', [opt_outs])
         took = [[inserting(conn, table, guard) for _, table, guard in steps] for _ in range(args.rounds)]
-        print(f'{opt_outs:,} opt-outs; us of CPU a row, least and median of {args.rounds} rounds, and what is above the bare table (median of differences)')
+        print(f'{opt_outs:,} opt-outs; us of CPU a row: minimum and median of {args.rounds} rounds, and the difference from a table without retention (median)')
         for i, (label, _, _) in enumerate(steps):
             column = sorted(row[i] for row in took)
             above = sorted(row[i] - row[0] for row in took)

@@ -83,7 +83,7 @@ assign_simd(int newval, void *extra)
 	(void) face_simd_select(simd_options[newval].name);
 }
 
-/* Whoever loosens the bound loses matches inside identify(), for its function runs in his session: only a superuser may. */
+/* A looser bound loses matches inside identify(), which runs in the user's session: only a superuser may set it. */
 static bool
 check_miss_probability(double *newval, void **extra, GucSource source)
 {

@@ -127,11 +127,12 @@ BEGIN
 			SELECT e.* FROM facematch_internal.erase_pages(part) e
 		LOOP
 			note := CASE WHEN forgotten > 0 AND fading_tuples > 0
-						 THEN 'values that may be templates left the statistics in this transaction: call again once it has'
-							  ' committed; CALL facematch.erase_table() does it in one'
-						 WHEN fading_tuples > 0 THEN 'a transaction may still see deleted rows: call again once it has ended'
-						 WHEN busy_pages > 0 THEN 'somebody has pages with deleted rows open: call again'
-						 WHEN left_to_vacuum THEN 'VACUUM takes entries of removed rows out; call again then' END;
+						 THEN 'statistics that may hold templates were deleted in this transaction: call again after it commits,'
+							' or CALL facematch.erase_table(), which does both'
+						 WHEN fading_tuples > 0 THEN 'a transaction may still see deleted rows: call again after it ends'
+						 WHEN busy_pages > 0 THEN 'another session uses pages with deleted rows: call again'
+						 WHEN left_to_vacuum THEN 'an index still has entries of removed rows: VACUUM the table, then call'
+							' again' END;
 			RETURN NEXT;
 		END LOOP;
 		IF part = table_name THEN
@@ -216,29 +217,30 @@ AS $$
 	FROM pg_replication_slots s WHERE s.restart_lsn IS NOT NULL AND ($1 IS NULL OR s.restart_lsn < $1)
 	UNION ALL
 	SELECT 'standby', CASE WHEN r.replay_lsn < $1 THEN false END,
-		   format('%s has replayed to %s; its pages are zero from there, its WAL is its own',
+		   format('%s has replayed to %s; its pages are erased up to there; its own WAL files are not checked',
 			coalesce(nullif(r.application_name, ''), host(r.client_addr), 'unnamed'), r.replay_lsn)
 	FROM pg_stat_replication r
 	UNION ALL
-	SELECT 'archive', NULL, 'WAL in the archive holds every row there was, until its retention deletes it'
+	SELECT 'archive', NULL, 'archived WAL holds every row until the archive deletes it'
 	WHERE current_setting('archive_mode') <> 'off'
 	UNION ALL
-	SELECT 'backups', NULL, 'base backups, dumps and copies that were made before are not known to the server'
+	SELECT 'backups', NULL, 'the server does not know base backups, dumps and copies that were made earlier'
 	UNION ALL
 	SELECT 'orphaned files', NOT g.orphaned,
-		   format('%s files that no relation has, %s: %s%s; %s', g.n, pg_size_pretty(g.bytes),
+		   format('%s files that belong to no relation, %s: %s%s; %s', g.n, pg_size_pretty(g.bytes),
 			array_to_string(g.paths[1:10], ', '),
 				  CASE WHEN g.n > 10 THEN '; facematch_internal.orphaned_files() lists all' END,
 				  CASE WHEN g.orphaned
 					   THEN 'left by a crash: remove them while the server is stopped, or dump and restore the database'
-					   ELSE 'of a transaction at work, or left by a crash' END)
+					   ELSE 'used by a running transaction, or left by a crash' END)
 	FROM (SELECT f.orphaned, count(*) AS n, sum(f.bytes) AS bytes, array_agg(f.path ORDER BY f.path) AS paths
 		  FROM facematch_internal.orphaned_files() f GROUP BY 1) g
 	UNION ALL
-	SELECT 'replaced files', NULL, 'files that a rewrite (VACUUM FULL, CLUSTER, REPACK), REINDEX, TRUNCATE or a cut-off'
-		' tail gave back to the file system, and temporary files, keep their bytes until it uses the space again'
+	SELECT 'replaced files', NULL, 'files that a rewrite (VACUUM FULL, CLUSTER, REPACK), REINDEX, TRUNCATE or a'
+		' truncation by VACUUM returned to the file system, and temporary files, keep their bytes until the file system'
+		' reuses the space'
 	UNION ALL
-	SELECT 'server log', NULL, 'statements with literals may stand in it'
+	SELECT 'server log', NULL, 'it may contain statements with literals'
 	UNION ALL
 	SELECT 'prepared transaction', false, format('transaction %s of %I (pg_prepared_xacts) keeps deleted rows from being'
 		' removed', p.transaction, p.owner)
@@ -394,21 +396,21 @@ BEGIN
 		SELECT ROW(NULL, 'receipt', NULL, NULL, NULL, NULL, NULL, NULL, NULL, the_receipt.erased IS NOT NULL
 			AND the_receipt.verified,
 			nullif(concat_ws('; ',
-				CASE WHEN the_receipt.erased IS NULL THEN 'its rows are not erased yet; CALL facematch.purge() does it'
+				CASE WHEN the_receipt.erased IS NULL THEN 'its rows are not erased yet: CALL facematch.purge()'
 					 WHEN NOT the_receipt.verified THEN 'an index of the table cannot be checked' END,
 				CASE WHEN table_name IS NULL
-					 THEN 'the table is not there any more: its file was given back to the file system as it was'
+					 THEN 'the table was dropped: its file was returned to the file system without erasure'
 					 WHEN table_name IS DISTINCT FROM to_regclass(the_receipt.table_name)
-					 THEN format('the table is %s now', table_name) END), ''))::facematch_internal.erased_part
+					 THEN format('the table is now called %s', table_name) END), ''))::facematch_internal.erased_part
 		WHERE receipt IS NOT NULL
 		UNION ALL
 		SELECT ROW(NULL, 'keys', NULL, NULL, NULL, NULL, NULL, NULL, NULL, nullif(sealed.destroyed, false),
 			CASE WHEN sealed.destroyed THEN format('unreadable since %s: the keys of its templates are destroyed',
 					to_char(sealed.destroyed_at AT TIME ZONE 'UTC', utc))
 				 WHEN sealed.mixed THEN 'some of its templates were not sealed: copies of these can be read'
-				 WHEN sealed.due < 'infinity' THEN format('older copies can be read until their keys are destroyed, by the first'
-					' purge after %s', to_char(sealed.due AT TIME ZONE 'UTC', utc))
-				 ELSE 'older copies can be read until CALL facematch.rotate_keys() has destroyed their keys' END
+				 WHEN sealed.due < 'infinity' THEN format('older copies can be read until the first purge after %s destroys'
+					' their keys', to_char(sealed.due AT TIME ZONE 'UTC', utc))
+				 ELSE 'older copies can be read until CALL facematch.rotate_keys() destroys their keys' END
 			)::facematch_internal.erased_part
 		WHERE sealed.keys > 0)
 	|| parts || ARRAY(
@@ -417,52 +419,50 @@ BEGIN
 		FROM (
 			SELECT 1 AS place, c.relation, 'statistics' AS part, count(*) AS dead, NULL::bigint AS fading,
 				NULL::bigint AS stray,
-				   false AS clean, 'columns that may hold templates have values in the planner''s statistics; CALL'
-				   ' facematch.erase_table() takes them out and erases them' AS note
+				   false AS clean, 'the planner''s statistics have values of columns that may hold templates; CALL'
+					' facematch.erase_table() deletes and erases them' AS note
 			FROM facematch_internal.template_columns(table_name) c
 			JOIN pg_statistic s ON s.starelid = c.relation AND s.staattnum = c.attnum
 			WHERE num_nonnulls(s.stavalues1, s.stavalues2, s.stavalues3, s.stavalues4, s.stavalues5) > 0 GROUP BY c.relation
 			UNION ALL
 			SELECT 0, f.ftrelid::regclass, 'foreign table', NULL, NULL, NULL, NULL,
-				'its rows are another server''s, where facematch.verify_erased() tells; only their values in the'
-				' planner''s statistics are here'
+				'its rows are on another server: call facematch.verify_erased() there; only values in the planner''s'
+					' statistics are here'
 			FROM pg_foreign_table f WHERE f.ftrelid = table_name
 			UNION ALL
 			SELECT 0, table_name, 'shards', NULL, NULL, NULL, NULL,
-				format('Citus keeps its rows in tables of its own on the nodes, of which each is asked by itself: SELECT * FROM'
-					   ' run_command_on_shards(%L, %L)', table_name,
+				format('Citus keeps its rows in tables on the nodes; check each: SELECT * FROM run_command_on_shards(%L,'
+					' %L)', table_name,
 					   'SELECT note FROM facematch.verify_erased(''%s'') WHERE part = ''verdict''')
 			WHERE facematch_internal.is_distributed(table_name)
 			UNION ALL
 			SELECT 1, e.stxrelid::regclass, 'statistics', count(*), NULL, NULL, false,
 				'extended statistics have values of columns that'
-				   ' may hold templates; CALL facematch.erase_table() takes them out and erases them'
+				   ' may hold templates; CALL facematch.erase_table() deletes and erases them'
 			FROM pg_statistic_ext e JOIN pg_statistic_ext_data d ON d.stxoid = e.oid
 			WHERE num_nonnulls(d.stxdmcv, d.stxdexpr) > 0
 			  AND EXISTS (SELECT FROM facematch_internal.template_columns(table_name) c
 						  WHERE c.relation = e.stxrelid AND (c.attnum = ANY (e.stxkeys) OR d.stxdexpr IS NOT NULL)) GROUP BY e.stxrelid
 			UNION ALL
 			SELECT 2, a.attrelid::regclass, 'dropped columns', NULL, NULL, NULL, NULL,
-				format('rows that were there before still hold'
-				   ' the values of %s dropped columns; VACUUM FULL writes them anew', count(*))
+				format('older rows still hold values of %s dropped columns; VACUUM FULL removes them', count(*))
 			FROM facematch_internal.with_heirs(table_name) h JOIN pg_attribute a ON a.attrelid = h.relation
 			WHERE a.attnum > 0 AND a.attisdropped AND a.attlen NOT BETWEEN 0 AND 8 GROUP BY a.attrelid
 			UNION ALL
 			-- verify_pages() has those that are live.
-			SELECT 3, x.relation, 'index', NULL, NULL, NULL, false, 'nothing keeps it any more since a DROP INDEX CONCURRENTLY'
-				' that'
-				   ' did not end; DROP INDEX takes it away'
+			SELECT 3, x.relation, 'index', NULL, NULL, NULL, false, 'a DROP INDEX CONCURRENTLY did not finish, and nothing'
+				' maintains the index; DROP INDEX removes it'
 			FROM facematch_internal.with_heirs(table_name) h JOIN facematch_internal.abandoned_index x
 				ON x.table_name = h.relation AND NOT x.indislive
 			UNION ALL
 			SELECT 4, a.attrelid::regclass, 'default', NULL, NULL, NULL, false,
-				   'the value that rows were given with the column stands in pg_attribute and pg_attrdef'
+				   'pg_attribute and pg_attrdef hold the default value that the column was added with'
 			FROM facematch_internal.template_columns(table_name) c
 			JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.attnum AND a.atthasmissing
 			UNION ALL
 			SELECT 5, v.relation, 'catalog', v.dead_tuples, v.fading_tuples, v.stray_bytes, NULL,
-				'removed rows of the catalog, of'
-				   ' which one may have held a column''s default with a template; facematch.erase() of it'
+				'removed rows of the catalog may have held a column''s default with a template; SELECT facematch.erase() of'
+					' the catalog'
 			FROM unnest('{pg_attribute,pg_attrdef}'::regclass[]) c CROSS JOIN LATERAL facematch_internal.verify_pages(c) v
 			WHERE v.clean IS NOT TRUE AND v.part IN ('table', 'toast')
 			UNION ALL
@@ -493,7 +493,7 @@ BEGIN
 						 FILTER (WHERE NOT p.clean),
 					 'clean: nothing of removed rows is left in the table, its indexes, statistics, data files or WAL of this'
 						' server'),
-			'this server cannot tell of: ' || string_agg(DISTINCT p.part, ', ') FILTER (WHERE p.clean IS NULL))
+			'this server cannot check: ' || string_agg(DISTINCT p.part, ', ') FILTER (WHERE p.clean IS NULL))
 	INTO verdict.clean, verdict.note
 	FROM unnest(parts) WITH ORDINALITY p (relation, part, pages, dead_tuples, fading_tuples, stray_bytes, padding_bytes,
 		kept_keys,

@@ -46,7 +46,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		WHERE NOT EXISTS (SELECT FROM actual a WHERE a.role = e.role AND a.clause IN (e.clause, e.whole))
 		GROUP BY r.rolname
 	)
-	SELECT CASE WHEN b.writes THEN 'error' ELSE 'warning' END, 'has rights that no record gives it',
+	SELECT CASE WHEN b.writes THEN 'error' ELSE 'warning' END, 'the role has privileges that no record grants',
 		   format('%s (%s%s)', CASE WHEN b.role = 0 THEN 'PUBLIC' ELSE format('role %I', b.name) END,
 			array_to_string(b.clauses[1:3], ', '),
 				  CASE WHEN b.n > 3 THEN format(', and %s more', b.n - 3) END),
@@ -54,24 +54,25 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 				ELSE format('SELECT facematch.revoke_access(%L)%s', quote_ident(b.name), g.calls) END
 	FROM beyond b LEFT JOIN again g ON g.role = b.role
 	UNION ALL
-	SELECT 'warning', 'lacks rights that its record gives it',
+	SELECT 'warning', 'the role lacks privileges that its record grants',
 		   format('role %I (%s%s)', l.name, array_to_string(l.clauses[1:3], ', '), CASE WHEN l.n > 3
 			THEN format(', and %s more', l.n - 3) END),
 		   'SELECT facematch.reinstate()'
 	FROM lacking l
 	UNION ALL
-	SELECT 'warning', format('is recorded as %s and does not exist: dropped, or renamed', g.kind),
+	SELECT 'warning', format('the role is recorded as %s and does not exist: it was dropped or renamed', g.kind),
 		format('role %I', g.role_name),
-		   format('DELETE FROM facematch_internal.access_grant WHERE role_name = %L; or CREATE ROLE it, and SELECT'
-				  ' facematch.reinstate()', g.role_name)
+		   format('DELETE FROM facematch_internal.access_grant WHERE role_name = %L; or create the role and SELECT'
+			' facematch.reinstate()', g.role_name)
 	FROM granted g WHERE g.role IS NULL
 	UNION ALL
-	SELECT 'error', format('is recorded as %s and %s: its limits mean nothing', g.kind, p.power),
+	SELECT 'error', format('the role is recorded as %s and %s: its limits have no effect', g.kind, p.power),
 		format('role %I', g.role_name),
-		   format('take that away from it, or SELECT facematch.revoke_access(%L)', quote_ident(g.role_name))
+		   format('revoke that, or SELECT facematch.revoke_access(%L)', quote_ident(g.role_name))
 	FROM granted g JOIN facematch_internal.role_power p ON p.role_id = g.role
 	UNION ALL
-	SELECT DISTINCT 'error', format('is recorded as %s and may act as role %I, which is %s', g.kind, o.role_name,
+	SELECT DISTINCT 'error', format('the role is recorded as %s and may act as role %I, which is %s',
+		g.kind, o.role_name,
 		concat_ws(' of ', o.kind, o.partner)),
 		   format('role %I', g.role_name), format('REVOKE %I FROM %I', o.role_name, g.role_name)
 	FROM granted g JOIN granted o ON o.role_name <> g.role_name AND (g.kind = 'partner' OR o.kind = 'partner')
@@ -81,17 +82,21 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	SELECT 'warning', w.does, format('role %I', r.rolname), format('REVOKE %s FROM %I, or from the role through which it'
 		' is a member', w.power, r.rolname)
 	FROM pg_roles r JOIN facematch_internal.role_power p ON p.role_id = r.oid
-	JOIN (VALUES ('pg_read_all_data', 'reads every table unlogged, templates too: it is a member of pg_read_all_data'),
-				 ('pg_write_all_data', 'writes every table, rules and the log too: it is a member of pg_write_all_data'),
-				 ('pg_read_server_files', 'reads the server''s files, templates too: it is a member of pg_read_server_files'),
-				 ('pg_write_server_files', 'writes the server''s files: it is a member of pg_write_server_files'),
-				 ('pg_execute_server_program', 'runs programs as the server: it is a member of pg_execute_server_program')) w
+	JOIN (VALUES ('pg_read_all_data', 'the role reads every table, templates included, and no log records it: it is a'
+		' member of pg_read_all_data'),
+				 ('pg_write_all_data', 'the role writes every table, rules and the log included: it is a member of'
+					' pg_write_all_data'),
+				 ('pg_read_server_files', 'the role reads the server''s files, templates included: it is a member of'
+					' pg_read_server_files'),
+				 ('pg_write_server_files', 'the role writes the server''s files: it is a member of pg_write_server_files'),
+				 ('pg_execute_server_program', 'the role runs programs as the server''s user: it is a member of'
+					' pg_execute_server_program')) w
 					(power, does)
 		ON p.power = format('is a member of %I', w.power)
 	WHERE NOT starts_with(r.rolname, 'pg_') AND NOT EXISTS (SELECT FROM granted g WHERE g.role = r.oid)
 	UNION ALL
-	SELECT 'error', 'sets what is for superusers: triggers, the row of each search, attempts or the purge do not hold for'
-		' it',
+	SELECT 'error', 'the role may set a parameter for superusers: it can avoid triggers, the record of searches,'
+		' limits of attempts or the purge',
 		   format('%s (%s)', CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE format('role %I', r.rolname) END, p.parname),
 		   format('REVOKE ALL ON PARAMETER %s FROM %s', p.parname, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE
 			   quote_ident(r.rolname) END)
@@ -101,15 +106,15 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		'allow_system_table_mods', 'session_preload_libraries', 'shared_preload_libraries', 'archive_command',
 		'archive_library', 'restore_command'))
 	UNION ALL
-	SELECT 'warning', 'reads templates unlogged', format('role %I (%s)', r.rolname, t.table_name),
-		   'grant columns other than the template, or facematch.grant_template_reader()'
+	SELECT 'warning', 'the role reads templates, and no log records it', format('role %I (%s)', r.rolname, t.table_name),
+		   'GRANT SELECT on the other columns only, or SELECT facematch.grant_template_reader()'
 	FROM facematch_internal.retained t JOIN pg_class c ON c.oid = t.table_name
 	JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = t.template_column AND NOT a.attisdropped
 	CROSS JOIN pg_roles r
 	WHERE NOT r.rolsuper AND NOT starts_with(r.rolname, 'pg_') AND NOT pg_has_role(r.oid, c.relowner, 'MEMBER')
 	  AND NOT pg_has_role(r.oid, 'pg_read_all_data', 'USAGE') AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
 	UNION ALL
-	SELECT 'warning', 'sees due rows: it ' || CASE WHEN r.rolbypassrls THEN 'bypasses row security'
+	SELECT 'warning', 'the role sees due rows: it ' || CASE WHEN r.rolbypassrls THEN 'bypasses row security'
 		ELSE 'owns tables under retention' END,
 		   format('role %I', r.rolname), 'let applications connect as another role'
 	FROM pg_roles r
@@ -117,26 +122,28 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	  AND (r.rolbypassrls OR EXISTS (SELECT FROM facematch_internal.retained t JOIN pg_class c ON c.oid = t.table_name
 									 WHERE pg_has_role(r.oid, c.relowner, 'MEMBER')))
 	UNION ALL
-	SELECT 'warning', 'the threshold is 0 or less: everybody is a candidate, and scores of enough probes tell a template',
-		   format('gallery %s (%s)', g.name, g.min_similarity), 'choose min_similarity for a false match rate of the model'
+	SELECT 'warning', 'the threshold is 0 or less: every reference is a candidate, and the scores of enough probes'
+		' reveal a template',
+		   format('gallery %s (%s)', g.name, g.min_similarity), 'set min_similarity to the threshold of a false match'
+			' rate of the model'
 	FROM facematch.gallery g WHERE g.min_similarity <= 0
 	UNION ALL
-	SELECT 'warning', 'the threshold is 0 or less: everybody whose gallery has none above it is a candidate, and scores'
-		' of enough'
-		   ' probes tell a template',
-		   format('shard %s (%s)', s.name, s.min_similarity), 'choose min_similarity for a false match rate of the models,'
-			' and no lower'
-		   ' than its galleries'''
+	SELECT 'warning', 'the threshold is 0 or less: every reference of a gallery without a higher threshold is a'
+		' candidate, and the scores of enough probes reveal a template',
+		   format('shard %s (%s)', s.name, s.min_similarity), 'set min_similarity to the threshold of a false match'
+			' rate, and not below those of its galleries'
 	FROM facematch.shard s WHERE s.min_similarity <= 0
 	UNION ALL
-	SELECT 'warning', 'has no gallery_table: the thresholds of its galleries are not known, and operators cannot search',
+	SELECT 'warning', 'the shard has no gallery_table: the thresholds of its galleries are unknown, and operators'
+		' cannot search',
 		   format('shard %s', s.name), 'import facematch.shard_gallery of the shard'
 	FROM facematch.shard s WHERE s.gallery_table IS NULL
 	UNION ALL
-	SELECT 'error', 'is off: searches leave no row, and anybody may come near a person as often as he likes', s.object,
+	SELECT 'error', 'the setting is off: searches are not recorded, and searches near one person are not limited',
+		s.object,
 		   s.remedy
-	FROM (SELECT 'facematch.account_searches' AS object, 'ALTER SYSTEM RESET facematch.account_searches, and wherever '
-			'else it is set' AS remedy
+	FROM (SELECT 'facematch.account_searches' AS object, 'ALTER SYSTEM RESET facematch.account_searches, and reset it'
+		' wherever else it is set' AS remedy
 		  WHERE current_setting('facematch.account_searches', true) = 'off'
 		  UNION ALL
 		  SELECT concat_ws(' of ', 'facematch.account_searches', 'role ' || quote_ident(r.rolname),
@@ -148,20 +155,20 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 			AND (d.datname IS NULL OR d.datname = current_database())) s
 	UNION ALL
 	-- Whoever climbs towards a template sends many probes that are alike.
-	SELECT 'warning', format('came near one person nearly as often as it may, or oftener: many probes that are alike '
-		'(%s a day)',
+	SELECT 'warning', format('the role reached, or nearly reached, the limit of searches near one person (%s a day):'
+		' it sends many similar probes',
 			current_setting('facematch.attempts_per_day', true)),
-		   format('%s (%s persons, %s searches near one)', n.role_name, count(*), max(n.attempts)),
-		   'SELECT * FROM facematch.report_search, and ask what for'
+		   format('%s (%s persons, at most %s searches near one)', n.role_name, count(*), max(n.attempts)),
+		   'SELECT * FROM facematch.report_search, and ask for the purpose'
 	FROM (SELECT a.role_name, count(*) AS attempts FROM facematch_internal.attempt a
 		  WHERE a.attempted_at > clock_timestamp() - interval '1 day' GROUP BY a.role_name, a.subject_id) n
 	WHERE n.attempts >= 0.8 * current_setting('facematch.attempts_per_day', true)::integer
 	GROUP BY n.role_name
 	UNION ALL
-	SELECT 'warning', format('all roles together came near one person nearly as often as they may: many probes that '
-			'are alike (%s a week)', current_setting('facematch.attempts_per_week', true)),
-		   format('%s persons, %s searches near one', count(*), max(n.attempts)),
-		       'SELECT * FROM facematch.report_search, and ask what for'
+	SELECT 'warning', format('all roles together reached, or nearly reached, a limit of searches near one person (%s a'
+		' week): many similar probes were sent', current_setting('facematch.attempts_per_week', true)),
+		   format('%s persons, at most %s searches near one', count(*), max(n.attempts)),
+		       'SELECT * FROM facematch.report_search, and ask for the purpose'
 	-- Misses have a limit of their own, which comes sooner. Only limits of a week withhold a person for more than a day.
 	FROM (SELECT count(*) AS attempts, bool_or(a.withheld_until > clock_timestamp() + interval '1 day') AS withheld
 		  FROM facematch_internal.attempt a

@@ -112,15 +112,15 @@ BEGIN
 	)
 	SELECT CASE f.state WHEN 'origin' THEN 'warning' ELSE 'error' END,
 		   CASE f.state WHEN 'missing' THEN 'the trigger is missing' WHEN 'another'
-			THEN 'the trigger is not the extension''s any more'
+			THEN 'the trigger was changed'
 						WHEN 'disabled' THEN 'the trigger is disabled' WHEN 'replica' THEN 'the trigger fires in replica sessions only'
-						ELSE 'the trigger does not fire where session_replication_role is replica' END,
+						ELSE 'the trigger does not fire in sessions with session_replication_role = replica' END,
 		   format('%s on %s', f.trigger_name, f.table_name),
 		   CASE WHEN f.own OR f.state NOT IN ('missing', 'another') THEN 'SELECT facematch.reinstate()'
-				ELSE format('SELECT facematch.release(%L), and facematch.retain() it again', f.table_name) END
+				ELSE format('SELECT facematch.release(%L), then call facematch.retain() for it again', f.table_name) END
 	FROM found f WHERE f.state IS NOT NULL
 	UNION ALL
-	SELECT 'error', 'nothing keeps DROP EXTENSION, DROP TABLE and ALTER SCHEMA from what the law keeps: '
+	SELECT 'error', 'nothing prevents DROP EXTENSION, DROP TABLE and ALTER SCHEMA on what is under retention: '
 		   || CASE WHEN e.oid IS NULL THEN 'the event trigger is missing'
 				   WHEN e.evtenabled = 'D' THEN 'the event trigger is disabled'
 				   WHEN e.evtenabled <> 'A' THEN 'the event trigger does not fire in every session'
@@ -128,24 +128,23 @@ BEGIN
 		   'event trigger facematch_keep',
 		   CASE WHEN e.oid IS NULL THEN 'ALTER EXTENSION facematch UPDATE'
 				WHEN e.evtenabled <> 'A' THEN 'ALTER EVENT TRIGGER facematch_keep ENABLE ALWAYS'
-				ELSE 'ALTER SYSTEM RESET event_triggers; likewise ALTER DATABASE and ALTER ROLE' END
+				ELSE 'ALTER SYSTEM, ALTER DATABASE or ALTER ROLE ... RESET event_triggers' END
 	FROM (VALUES ('facematch_keep')) k (name) LEFT JOIN pg_event_trigger e ON e.evtname = k.name
 	WHERE e.oid IS NULL OR e.evtenabled <> 'A' OR current_setting('event_triggers', true) = 'off'
 	   OR EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE c = 'event_triggers=off')
 	UNION ALL
 	SELECT CASE p.kind WHEN 'column' THEN 'error' ELSE 'notice' END,
-		   CASE p.kind WHEN 'column' THEN 'the column is not the extension''s: a dump of this database does not '
-		       'restore, the table stays empty'
-				ELSE 'is not the extension''s: no dump carries it' END,
+		   CASE p.kind WHEN 'column' THEN 'a user added the column: a restored dump leaves the table empty'
+				ELSE 'a user added this to a table of the extension: dumps do not contain it' END,
 		   format('%s %I on %s', p.kind, p.name, p.table_name),
-		   CASE p.kind WHEN 'column' THEN format('ALTER TABLE %s DROP COLUMN %I: keep it in a table of your own',
+		   CASE p.kind WHEN 'column' THEN format('ALTER TABLE %s DROP COLUMN %I, and use a table of your own',
 		       p.table_name, p.name)
-				ELSE 'after a restore: ' || p.definition END
+				ELSE 'run this after each restore: ' || p.definition END
 	FROM facematch_internal.table_part p
 	WHERE NOT EXISTS (SELECT FROM facematch_internal.expected_part e
 					  WHERE e.table_name = p.table_name AND e.kind = p.kind AND e.name = p.name)
 	UNION ALL
-	SELECT 'notice', 'has no face index: a search of a large gallery compares every reference',
+	SELECT 'notice', 'the table has no face index: each search compares every reference of its gallery',
 		format('facematch.reference (about %s rows)',
 		   c.reltuples::bigint), 'CREATE INDEX facematch_reference_face_idx ON facematch.reference USING facematch '
 		       '(gallery_id, embedding)'
@@ -156,19 +155,18 @@ BEGIN
 	UNION ALL
 	-- The key of references is the guard's to check on their side, and PostgreSQL's on the galleries'.
 	SELECT CASE WHEN k.guarded THEN 'notice' ELSE 'error' END,
-		   CASE WHEN k.guarded THEN 'the foreign key is checked a second time for each row, which costs as much as storing'
-			' it'
+		   CASE WHEN k.guarded THEN 'the foreign key is checked twice for each row, which doubles the time to store it'
 				ELSE 'the foreign key''s trigger is disabled' END,
 		   format('%s on %s', k.name, k.table_name), 'SELECT facematch.reinstate()'
 	FROM facematch_internal.foreign_key_trigger k WHERE k.disabled <> k.guarded
 	UNION ALL
 	-- Whoever owns the schema of the type can rename it and put another in its place, whose functions the extension's
 	-- would call.
-	SELECT 'error', format('role %I, which is no superuser, owns the schema of type face_embedding, and so all that is'
-		' here', o.rolname),
+	SELECT 'error', format('role %I is not a superuser and owns the schema of type face_embedding: it can replace the'
+		' extension''s functions', o.rolname),
 		   format('schema %I', n.nspname),
 		   CASE WHEN n.nspowner = 'pg_database_owner'::regrole
-				THEN format('ALTER DATABASE %I, or the schema, OWNER TO a superuser', current_database())
+				THEN format('ALTER DATABASE %I OWNER TO a superuser', current_database())
 				ELSE format('ALTER SCHEMA %I OWNER TO a superuser', n.nspname) END
 	FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
 	JOIN pg_database d ON d.datname = current_database()
@@ -184,14 +182,15 @@ BEGIN
 		   'ALTER SYSTEM SET facematch.redact_log = on'
 	WHERE current_setting('facematch.redact_log', true) = 'off'
 	UNION ALL
-	SELECT 'warning', 'the library is loaded by the first statement that needs it: templates in what comes before reach'
+	SELECT 'warning', 'the library is loaded only when a session first needs it: templates in earlier statements reach'
 		' the log',
 		   'server log', 'put facematch last in shared_preload_libraries, or in session_preload_libraries'
 	WHERE current_setting('facematch.redact_log', true) IS DISTINCT FROM 'off' AND NOT 'facematch' = ANY (string_to_array(
 		libraries || ',' || translate(current_setting('session_preload_libraries'), ' "', ''), ','))
 	UNION ALL
-	SELECT 'warning', 'pg_stat_statements comes after facematch: it stores utility statements with the templates in them',
-		   'shared_preload_libraries', 'put facematch last'
+	SELECT 'warning', 'pg_stat_statements is loaded after facematch: it stores utility statements with the templates'
+		' in them',
+		   'shared_preload_libraries', 'put facematch last in shared_preload_libraries'
 	WHERE libraries ~ '(^|,)facematch,(.*,)?pg_stat_statements(,|$)';
 
 	-- VACUUM teaches an index that began empty where the templates of a model lie; codes that are there stay as they
@@ -206,8 +205,8 @@ BEGIN
 			CONTINUE WHEN NOT EXISTS (SELECT FROM facematch_internal.index_epochs(face_index, counted => false) e
 				GROUP BY e.dims, e.model, e.centre_length IS NULL HAVING count(*) > 1);
 			RETURN QUERY
-			SELECT 'notice', 'has codes from before it learned where the templates of a model lie: searches are slower than'
-				' they need be', format('%s (%s of %s templates)', face_index, sum(k.old), sum(k.templates)),
+			SELECT 'notice', 'the index has codes from before it learned where the templates of a model lie: searches are'
+				' slower than necessary', format('%s (%s of %s templates)', face_index, sum(k.old), sum(k.templates)),
 				format('REINDEX INDEX CONCURRENTLY %s', face_index)
 			FROM (
 				SELECT sum(e.templates) AS templates, coalesce(sum(e.templates) FILTER (WHERE e.epoch < e.newest), 0) AS old,
@@ -237,24 +236,24 @@ BEGIN
 			SELECT 'error', format('the last run of the purge''s job failed: %s', d.return_message),
 				format('job %s (at %s)', j.jobid, d.start_time),
 				   CASE WHEN d.return_message ~ 'connection failed'
-						THEN 'ALTER SYSTEM SET cron.use_background_workers = on, and restart: pg_cron need not connect then'
-						ELSE 'SELECT * FROM cron.job_run_details ORDER BY runid DESC; put right what it says' END
+						THEN 'ALTER SYSTEM SET cron.use_background_workers = on, and restart: pg_cron then needs no connection'
+						ELSE 'SELECT * FROM cron.job_run_details ORDER BY runid DESC, and correct the error' END
 			FROM job j CROSS JOIN LATERAL (
 				SELECT r.status, r.return_message, coalesce(r.start_time, r.end_time) AS start_time FROM cron.job_run_details r
 				WHERE r.jobid = j.jobid AND r.status IN ('succeeded', 'failed') ORDER BY r.runid DESC LIMIT 1) d
 			WHERE d.status = 'failed'
 			UNION ALL
-			SELECT 'notice', 'pg_cron keeps no record of its runs: that a job fails is not seen here', 'cron.log_run',
+			SELECT 'notice', 'pg_cron does not record its runs: this check cannot see whether a job fails', 'cron.log_run',
 				   'ALTER SYSTEM SET cron.log_run = on, and restart'
 			WHERE current_setting('cron.log_run', true) = 'off' AND EXISTS (SELECT FROM job)$sql$;
 	ELSIF elsewhere <> current_database() THEN
-		RETURN QUERY SELECT 'notice', format('pg_cron keeps its jobs in database %I: whether one calls the purge here is'
-			' not seen', elsewhere),
+		RETURN QUERY SELECT 'notice', format('pg_cron keeps its jobs in database %I: this check cannot see whether one'
+			' calls the purge here', elsewhere),
 			'purge', format('SELECT * FROM cron.job_run_details WHERE database = %L ORDER BY runid DESC, in database %I',
 				current_database(), elsewhere);
 	ELSE
 		RETURN QUERY SELECT 'notice', 'pg_cron is not installed in this database: nothing here calls the purge', 'purge',
-			'let another scheduler CALL facematch.purge(); due rows match nobody either way';
+			'let another scheduler CALL facematch.purge()';
 	END IF;
 END
 $$;
@@ -288,7 +287,7 @@ DECLARE
 	these facematch_internal.finding[];
 	findings facematch_internal.finding[] := '{}';
 BEGIN
-	-- Where one part cannot look, the others do.
+	-- If one part fails, the others still report.
 	FOREACH part IN ARRAY
 		'{installation_findings(),access_findings,retention_findings(),erasure_findings(),sites_findings()}'::text[] LOOP
 		BEGIN
@@ -296,9 +295,9 @@ BEGIN
 				' FROM facematch_internal.%s f', part) INTO these;
 			findings := findings || these;
 		EXCEPTION WHEN OTHERS THEN
-			findings := findings || ROW('error', format('this part of the check cannot look: %s', SQLERRM),
+			findings := findings || ROW('error', format('this part of the check failed: %s', SQLERRM),
 				split_part(part, '_', 1),
-				'put that right, and check again')::facematch_internal.finding;
+				'correct the error, and run the check again')::facematch_internal.finding;
 		END;
 	END LOOP;
 	RETURN QUERY
@@ -316,21 +315,24 @@ BEGIN
 	SELECT l.severity, l.finding, l.found, l.object, l.remedy FROM (
 		SELECT 0 AS rank, 'verdict' AS severity,
 			   CASE WHEN t.errors > 0 THEN 'the guarantees do not hold'
-					WHEN t.warnings > 0 THEN 'the guarantees hold, and something weakens them'
-					WHEN t.all_of_them > 0 THEN 'sound; something to know' ELSE 'sound: nothing found' END
+					WHEN t.warnings > 0 THEN 'the guarantees hold, but something weakens them'
+					WHEN t.all_of_them > 0 THEN 'the guarantees hold; see the notices' ELSE 'the guarantees hold: nothing was'
+						' found' END
 			   || CASE WHEN t.all_of_them > 0 THEN (
 						SELECT format(' (causes: %s)', string_agg(n.number || ' ' || n.severity
 							|| CASE WHEN n.number = 1 THEN '' ELSE 's' END, ', ' ORDER BY n.place))
 						FROM unnest(ARRAY[t.errors, t.warnings, t.all_of_them - t.errors - t.warnings],
 							'{error,warning,notice}'::text[]) WITH ORDINALITY n (number, severity, place)) ELSE '' END AS finding,
 			   t.all_of_them AS found, format('database %I', current_database()) AS object,
-			   CASE WHEN t.errors + t.warnings > 0 THEN 'mend from the top, and check again' END AS remedy
+			   CASE WHEN t.errors + t.warnings > 0 THEN 'repair the causes in the order of these rows, and run the check'
+				' again' END AS remedy
 		FROM told t
 		UNION ALL
 		SELECT c.rank, ('{error,warning,notice}'::text[])[c.rank], c.finding, c.found,
 			   array_to_string(c.objects[1:5], ', ') || CASE WHEN c.found > 5 THEN format(', and %s more', c.found - 5)
 				ELSE '' END,
-			   array_to_string(c.remedies[1:3], '; ') || CASE WHEN cardinality(c.remedies) > 3 THEN '; likewise for the others'
+			   array_to_string(c.remedies[1:3], '; ') || CASE WHEN cardinality(c.remedies) > 3 THEN '; the same for the'
+				' others'
 				ELSE '' END
 		FROM cause c) l
 	ORDER BY l.rank, l.found DESC, l.finding;

@@ -16,25 +16,25 @@ BEGIN
 	RETURN QUERY
 	SELECT 'error', 'the bytes of removed rows are not erased',
 		   format('%s (the oldest for %s)', k.table_name, date_trunc('second', clock_timestamp() - min(p.purged_at))),
-		   'CALL facematch.purge(); facematch_internal.erasure says what was in the way: a transaction, cursor or lock that'
-			' somebody'
-		   ' keeps open'
+		   'CALL facematch.purge(); facematch_internal.erasure names the obstacle: an open transaction, cursor or lock'
 	FROM facematch.purge_receipt p JOIN facematch_internal.receipt_relation l ON l.receipt_id = p.receipt_id
 		AND NOT l.is_part
 	JOIN facematch_internal.retained k ON k.table_name = l.relation JOIN pg_class c ON c.oid = l.relation
 	WHERE NOT EXISTS (SELECT FROM facematch_internal.erased_receipt e WHERE e.receipt_id = p.receipt_id)
 	GROUP BY k.table_name HAVING min(p.purged_at) < clock_timestamp() - interval '1 hour'
 	UNION ALL
-	SELECT 'warning', 'was not erased whole for long: what went without a receipt may still be there',
+	SELECT 'warning', 'the table was not erased completely for a long time: rows removed without a receipt may still'
+		' be there',
 		   format('%s (last %s ago)', m.relation, date_trunc('second', clock_timestamp() - m.erased_at)),
-		   'CALL facematch.purge(), or facematch.erase_table(): its warnings say what is in the way'
+		   'CALL facematch.purge(), or facematch.erase_table(): its warnings name the obstacle'
 	FROM facematch_internal.erasure_mark m JOIN facematch_internal.retained k ON k.table_name = m.relation
 	JOIN pg_class c ON c.oid = m.relation
 	WHERE m.erased_at < clock_timestamp() - 2 * greatest(current_setting('facematch.sweep_interval', true)::interval,
 		interval '1 day')
 	UNION ALL
-	SELECT 'error', 'is off: CALL facematch.purge() leaves the bytes of removed rows', 'facematch.purge_erases',
-		   'ALTER SYSTEM RESET facematch.purge_erases, and wherever else it is set'
+	SELECT 'error', 'the setting is off: CALL facematch.purge() leaves the bytes of removed rows',
+		'facematch.purge_erases',
+		   'ALTER SYSTEM RESET facematch.purge_erases, and reset it wherever else it is set'
 	WHERE current_setting('facematch.purge_erases', true) = 'off'
 	UNION ALL
 	SELECT 'error', 'ANALYZE has left templates in pg_statistic', format('%s.%I', a.attrelid::regclass, a.attname),
@@ -57,7 +57,7 @@ BEGIN
 				  (SELECT k.type FROM facematch_internal.template_types(ARRAY[e.atttypid], false) k))
 	GROUP BY c.relation
 	UNION ALL
-	SELECT 'error', 'a crash has left files that no relation has', o.note,
+	SELECT 'error', 'a crash left files that belong to no relation', o.note,
 		'remove them while the server is stopped, or dump and restore'
 		   ' the database'
 	FROM facematch_internal.out_of_reach() o WHERE o.part = 'orphaned files' AND NOT o.clean;
@@ -65,9 +65,8 @@ BEGIN
 	-- What is at work is seen by its progress, or holds VACUUM's lock on the index.
 	BEGIN
 		RETURN QUERY
-		SELECT 'error', format('a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY of %s did not end: nothing takes removed'
-			' rows out of'
-			   ' what it left', k.table_name), x.relation::text, format('DROP INDEX %s', x.relation)
+		SELECT 'error', format('a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY of %s did not finish: removed rows'
+			' stay in the index that it left', k.table_name), x.relation::text, format('DROP INDEX %s', x.relation)
 		FROM facematch_internal.retained k CROSS JOIN LATERAL facematch_internal.with_heirs(k.table_name) h
 		JOIN facematch_internal.abandoned_index x ON x.table_name = h.relation
 		WHERE pg_relation_size(x.relation) > 0
@@ -76,9 +75,9 @@ BEGIN
 			AND l.granted
 						  AND l.database = here);
 	EXCEPTION WHEN lock_not_available THEN
-		RETURN NEXT ROW('error', 'an index that a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY left cannot be looked'
-			' at: another'
-					 ' session has locked it', 'indexes', 'pg_locks says who')::facematch_internal.finding;
+		RETURN NEXT ROW('error', 'an index that a CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY left cannot be'
+			' checked: another session has locked it', 'indexes', 'SELECT * FROM pg_locks shows the'
+			' session')::facematch_internal.finding;
 	END;
 
 	-- Keys.
@@ -88,8 +87,8 @@ BEGIN
 			FROM facematch_internal.key_files() f WHERE f.what = 'photograph';
 			present := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f WHERE f.what = 'template');
 		EXCEPTION WHEN object_not_in_prerequisite_state THEN
-			RETURN NEXT ROW('error', SQLERRM, 'photographs', 'a directory of the server''s user, with mode 0700, outside of'
-				' what is backed up')::facematch_internal.finding;
+			RETURN NEXT ROW('error', SQLERRM, 'photographs', 'use a directory of the server''s user, with mode 0700, that'
+				' no backup copies')::facematch_internal.finding;
 		END;
 	END IF;
 	RETURN QUERY
@@ -99,7 +98,7 @@ BEGIN
 			   EXISTS (SELECT FROM facematch_internal.doomed_key d WHERE d.key_id = k.id) AS doomed
 		FROM unnest(keys, databases, ours) k (id, database, ours) LEFT JOIN pg_database b ON b.oid = k.database
 	)
-	SELECT 'error', 'keys wait to be destroyed',
+	SELECT 'error', 'keys of deleted photographs are not destroyed yet',
 		   format('photographs (%s, the oldest for %s)', count(*), date_trunc('second',
 			clock_timestamp() - min(d.doomed_at))),
 		   'CALL facematch.purge(), with facematch.key_directory set'
@@ -107,13 +106,12 @@ BEGIN
 	WHERE NOT EXISTS (SELECT FROM key k WHERE k.id = d.key_id AND k.ours AND k.database <> here AND k.datname IS NOT NULL)
 	HAVING min(d.doomed_at) < clock_timestamp() - interval '1 hour'
 	UNION ALL
-	SELECT 'warning', format('keys of photographs that were here are those of database %I, of which this one is a copy:'
-		' they go when its'
-		   ' photographs go', k.datname), format('photographs (%s)', count(*)),
-		   format('CALL facematch.purge() in %I, or DROP DATABASE what is not needed', k.datname)
+	SELECT 'warning', format('this database is a copy of %I, which still needs keys of photographs that were deleted'
+		' here: they are destroyed when it deletes its own', k.datname), format('photographs (%s)', count(*)),
+		   format('CALL facematch.purge() in %I, or drop the database that is not needed', k.datname)
 	FROM key k WHERE k.doomed AND k.ours AND k.database <> here AND k.datname IS NOT NULL GROUP BY k.datname
 	UNION ALL
-	SELECT 'warning', 'keys are of databases that are gone: with them, dumps and backups of those can be read',
+	SELECT 'warning', 'there are keys of dropped databases: with them, dumps and backups of those databases can be read',
 		   format('photographs (%s)', count(*)), 'facematch_internal.key_files() names them: overwrite and remove (shred'
 			' -u) those that no'
 		   ' restored database needs'
@@ -122,9 +120,8 @@ BEGIN
 	-- Whoever is storing a photograph has the lock, and the key before the row.
 	SELECT 'warning', 'keys of this database have no photograph', format('photographs (%s)', count(*)),
 		   CASE WHEN bool_and(k.ours) THEN 'CALL facematch.purge(): a crash has left them'
-				ELSE 'facematch_internal.key_files() names them: made before pg_upgrade, or by another cluster; overwrite and'
-					' remove'
-					 ' (shred -u) the former' END
+				ELSE 'facematch_internal.key_files() names them: overwrite and remove (shred -u) those made before'
+					' pg_upgrade, but not those of another cluster' END
 	FROM key k
 	WHERE k.database = here AND NOT k.used AND NOT k.doomed
 	  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.database = here AND l.relation = 'facematch.photograph'::regclass
@@ -132,36 +129,38 @@ BEGIN
 
 	-- Of sealed templates.
 	RETURN QUERY
-	SELECT 'notice', 'templates are not sealed: who has a copy of the database has them', 'galleries',
+	SELECT 'notice', 'templates are not sealed: anyone with a copy of the database can read them', 'galleries',
 		   'set facematch.key_directory or facematch.key_command: new galleries are sealed then'
 	WHERE NOT facematch_internal.keys_are_possible() AND NOT EXISTS (SELECT FROM facematch.gallery WHERE sealed)
 	UNION ALL
-	SELECT 'error', 'templates are sealed, and no place for keys is set: their searches fail',
+	SELECT 'error', 'templates are sealed, and no place for keys is set: searches of them fail',
 		   format('galleries (%s)', count(*)),
 		   'set facematch.key_directory or facematch.key_command to what it was'
 	FROM facematch.gallery g
 	WHERE g.sealed AND NOT facematch_internal.keys_are_possible() HAVING count(*) > 0
 	UNION ALL
 	SELECT 'error', 'keys of sealed templates are lost: searches of their rows fail', format('gallery %s', k.gallery_id),
-		   'put back the files of facematch.key_directory, of this site and as they were'
+		   'restore this site''s files of facematch.key_directory'
 	FROM facematch_internal.template_key k
 	WHERE k.destroyed_at IS NULL AND coalesce(current_setting('facematch.key_command', true), '') = ''
 	  AND k.key_id <> ALL (present) AND facematch_internal.template_key_is_used(k.key_id) GROUP BY k.gallery_id
 	UNION ALL
-	SELECT 'error', 'keys of sealed templates are not destroyed although no row is under them: older copies can be read',
-		   format('templates (%s)', count(*)), 'CALL facematch.purge(): its warnings say what is in the way'
+	SELECT 'error', 'keys of sealed templates are not destroyed although no row uses them: older copies of the'
+		' database can be read',
+		   format('templates (%s)', count(*)), 'CALL facematch.purge(): its warnings name the obstacle'
 	FROM facematch_internal.template_key k
 	WHERE k.destroyed_at IS NULL AND k.made_at < clock_timestamp() - interval '1 hour'
 	  AND NOT facematch_internal.template_key_is_used(k.key_id) HAVING count(*) > 0
 	UNION ALL
-	SELECT 'warning', 'keys without a deadline are not rotated: what has been removed since can be read in older copies',
+	SELECT 'warning', 'keys without a deadline are not rotated: templates removed since can be read in older copies of'
+		' the database',
 		   format('templates (%s)', count(*)),
-		   'CALL facematch.purge(): it rotates them, and its warnings say what is in the way'
+		   'CALL facematch.purge(): it rotates them, and its warnings name the obstacle'
 	FROM facematch_internal.template_key k
 	WHERE k.destroyed_at IS NULL AND k.due = 'infinity' AND k.made_at < clock_timestamp() - interval '8 days'
 	HAVING count(*) > 0
 	UNION ALL
-	SELECT 'warning', 'is sealed, and has templates from before that are not', format('gallery %s', g.gallery_id),
+	SELECT 'warning', 'the gallery is sealed, but older templates in it are not', format('gallery %s', g.gallery_id),
 		   format('CALL facematch.rotate_keys(%L)', g.name)
 	FROM facematch.gallery g
 	WHERE g.sealed AND (EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id = g.gallery_id

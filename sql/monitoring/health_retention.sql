@@ -32,9 +32,10 @@ BEGIN
 	FROM member m WHERE m.shows_due AND m.relation = m.table_name
 	UNION ALL
 	-- 1 is a trigger for each row, 2 one before it, 4 for insertions, 16 for updates.
-	SELECT 'error', 'a trigger fires after the guard, and may put back what the guard has changed',
+	SELECT 'error', 'a trigger fires after the guard and may undo its changes',
 		format('%s on %s', g.tgname, m.table_name),
-		   format('ALTER TRIGGER %I ON %s RENAME TO a name that comes before the guard''s', g.tgname, m.table_name)
+		   format('ALTER TRIGGER %I ON %s RENAME TO a name that sorts before %I', g.tgname, m.table_name,
+			k.tgname)
 	FROM member m JOIN pg_trigger g ON g.tgrelid = m.table_name AND g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0
 		AND NOT g.tgisinternal
 	JOIN pg_proc p ON p.oid = g.tgfoid
@@ -43,37 +44,39 @@ BEGIN
 	WHERE m.relation = m.table_name AND p.pronamespace NOT IN ('facematch'::regnamespace,
 		'facematch_internal'::regnamespace)
 	UNION ALL
-	SELECT 'error', CASE c.relkind WHEN 'v' THEN 'has become a view'
-		ELSE 'has rules, which the purge does not get past' END, m.table_name::text,
-		   'DROP RULE, or facematch.release() and facematch.retain() the table'
+	SELECT 'error', CASE c.relkind WHEN 'v' THEN 'the table has become a view'
+		ELSE 'the table has rewrite rules, which may prevent the purge from deleting its rows' END, m.table_name::text,
+		   'DROP RULE, or call facematch.release() and facematch.retain() for the table'
 	FROM member m JOIN pg_class c ON c.oid = m.table_name
 	WHERE m.relation = m.table_name AND (c.relkind NOT IN ('r', 'p')
 		OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid))
 	UNION ALL
-	SELECT 'error', format('is initially deferred: rows of %s that it fires for can neither be purged nor get another'
-		' deadline, while the'
-		   ' owner is no superuser', a.table_name), format('%I on %s', d.name, d.relation), d.remedy
+	SELECT 'error', format('a trigger or constraint of %s is initially deferred, and the owner is no superuser: rows'
+		' that it fires for can neither be purged nor get another deadline', a.table_name),
+		format('%I on %s', d.name, d.relation), d.remedy
 	FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.deferred_triggers(a.table_name) d
 	UNION ALL
 	-- Partitions are reached by the guard and by the purge; a table that inherits has neither triggers nor policies of
 	-- its parent.
-	SELECT 'error', format('inherits from %s, whose triggers do not fire for it: no deadline, opt-out or hold is kept'
-		' there', m.table_name),
-		   m.relation::text, format('ALTER TABLE %s NO INHERIT %s, and facematch.retain() it', m.relation, m.table_name)
+	SELECT 'error', format('the table inherits from %s, whose triggers do not fire for it: deadlines, opt-outs and'
+		' holds have no effect there', m.table_name),
+		   m.relation::text, format('ALTER TABLE %s NO INHERIT %s, and call facematch.retain() for it',
+			m.relation, m.table_name)
 	FROM member m
 	WHERE NOT m.relispartition AND m.relation <> m.table_name
 	  AND NOT EXISTS (SELECT FROM facematch_internal.retained x WHERE x.table_name = m.relation)
 	UNION ALL
-	SELECT 'error', format('is half detached from %s, by a DETACH CONCURRENTLY that did not end: no new deadline reaches'
-		' its rows',
+	SELECT 'error', format('a DETACH CONCURRENTLY from %s did not finish: new deadlines do not reach the rows of the'
+		' partition',
 						   m.table_name), m.relation::text,
-		   format('ALTER TABLE %s DETACH PARTITION %s FINALIZE, and facematch.retain() it', i.inhparent::regclass,
+		   format('ALTER TABLE %s DETACH PARTITION %s FINALIZE, and call facematch.retain() for it', i.inhparent::regclass,
 			m.relation)
 	FROM member m JOIN pg_inherits i ON i.inhrelid = m.relation AND i.inhdetachpending
 	UNION ALL
-	SELECT 'error', format('is read directly, past the row security of %s: due rows too', m.table_name),
+	SELECT 'error', format('a role may read the partition directly, without the row security of %s, due rows'
+		' included', m.table_name),
 		format('%s (%s)', m.relation, g.who),
-		   format('REVOKE it, and GRANT on %s', m.table_name)
+		   format('REVOKE SELECT on the partition, and GRANT SELECT ON %s', m.table_name)
 	FROM member m CROSS JOIN LATERAL (
 		SELECT DISTINCT CASE x.grantee WHEN 0 THEN 'everybody' ELSE format('role %I', pg_get_userbyid(x.grantee)) END AS who
 		FROM (SELECT m.relacl AS acl
@@ -83,8 +86,7 @@ BEGIN
 		WHERE x.privilege_type = 'SELECT' AND x.grantee <> m.relowner) g
 	WHERE m.relation <> m.table_name AND m.shows_due
 	UNION ALL
-	SELECT 'warning', 'holds templates that no retention rule purges: a copy, a partition that was detached, or a table'
-		' of its own',
+	SELECT 'warning', 'the table holds templates and is not under retention: it may be a copy or a detached partition',
 		   c.oid::regclass::text, format('SELECT facematch.retain(%L, ...), or erase and DROP it', c.oid::regclass)
 	FROM pg_class c
 	WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't'
@@ -94,7 +96,7 @@ BEGIN
 				  AND a.atttypid IN (SELECT k.type FROM kinds k))
 	UNION ALL
 	SELECT 'warning', CASE v.relkind WHEN 'm' THEN 'the materialized view copies rows under retention'
-									 ELSE 'the view shows its readers due rows, with its owner''s rights' END, v.oid::regclass::text,
+									 ELSE 'the view reads with its owner''s privileges and shows due rows' END, v.oid::regclass::text,
 		   CASE v.relkind WHEN 'm' THEN format('DROP MATERIALIZED VIEW %s, or refresh it after each purge', v.oid::regclass)
 						  ELSE format('ALTER VIEW %s SET (security_invoker = true)', v.oid::regclass) END
 	FROM pg_class v
@@ -116,14 +118,14 @@ BEGIN
 			FROM facematch.retention_rule r WHERE r.retention_class = c.name AND r.valid_from <= now() AND now() < r.valid_to) r
 		WHERE r.rules = 0 OR r.has_references AND NOT r.has_encounters
 	)
-	SELECT 'error', CASE WHEN c.has_references THEN 'has a rule for references and none for encounters: a match at a'
-		' gate would be an error'
-						 ELSE 'has no rule in force for references and encounters: nothing can be recorded in it' END,
+	SELECT 'error', CASE WHEN c.has_references THEN 'the class has a rule for references and none for encounters: a'
+		' match at a gate fails'
+						 ELSE 'the class has no rule in force: nothing can be recorded in it' END,
 		   format('class %s', c.name), 'INSERT INTO facematch.retention_rule'
 	FROM covered c
 	UNION ALL
 	-- Whoever owns the database may set them for everybody who connects, and for the purge's job.
-	SELECT 'warning', 'ends or refuses the purge, opt-outs and whatever else writes here',
+	SELECT 'warning', 'the setting makes the purge, opt-outs and other writes fail',
 		format('%s of database %I', s.setting, d.datname),
 		format('ALTER DATABASE %I RESET %s', d.datname, s.name)
 	FROM pg_db_role_setting o JOIN pg_database d ON d.oid = o.setdatabase
@@ -135,55 +137,57 @@ BEGIN
 				   (s.value || CASE WHEN s.value ~ '^\d+$' THEN 'ms' ELSE '' END)::interval BETWEEN interval '1 us'
 					   AND current_setting('facematch.purge_table_timeout')::interval END
 	UNION ALL
-	SELECT 'warning', 'gives no deadline while its anchor has not come', format('rule %s', r.name),
+	SELECT 'warning', 'the rule gives no deadline until its anchor event is recorded', format('rule %s', r.name),
 		'give the rule a fallback'
 	FROM facematch.retention_rule r
 	WHERE r.valid_to > now() AND r.what <> 'gallery' AND facematch_internal.may_never_end(r)
 	UNION ALL
-	SELECT 'warning', format('is about %s, which no table under retention keeps: a typing error, or a table that is'
-		' gone', r.what),
-		format('rule %s', r.name), 'end the rule and insert it with the right word, or facematch.retain() the table'
+	SELECT 'warning', format('the rule is about %s, and no table under retention has such rows: a typing error, or the'
+		' table was dropped', r.what),
+		format('rule %s', r.name), 'end the rule and insert it with the right word, or call facematch.retain() for the table'
 	FROM facematch.retention_rule r
 	WHERE r.valid_to > now() AND NOT EXISTS (
 		SELECT FROM facematch_internal.retained k JOIN pg_class c ON c.oid = k.table_name WHERE k.what = r.what)
 	UNION ALL
-	SELECT 'error', 'joins nobody: opt-outs, holds and events of one subject do not reach the other',
+	SELECT 'error', 'the merge has no effect: opt-outs, holds and events of one subject do not reach the other',
 		format('merge %s', m.merge_id),
 		'CALL facematch.recompute()'
 	FROM facematch.subject_merge m
 	WHERE m.undone_at IS NULL AND NOT m.merged = ANY (facematch_internal.aliases(m.kept))
 	UNION ALL
-	SELECT 'error', 'names a row of a table that is not under retention', format('hold %s (%s)', h.hold_id, h.table_name),
+	SELECT 'error', 'the hold names a row of a table that is not under retention',
+		format('hold %s (%s)', h.hold_id, h.table_name),
 		   format('SELECT facematch.retain(%L, ...)', h.table_name)
 	FROM facematch.held h
 	WHERE h.table_name IS NOT NULL AND NOT EXISTS (SELECT FROM facematch_internal.retained r
 		WHERE r.table_name = h.table_name)
 	UNION ALL
 	SELECT CASE WHEN h.keeps = '{}' THEN 'error' ELSE 'notice' END,
-		   CASE WHEN h.keeps = '{}' THEN 'keeps nothing: no row that it names is there'
-		       ELSE 'keeps rows from being deleted' END,
+		   CASE WHEN h.keeps = '{}' THEN 'the hold keeps nothing: no row that it names exists'
+		       ELSE 'the hold prevents rows from being deleted' END,
 		   format('hold %s (%s)', h.hold_id, CASE WHEN h.keeps = '{}' THEN coalesce(h.table_name || ' ' || h.row_id,
 		       'a subject')
 				ELSE (SELECT string_agg(format('%s of %s', coalesce(k.value #>> '{}', '?'), k.key), ', ' ORDER BY k.key)
 					  FROM jsonb_each(h.keeps) k) END),
-		   CASE WHEN h.keeps = '{}' THEN 'release it, or place it on what is there: UPDATE facematch.hold SET released_at'
-				ELSE 'nothing while it is needed; then UPDATE facematch.hold SET released_at' END
+		   CASE WHEN h.keeps = '{}' THEN 'UPDATE facematch.hold SET released_at, and INSERT a hold on rows that exist'
+				ELSE 'UPDATE facematch.hold SET released_at when it is no longer needed' END
 	FROM facematch.held h
 	WHERE h.table_name IS NULL OR EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = h.table_name)
 	UNION ALL
-	SELECT 'error', 'the stream of rights has a hole: who reads it does not learn of all opt-outs and holds',
+	SELECT 'error', 'events are missing from the stream of rights: its readers do not learn of all opt-outs and holds',
 		format('site %s, %s of %s events', r.site, count(*), max(r.number)),
 		'INSERT the missing rows into facematch.rights_event, from the copy that is kept outside'
 	FROM facematch.rights_event r GROUP BY r.site HAVING count(*) <> max(r.number)
 	UNION ALL
-	SELECT 'error', format('%s references are not of a gallery, or not of its model', count(*)), 'facematch.reference',
+	SELECT 'error', format('%s references have no gallery, or another model than their gallery', count(*)),
+		'facematch.reference',
 		'delete them'
 	FROM facematch.reference r
 	WHERE NOT EXISTS (SELECT FROM facematch.gallery g WHERE (g.gallery_id, g.model_tag, g.dims) = (r.gallery_id,
 		r.model_tag, r.dims))
 	HAVING count(*) > 0
 	UNION ALL
-	SELECT 'warning', 'references of subjects who have opted out are there', 'facematch.reference',
+	SELECT 'warning', 'there are references of subjects who opted out', 'facematch.reference',
 		'delete them, or revoke the opt-out'
 	WHERE EXISTS (SELECT FROM facematch.opt_out o JOIN facematch.reference r
 		ON r.subject_id = ANY (facematch_internal.aliases(o.subject_id))
@@ -193,21 +197,21 @@ BEGIN
 						WHERE g.gallery_id = r.gallery_id),
 						r.enrolled_at))
 	UNION ALL
-	SELECT 'error', 'opt-outs, rules or events have not reached its rows: these rows match nobody',
+	SELECT 'error', 'opt-outs, rules or events have not been applied to rows of the table: these rows match nobody',
 		   format('%s (%s, the oldest for %s)', k.table_name, count(*), date_trunc('second',
 			clock_timestamp() - min(u.since))),
-		   'CALL facematch.purge(): its warnings say what is in the way'
+		   'CALL facematch.purge(): its warnings name the obstacle'
 	FROM facematch_internal.unreached u JOIN facematch_internal.retained k ON k.table_name = u.relation
 		GROUP BY k.table_name
 	UNION ALL
-	SELECT 'error', 'its code could not be stopped and is not run any more: nothing is purged there',
+	SELECT 'error', 'code of the table could not be stopped and no longer runs: nothing is purged there',
 		q.relation::regclass::text,
-		   'put it right, facematch.release() it and facematch.retain() it again'
+		   'correct the code, then call facematch.release() and facematch.retain() for the table'
 	FROM facematch_internal.quarantined q JOIN pg_class c ON c.oid = q.relation;
 
 	RETURN QUERY
-	SELECT 'warning', 'has been adding or removing templates for more than a minute: opt-outs, rules and events wait '
-		'for it, and what it adds is put right only once it has ended',
+	SELECT 'warning', 'a transaction has been adding or removing templates for more than a minute: opt-outs, rules and'
+		' events wait for it, and reach the rows that it adds only after it ends',
 		   format('%s (for %s, %s)', w.who, date_trunc('second', clock_timestamp() - w.since), w.state),
 		   CASE WHEN w.gid IS NULL THEN format('SELECT pg_terminate_backend(%s)', w.pid)
 				ELSE format('COMMIT PREPARED %1$L, or ROLLBACK PREPARED %1$L', w.gid) END
@@ -247,20 +251,21 @@ BEGIN
 			RETURN NEXT ROW('error', CASE SQLSTATE WHEN '55P03'
 				THEN 'its rows cannot be read: another session has locked the table'
 												ELSE 'its rows cannot be read: ' || SQLERRM END, t.table_name,
-						 CASE SQLSTATE WHEN '55P03' THEN 'pg_locks says who; while the lock is held nothing is purged there'
-									   ELSE 'the purge cannot either: put the table right, or facematch.release() it'
+						 CASE SQLSTATE WHEN '55P03' THEN 'SELECT * FROM pg_locks shows the session; nothing is purged there'
+							' until it releases the lock'
+									   ELSE 'the purge cannot read them either: repair the table, or call facematch.release() for it'
 										END)::facematch_internal.finding;
 			CONTINUE;
 		END;
 		IF declined > 0 THEN
-			RETURN NEXT ROW('error', 'templates of subjects who have opted out are there',
+			RETURN NEXT ROW('error', 'there are templates of subjects who opted out',
 				format('%s (%s)', t.table_name, declined),
-						 'delete them: something in the table has refused to let them go')::facematch_internal.finding;
+						 'delete them: a trigger or constraint of the table prevented it')::facematch_internal.finding;
 		END IF;
 		IF overdue > 0 THEN
 			RETURN NEXT ROW(CASE WHEN longest > interval '1 hour' THEN 'error' ELSE 'notice' END, 'rows are due and not purged',
 						 format('%s (%s rows, the oldest for %s)', t.table_name, overdue, date_trunc('second', longest)),
-						 'CALL facematch.purge(): its warnings say what keeps the rows of a table')::facematch_internal.finding;
+						 'CALL facematch.purge(): its warnings name the obstacle')::facematch_internal.finding;
 		END IF;
 		-- All rows that are not due are read for it, so a table may be too large for its time.
 		BEGIN
@@ -269,23 +274,23 @@ BEGIN
 				count(*) FILTER (WHERE l.due = 'infinity') INTO late, first_late, endless
 			FROM facematch_internal.late_rows(t.table_name) l;
 		EXCEPTION WHEN OTHERS THEN
-			RETURN NEXT ROW('warning', 'whether its rows are kept longer than their rules say cannot be checked: ' || SQLERRM,
-				t.table_name, 'CALL facematch.recompute(), which brings them to their rules')::facematch_internal.finding;
+			RETURN NEXT ROW('warning', 'its deadlines could not be compared with the rules: ' || SQLERRM,
+				t.table_name, 'CALL facematch.recompute(), which sets the deadlines by the rules')::facematch_internal.finding;
 			CONTINUE;
 		END;
 		IF late > 0 THEN
-			RETURN NEXT ROW('error', 'rows are kept longer than their rules say, or have none',
+			RETURN NEXT ROW('error', 'rows are kept longer than their rules allow, or have no rule',
 				format('%s (%s rows, the first %s)', t.table_name, late, first_late),
-				'CALL facematch.recompute(): its warnings say what keeps the rows of a table; '
+				'CALL facematch.recompute(): its warnings name the obstacle; '
 				'facematch_internal.late_rows() lists them')::facematch_internal.finding;
 		END IF;
 		-- Whatever has become of the rule that keeps them.
 		IF endless > 0 THEN
-			RETURN NEXT ROW('warning', 'rows have no deadline: what their rule counts from has not come, and it has '
-				'no fallback',
+			RETURN NEXT ROW('warning', 'rows have no deadline: the event that their rule counts from is not recorded, and'
+				' the rule has no fallback',
 				format('%s (%s rows)', t.table_name, endless),
-				'INSERT INTO facematch.retention_rule one with a fallback that counts from when the row was '
-				'recorded')::facematch_internal.finding;
+				'INSERT INTO facematch.retention_rule a rule with a fallback that counts from the time of'
+					' recording')::facematch_internal.finding;
 		END IF;
 	END LOOP;
 END

@@ -10,7 +10,7 @@ DECLARE
 	here CONSTANT text := (SELECT translate(s.site::text, '-', '') FROM facematch_internal.site s
 						   ORDER BY s.since, s.site LIMIT 1);
 	fingerprint CONSTANT text := facematch_internal.pseudonym_fingerprint();
-	restored CONSTANT text := 'let it copy what the others have, before anything is recorded: docs/howto-sites.md';
+	restored CONSTANT text := 'copy the events of the other sites before anything new is recorded: docs/howto-sites.md';
 	again CONSTANT text := 'SELECT facematch.subscribe_rights(''...'', %L, ...)';
 BEGIN
 	-- What comes in.
@@ -30,59 +30,58 @@ BEGIN
 	SELECT 'error', 'rights do not arrive: the subscription is disabled', format('site %s', s.site),
 		format(again, s.site) FROM subscription s WHERE NOT s.subenabled
 	UNION ALL
-	SELECT 'error', 'rights do not arrive: the subscription stops again and again', format('site %s (errors: %s)', s.site,
+	SELECT 'error', 'rights do not arrive: the subscription fails repeatedly', format('site %s (errors: %s)', s.site,
 			s.errors),
-		'the server''s log says why: the site is down, has no slot for this one (facematch.publish_rights()), or an event'
-		' was refused'
+		'read the server''s log: the site may be down or have no slot for this one (facematch.publish_rights()), or an'
+			' event was refused'
 	FROM subscription s WHERE s.subenabled AND s.pid IS NULL
 	UNION ALL
-	SELECT 'error', 'rights do not arrive: nothing was heard of the site', format('site %s (for %s)', s.site,
-			date_trunc('second', s.silent)), 'look whether it is up, and the network'
+	SELECT 'error', 'rights do not arrive: the site sends nothing', format('site %s (for %s)', s.site,
+			date_trunc('second', s.silent)), 'check the site''s server and the network'
 	FROM subscription s WHERE s.subenabled AND s.silent > interval '1 minute'
 	UNION ALL
-	SELECT 'warning', 'what the site has recorded is still being copied, or cannot be',
-		format('site %s (errors: %s)', s.site, s.errors), 'wait; the server''s log says what is in its way'
+	SELECT 'warning', 'the site''s events are still being copied, or copying fails',
+		format('site %s (errors: %s)', s.site, s.errors), 'wait; if it does not end, read the server''s log'
 	FROM subscription s WHERE s.subenabled AND s.copies
 	UNION ALL
-	SELECT 'error', 'the key of the pseudonyms is not the one with which the site was subscribed to: opt-outs name'
-		' nobody',
+	SELECT 'error', 'the key of pseudonyms has changed since the site was subscribed to: its opt-outs name nobody here',
 		format('site %s', s.site), 'put the row of facematch.pseudonym_key back; ' || format(again, s.site)
 	FROM subscription s WHERE s.publication NOT LIKE format('facematch\_%s\_%%', fingerprint)
 	UNION ALL
-	SELECT 'error', 'the publication of rights is of another key or another site: nobody who subscribes is served',
+	SELECT 'error', 'the publication of rights is of another key or another site: subscribers receive nothing',
 		format('publication %s', p.pubname),
-		'SELECT facematch.publish_rights(), and subscribe_rights() at the others'
+		'SELECT facematch.publish_rights() here, then facematch.subscribe_rights() at the other sites'
 	FROM pg_publication p WHERE p.pubname ~ '^facematch_[0-9a-f]{16}_[0-9a-f]{32}$'
 		AND p.pubname <> format('facematch_%s_%s', fingerprint, here)
 	UNION ALL
 	-- What goes out.
 	SELECT 'error', 'rights do not reach the site: ' || CASE WHEN s.wal_status = 'lost'
-			THEN 'the WAL that it would need is gone' ELSE 'it does not read its slot' END,
+			THEN 'the WAL that it needs is gone' ELSE 'it does not read its slot' END,
 		format('site %s (%s behind)', substr(s.slot_name, 11, 32)::uuid,
 			pg_size_pretty(pg_current_wal_lsn() - s.confirmed_flush_lsn)),
 		CASE WHEN s.wal_status = 'lost' THEN format('SELECT pg_drop_replication_slot(%L), facematch.publish_rights() for the'
 				' site, and facematch.subscribe_rights() there', s.slot_name)
-			ELSE format('facematch.health_check() there; where the site is gone for ever, SELECT pg_drop_replication_slot(%L):'
-				' meanwhile WAL is kept', s.slot_name) END
+			ELSE format('SELECT * FROM facematch.health_check() at the site; if the site no longer exists, SELECT'
+				' pg_drop_replication_slot(%L), which frees WAL', s.slot_name) END
 	FROM pg_replication_slots s
 	WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database() AND NOT s.active
 		AND NOT pg_is_in_recovery()
 	UNION ALL
 	SELECT 'warning', 'rights reach the site late', format('site %s (%s)', substr(s.slot_name, 11, 32)::uuid,
-			date_trunc('second', r.replay_lag)), 'facematch.health_check() there'
+			date_trunc('second', r.replay_lag)), 'SELECT * FROM facematch.health_check() at the site'
 	FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid
 	WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database()
 		AND r.replay_lag > interval '1 minute'
 	UNION ALL
 	-- It was stopped, and an older state of it started: its WAL is not what the site has read.
-	SELECT 'error', 'this site was restored: the site has read farther than there is WAL here, and what is recorded here'
-			' does not reach it', format('site %s', substr(s.slot_name, 11, 32)::uuid), restored
+	SELECT 'error', 'this site was restored: the site has read further than the WAL here, and new events do not reach'
+		' it', format('site %s', substr(s.slot_name, 11, 32)::uuid), restored
 	FROM pg_replication_slots s
 	WHERE s.slot_name ~ '^facematch_[0-9a-f]{32}_' AND s.database = current_database() AND NOT pg_is_in_recovery()
 		AND s.confirmed_flush_lsn > pg_current_wal_insert_lsn()
 	UNION ALL
 	-- What the sites say of themselves.
-	SELECT 'error', 'this site lacks rights that others have: it was restored',
+	SELECT 'error', 'this site lacks events that other sites have: it was restored',
 		format('site %s (%s events)', n.site, n.number - n.here), restored
 	FROM (SELECT k.key AS site, max(k.value::bigint) AS number,
 			coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = k.key::uuid), 0) AS here
@@ -90,27 +89,28 @@ BEGIN
 	WHERE n.number > n.here AND NOT EXISTS (SELECT FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid
 		WHERE s.subname ~ '^facematch_[0-9a-f]{32}$' AND r.srsubstate <> 'r')
 	UNION ALL
-	SELECT 'error', 'the site lacks rights that it has recorded itself: it was restored',
+	SELECT 'error', 'the site lacks events that it recorded itself: it was restored',
 		format('site %s (%s events)', t.site, e.number - coalesce((t.has ->> t.site::text)::bigint, 0)),
 		'there: ' || restored
 	FROM facematch_internal.site_state t CROSS JOIN LATERAL (SELECT max(r.number) AS number FROM facematch.rights_event r
 		WHERE r.site = t.site AND r.at < t.at - interval '10 seconds') e
 	WHERE translate(t.site::text, '-', '') <> here AND e.number > coalesce((t.has ->> t.site::text)::bigint, 0)
 	UNION ALL
-	SELECT 'error', 'rules come from another site there than here',
+	SELECT 'error', 'the site takes its rules from another site than this one does',
 		format('site %s (from %s, here from %s)', t.site, coalesce(t.rules_from, t.site), coalesce(h.rules_from, h.site)),
 		'SELECT facematch.subscribe_rights(..., rules_from => ...) with one site at all of them'
 	FROM facematch_internal.site_state t JOIN facematch_internal.site h ON translate(h.site::text, '-', '') = here
 	WHERE coalesce(t.rules_from, t.site) <> coalesce(h.rules_from, h.site)
 	UNION ALL
-	SELECT 'warning', 'the site tells no more how far it has the rights: its purge does not run, or it was restored',
-		format('site %s (for %s)', t.site, date_trunc('second', clock_timestamp() - t.at)), 'facematch.health_check() there'
+	SELECT 'warning', 'the site no longer reports which events it has: its purge does not run, or it was restored',
+		format('site %s (for %s)', t.site, date_trunc('second', clock_timestamp() - t.at)),
+		'SELECT * FROM facematch.health_check() at the site'
 	FROM facematch_internal.site_state t
 	JOIN pg_subscription s ON s.subname = 'facematch_' || translate(t.site::text, '-', '')
 	JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
 	WHERE t.at < clock_timestamp() - interval '1 hour'
 	UNION ALL
-	SELECT 'notice', 'rules of a site that does not make them were left out',
+	SELECT 'notice', 'rules of a site that may not make them were ignored',
 		format('site %s (%s events)', e.site, count(*)),
 		'make them at the site that rules come from'
 	FROM facematch.rights_event e JOIN facematch_internal.site h ON translate(h.site::text, '-', '') = here

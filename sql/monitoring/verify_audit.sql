@@ -121,28 +121,29 @@ BEGIN
 		), kept AS MATERIALIZED (
 			SELECT k.about, k.table_name, k.row FROM facematch_internal.logged_rows() k
 		), found (chain, event_id, finding) AS (
-			SELECT e.chain, e.event_id, 'the event is not the one that was written: its hash is of another' FROM event e
+			SELECT e.chain, e.event_id, 'the event was changed: its hash does not match' FROM event e
 			WHERE e.computed IS DISTINCT FROM e.hash
 			UNION ALL
 			SELECT e.chain, e.event_id,
-				   format('place %s of the chain, where %s is expected: events are missing, doubled or moved', e.seq, e.expected)
+				   format('the event has place %s of the chain, expected %s: events are missing, duplicated or moved',
+					e.seq, e.expected)
 			FROM event e WHERE e.seq <> e.expected
 			UNION ALL
-			SELECT e.chain, e.event_id, 'it does not follow the event before it in the chain' FROM event e
+			SELECT e.chain, e.event_id, 'its previous hash is not that of the event before it in the chain' FROM event e
 			WHERE e.previous IS DISTINCT FROM e.before
 			UNION ALL
-			SELECT e.chain, e.event_id, 'the newest event when it was written is missing or changed' FROM event e
+			SELECT e.chain, e.event_id, 'its witness, the newest event when it was written, is missing or changed'
+			FROM event e
 			WHERE e.witness <> nothing AND coalesce(e.seen_id >= e.event_id, true)
 			UNION ALL
-			SELECT e.chain, e.event_id, 'its number or time is before that of the event before it in the chain, or of the'
-				' newest'
-				   ' event when it was written'
+			SELECT e.chain, e.event_id, 'its number or time is before that of the event before it in the chain, or of its'
+				' witness'
 			FROM event e WHERE e.event_id <= e.before_id OR e.at < e.before_at OR e.at < e.seen_at
 			UNION ALL
-			SELECT e.chain, e.event_id, 'it saw less of the log than the event before it in the chain' FROM event e
+			SELECT e.chain, e.event_id, 'its witness is older than that of the event before it in the chain' FROM event e
 			WHERE e.seen_id < e.before_seen OR e.witness = nothing AND e.seq > 1
 			UNION ALL
-			SELECT e.chain, e.event_id, format('event %s anchored the log without it, and it does not come after that',
+			SELECT e.chain, e.event_id, format('event %s anchored the log without it, although it is older',
 				m.event_id)
 			FROM marked m JOIN event e ON e.chain = m.chain AND e.seq = m.next_place
 			WHERE CASE WHEN e.event_id > m.mark THEN m.newest IS NOT NULL AND coalesce(e.seen_id < m.newest, true)
@@ -168,7 +169,7 @@ BEGIN
 			WHERE w.gone IS NOT FALSE
 			UNION ALL
 			-- What the rules have taken meanwhile, or are about to, is not missed.
-			SELECT e.chain, e.event_id, format('the searches of %s are not those that were written: %s rows, and there were %s',
+			SELECT e.chain, e.event_id, format('the searches of %s were changed: %s rows, expected %s',
 				e.detail ->> 'day', coalesce(d.searches, 0), e.detail ->> 'searches')
 			FROM event e LEFT JOIN facematch_internal.search_day d ON d.day_utc = (e.detail ->> 'day')::date
 			WHERE e.action = 'searches_digested'
@@ -177,7 +178,8 @@ BEGIN
 			  AND (facematch_internal.retention_due('search', 'search', (e.detail ->> 'day')::date, NULL, NULL, NULL, NULL)).due
 				  > clock_timestamp() + interval '1 day'
 			UNION ALL
-			SELECT NULL, NULL, format('the stream of rights of site %s has a hole: %s events, up to number %s', r.site,
+			SELECT NULL, NULL, format('events are missing from the stream of rights of site %s: %s events, up to number %s',
+				r.site,
 				count(*),
 				max(r.number))
 			FROM facematch.rights_event r GROUP BY r.site HAVING count(*) <> max(r.number)

@@ -181,21 +181,23 @@ BEGIN
 		|| page_accuracy(histograms)
 		|| page_drift(whole.counts, whole.histograms, first_day, last_day)
 		|| page_choices(counts, first_day, last_day)
-		|| '<section id="words"><h2>Words and methods</h2><dl class="answers"><dt>Template</dt><dd>The numbers that stand '
-			'for a face. People are named by pseudonyms; no template, photograph, name or document number is in this '
+		|| '<section id="words"><h2>Words and methods</h2><dl class="answers"><dt>Template</dt><dd>The numbers that'
+			' represent a face. People are named by pseudonyms; no template, photograph, name or document number is in this '
 			'report.</dd><dt>Comparison score, threshold</dt><dd>How similar two templates are, and how similar they have to '
 			'be. The score here is the cosine similarity, from &minus;1 to 1.</dd><dt>FMR and FNMR</dt><dd>False match rate '
 			'and false non-match rate, per comparison (ISO/IEC 19795-1): how often two pictures of different people reach the '
-			'threshold, and how often two of the same person do not. One can be had for the other; the DET curve shows the '
-			'price.</dd><dt>95&nbsp;% interval</dt><dd>The range that holds the true rate in 95 of 100 such measurements '
-			'(Wilson 1927). Few travelers, wide interval.</dd><dt>What is counted</dt><dd>Encounters that are still there, and '
-			'those that were purged: at the purge their numbers are added up by day and place, never by person or flight. Days '
+			'threshold, and how often two of the same person do not. A lower rate of one means a higher rate of the other;'
+				' the DET curve shows the trade-off.</dd><dt>95&nbsp;% interval</dt><dd>The range that holds the true rate'
+				' in 95 of 100 such measurements '
+			'(Wilson 1927). With few travelers the interval is wide.</dd><dt>What is counted</dt><dd>Encounters that still'
+				' exist, and those that were purged: the purge adds their numbers up by day and place, never by person or'
+				' flight. Days '
 			'are UTC. Response times are rounded up by at most 19&nbsp;%. In purges each record counts as late as the first '
 			'one of its '
 		|| E'batch.</dd></dl></section>\n</main>\n<footer><p>Made by facematch.report_html() on '
 		|| to_char(clock_timestamp() AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY "at" HH24:MI') || ' UTC, in database '
 		|| html_text(current_database()) || ', by ' || html_text(session_user)
-		|| E'. Every number is from that database and can be had by query: the views '
+		|| E'. Every number is from that database and can be queried: the views '
 			'facematch.report_&hellip;</p></footer></body></html>\n';
 	RETURN CASE language WHEN 'en' THEN page ELSE (
 		SELECT string_agg(t.tag || t.said, '' ORDER BY t.place) FROM page_texts(page, language) t) END;

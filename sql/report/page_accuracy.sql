@@ -55,13 +55,13 @@ AS $$
 			   c.mated / nullif(($1).mated, 0)::double precision AS mated_share,
 			   c.non_mated / nullif(($1).non_mated, 0)::double precision AS non_mated_share
 		FROM counted c, shown n WHERE c.s BETWEEN n.first AND least(n.last, 19))
-	SELECT (SELECT html_figure('det-' || ($1).calibration_id, 'The price of a threshold: ' || html_text(($1).model),
+	SELECT (SELECT html_figure('det-' || ($1).calibration_id, 'The trade-off of a threshold: ' || html_text(($1).model),
 		'A detection error tradeoff curve, from ' || html_number(($1).mated)
 			|| ' comparisons of two pictures of one person and '
 		|| html_number(($1).non_mated) || ' of different people, measured on '
 		|| to_char(($1).calibrated_at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY')
 			|| coalesce(' (' || html_text(($1).note) || ')', '')
-		|| '. Farther to the left, fewer strangers pass; farther down, fewer travelers are missed. Each step of the axes is '
+		|| '. Further left, fewer strangers pass; further down, fewer travelers are missed. Each step of the axes is '
 			'a factor of ten.', CASE WHEN count(*) > 1 THEN svg_chart('det-' || ($1).calibration_id || '-svg', 'DET curve',
 			'False non-match rate over false match rate, both on logarithmic axes.', 'curve', NULL, ARRAY['false non-matches'],
 			ARRAY[array_agg(log(p.fnmr) ORDER BY p.threshold)], 'false match rate', 'log%',
@@ -74,21 +74,21 @@ AS $$
 		'What better pictures would do: ' || html_text(($1).model),
 		'Error versus discard: how many travelers would still be missed, at a threshold of '
 		|| (SELECT html_number(u.threshold, 'score') FROM used u) || ', if the comparisons with the poorest pictures '
-		'were left out. Where the line falls, asking for a least quality helps; where it does not, the measure of '
-		'quality tells nothing.',
+		'were left out. Where the line falls, a minimum quality helps; where it does not, the measure of quality'
+			' predicts nothing.',
 		svg_chart('discard-' || ($1).calibration_id || '-svg', 'Error versus discard curve',
 			'False non-match rate over the share of comparisons that is left out, the poorest first.', 'line',
 			array_agg(p.s || '%' ORDER BY p.s), ARRAY['false non-matches'], ARRAY[array_agg(100 * p.rate ORDER BY p.s)],
 			'left out, at most', '%'),
-		html_table('Errors by least quality',
-			'{At most|html,Left out|%,Least quality|#,Comparisons|#,"False non-match rate, 95&nbsp;% interval|%"}',
+		html_table('Errors by minimum quality',
+			'{At most|html,Left out|%,Minimum quality|#,Comparisons|#,"False non-match rate, 95&nbsp;% interval|%"}',
 			jsonb_agg(jsonb_build_array(p.s || '&nbsp;%', p.discarded, p.quality, p.mated, ARRAY[p.rate, p.lower, p.upper])
 				ORDER BY p.s)))
 	FROM poorer p HAVING count(*) > 0), '')
 	|| (SELECT html_figure('mated-' || ($1).calibration_id,
-		'Scores of one person and of two: ' || html_text(($1).model),
+		'Scores of one person and of different people: ' || html_text(($1).model),
 		'How similar pictures were in the calibration: two of one person (mated), and two of different people (non-mated). '
-		'The threshold parts them; what lies on its wrong side are the errors.',
+		'The threshold separates them; scores on the wrong side are errors.',
 		svg_chart('mated-' || ($1).calibration_id || '-svg', 'Histogram of mated and non-mated comparisons',
 			'Outlines of two histograms over the similarity, with the threshold as a vertical line.', 'steps',
 			array_agg(b.low ORDER BY b.s), ARRAY['different people', 'one person'],
@@ -130,8 +130,8 @@ AS $$
 	scores AS (
 		SELECT s.model, s.threshold, s.n, html_figure('scores-' || md5(s.model || s.threshold),
 			'Comparison scores at the gates: ' || html_text(s.model) || ', threshold ' || html_number(s.threshold, 'score'),
-			'Of the references that matched, and of the most similar other person where one was above the threshold too. The '
-			'farther apart the two, the safer the decision.',
+			'Of the references that matched, and of the most similar other person where one was above the threshold too.'
+				' The further apart the two, the safer the decision.',
 			svg_chart('scores-' || md5(s.model || s.threshold) || '-svg', 'Histogram of comparison scores',
 				'Outlines of two histograms over the similarity, with the threshold as a vertical line.', 'steps',
 				array_agg(s.low ORDER BY s.s), ARRAY['most similar other person', 'the match'],
@@ -156,9 +156,9 @@ CREATE FUNCTION facematch_internal.page_drift(counts facematch_internal.encounte
 	histograms facematch_internal.encounter_histogram[], first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
-	SELECT '<section id="drift"><h2>Is it still as it was measured?</h2><p>By week: the matches beside those of the four '
-		'weeks before, and the misses beside what the model&#39;s calibration promised. An alert stands where intervals, of '
-		'99.9&nbsp;% here, do not meet, or a goal of the site was not met.</p>'
+	SELECT '<section id="drift"><h2>Has the accuracy changed?</h2><p>The matches of each week are compared with the'
+		' four weeks before it, and its misses with the model&#39;s calibration. An alert means that the intervals'
+		' (99.9&nbsp;% here) do not overlap, or that a goal of the site was not met.</p>'
 		|| html_table('Drift by week', '{Week from,"Gallery, model, threshold|html",Alerts|html,Compared|#,Recognised|%,'
 			'99.9&nbsp;% interval|%,Before|%,Missed|%,Calibrated|%,Mean score|score,Calibrated|score}',
 			(SELECT jsonb_agg(jsonb_build_array(to_char(d.week_utc, 'FMDD Mon YYYY'),
@@ -174,10 +174,10 @@ AS $$
 		|| E'</section>\n'
 		|| '<section id="groups"><h2>Differences between groups</h2><p>Where a site records groups of travelers, this '
 		'shows whether the comparison works as well for one as for another: in calendar months that are over and that the '
-		'period touches. Two groups differ with certainty where their intervals do not meet. A dash hides what is too small '
-		'(below '
+		'period touches. The difference between two groups is significant where their intervals do not overlap. A dash'
+			' hides a number that is too small (below '
 		|| (SELECT coalesce(min(s.least_cell), 10) FROM facematch.report_setting s)
-		|| '), and so much beside it that nobody can compute it.</p>'
+		|| '), and as many others as are needed so that nobody can compute it.</p>'
 		|| html_table('Rates by group',
 			'{Group,Month,Compared|#,Recognised|%,95&nbsp;% interval|%,Missed|#,Miss rate|%,95&nbsp;% interval|%}',
 			(SELECT jsonb_agg(jsonb_build_array(d.attribute || ': ' || d.value, to_char(d.month_utc, 'Mon YYYY'), d.searches,

@@ -18,7 +18,7 @@ AS $$
 			sum(c.opted_out)::bigint AS opted_out, sum(c.no_probe)::bigint AS no_probe
 		FROM unnest($1) c GROUP BY 1),
 	setting AS (SELECT coalesce(min(s.least_cell), 10) AS least_cell FROM facematch.report_setting s),
-	-- Who declined at a small port is no number: it is somebody.
+	-- A small count at a small port may identify a person.
 	small AS (
 		SELECT array_agg(p.port ORDER BY p.port COLLATE "C") AS ports,
 			   hidden_cells(array_agg(p.opted_out ORDER BY p.port COLLATE "C"), min(s.least_cell)) AS opted_out,
@@ -61,9 +61,9 @@ AS $$
 			(SELECT jsonb_agg(jsonb_build_array(p.port, p.encounters, p.searches, r.rate, ARRAY[r.lower, r.upper], p.referred,
 				p.overrides, p.opted_out, p.no_probe) ORDER BY p.port COLLATE "C")
 			 FROM shown p, LATERAL facematch.rate_interval(p.matches, p.searches) r))
-		|| (SELECT '<p class="note">A dash stands for a number that is too small to show without showing a person (below '
+		|| (SELECT '<p class="note">A dash hides a number that is so small that it could identify a person (below '
 			|| s.least_cell
-				   || '), or that would give one away.</p>' FROM setting s)
+				   || '), or from which such a number could be computed.</p>' FROM setting s)
 		|| '<h3>By mode, gallery and model</h3>'
 		|| html_table('Outcomes by mode, kind of gallery, model and threshold', '{Mode,Gallery,Model,Threshold|score,'
 			'Encounters|#,Compared|#,Recognised|%,95&nbsp;% interval|%,More than one person above the threshold|#}',
@@ -74,7 +74,7 @@ AS $$
 		|| E'</section>\n'
 		|| '<section id="speed"><h2>How long a decision takes</h2>'
 		|| html_figure('latency', 'Response times', 'From the call of the gate to the decision, in the database server, '
-			'the search included. The network and the camera come on top.',
+			'the search included. The network and the camera are not included.',
 			(SELECT svg_chart('latency-svg', 'Response times', 'Columns: encounters by the time their decision took.',
 				'columns', array_agg(s.label ORDER BY s.step), ARRAY['encounters'],
 				ARRAY[array_agg(s.n ORDER BY s.step)]::double precision[], 'up to this time') FROM pace s),
@@ -91,9 +91,9 @@ CREATE FUNCTION facematch_internal.page_choices(counts facematch_internal.encoun
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 	WITH found AS MATERIALIZED (SELECT c.severity, c.object, c.finding FROM facematch.health_check() c)
-	SELECT '<section id="choices"><h2>Choices, disclosures and notices</h2><h3>Who declined</h3>'
-		|| html_table('Wishes not to be photographed',
-			'{Scope,Instead,In this period|#,Since the beginning|#,By right|#,Without one|#,Standing|#,Revoked|#,Ended|#}',
+	SELECT '<section id="choices"><h2>Choices, disclosures and notices</h2><h3>People who declined</h3>'
+		|| html_table('Requests not to be photographed',
+			'{Scope,Instead,In this period|#,Since the beginning|#,By right|#,Without a right|#,In force|#,Revoked|#,Ended|#}',
 			(SELECT jsonb_agg(jsonb_build_array(CASE o.scope WHEN 'standing' THEN 'everywhere, until revoked'
 					WHEN 'until' THEN 'everywhere, until a date' ELSE 'one flight or crossing' END,
 					o.alternative, d.filed, o.opt_outs, o.by_right, o.without_right, o.standing, o.revoked, o.ended)
@@ -107,7 +107,7 @@ AS $$
 				      WHERE (f.scope, f.alternative) = (o.scope, o.alternative)
 						   AND (f.noticed_at AT TIME ZONE 'UTC')::date BETWEEN $2 AND $3) d),
 			'<p>Nobody has declined.</p>')
-		|| '<h3>Who else was told</h3>'
+		|| '<h3>Disclosures to others</h3>'
 		|| html_table('Disclosures by recipient',
 			'{Recipient,What,Why,In this period|#,Matches|#,No matches|#,Refused|#}',
 			(SELECT jsonb_agg(jsonb_build_array(d.partner, d.nature, d.purpose, d.n, d.matches, d.no_matches, d.refusals)
@@ -127,20 +127,20 @@ AS $$
 			 FULL JOIN (SELECT e.port, sum(e.encounters) AS encounters, sum(e.without_notice) AS without_notice
 						FROM unnest($1) e GROUP BY 1) c ON c.port = n.port),
 			'<p>There are no ports yet.</p>')
-		|| html_table('What hung where and when',
+		|| html_table('Where and when notices were posted',
 			'{Port,Lane,Notice,Languages,From,Until,Outdated from}',
 			(SELECT jsonb_agg(jsonb_build_array(p.port, coalesce(p.lane, 'all'), p.notice || ', version ' || p.version,
 					array_to_string(p.languages, ', '), to_char(p.posted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
-					coalesce(to_char(p.removed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), 'hangs'),
+					coalesce(to_char(p.removed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), 'still posted'),
 					coalesce(to_char(p.outdated_from AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), ''))
 				ORDER BY p.port COLLATE "C", p.lane COLLATE "C" NULLS FIRST, p.posted_at, p.notice COLLATE "C", p.version)
 			 FROM facematch.report_posting p
 			 WHERE (p.posted_at AT TIME ZONE 'UTC')::date <= $3
 			   AND coalesce((p.removed_at AT TIME ZONE 'UTC')::date >= $2, true)),
-			'<p>No notice hung anywhere in this period.</p>')
+			'<p>No notice was posted in this period.</p>')
 		|| E'</section>\n'
 		|| '<section id="controls"><h2>Controls</h2><h3>Holds</h3>'
-		|| html_table('Holds that stand', '{Authority,Holds|#,Of a person|#,Of a record|#,Oldest since,Last one ends}',
+		|| html_table('Holds in force', '{Authority,Holds|#,Of a person|#,Of a record|#,Oldest since,Last one ends}',
 			(SELECT jsonb_agg(jsonb_build_array(h.authority, h.n, h.subjects, h.n - h.subjects,
 					to_char(h.first AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY'),
 					CASE WHEN h.open THEN 'open' ELSE to_char(h.last AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') END)
@@ -148,17 +148,20 @@ AS $$
 			 FROM (SELECT d.authority, count(*) AS n, count(d.subject_id) AS subjects, min(d.placed_at) AS first,
 			     max(d.until) AS last, bool_or(d.until IS NULL) AS open
 				   FROM facematch.held d GROUP BY 1) h),
-			'<p>No hold stands.</p>')
+			'<p>No hold is in force.</p>')
 		|| '<h3>The log</h3><p>'
 		|| (SELECT CASE WHEN bool_and(v.intact)
-						THEN 'The log is whole: ' || html_number(max(v.events)) || ' events, each sealed with those before it.'
-						ELSE '<strong class="alert">&#9650; The log is not whole: ' || count(*) || ' findings, the first at event '
+						THEN 'The log is intact: ' || html_number(max(v.events)) || ' events, each hashed with the events before'
+							' it.'
+						ELSE '<strong class="alert">&#9650; The log is not intact: ' || count(*) || ' findings, the first at'
+							' event '
 							 || coalesce(min(v.first_broken)::text, 'unknown') || '.</strong>' END
 			FROM facematch.verify_audit() v)
 		|| '</p><h3>What weakens the guarantees here</h3><p>'
-		|| (SELECT 'The database examined itself when this was written: '
+		|| (SELECT 'The health check of this database found '
 				   || string_agg(coalesce(html_number(k.n), 'no') || ' ' || s.name || CASE k.n WHEN 1 THEN '' ELSE 's' END, ', '
-								 ORDER BY s.place) || '. <code>SELECT * FROM facematch.health_check()</code> lists them, with the remedies.'
+								 ORDER BY s.place) || '. <code>SELECT * FROM facematch.health_check()</code> lists them with their'
+								' remedies.'
 			FROM (VALUES (1, 'error'), (2, 'warning'), (3, 'notice')) s (place, name)
 			LEFT JOIN (SELECT f.severity, nullif(count(*), 0) AS n FROM found f GROUP BY 1) k ON k.severity = s.name)
 		|| '</p>'

@@ -66,8 +66,9 @@ BEGIN
 					'of the comparisons recognised the traveler; in the others an officer looked at the document'),
 				(3, html_number(declined.filed), CASE declined.filed WHEN 1 THEN 'person' ELSE 'people' END
 					|| ' declined to be photographed; ' || html_number(declined.standing)
-					|| CASE declined.standing WHEN 1 THEN ' such wish stands' ELSE ' such wishes stand' END || ' now'),
-				(4, html_number(purges.n), 'records were purged because their time was over; '
+					|| CASE declined.standing WHEN 1 THEN ' such request is in force' ELSE ' such requests are'
+						' in force' END || ' now'),
+				(4, html_number(purges.n), 'records were purged at the end of their retention period; '
 					|| html_number(stored.n) || ' are kept now')) t (n, figure, words))
 		|| '</div><dl class="answers"><dt>What happens at a gate?</dt><dd>A camera takes a picture. A program turns it into '
 			'a list of numbers, a <em>template</em>, and compares it with the templates of the people who are expected there: '
@@ -82,12 +83,12 @@ BEGIN
 					 || html_number(sums.searches) || ' comparisons. In ' || html_number(sums.overrides)
 					 || ' encounters an officer then decided that the traveler was who the document said; each such decision is on '
 					     'record with the officer&#39;s name and reason.' END
-		|| E'</dd>\n<dt>Could people decline?</dt><dd>Who declines is not compared, and templates that were there are '
-			'deleted at once. In '
+		|| E'</dd>\n<dt>Could people decline?</dt><dd>People who decline are not compared, and their templates on file'
+			' are deleted at once. In '
 		|| html_number(sums.opted_out)
 		|| ' encounters of this period an officer looked at the document instead of a photograph for this reason.</dd>'
-		|| E'\n<dt>Is what should be gone gone?</dt><dd>' || html_number(purges.n)
-		|| ' records reached the end of their time and were deleted'
+		|| E'\n<dt>Was everything deleted that should be?</dt><dd>' || html_number(purges.n)
+		|| ' records reached the end of their retention period and were deleted'
 		|| CASE WHEN purges.worst IS NULL THEN '.'
 				ELSE ', 99&nbsp;% of them at most ' || html_number(extract(epoch FROM purges.p99), 's')
 					 || ' after their deadline, the latest after ' || html_number(extract(epoch FROM purges.worst), 's')
@@ -95,18 +96,18 @@ BEGIN
 		|| CASE WHEN stored.due = 0 THEN ' None is overdue now.'
 				ELSE ' <strong>' || html_number(stored.due) || ' are overdue now</strong>, the oldest for '
 					 || html_number(extract(epoch FROM stored.longest), 's') || '.' END
-		|| ' From its deadline on a record is compared with nobody, even before it is deleted.</dd>'
+		|| ' After its deadline a record is compared with nobody, even before it is deleted.</dd>'
 		|| E'\n<dt>Is anything kept longer?</dt><dd>'
-		|| CASE holds WHEN 0 THEN 'No: no hold stands.'
-					  ELSE html_number(holds) || CASE holds WHEN 1 THEN ' hold stands,' ELSE ' holds stand, each' END
+		|| CASE holds WHEN 0 THEN 'No: no hold is in force.'
+					  ELSE html_number(holds) || CASE holds WHEN 1 THEN ' hold is in force,' ELSE ' holds are in force, each' END
 						   || ' with a reason and the authority that ordered it. What is held is kept but compared with nobody after '
 						       'its deadline.' END
-		|| E'</dd>\n<dt>Was anything told to others?</dt><dd>'
+		|| E'</dd>\n<dt>Was anything disclosed to others?</dt><dd>'
 		|| CASE told WHEN 0 THEN 'Nothing was disclosed to anybody outside in this period.'
 					 ELSE 'Answers to partners, such as airlines: ' || html_number(told) || ', in most cases whether a '
 						  'traveler matched; each is on record. No partner gets a template or a picture.' END
-		|| E'</dd>\n<dt>Were people told?</dt><dd>'
-		|| CASE WHEN sums.encounters = 0 THEN 'There was nobody to tell.'
+		|| E'</dd>\n<dt>Were people informed?</dt><dd>'
+		|| CASE WHEN sums.encounters = 0 THEN 'There was nobody to inform.'
 				WHEN sums.without_notice = 0 THEN 'A privacy notice was on record at the place of every encounter.'
 				ELSE 'At the place of ' || html_number(sums.without_notice) || ' of '
 					 || html_number(sums.encounters) || ' encounters no posted privacy notice was on record.' END
@@ -170,8 +171,8 @@ AS $$
 				'<small>' || html_text(r.citation) || '</small>') ORDER BY c.name COLLATE "C", r.what COLLATE "C")
 			 FROM rule r JOIN facematch.retention_class c ON c.name = r.retention_class))
 		|| '</div><h3>By table</h3>'
-		|| coalesce((SELECT '<p>Not looked at, because another session has locked it or it runs code that fails, and so in '
-			'no figure of this page: ' || string_agg(html_text(k.table_name), ', ' ORDER BY k.table_name COLLATE "C")
+		|| coalesce((SELECT '<p>Not counted on this page, because another session has locked the table or its code'
+			' fails: ' || string_agg(html_text(k.table_name), ', ' ORDER BY k.table_name COLLATE "C")
 							|| '.</p>'
 					 FROM unnest($1) k WHERE k.rows_kept IS NULL), '')
 		|| html_table('What is kept, due, held and purged, by table and class',
@@ -217,8 +218,9 @@ AS $$
 		GROUP BY 1, 2, 3)
 	SELECT '<section id="purged"><h2>What was purged, and when</h2>'
 		|| (SELECT html_figure('due-purged', 'Due and purged',
-				'Records of which the deadline passed in this period, added up, and those of them that were deleted. Where the '
-				'lines part, records were overdue: they were compared with nobody, but they were still there. A batch counts as '
+				'Records whose deadline passed in this period, added up, and those of them that were deleted. Where the'
+					' lines differ, records were overdue: they were compared with nobody, but they still existed. A batch'
+					' counts as '
 				'due when its first record was.',
 				CASE WHEN bool_or(s.due > 0) THEN svg_chart('due-purged-svg', 'Records due and records purged, added up',
 					'Two lines over the days of the period: records whose deadline had passed, and records purged.', 'line',

@@ -84,13 +84,13 @@ BEGIN
 						   OR (h.table_name = 'facematch.gallery'::regclass AND h.row_id = facts.gallery::text))) END;
 	explanation := concat_ws('; ',
 		CASE WHEN reason.rule IS NULL THEN 'no rule is in force for the class'
-			 WHEN reason.anchor IS NULL THEN format('rule %s: no deadline until its anchor comes', reason.rule)
+			 WHEN reason.anchor IS NULL THEN format('rule %s: no deadline until its anchor event is recorded', reason.rule)
 			 ELSE format('rule %s: %s after %s (%s)', reason.rule, reason.keep, reason.anchor, reason.anchor_time) END,
-		CASE WHEN reason.capped THEN 'its gallery goes first' END,
-		CASE WHEN reason.lengthened THEN 'a later rule made it longer' END,
-		CASE WHEN facts.purge_after < reason.due THEN 'brought nearer: a deadline that came nearer stays' END,
-		CASE WHEN is_due THEN 'due: no candidate any more' END,
-		CASE WHEN held THEN 'held: not purged while the hold stands' END);
+		CASE WHEN reason.capped THEN 'its gallery is due earlier' END,
+		CASE WHEN reason.lengthened THEN 'a later rule extended the deadline' END,
+		CASE WHEN facts.purge_after < reason.due THEN 'shortened: a deadline that was shortened stays' END,
+		CASE WHEN is_due THEN 'due: no longer a candidate' END,
+		CASE WHEN held THEN 'held: not purged while the hold is in force' END);
 	RETURN NEXT;
 END
 $$;

@@ -4,11 +4,11 @@
  *	  Procedures whose use is on disk before its answer is given: a partner's
  *	  question, and the announcement that templates or a photograph will be read.
  *
- * Whoever may roll back what was accounted has not been accounted, and neither a
- * function nor a procedure with the owner's privileges can commit.  So these are
- * procedures with the caller's privileges; each of their steps is an SQL function
- * that runs as the owner of the extension's tables, and is committed.  They
- * refuse to start where they could not commit: in a transaction block, a
+ * A user who could roll back the accounting would not be accounted, so neither
+ * a function nor a procedure with the owner's privileges can commit. So these
+ * are procedures with the caller's privileges; each of their steps is an SQL
+ * function that runs as the owner of the extension's tables, and is committed.
+ * They refuse to start where they could not commit: in a transaction block, a
  * function or an exception block.
  *
  *-------------------------------------------------------------------------

@@ -3,14 +3,14 @@
  * compare.c
  *	  All comparisons between two sets of templates, tile by tile.
  *
- * Probes are read in blocks as large as memory allows; for each the enrolled
- * templates pass by in small blocks, and each pair of strips is one matrix
- * multiplication.  The scores never exist all at once.
+ * Probes are read in blocks as large as memory allows; for each block, the
+ * enrolled templates are read in small blocks, and each pair of strips is one
+ * matrix multiplication. The scores never exist all at once.
  *
- * sgemm rounds otherwise than the type's kernels do, so its scores only say on
- * which side of a threshold a pair is when they are farther from it than
- * face_score_margin(); the others are decided by the type's own similarity.
- * So every count is what counting with face_similarity() would give.
+ * sgemm rounds differently from the type's kernels, so its scores decide a pair
+ * only if they are further from the threshold than face_score_margin(); the
+ * type's own similarity decides the others. So every count is the one that
+ * face_similarity() would give.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,12 +3,12 @@
  * audit.c
  *	  Events of the log, chained without a lock that everybody waits for.
  *
- * An event's hash covers the event before it in its chain, so whoever appends
- * to a chain has to keep others from it until the transaction has ended.  There
- * are as many chains as ever were written to at once: a transaction takes the
- * first that is free, beginning with the one this session wrote to last, and
- * waits for nobody.  What it holds is a lock on a numbered part of the table,
- * which no advisory lock of an application meets.
+ * An event's hash covers the event before it in its chain, so a session that
+ * appends to a chain has to keep others from it until the transaction has
+ * ended. There are as many chains as ever were written to at once: a
+ * transaction takes the first that is free, beginning with the one this session
+ * wrote to last, and waits for nobody. What it holds is a lock on a numbered
+ * part of the table, which no advisory lock of an application meets.
  *
  * Each event also covers the newest event of all chains, its witness.  So the
  * chains are woven into each other: to take away the end of one, all events of

@@ -4,8 +4,8 @@
  *	  Making a template, and the properties that need no second one.
  *
  * Every template in the database passes through face_embedding_from_floats(),
- * whatever it was before: text, binary, array, mean or cast.  What it refuses
- * can be stored nowhere, so nothing above it checks again.
+ * whether it was text, binary, an array, a mean or a cast. What it refuses
+ * cannot be stored, so its callers do not check again.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,7 +3,7 @@
  * errors.h
  *	  Errors about templates that do not repeat a template.
  *
- * SQLSTATEs of the type, all of class 22 but three:
+ * SQLSTATEs of the type, all of class 22 except three:
  *	  22P02  text that is not of the form [c, ...] or tag:[c, ...]
  *	  22P03  binary whose length or dimensions contradict themselves
  *	  22003  component, tag, dimension or threshold out of range

@@ -58,7 +58,7 @@ static const double negative_powers_of_ten[MAX_EXPONENT + 1] = {
 	1e-12, 1e-13, 1e-14, 1e-15, 1e-16, 1e-17, 1e-18
 };
 
-/* The white space of isspace() in the C locale, whatever the locale is. */
+/* The white space of isspace() in the C locale, regardless of the current locale. */
 static inline bool
 is_space(char c)
 {

@@ -3,8 +3,8 @@
  * probe.c
  *	  The face_probe type: a probe together with its threshold.
  *
- * Text is "0.42@[0.1,-0.2]": a least similarity, "@" and the embedding's text.
- * Before a most distance stands the operator that it is of: "<->0.9@[0.1,-0.2]".
+ * Text is "0.42@[0.1,-0.2]": a minimum similarity, "@" and the embedding's
+ * text. A maximum distance has its operator before it: "<->0.9@[0.1,-0.2]".
  * Binary is the kind as int16, the limit as float8 and then the embedding's
  * binary form.
  *

@@ -4,8 +4,8 @@
  *	  Sealed templates: the one way from a stored value to its numbers.
  *
  * A sealed value is a face_embedding whose norm and components are ciphertext.
- * Whoever wants components asks face_opened() first.  As values, by =, order and
- * hash, sealed ones are compared by their bytes, and never opened.
+ * Code that needs components calls face_opened() first. As values, by =, order
+ * and hash, sealed ones are compared by their bytes, and never opened.
  *
  *-------------------------------------------------------------------------
  */

@@ -201,7 +201,7 @@ add_result(FacePurgeErasure *erasure, const FaceErased *done)
 	if (done->left_to_vacuum)
 		note(erasure, done->relid, "entries of removed rows stay until VACUUM");
 	if (done->unproven)
-		note(erasure, done->relid, "the access method may keep what removed rows had; REINDEX");
+		note(erasure, done->relid, "the access method may keep values of removed rows; REINDEX");
 }
 
 /* A table that could not be erased, of which a warning says why. */
@@ -209,7 +209,7 @@ void
 face_note_failure(FacePurgeErasure *erasure, Oid part)
 {
 	erasure->waiting++;
-	note(erasure, part, "could not be erased: the server's log says why");
+	note(erasure, part, "could not be erased: see the server's log");
 }
 
 /* VACUUM's lock, which is not waited for. */
@@ -219,7 +219,7 @@ lock_to_erase(FacePurgeErasure *erasure, Oid relid)
 	if (ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
 		return true;
 	erasure->waiting++;
-	note(erasure, relid, "is locked, or being vacuumed, analyzed or erased, by another session");
+	note(erasure, relid, "is locked, vacuumed, analyzed or erased by another session");
 	return false;
 }
 

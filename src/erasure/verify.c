@@ -159,7 +159,7 @@ check_maps(TableCheck *check, Relation rel)
 	{
 		face_each_page(rel, VISIBILITYMAP_FORKNUM, visit_visibility_page, check);
 		emit(check, rel, "visibility map", &found, nothing_found(&found) ? CLEAN : NOT_CLEAN,
-			 nothing_found(&found) ? NULL : "VACUUM (DISABLE_PAGE_SKIPPING) makes the map anew");
+			 nothing_found(&found) ? NULL : "VACUUM (DISABLE_PAGE_SKIPPING) rebuilds the map");
 		memset(&found, 0, sizeof(found));
 	}
 	if (smgrexists(RelationGetSmgr(rel), FSM_FORKNUM))
@@ -208,19 +208,19 @@ judge_index(const TableCheck *check, const char **note)
 
 	*note = why_not_clean(found);
 	if (found->keys > 0 && found->dead + found->stray + found->padding == 0)
-		*note = "keys that removed rows had still steer searches; REINDEX INDEX CONCURRENTLY makes an index without them";
+		*note = "inner pages still have keys of removed rows; REINDEX INDEX CONCURRENTLY removes them";
 	if (check->kind == FACE_INDEX_FACEMATCH && found->stray > check->hole_bytes)
-		*note = "has bytes that belong to no template; REINDEX INDEX CONCURRENTLY makes an index without them";
+		*note = "has bytes that belong to no template; REINDEX INDEX CONCURRENTLY removes them";
 	if (!nothing_found(found))
 		return NOT_CLEAN;
 	if (check->rows_left)
 	{
-		*note = "has entries of removed rows that the table still has";
+		*note = "has entries of removed rows that are still in the table";
 		return NOT_CLEAN;
 	}
 	if (check->kind == FACE_INDEX_UNKNOWN)
 	{
-		*note = "what this access method keeps is not known here";
+		*note = "facematch does not know what this access method keeps";
 		return CANNOT_TELL;
 	}
 	if (entries_unknown)
@@ -234,7 +234,7 @@ judge_index(const TableCheck *check, const char **note)
 		case FACE_INDEX_SPGIST:
 		case FACE_INDEX_GIN:
 		case FACE_INDEX_BRIN:
-			*note = "inner keys and summaries outlive the rows they came from; REINDEX INDEX CONCURRENTLY makes them anew";
+			*note = "inner keys and summaries of removed rows may remain; REINDEX INDEX CONCURRENTLY rebuilds them";
 			return CANNOT_TELL;
 		default:
 			return CLEAN;
@@ -259,7 +259,7 @@ check_index(TableCheck *check, Relation index)
 {
 	FaceRemains found = {0};
 	bool		ready = index->rd_index->indisready;
-	const char *note = "nothing keeps it: a CREATE INDEX or REINDEX CONCURRENTLY did not end, or is at work; DROP INDEX takes it away";
+	const char *note = "nothing maintains it: a CREATE INDEX or REINDEX CONCURRENTLY is running or did not finish; DROP INDEX removes it";
 	Verdict		verdict = NOT_CLEAN;
 
 	check->found = &found;

@@ -5,16 +5,16 @@
  *	  gallery's model.
  *
  * Whole: for a row that breaks a constraint PostgreSQL prints the row, and here
- * that would print a template.  So the guard looks first, and says what is wrong
- * without it; the constraint is for rows that bypass triggers.  Both ask the same
- * function.
+ * that would print a template. So the guard checks first, and names the problem
+ * without the template; the constraint is for rows that bypass triggers. Both
+ * call the same function.
  *
  * Of its gallery's model: a foreign key declares it, and PostgreSQL's triggers
- * on the gallery see to it when a gallery goes or changes.  For the row that
- * comes in, the guard does what the key's own trigger would, and that one is
- * switched off: it reads and locks the gallery's row again for each reference,
- * which costs as much as storing it, while the guard holds that row locked, FOR
- * SHARE and until the transaction ends, from the first reference on (facts.c).
+ * on the gallery enforce it when a gallery is deleted or changed. For a new
+ * reference the guard does what the key's own trigger would do, and that
+ * trigger is switched off: it would read and lock the gallery's row again for
+ * each reference, which costs as much as storing it. The guard locks that row
+ * FOR SHARE once, at the first reference, until the transaction ends (facts.c).
  *
  *-------------------------------------------------------------------------
  */

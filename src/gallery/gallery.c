@@ -4,10 +4,10 @@
  *	  A gallery as it stays until the transaction ends.
  *
  * The first row that a transaction puts into a gallery locks the gallery's row
- * FOR SHARE.  A new departure time waits for that transaction, then finds its
- * rows and moves their deadlines; so does whoever would give the gallery another
- * model, or delete it.  While it holds the lock, the transaction may remember
- * the gallery, until it changes or deletes it itself.
+ * FOR SHARE. A new departure time waits for that transaction, then finds its
+ * rows and moves their deadlines; so does a session that gives the gallery
+ * another model or deletes it. While it holds the lock, the transaction may
+ * remember the gallery, until it changes or deletes it itself.
  *
  *-------------------------------------------------------------------------
  */

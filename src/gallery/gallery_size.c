@@ -4,19 +4,20 @@
  *	  How many references a gallery has, and of how many persons, asked at every
  *	  search.
  *
- * A gallery that states a target FPIR gets its threshold from its size, so a size
- * that is too small shows scores that nobody should see.  What is counted is at
- * least what is compared: with the snapshot of the search, and what was not due
- * when the statement or the transaction began.  And never less than others see:
- * what this transaction itself has removed, or brought nearer, counts until it
- * commits, or else whoever may stage would empty a gallery, learn scores at the
- * threshold of a gallery of one, and roll back.
+ * A gallery that states a target FPIR gets its threshold from its size, so a
+ * size that is too small shows scores that nobody should see. What is counted
+ * is at least what is compared: with the snapshot of the search, and what was
+ * not due when the statement or the transaction began. And never less than
+ * others see: references that this transaction itself removed or shortened
+ * count until it commits. Otherwise a user who may stage could empty a gallery,
+ * learn scores at the threshold of a gallery of one, and roll back.
  *
- * A count is good for its snapshot, and forgotten with the transaction.  To count
- * is cheap for a flight and dear for a million, so a session remembers the count
- * of a large gallery, for a hundred times as long as it took and a minute at
- * most: counting then costs a hundredth of the time, nothing has to be written
- * when references come and go, and it works on a standby.
+ * A count is valid for its snapshot, and forgotten with the transaction.
+ * Counting is cheap for a flight and expensive for a million, so a session
+ * remembers the count of a large gallery, for a hundred times as long as it
+ * took and a minute at most: counting then costs a hundredth of the time,
+ * nothing has to be written when references come and go, and it works on a
+ * standby.
  *
  *-------------------------------------------------------------------------
  */

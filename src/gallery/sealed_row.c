@@ -3,16 +3,16 @@
  * sealed_row.c
  *	  The trigger that seals the template of a row as it is stored.
  *
- * A key is of a gallery, a retention class and a term: rows that are due at about
- * the same time are under one key, which the purge destroys when the last of them
- * is gone.  A row whose class or term changes is sealed again, and the new key
- * remembers the old one: copies of the row from before are readable as long as
- * that is.  Rows that stay although they are due are held: they go under a key of
- * their own, and keep no other alive.
+ * A key is of a gallery, a retention class and a term: rows that are due at
+ * about the same time are under one key, which the purge destroys when the last
+ * of them is gone. A row whose class or term changes is sealed again, and the
+ * new key remembers the old one: copies of the row from before are readable as
+ * long as that is. Rows that stay although they are due are held: they get a
+ * key of their own, and keep no other key alive.
  *
- * Whoever puts a row under a key holds a share lock on the key's name until the
- * transaction ends; who destroys a key has it exclusively, and looks again then
- * that no row is under it.
+ * A transaction that seals a row holds a share lock on the key's name until it
+ * ends; one that destroys a key takes an exclusive lock, and then checks again
+ * that no row uses the key.
  *
  *-------------------------------------------------------------------------
  */
@@ -69,7 +69,7 @@ typedef struct Key
 {
 	pg_uuid_t	id;				/* key of the table of keys */
 	bool		known;			/* facematch_internal.template_key has it, and it was not destroyed */
-	bool		retired;		/* rotated: no row goes under it any more */
+	bool		retired;		/* rotated: no new row uses it */
 	Purpose		purpose;
 	TimestampTz made;
 } Key;
@@ -223,7 +223,7 @@ serves(const Key *key, const Purpose *purpose, TimestampTz purge_after)
 {
 	if (key->retired || key->purpose.gallery_id != purpose->gallery_id || key->purpose.class != purpose->class)
 		return false;
-	/* One that is due goes with the next purge; if it is held, it goes under another key when this one is to be destroyed. */
+	/* A due row is deleted by the next purge; a held one is sealed under another key before this one is destroyed. */
 	if (purpose->held)
 		return key->purpose.held || key->purpose.due > GetCurrentTimestamp();
 	if (key->purpose.held || TIMESTAMP_NOT_FINITE(purge_after) || TIMESTAMP_NOT_FINITE(key->purpose.due))
@@ -330,7 +330,7 @@ make_key(const Purpose *purpose, Datum class, pg_uuid_t *id)
 	SPI_finish();
 }
 
-/* The key that a row of this purpose goes under, locked. */
+/* The key that seals a row of this purpose, locked. */
 static pg_uuid_t
 current_key(const Purpose *purpose, Datum class)
 {

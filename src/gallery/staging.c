@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * staging.c
- *	  Which galleries whoever may only stage has to do with.
+ *	  Which galleries a role that may only stage works with.
  *
- * A flight, a ship: a gallery for an event that passes.  A watchlist keeps its
- * templates for decades, an enrolment gallery without an end: who is in them is
- * not for everybody who works at a gate.  The policies of facematch.reference and
- * facematch.partner_gallery ask here, with the privileges of whoever queries, so
- * everybody may call these; who has no right on those tables learns nothing.
+ * It works with galleries of passing events: a flight, a ship. A watchlist
+ * keeps its templates for decades, an enrolment gallery without an end, and not
+ * everybody who works at a gate may know who is in them. The policies of
+ * facematch.reference and facematch.partner_gallery call these functions, with
+ * the privileges of the querying user, so everybody may execute them. A user
+ * without privileges on those tables learns nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,7 +38,7 @@ has_right(Oid table, Oid user, AclMode rights)
 		pg_attribute_aclcheck_all(table, user, rights, ACLMASK_ANY) == ACLCHECK_OK;
 }
 
-/* Whether the session's user has any of the rights on a table or some column, or whoever acts for it here. */
+/* Whether the session's user, or the current user, has any of the privileges on a table or some column. */
 static bool
 is_concerned(Oid table, AclMode rights)
 {

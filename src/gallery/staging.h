@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * staging.h
- *	  Which galleries whoever may only stage has to do with, and who reads
+ *	  Which galleries a role that may only stage works with, and who reads
  *	  templates.
  *
  *-------------------------------------------------------------------------

@@ -3,14 +3,13 @@
  * activity.c
  *	  What all sessions' index searches did, summed: facematch.stats.
  *
- * Each backend adds to a row of counters of its own, a few cache lines that
- * nobody else writes, so that counting costs a search some nanoseconds and can
- * stay on; readers add the rows up.  A row outlives its backend, and the next
- * one with its number goes on with it.  Searches that end in an error are not
- * counted.
+ * Each backend adds to its own row of counters, a few cache lines that no other
+ * process writes. So counting costs a search some nanoseconds and is always on.
+ * Readers add up the rows. A row outlives its backend; the next backend with
+ * the same number continues it. Searches that end in an error are not counted.
  *
  * The rows are in shared memory if the module was loaded with the server
- * (shared_preload_libraries).  Otherwise a session counts for itself alone.
+ * (shared_preload_libraries). Otherwise each session has its own counts.
  *
  *-------------------------------------------------------------------------
  */

@@ -4,10 +4,10 @@
  *	  Probes against codes: proven bounds on the distance.
  *
  * With unit template u, unit probe q, centre c and residuals r = u - c and
- * s = q - c (all rotated), cos(u, q) = u.c + c.s + |r| |s| t, and t, the cosine
- * of the residuals, is all that is not known exactly.  The cosine y of code
- * and s is known; its difference from t is the projection of s on a direction
- * that the rotation made uniformly random, so its tail is too (tail.c).
+ * s = q - c (all rotated), cos(u, q) = u.c + c.s + |r| |s| t, and only t, the
+ * cosine of the residuals, is not known exactly. The cosine y of code and s is
+ * known; its difference from t is the projection of s on a direction that the
+ * rotation made uniformly random, so its tail is too (tail.c).
  * docs/exactness.md derives every line here, the slacks included.
  *
  *-------------------------------------------------------------------------

@@ -3,10 +3,10 @@
  * check.c
  *	  facematch.index_check() and index_problems(): is this index sound?
  *
- * In the manner of amcheck.  Under AccessShareLock others go on inserting and
- * vacuuming: what two pages say of each other is then believed to be wrong
- * only after a second look.  To compare with the table, ShareLock keeps
- * everybody from changing it.
+ * In the manner of amcheck. Under AccessShareLock other sessions may insert and
+ * vacuum: if two pages contradict each other, they are read again before an
+ * error is reported. The comparison with the table takes ShareLock, so that
+ * nobody changes it.
  *
  *-------------------------------------------------------------------------
  */

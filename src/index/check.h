@@ -3,9 +3,9 @@
  * check.h
  *	  facematch.index_check(): state of one check.
  *
- * README, "Checking", tells what is checked and what may go on meanwhile.
- * Pages are examined as private copies, so that no lock is held while they
- * are, and a page that lies about itself can lead nowhere.
+ * README, "Checking", says what is checked and what may run at the same time.
+ * Private copies of the pages are examined, so no lock is held and a damaged
+ * page cannot lead to another place.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,7 +40,7 @@ typedef struct FaceCheck
 {
 	Relation	heap;
 	Relation	index;
-	bool		quiet;			/* nobody can change the index meanwhile */
+	bool		quiet;			/* nobody can change the index during the check */
 	ReturnSetInfo *problems;	/* NULL: raise the first */
 	BufferAccessStrategy strategy;
 	FaceWriter *writer;			/* meta page and epochs */

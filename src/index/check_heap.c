@@ -4,9 +4,9 @@
  *	  facematch.index_check(), third pass: every row of the table has exactly
  *	  one entry, in the right posting list, with the codes of its template.
  *
- * Entries are sorted by row, with a hash of their codes, and merged with a
- * scan of the table that encodes every template again; the sort keeps to
- * maintenance_work_mem.  Nobody changes the table meanwhile.
+ * Entries are sorted by row, with a hash of their codes, and merged with a scan
+ * of the table that encodes every template again; the sort keeps to
+ * maintenance_work_mem. Nobody changes the table during the check.
  *
  *-------------------------------------------------------------------------
  */

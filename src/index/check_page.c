@@ -153,7 +153,7 @@ copy_posting_page(FaceCheck *check, PostingPage *copy)
 				memset(copy->named[i].data, 0, BLCKSZ);
 		}
 
-		/* Whoever changes such a page changes its sketch page in the same record. */
+		/* A change of such a page changes its sketch page in the same record. */
 		if (check->quiet || (face_check_copy(check, copy->blkno, (Page) again.data) &&
 							 memcmp(sketch, again.data, BLCKSZ) == 0))
 			return true;
@@ -351,7 +351,7 @@ check_posting_page(FaceCheck *check, PostingPage *copy)
  * Every page
  * ------------------------------------------------------------------------- */
 
-/* What must hold of a page whatever it is; false when it is not one of ours. */
+/* What must hold for every kind of page; false when the page is not ours. */
 static bool
 check_any_page(FaceCheck *check, BlockNumber blkno, Page page)
 {

@@ -4,9 +4,9 @@
  *	  What a scan costs, for the planner.
  *
  * A scan reads all sketches of the wanted posting lists before it returns the
- * first row, then a few refinement codes.  So nearly everything is start-up
- * cost, proportional to the rows that the key conditions select; each row
- * returned costs its refinement code and, which core adds, its heap fetch.
+ * first row, then a few refinement codes. So nearly all of the cost is start-up
+ * cost, proportional to the rows that the key conditions select. Each row
+ * returned costs its refinement code and its heap fetch, which core adds.
  *
  *-------------------------------------------------------------------------
  */

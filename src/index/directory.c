@@ -346,7 +346,7 @@ face_directory_make_room(Relation index, const FaceMetaData *meta, const uint64 
 	buffer = face_read_page(index, FacePageGetRoot(BufferGetPage(root))->buckets[slot], BUFFER_LOCK_EXCLUSIVE);
 	checked_bucket(index, meta, buffer);
 
-	/* Somebody may have made room meanwhile. */
+	/* Another process may have made room in between. */
 	if (!face_bucket_has_room(meta, BufferGetPage(buffer)))
 	{
 		if (FacePageGetBucket(BufferGetPage(buffer))->depth < ROOT_DEPTH)

@@ -3,7 +3,7 @@
  * explain.c
  *	  What a scan did, in EXPLAIN (ANALYZE); PostgreSQL 18 and later.
  *
- * Before 18 a module cannot add to EXPLAIN: facematch.last_scan() tells.
+ * Before 18 a module cannot add to EXPLAIN: use facematch.last_scan().
  *
  *-------------------------------------------------------------------------
  */

@@ -3,9 +3,9 @@
  * heap.c
  *	  Reading the template itself, for the distance itself.
  *
- * A scan that orders measures the few rows whose bounds leave their place
- * open.  Knowing distances, it can stop at the nearest row instead of at the
- * upper bound of the nearest row, which halves what has to be refined; and it
+ * An ordered scan computes the distance of the few rows whose bounds do not
+ * decide their place. With distances it can stop at the nearest row instead of
+ * at the upper bound of the nearest row, which halves the refinements; and it
  * never returns a row that the snapshot does not see.
  *
  *-------------------------------------------------------------------------

@@ -3,8 +3,8 @@
  * keys.c
  *	  Key columns of a facematch index, reduced to hashes.
  *
- * The index keeps 64 bits of each key column and no key: two galleries whose
- * hashes agree share a posting list, and the executor rechecks the key on
+ * The index stores 64 bits of each key column and not the key: two galleries
+ * whose hashes agree share a posting list, and the executor rechecks the key on
  * every row it gets.
  *
  *-------------------------------------------------------------------------

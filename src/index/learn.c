@@ -3,12 +3,12 @@
  * learn.c
  *	  A centre for templates that came one by one.
  *
- * An index built over rows has the mean of a sample as its centre.  One that
- * was created empty began with the zero centre; for a model with a large
- * common mean its codes are poor.  VACUUM therefore looks at what has gathered
- * and, where a centre would help, adds an epoch that new pages use from then
- * on.  Templates already there keep their codes until REINDEX; galleries turn
- * over by themselves.
+ * An index built over rows has the mean of a sample as its centre. An index
+ * that was created empty begins with the zero centre; for a model with a large
+ * common mean its codes are poor. So VACUUM reads the templates that have
+ * arrived and, if a centre would help, adds an epoch that new pages use from
+ * then on. Templates already there keep their codes until REINDEX; templates of
+ * galleries that come and go get the new ones by themselves.
  *
  *-------------------------------------------------------------------------
  */

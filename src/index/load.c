@@ -3,13 +3,13 @@
  * load.c
  *	  The second half of a build: posting lists written from the sort.
  *
- * Nobody else sees the index yet.  Pages are filled in private memory, so that
- * no lock keeps the build from being cancelled, and written without WAL; the
- * build logs the finished relation at its end.
+ * No other session sees the index yet. Pages are filled in private memory, so
+ * that no lock keeps the build from being cancelled, and written without WAL;
+ * the build logs the finished relation at its end.
  *
- * The sketch pages of a list are gathered and written one behind the other,
+ * The sketch pages of a list are collected and written one after the other,
  * after the refinement pages and the plane pages that belong to them: a scan
- * that finds them on disk reads long runs instead of every fourth page.  Pages
+ * that finds them on disk reads long runs instead of every fourth page. Pages
  * of sealed templates are filled open, and sealed when they are full.
  *
  *-------------------------------------------------------------------------

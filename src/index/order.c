@@ -7,15 +7,16 @@
  * Templates pass four stages, each with a better bound: the sketch (a float a
  * slot, from the pass), the second bits (the same float), the refinement code
  * (heap `refined`, by lower bound), the row itself (heap `measured`, by
- * distance).  The frontier is a distance up to which every sketch bound has
- * been refined.  A measured row is the next one when neither the frontier nor
- * any refined bound is nearer.  What a refinement shows to be beyond the
- * frontier only has its bound replaced by the better one: most templates come
- * no farther, and few are ever looked at again.
+ * distance). The frontier is a distance up to which every sketch bound has been
+ * refined. A measured row is the next one when neither the frontier nor any
+ * refined bound is nearer. What a refinement shows to be beyond the frontier
+ * only has its bound replaced by the better one: most templates are not read
+ * again.
  *
- * The consumer does not say how many rows it wants.  The frontier advances to
+ * The consumer does not say how many rows it wants. The frontier advances to
  * the goal-th smallest distance known, and the goal grows with the rows
- * returned: few sweeps over the bounds, each little farther than needed.
+ * returned: few sweeps over the bounds, each reaching little further than
+ * needed.
  *
  * Several processes go to one goal, with one cut: the goal-th smallest distance
  * that any of them knows (share.c).
@@ -338,7 +339,7 @@ reach_goal(FaceScan *scan, uint64 seeds)
 			measure_best(scan);
 		else if (anything_left(scan))
 		{
-			/* Conditions may rule out whatever is refined: finding the next costs a look at all pages. */
+			/* Conditions may exclude all rows that are refined: finding the next one reads all pages. */
 			seeds *= 2;
 			refine_most_promising(scan, seeds);
 		}

@@ -308,7 +308,7 @@ face_take_page(Relation index)
 			continue;
 		buffer = ReadBuffer(index, blkno);
 
-		/* The map is a hint: whoever holds the lock may be using the page. */
+		/* The map is a hint: the holder of the lock may be using the page. */
 		if (ConditionalLockBuffer(buffer))
 		{
 			Page		page = BufferGetPage(buffer);

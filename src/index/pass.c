@@ -483,7 +483,7 @@ face_scan_run(FaceScan *scan, const FaceRun *run)
 	return list.use == SKIP || scan_chain(scan, run, &list, &missing);
 }
 
-/* Read a list, again from the start when its pages were recycled meanwhile. */
+/* Read a list, again from the start when its pages were recycled in between. */
 static void
 scan_list(FaceScan *scan, FaceListEntry *entry)
 {

@@ -3,21 +3,21 @@
  * pass_many.c
  *	  One pass over the sketches for several probes.
  *
- * Whoever will search by several probes, one after another and with one
- * snapshot, says so before (face_many_begin).  The first of the scans then goes
- * over the sketches for all of them: each page is locked once, and compared
- * with one probe after another while its bytes are in the processor's cache.
- * So are the second bits of what is left, on the page of theirs.  The other scans
- * find their bounds here.  From there on every scan is one like any other, so
+ * A caller that will search by several probes, one after another and with one
+ * snapshot, announces it (face_many_begin). The first of the scans then reads
+ * the sketches for all of them: each page is locked once, and compared with one
+ * probe after another while its bytes are in the processor's cache. The same
+ * holds for the second bits of the templates that pass, on their own page. The
+ * other scans find their bounds here. After that every scan runs as usual, so
  * the answers are those of single searches.
  *
- * What is kept for a probe are the slots whose bounds pass the threshold: 12
- * bytes each, where a scan of its own has some for every slot.  All together
- * stay within work_mem: what would go beyond it is the last probe's, whose scan
- * begins another pass.
+ * Kept for a probe are the slots whose bounds pass the threshold, with 12 bytes
+ * each; a single scan keeps some for every slot. All together stay within
+ * work_mem: if the last probe's slots exceed it, that probe's scan makes
+ * another pass.
  *
- * All scans have the snapshot that was taken before the pass, and which is held
- * until the last one: a slot that is freed meanwhile held nothing that they see,
+ * All scans use the snapshot that was taken before the pass and is held until
+ * the last scan: a slot that is freed in between held nothing that they see,
  * and what fills it is newer.
  *
  *-------------------------------------------------------------------------
@@ -281,7 +281,7 @@ face_many_page(FaceScan *walk, const FaceEpochPlan *plan, Buffer buffer, const u
 	give_up_probes();
 }
 
-/* A list is begun again: what was found on its pages, those from npages on, goes. */
+/* A list is read again from its start: forget what was found on its pages, those from npages on. */
 void
 face_many_forget(FaceScan *walk)
 {

@@ -3,17 +3,17 @@
  * paths.c
  *	  Plans that use the index for thresholds it does not know by themselves.
  *
- * From each such threshold (spelling.c) follows a condition that the index
- * knows.  The planner is asked for the index's paths once more with these
- * conditions among the restrictions of the index, and never sees them
- * elsewhere: what it filters by is what was written.
+ * Each such threshold (spelling.c) implies a condition that the index knows.
+ * The planner is asked for the index's paths once more with these conditions
+ * among the restrictions of the index, and never sees them elsewhere: what it
+ * filters by is what was written.
  *
- * Nor does the planner know what several processes save: it divides among them
- * what a scan costs from row to row, but nearly all of the cost of one with this
- * index comes before its first row, and is divided as well.
+ * The planner does not know what several processes save either: it divides
+ * among them the cost from row to row, but nearly all of the cost of a scan of
+ * this index comes before its first row, and is divided too.
  *
- * The planner takes a comparison it knows nothing of to pass a third of all
- * rows.  The derived condition knows better, so the restriction takes over its
+ * The planner assumes that an unknown comparison passes a third of all rows.
+ * The derived condition knows better, so the restriction takes over its
  * estimate, and rows are counted again.
  *
  *-------------------------------------------------------------------------

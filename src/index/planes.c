@@ -157,7 +157,7 @@ face_look_at_planes(FaceScan *scan, FaceJobs *jobs, FaceJobs *passed)
 	apply_conditions(scan, plan, jobs, nblocks, scalars, lower);
 	for (int i = 0; i < jobs->n; i++)
 	{
-		/* of a key that was destroyed meanwhile there is nothing to read: the row is next */
+		/* if the key was destroyed in between, nothing can be read: the row is next */
 		if ((lower[i] <= limit && !isinf(lower[i])) || face_page_is_lost(&scan->pages[jobs->jobs[i].page]))
 			pass_job(scan, jobs, i, passed);
 		else if (!isinf(lower[i]))

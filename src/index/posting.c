@@ -343,7 +343,7 @@ find_room(FaceWriter *writer, uint64 list_id, BlockNumber start, BlockNumber *la
 	}
 }
 
-/* Remember where insertion found room, unless the list has changed meanwhile. */
+/* Remember where insertion found room, unless the list has changed since. */
 static void
 note_insert_page(FaceWriter *writer, const FaceListKey *key, uint64 list_id, BlockNumber blkno)
 {
@@ -362,7 +362,7 @@ note_insert_page(FaceWriter *writer, const FaceListKey *key, uint64 list_id, Blo
 	face_directory_unlock(&lock);
 }
 
-/* Make an empty posting list; somebody else may have made it meanwhile. */
+/* Make an empty posting list; another process may have made it in between. */
 static void
 create_list(FaceWriter *writer, const FaceListKey *key)
 {
@@ -398,7 +398,7 @@ create_list(FaceWriter *writer, const FaceListKey *key)
 		face_directory_make_room(index, &writer->meta, key->keys);
 }
 
-/* Append an empty page behind `last`, unless somebody else has done it meanwhile. */
+/* Append an empty page behind `last`, unless another process did it in between. */
 static void
 extend_list(FaceWriter *writer, const FaceListKey *key, uint64 list_id, BlockNumber last)
 {

@@ -3,11 +3,11 @@
  * quantizer.c
  *	  Templates to codes and back.
  *
- * A code gives every dimension one of 2^b levels, k - (2^b - 1)/2 times a
- * step.  Only the direction of the vector of levels matters: beside each code
- * stands its cosine to the vector it was made from, and the bounds follow from
- * that cosine (docs/exactness.md).  So the step is chosen, from a few, to
- * make it large.
+ * A code gives every dimension one of 2^b levels, k - (2^b - 1)/2 times a step.
+ * Only the direction of the vector of levels matters: each code is stored with
+ * its cosine to the vector it was made from, and the bounds follow from that
+ * cosine (docs/exactness.md). So the step is chosen, from a few, to make it
+ * large.
  *
  *-------------------------------------------------------------------------
  */

@@ -4,7 +4,7 @@
  *	  What an index holds beside the templates of living rows.
  *
  * Every entry in use is cleared from private copies of its pages, and so is
- * what leads to other pages: whatever is not zero then belongs to nobody.  A
+ * what leads to other pages: bytes that are not zero then belong to no entry. A
  * plane or refinement page that no sketch page names has no entry in use.
  *
  * Writers may go on: a sketch page is copied together with the pages it names,

@@ -3,10 +3,10 @@
  * room.c
  *	  Memory of the pass over the sketches, kept from scan to scan.
  *
- * A search of a million templates fills 7 MB.  To get that from the operating
- * system and give it back takes as long as a third of the pass, for each page
- * of memory comes zeroed by an interrupt.  So what a scan leaves is the next
- * one's, unless an array is larger than work_mem.
+ * A search of a million templates fills 7 MB. To get that from the operating
+ * system and return it takes as long as a third of the pass, because the kernel
+ * zeroes each page. So the next scan reuses the memory, unless an array is
+ * larger than work_mem.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,9 +3,9 @@
  * sample.c
  *	  Centres for a new index: the mean of a sample of its templates.
  *
- * Some models give templates with a huge common mean.  Codes of directions
- * around that mean say little; codes around zero after subtracting it say as
- * much as for any other model.
+ * Some models give templates with a huge common mean. Codes of directions
+ * around that mean carry little information; codes after subtracting it carry
+ * as much as for any other model.
  *
  *-------------------------------------------------------------------------
  */

@@ -279,7 +279,7 @@ add_match(FaceScan *scan, const FaceScanPage *page, const FaceRefined *refined)
 		face_scan_add_first(scan, &refined->tid);
 }
 
-/* The pass by this process alone, whatever it has read before. */
+/* The pass by this process alone, even if it has read pages before. */
 static void
 pass_anew(FaceScan *scan, List *lists)
 {

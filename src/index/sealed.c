@@ -3,16 +3,17 @@
  * sealed.c
  *	  Codes of sealed templates, as ciphertext on pages.
  *
- * A chain of sealed templates has one key.  Sketches are sealed by block, for a
- * pass reads them so; second bits and refinement codes by slot, for they are
- * looked up one by one, and a block of them would be 3 kB of WAL an insertion.
- * Each of these has a nonce of its own, a new one at every write: counters
- * would repeat after a recovery to a point in time.  The nonces of a sketch
- * page's blocks stand before the blocks, the others behind what they seal.
+ * A chain of sealed templates has one key. Sketches are sealed by block,
+ * because a pass reads them so; second bits and refinement codes by slot,
+ * because they are read one by one, and a block of them would be 3 kB of WAL an
+ * insertion. Each of these has a nonce of its own, drawn again at every write:
+ * counters would repeat after a recovery to a point in time. The nonces of a
+ * sketch page's blocks are stored before the blocks, the others after what they
+ * seal.
  *
- * A free slot is zero on the page, sealed or not: whoever frees one needs no
- * key, and can leave nothing of the template.  There is no room for tags:
- * damage is for checksums and index_check().
+ * A free slot is zero on the page, sealed or not: freeing a slot needs no key,
+ * and leaves nothing of the template. There is no room for tags: checksums and
+ * index_check() detect damage.
  *
  *-------------------------------------------------------------------------
  */

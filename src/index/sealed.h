@@ -3,7 +3,7 @@
  * sealed.h
  *	  Codes of sealed templates, as ciphertext on pages.
  *
- * Where a layout is not sealed, all of these give what lies on the page.
+ * If a layout is not sealed, all of these return what is on the page.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +27,7 @@ extern bool face_key_is_destroyed(const uint8 *key);
 /* Raise the error of somebody who cannot do without a key. */
 extern _Noreturn void face_report_lost_key(Relation index);
 
-/* Seal bytes where they are, by a new nonce, which goes behind them; the error if the key was destroyed meanwhile. */
+/* Seal bytes in place, with a new nonce stored after them; an error if the key was destroyed in between. */
 extern void face_seal_bytes(Relation index, const uint8 *key, uint8 *bytes, Size size);
 
 /* For writers, on their own copies of pages: a block of sketches, and what else is of a slot. */

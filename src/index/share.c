@@ -5,16 +5,16 @@
  *	  know, and the rows that one of them returns.  See README, "Several
  *	  processes".
  *
- * The first process to come opens the scan: it puts the wanted lists where all
- * see them.  Each then takes runs of pages until there are none, and waits for
- * the others.  Only then is it known that every run was what it was taken for.
- * From there on each has a part: the pages that it has read.
+ * The first process to arrive opens the scan: it puts the wanted lists where
+ * all see them. Each process then takes runs of pages until none are left, and
+ * waits for the others. Only then is it known that no run changed. From then on
+ * each process has a part: the pages that it has read.
  *
- * Without an ordering each returns the rows of its part.  With one, all tell
- * the opener of the nearest rows they have measured, which returns them; the
- * others are at their end.  Gather Merge waits for the first row of every
- * process, so each would otherwise have to find a row of its own, which is as
- * much work as a search by a non-mated probe.
+ * Without an ordering each returns the rows of its part. With an ordering, all
+ * report their nearest rows to the opener, which returns them; the others
+ * return nothing. Gather Merge waits for the first row of every process, so
+ * otherwise each would have to find a row of its own, which is as much work as
+ * a search by a non-mated probe.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,7 +39,7 @@
 /* Pages of a list that lie one behind the other are taken so many at a time, as a build writes them: 50 us of work. */
 #define RUN_PAGES 64
 
-/* Others by so many: whoever takes them reads the links between them first. */
+/* Other pages in groups of so many: the process that takes a group first reads the links between its pages. */
 #define LINKED_PAGES 16
 
 /* Rows kept beyond the goal: as far as the last one that is wanted. */

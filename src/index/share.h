@@ -11,8 +11,8 @@
 #include "index/scan_state.h"
 
 /*
- * Ordered rows that processes look for together.  Whoever wants more of them
- * is served by one process alone from there on, so nothing is gained.
+ * Ordered rows that processes look for together. A process that wants more of
+ * them is served by one process alone from there on, so nothing is gained.
  */
 #define FACE_MOST_SHARED_ROWS 1000
 
@@ -42,9 +42,9 @@ extern void face_share_offer(FaceShare *share, double distance, const ItemPointe
 extern void face_share_lose(FaceShare *share);
 
 /*
- * A process has done its part.  The one that returns the ordered rows gets
- * them, and so does the leader what all have counted.  False: a key was destroyed
- * meanwhile, and the one that returns starts again, alone.
+ * A process has done its part. The one that returns the ordered rows gets them,
+ * and so does the leader what all have counted. False: a key was destroyed
+ * meanwhile, and the returning process starts again, alone.
  */
 extern bool face_share_finish(FaceScan *scan);
 

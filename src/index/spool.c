@@ -4,10 +4,10 @@
  *	  The first half of a build: every row encoded, sorted by posting list.
  *
  * The sort is PostgreSQL's: it keeps to maintenance_work_mem, spills to disk
- * and merges what parallel workers have sorted.  Within a list it keeps the
- * order of the heap, whoever encoded a row: what was enrolled together lies
- * together, and is purged together.  What it spills of sealed templates is
- * ciphertext, by their own key.
+ * and merges what parallel workers have sorted. Within a list it keeps the
+ * order of the heap, whichever process encoded a row: rows enrolled together
+ * are stored together, and purged together. What it spills of sealed templates
+ * is ciphertext, by their own key.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * validate.c
- *	  Are operator classes for the access method what it expects?
+ *	  Checks operator classes for the access method.
  *
  * Two sorts of class: of a key (equality and an extended hash function) and of
  * the embedding (three orderings and two thresholds, no function).

@@ -3,8 +3,8 @@
  * cipher.c
  *	  AES-256 of OpenSSL: authenticated for values, a plain stream for blocks.
  *
- * A search opens thousands of blocks and values, so the contexts are made once in
- * a backend's life, and a key is expanded only where it is not the one before.
+ * A search opens thousands of blocks and values, so each backend makes the
+ * contexts once, and expands a key only if it differs from the previous one.
  *
  *-------------------------------------------------------------------------
  */

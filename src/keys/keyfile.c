@@ -3,14 +3,14 @@
  * keyfile.c
  *	  Files of keys, in a directory outside the data directory.
  *
- * A key is in no table, no WAL, no dump and no base backup: it is a file of its own
- * in facematch.key_directory, made and flushed before the row that it seals is
- * committed.  A file of a transaction that fails goes with it.  Each says which
- * database made it.
+ * A key is in no table, no WAL, no dump and no base backup: it is a file in
+ * facematch.key_directory, written and flushed before the row that it seals is
+ * committed. If the transaction fails, the file is removed. Each file names the
+ * database that made it.
  *
- * Nothing is read or written that others than the server's user could have put
- * there, or could read: directory and files have to be his and closed to group
- * and others, and links are not followed.
+ * No other user may write or read the files: the server's user must own the
+ * directory and the files, group and others must have no access, and links are
+ * not followed.
  *
  *-------------------------------------------------------------------------
  */
@@ -215,7 +215,7 @@ face_report_key(int elevel, const char *what, int problem)
 			 errmsg("could not %s a key of facematch.key_directory: %m", what)));
 }
 
-/* A new file, safely stored; it goes if the transaction fails.  0 or errno. */
+/* A new file, flushed to disk; removed if the transaction fails.  0 or errno. */
 int
 face_make_key_file(int directory, const char *name, const void *content, size_t size)
 {
@@ -226,7 +226,7 @@ face_make_key_file(int directory, const char *name, const void *content, size_t 
 	return face_store_key_file(directory, name, content, size);
 }
 
-/* The same of a file that stays, whatever becomes of the transaction. */
+/* The same for a file that stays even if the transaction fails. */
 int
 face_store_key_file(int directory, const char *name, const void *content, size_t size)
 {

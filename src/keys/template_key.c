@@ -109,7 +109,7 @@ doubt(Datum arg, Oid relid)
 	ResetPlanCache();
 }
 
-/* Nobody has a pointer to a key any more: what is doubtful goes. */
+/* No pointers to keys are in use: remove the doubtful ones. */
 static void
 end_transaction(XactEvent event, void *arg)
 {
@@ -288,9 +288,9 @@ face_may_open(void)
 /*--------------------------------------------------------- making and destroying */
 
 /*
- * A new key, which goes if the transaction fails; a service keeps it, and it is the
- * key of nothing.  First: no template is sealed yet, so that a directory without a
- * wrapping key is a new one.
+ * A new key, which is removed if the transaction fails; a service keeps it, and
+ * it is the key of nothing. First: no template is sealed yet, so that a
+ * directory without a wrapping key is a new one.
  */
 void
 face_make_template_key(const pg_uuid_t *id, bool first)
@@ -332,7 +332,7 @@ tell_backends(void)
 	}
 }
 
-/* facematch_internal.destroy_template_key(uuid): whether it was there; at once, whatever becomes of the transaction */
+/* facematch_internal.destroy_template_key(uuid): whether it existed; takes effect at once, even if the transaction fails */
 Datum
 facematch_destroy_template_key(PG_FUNCTION_ARGS)
 {

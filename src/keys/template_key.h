@@ -44,7 +44,7 @@ extern void face_make_template_key(const pg_uuid_t *id, bool first);
 extern void face_doubt_template_keys(void);
 extern uint64 face_template_key_doubts(void);
 
-/* Whether a name is that of the key of a site, which goes with no row. */
+/* Whether a name is that of the key of a site, which belongs to no row. */
 extern bool face_is_site_key_name(const pg_uuid_t *id);
 
 /* Whether there is a place for keys: facematch.key_directory or key_command is set. */

@@ -8,13 +8,13 @@
  *	  UUID.template	  the key of a gallery and class, AES-256-GCM under NUMBER.site
  *	  destroyed		  the names of keys that were destroyed, 16 bytes each
  *
- * A file that is missing is a key that was lost, and an error: unless its name is
- * in "destroyed", which is written before the key goes.  So a directory that is
- * empty, another's or only half there is never taken for one whose keys were
- * destroyed.
+ * A file that is missing is a key that was lost, and an error: unless its name
+ * is in "destroyed", which is written before the key is removed. So a directory
+ * that is empty, another's or only half there is never taken for one whose keys
+ * were destroyed.
  *
- * Whoever changes what others read together (the wrapping key, or the names of
- * the destroyed) has the directory locked with flock().
+ * A process that changes what others read together (the wrapping key, or the
+ * names of the destroyed) has the directory locked with flock().
  *
  *-------------------------------------------------------------------------
  */
@@ -55,7 +55,7 @@ typedef struct WrappedFile
 	uint8		unused[4];
 } WrappedFile;
 
-/* What a wrapping vouches for: no file stands in for another's. */
+/* What a wrapping authenticates: no file can replace another. */
 typedef struct Said
 {
 	pg_uuid_t	id;
@@ -216,7 +216,7 @@ face_is_wrapped_key(const pg_uuid_t *id)
 	return there;
 }
 
-/* A new key.  First: the site may have no wrapping key yet.  Stays: whatever becomes of the transaction. */
+/* A new key. First: the site may have no wrapping key yet. Stays: even if the transaction fails. */
 void
 face_make_wrapped_key(const pg_uuid_t *id, bool first, bool stays, uint8 *key)
 {
@@ -403,9 +403,10 @@ wrap_all(int directory, uint64 number, const SiteFile *site, int64 *count)
 }
 
 /*
- * A new wrapping key for all the site's keys; the old ones are destroyed when none
- * is wrapped under them.  Where it was interrupted, the next call goes on: it makes
- * another, and wraps what is under any of the older ones.  Returns how many keys.
+ * A new wrapping key for all the site's keys; the old ones are destroyed when
+ * none is wrapped under them. If it was interrupted, the next call continues:
+ * it makes another, and wraps what is under any of the older ones. Returns how
+ * many keys.
  */
 int64
 face_rotate_wrapping_key(void)

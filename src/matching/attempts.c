@@ -103,7 +103,7 @@ typedef struct Count
 	bool		told;			/* a row says that there is no room for another */
 } Count;
 
-/* Counts a row of an index scan, and goes on. */
+/* Counts a row of an index scan and continues. */
 static bool
 count_attempt(TupleTableSlot *row, void *state)
 {

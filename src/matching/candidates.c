@@ -417,7 +417,7 @@ face_find_of_persons(const FaceSearched *gallery, const FaceEmbedding *probe, co
 	find_of(gallery, probe, subjects_of(persons), found);
 }
 
-/* One person from all of its references, which stand in order of their numbers: so a mean has the same bits whatever the plan. */
+/* One person from all of its references, in the order of their numbers: a mean has the same bits with every plan. */
 static void
 complete(FaceCandidate *person, const FaceCandidate *references, int count, double threshold, bool mean)
 {
@@ -470,8 +470,8 @@ complete_persons(const FaceSearched *gallery, const FaceEmbedding *probe, double
 /*
  * The best "most" persons whose best reference, or the mean of all of them,
  * reaches the threshold, and all references that were looked at, which reach
- * "least" (the threshold, or below): some of these, or the whole of them.
- * No mean is above the best: whoever is not among those that were looked at is
+ * "least" (the threshold, or below): some of these, or the whole of them. No
+ * mean is above the best: a person who is not among those that were compared is
  * behind the last of these.
  */
 void

@@ -37,7 +37,7 @@ typedef struct FaceSearched
 	const char *asker;			/* from whom persons are withheld; NULL: nobody is */
 } FaceSearched;
 
-/* A reference that was found, or a person: by its best reference, or by the mean of all, which the first of them stands for. */
+/* A reference that was found, or a person: by its best reference, or by the mean of all, returned with the first of them. */
 typedef struct FaceCandidate
 {
 	int64		reference_id;

@@ -357,7 +357,7 @@ why_absent(int64 gallery_id, pg_uuid_t *subject)
 	return reason;
 }
 
-/* Whoever verifies names the person, and is refused whatever the score: that tells nothing. */
+/* A verification names the person and is refused for every score, so the refusal reveals nothing. */
 static void
 refuse_named(FaceQuestion *question, const pg_uuid_t *subject)
 {

@@ -97,7 +97,7 @@ persons_near(const FaceQuestion *question, const FaceCandidate **sorted, int *co
 		strengths[*count] = strength_of(question, sorted[i]);
 		for (int j = i; j < (question->by_person ? i + 1 : i + of_person); j++)
 			alike[strength_of(question, sorted[j])]++;
-		/* Whoever has staged all others knows from the mean what this one is. */
+		/* A user who staged all others could compute this one from the mean. */
 		if (question->by_mean)
 			near[*count].attempts = face_attempts(of_person);
 		(*count)++;

@@ -201,7 +201,7 @@ take_dollar(const char **at, const char *end, FacePart *part)
 	return FACE_NO_MORE;
 }
 
-/* What stands for values that were replaced before, as redact.c writes it; no constant is in it. */
+/* The mark of values that were replaced before, as redact.c writes it; it contains no constant. */
 static const char *
 mark_end(const char *p, const char *end)
 {

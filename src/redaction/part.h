@@ -15,7 +15,7 @@
 #define FACE_MOST_SHOWN		16
 /* What a part of this length weighs: one, and one more for each 16 bytes. */
 #define FACE_WEIGHT(length)	(1 + (int) ((length) / 16))
-/* What it weighs when a mark stands for it. */
+/* Its weight when a mark replaces it. */
 #define FACE_WEIGHT_OF_MARK	2
 
 typedef struct FacePart
@@ -25,7 +25,7 @@ typedef struct FacePart
 	const char *inner;			/* without quotes, tags and marks of comments */
 	const char *inner_end;
 	int			weight;
-	bool		is_long;		/* is replaced whatever is beside it */
+	bool		is_long;		/* is replaced in any context */
 } FacePart;
 
 static inline bool

@@ -23,7 +23,7 @@
 
 /* How far words of a stretch may be from each other: a record or a statement for each number, with long names. */
 #define APART			160
-/* What stands for a value that is too short for words. */
+/* What replaces a value that is too short for words. */
 #define DOTS			3
 
 typedef struct Output
@@ -73,8 +73,9 @@ replace(Output *output, const char *from, const char *to, size_t count, const ch
 }
 
 /*
- * A constant that is to be as long as it was is to be one token, too: whoever has
- * noted where it begins looks for its end there.  So a number becomes zeros.
+ * A constant that is to be as long as it was is to be one token, too: a reader
+ * who has noted where it begins looks for its end there. So a number becomes
+ * zeros.
  */
 static void
 blank(Output *output, const FacePart *part)

@@ -3,11 +3,11 @@
  * server_log.c
  *	  No template and no image in the server's log.
  *
- * Whatever is about to be written there, by a failing statement, log_statement,
- * log_min_duration_statement, auto_explain or a function that raises it, goes
- * through emit_log_hook, whatever the format of the log: its message, detail,
- * hint, context and internal query, and the statement that is logged beside it.
- * A client that is sent the same message reads the same text.
+ * Every message that a failing statement, log_statement,
+ * log_min_duration_statement, auto_explain or a function writes there passes
+ * emit_log_hook, in every format of the log: its message, detail, hint, context
+ * and internal query, and the statement that is logged beside it. A client that
+ * is sent the same message reads the same text.
  *
  * pg_stat_statements takes the constants out of statements, but stores comments
  * and names as they were written, and utility statements of clients (CREATE TABLE
@@ -41,7 +41,7 @@ static emit_log_hook_type next_emit_log = NULL;
 static post_parse_analyze_hook_type next_post_parse_analyze = NULL;
 static ProcessUtility_hook_type next_process_utility = NULL;
 
-/* The copy that was put in the place of the client's statement last, and what it stands for; only to compare with. */
+/* The last copy that replaced the client's statement, and the original; only for comparison. */
 static const char *shown_statement = NULL;
 static const char *own_statement = NULL;
 
@@ -67,9 +67,9 @@ redact_field(char *field, FaceText kind)
 }
 
 /*
- * Whether a message is a statement with a few words before it, whatever their
- * language: "duration: %s ms  statement: %s".  PostgreSQL writes such ones without
- * the statement beside them, and their detail is the statement's parameters.
+ * Whether a message is a statement with a few words before it, in any language:
+ * "duration: %s ms statement: %s". PostgreSQL writes such ones without the
+ * statement beside them, and their detail is the statement's parameters.
  */
 static bool
 is_statement(const ErrorData *edata)

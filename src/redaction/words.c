@@ -105,7 +105,7 @@ is_listed(const char *before, const char *at, const char *end)
 	return before == at;
 }
 
-/* Whether a list's bracket stands before a place, quotes and blanks aside. */
+/* Whether a list's bracket precedes a place, ignoring quotes and blanks. */
 static bool
 is_opened(const char *text, const char *at)
 {

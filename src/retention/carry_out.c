@@ -53,7 +53,7 @@ write_person(Datum *both)
 	Oid			types[2] = {UUIDOID, UUIDOID};
 	Oid			person = face_table("person");
 
-	/* One merge at a time; whoever reads the table is not kept waiting. */
+	/* One merge at a time; readers of the table do not wait. */
 	LockRelationOid(person, ShareRowExclusiveLock);
 	SPI_connect();
 	face_run(forget_persons, 2, types, both, face_owner(person));

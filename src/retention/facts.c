@@ -141,9 +141,9 @@ own_subject(void *subject)
 }
 
 /*
- * The same, but not for longer than a table may take: whoever is adding templates may
- * leave it at that, in an idle session or a prepared transaction.  The warning is here;
- * what that transaction adds has to be removed later.
+ * The same, but not for longer than a table may take: a session that adds
+ * templates may leave it at that, in an idle session or a prepared transaction.
+ * The warning is here; what that transaction adds has to be removed later.
  */
 bool
 face_lock_subject(Datum subject, int tables_left)

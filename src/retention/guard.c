@@ -146,7 +146,7 @@ is_held(FaceGuard *guard, const FaceRow *row)
 	return face_held(&guard->lookups, guard->relids, row_id, subject_of(guard, row), in_gallery(guard, row), gallery_of(guard, row));
 }
 
-/* Whoever files an opt-out or an event of the row's subject meanwhile waits for this transaction, or it for them. */
+/* A concurrent opt-out or event of the row's subject waits for this transaction, or this one waits for it. */
 static void
 lock_subject(const FaceGuard *guard, const pg_uuid_t *subject)
 {
@@ -196,9 +196,9 @@ refuse_closed(const FaceGuard *guard, const FaceRow *row)
 }
 
 /*
- * Whoever stages after the departure would store a row that is due at once, and
- * hear nothing of it.  A row that was enrolled before comes in due: a late
- * delivery, or one from a dump.
+ * A session that stages after the departure would store a row that is due at
+ * once, and hear nothing of it. A row that was enrolled before comes in due: a
+ * late delivery, or one from a dump.
  */
 static void
 refuse_departed(const FaceGuard *guard, const FaceRow *row, TimestampTz due)
@@ -362,7 +362,7 @@ check_update(FaceGuard *guard, const FaceRow *was, const FaceRow *row, bool move
 		refuse_held(row->rel, "changed");
 }
 
-/* Another class is another law: who changed it stands in the log. */
+/* Another class is another law: the log says who changed it. */
 static void
 log_class(const FaceGuard *guard, const FaceRow *was, const FaceRow *row)
 {

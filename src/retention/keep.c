@@ -68,7 +68,7 @@ static TransactionId going = InvalidTransactionId;
 
 /*--------------------------------------------------------- the extension */
 
-/* What stands in the way of dropping the extension, in words; NULL: nothing does. */
+/* What prevents dropping the extension, in words; NULL: nothing. */
 static char *
 what_stands(void)
 {

@@ -268,7 +268,7 @@ SELECT story.answer('what is left of the rows, but in WAL of which it says how f
 SELECT story.answer('the verdict is clean where nothing is left, and says what is', (SELECT (v.clean = NOT EXISTS (SELECT FROM verdict w WHERE w.n > 1 AND NOT w.clean)
 	AND v.note ~ CASE WHEN v.clean THEN '; clean' ELSE '; not clean: wal: ' END)::text FROM verdict v WHERE n = 1), 'true');
 SELECT story.answer('errors of the health check', (SELECT string_agg(finding, '; ') FROM facematch.health_check() WHERE severity = 'error'), NULL);
-SELECT story.answer('its verdict', (SELECT substring(finding FROM '^[^(]*') FROM facematch.health_check() LIMIT 1), 'the guarantees hold, and something weakens them ');
+SELECT story.answer('its verdict', (SELECT substring(finding FROM '^[^(]*') FROM facematch.health_check() LIMIT 1), 'the guarantees hold, but something weakens them ');
 SELECT story.answer('the log since September', (SELECT bool_and(intact)::text FROM facematch.verify_audit(:'anchor')), 'true');
 
 DROP OWNED BY facematch_story_auditor;

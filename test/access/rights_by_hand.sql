@@ -14,7 +14,7 @@ GRANT INSERT, UPDATE, DELETE, SELECT ON facematch.retention_rule, facematch.hold
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA facematch TO facematch_test_byhand;
 GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA facematch TO facematch_test_byhand;
 SELECT severity, finding, regexp_replace(object, '\d+', 'N') AS object, remedy FROM found('byhand');
-SELECT count(*) AS lines, max(found) AS roles FROM facematch.health_check() WHERE finding ~ 'no record gives';
+SELECT count(*) AS lines, max(found) AS roles FROM facematch.health_check() WHERE finding ~ 'no record grants';
 SELECT facematch.revoke_access('facematch_test_byhand');
 SELECT * FROM found('byhand');
 -- Functions alone, one column, the right to create, and by a group.

@@ -105,11 +105,11 @@ command_fails_like([ 'pg_dump', '-U', 'reader', '-d', $node->connstr('old'), '-f
 	qr/row-level security policy/, 'nor dumps it');
 
 # What a site adds to the extension's tables is in no dump: the health check names it, with what puts it back.
-my $additions = q{SELECT severity, object, remedy FROM facematch.health_check() WHERE finding ~ 'not the extension' ORDER BY 1, 2};
+my $additions = q{SELECT severity, object, remedy FROM facematch.health_check() WHERE finding ~ 'a user added' ORDER BY 1, 2};
 is($node->safe_psql('old', $additions), '', 'nothing is added');
 $node->safe_psql('old', 'CREATE INDEX reference_quality_idx ON facematch.reference USING btree (quality)');
 my $index = 'CREATE INDEX reference_quality_idx ON facematch.reference USING btree (quality)';
-is($node->safe_psql('old', $additions), "notice|index reference_quality_idx on facematch.reference|after a restore: $index", 'an index is named');
+is($node->safe_psql('old', $additions), "notice|index reference_quality_idx on facematch.reference|run this after each restore: $index", 'an index is named');
 command_ok([ 'pg_dump', '-d', $node->connstr('old'), '--format=custom', '-f', "$dir/indexed.custom" ], 'pg_dump with an index of the site');
 $node->safe_psql('postgres', 'CREATE DATABASE indexed');
 command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('indexed'), "$dir/indexed.custom" ], 'restored');
@@ -118,7 +118,7 @@ $node->safe_psql('indexed', $index);
 $node->safe_psql('old', q{CREATE STATISTICS facematch.more ON gallery_id, subject_id FROM facematch.reference; CREATE POLICY more ON facematch.hold USING (true);
 	CREATE TRIGGER more BEFORE INSERT ON facematch.model FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 	ALTER TABLE facematch.model ADD CONSTRAINT more CHECK (name <> ''); ALTER TABLE facematch.gallery ADD COLUMN more int});
-is($node->safe_psql('old', q{SELECT severity, found, object FROM facematch.health_check() WHERE finding ~ 'not the extension'}),
+is($node->safe_psql('old', q{SELECT severity, found, object FROM facematch.health_check() WHERE finding ~ 'a user added'}),
 	"error|1|column more on facematch.gallery\nnotice|5|constraint more on facematch.model, index reference_quality_idx on facematch.reference, policy more on facematch.hold, statistics more on facematch.reference, trigger more on facematch.model", 'each kind is named, a column as an error');
 
 # pg_restore --clean over rows that stand is the accident itself.
@@ -132,9 +132,9 @@ is($node->safe_psql('indexed', 'SELECT count(*) FROM facematch.reference'), '290
 $node->safe_psql('postgres', 'CREATE DATABASE silent');
 command_ok([ 'pg_restore', '--exit-on-error', '--section=pre-data', '-d', $node->connstr('silent'), "$dir/dump.custom" ], 'the schema');
 command_ok([ 'pg_restore', '--exit-on-error', '--data-only', '--disable-triggers', '-d', $node->connstr('silent'), "$dir/dump.custom" ], 'data with triggers disabled');
-like($node->safe_psql('silent', q{SELECT object, remedy FROM facematch.health_check() WHERE finding ~ 'joins nobody'}), qr/merge 1, merge 2\|CALL facematch.recompute\(\)/, 'merges that join nobody are named');
+like($node->safe_psql('silent', q{SELECT object, remedy FROM facematch.health_check() WHERE finding ~ 'merge has no effect'}), qr/merge 1, merge 2\|CALL facematch.recompute\(\)/, 'merges without effect are named');
 $node->safe_psql('silent', 'SELECT facematch.reinstate(); CALL facematch.recompute()');
-is($node->safe_psql('silent', q{SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'joins nobody|trigger'}), '', 'and mended');
+is($node->safe_psql('silent', q{SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'merge has no effect|trigger'}), '', 'and repaired');
 is($node->safe_psql('silent', $everything), $before, 'with the same values as before');
 
 $node->stop;

@@ -219,7 +219,7 @@ UPDATE own.mode SET what = 'raise';
 INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1));
 INSERT INTO facematch.anchor_event (subject_id, event, occurred_at) VALUES (subject(2), 'exit', now() - interval '2 days');
 SELECT count(DISTINCT u.relation) > 5 AS tables_not_reached FROM facematch_internal.unreached u;
-SELECT found > 5 AS told FROM facematch.health_check() WHERE finding ~ 'have not reached its rows';
+SELECT found > 5 AS told FROM facematch.health_check() WHERE finding ~ 'have not been applied';
 \set ECHO none
 \set VERBOSITY sqlstate
 SELECT format('UPDATE own.mode SET what = %L', m.name), 'CALL facematch.purge()', format('SELECT %L AS code_of_the_tables, count(*) AS left_elsewhere FROM after_all', m.name),

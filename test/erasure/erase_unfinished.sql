@@ -42,7 +42,7 @@ SELECT facematch.retain('wide', 'encounter');
 INSERT INTO wide SELECT i, 'us_citizen', now(), NULL, array_fill(sqrt(i), '{1024}')::real[]::face_embedding FROM generate_series(1, 20) i;
 UPDATE pg_index SET indisready = false, indisvalid = false WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'wide'::regclass);
 SELECT count(*) FROM facematch_internal.abandoned_index WHERE table_name = 'wide'::regclass;
-SELECT count(*), bool_and(severity = 'error') FROM facematch.health_check() WHERE finding ~ 'of public.wide did not end';
+SELECT count(*), bool_and(severity = 'error') FROM facematch.health_check() WHERE finding ~ 'of public.wide did not finish';
 SELECT v.clean, v.stray_bytes > 0 AS strays FROM facematch.verify_erased('wide') v WHERE v.part = 'index' AND v.relation::text ~ 'pg_toast_[0-9]+_index' AND v.relation IN (SELECT relation FROM facematch_internal.abandoned_index WHERE table_name = 'wide'::regclass);
 UPDATE pg_index SET indisready = true, indisvalid = true WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'wide'::regclass);
 DROP TABLE wide;

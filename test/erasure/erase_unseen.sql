@@ -165,11 +165,11 @@ SELECT facematch.release('faces');
 DROP TABLE forms CASCADE;
 
 -- A table that something keeps from being erased for days is named.
-SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'erased whole';
+SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'erased completely';
 UPDATE facematch_internal.erasure_mark SET erased_at = erased_at - interval '3 days' WHERE relation = 'facematch.reference'::regclass;
-SELECT severity, regexp_replace(object, 'last .* ago', 'last … ago') AS object, finding FROM facematch.health_check() WHERE finding ~ 'erased whole';
+SELECT severity, regexp_replace(object, 'last .* ago', 'last … ago') AS object, finding FROM facematch.health_check() WHERE finding ~ 'erased completely';
 CALL facematch.purge();
-SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'erased whole';
+SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'erased completely';
 
 -- A receipt that stays open is named: something keeps the purge from erasing.
 SET facematch.purge_erases = off;

@@ -49,7 +49,7 @@ sub crash
 
 sub orphans { return sql(q{SELECT string_agg(coalesce(orphaned::text, 'unknown') || ' ' || regexp_replace(path, '\d+', 'N', 'g'), ', ' ORDER BY path) FROM facematch_internal.orphaned_files()}); }
 sub verdict { return sql(q{SELECT coalesce(clean::text, 'unknown') FROM facematch.verify_erased('t') WHERE part = 'orphaned files'}); }
-sub named { return sql(q{SELECT count(*) FROM facematch.health_check() WHERE severity = 'error' AND finding ~ 'files that no relation has' AND object LIKE '%base/%'}); }
+sub named { return sql(q{SELECT count(*) FROM facematch.health_check() WHERE severity = 'error' AND finding ~ 'files that belong to no relation' AND object LIKE '%base/%'}); }
 sub age { my ($seconds, @files) = @_; my $then = time - $seconds; utime $then, $then, @files or die; }
 sub paths { return map { "$data/$_" } split /\n/, sql('SELECT path FROM facematch_internal.orphaned_files() ORDER BY path'); }
 
@@ -63,7 +63,7 @@ is(verdict(), 'false', 'later it is an orphan');
 is(named(), '1', 'and a finding');
 sql('UPDATE t SET purge_after = now()');
 sql('CALL facematch.purge()');
-like(sql('SELECT unreachable::text FROM facematch.report_erasure ORDER BY receipt_id DESC LIMIT 1'), qr/orphaned files: \d+ files that no relation has, [^"]*base\/\d+\/\d+/, 'the receipt says where');
+like(sql('SELECT unreachable::text FROM facematch.report_erasure ORDER BY receipt_id DESC LIMIT 1'), qr/orphaned files: \d+ files that belong to no relation, [^"]*base\/\d+\/\d+/, 'the receipt says where');
 is(sql(q{SELECT clean FROM facematch.verify_erased(receipt => (SELECT max(receipt_id) FROM facematch.purge_receipt)) WHERE part = 'orphaned files'}), 'f', 'it is not clean');
 
 # Whose it may be.

@@ -21,10 +21,10 @@ CREATE FUNCTION first_line(receipt bigint) RETURNS TABLE (n bigint, part text, c
 		   (SELECT concat_ws(': ', o.clean, o.note) FROM l o WHERE o.part = 'receipt')
 	FROM l WHERE l.part = 'verdict' $$;
 SELECT * FROM first_line(1);
-SELECT note ~ 'receipt: its rows are not erased yet; CALL facematch.purge\(\) does it' AS what, note ~ 'facematch.reference, table' AS "where" FROM letter(1) WHERE n = 1;
+SELECT note ~ 'receipt: its rows are not erased yet: CALL facematch.purge\(\)' AS what, note ~ 'facematch.reference, table' AS "where" FROM letter(1) WHERE n = 1;
 RESET facematch.purge_erases;
 CALL facematch.purge();
 SELECT * FROM first_line(1);
-SELECT note ~ 'not erased yet' AS what, note ~ 'this server cannot tell of: .*backups' AS beyond FROM letter(1) WHERE n = 1;
+SELECT note ~ 'not erased yet' AS what, note ~ 'this server cannot check: .*backups' AS beyond FROM letter(1) WHERE n = 1;
 \set SHOW_CONTEXT never
 SELECT facematch.verify_erased(receipt => 99);

@@ -61,7 +61,7 @@ UPDATE facematch.encounter SET retention_class = 'us_citizen' WHERE encounter_id
 SELECT retention_class, purge_after - occurred_at AS kept FROM facematch.encounter WHERE encounter_id = :e;
 UPDATE facematch.encounter SET retention_class = 'noncitizen' WHERE encounter_id = :e;
 SELECT retention_class, purge_after - occurred_at AS kept FROM facematch.encounter WHERE encounter_id = :e;
-SELECT rule, anchor, keep, explanation LIKE '%brought nearer%' AS nearer FROM facematch.explain_retention('facematch.encounter', :e);
+SELECT rule, anchor, keep, explanation LIKE '%shortened%' AS nearer FROM facematch.explain_retention('facematch.encounter', :e);
 -- Opting out takes the probe of the encounter, not the record. The officer has seen a citizen's passport.
 INSERT INTO facematch.opt_out (subject_id, retention_class) VALUES (subject(4), 'us_citizen');
 SELECT outcome, probe IS NULL AS no_probe FROM facematch.encounter WHERE encounter_id = :e;

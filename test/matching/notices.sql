@@ -73,7 +73,7 @@ INSERT INTO facematch.notice_posting (notice, port, posted_at) VALUES ('old', 'L
 SELECT * FROM at_gate('LAX');
 INSERT INTO facematch.notice_posting (notice, port) VALUES ('none', 'LAX');
 
--- What hung where and when, and what the log has of it.
+-- Where and when notices were posted, and what the log has of it.
 SELECT port, lane, notice, version, languages, posted_at < now() AS posted, removed_at IS NOT NULL AS removed,
 	   outdated_from = (SELECT n.valid_from FROM facematch.notice n WHERE (n.name, n.version) = ('gate', 3)) AS outdated_by_the_next, texts ->> 'en' AS english
 FROM facematch.report_posting ORDER BY port, version;
@@ -81,5 +81,5 @@ SELECT action, detail ->> 'about' AS about, detail -> 'changed' -> 'texts' AS te
 FROM facematch.audit_event WHERE action ~ '^(notice|posting)_' ORDER BY event_id;
 SELECT intact, finding FROM facematch.verify_audit();
 -- Its days are UTC's.
-SELECT facematch.report_html(day - 1, day) ~ '<caption>What hung where and when.*<td>gate, version 1</td><td>en, es</td>' AS on_the_page
+SELECT facematch.report_html(day - 1, day) ~ '<caption>Where and when notices were posted.*<td>gate, version 1</td><td>en, es</td>' AS on_the_page
 FROM CAST(now() AT TIME ZONE 'UTC' AS date) day;

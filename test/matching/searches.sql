@@ -223,12 +223,12 @@ SET facematch.attempts_per_week = 5;
 -- An hour may end meanwhile.
 SELECT role_name, purpose, gallery, sum(searches) AS searches, sum(hits) AS hits, sum(refused) AS refused, sum(persons_near) AS near
 FROM facematch.report_search WHERE gallery = 'next' GROUP BY 1, 2, 3 ORDER BY 1, 2;
-SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'came near|searches leave';
+SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'or nearly reached|are not recorded';
 -- A person who was missed as often as a week allows is named, though few attempts were made.
 SET facematch.attempts_per_week = 40;
 SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'all roles';
 SET facematch.account_searches = off;
-SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'searches leave';
+SELECT severity, finding, object FROM facematch.health_check() WHERE finding ~ 'are not recorded';
 RESET facematch.account_searches;
 RESET facematch.attempts_per_day;
 RESET facematch.attempts_per_week;

@@ -235,10 +235,10 @@ FROM unnest('{match,match,no_match,refused}'::text[]) WITH ORDINALITY u (a, n);
 SELECT * FROM facematch.report_disclosure;
 
 -- A log that was tampered with is in the report, too.
-SELECT facematch.report_html() ~ 'The log is whole' AS whole;
+SELECT facematch.report_html() ~ 'The log is intact' AS whole;
 ALTER TABLE facematch.audit_event DISABLE TRIGGER ALL;
 UPDATE facematch.audit_event SET actor = 'somebody else';
-SELECT facematch.report_html() ~ 'The log is not whole: [0-9]+ findings' AS tampering_shows;
+SELECT facematch.report_html() ~ 'The log is not intact: [0-9]+ findings' AS tampering_shows;
 
 -- In a site's language: text for text, the numbers in their places; what has no translation stays, what is no text is not touched.
 INSERT INTO facematch.report_text (language, english, translation) VALUES ('es', 'In brief', 'En breve'), ('es', 'Kept # of # rows', 'De #, quedan # <filas>'), ('es', 'p{margin:#}', 'no');

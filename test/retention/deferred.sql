@@ -71,7 +71,7 @@ CREATE CONSTRAINT TRIGGER late AFTER DELETE ON app.parts_only_one_2 DEFERRABLE I
 RESET ROLE;
 
 -- Named, whether or not anything is due.
-CREATE VIEW named AS SELECT object, regexp_replace(finding, '.* rows of (.*) that it fires.*', '\1') AS of_table, remedy
+CREATE VIEW named AS SELECT object, regexp_replace(finding, '.* constraint of (.*) is initially.*', '\1') AS of_table, remedy
 FROM facematch_internal.retention_findings() WHERE severity = 'error' AND finding ~ 'initially deferred';
 SELECT * FROM named ORDER BY object COLLATE "C", of_table COLLATE "C";
 

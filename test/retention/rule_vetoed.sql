@@ -19,7 +19,7 @@ INSERT INTO vetoing.willing (id, subject_id, retention_class, recorded_at) SELEC
 CREATE VIEW days AS SELECT 'sighting' AS table, id, purge_after - recorded_at AS kept FROM vetoing.sighting
 	UNION ALL SELECT 'willing', id, purge_after - recorded_at FROM vetoing.willing ORDER BY 1, 2;
 CREATE VIEW told AS SELECT severity, finding, regexp_replace(object, ' for .*', ' for TIME)') AS object, remedy FROM facematch.health_check()
-	WHERE finding ~ 'have not reached';
+	WHERE finding ~ 'have not been applied';
 CREATE VIEW lengthened AS SELECT detail ->> 'table' AS table, sum((detail ->> 'rows')::int) AS rows FROM facematch.audit_event
 	WHERE action = 'deadline_lengthened' GROUP BY 1;
 

@@ -64,7 +64,7 @@ sub reached
 
 my $staged = q{(SELECT string_agg(ltrim(right(subject_id::text, 2), '0'), ' ' ORDER BY subject_id) FROM facematch.reference)};
 my $stream = q{SELECT md5(string_agg(e::text, E'\n' ORDER BY site, number)) FROM facematch.rights_event e};
-my $rights = q{SELECT string_agg(DISTINCT severity || ': ' || finding, '; ') FROM facematch.health_check() WHERE finding ~ 'rights|has recorded|key of|rules come'};
+my $rights = q{SELECT string_agg(DISTINCT severity || ': ' || finding, '; ') FROM facematch.health_check() WHERE finding ~ 'rights|lacks events|events are still|which events|key of|takes its rules'};
 
 # Until all have what the first has.
 sub same_everywhere
@@ -158,7 +158,7 @@ $node{b}->stop('immediate');
 sql('a', opt_out(9));
 sql('c', opt_out(10));
 reached('a', "(SELECT count(*) FROM facematch.opt_out WHERE subject_id = " . subject(10) . ')', 1, 'rights flow while b is down');
-reached('a', "($rights)", q{'error: rights do not arrive: the subscription stops again and again; error: rights do not reach the site: it does not read its slot'}, 'says that b is down');
+reached('a', "($rights)", q{'error: rights do not arrive: the subscription fails repeatedly; error: rights do not reach the site: it does not read its slot'}, 'says that b is down');
 $node{b}->start;
 same_everywhere('b was killed', qw(a b c));
 is(sql('b', "SELECT $staged"), join(' ', 11 .. 20), 'b: has caught up');
@@ -181,7 +181,7 @@ $hasty->restart;
 sql('hasty', q{SELECT facematch.subscribe_rights(:'connection_to_a', :'a', rules_from => :'a')}, extra_params => variables());
 reached('hasty', q{(SELECT coalesce(to_jsonb(s) ->> 'sync_table_error_count', to_jsonb(s) ->> 'sync_error_count')::bigint > 0 FROM pg_stat_subscription_stats s WHERE subname = 'facematch_' || translate('} . $variable{a} . q{', '-', ''))}, 'true', 'a conflict stops the copy');
 like(slurp_file($hasty->logfile), qr/event \d+ of site $variable{c} differs from the event of that number here, which is about opt_out/, 'and the log names it');
-like(sql('hasty', $rights), qr/still being copied, or cannot be/, 'so does health_check()');
+like(sql('hasty', $rights), qr/still being copied, or copying fails/, 'so does health_check()');
 $hasty->stop('immediate');
 
 my $restored = PostgreSQL::Test::Cluster->new('restored');
@@ -193,7 +193,7 @@ is(sql('c', "SELECT $staged"), join(' ', 9 .. 20), 'c: as yesterday') or diag('a
 # Nothing stops, and no event is refused: what the others say of themselves names it.
 unlike(sql('c', $rights), qr/do not arrive|restored/, 'c: nothing seems to be missing');
 sql($_, 'CALL facematch.purge()') for qw(a b);
-reached('c', "($rights) ~ 'this site lacks rights that others have: it was restored'", 'true', 'names that it was restored');
+reached('c', "($rights) ~ 'this site lacks events that other sites have: it was restored'", 'true', 'names that it was restored');
 statements('After a restore');
 same_everywhere('c was restored', qw(a b c));
 is(sql('c', "SELECT $staged"), join(' ', 13 .. 20), 'c: has got back its own opt-outs and those of the others');
@@ -212,8 +212,8 @@ sql($_, 'CALL facematch.purge()') for qw(a b c);
 reached($_, "($rights)", 'NULL', 'one site for the rules') for qw(a b c);
 sql('b', "UPDATE facematch_internal.site SET rules_from = site");
 sql($_, 'CALL facematch.purge()') for qw(a b c);
-reached('a', "($rights)", "'error: rules come from another site there than here'", 'names the site that has rules from elsewhere');
-reached('b', "($rights)", "'error: rules come from another site there than here'", 'so does that one');
+reached('a', "($rights)", "'error: the site takes its rules from another site than this one does'", 'names the site that has rules from elsewhere');
+reached('b', "($rights)", "'error: the site takes its rules from another site than this one does'", 'so does that one');
 sql('b', "UPDATE facematch_internal.site SET rules_from = '$variable{a}'");
 sql($_, 'CALL facematch.purge()') for qw(a b c);
 reached($_, "($rights)", 'NULL', 'one site again') for qw(a b c);
@@ -224,10 +224,10 @@ sql('c', opt_out(15));
 same_everywhere('before the loss', qw(a b c));
 sql('c', qq{INSERT INTO facematch_internal.site_state (site, at, rules_from, has)
 	SELECT site, at + interval '20 seconds', rules_from, has || jsonb_build_object('$variable{c}', 1) FROM facematch_internal.site_now});
-reached($_, "($rights)", "'error: the site lacks rights that it has recorded itself: it was restored'", 'names it') for qw(a b);
+reached($_, "($rights)", "'error: the site lacks events that it recorded itself: it was restored'", 'names it') for qw(a b);
 
 ### another key, whoever puts it there
 
 sql('b', q{INSERT INTO facematch.pseudonym_key (key, created_at) SELECT decode(repeat('0c', 32), 'hex'), '2020-01-01'});
-like(sql('b', $rights), qr/the key of the pseudonyms is not the one.*publication of rights is of another key/, 'b: another key is named');
+like(sql('b', $rights), qr/the key of pseudonyms has changed.*publication of rights is of another key/, 'b: another key is named');
 done_testing();

@@ -40,7 +40,7 @@ is(sql('copy', 'SELECT count(*) FROM facematch.photograph'), '2', 'a copy purges
 like(error('copy', 'SELECT facematch_internal.destroy_key(key_id) FROM facematch_internal.doomed_key'), qr/belongs to another database, and is not destroyed here/, 'and destroys no key');
 is(sql('site', $read), $all, 'of the original');
 sql('copy', q{UPDATE facematch_internal.doomed_key SET doomed_at = doomed_at - interval '2 hours'});
-is(findings('copy'), 'warning: keys of photographs that were here are those of database site, of which this one is a copy: they go when its photographs go: 2', 'which it says');
+is(findings('copy'), 'warning: this database is a copy of site, which still needs keys of photographs that were deleted here: they are destroyed when it deletes its own: 2', 'which it says');
 is(sql('copy', q{SELECT facematch.store_photograph('own', reference_id => 3)}) > 0, 1, 'what it stores');
 is(sql('copy', q{SELECT convert_from(facematch.read_photograph(max(photograph_id)), 'UTF8') FROM facematch.photograph}), 'own', 'it reads');
 
@@ -57,7 +57,7 @@ like(error('restored', 'SELECT facematch.read_photograph(1)'), qr/its key has be
 sql('postgres', 'DROP DATABASE site');
 is(keys_there(), 4, 'a database that is dropped leaves its keys');
 sql('other', 'CREATE EXTENSION facematch CASCADE');
-is(findings('other'), 'warning: keys are of databases that are gone: with them, dumps and backups of those can be read: 3', 'which are named');
+is(findings('other'), 'warning: there are keys of dropped databases: with them, dumps and backups of those databases can be read: 3', 'which are named');
 is(findings('restored'), '', 'but not to whom they are the keys of photographs');
 is(sql('restored', q{SELECT convert_from(facematch.read_photograph(2), 'UTF8')}), 'image2', 'and who reads them');
 sql('copy', 'CALL facematch.purge()');

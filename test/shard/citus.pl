@@ -92,7 +92,7 @@ like(refused("SELECT count(*) FROM face WHERE subject = $subject"), qr/55000.*a 
 is(run(sprintf q{SELECT id FROM face WHERE subject = '%s'}, run("SELECT $subject")), '3', 'its result as a parameter');
 
 run('DELETE FROM face WHERE id % 2 = 0');
-like(run(q{SELECT note FROM facematch.verify_erased('face') WHERE part = 'verdict'}), qr/this server cannot tell of: .*shards/, 'verify_erased() of the whole');
+like(run(q{SELECT note FROM facematch.verify_erased('face') WHERE part = 'verdict'}), qr/this server cannot check: .*shards/, 'verify_erased() of the whole');
 my $note = run(q{SELECT note FROM facematch.verify_erased('face') WHERE part = 'shards'});
 my ($ask) = $note =~ /(SELECT \* FROM.*)$/;
 like(run($ask), qr/not clean/, 'and of the shards, by the statement that it names');

@@ -285,7 +285,7 @@ run(q{UPDATE facematch.shard SET gallery_table = NULL WHERE name LIKE '%1'});
 like(refused($search =~ s/%s//r, @as_gate), qr/42501: shard 'sh''ard 1' has no gallery_table/, 'where thresholds of galleries are not known an operator does not search');
 like(run($search =~ s/%s//r), qr/^\d+$/, 'who may read templates does');
 run(q{UPDATE facematch.shard SET gallery_table = $$"s'1".shard_gallery$$, min_similarity = -0.5 WHERE name LIKE '%1'});
-is(run(q{SELECT object, finding FROM facematch.health_check() WHERE object LIKE 'shard %'}), q{shard sh'ard 1 (-0.5)|the threshold is 0 or less: everybody whose gallery has none above it is a candidate, and scores of enough probes tell a template}, 'health_check() names a threshold that everybody reaches');
+is(run(q{SELECT object, finding FROM facematch.health_check() WHERE object LIKE 'shard %'}), q{shard sh'ard 1 (-0.5)|the threshold is 0 or less: every reference of a gallery without a higher threshold is a candidate, and the scores of enough probes reveal a template}, 'health_check() names a threshold that everybody reaches');
 run(q{UPDATE facematch.shard SET min_similarity = 0.35 WHERE name LIKE '%1'});
 is(run(q{SELECT detail -> 'changed' ->> 'min_similarity' FROM facematch.audit_event WHERE action = 'shard_changed' ORDER BY event_id DESC LIMIT 1}), '[-0.5, 0.35]', 'and the log has the change');
 
