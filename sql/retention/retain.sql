@@ -65,19 +65,22 @@ BEGIN
 	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = bring_to_rules.table_name;
 	-- The guard computes the deadlines of existing rows.  Templates of people who have opted out are deleted, except
 	-- those that holds keep.
-	SELECT a.n INTO nearer FROM facematch_internal.ask_table(t.table_name, format(
+	SELECT sum(a.n) INTO nearer FROM facematch_internal.retained_part p
+	CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
 		'WITH was AS MATERIALIZED (SELECT d.tableoid, d.ctid, d.purge_after FROM %1$s d WHERE d.purge_after IS NULL OR '
 		'd.purge_after > $1), dated AS (UPDATE %1$s d SET purge_after = d.purge_after FROM was WHERE (d.tableoid, '
 		'd.ctid) = (was.tableoid, was.ctid) RETURNING d.purge_after < coalesce(was.purge_after, ''infinity'') AS '
-		'nearer) SELECT count(*) FILTER (WHERE nearer) FROM dated', t.table_name),
-		limited => bring_to_rules.limited) a (n bigint);
+		'nearer) SELECT count(*) FILTER (WHERE nearer) FROM dated', p.relation),
+		limited => bring_to_rules.limited) a (n bigint)
+	WHERE p.table_name = t.table_name AND p.is_named;
 	IF t.subject_column IS NULL OR t.shipped THEN
 		RETURN;
 	END IF;
 	-- A subject and a class, or a subject, a gallery and a class: what the row's own columns read as.
-	SELECT a.n INTO declined FROM facematch_internal.ask_table(t.table_name, format(
+	SELECT sum(a.n) INTO declined FROM facematch_internal.retained_part p
+	CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
 			'WITH gone AS (DELETE FROM %s d WHERE (concat_ws('' '', d.%I, d.%I) = ANY ($4::text[])%s)%s RETURNING 1) '
-			'SELECT count(*) FROM gone', t.table_name,
+			'SELECT count(*) FROM gone', p.relation,
 			t.subject_column, t.class_column, CASE WHEN t.gallery_column IS NOT NULL
 								   THEN format(' OR concat_ws('' '', d.%I, d.%I, d.%I) = ANY ($4::text[])',
 								       t.subject_column, t.gallery_column, t.class_column) END,
@@ -86,7 +89,8 @@ BEGIN
 			  FROM facematch.opt_out o, facematch.retention_class c
 			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
 				AND facematch_internal.law_gives(o, c.name, t.what, clock_timestamp()))::text,
-		bring_to_rules.limited, of_opt_outs => true) a (n bigint);
+		bring_to_rules.limited, of_opt_outs => true) a (n bigint)
+	WHERE p.table_name = t.table_name AND p.is_named;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.bring_to_rules(regclass, boolean) IS

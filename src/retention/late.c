@@ -28,6 +28,7 @@
 #include "utils/uuid.h"
 
 #include "base/attempt.h"
+#include "base/kin.h"
 #include "base/run.h"
 #include "base/refusal.h"
 #include "gallery/gallery.h"
@@ -137,25 +138,36 @@ column_or_null(const FaceRetained *table, const char *column, const char *type)
 		psprintf("d.%s::pg_catalog.%s", face_column(table->relid, column), type);
 }
 
+/* The table's rows, or those of a partition that statements about the table pass over. */
 static void
-look(void *state)
+look_into(Late *late, Oid relid)
 {
-	Late	   *late = state;
 	const FaceRetained *table = late->table;
 	Oid			type = TIMESTAMPTZOID;
 	Datum		now = TimestampTzGetDatum(late->now);
 
-	SPI_connect();
 	/* Hardly any row is late: keys become text only then. */
-	face_scan_on(table->relid, psprintf("SELECT d.%s, %s, %s, %s, %s, %s, %s, d.purge_after::pg_catalog.timestamptz FROM %s d"
-										" WHERE d.purge_after OPERATOR(pg_catalog.>) $1",
-										face_column(table->relid, table->key), column_or_null(table, table->class, "text"),
-										column_or_null(table, table->recorded, "timestamptz"),
-										column_or_null(table, table->verified, "timestamptz"),
-										column_or_null(table, table->anchor, "timestamptz"),
-										column_or_null(table, table->gallery, "int8"),
-										column_or_null(table, table->subject, "uuid"), face_qualified_name(table->relid)),
+	face_scan_on(relid, psprintf("SELECT d.%s, %s, %s, %s, %s, %s, %s, d.purge_after::pg_catalog.timestamptz FROM %s d"
+								 " WHERE d.purge_after OPERATOR(pg_catalog.>) $1",
+								 face_column(relid, table->key), column_or_null(table, table->class, "text"),
+								 column_or_null(table, table->recorded, "timestamptz"),
+								 column_or_null(table, table->verified, "timestamptz"),
+								 column_or_null(table, table->anchor, "timestamptz"),
+								 column_or_null(table, table->gallery, "int8"),
+								 column_or_null(table, table->subject, "uuid"), face_qualified_name(relid)),
 				 1, &type, &now, look_at, late);
+}
+
+static void
+look(void *state)
+{
+	Late	   *late = state;
+	ListCell   *cell;
+
+	SPI_connect();
+	look_into(late, late->table->relid);
+	foreach(cell, face_half_detached(late->table->relid))
+		look_into(late, lfirst_oid(cell));
 	SPI_finish();
 }
 
