@@ -125,7 +125,7 @@ BEGIN
 	INSERT INTO facematch_internal.partner_budget (partner, minute_left, day_left)
 		VALUES (limits.name, limits.per_minute, limits.per_day)
 	ON CONFLICT ON CONSTRAINT partner_budget_pkey DO NOTHING;
-	-- One use at a time gets past here; whoever waited sees what the one before left, or fails where its snapshot is
+	-- One use at a time passes here; a session that waited sees what the one before left, or fails if its snapshot is
 	-- older.
 	SELECT b.* INTO STRICT budget FROM facematch_internal.partner_budget b WHERE b.partner = limits.name FOR UPDATE;
 	moment := clock_timestamp();

@@ -61,7 +61,7 @@ SELECT pg_catalog.pg_extension_config_dump('facematch_internal.access_right', 'W
 
 INSERT INTO facematch_internal.access_right (kind, object_kind, privilege, object_name, shipped)
 SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
-	-- Checks, triggers, policies and views call these, as whoever inserts or reads.
+	-- Checks, triggers, policies and views call these, as the user who inserts or reads.
 	('everyone', 'function', 'EXECUTE',
 	 'is_name is_reached reference_fault encounter_fault may_stage unseen_galleries simd_level redacted sealed_by
 	  keys_are_possible pseudonym_fingerprint'),
@@ -181,7 +181,7 @@ CREATE VIEW facematch_internal.expected_access AS
 	SELECT n.kind, w.whole, w.whole FROM named n CROSS JOIN LATERAL format('%s ON %s', n.privilege, n.called) w (whole)
 	WHERE n.columns IS NULL
 	UNION
-	-- Functions in a view are executed with the privileges of whoever reads it.
+	-- Functions in a view are executed with the privileges of the user who reads it.
 	SELECT n.kind, w.whole, w.whole FROM named n JOIN pg_catalog.pg_class v ON v.oid = n.oid
 		AND starts_with(v.relname, 'report_')
 	JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid

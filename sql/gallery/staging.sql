@@ -1,10 +1,10 @@
 /*
- * Which galleries whoever may only stage has to do with: those for an event that
+ * Which galleries a role that may only stage works with: those for an event that
  * passes.
  */
 
--- A watchlist keeps its templates for decades, an enrolment gallery without an end: who may only stage puts nothing
--- there, takes nothing away, and gives it no anchor, from which all of it would be due in days.
+-- A watchlist keeps its templates for decades, an enrolment gallery without an end: a role that may only stage
+-- adds nothing there, removes nothing, and gives it no anchor, from which all of it would be due in days.
 CREATE FUNCTION facematch_internal.may_stage(gallery_id bigint) RETURNS boolean
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_may_stage';
 COMMENT ON FUNCTION facematch_internal.may_stage(bigint) IS

@@ -237,7 +237,7 @@ CREATE TRIGGER encounter_70_deleted AFTER DELETE ON facematch.encounter
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_10_override, ENABLE ALWAYS TRIGGER encounter_20_guard,
 	ENABLE ALWAYS TRIGGER encounter_70_deleted;
 
--- One exit for each encounter that shows one, whoever decided that it was a match.
+-- One exit for each encounter that shows one, whether the search or an officer decided that it was a match.
 CREATE FUNCTION facematch_internal.note_exit() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

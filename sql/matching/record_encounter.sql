@@ -122,7 +122,7 @@ BEGIN
 			e.subject_id := coalesce(e.subject_id, best.subject_id);
 			e.reference_id := best.reference_id;
 		END IF;
-		-- In hundredths: exact scores of enough probes tell a template to whoever reads encounters.
+		-- In hundredths: exact scores of enough probes reveal a template to readers of encounters.
 		e.similarity := CASE WHEN best.rank IS NOT NULL THEN greatest(round(best.similarity * 100) / 100, threshold) END;
 		e.runner_up := (SELECT greatest(round(max(c.similarity) * 100) / 100, threshold) FROM unnest(candidates) c
 						WHERE c.subject_id <> ALL (facematch_internal.aliases(best.subject_id)) HAVING count(*) > 0);

@@ -35,7 +35,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 			   array_agg(a.clause ORDER BY a.clause ~ '^(SELECT|EXECUTE)', a.clause) AS clauses
 		FROM actual a LEFT JOIN pg_roles r ON r.oid = a.role
 		WHERE r.rolsuper IS NOT TRUE
-		  -- Whoever has a table whose checks call the extension's needs the schema, and has nothing by it.
+		  -- A user whose table has checks that call the extension's functions needs the schema; it reveals nothing.
 		  AND (a.role = 0 OR a.clause !~ '^USAGE ON SCHEMA ')
 		  AND NOT EXISTS (SELECT FROM expected e WHERE e.role = a.role AND e.clause IN (a.clause, a.whole))
 		  AND NOT EXISTS (SELECT FROM shipped s WHERE s.role = a.role AND s.clause = a.clause)
@@ -154,7 +154,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		  WHERE c ~ '^facematch\.account_searches=' AND NOT split_part(c, '=', 2)::boolean
 			AND (d.datname IS NULL OR d.datname = current_database())) s
 	UNION ALL
-	-- Whoever climbs towards a template sends many probes that are alike.
+	-- An attempt to reconstruct a template needs many similar probes.
 	SELECT 'warning', format('the role reached, or nearly reached, the limit of searches near one person (%s a day):'
 		' it sends many similar probes',
 			current_setting('facematch.attempts_per_day', true)),

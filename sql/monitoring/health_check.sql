@@ -94,7 +94,7 @@ BEGIN
 		SELECT e.table_name, e.trigger_name, e.function, e.type, e.always, true AS own
 			FROM facematch_internal.expected_trigger e
 		UNION ALL
-		-- Not by pg_partition_tree(), which waits for whoever has locked a partition.
+		-- Not by pg_partition_tree(), which waits for sessions that have locked a partition.
 		SELECT h.relation, f.name, 'facematch_internal.guard', f.type, true, false
 		FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name) h JOIN pg_class c
 			ON c.oid = h.relation CROSS JOIN (VALUES ('facematch_20_guard', 31),
@@ -160,8 +160,8 @@ BEGIN
 		   format('%s on %s', k.name, k.table_name), 'SELECT facematch.reinstate()'
 	FROM facematch_internal.foreign_key_trigger k WHERE k.disabled <> k.guarded
 	UNION ALL
-	-- Whoever owns the schema of the type can rename it and put another in its place, whose functions the extension's
-	-- would call.
+	-- The owner of the schema of the type can rename it and put another in its place, and the extension's functions
+	-- would call that one's.
 	SELECT 'error', format('role %I is not a superuser and owns the schema of type face_embedding: it can replace the'
 		' extension''s functions', o.rolname),
 		   format('schema %I', n.nspname),

@@ -117,7 +117,7 @@ BEGIN
 		   ' restored database needs'
 	FROM key k WHERE k.datname IS NULL AND NOT k.used AND NOT k.doomed HAVING count(*) > 0
 	UNION ALL
-	-- Whoever is storing a photograph has the lock, and the key before the row.
+	-- A session that stores a photograph has the lock, and writes the key before the row.
 	SELECT 'warning', 'keys of this database have no photograph', format('photographs (%s)', count(*)),
 		   CASE WHEN bool_and(k.ours) THEN 'CALL facematch.purge(): a crash has left them'
 				ELSE 'facematch_internal.key_files() names them: overwrite and remove (shred -u) those made before'

@@ -124,7 +124,7 @@ BEGIN
 		   format('class %s', c.name), 'INSERT INTO facematch.retention_rule'
 	FROM covered c
 	UNION ALL
-	-- Whoever owns the database may set them for everybody who connects, and for the purge's job.
+	-- The owner of the database may set them for everybody who connects, and for the purge's job.
 	SELECT 'warning', 'the setting makes the purge, opt-outs and other writes fail',
 		format('%s of database %I', s.setting, d.datname),
 		format('ALTER DATABASE %I RESET %s', d.datname, s.name)

@@ -7,7 +7,7 @@
  * purge does not change it.
  */
 
--- Whoever writes encounters runs their checks; the operator notes groups.
+-- A user who writes encounters runs their checks; the operator notes groups.
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
 	('everyone', 'function', 'groups_fault', 'EXECUTE', true),
 	('operator', 'function', 'note_groups', 'EXECUTE', true);

@@ -143,8 +143,8 @@ BEGIN
 		END IF;
 		RETURN NULL;
 	END IF;
-	-- Whoever is deleting the row is waited for; from now on the guard refuses. No table of a user's keeps a hold from
-	-- being placed.
+	-- Waits for sessions that are deleting the row; from now on the guard refuses. No table of a user's prevents a
+	-- hold.
 	BEGIN
 		SELECT sum(a.found_one) INTO found_one FROM facematch_internal.retained_part p
 		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,

@@ -102,7 +102,7 @@ BEGIN
 		THEN
 		RETURN NEW;
 	ELSE
-		-- The answer follows from the class and the law of today: whoever writes it has it decided again.
+		-- The answer follows from the class and the law of today, so a written answer is replaced.
 		decided := greatest(NEW.noticed_at, clock_timestamp());
 	END IF;
 	purpose := (SELECT g.kind FROM facematch.gallery g WHERE g.gallery_id = NEW.gallery_id);

@@ -100,7 +100,7 @@ COMMENT ON COLUMN facematch_internal.unreached.entry IS 'what they are known by:
 	'written, and the class: such rows are seen';
 COMMENT ON COLUMN facematch_internal.unreached.since IS 'when it was tried first';
 
--- In the row security of a user's table, for every row: whoever reads it asks.
+-- In the row security of a user's table, called for every row that is read.
 CREATE FUNCTION facematch_internal.is_reached(table_name regclass, subject_id uuid, retention_class text,
 	gallery_id bigint) RETURNS boolean
 	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_is_reached';

@@ -54,7 +54,7 @@ COMMENT ON FUNCTION facematch.restage_gallery(text, uuid[]) IS
 	'was removed. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only '
 	'stage: 42501; NULL: 22004';
 
--- Whoever adds a template holds a lock on its subject's part of facematch.opt_out until his transaction ends.
+-- A transaction that adds a template holds a lock on its subject's part of facematch.opt_out until it ends.
 CREATE VIEW facematch_internal.template_writer AS
 	SELECT h.pid, p.gid, h.of_gallery, coalesce(p.prepared, a.xact_start) AS since,
 		coalesce(a.state, 'prepared') AS state,

@@ -145,7 +145,7 @@ BEGIN
 			MESSAGE = 'the encounter or reference is due',
 			HINT = 'Nothing is kept beyond its deadline.';
 	END IF;
-	-- Before the key: whoever looks for stray ones waits for those who are making some.
+	-- Before the key: a search for stray keys waits for sessions that are making keys.
 	LOCK TABLE facematch.photograph IN ROW EXCLUSIVE MODE;
 	INSERT INTO facematch.photograph (encounter_id, reference_id, media_type, key_id, sealed, purge_after)
 	VALUES (store_photograph.encounter_id, store_photograph.reference_id, store_photograph.media_type, own_key,

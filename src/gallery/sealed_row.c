@@ -19,7 +19,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -454,6 +456,25 @@ face_write_receipt_keys(Oid relid, const char *class)
 
 /*--------------------------------------------------------- the trigger */
 
+static _Noreturn void
+refuse_trigger(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("facematch_internal.seal_template is fired before each row of a table like facematch.reference, and is told the"
+					" column of its template")));
+}
+
+/* Whether a table has the column, of one of PostgreSQL's types, or, if none is given, of templates. */
+static bool
+has_column(TupleDesc desc, AttrNumber column, Oid type)
+{
+	if (column <= 0 || OidIsValid(type))
+		return column > 0 && SPI_gettypeid(desc, column) == type;
+	return strcmp(SPI_gettype(desc, column), "face_embedding") == 0 &&
+		getExtensionOfObject(TypeRelationId, SPI_gettypeid(desc, column)) == get_extension_oid("facematch", true);
+}
+
 static Sealer *
 make_sealer(FunctionCallInfo fcinfo, TriggerData *trigger)
 {
@@ -465,6 +486,9 @@ make_sealer(FunctionCallInfo fcinfo, TriggerData *trigger)
 	sealer->gallery = SPI_fnumber(desc, "gallery_id");
 	sealer->class = SPI_fnumber(desc, "retention_class");
 	sealer->purge_after = SPI_fnumber(desc, "purge_after");
+	if (!has_column(desc, sealer->template, InvalidOid) || !has_column(desc, sealer->gallery, INT8OID) ||
+		!has_column(desc, sealer->class, TEXTOID) || !has_column(desc, sealer->purge_after, TIMESTAMPTZOID))
+		refuse_trigger();
 	face_row_room(&sealer->row, trigger->tg_relation);
 	face_row_room(&sealer->was, trigger->tg_relation);
 	MemoryContextSwitchTo(caller);
@@ -543,10 +567,8 @@ facematch_seal_template(PG_FUNCTION_ARGS)
 	FaceEmbedding *was;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		trigger->tg_trigger->tgnargs != 1 || (sealer == NULL && !face_is_own(RelationGetRelid(trigger->tg_relation))))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("facematch_internal.seal_template is fired before each row of a table of the extension, and is told the column")));
+		trigger->tg_trigger->tgnargs != 1)
+		refuse_trigger();
 	if (sealer == NULL)
 		sealer = make_sealer(fcinfo, trigger);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))

@@ -49,9 +49,9 @@ $elsewhere->safe_psql('postgres', q{CREATE ROLE gate LOGIN; CREATE ROLE acme LOG
 command_ok([ 'pg_dump', '-d', $node->connstr('postgres'), '--no-acl', '-f', "$dump.bare" ], 'dumped without grants');
 my ($out, $warned) = run_command([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $elsewhere->connstr('postgres'), '-f', "$dump.bare" ]);
 like($warned, qr/role oig does not exist: it is granted nothing/, 'a role that is missing is warned of');
-like($elsewhere->safe_psql('postgres', $findings), qr/role oig\|is recorded as auditor and does not exist/, 'and found');
+like($elsewhere->safe_psql('postgres', $findings), qr/role oig\|the role is recorded as auditor and does not exist/, 'and found');
 $elsewhere->safe_psql('postgres', 'CREATE ROLE oig LOGIN');
-like($elsewhere->safe_psql('postgres', $findings), qr/role oig \(.*\|lacks /, 'a role that came later lacks its rights');
+like($elsewhere->safe_psql('postgres', $findings), qr/role oig \(.*\|the role lacks /, 'a role that came later lacks its rights');
 is($elsewhere->safe_psql('postgres', 'SELECT facematch.reinstate()'), '0', 'what install made is there; grants come at the commit');
 is($elsewhere->safe_psql('postgres', $access), $before, 'the same grants');
 is($elsewhere->safe_psql('postgres', $findings), '', 'and no others');

@@ -167,7 +167,7 @@ is(files(), live(), 'no file is left of them');
 sql(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('other'), md5('declines')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 7;
 	INSERT INTO facematch.opt_out (subject_id) VALUES (md5('declines')::uuid)});
 like(sql(q{SELECT string_agg(v.note, '') FROM facematch.purge_receipt p CROSS JOIN LATERAL facematch.verify_erased(receipt => p.receipt_id) v WHERE p.cause = 'opt_out' AND v.part = 'keys'}),
-	qr/older copies can be read until their keys are destroyed, by the first purge after 20/, 'an opt-out\'s receipt says until when');
+	qr/older copies can be read until the first purge after 20.* destroys their keys/, 'an opt-out\'s receipt says until when');
 
 # So does that of rows that somebody deletes, whatever a savepoint took back before the commit.
 sql(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('other'), md5('by hand')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 8;
