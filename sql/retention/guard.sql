@@ -68,7 +68,8 @@ BEGIN
 	END IF;
 	FOR t IN SELECT r.* FROM facematch_internal.retained_now r LOOP
 		-- Nobody may be about to add a row of the class.
-		EXECUTE format('LOCK TABLE %s IN SHARE MODE', t.table_name);
+		EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN SHARE MODE', p.relation), '; ' ORDER BY p.relation)
+			FROM facematch_internal.retained_part p WHERE p.table_name = t.table_name AND p.is_named);
 		SELECT bool_or(a.used) INTO used FROM facematch_internal.retained_part p
 		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
 			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', p.relation, t.class_column), OLD.name) a (used boolean)

@@ -147,6 +147,17 @@ DELETE FROM own_21 WHERE id = 15;
 SELECT o, id, e.rule, e.held FROM (VALUES ('own'::regclass, 11), ('own_21', 12), ('own_2', 16), ('own_1', 1)) v (o, id),
 	facematch.explain_retention(o, id) e;
 SELECT part, source, row_id FROM facematch.subject_report(subject(16)) WHERE part = 'record';
+-- They are due, overdue, late and counted as the table's are.
+SELECT count(*) AS due_soon FROM facematch.due_soon('1 year') WHERE table_name = 'own'::regclass;
+ALTER TABLE own_21 DISABLE TRIGGER facematch_20_guard;
+UPDATE own_21 SET purge_after = CASE id WHEN 16 THEN now() + interval '10 years' ELSE now() - interval '3 days' END WHERE id IN (16, 17);
+ALTER TABLE own_21 ENABLE ALWAYS TRIGGER facematch_20_guard;
+SELECT row_id AS late FROM facematch_internal.late_rows('own');
+SELECT lag > '2 days' AS lags FROM facematch.purge_lag() WHERE table_name ~ 'own';
+SELECT table_name, sum(rows_kept) AS kept, sum(rows_due) AS due FROM facematch.report_retention WHERE table_name ~ '^own' GROUP BY 1 ORDER BY 1;
+SELECT finding FROM facematch.health_check() WHERE finding ~ 'due|longer' AND object ~ 'public.own \(1 rows' ORDER BY 1;
+CALL facematch.recompute();
+SELECT row_id AS late FROM facematch_internal.late_rows('own');
 UPDATE facematch.hold SET released_at = clock_timestamp() WHERE row_id = '1' AND released_at IS NULL;
 SELECT facematch.release('own');
 UPDATE own_21 SET retention_class = 'own' WHERE id = 17;
