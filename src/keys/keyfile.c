@@ -5,7 +5,7 @@
  *
  * A key is in no table, no WAL, no dump and no base backup: it is a file in
  * facematch.key_directory, written and flushed before the row that it seals is
- * committed. If the transaction fails, the file is removed. Each file names the
+ * committed. If the transaction fails, the key is destroyed. Each file names the
  * database that made it.
  *
  * No other user may write or read the files: the server's user must own the
@@ -18,6 +18,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@
 
 #define OPEN_TO_OTHERS	(S_IRWXG | S_IRWXO)
 #define MOST_BYTES		256		/* no file of a key is larger */
+#define MOST_TRIES		1000	/* to lock the directory, a millisecond apart */
 
 static char *key_directory = NULL;
 
@@ -182,6 +184,53 @@ face_destroy_key_file(int directory, const char *name)
 	return problem;
 }
 
+/* Writes the name of a template's key among the destroyed ones; the directory is locked.  0 or errno. */
+int
+face_note_destroyed_key(int directory, const pg_uuid_t *id)
+{
+	int			file = openat(directory, FACE_DESTROYED_KEYS, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	struct stat st;
+	int			problem = 0;
+
+	if (file < 0)
+		return errno;
+	/* What a crash left of a name is written over. */
+	if (fstat(file, &st) != 0 || pwrite(file, id, UUID_LEN, st.st_size - st.st_size % UUID_LEN) != UUID_LEN ||
+		fsync(file) != 0 || fsync(directory) != 0)
+		problem = errno;
+	close(file);
+	return problem;
+}
+
+/* In a transaction that fails nothing may raise an error or wait for long. */
+static bool
+lock_briefly(int directory)
+{
+	for (int tries = 0; tries < MOST_TRIES; tries++)
+	{
+		if (flock(directory, LOCK_EX | LOCK_NB) == 0)
+			return true;
+		pg_usleep(1000L);
+	}
+	return false;
+}
+
+/*
+ * The key of a transaction that fails.  Until VACUUM an index has what was under
+ * a template's key, and looks for it: that key is destroyed, and not lost.  One
+ * that cannot be noted stays, which harms nobody.
+ */
+static int
+destroy_made(int directory, const char *name)
+{
+	pg_uuid_t	id;
+	int			problem = 0;
+
+	if (face_is_key_name(name, FACE_TEMPLATE_SUFFIX, &id))
+		problem = lock_briefly(directory) ? face_note_destroyed_key(directory, &id) : EWOULDBLOCK;
+	return problem == 0 ? face_destroy_key_file(directory, name) : problem;
+}
+
 static void
 end_transaction(XactEvent event, void *arg)
 {
@@ -194,7 +243,7 @@ end_transaction(XactEvent event, void *arg)
 
 		foreach(cell, made)
 		{
-			int			problem = directory < 0 ? ENOENT : face_destroy_key_file(directory, lfirst(cell));
+			int			problem = directory < 0 ? ENOENT : destroy_made(directory, lfirst(cell));
 
 			if (problem != 0 && problem != ENOENT)
 				face_report_key(WARNING, "destroy", problem);

@@ -20,6 +20,9 @@
 #define FACE_TEMPLATE_SUFFIX	".template"
 #define FACE_TEMPLATE_MAGIC		"facekey2"
 
+/* The file of the names of templates' keys that were destroyed, 16 bytes each. */
+#define FACE_DESTROYED_KEYS		"destroyed"
+
 /* What each file begins with. */
 typedef struct FaceKeyHeader
 {
@@ -44,6 +47,7 @@ extern int	face_store_key_file(int directory, const char *name, const void *cont
 extern int	face_read_key_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size);
 extern int	face_read_key_header(int directory, const char *name, const char *magic, FaceKeyHeader *header);
 extern int	face_destroy_key_file(int directory, const char *name);
+extern int	face_note_destroyed_key(int directory, const pg_uuid_t *id);
 
 extern void face_keyfile_init(void);
 

@@ -37,7 +37,6 @@
 #define SITE_MAGIC		"facesite"
 #define SITE_SUFFIX		".site"
 #define NEW_SUFFIX		".new"
-#define DESTROYED		"destroyed"
 
 typedef struct SiteFile
 {
@@ -249,7 +248,7 @@ face_make_wrapped_key(const pg_uuid_t *id, bool first, bool stays, uint8 *key)
 static bool
 was_destroyed(int directory, const pg_uuid_t *id)
 {
-	int			file = openat(directory, DESTROYED, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int			file = openat(directory, FACE_DESTROYED_KEYS, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	pg_uuid_t	names[64];
 	ssize_t		got;
 	bool		found = false;
@@ -263,23 +262,6 @@ was_destroyed(int directory, const pg_uuid_t *id)
 	}
 	close(file);
 	return found;
-}
-
-static int
-note_destroyed(int directory, const pg_uuid_t *id)
-{
-	int			file = openat(directory, DESTROYED, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
-	struct stat st;
-	int			problem = 0;
-
-	if (file < 0)
-		return errno;
-	/* What a crash left of a name is written over. */
-	if (fstat(file, &st) != 0 || pwrite(file, id, UUID_LEN, st.st_size - st.st_size % UUID_LEN) != UUID_LEN ||
-		fsync(file) != 0 || fsync(directory) != 0)
-		problem = errno;
-	close(file);
-	return problem;
 }
 
 /* Whether there is the key; false: it has been destroyed. */
@@ -339,7 +321,7 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 		refuse_lost("the key of sealed templates");
 	}
 	else
-		problem = note_destroyed(directory, id);
+		problem = face_note_destroyed_key(directory, id);
 	/* What a crash has left of a rotation is the key once more. */
 	face_name_key(id, NEW_SUFFIX, new);
 	if (problem == 0)

@@ -316,6 +316,20 @@ is(files(), live(), 'the next purge destroys it');
 $node->psql('postgres', q{BEGIN; INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('crash', 'flight', 'm', 0.1, now() + interval '8 hours', true);
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('crash'), md5('c')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1; SELECT 1 / 0});
 is(files(), live(), 'a transaction that fails leaves none');
+
+# Until VACUUM the index has what such a transaction put there: its key is destroyed, and not lost.
+sql(q{INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('fails', 'flight', 'm', 0.1, now() + interval '8 hours', true);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('fails'), md5('f')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1});
+$node->psql('postgres', q{BEGIN; INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+	SELECT of_gallery('fails'), md5('g')::uuid, 'noncitizen', e, 's' FROM face WHERE i = 1; SELECT 1 / 0});
+my $by_index = q{FROM facematch.reference WHERE gallery_id = (SELECT of_gallery('fails')) AND face_match(embedding, (SELECT e FROM face WHERE i = 1), 0.1)
+	ORDER BY embedding <=> (SELECT e FROM face WHERE i = 1) LIMIT 5};
+my $only = 'SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;';
+like(sql("$only EXPLAIN SELECT $by_index"), qr/Index Scan using facematch_reference_face_idx/, 'the face index is searched');
+is(sql("$only SELECT count(*) FROM (SELECT $by_index) f"), 1, 'and the others of the gallery are found');
+sql(q{DELETE FROM facematch.gallery WHERE name = 'fails'});
+sql('CALL facematch.purge()');
+is(files(), live(), 'no key is left');
 is(sql('SELECT intact FROM facematch.verify_audit()'), 't', 'the log is whole');
 
 #---------------------------------------------------------------- a standby hears it with the commit
