@@ -97,8 +97,9 @@ BEGIN
 		-- Not by pg_partition_tree(), which waits for sessions that have locked a partition.
 		SELECT h.relation, f.name, 'facematch_internal.guard', f.type, true, false
 		FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name) h JOIN pg_class c
-			ON c.oid = h.relation CROSS JOIN (VALUES ('facematch_20_guard', 31),
-			('facematch_70_deleted', 9)) f (name, type)
+			ON c.oid = h.relation CROSS JOIN (VALUES
+				('facematch_20_guard', 31),			-- pg_trigger.tgtype: before each row, INSERT, UPDATE or DELETE
+				('facematch_70_deleted', 9)) f (name, type)	-- after each row, DELETE
 		WHERE c.oid = a.table_name OR c.relispartition
 		UNION ALL
 		SELECT a.table_name, 'facematch_40_truncate', 'facematch_internal.refuse_change', NULL, true, false

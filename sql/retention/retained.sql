@@ -56,8 +56,9 @@ COMMENT ON VIEW facematch_internal.retained_part IS 'tables under retention, eac
 	'level';
 COMMENT ON COLUMN facematch_internal.retained_part.table_name IS 'the table that is under retention';
 COMMENT ON COLUMN facematch_internal.retained_part.relation IS 'itself, or a partition';
-COMMENT ON COLUMN facematch_internal.retained_part.is_named IS 'whether who wants all rows has to name it: the table '
-	'itself, and partitions that a DETACH CONCURRENTLY has half detached, which statements that name the table pass over';
+COMMENT ON COLUMN facematch_internal.retained_part.is_named IS 'true for the table itself, and for partitions that a '
+	'DETACH CONCURRENTLY has half detached: a query for all rows must name each of these, because a statement that '
+	'names the table does not read half-detached partitions';
 
 -- A table of a user's runs that user's code, by its columns' types, its triggers, or as a view: never with more rights
 -- than his, nor without end (src/base/gate.c).

@@ -38,6 +38,7 @@
 #include "keys/template_key.h"
 
 #define OPEN_TO_OTHERS	(S_IRWXG | S_IRWXO)
+#define DESTROYED		"destroyed"	/* the file of the names of destroyed keys, 16 bytes each */
 #define MOST_BYTES		256		/* no file of a key is larger */
 #define MOST_TRIES		1000	/* to lock the directory, a millisecond apart */
 
@@ -184,11 +185,29 @@ face_destroy_key_file(int directory, const char *name)
 	return problem;
 }
 
-/* Writes the name of a template's key among the destroyed ones; the directory is locked.  0 or errno. */
+bool
+face_key_was_destroyed(int directory, const pg_uuid_t *id)
+{
+	int			file = openat(directory, DESTROYED, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	pg_uuid_t	names[64];
+	ssize_t		got;
+	bool		found = false;
+
+	if (file < 0)
+		return false;
+	while (!found && (got = read(file, names, sizeof(names))) >= UUID_LEN)
+	{
+		for (int i = 0; i < got / UUID_LEN && !found; i++)
+			found = memcmp(&names[i], id, UUID_LEN) == 0;
+	}
+	close(file);
+	return found;
+}
+
 int
 face_note_destroyed_key(int directory, const pg_uuid_t *id)
 {
-	int			file = openat(directory, FACE_DESTROYED_KEYS, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	int			file = openat(directory, DESTROYED, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	struct stat st;
 	int			problem = 0;
 
@@ -202,11 +221,11 @@ face_note_destroyed_key(int directory, const pg_uuid_t *id)
 	return problem;
 }
 
-/* In a transaction that fails nothing may raise an error or wait for long. */
+/* In a transaction that fails nothing may raise an error or wait for long: so many tries are for all its keys together. */
 static bool
-lock_briefly(int directory)
+lock_briefly(int directory, int *tries_left)
 {
-	for (int tries = 0; tries < MOST_TRIES; tries++)
+	for (; *tries_left > 0; --*tries_left)
 	{
 		if (flock(directory, LOCK_EX | LOCK_NB) == 0)
 			return true;
@@ -221,13 +240,13 @@ lock_briefly(int directory)
  * that cannot be noted stays, which harms nobody.
  */
 static int
-destroy_made(int directory, const char *name)
+destroy_made(int directory, const char *name, int *tries_left)
 {
 	pg_uuid_t	id;
 	int			problem = 0;
 
 	if (face_is_key_name(name, FACE_TEMPLATE_SUFFIX, &id))
-		problem = lock_briefly(directory) ? face_note_destroyed_key(directory, &id) : EWOULDBLOCK;
+		problem = lock_briefly(directory, tries_left) ? face_note_destroyed_key(directory, &id) : EWOULDBLOCK;
 	return problem == 0 ? face_destroy_key_file(directory, name) : problem;
 }
 
@@ -239,11 +258,12 @@ end_transaction(XactEvent event, void *arg)
 	if (event == XACT_EVENT_ABORT && made != NIL)
 	{
 		int			directory = open(key_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int			tries_left = MOST_TRIES;
 		ListCell   *cell;
 
 		foreach(cell, made)
 		{
-			int			problem = directory < 0 ? ENOENT : destroy_made(directory, lfirst(cell));
+			int			problem = directory < 0 ? ENOENT : destroy_made(directory, lfirst(cell), &tries_left);
 
 			if (problem != 0 && problem != ENOENT)
 				face_report_key(WARNING, "destroy", problem);

@@ -20,9 +20,6 @@
 #define FACE_TEMPLATE_SUFFIX	".template"
 #define FACE_TEMPLATE_MAGIC		"facekey2"
 
-/* The file of the names of templates' keys that were destroyed, 16 bytes each. */
-#define FACE_DESTROYED_KEYS		"destroyed"
-
 /* What each file begins with. */
 typedef struct FaceKeyHeader
 {
@@ -47,6 +44,9 @@ extern int	face_store_key_file(int directory, const char *name, const void *cont
 extern int	face_read_key_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size);
 extern int	face_read_key_header(int directory, const char *name, const char *magic, FaceKeyHeader *header);
 extern int	face_destroy_key_file(int directory, const char *name);
+
+/* The names of templates' keys that were destroyed.  To write one, with the directory locked: 0 or errno. */
+extern bool face_key_was_destroyed(int directory, const pg_uuid_t *id);
 extern int	face_note_destroyed_key(int directory, const pg_uuid_t *id);
 
 extern void face_keyfile_init(void);

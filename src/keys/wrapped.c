@@ -243,26 +243,7 @@ face_make_wrapped_key(const pg_uuid_t *id, bool first, bool stays, uint8 *key)
 	close_checked(directory, "store", problem);
 }
 
-/*--------------------------------------------------------- destroyed ones */
-
-static bool
-was_destroyed(int directory, const pg_uuid_t *id)
-{
-	int			file = openat(directory, FACE_DESTROYED_KEYS, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	pg_uuid_t	names[64];
-	ssize_t		got;
-	bool		found = false;
-
-	if (file < 0)
-		return false;
-	while (!found && (got = read(file, names, sizeof(names))) >= UUID_LEN)
-	{
-		for (int i = 0; i < got / UUID_LEN && !found; i++)
-			found = memcmp(&names[i], id, UUID_LEN) == 0;
-	}
-	close(file);
-	return found;
-}
+/*--------------------------------------------------------- keys that are there, and destroyed ones */
 
 /* Whether there is the key; false: it has been destroyed. */
 bool
@@ -271,7 +252,7 @@ face_read_wrapped_key(const pg_uuid_t *id, uint8 *key)
 	int			directory = open_locked(LOCK_SH);
 	WrappedFile content;
 	int			problem = read_wrapped(directory, id, &content);
-	bool		destroyed = problem == ENOENT && was_destroyed(directory, id);
+	bool		destroyed = problem == ENOENT && face_key_was_destroyed(directory, id);
 
 	if (destroyed)
 		problem = 0;
@@ -313,7 +294,7 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 				 errmsg("the key of sealed templates belongs to another database, and is not destroyed here"),
 				 errhint("This database is a copy: the database that made the key destroys it.")));
 	}
-	if (was_destroyed(directory, id))
+	if (face_key_was_destroyed(directory, id))
 		problem = 0;
 	else if (faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
 	{
