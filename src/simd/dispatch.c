@@ -72,7 +72,7 @@ StaticAssertDecl(sizeof(FaceKernels) + sizeof(FaceScanKernels) ==
 				 sizeof(members) / sizeof(*members) * sizeof(AnyKernel) + 2 * sizeof(void *),
 				 "every kernel is listed, beside a name and a pointer");
 
-/* Where a narrower set of instructions is faster: README.md has the figures. */
+/* Where a narrower set of instructions is faster, if the wider one works in halves: README.md has the figures. */
 typedef struct Preference
 {
 	const char *kernel;
@@ -99,6 +99,29 @@ cpu_has_f16c(void)
 	return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;
 }
 #endif
+
+/*
+ * Does the processor carry out 512-bit instructions in two halves?  AMD's first
+ * with AVX-512 does (Zen 4, family 19h), the next has them whole.
+ */
+static bool
+cpu_has_halves(void)
+{
+#if defined(__x86_64__)
+	unsigned int eax,
+				ebx,
+				ecx,
+				edx;
+
+	if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx) || ebx != signature_AMD_ebx ||
+		!__get_cpuid(1, &eax, &ebx, &ecx, &edx))
+		return false;
+	/* the base family is 0Fh where the extended one counts */
+	return ((eax >> 8) & 0x0F) + ((eax >> 20) & 0xFF) == 0x19;
+#else
+	return false;
+#endif
+}
 
 /*
  * __builtin_cpu_supports() also asks (XGETBV) whether the operating system
@@ -158,11 +181,11 @@ find_member(const char *name)
 }
 
 const FaceKernels *
-face_simd_mix(const FaceKernels *const *tables, FaceMixedKernels *mix)
+face_simd_mix(const FaceKernels *const *tables, bool halves, FaceMixedKernels *mix)
 {
 	const FaceKernels *result = tables[0];
 
-	for (int i = 0; i < PREFERENCES; i++)
+	for (int i = 0; halves && i < PREFERENCES; i++)
 	{
 		const FaceKernels *better = find_table(tables, preferences[i].level);
 		const Member *member = find_member(preferences[i].kernel);
@@ -201,7 +224,7 @@ face_simd_find(const char *name)
 {
 	const FaceKernels *const *tables = face_simd_available();
 
-	return strcmp(name, "auto") == 0 ? face_simd_mix(tables, &mixed) : find_table(tables, name);
+	return strcmp(name, "auto") == 0 ? face_simd_mix(tables, cpu_has_halves(), &mixed) : find_table(tables, name);
 }
 
 bool

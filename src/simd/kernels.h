@@ -34,14 +34,18 @@ extern const FaceKernels face_kernels_neon;
 /* Every table of this build, widest first, whatever this CPU can run; NULL at the end. */
 extern const FaceKernels *const face_simd_built[];
 
-/* "auto" of these tables, widest first and NULL at the end; needs a table to put it into if it is none of them. */
+/*
+ * "auto" of these tables, widest first and NULL at the end, for a processor
+ * whose widest instructions work in two halves, or for one that has them whole;
+ * needs a table to put it into if it is none of them.
+ */
 typedef struct FaceMixedKernels
 {
 	FaceKernels kernels;
 	struct FaceScanKernels scan;
 } FaceMixedKernels;
 
-extern const FaceKernels *face_simd_mix(const FaceKernels *const *tables, FaceMixedKernels *mixed);
+extern const FaceKernels *face_simd_mix(const FaceKernels *const *tables, bool halves, FaceMixedKernels *mixed);
 
 /* The name of a table, and of an instruction set's function: LEVEL is the set's own name. */
 #define FACE_PASTE(a, b)		a##_##b

@@ -23,150 +23,34 @@
 #define LEVEL	avx2
 #define WIDTH	8				/* float32 lanes of a vector */
 #define VECTOR_BYTES 32
-#define ROWS_A_VECTOR (VECTOR_BYTES / FACE_BLOCK_SLOTS)
 
-/* Blocks that sixteen registers can sum up together. */
-#define BLOCKS_AT_ONCE 4
+#define V(operation) _mm256_##operation
 
-/* Vectors of 16-bit sums that cannot overflow: each adds at most two bytes. */
-#define VECTORS_A_FLUSH (UINT16_MAX / (2 * UINT8_MAX))
+typedef __m256 Floats;
+typedef __m256i Integers;
+typedef __m256 Mask;			/* all bits of a lane, or none */
 
-/*
- * 16-bit sums of one block: slots 0, 2, 4… and slots 1, 3, 5… of two rows.
- * "mixed" also holds the odd slots' bytes times 256, taken off at the end.
- */
-typedef struct Sums16
+INLINE Integers
+load_bytes(const uint8 *bytes)
 {
-	__m256i		mixed;
-	__m256i		odd;
-} Sums16;
-
-INLINE void
-add_entries(Sums16 *sums, __m256i low, __m256i high)
-{
-	sums->mixed = _mm256_add_epi16(sums->mixed, _mm256_add_epi16(low, high));
-	sums->odd = _mm256_add_epi16(sums->odd, _mm256_add_epi16(_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)));
+	return _mm256_loadu_si256((const __m256i *) bytes);
 }
 
-INLINE __m256i
-low_nibbles(__m256i codes)
+INLINE Integers
+common_bits(Integers a, Integers b)
 {
-	return _mm256_and_si256(codes, _mm256_set1_epi8(0x0F));
-}
-
-INLINE __m256i
-high_nibbles(__m256i codes)
-{
-	return low_nibbles(_mm256_srli_epi16(codes, 4));
-}
-
-INLINE void
-add_rows(Sums16 *sums, const uint8 *rows, __m256i even_tables, __m256i odd_tables)
-{
-	__m256i		codes = _mm256_loadu_si256((const __m256i *) rows);
-
-	add_entries(sums, _mm256_shuffle_epi8(even_tables, low_nibbles(codes)),
-				_mm256_shuffle_epi8(odd_tables, high_nibbles(codes)));
+	return _mm256_and_si256(a, b);
 }
 
 /* The sums of both rows, as eight 32-bit numbers. */
 INLINE __m256i
-widen(__m256i sums)
+widen(Integers sums)
 {
 	return _mm256_add_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(sums)),
 							_mm256_cvtepu16_epi32(_mm256_extracti128_si256(sums, 1)));
 }
 
-INLINE void
-flush(const Sums16 *part, uint32 *sums)
-{
-	__m256i		even = widen(_mm256_sub_epi16(part->mixed, _mm256_slli_epi16(part->odd, 8)));
-	__m256i		odd = widen(part->odd);
-	__m256i		low = _mm256_unpacklo_epi32(even, odd); /* slots 0-3, 8-11 */
-	__m256i		high = _mm256_unpackhi_epi32(even, odd);	/* slots 4-7, 12-15 */
-	__m256i    *out = (__m256i *) sums;
-
-	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x20)));
-	out++;
-	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x31)));
-}
-
-/* What one vector adds to the sums of block i of those that are summed up together. */
-INLINE void
-add_block(Sums16 *sums, const FaceBlocks *blocks, int i, size_t offset, __m256i even_tables, __m256i odd_tables)
-{
-	if (offset % FACE_CACHE_LINE == 0)
-		__builtin_prefetch(blocks->ahead + i * blocks->stride + offset);
-	add_rows(sums, blocks->first + i * blocks->stride + offset, even_tables, odd_tables);
-}
-
-/*
- * A few blocks, a constant number of them: they share the loads of the tables.
- * Written out, for the sums to stay in registers.
- */
-INLINE void
-sum_blocks(int n, const FaceBlocks *blocks, int first, const uint8 *tables, uint32 *sums)
-{
-	const int	vectors = blocks->groups / 2 / ROWS_A_VECTOR;
-	const uint8 *odd_tables = tables + vectors * VECTOR_BYTES;
-
-	memset(sums, 0, n * FACE_BLOCK_SLOTS * sizeof(uint32));
-	for (int start = 0; start < vectors; start += VECTORS_A_FLUSH)
-	{
-		const Sums16 nothing = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-		int			end = vectors - start > VECTORS_A_FLUSH ? start + VECTORS_A_FLUSH : vectors;
-		Sums16		part0 = nothing;
-		Sums16		part1 = nothing;
-		Sums16		part2 = nothing;
-		Sums16		part3 = nothing;
-
-		for (int v = start; v < end; v++)
-		{
-			size_t		offset = v * VECTOR_BYTES;
-			__m256i		even = _mm256_loadu_si256((const __m256i *) (tables + offset));
-			__m256i		odd = _mm256_loadu_si256((const __m256i *) (odd_tables + offset));
-
-			add_block(&part0, blocks, first, offset, even, odd);
-			if (n > 1)
-				add_block(&part1, blocks, first + 1, offset, even, odd);
-			if (n > 2)
-				add_block(&part2, blocks, first + 2, offset, even, odd);
-			if (n > 3)
-				add_block(&part3, blocks, first + 3, offset, even, odd);
-		}
-		flush(&part0, sums);
-		if (n > 1)
-			flush(&part1, sums + FACE_BLOCK_SLOTS);
-		if (n > 2)
-			flush(&part2, sums + 2 * FACE_BLOCK_SLOTS);
-		if (n > 3)
-			flush(&part3, sums + 3 * FACE_BLOCK_SLOTS);
-	}
-	for (int i = first; i < first + n; i++)
-		face_prefetch_scalars(blocks->ahead + i * blocks->stride + vectors * VECTOR_BYTES);
-}
-
-TARGET static void
-avx2_sketch_sums(const FaceBlocks *blocks, const uint8 *tables, uint32 *sums)
-{
-	int			block = 0;
-
-	for (; block + BLOCKS_AT_ONCE <= blocks->nblocks; block += BLOCKS_AT_ONCE)
-		sum_blocks(BLOCKS_AT_ONCE, blocks, block, tables, sums + block * FACE_BLOCK_SLOTS);
-	sums += block * FACE_BLOCK_SLOTS;
-	switch (blocks->nblocks - block)
-	{
-		case 3:
-			sum_blocks(3, blocks, block, tables, sums);
-			break;
-		case 2:
-			sum_blocks(2, blocks, block, tables, sums);
-			break;
-		case 1:
-			sum_blocks(1, blocks, block, tables, sums);
-			break;
-	}
-}
+#include "simd/scan_sums_template.h"
 
 INLINE __m256i
 load_query(const int16 *query)
@@ -388,12 +272,6 @@ avx2_quantize(int n, const float *r, float scale, int max_code, uint8 *codes,
 	_mm256_storeu_ps(lanes, squares);
 	*length_squared = face_sum_lanes(lanes);
 }
-
-#define V(operation) _mm256_##operation
-
-typedef __m256 Floats;
-typedef __m256i Integers;
-typedef __m256 Mask;			/* all bits of a lane, or none */
 
 INLINE Integers
 load_integers(const uint32 *x)

@@ -29,38 +29,28 @@
 #define LEVEL	avx512
 #define WIDTH	16				/* float32 lanes of a vector */
 #define VECTOR_BYTES 64
-#define ROWS_A_VECTOR (VECTOR_BYTES / FACE_BLOCK_SLOTS)
 
-/* Vectors of 16-bit sums that cannot overflow: each adds at most two bytes. */
-#define VECTORS_A_FLUSH (UINT16_MAX / (2 * UINT8_MAX))
+#define V(operation) _mm512_##operation
 
-/*
- * 16-bit sums of one block: slots 0, 2, 4… and slots 1, 3, 5… of four rows.
- * "mixed" also holds the odd slots' bytes times 256, taken off at the end.
- */
-typedef struct Sums16
+typedef __m512 Floats;
+typedef __m512i Integers;
+typedef __mmask16 Mask;
+
+INLINE Integers
+load_bytes(const uint8 *bytes)
 {
-	__m512i		mixed;
-	__m512i		odd;
-} Sums16;
+	return _mm512_loadu_si512(bytes);
+}
 
-INLINE Sums16
-add_rows(Sums16 sums, const uint8 *rows, const uint8 *even_tables, const uint8 *odd_tables)
+INLINE Integers
+common_bits(Integers a, Integers b)
 {
-	const __m512i nibble = _mm512_set1_epi8(0x0F);
-	__m512i		codes = _mm512_loadu_si512(rows);
-	__m512i		low = _mm512_shuffle_epi8(_mm512_loadu_si512(even_tables), _mm512_and_si512(codes, nibble));
-	__m512i		high = _mm512_shuffle_epi8(_mm512_loadu_si512(odd_tables),
-										   _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
-
-	sums.mixed = _mm512_add_epi16(sums.mixed, _mm512_add_epi16(low, high));
-	sums.odd = _mm512_add_epi16(sums.odd, _mm512_add_epi16(_mm512_srli_epi16(low, 8), _mm512_srli_epi16(high, 8)));
-	return sums;
+	return _mm512_and_si512(a, b);
 }
 
 /* The sums of all four rows, as eight 32-bit numbers. */
 INLINE __m256i
-widen(__m512i sums)
+widen(Integers sums)
 {
 	__m512i		pairs = _mm512_add_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(sums)),
 										 _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(sums, 1)));
@@ -68,49 +58,7 @@ widen(__m512i sums)
 	return _mm256_add_epi32(_mm512_castsi512_si256(pairs), _mm512_extracti64x4_epi64(pairs, 1));
 }
 
-INLINE void
-flush(Sums16 part, uint32 *sums)
-{
-	__m256i		even = widen(_mm512_sub_epi16(part.mixed, _mm512_slli_epi16(part.odd, 8)));
-	__m256i		odd = widen(part.odd);
-	__m256i		low = _mm256_unpacklo_epi32(even, odd); /* slots 0-3, 8-11 */
-	__m256i		high = _mm256_unpackhi_epi32(even, odd);	/* slots 4-7, 12-15 */
-	__m256i    *out = (__m256i *) sums;
-
-	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x20)));
-	out++;
-	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x31)));
-}
-
-TARGET static void
-avx512_sketch_sums(const FaceBlocks *blocks, const uint8 *tables, uint32 *sums)
-{
-	int			vectors = blocks->groups / 2 / ROWS_A_VECTOR;
-	const uint8 *odd_tables = tables + (size_t) vectors * VECTOR_BYTES;
-
-	memset(sums, 0, (size_t) blocks->nblocks * FACE_BLOCK_SLOTS * sizeof(uint32));
-	for (int block = 0; block < blocks->nblocks; block++)
-	{
-		const uint8 *codes = blocks->first + block * blocks->stride;
-		const uint8 *ahead = blocks->ahead + block * blocks->stride;
-
-		for (int start = 0; start < vectors; start += VECTORS_A_FLUSH)
-		{
-			int			end = vectors - start > VECTORS_A_FLUSH ? start + VECTORS_A_FLUSH : vectors;
-			Sums16		part = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-
-			for (int v = start; v < end; v++)
-			{
-				__builtin_prefetch(ahead + v * VECTOR_BYTES);
-				part = add_rows(part, codes + v * VECTOR_BYTES, tables + v * VECTOR_BYTES,
-								odd_tables + v * VECTOR_BYTES);
-			}
-			flush(part, sums);
-		}
-		face_prefetch_scalars(ahead + vectors * VECTOR_BYTES);
-		sums += FACE_BLOCK_SLOTS;
-	}
-}
+#include "simd/scan_sums_template.h"
 
 INLINE int32
 sum_lanes(__m512i x)
@@ -157,11 +105,90 @@ dot1(int n, const uint8 *codes, const int16 *query)
 	return sum_lanes(_mm512_add_epi32(sum[0], sum[1]));
 }
 
+/*
+ * One stage of the transposition of sixteen rows of sixteen bytes, in all four
+ * lanes of the vectors at once: four such stages make it whole.
+ */
+INLINE void
+interleave(const __m512i *from, __m512i *to)
+{
+#pragma GCC unroll 8
+	for (int i = 0; i < FACE_BLOCK_SLOTS / 2; i++)
+	{
+		to[2 * i] = _mm512_unpacklo_epi8(from[i], from[i + FACE_BLOCK_SLOTS / 2]);
+		to[2 * i + 1] = _mm512_unpackhi_epi8(from[i], from[i + FACE_BLOCK_SLOTS / 2]);
+	}
+}
+
+/* Two vectors of FACE_BITS_VECTOR bytes; zeros for the second if there is none. */
+INLINE __m512i
+load_pair(const uint8 *first, size_t distance, bool both)
+{
+	__m256i		low = _mm256_loadu_si256((const __m256i *) first);
+	__m256i		high = both ? _mm256_loadu_si256((const __m256i *) (first + distance)) : _mm256_setzero_si256();
+
+	return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+/* What up to 64 bytes of each of sixteen codes add: tables of bytes, of 16-bit entries the lower and the upper ones. */
+INLINE void
+add_pair(Sums16 *lower, Sums16 *upper, const uint8 *codes, size_t stride, const uint8 *tables, bool both)
+{
+	const size_t next = face_bits_table(FACE_BITS_VECTOR, 0, 0);
+	__m512i		rows[FACE_BLOCK_SLOTS];
+	__m512i		columns[FACE_BLOCK_SLOTS];
+
+#pragma GCC unroll 16
+	for (int i = 0; i < FACE_BLOCK_SLOTS; i++)
+		rows[i] = load_pair(codes + i * stride, FACE_BITS_VECTOR, both);
+	interleave(rows, columns);
+	interleave(columns, rows);
+	interleave(rows, columns);
+	interleave(columns, rows);
+
+#pragma GCC unroll 16
+	for (int j = 0; j < FACE_BLOCK_SLOTS; j++)
+	{
+		const uint8 *table = tables + face_bits_table(j, 0, 0);
+		__m512i		low = low_nibbles(rows[j]);
+		__m512i		high = high_nibbles(rows[j]);
+
+		add_entries(lower, _mm512_shuffle_epi8(load_pair(table, next, both), low),
+							 _mm512_shuffle_epi8(load_pair(table + face_bits_table(0, 1, 0), next, both), high));
+		add_entries(upper, _mm512_shuffle_epi8(load_pair(table + face_bits_table(0, 0, 1), next, both), low),
+							 _mm512_shuffle_epi8(load_pair(table + face_bits_table(0, 1, 1), next, both), high));
+	}
+}
+
+/* Fewer codes than this are done one by one. */
+#define FEW_CODES	5
+
+StaticAssertDecl(FACE_BITS_MOST / VECTOR_BYTES * FACE_BLOCK_SLOTS <= VECTORS_A_FLUSH, "16-bit sums hold all tables");
+
 TARGET static void
 avx512_bit_sums(int n, const FaceBitQuery *query, int count, const uint8 *codes, int32 *sums)
 {
+	const size_t stride = FACE_BITS_STRIDE(n);
+	Sums16		low = no_sums();
+	Sums16		high = low;
+	uint32		lower[FACE_BLOCK_SLOTS] = {0};
+	uint32		upper[FACE_BLOCK_SLOTS] = {0};
+	size_t		offset = 0;
+
+	if (query->tables == NULL || count < FEW_CODES)
+	{
+		for (int i = 0; i < count; i++)
+			sums[i] = dot1(n, codes + i * stride, query->values);
+		return;
+	}
+	for (; offset + VECTOR_BYTES <= stride; offset += VECTOR_BYTES)
+		add_pair(&low, &high, codes + offset, stride, query->tables + face_bits_table(offset, 0, 0), true);
+	if (offset < stride)
+		add_pair(&low, &high, codes + offset, stride, query->tables + face_bits_table(offset, 0, 0), false);
+	flush(&low, lower);
+	flush(&high, upper);
 	for (int i = 0; i < count; i++)
-		sums[i] = dot1(n, codes + i * FACE_BITS_STRIDE(n), query->values);
+		sums[i] = query->lowest + (int32) (lower[i] + (upper[i] << 8));
 }
 
 /* 16 bytes as 16-bit words twice, shifted right by two amounts. */
@@ -273,12 +300,6 @@ avx512_quantize(int n, const float *r, float scale, int max_code, uint8 *codes,
 	_mm256_storeu_ps(lanes, squares);
 	*length_squared = face_sum_lanes(lanes);
 }
-
-#define V(operation) _mm512_##operation
-
-typedef __m512 Floats;
-typedef __m512i Integers;
-typedef __mmask16 Mask;
 
 INLINE Integers
 load_integers(const uint32 *x)
