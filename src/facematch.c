@@ -22,7 +22,7 @@
 #include "miscadmin.h"
 #include "gallery/gallery.h"
 #include "gallery/gallery_size.h"
-#include "gallery/sealed_row.h"
+#include "gallery/row_key.h"
 #include "base/attempt.h"
 #include "base/gate.h"
 #include "erasure/erase_purge.h"
@@ -130,7 +130,7 @@ _PG_init(void)
 	face_facts_init();
 	face_gone_init();
 	face_gallery_size_init();
-	face_sealed_row_init();
+	face_row_key_init();
 	face_rights_init();
 	face_skip_init();
 	face_erase_init();

@@ -21,7 +21,7 @@
 
 #include "base/kin.h"
 #include "base/run.h"
-#include "gallery/sealed_row.h"
+#include "gallery/row_key.h"
 #include "retention/deleted.h"
 #include "retention/retained.h"
 
