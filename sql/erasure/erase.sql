@@ -302,7 +302,7 @@ CREATE VIEW facematch.report_erasure AS
 COMMENT ON VIEW facematch.report_erasure IS 'each receipt with what became of the bytes';
 COMMENT ON COLUMN facematch.report_erasure.receipt_id IS 'the receipt';
 COMMENT ON COLUMN facematch.report_erasure.purged_at IS 'when the rows were deleted';
-COMMENT ON COLUMN facematch.report_erasure.cause IS 'retention or opt_out';
+COMMENT ON COLUMN facematch.report_erasure.cause IS 'why: as in facematch.purge_receipt';
 COMMENT ON COLUMN facematch.report_erasure.table_name IS 'the table they were in';
 COMMENT ON COLUMN facematch.report_erasure.retention_class IS 'their retention class';
 COMMENT ON COLUMN facematch.report_erasure.rows_purged IS 'how many rows were deleted, or had their template cleared';

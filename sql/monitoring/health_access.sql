@@ -103,8 +103,9 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	FROM pg_parameter_acl p CROSS JOIN LATERAL (SELECT DISTINCT x.grantee FROM aclexplode(p.paracl) x) a
 	LEFT JOIN pg_roles r ON r.oid = a.grantee
 	WHERE r.rolsuper IS NOT TRUE AND (starts_with(p.parname, 'facematch.') OR p.parname IN ('session_replication_role',
-		'allow_system_table_mods', 'session_preload_libraries', 'shared_preload_libraries', 'archive_command',
-		'archive_library', 'restore_command'))
+		'event_triggers', 'allow_system_table_mods', 'session_preload_libraries', 'shared_preload_libraries',
+		'dynamic_library_path', 'jit_provider', 'archive_command', 'archive_library', 'archive_cleanup_command',
+		'restore_command', 'recovery_end_command', 'ssl_passphrase_command'))
 	UNION ALL
 	SELECT 'warning', 'the role reads templates, and no log records it', format('role %I (%s)', r.rolname, t.table_name),
 		   'GRANT SELECT on the other columns only, or SELECT facematch.grant_template_reader()'

@@ -22,9 +22,10 @@ AS $$
 			h.n
 		FROM unnest($2) h),
 	score AS (
-		SELECT s.week_utc, s.kind, s.model, s.threshold, sum((s.bin + 0.5) / 100 * s.n) / sum(s.n) AS mean, sum(s.n) AS n,
-			   stddev_pop((s.bin + 0.5) / 100) AS spread
-		FROM bin s WHERE s.measure = 'match' GROUP BY 1, 2, 3, 4),
+		SELECT s.week_utc, s.kind, s.model, s.threshold, sum(x.at * s.n) / sum(s.n) AS mean, sum(s.n) AS n,
+			   sqrt(greatest(sum(x.at ^ 2 * s.n) / sum(s.n) - (sum(x.at * s.n) / sum(s.n)) ^ 2, 0)) AS spread
+		FROM bin s CROSS JOIN LATERAL (SELECT (s.bin + 0.5) / 100 AS at) x
+		WHERE s.measure = 'match' GROUP BY 1, 2, 3, 4),
 	slow AS (
 		SELECT u.week_utc, u.kind, 2 ^ (min(u.bin) FILTER (WHERE u.upto >= 0.99 * u.total) / 4::double precision) AS p99
 		FROM (SELECT l.week_utc, l.kind, l.bin, sum(sum(l.n)) OVER (w ORDER BY l.bin) AS upto, sum(sum(l.n)) OVER w AS total

@@ -128,7 +128,7 @@ COMMENT ON VIEW facematch.report_purge IS
 	'what was purged, by day, cause, table, class and rule, and how late. A receipt has the lateness of the first '
 	'row of a batch; the percentiles use it for each row of the batch, so they are upper bounds';
 COMMENT ON COLUMN facematch.report_purge.day_utc IS 'day of the purge, in UTC';
-COMMENT ON COLUMN facematch.report_purge.cause IS 'retention (the rows were due) or opt_out';
+COMMENT ON COLUMN facematch.report_purge.cause IS 'why: as in facematch.purge_receipt';
 COMMENT ON COLUMN facematch.report_purge.table_name IS 'the table they were in';
 COMMENT ON COLUMN facematch.report_purge.retention_class IS 'their retention class; NULL for an opt-out';
 COMMENT ON COLUMN facematch.report_purge.rule IS 'the rule at the time; NULL for an opt-out';

@@ -240,7 +240,7 @@ face_refuse_tables_code(const char *function)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("caller_is_nobodys_table"),
 			 errmsg("code of a table cannot call facematch.%s() in the session of another user", function),
-			 errhint("Triggers, indexes and defaults that run while others purge or analyze the table may call is_opted_out() and may_decline().")));
+			 errhint("Triggers, indexes and defaults that run while others purge or analyze the table may call is_opted_out(), may_decline() and subject_id().")));
 }
 
 /*--------------------------------------------------------- functions that DDL calls */

@@ -225,6 +225,13 @@ CREATE VIEW drift AS SELECT week_utc, searches, round(match_rate::numeric, 3) AS
 SELECT * FROM drift ORDER BY 1;
 INSERT INTO facematch.report_setting (least_match_rate, most_latency_ms) VALUES (0.85, 500);
 SELECT week_utc, alerts FROM drift ORDER BY 1;
+-- How far scores scatter counts every score, not every bin: twenty are alike, two are far off.
+BEGIN;
+DELETE FROM facematch_internal.encounter_histogram WHERE measure = 'match';
+INSERT INTO facematch_internal.encounter_histogram
+SELECT '2025-03-10', 'match', NULL, NULL, 'flight', 'two', 0.5, b, n FROM (VALUES (50, 1), (71, 20), (95, 1)) v (b, n);
+SELECT week_utc, mean, mean_then, alerts FROM drift WHERE mean IS NOT NULL;
+ROLLBACK;
 SELECT page ~ 'id="det-[0-9]+"' AS det, page ~ 'more misses than calibrated' AS alert, page ~ 'match rate below the goal' AS goal FROM facematch.report_html('2025-03-01', '2025-03-31') page;
 
 -- Disclosures, counted.
