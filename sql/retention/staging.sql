@@ -107,14 +107,15 @@ BEGIN
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
 	END IF;
 	PERFORM facematch_internal.check_may_stage(closing);
-	UPDATE facematch.gallery g SET closed_at = coalesce(g.closed_at, clock_timestamp()), anchor_at = least(g.anchor_at,
-		clock_timestamp())
+	-- Deadlines of a watchlist count from its references: with an anchor, all of it would be due in days.
+	UPDATE facematch.gallery g SET closed_at = coalesce(g.closed_at, clock_timestamp()),
+		anchor_at = CASE WHEN g.kind = 'watchlist' THEN g.anchor_at ELSE least(g.anchor_at, clock_timestamp()) END
 	WHERE g.gallery_id = closing.gallery_id RETURNING g.purge_after INTO deadline;
 	RETURN deadline;
 END
 $$;
 COMMENT ON FUNCTION facematch.close_gallery(text) IS
-	'ends staging into a gallery, and sets its anchor to now, unless it is earlier. Returns its deadline. No such '
-	'gallery: P0002; a watchlist or a gallery without an anchor, for roles that may only stage: 42501. A '
-	'transaction that is staging and does not end within facematch.table_timeout: 55P03, which names the sessions '
-	'and prepared transactions that it may be';
+	'ends staging into a gallery, and sets its anchor to now, unless it is earlier or the gallery is a watchlist. '
+	'Returns its deadline. No such gallery: P0002; a watchlist or a gallery without an anchor, for roles that may '
+	'only stage: 42501. A transaction that is staging and does not end within facematch.table_timeout: 55P03, which '
+	'names the sessions and prepared transactions that it may be';

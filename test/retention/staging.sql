@@ -81,3 +81,12 @@ SELECT count(*) FROM facematch.reference WHERE subject_id IN (subject(10), subje
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) SELECT face(1)::text, kind, model, min_similarity, now() FROM facematch.gallery WHERE name = 'one';
 UPDATE facematch.gallery SET name = face(1)::text WHERE name = 'one';
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) SELECT 'XX901/2026-11-23 17:45+01', kind, model, min_similarity, now() FROM facematch.gallery WHERE name = 'one' RETURNING name;
+
+-- A watchlist is only closed: with an anchor, all of it would be due in days.
+INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('looked for', 'watchlist', 'two', 0.99);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT gallery_id, subject(99), 'watchlist', face(12), 's' FROM facematch.gallery WHERE name = 'looked for';
+CREATE TEMP TABLE before AS SELECT reference_id, purge_after FROM facematch.reference WHERE subject_id = subject(99);
+SELECT facematch.close_gallery('looked for') AS deadline;
+SELECT g.closed_at IS NOT NULL AS closed, g.anchor_at, r.purge_after = b.purge_after AS kept_as_long, r.purge_after > now() + interval '70 years' AS years
+FROM before b JOIN facematch.reference r USING (reference_id) JOIN facematch.gallery g USING (gallery_id);
