@@ -87,6 +87,8 @@ $node->safe_psql('postgres', q{
 	DECLARE
 		leader int := current_setting('test.leader');
 	BEGIN
+		-- Else the first look at the phase would count for the whole build.
+		PERFORM pg_stat_clear_snapshot();
 		IF NOT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE pid = leader AND phase = 'building index: ' || current_setting('test.phase')) THEN
 			RETURN model;
 		ELSIF current_setting('test.act') = 'cancel' THEN
