@@ -44,13 +44,13 @@ typedef struct Key
 	pg_uuid_t	id;				/* key of the table of keys */
 	bool		known;			/* facematch_internal.template_key has it, and it was not destroyed */
 	bool		retired;		/* rotated: no new row uses it */
-	FaceKeyPurpose		purpose;
+	FaceKeyPurpose purpose;
 	TimestampTz made;
 } Key;
 
 typedef struct Current
 {
-	FaceKeyPurpose		purpose;		/* key of the table of current keys */
+	FaceKeyPurpose purpose;		/* key of the table of current keys */
 	pg_uuid_t	id;
 } Current;
 

@@ -100,12 +100,9 @@ cpu_has_f16c(void)
 }
 #endif
 
-/*
- * Does the processor carry out 512-bit instructions in two halves?  AMD's first
- * with AVX-512 does (Zen 4, family 19h), the next has them whole.
- */
-static bool
-cpu_has_halves(void)
+/* AMD's first with AVX-512 does (Zen 4, family 19h), the next has them whole. */
+bool
+face_simd_has_halves(void)
 {
 #if defined(__x86_64__)
 	unsigned int eax,
@@ -224,7 +221,7 @@ face_simd_find(const char *name)
 {
 	const FaceKernels *const *tables = face_simd_available();
 
-	return strcmp(name, "auto") == 0 ? face_simd_mix(tables, cpu_has_halves(), &mixed) : find_table(tables, name);
+	return strcmp(name, "auto") == 0 ? face_simd_mix(tables, face_simd_has_halves(), &mixed) : find_table(tables, name);
 }
 
 bool

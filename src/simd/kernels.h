@@ -34,6 +34,9 @@ extern const FaceKernels face_kernels_neon;
 /* Every table of this build, widest first, whatever this CPU can run; NULL at the end. */
 extern const FaceKernels *const face_simd_built[];
 
+/* Does this processor carry out 512-bit instructions in two halves? */
+extern bool face_simd_has_halves(void);
+
 /*
  * "auto" of these tables, widest first and NULL at the end, for a processor
  * whose widest instructions work in two halves, or for one that has them whole;

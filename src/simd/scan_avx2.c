@@ -94,37 +94,6 @@ dot1(int n, const uint8 *codes, const int16 *query)
 	return sum_lanes(_mm256_add_epi32(sum[0], sum[1]));
 }
 
-/*
- * One stage of the transposition of sixteen rows of sixteen bytes, in both
- * halves of the vectors at once: four such stages make it whole.
- */
-INLINE void
-interleave(const __m256i *from, __m256i *to)
-{
-#pragma GCC unroll 8
-	for (int i = 0; i < FACE_BLOCK_SLOTS / 2; i++)
-	{
-		to[2 * i] = _mm256_unpacklo_epi8(from[i], from[i + FACE_BLOCK_SLOTS / 2]);
-		to[2 * i + 1] = _mm256_unpackhi_epi8(from[i], from[i + FACE_BLOCK_SLOTS / 2]);
-	}
-}
-
-/* Of sixteen codes bytes j and 16 + j of 32, for each j: as a block of sketches has them. */
-INLINE void
-transpose(const uint8 *codes, size_t stride, __m256i *columns)
-{
-	__m256i		rows[FACE_BLOCK_SLOTS];
-
-#pragma GCC unroll 16
-	for (int i = 0; i < FACE_BLOCK_SLOTS; i++)
-		rows[i] = _mm256_loadu_si256((const __m256i *) (codes + i * stride));
-	interleave(rows, columns);
-	interleave(columns, rows);
-	interleave(rows, columns);
-	interleave(columns, rows);
-	memcpy(columns, rows, sizeof(rows));
-}
-
 /* 16-bit entries, in two tables of bytes. */
 INLINE void
 add_columns(Sums16 *lower, Sums16 *upper, __m256i codes, const uint8 *tables)
@@ -139,16 +108,12 @@ add_columns(Sums16 *lower, Sums16 *upper, __m256i codes, const uint8 *tables)
 				_mm256_shuffle_epi8(_mm256_loadu_si256(table + 3), high));
 }
 
-/* Fewer codes than this are done one by one. */
-#define FEW_CODES	5
-
 /* One after another a code takes 17 ns of 512 dimensions, in sixteens 5. */
 TARGET static void
 avx2_bit_sums(int n, const FaceBitQuery *query, int count, const uint8 *codes, int32 *sums)
 {
 	const size_t stride = FACE_BITS_STRIDE(n);
 	const size_t flush_after = VECTORS_A_FLUSH / FACE_BLOCK_SLOTS * VECTOR_BYTES;
-	const Sums16 nothing = {_mm256_setzero_si256(), _mm256_setzero_si256()};
 	const uint8 *tables = query->tables;
 	uint32		lower[FACE_BLOCK_SLOTS] = {0};
 	uint32		upper[FACE_BLOCK_SLOTS] = {0};
@@ -161,14 +126,17 @@ avx2_bit_sums(int n, const FaceBitQuery *query, int count, const uint8 *codes, i
 	}
 	for (size_t start = 0; start < stride; start += flush_after)
 	{
-		Sums16		low = nothing;
-		Sums16		high = nothing;
+		Sums16		low = no_sums();
+		Sums16		high = no_sums();
 
 		for (size_t offset = start; offset < stride && offset < start + flush_after; offset += VECTOR_BYTES)
 		{
 			__m256i		columns[FACE_BLOCK_SLOTS];
 
-			transpose(codes + offset, stride, columns);
+#pragma GCC unroll 16
+			for (int i = 0; i < FACE_BLOCK_SLOTS; i++)
+				columns[i] = load_bytes(codes + offset + i * stride);
+			transpose(columns);
 			for (int j = 0; j < FACE_BLOCK_SLOTS; j++)
 			{
 				add_columns(&low, &high, columns[j], tables);

@@ -105,21 +105,6 @@ dot1(int n, const uint8 *codes, const int16 *query)
 	return sum_lanes(_mm512_add_epi32(sum[0], sum[1]));
 }
 
-/*
- * One stage of the transposition of sixteen rows of sixteen bytes, in all four
- * lanes of the vectors at once: four such stages make it whole.
- */
-INLINE void
-interleave(const __m512i *from, __m512i *to)
-{
-#pragma GCC unroll 8
-	for (int i = 0; i < FACE_BLOCK_SLOTS / 2; i++)
-	{
-		to[2 * i] = _mm512_unpacklo_epi8(from[i], from[i + FACE_BLOCK_SLOTS / 2]);
-		to[2 * i + 1] = _mm512_unpackhi_epi8(from[i], from[i + FACE_BLOCK_SLOTS / 2]);
-	}
-}
-
 /* Two vectors of FACE_BITS_VECTOR bytes; zeros for the second if there is none. */
 INLINE __m512i
 load_pair(const uint8 *first, size_t distance, bool both)
@@ -135,33 +120,26 @@ INLINE void
 add_pair(Sums16 *lower, Sums16 *upper, const uint8 *codes, size_t stride, const uint8 *tables, bool both)
 {
 	const size_t next = face_bits_table(FACE_BITS_VECTOR, 0, 0);
-	__m512i		rows[FACE_BLOCK_SLOTS];
 	__m512i		columns[FACE_BLOCK_SLOTS];
 
 #pragma GCC unroll 16
 	for (int i = 0; i < FACE_BLOCK_SLOTS; i++)
-		rows[i] = load_pair(codes + i * stride, FACE_BITS_VECTOR, both);
-	interleave(rows, columns);
-	interleave(columns, rows);
-	interleave(rows, columns);
-	interleave(columns, rows);
+		columns[i] = load_pair(codes + i * stride, FACE_BITS_VECTOR, both);
+	transpose(columns);
 
 #pragma GCC unroll 16
 	for (int j = 0; j < FACE_BLOCK_SLOTS; j++)
 	{
 		const uint8 *table = tables + face_bits_table(j, 0, 0);
-		__m512i		low = low_nibbles(rows[j]);
-		__m512i		high = high_nibbles(rows[j]);
+		__m512i		low = low_nibbles(columns[j]);
+		__m512i		high = high_nibbles(columns[j]);
 
 		add_entries(lower, _mm512_shuffle_epi8(load_pair(table, next, both), low),
-							 _mm512_shuffle_epi8(load_pair(table + face_bits_table(0, 1, 0), next, both), high));
+					_mm512_shuffle_epi8(load_pair(table + face_bits_table(0, 1, 0), next, both), high));
 		add_entries(upper, _mm512_shuffle_epi8(load_pair(table + face_bits_table(0, 0, 1), next, both), low),
-							 _mm512_shuffle_epi8(load_pair(table + face_bits_table(0, 1, 1), next, both), high));
+					_mm512_shuffle_epi8(load_pair(table + face_bits_table(0, 1, 1), next, both), high));
 	}
 }
-
-/* Fewer codes than this are done one by one. */
-#define FEW_CODES	5
 
 StaticAssertDecl(FACE_BITS_MOST / VECTOR_BYTES * FACE_BLOCK_SLOTS <= VECTORS_A_FLUSH, "16-bit sums hold all tables");
 

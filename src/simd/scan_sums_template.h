@@ -78,6 +78,36 @@ flush(const Sums16 *part, uint32 *sums)
 	_mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), _mm256_permute2x128_si256(low, high, 0x31)));
 }
 
+/*
+ * One stage of the transposition of sixteen rows of sixteen bytes, in all parts
+ * of the vectors at once: four such stages make it whole.
+ */
+INLINE void
+interleave(const Integers *from, Integers *to)
+{
+#pragma GCC unroll 8
+	for (int i = 0; i < FACE_BLOCK_SLOTS / 2; i++)
+	{
+		to[2 * i] = V(unpacklo_epi8) (from[i], from[i + FACE_BLOCK_SLOTS / 2]);
+		to[2 * i + 1] = V(unpackhi_epi8) (from[i], from[i + FACE_BLOCK_SLOTS / 2]);
+	}
+}
+
+/* Of each part of sixteen codes byte j, for each j: as a block of sketches has them. */
+INLINE void
+transpose(Integers *rows)
+{
+	Integers	columns[FACE_BLOCK_SLOTS];
+
+	interleave(rows, columns);
+	interleave(columns, rows);
+	interleave(rows, columns);
+	interleave(columns, rows);
+}
+
+/* Fewer codes of one bit than this are done one by one. */
+#define FEW_CODES	5
+
 /* What one vector adds to the sums of block i of those that are summed up together. */
 INLINE void
 add_block(Sums16 *sums, const FaceBlocks *blocks, int i, size_t offset, Integers even_tables, Integers odd_tables)

@@ -47,10 +47,12 @@ GRANT pg_read_all_data, pg_write_all_data TO facematch_test_group;
 SELECT * FROM found('test_');
 REVOKE pg_read_all_data, pg_write_all_data FROM facematch_test_group;
 -- Settings that only superusers have.
-GRANT SET ON PARAMETER facematch.account_searches, session_replication_role, dynamic_library_path TO facematch_test_group;
+GRANT SET ON PARAMETER facematch.account_searches, session_replication_role, dynamic_library_path
+	TO facematch_test_group;
 GRANT SET ON PARAMETER log_duration TO facematch_test_group;
 SELECT * FROM found('test_');
-REVOKE ALL ON PARAMETER facematch.account_searches, session_replication_role, dynamic_library_path, log_duration FROM facematch_test_group;
+REVOKE ALL ON PARAMETER facematch.account_searches, session_replication_role, dynamic_library_path, log_duration
+	FROM facematch_test_group;
 -- PUBLIC.
 GRANT SELECT ON facematch.gallery TO PUBLIC;
 GRANT EXECUTE ON FUNCTION facematch.partner_flights TO PUBLIC;

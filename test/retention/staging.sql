@@ -88,5 +88,6 @@ INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedd
 SELECT gallery_id, subject(99), 'watchlist', face(12), 's' FROM facematch.gallery WHERE name = 'looked for';
 CREATE TEMP TABLE before AS SELECT reference_id, purge_after FROM facematch.reference WHERE subject_id = subject(99);
 SELECT facematch.close_gallery('looked for') AS deadline;
-SELECT g.closed_at IS NOT NULL AS closed, g.anchor_at, r.purge_after = b.purge_after AS kept_as_long, r.purge_after > now() + interval '70 years' AS years
+SELECT g.closed_at IS NOT NULL AS closed, g.anchor_at, r.purge_after = b.purge_after AS kept_as_long,
+	r.purge_after > now() + interval '70 years' AS years
 FROM before b JOIN facematch.reference r USING (reference_id) JOIN facematch.gallery g USING (gallery_id);
