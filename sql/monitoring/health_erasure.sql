@@ -85,7 +85,8 @@ BEGIN
 		BEGIN
 			SELECT array_agg(f.key_id), array_agg(f.database), array_agg(f.of_this_cluster) INTO keys, databases, ours
 			FROM facematch_internal.key_files() f WHERE f.what = 'photograph';
-			present := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f WHERE f.what = 'template');
+			present := ARRAY(SELECT f.key_id FROM facematch_internal.key_files() f WHERE f.what = 'template'
+				AND NOT f.is_empty);
 		EXCEPTION WHEN object_not_in_prerequisite_state THEN
 			RETURN NEXT ROW('error', SQLERRM, 'photographs', 'use a directory of the server''s user, with mode 0700, that'
 				' no backup copies')::facematch_internal.finding;

@@ -41,11 +41,12 @@ COMMENT ON FUNCTION facematch_internal.destroy_key(uuid) IS
 	' At once, whatever becomes of the transaction: for facematch_internal.destroy_keys() only';
 
 CREATE FUNCTION facematch_internal.key_files()
-	RETURNS TABLE (key_id uuid, database oid, of_this_cluster boolean, what text)
+	RETURNS TABLE (key_id uuid, database oid, of_this_cluster boolean, what text, is_empty boolean)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_key_files';
 COMMENT ON FUNCTION facematch_internal.key_files() IS
 	'the keys in facematch.key_directory, the database that made each, which may be gone, whether that was in this'
-	' cluster as it is: pg_upgrade makes another, and what they are of: photograph or template';
+	' cluster as it is: pg_upgrade makes another, what they are of: photograph or template, and whether a crash left'
+	' the file empty: it is taken for this database''s then';
 
 CREATE FUNCTION facematch_internal.destroy_keys() RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -160,16 +160,19 @@ is_own_file(int file, off_t size)
 }
 
 static bool
-write_whole(int file, const void *bytes, size_t size)
+write_at(int file, off_t offset, const void *bytes, size_t size)
 {
-	return pwrite(file, bytes, size, 0) == (ssize_t) size && fsync(file) == 0;
+	return pwrite(file, bytes, size, offset) == (ssize_t) size && fsync(file) == 0;
 }
 
-/* Overwrites, flushes and unlinks.  0: done; ENOENT: it was gone; else errno. */
+/*
+ * Overwrites, flushes and unlinks.  0: done; ENOENT: it was gone; else errno.  The
+ * header stays, so that what a crash leaves is still known as a key and destroyed.
+ */
 int
 face_destroy_key_file(int directory, const char *name)
 {
-	char		noise[MOST_BYTES];
+	char		noise[MOST_BYTES - sizeof(FaceKeyHeader)];
 	int			file = openat(directory, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	int			problem = 0;
 
@@ -177,7 +180,7 @@ face_destroy_key_file(int directory, const char *name)
 		return errno;
 	if (!pg_strong_random(noise, sizeof(noise)))
 		memset(noise, 0, sizeof(noise));
-	if (!write_whole(file, noise, sizeof(noise)) || unlinkat(directory, name, 0) != 0)
+	if (!write_at(file, sizeof(FaceKeyHeader), noise, sizeof(noise)) || unlinkat(directory, name, 0) != 0)
 		problem = errno;
 	close(file);
 	if (problem == 0 && fsync(directory) != 0)
@@ -302,7 +305,7 @@ face_store_key_file(int directory, const char *name, const void *content, size_t
 	int			file = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	int			problem = 0;
 
-	if (file < 0 || !write_whole(file, content, size) || fsync(directory) != 0)
+	if (file < 0 || !write_at(file, 0, content, size) || fsync(directory) != 0)
 		problem = errno;
 	if (file >= 0)
 		close(file);
@@ -338,6 +341,15 @@ int
 face_read_key_header(int directory, const char *name, const char *magic, FaceKeyHeader *header)
 {
 	return read_file(directory, name, magic, header, sizeof(FaceKeyHeader), 0);
+}
+
+/* Whether nothing was written to a file before a crash: it is the key of nothing. */
+bool
+face_key_file_is_empty(int directory, const char *name)
+{
+	struct stat st;
+
+	return fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
 }
 
 void

@@ -44,6 +44,7 @@ extern int	face_store_key_file(int directory, const char *name, const void *cont
 extern int	face_read_key_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size);
 extern int	face_read_key_header(int directory, const char *name, const char *magic, FaceKeyHeader *header);
 extern int	face_destroy_key_file(int directory, const char *name);
+extern bool face_key_file_is_empty(int directory, const char *name);
 
 /* The names of templates' keys that were destroyed.  To write one, with the directory locked: 0 or errno. */
 extern bool face_key_was_destroyed(int directory, const pg_uuid_t *id);

@@ -109,7 +109,7 @@ name_site(uint64 number, char *name)
 	snprintf(name, FACE_KEY_NAME, UINT64_FORMAT SITE_SUFFIX, number);
 }
 
-/* The highest number of a wrapping key; 0: there is none. */
+/* The highest number of a wrapping key; 0: there is none.  With the directory locked. */
 static uint64
 newest_site(int directory)
 {
@@ -125,7 +125,11 @@ newest_site(int directory)
 		char	   *end;
 		uint64		number = strtoull(entry->d_name, &end, 10);
 
-		if (end != entry->d_name && strcmp(end, SITE_SUFFIX) == 0)
+		if (end == entry->d_name || strcmp(end, SITE_SUFFIX) != 0)
+			continue;
+		if (face_key_file_is_empty(directory, entry->d_name))
+			unlinkat(directory, entry->d_name, 0);	/* what a crash left */
+		else
 			newest = Max(newest, number);
 	}
 	closedir(listing);
@@ -252,7 +256,8 @@ face_read_wrapped_key(const pg_uuid_t *id, uint8 *key)
 	int			directory = open_locked(LOCK_SH);
 	WrappedFile content;
 	int			problem = read_wrapped(directory, id, &content);
-	bool		destroyed = problem == ENOENT && face_key_was_destroyed(directory, id);
+	/* Also while its file is there: a crash may have left it half destroyed. */
+	bool		destroyed = problem != 0 && face_key_was_destroyed(directory, id);
 
 	if (destroyed)
 		problem = 0;
@@ -301,7 +306,7 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 		close(directory);
 		refuse_lost("the key of sealed templates");
 	}
-	else
+	else if (!face_key_file_is_empty(directory, name))
 		problem = face_note_destroyed_key(directory, id);
 	/* What a crash has left of a rotation is the key once more. */
 	face_name_key(id, NEW_SUFFIX, new);

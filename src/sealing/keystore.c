@@ -126,20 +126,30 @@ facematch_destroy_key(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(problem == 0);
 }
 
+/* Whether it can be told whose a file is.  An empty one is nobody's: the next database that purges may have it. */
+static bool
+read_header(int directory, const char *name, const char *magic, FaceKeyHeader *header, bool *empty)
+{
+	*empty = face_key_file_is_empty(directory, name);
+	if (*empty)
+		face_fill_key_header(header, magic);
+	return *empty || face_read_key_header(directory, name, magic, header) == 0;
+}
+
 /* What a file is the key of; NULL: it is no key that comes and goes with rows. */
 static const char *
-what_key(int directory, const char *name, pg_uuid_t *id, FaceKeyHeader *header)
+what_key(int directory, const char *name, pg_uuid_t *id, FaceKeyHeader *header, bool *empty)
 {
 	if (face_is_key_name(name, FACE_PHOTOGRAPH_SUFFIX, id) &&
-		face_read_key_header(directory, name, FACE_PHOTOGRAPH_MAGIC, header) == 0)
+		read_header(directory, name, FACE_PHOTOGRAPH_MAGIC, header, empty))
 		return "photograph";
-	if (face_is_key_name(name, FACE_TEMPLATE_SUFFIX, id) &&
-		face_read_key_header(directory, name, FACE_TEMPLATE_MAGIC, header) == 0 && !face_is_site_key_name(id))
+	if (face_is_key_name(name, FACE_TEMPLATE_SUFFIX, id) && !face_is_site_key_name(id) &&
+		read_header(directory, name, FACE_TEMPLATE_MAGIC, header, empty))
 		return "template";
 	return NULL;
 }
 
-/* facematch_internal.key_files(): each key there is, and which database made it */
+/* facematch_internal.key_files(): each key there is, which database made it, and whether a crash left it empty */
 Datum
 facematch_key_files(PG_FUNCTION_ARGS)
 {
@@ -160,9 +170,10 @@ facematch_key_files(PG_FUNCTION_ARGS)
 	{
 		pg_uuid_t	id;
 		FaceKeyHeader header;
-		Datum		values[4];
+		Datum		values[5];
 		bool		nulls[lengthof(values)] = {false};
-		const char *what = what_key(dirfd(listing), entry->d_name, &id, &header);
+		bool		empty;
+		const char *what = what_key(dirfd(listing), entry->d_name, &id, &header, &empty);
 
 		if (what == NULL)
 			continue;
@@ -170,6 +181,7 @@ facematch_key_files(PG_FUNCTION_ARGS)
 		values[1] = ObjectIdGetDatum((Oid) header.database);
 		values[2] = BoolGetDatum(header.system == GetSystemIdentifier());
 		values[3] = CStringGetTextDatum(what);
+		values[4] = BoolGetDatum(empty);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	closedir(listing);

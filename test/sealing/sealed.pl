@@ -302,6 +302,32 @@ sql(q{DELETE FROM facematch.gallery WHERE name = 'half'});
 sql('CALL facematch.purge()');
 ok(!-e "$keys/$half.template" && !-e "$keys/$half.new", 'a key is destroyed in both its files');
 
+# What a crash leaves of a key half destroyed, or not yet written; it has a row, or none.
+sub leave { my ($name, $content) = @_; open my $out, '>', "$keys/$name" or die; binmode $out; print $out $content; close $out; chmod 0600, "$keys/$name"; }
+sub noted { my $id = shift =~ tr/-//dr; open my $out, '>>', "$keys/destroyed" or die; binmode $out; print $out pack('H*', $id); close $out; }
+my $noise = join '', map { chr int rand 256 } 1 .. 232;
+my ($stray, $unwritten, $unwritten_photograph) = map { sprintf '%08x-0000-4000-8000-000000000000', $_ } 1 .. 3;
+sql(q{INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('torn', 'flight', 'm', 0.1, now() + interval '8 hours', true);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('torn'), md5('t')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1});
+my $torn = sql(q{SELECT facematch_internal.sealed_by(embedding) FROM facematch.reference WHERE gallery_id = of_gallery('torn')});
+my $whole = slurp_file("$keys/$torn.template");
+# Overwritten and not unlinked: no file can be removed from the directory.
+leave("$stray.template", $whole);
+chmod 0500, $keys;
+sql('CALL facematch.purge()');
+chmod 0700, $keys;
+isnt(slurp_file("$keys/$stray.template"), $whole, 'a key is half destroyed');
+leave("$torn.template", substr($whole, 0, 24) . $noise);
+noted($torn);
+leave($_, '') for "$unwritten.template", "$unwritten_photograph.key", '99.site';
+is(sql(q{SELECT count(*), count(facematch_internal.opened(embedding)) FROM facematch.reference WHERE gallery_id = of_gallery('torn')}), '1|0', 'a key half destroyed is a destroyed one');
+sql(q{DELETE FROM facematch.gallery WHERE name = 'torn'});
+sql('CALL facematch.purge()');
+is(files(), live(), 'the next purge destroys the rest');
+ok(!-e "$keys/$_", "$_ is gone") for map({ "$_.template" } $stray, $torn, $unwritten), "$unwritten_photograph.key";
+sql(q{CALL facematch.rotate_keys('sealed')});
+ok(!-e "$keys/99.site", 'a wrapping key that was never written is passed over');
+
 # A crash between a key and its row.
 my $crashed = $node->background_psql('postgres');
 $crashed->query_safe(q{BEGIN; INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('crash', 'flight', 'm', 0.1, now() + interval '8 hours', true);
