@@ -13,7 +13,6 @@ umask 022
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=
-servers=()
 # The process group of stages that script/test runs beside others.
 beside=
 
@@ -121,8 +120,9 @@ clean_up()
 	# What runs in a root ends with this process of it (script/roots.sh).
 	[ -z "${in_root:-}" ] || kill -KILL "$in_root" 2>/dev/null
 	[ -z "$beside" ] || kill -KILL -- "-$beside" 2>/dev/null
-	for name in ${servers[@]+"${servers[@]}"}; do
-		stop_server "$name"
+	# Those that stages beside have started, too.
+	for name in "$scratch"/log/*.bin; do
+		stop_server "$(basename "$name" .bin)"
 	done
 	if [ -n "${KEEP:-}" ]; then
 		echo "kept: $scratch" >&2
@@ -200,7 +200,6 @@ start_server()
 		"full_page_writes = off" "timezone = 'UTC'" "max_wal_size = '4GB'" "shared_buffers = '256MB'" "$@"; do
 		printf '%s\n' "$line"
 	done | as_server tee -a "$scratch/$name/postgresql.conf" >/dev/null
-	servers+=("$name")
 	printf '%s\n' "$bin" >"$scratch/log/$name.bin"
 	as_server env ${server_env[@]+"${server_env[@]}"} "$bin/pg_ctl" -D "$scratch/$name" -l "$scratch/$name.log" -w -t 120 start >/dev/null ||
 		{ cat "$scratch/$name.log"; return 1; }
