@@ -43,7 +43,7 @@ def synthetic(face_set, rows):
         if not program.is_file():
             program = pathlib.Path(scratch) / 'synthfaces'
             compiler = shutil.which('cc') or shutil.which('gcc') or 'clang'
-            subprocess.run([compiler, '-O2', '-std=gnu11', '-o', program, f'{SYNTHFACES}.c', '-lm'], check=True)
+            subprocess.run([compiler, '-O2', '-std=gnu11', '-o', program, f'{SYNTHFACES}.c', SYNTHFACES.with_name('face_sets.c'), '-lm'], check=True)
         raw = subprocess.run([program, f'--set={face_set}', f'--subjects={rows // 2}', '--captures=2', '--format=f32'],
                              check=True, stdout=subprocess.PIPE).stdout
     return np.frombuffer(raw, '<f4').reshape(2 * (rows // 2), -1).astype('f2')
