@@ -311,11 +311,22 @@ face_key_stays(const pg_uuid_t *id, const FaceKeyPurpose *purpose, TimestampTz p
 	return !key->known || serves(key, purpose, purge_after);
 }
 
+/* A crash that came while it was destroyed leaves its row, until the next purge. */
+static bool
+can_seal(const pg_uuid_t *id)
+{
+	const uint8 *value_key;
+	const uint8 *block_key;
+
+	return face_template_key(id, &value_key, &block_key);
+}
+
 pg_uuid_t
 face_current_key(const FaceKeyPurpose *purpose, Datum class)
 {
 	Current    *current;
 	pg_uuid_t	id;
+	bool		found;
 
 	prepare();
 	current = hash_search(currents, purpose, HASH_FIND, NULL);
@@ -323,12 +334,10 @@ face_current_key(const FaceKeyPurpose *purpose, Datum class)
 		return current->id;
 	do
 	{
-		if (!find_current(purpose, class, &id))
-		{
-			make_key(purpose, class, &id);
-			break;
-		}
-	} while (!look_up(&id)->known);
+		found = find_current(purpose, class, &id);
+	} while (found && !look_up(&id)->known);
+	if (!found || !can_seal(&id))
+		make_key(purpose, class, &id);
 	prepare();
 	current = hash_search(currents, purpose, HASH_ENTER, NULL);
 	current->id = id;

@@ -127,6 +127,25 @@ face_open_key_directory(void)
 	return directory;
 }
 
+/* The same, locked as flock() says; waits for that as long as the statement is not cancelled. */
+int
+face_open_key_directory_locked(int mode)
+{
+	for (;;)
+	{
+		int			directory = face_open_key_directory();
+		int			problem = flock(directory, mode | LOCK_NB) == 0 ? 0 : errno;
+
+		if (problem == 0)
+			return directory;
+		close(directory);
+		if (problem != EWOULDBLOCK && problem != EINTR)
+			face_report_key(ERROR, "lock", problem);
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(1000L);
+	}
+}
+
 void
 face_name_key(const pg_uuid_t *id, const char *suffix, char *name)
 {
@@ -174,13 +193,16 @@ face_destroy_key_file(int directory, const char *name)
 {
 	char		noise[MOST_BYTES - sizeof(FaceKeyHeader)];
 	int			file = openat(directory, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
 	int			problem = 0;
 
 	if (file < 0)
 		return errno;
 	if (!pg_strong_random(noise, sizeof(noise)))
 		memset(noise, 0, sizeof(noise));
-	if (!write_at(file, sizeof(FaceKeyHeader), noise, sizeof(noise)) || unlinkat(directory, name, 0) != 0)
+	/* An empty one stays empty until it is gone. */
+	if (fstat(file, &st) != 0 || (st.st_size > 0 && !write_at(file, sizeof(FaceKeyHeader), noise, sizeof(noise))) ||
+		unlinkat(directory, name, 0) != 0)
 		problem = errno;
 	close(file);
 	if (problem == 0 && fsync(directory) != 0)
@@ -210,14 +232,16 @@ face_key_was_destroyed(int directory, const pg_uuid_t *id)
 int
 face_note_destroyed_key(int directory, const pg_uuid_t *id)
 {
+	bool		noted = face_key_was_destroyed(directory, id);
 	int			file = openat(directory, DESTROYED, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	struct stat st;
 	int			problem = 0;
 
 	if (file < 0)
 		return errno;
-	/* What a crash left of a name is written over. */
-	if (fstat(file, &st) != 0 || pwrite(file, id, UUID_LEN, st.st_size - st.st_size % UUID_LEN) != UUID_LEN ||
+	/* What a crash left of a name is written over; what it left of flushing is done now. */
+	if (fstat(file, &st) != 0 ||
+		(!noted && pwrite(file, id, UUID_LEN, st.st_size - st.st_size % UUID_LEN) != UUID_LEN) ||
 		fsync(file) != 0 || fsync(directory) != 0)
 		problem = errno;
 	close(file);
@@ -307,6 +331,18 @@ face_store_key_file(int directory, const char *name, const void *content, size_t
 
 	if (file < 0 || !write_at(file, 0, content, size) || fsync(directory) != 0)
 		problem = errno;
+	if (file >= 0)
+		close(file);
+	return problem;
+}
+
+/* 0 or errno. */
+int
+face_flush_key_file(int directory, const char *name)
+{
+	int			file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int			problem = file < 0 || fsync(file) != 0 || fsync(directory) != 0 ? errno : 0;
+
 	if (file >= 0)
 		close(file);
 	return problem;

@@ -30,6 +30,7 @@ typedef struct FaceKeyHeader
 
 extern bool face_key_directory_is_set(void);
 extern int	face_open_key_directory(void);
+extern int	face_open_key_directory_locked(int mode);
 extern void face_refuse_key_directory(const char *why);
 extern void face_report_key(int elevel, const char *what, int problem);
 
@@ -43,6 +44,7 @@ extern int	face_make_key_file(int directory, const char *name, const void *conte
 extern int	face_store_key_file(int directory, const char *name, const void *content, size_t size);
 extern int	face_read_key_file(int directory, const char *name, const char *magic, FaceKeyHeader *content, size_t size);
 extern int	face_read_key_header(int directory, const char *name, const char *magic, FaceKeyHeader *header);
+extern int	face_flush_key_file(int directory, const char *name);
 extern int	face_destroy_key_file(int directory, const char *name);
 extern bool face_key_file_is_empty(int directory, const char *name);
 

@@ -177,14 +177,10 @@ pg_uuid_t
 face_site_key(void)
 {
 	pg_uuid_t	id = face_site_key_name();
-	uint8		key[FACE_KEY_BYTES];
 
 	/* The command makes it when it is first asked for. */
 	if (!face_key_command_is_set() && !face_is_wrapped_key(&id))
-	{
-		face_make_wrapped_key(&id, true, true, key);
-		explicit_bzero(key, sizeof(key));
-	}
+		face_make_lasting_key(&id);
 	return id;
 }
 
@@ -300,7 +296,7 @@ face_make_template_key(const pg_uuid_t *id, bool first)
 	uint64		asked_at = doubts;
 
 	if (!face_key_command_is_set())
-		face_make_wrapped_key(id, first, false, key);
+		face_make_wrapped_key(id, first, key);
 	else if (!face_run_key_command("make", id, key))
 		ereport(ERROR,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), face_refusal("key_command_works"),
@@ -310,18 +306,13 @@ face_make_template_key(const pg_uuid_t *id, bool first)
 	entry->doubts = asked_at;
 }
 
-/*
- * Tells all backends at once, as the key is gone at once; those that are idle are
- * woken to hear it.  Standbys hear it from the commit.
- */
+/* Tells all backends at once, as the key is gone at once; those that are idle are woken to hear it. */
 static void
-tell_backends(void)
+tell_backends(Oid keys)
 {
-	Oid			keys = face_table("template_key");
 	SharedInvalidationMessage message = {.rc = {.id = SHAREDINVALRELCACHE_ID,.dbId = MyDatabaseId,.relId = keys}};
 
 	SendSharedInvalidMessages(&message, 1);
-	CacheInvalidateRelcacheByRelid(keys);
 	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
 	{
 		const PGPROC *backend = &ProcGlobal->allProcs[i];
@@ -337,13 +328,24 @@ Datum
 facematch_destroy_template_key(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *id = PG_GETARG_UUID_P(0);
-	bool		there = true;
+	Oid			keys = face_table("template_key");
+	volatile bool there = true;
 
-	if (face_key_command_is_set())
-		(void) face_run_key_command("destroy", id, NULL);
-	else
-		there = face_destroy_wrapped_key(id);
-	tell_backends();
+	PG_TRY();
+	{
+		if (face_key_command_is_set())
+			(void) face_run_key_command("destroy", id, NULL);
+		else
+			there = face_destroy_wrapped_key(id);
+	}
+	PG_FINALLY();
+	{
+		/* Half destroyed it is of no use either. */
+		tell_backends(keys);
+	}
+	PG_END_TRY();
+	/* Standbys hear it from the commit. */
+	CacheInvalidateRelcacheByRelid(keys);
 	PG_RETURN_BOOL(there);
 }
 

@@ -14,7 +14,8 @@
  * were destroyed.
  *
  * A process that changes what others read together (the wrapping key, or the
- * names of the destroyed) has the directory locked with flock().
+ * names of the destroyed), or that makes or destroys a key, has the directory
+ * locked with flock().
  *
  *-------------------------------------------------------------------------
  */
@@ -69,25 +70,6 @@ refuse_lost(const char *what)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("key_is_there"),
 			 errmsg("%s is missing in facematch.key_directory, and was not destroyed", what),
 			 errhint("The directory may be the wrong one or incomplete: restore its files. No template is lost meanwhile.")));
-}
-
-/* Waits for the lock, as long as the statement is not cancelled. */
-static int
-open_locked(int mode)
-{
-	for (;;)
-	{
-		int			directory = face_open_key_directory();
-		int			problem = flock(directory, mode | LOCK_NB) == 0 ? 0 : errno;
-
-		if (problem == 0)
-			return directory;
-		close(directory);
-		if (problem != EWOULDBLOCK && problem != EINTR)
-			face_report_key(ERROR, "lock", problem);
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(1000L);
-	}
 }
 
 /* Closes the directory, and raises the error that there was. */
@@ -205,6 +187,13 @@ read_wrapped(int directory, const pg_uuid_t *id, WrappedFile *content)
 	return problem;
 }
 
+/* A file, and not one that a crash left empty. */
+static bool
+is_there(int directory, const char *name)
+{
+	return faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 && !face_key_file_is_empty(directory, name);
+}
+
 /* Whether there is a file of this name. */
 bool
 face_is_wrapped_key(const pg_uuid_t *id)
@@ -214,28 +203,38 @@ face_is_wrapped_key(const pg_uuid_t *id)
 	bool		there;
 
 	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
-	there = faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	there = is_there(directory, name);
 	close(directory);
 	return there;
 }
 
-/* A new key. First: the site may have no wrapping key yet. Stays: even if the transaction fails. */
-void
-face_make_wrapped_key(const pg_uuid_t *id, bool first, bool stays, uint8 *key)
+/* The wrapping key for new keys.  A crash may have come before it was flushed: then that is done first. */
+static int
+newest_wrapping_key(int directory, bool first, uint64 *number, SiteFile *site)
 {
-	int			directory = open_locked(LOCK_EX);
-	uint64		number = newest_site(directory);
+	char		name[FACE_KEY_NAME];
+	int			problem;
+
+	*number = newest_site(directory);
+	if (*number == 0 && first)
+		return make_site(directory, *number = 1, site);
+	name_site(*number, name);
+	problem = read_site(directory, *number, site);
+	return problem == 0 ? face_flush_key_file(directory, name) : problem;
+}
+
+/* A new key. First: the site may have no wrapping key yet. Stays: even if the transaction fails. */
+static int
+make_wrapped(int directory, const pg_uuid_t *id, bool first, bool stays, uint8 *key)
+{
 	char		name[FACE_KEY_NAME];
 	WrappedFile content = {0};
 	SiteFile	site;
-	int			problem;
+	uint64		number;
+	int			problem = newest_wrapping_key(directory, first, &number, &site);
 
 	face_fill_key_header(&content.header, FACE_TEMPLATE_MAGIC);
 	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
-	if (number == 0 && first)
-		problem = make_site(directory, number = 1, &site);
-	else
-		problem = read_site(directory, number, &site);
 	if (problem == 0 && !pg_strong_random(content.key, sizeof(content.key)))
 		problem = EIO;
 	memcpy(key, content.key, sizeof(content.key));
@@ -244,6 +243,32 @@ face_make_wrapped_key(const pg_uuid_t *id, bool first, bool stays, uint8 *key)
 	explicit_bzero(&site, sizeof(site));
 	if (problem == 0)
 		problem = (stays ? face_store_key_file : face_make_key_file) (directory, name, &content, sizeof(content));
+	return problem;
+}
+
+void
+face_make_wrapped_key(const pg_uuid_t *id, bool first, uint8 *key)
+{
+	int			directory = face_open_key_directory_locked(LOCK_EX);
+
+	close_checked(directory, "store", make_wrapped(directory, id, first, false, key));
+}
+
+/* A key that stays even if the transaction fails, unless another process has made it meanwhile. */
+void
+face_make_lasting_key(const pg_uuid_t *id)
+{
+	int			directory = face_open_key_directory_locked(LOCK_EX);
+	char		name[FACE_KEY_NAME];
+	uint8		key[FACE_KEY_BYTES];
+	int			problem = 0;
+
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
+	if (face_key_file_is_empty(directory, name))
+		unlinkat(directory, name, 0);	/* what a crash left */
+	if (!is_there(directory, name))
+		problem = make_wrapped(directory, id, true, true, key);
+	explicit_bzero(key, sizeof(key));
 	close_checked(directory, "store", problem);
 }
 
@@ -253,7 +278,7 @@ face_make_wrapped_key(const pg_uuid_t *id, bool first, bool stays, uint8 *key)
 bool
 face_read_wrapped_key(const pg_uuid_t *id, uint8 *key)
 {
-	int			directory = open_locked(LOCK_SH);
+	int			directory = face_open_key_directory_locked(LOCK_SH);
 	WrappedFile content;
 	int			problem = read_wrapped(directory, id, &content);
 	/* Also while its file is there: a crash may have left it half destroyed. */
@@ -281,7 +306,7 @@ face_read_wrapped_key(const pg_uuid_t *id, uint8 *key)
 bool
 face_destroy_wrapped_key(const pg_uuid_t *id)
 {
-	int			directory = open_locked(LOCK_EX);
+	int			directory = face_open_key_directory_locked(LOCK_EX);
 	char		name[FACE_KEY_NAME];
 	char		new[FACE_KEY_NAME];
 	WrappedFile content;
@@ -299,14 +324,12 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 				 errmsg("the key of sealed templates belongs to another database, and is not destroyed here"),
 				 errhint("This database is a copy: the database that made the key destroys it.")));
 	}
-	if (face_key_was_destroyed(directory, id))
-		problem = 0;
-	else if (faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+	if (!face_key_was_destroyed(directory, id) && faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
 	{
 		close(directory);
 		refuse_lost("the key of sealed templates");
 	}
-	else if (!face_key_file_is_empty(directory, name))
+	if (!face_key_file_is_empty(directory, name))
 		problem = face_note_destroyed_key(directory, id);
 	/* What a crash has left of a rotation is the key once more. */
 	face_name_key(id, NEW_SUFFIX, new);
@@ -329,11 +352,14 @@ wrap_anew(int directory, const pg_uuid_t *id, uint64 number, const SiteFile *sit
 	WrappedFile content;
 	int			problem = read_wrapped(directory, id, &content);
 
+	/* What a crash left of a key is for the purge. */
+	if (problem != 0 && (problem == ENOENT || face_key_was_destroyed(directory, id)))
+		return 0;
+	face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
 	if (problem != 0)
-		return problem == ENOENT ? 0 : problem;
+		return face_key_file_is_empty(directory, name) ? 0 : problem;
 	if (content.site != number)
 	{
-		face_name_key(id, FACE_TEMPLATE_SUFFIX, name);
 		face_name_key(id, NEW_SUFFIX, new);
 		unlinkat(directory, new, 0);	/* what a crash left */
 		problem = wrap(id, &content, number, site);
@@ -379,7 +405,7 @@ wrap_all(int directory, uint64 number, const SiteFile *site, int64 *count)
 int64
 face_rotate_wrapping_key(void)
 {
-	int			directory = open_locked(LOCK_EX);
+	int			directory = face_open_key_directory_locked(LOCK_EX);
 	uint64		number = newest_site(directory) + 1;
 	char		name[FACE_KEY_NAME];
 	SiteFile	site;
@@ -389,15 +415,13 @@ face_rotate_wrapping_key(void)
 	if (problem == 0)
 		problem = wrap_all(directory, number, &site, &count);
 	explicit_bzero(&site, sizeof(site));
+	/* All of them: a crash may have left one below others that are gone. */
 	for (uint64 old = number - 1; problem == 0 && old > 0; old--)
 	{
 		name_site(old, name);
 		problem = face_destroy_key_file(directory, name);
 		if (problem == ENOENT)
-		{
 			problem = 0;
-			break;
-		}
 	}
 	close_checked(directory, "wrap anew", problem);
 	return count;

@@ -12,7 +12,8 @@
 
 #include "utils/uuid.h"
 
-extern void face_make_wrapped_key(const pg_uuid_t *id, bool first, bool stays, uint8 *key);
+extern void face_make_wrapped_key(const pg_uuid_t *id, bool first, uint8 *key);
+extern void face_make_lasting_key(const pg_uuid_t *id);
 extern bool face_is_wrapped_key(const pg_uuid_t *id);
 extern bool face_read_wrapped_key(const pg_uuid_t *id, uint8 *key);
 extern bool face_destroy_wrapped_key(const pg_uuid_t *id);

@@ -51,7 +51,8 @@ face_make_key(const pg_uuid_t *id, FaceKey *key)
 	face_fill_key_header(&content.header, FACE_PHOTOGRAPH_MAGIC);
 	face_random_bytes(&content.key, sizeof(content.key));
 	face_name_key(id, FACE_PHOTOGRAPH_SUFFIX, name);
-	directory = face_open_key_directory();
+	/* What is being written is empty, and would be taken for what a crash left. */
+	directory = face_open_key_directory_locked(LOCK_SH);
 	problem = face_make_key_file(directory, name, &content, sizeof(content));
 	close(directory);
 	*key = content.key;
@@ -113,7 +114,7 @@ facematch_destroy_key(PG_FUNCTION_ARGS)
 	bool		anothers;
 
 	face_name_key(PG_GETARG_UUID_P(0), FACE_PHOTOGRAPH_SUFFIX, name);
-	directory = face_open_key_directory();
+	directory = face_open_key_directory_locked(LOCK_EX);
 	/* What cannot be read as a key is nobody's, and shall go. */
 	anothers = read_file(directory, name, &content) == 0 && face_is_anothers_key(&content.header);
 	explicit_bzero(&content, sizeof(content));

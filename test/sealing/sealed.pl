@@ -34,9 +34,14 @@ sub setting
 	$node->reload;
 	$node->poll_query_until('postgres', "SELECT current_setting('$name') = '" . ($value =~ s/'/''/gr) . "'") or die;
 }
+sub leave { my ($name, $content) = @_; open my $out, '>', "$keys/$name" or die; binmode $out; print $out $content; close $out; chmod 0600, "$keys/$name"; }
 # Without the sites' keys, which the indexes of each database have one of: their names end in "site".
 sub files { return scalar(grep { !/73697465\.template$/ } glob "$keys/*.template"); }
 sub live { return sql('SELECT count(*) FROM facematch_internal.template_key WHERE destroyed_at IS NULL'); }
+
+# The key of the site's indexes, as a crash left it before it was written.
+leave(sql(q{SELECT encode(int8send(system_identifier) || int4send(oid::int8::int4) || 'site', 'hex')::uuid FROM pg_control_system(), pg_database
+	WHERE datname = current_database()}) . '.template', '');
 
 # Two galleries of the same 300 templates, one sealed; some subjects have two.
 sql(q{
@@ -303,10 +308,9 @@ sql('CALL facematch.purge()');
 ok(!-e "$keys/$half.template" && !-e "$keys/$half.new", 'a key is destroyed in both its files');
 
 # What a crash leaves of a key half destroyed, or not yet written; it has a row, or none.
-sub leave { my ($name, $content) = @_; open my $out, '>', "$keys/$name" or die; binmode $out; print $out $content; close $out; chmod 0600, "$keys/$name"; }
 sub noted { my $id = shift =~ tr/-//dr; open my $out, '>>', "$keys/destroyed" or die; binmode $out; print $out pack('H*', $id); close $out; }
 my $noise = join '', map { chr int rand 256 } 1 .. 232;
-my ($stray, $unwritten, $unwritten_photograph) = map { sprintf '%08x-0000-4000-8000-000000000000', $_ } 1 .. 3;
+my ($stray, $unwritten, $unwritten_photograph, $gone_database) = map { sprintf '%08x-0000-4000-8000-000000000000', $_ } 1 .. 4;
 sql(q{INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('torn', 'flight', 'm', 0.1, now() + interval '8 hours', true);
 	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('torn'), md5('t')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1});
 my $torn = sql(q{SELECT facematch_internal.sealed_by(embedding) FROM facematch.reference WHERE gallery_id = of_gallery('torn')});
@@ -321,12 +325,35 @@ leave("$torn.template", substr($whole, 0, 24) . $noise);
 noted($torn);
 leave($_, '') for "$unwritten.template", "$unwritten_photograph.key", '99.site';
 is(sql(q{SELECT count(*), count(facematch_internal.opened(embedding)) FROM facematch.reference WHERE gallery_id = of_gallery('torn')}), '1|0', 'a key half destroyed is a destroyed one');
+sql(q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('torn'), md5('u')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 2});
+is(sql(q{SELECT count(*), count(facematch_internal.opened(embedding)) FROM facematch.reference WHERE gallery_id = of_gallery('torn')}), '2|1', 'and the next row gets another');
 sql(q{DELETE FROM facematch.gallery WHERE name = 'torn'});
 sql('CALL facematch.purge()');
 is(files(), live(), 'the next purge destroys the rest');
 ok(!-e "$keys/$_", "$_ is gone") for map({ "$_.template" } $stray, $torn, $unwritten), "$unwritten_photograph.key";
-sql(q{CALL facematch.rotate_keys('sealed')});
-ok(!-e "$keys/99.site", 'a wrapping key that was never written is passed over');
+# Of a database that is gone: no purge may destroy it, and rotation passes it over. A wrapping key was left below others.
+leave("$gone_database.template", substr($whole, 0, 16) . pack('Q', 4_000_000_000) . $noise);
+noted($gone_database);
+my ($wrapping) = sort { $b <=> $a } map { m{(\d+)\.site$} ? $1 : () } glob "$keys/*.site";
+leave('1.site', slurp_file("$keys/$wrapping.site")) if $wrapping > 3;
+is(error(q{CALL facematch.rotate_keys()}), 'no error: ', 'what a crash left of keys stops no rotation');
+ok(!-e "$keys/$_", "$_ is gone") for '99.site', '1.site';
+unlink "$keys/$gone_database.template";
+
+# A session that has a key in its memory hears that it is half destroyed.
+sql(q{INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('heard', 'flight', 'm', 0.1, now() + interval '8 hours', true)});
+my $enrol = q{INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('heard'), gen_random_uuid(), 'us_citizen', e, 's' FROM face WHERE i = 1};
+my $hears = $node->background_psql('postgres');
+$hears->query_safe($enrol);
+sql(q{DELETE FROM facematch.reference WHERE gallery_id = of_gallery('heard')});
+chmod 0500, $keys;
+sql('CALL facematch.purge()');
+chmod 0700, $keys;
+$hears->query_safe($enrol);
+$hears->quit;
+is(sql(q{SELECT count(facematch_internal.opened(embedding)) FROM facematch.reference WHERE gallery_id = of_gallery('heard')}), '1', 'a key whose destruction failed half-way seals nothing more');
+sql(q{DELETE FROM facematch.gallery WHERE name = 'heard'});
+sql('CALL facematch.purge()');
 
 # A crash between a key and its row.
 my $crashed = $node->background_psql('postgres');
