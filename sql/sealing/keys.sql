@@ -34,11 +34,12 @@ COMMENT ON FUNCTION facematch_internal.unseal_photograph(bytea, uuid, text) IS
 
 ---------------------------------------------------------------- keys go
 
-CREATE FUNCTION facematch_internal.destroy_key(key_id uuid) RETURNS boolean
+CREATE FUNCTION facematch_internal.destroy_key(key_id uuid, what text) RETURNS boolean
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_destroy_key';
-COMMENT ON FUNCTION facematch_internal.destroy_key(uuid) IS
-	'overwrites, flushes and unlinks a key; whether it was there. The key of another database that is there: 55000.'
-	' At once, whatever becomes of the transaction: for facematch_internal.destroy_keys() only';
+COMMENT ON FUNCTION facematch_internal.destroy_key(uuid, text) IS
+	'destroys a key (what: photograph or template), in the directory or by the command; whether it was there. The key of'
+	' another database that is there: 55000. At once, whatever becomes of the transaction; backends drop it when that is'
+	' committed. For facematch_internal.destroy_keys() and destroy_template_keys() only';
 
 CREATE FUNCTION facematch_internal.key_files()
 	RETURNS TABLE (key_id uuid, database oid, of_this_cluster boolean, what text, is_empty boolean)
@@ -94,7 +95,7 @@ BEGIN
 		FOREACH k IN ARRAY doomed LOOP
 			-- One that cannot be removed keeps no other.
 			BEGIN
-				PERFORM facematch_internal.destroy_key(k);
+				PERFORM facematch_internal.destroy_key(k, 'photograph');
 				destroyed := destroyed || k;
 			EXCEPTION WHEN OTHERS THEN
 				kept := kept || k;

@@ -61,13 +61,6 @@ COMMENT ON FUNCTION facematch_internal.own_template_key(uuid) IS
 	'whether no transaction is putting a row under a key; if so, none does until this one ends. False of a key that'
 	' another database has made that is there: this one is a copy';
 
-CREATE FUNCTION facematch_internal.destroy_template_key(key_id uuid) RETURNS boolean
-	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_destroy_template_key';
-COMMENT ON FUNCTION facematch_internal.destroy_template_key(uuid) IS
-	'destroys a key of sealed templates, in the directory or by the command; whether it was there. At once, whatever'
-	' becomes of the transaction; backends drop it when that is committed. For'
-	' facematch_internal.destroy_template_keys() only';
-
 CREATE FUNCTION facematch_internal.rotate_wrapping_key() RETURNS bigint
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_rotate_wrapping_key';
 COMMENT ON FUNCTION facematch_internal.rotate_wrapping_key() IS

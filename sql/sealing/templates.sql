@@ -37,6 +37,27 @@ $$;
 COMMENT ON FUNCTION facematch_internal.template_key_is_used(uuid) IS
 	'whether a row is under a key, as newest committed';
 
+CREATE FUNCTION facematch_internal.leave_due_keys() RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	k uuid;
+BEGIN
+	FOR k IN SELECT t.key_id FROM facematch_internal.template_key t
+			 WHERE t.destroyed_at IS NULL AND t.due <= clock_timestamp() AND facematch_internal.keys_are_possible() LOOP
+		BEGIN
+			UPDATE facematch.reference r SET embedding = r.embedding WHERE facematch_internal.sealed_by(r.embedding) = k;
+			UPDATE facematch.encounter e SET probe = e.probe WHERE facematch_internal.sealed_by(e.probe) = k;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'rows under key % are not sealed again: %', k, SQLERRM;
+		END;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION facematch_internal.leave_due_keys() IS
+	'seals again the rows that are held although their key is due: the trigger puts them under a key of their own. The'
+	' purge calls it, and commits before it destroys keys: a template must not come back to a key that is gone';
+
 CREATE FUNCTION facematch_internal.destroy_template_keys() RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -51,22 +72,11 @@ BEGIN
 		END IF;
 		RETURN 0;
 	END IF;
-	-- An older snapshot would not show the newest rows: left to the purge.
-	IF current_setting('transaction_isolation') <> 'read committed' THEN
+	-- An older snapshot would not show the newest rows, and what this transaction has moved or deleted may come back, while
+	-- a key does not: left to the purge.
+	IF current_setting('transaction_isolation') <> 'read committed' OR pg_current_xact_id_if_assigned() IS NOT NULL THEN
 		RETURN 0;
 	END IF;
-	-- What stays although it is due is held: the trigger puts it under a key of its own.
-	FOR k IN SELECT t.key_id FROM facematch_internal.template_key t
-			 WHERE t.destroyed_at IS NULL AND t.due <= clock_timestamp() LOOP
-		BEGIN
-			UPDATE facematch.reference r SET embedding = r.embedding
-			WHERE facematch_internal.sealed_by(r.embedding) = k.key_id;
-			UPDATE facematch.encounter e SET probe = e.probe
-			WHERE facematch_internal.sealed_by(e.probe) = k.key_id;
-		EXCEPTION WHEN OTHERS THEN
-			RAISE WARNING 'rows under key % are not sealed again: %', k.key_id, SQLERRM;
-		END;
-	END LOOP;
 	FOR k IN SELECT t.key_id, false AS stray, false AS is_back FROM facematch_internal.template_key t
 			 WHERE t.destroyed_at IS NULL
 			 UNION ALL
@@ -85,7 +95,7 @@ BEGIN
 								   WHERE t.key_id = k.key_id AND t.destroyed_at IS NULL);
 		-- One that cannot be destroyed keeps no other.
 		BEGIN
-			PERFORM facematch_internal.destroy_template_key(k.key_id);
+			PERFORM facematch_internal.destroy_key(k.key_id, 'template');
 			UPDATE facematch_internal.template_key t SET destroyed_at = clock_timestamp() WHERE t.key_id = k.key_id;
 			destroyed := destroyed || k.key_id;
 		EXCEPTION WHEN OTHERS THEN
@@ -100,9 +110,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.destroy_template_keys() IS
-	'destroys the keys that no row is under any more, and those that a crash left; rows that are held although they'
-	' are due go under a key of their own first. Logged, with the keys'' names. One that cannot be destroyed is a'
-	' WARNING. Returns how many. The purge calls it; the deletions have to be committed';
+	'destroys the keys that no row is under any more, and those that a crash left. Logged, with the keys'' names. One that'
+	' cannot be destroyed is a WARNING. Returns how many. The purge calls it. None in a transaction that has changed'
+	' anything: the deletions have to be committed';
 
 ---------------------------------------------------------------- rotation
 
@@ -204,6 +214,7 @@ BEGIN
 	WHILE facematch_internal.rotate_some(gallery, batch) OPERATOR(pg_catalog.>) 0 LOOP
 		COMMIT;
 	END LOOP;
+	PERFORM facematch_internal.leave_due_keys();
 	COMMIT;
 	PERFORM facematch_internal.destroy_template_keys();
 END

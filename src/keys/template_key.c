@@ -37,7 +37,6 @@
 #include "keys/wrapped.h"
 
 PG_FUNCTION_INFO_V1(facematch_keys_are_possible);
-PG_FUNCTION_INFO_V1(facematch_destroy_template_key);
 PG_FUNCTION_INFO_V1(facematch_rotate_wrapping_key);
 
 #define VALUE_PURPOSE	"facematch: values, 1"
@@ -323,11 +322,10 @@ tell_backends(Oid keys)
 	}
 }
 
-/* facematch_internal.destroy_template_key(uuid): whether it existed; takes effect at once, even if the transaction fails */
-Datum
-facematch_destroy_template_key(PG_FUNCTION_ARGS)
+/* Whether it existed; takes effect at once, even if the transaction fails. */
+bool
+face_destroy_template_key(const pg_uuid_t *id)
 {
-	pg_uuid_t  *id = PG_GETARG_UUID_P(0);
 	Oid			keys = face_table("template_key");
 	volatile bool there = true;
 
@@ -346,7 +344,7 @@ facematch_destroy_template_key(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	/* Standbys hear it from the commit. */
 	CacheInvalidateRelcacheByRelid(keys);
-	PG_RETURN_BOOL(there);
+	return there;
 }
 
 /* facematch_internal.keys_are_possible() */

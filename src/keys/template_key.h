@@ -39,6 +39,7 @@ extern bool face_is_anothers_site(const pg_uuid_t *site);
 
 /* Makes the key of a name.  First: there was none before. */
 extern void face_make_template_key(const pg_uuid_t *id, bool first);
+extern bool face_destroy_template_key(const pg_uuid_t *id);
 
 /* From now on each key is asked for again before it is used; and how often this was called. */
 extern void face_doubt_template_keys(void);

@@ -517,6 +517,7 @@ purge_tables(Purge *purge, Purged *tables, int first, int count, int last)
 	{
 		do_errand(purge, "photograph", "rid of its keys", "SELECT facematch_internal.destroy_keys()");
 		rotate_keys(purge);
+		do_errand(purge, "template_key", "left by what is held", "SELECT facematch_internal.leave_due_keys()");
 		do_errand(purge, "template_key", "rid of keys without rows", "SELECT facematch_internal.destroy_template_keys()");
 		do_errand(purge, "search", "written to the log", "SELECT facematch_internal.digest_searches()");
 		do_errand(purge, "rights_event", "told of to the other sites",

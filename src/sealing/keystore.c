@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include <dirent.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "access/xlog.h"
@@ -103,9 +104,8 @@ face_read_key(const pg_uuid_t *id, FaceKey *key)
 	return true;
 }
 
-/* facematch_internal.destroy_key(uuid): whether it was there */
-Datum
-facematch_destroy_key(PG_FUNCTION_ARGS)
+static bool
+destroy_photograph_key(const pg_uuid_t *id)
 {
 	char		name[FACE_KEY_NAME];
 	KeyFile		content;
@@ -113,7 +113,7 @@ facematch_destroy_key(PG_FUNCTION_ARGS)
 	int			problem;
 	bool		anothers;
 
-	face_name_key(PG_GETARG_UUID_P(0), FACE_PHOTOGRAPH_SUFFIX, name);
+	face_name_key(id, FACE_PHOTOGRAPH_SUFFIX, name);
 	directory = face_open_key_directory_locked(LOCK_EX);
 	/* What cannot be read as a key is nobody's, and shall go. */
 	anothers = read_file(directory, name, &content) == 0 && face_is_anothers_key(&content.header);
@@ -124,7 +124,17 @@ facematch_destroy_key(PG_FUNCTION_ARGS)
 		refuse_anothers("destroyed");
 	if (problem != 0 && problem != ENOENT)
 		face_report_key(ERROR, "destroy", problem);
-	PG_RETURN_BOOL(problem == 0);
+	return problem == 0;
+}
+
+/* facematch_internal.destroy_key(key_id, what): whether it was there */
+Datum
+facematch_destroy_key(PG_FUNCTION_ARGS)
+{
+	const pg_uuid_t *id = PG_GETARG_UUID_P(0);
+	const char *what = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	PG_RETURN_BOOL(strcmp(what, "photograph") == 0 ? destroy_photograph_key(id) : face_destroy_template_key(id));
 }
 
 /* Whether it can be told whose a file is.  An empty one is nobody's: the next database that purges may have it. */

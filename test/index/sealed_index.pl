@@ -181,7 +181,7 @@ like($err, qr/slot \d+ does not have the codes of the template in row/, 'a bit t
 $node->safe_psql('postgres', q{
 	UPDATE facematch_internal.template_key SET destroyed_at = now()
 	WHERE key_id = (SELECT DISTINCT facematch_internal.sealed_by(e) FROM sealed WHERE g = 2)
-		AND facematch_internal.destroy_template_key(key_id);
+		AND facematch_internal.destroy_key(key_id, 'template');
 	CREATE TABLE left_plain AS SELECT id, g, CASE WHEN g <> 2 THEN e END AS e FROM plain;
 	CREATE INDEX ON left_plain USING facematch (g, e); ANALYZE left_plain});
 @queries = (

@@ -37,7 +37,7 @@ like(error('copy', 'SELECT facematch.read_photograph(1)'), qr/the key of a photo
 sql('copy', q{UPDATE facematch.reference SET purge_after = now() WHERE reference_id <= 2});
 sql('copy', 'CALL facematch.purge()');
 is(sql('copy', 'SELECT count(*) FROM facematch.photograph'), '2', 'a copy purges what is due');
-like(error('copy', 'SELECT facematch_internal.destroy_key(key_id) FROM facematch_internal.doomed_key'), qr/belongs to another database, and is not destroyed here/, 'and destroys no key');
+like(error('copy', 'SELECT facematch_internal.destroy_key(key_id, $$photograph$$) FROM facematch_internal.doomed_key'), qr/belongs to another database, and is not destroyed here/, 'and destroys no key');
 is(sql('site', $read), $all, 'of the original');
 sql('copy', q{UPDATE facematch_internal.doomed_key SET doomed_at = doomed_at - interval '2 hours'});
 is(findings('copy'), 'warning: this database is a copy of site, which still needs keys of photographs that were deleted here: they are destroyed when it deletes its own: 2', 'which it says');

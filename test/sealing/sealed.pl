@@ -355,6 +355,30 @@ is(sql(q{SELECT count(facematch_internal.opened(embedding)) FROM facematch.refer
 sql(q{DELETE FROM facematch.gallery WHERE name = 'heard'});
 sql('CALL facematch.purge()');
 
+# No key goes by a transaction that has changed anything: what it moved or deleted may come back.
+sql(q{INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('kept', 'flight', 'm', 0.1, now() + interval '8 hours', true);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT of_gallery('kept'), md5('k')::uuid, 'us_citizen', e, 's' FROM face WHERE i = 1;
+	INSERT INTO facematch.hold (subject_id, reason, authority) SELECT md5('k')::uuid, 'inquiry', 'court';
+	UPDATE facematch_internal.template_key SET due = clock_timestamp() - interval '1 hour' WHERE gallery_id = of_gallery('kept')});
+my $opens = q{SELECT count(facematch_internal.opened(embedding)) FROM facematch.reference WHERE gallery_id = of_gallery('kept')};
+my $kept_under = q{SELECT facematch_internal.sealed_by(embedding) FROM facematch.reference WHERE gallery_id = of_gallery('kept')};
+my $before = sql($kept_under);
+is(sql('BEGIN; SELECT facematch_internal.leave_due_keys(); SELECT facematch_internal.destroy_template_keys(); ROLLBACK'), "\n0", 'none by who has moved a row');
+is(sql($opens), '1', 'a row that comes back opens');
+sql(q{UPDATE facematch.hold SET released_at = clock_timestamp() WHERE subject_id = md5('k')::uuid});
+is(sql(q{BEGIN; DELETE FROM facematch.reference WHERE gallery_id = of_gallery('kept'); SELECT facematch_internal.destroy_template_keys(); ROLLBACK}), '0', 'nor by who has deleted one');
+is(sql($opens), '1', 'which comes back as well');
+sql(q{INSERT INTO facematch.hold (subject_id, reason, authority) SELECT md5('k')::uuid, 'inquiry', 'court'});
+# A crash right after the commit may not bring it back either.
+sql('SET synchronous_commit = off; SELECT facematch_internal.leave_due_keys(); SELECT facematch_internal.destroy_template_keys()');
+ok(!-e "$keys/$before.template", 'held, it goes under another key, and its key goes');
+$node->stop('immediate');
+$node->start;
+is(sql($opens), '1', 'a crash does not bring it back to that');
+sql(q{UPDATE facematch.hold SET released_at = clock_timestamp() WHERE subject_id = md5('k')::uuid AND released_at IS NULL; DELETE FROM facematch.gallery WHERE name = 'kept'});
+sql('CALL facematch.purge()');
+is(files(), live(), 'and nothing is left');
+
 # A crash between a key and its row.
 my $crashed = $node->background_psql('postgres');
 $crashed->query_safe(q{BEGIN; INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at, sealed) VALUES ('crash', 'flight', 'm', 0.1, now() + interval '8 hours', true);
