@@ -13,10 +13,20 @@
  * The pages ahead are pinned and never locked; after an error they are released
  * like any other pin.
  *
+ * A relation may grow under the walk: what was added is visited at the end. A leaf
+ * of a B-tree may be split before it is visited, and half of its entries go to a
+ * page that was recycled, which may be one that the walk has passed. So, as VACUUM
+ * does, the walk follows the links of each leaf to pages before it, if the leaf has
+ * changed since the walk began.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/nbtree.h"
+#include "access/xlog.h"
+#include "access/xlogrecovery.h"
+#include "catalog/pg_am_d.h"
 #include "commands/vacuum.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -32,7 +42,43 @@ typedef struct Walk
 	BufferAccessStrategy strategy;
 	BlockNumber next;
 	BlockNumber end;
+	bool		btree;
+	XLogRecPtr	since;			/* when it began */
 } Walk;
+
+/* The page that has entries of this leaf, if it was split, and lies before the block; P_NONE: there is none. */
+static BlockNumber
+split_before(const Walk *walk, Buffer buffer, BlockNumber block)
+{
+	Page		page = BufferGetPage(buffer);
+	BlockNumber right = P_NONE;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (BufferGetBlockNumber(buffer) != BTREE_METAPAGE && !PageIsNew(page) &&
+		PageGetSpecialSize(page) == MAXALIGN(sizeof(BTPageOpaqueData)) && P_ISLEAF(BTPageGetOpaque(page)) &&
+		(PageGetLSN(page) > walk->since || !RelationNeedsWAL(walk->rel)))
+		right = BTPageGetOpaque(page)->btpo_next;
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	return right < block ? right : P_NONE;
+}
+
+/* After the visit: what was split off before it, is linked by then.  No chain is longer than the index. */
+static void
+visit_splits(const Walk *walk, Buffer buffer, FaceVisit visit, void *state)
+{
+	const BlockNumber block = BufferGetBlockNumber(buffer);
+	BlockNumber right = walk->btree ? split_before(walk, buffer, block) : P_NONE;
+
+	for (BlockNumber steps = 0; right != P_NONE && steps < walk->end; steps++)
+	{
+		Buffer		split = ReadBufferExtended(walk->rel, walk->fork, right, RBM_NORMAL, NULL);
+
+		CHECK_FOR_INTERRUPTS();
+		visit(walk->rel, split, state);
+		right = split_before(walk, split, block);
+		ReleaseBuffer(split);
+	}
+}
 
 #if FACE_HAVE_READ_STREAMS
 
@@ -55,6 +101,7 @@ visit_all(Walk *walk, FaceVisit visit, void *state)
 	while (BufferIsValid(buffer = read_stream_next_buffer(stream, NULL)))
 	{
 		visit(walk->rel, buffer, state);
+		visit_splits(walk, buffer, visit, state);
 		ReleaseBuffer(buffer);
 		face_vacuum_delay();
 	}
@@ -71,6 +118,7 @@ visit_all(Walk *walk, FaceVisit visit, void *state)
 		Buffer		buffer = ReadBufferExtended(walk->rel, walk->fork, walk->next, RBM_NORMAL, walk->strategy);
 
 		visit(walk->rel, buffer, state);
+		visit_splits(walk, buffer, visit, state);
 		ReleaseBuffer(buffer);
 		face_vacuum_delay();
 	}
@@ -84,7 +132,9 @@ face_each_page(Relation rel, ForkNumber fork, FaceVisit visit, void *state)
 	Walk		walk = {.rel = rel, .fork = fork};
 
 	walk.strategy = GetAccessStrategy(BAS_BULKREAD);
-	walk.end = RelationGetNumberOfBlocksInFork(rel, fork);
-	visit_all(&walk, visit, state);
+	walk.btree = fork == MAIN_FORKNUM && rel->rd_rel->relam == BTREE_AM_OID;
+	walk.since = RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) : GetXLogInsertRecPtr();
+	while ((walk.end = RelationGetNumberOfBlocksInFork(rel, fork)) > walk.next)
+		visit_all(&walk, visit, state);
 	FreeAccessStrategy(walk.strategy);
 }
