@@ -107,36 +107,67 @@ find_open_receipts(FacePurgeErasure *erasure)
 	PopActiveSnapshot();
 }
 
-/* Who detaches a partition takes rows along that were removed from it: the receipts are of them too. */
 static void
-find_parts_left(FacePurgeErasure *erasure)
+note(FacePurgeErasure *erasure, Oid relid, const char *what)
+{
+	MemoryContext old = MemoryContextSwitchTo(erasure->memory);
+	char	   *text = face_exists(relid) ? psprintf("%s: %s", face_qualified_name(relid), what) : psprintf("relation %u: %s", relid, what);
+	ListCell   *cell;
+
+	foreach(cell, erasure->notes)
+	{
+		if (strcmp(lfirst(cell), text) == 0)
+			break;
+	}
+	if (cell == NULL)
+		erasure->notes = lappend(erasure->notes, text);
+	MemoryContextSwitchTo(old);
+}
+
+/* One that was dropped meanwhile was given back to the file system as it was. */
+static void
+add_part_left(FacePurgeErasure *erasure, Oid part)
+{
+	MemoryContext old;
+
+	if (!face_exists(part))
+	{
+		erasure->worked = erasure->entries.unproven = true;
+		note(erasure, part, "was dropped before its removed rows were erased");
+		return;
+	}
+	old = MemoryContextSwitchTo(erasure->memory);
+	erasure->parts_left = lappend_oid(erasure->parts_left, part);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Who detaches a partition takes rows along that were removed from it: the receipts
+ * are of them too. Asked when the erasure begins, because a partition may be
+ * detached, or dropped, while the purge deletes.
+ */
+List *
+face_parts_left(FacePurgeErasure *erasure)
 {
 	Oid			type = REGCLASSOID;
 	Datum		relation = ObjectIdGetDatum(erasure->table);
-	MemoryContext old;
 	bool		isnull;
 
+	erasure->parts_left = NIL;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	face_run("SELECT DISTINCT p.relation FROM facematch_internal.receipt_relation r"
 			 " JOIN facematch_internal.receipt_relation p ON p.receipt_id OPERATOR(pg_catalog.=) r.receipt_id AND p.is_part"
-			 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.relation AND c.relkind OPERATOR(pg_catalog.=) 'r'"
+			 " LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.relation"
 			 " WHERE r.relation OPERATOR(pg_catalog.=) $1 AND NOT r.is_part"
+			 " AND (c.oid IS NULL OR c.relkind OPERATOR(pg_catalog.=) 'r')"
 			 " AND NOT EXISTS (SELECT FROM facematch_internal.erased_receipt e WHERE e.receipt_id OPERATOR(pg_catalog.=) r.receipt_id)"
 			 " AND NOT EXISTS (SELECT FROM facematch_internal.with_heirs($1) h WHERE h.relation OPERATOR(pg_catalog.=) p.relation)",
 			 1, &type, &relation, face_owner(face_table("purge_receipt")));
-	old = MemoryContextSwitchTo(erasure->memory);
 	for (uint64 i = 0; i < SPI_processed; i++)
-		erasure->parts_left = lappend_oid(erasure->parts_left,
-										  DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
-	MemoryContextSwitchTo(old);
+		add_part_left(erasure, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
 	SPI_finish();
 	PopActiveSnapshot();
-}
-
-List *
-face_parts_left(const FacePurgeErasure *erasure)
-{
 	return erasure->parts_left;
 }
 
@@ -153,7 +184,6 @@ face_purge_erasure(Oid table)
 	erasure->table = table;
 	erasure->name = face_qualified_name(table);
 	find_open_receipts(erasure);
-	find_parts_left(erasure);
 	return erasure;
 }
 
@@ -166,23 +196,6 @@ face_note_receipt(FacePurgeErasure *erasure)
 			 face_owner(face_table("purge_receipt")));
 	add_receipt(erasure, face_result(1, NULL));
 	SPI_finish();
-}
-
-static void
-note(FacePurgeErasure *erasure, Oid relid, const char *what)
-{
-	MemoryContext old = MemoryContextSwitchTo(erasure->memory);
-	char	   *text = face_exists(relid) ? psprintf("%s: %s", face_qualified_name(relid), what) : psprintf("relation %u: %s", relid, what);
-	ListCell   *cell;
-
-	foreach(cell, erasure->notes)
-	{
-		if (strcmp(lfirst(cell), text) == 0)
-			break;
-	}
-	if (cell == NULL)
-		erasure->notes = lappend(erasure->notes, text);
-	MemoryContextSwitchTo(old);
 }
 
 static void

@@ -16,7 +16,7 @@ typedef struct FacePurgeErasure FacePurgeErasure;
 
 extern FacePurgeErasure *face_purge_erasure(Oid table);
 extern void face_note_receipt(FacePurgeErasure *erasure);
-extern List *face_parts_left(const FacePurgeErasure *erasure);
+extern List *face_parts_left(FacePurgeErasure *erasure);
 extern bool face_has_to_erase(FacePurgeErasure *erasure, Oid part, Datum *seen);
 extern void face_erase_removed(FacePurgeErasure *erasure, Oid part, Datum seen);
 extern void face_note_failure(FacePurgeErasure *erasure, Oid part);

@@ -431,7 +431,10 @@ erase_table(Purge *purge, const Purged *purged)
 	foreach(part, purged->parts)
 		erase_part(purge, purged->erasure, lfirst_oid(part));
 	foreach(part, face_parts_left(purged->erasure))
-		erase_part(purge, purged->erasure, lfirst_oid(part));
+	{
+		if (!list_member_oid(purged->parts, lfirst_oid(part)))
+			erase_part(purge, purged->erasure, lfirst_oid(part));
+	}
 	for (int i = 0; i < lengthof(steps) && face_exists(purged->table->relid); i++)
 	{
 		MemoryContextSwitchTo(purge->working);
