@@ -72,8 +72,8 @@ BEGIN
 		END IF;
 		RETURN 0;
 	END IF;
-	-- An older snapshot would not show the newest rows, and what this transaction has moved or deleted may come back, while
-	-- a key does not: left to the purge.
+	-- An older snapshot would not show the newest rows, and what this transaction has moved or deleted may come back,
+	-- while a key does not: left to the purge.
 	IF current_setting('transaction_isolation') <> 'read committed' OR pg_current_xact_id_if_assigned() IS NOT NULL THEN
 		RETURN 0;
 	END IF;
@@ -110,8 +110,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.destroy_template_keys() IS
-	'destroys the keys that no row is under any more, and those that a crash left. Logged, with the keys'' names. One that'
-	' cannot be destroyed is a WARNING. Returns how many. The purge calls it. None in a transaction that has changed'
+	'destroys the keys that no row is under any more, and those that a crash left. Logged, with the keys'' names. One'
+	' that cannot be destroyed is a WARNING. Returns how many. The purge calls it. None in a transaction that has changed'
 	' anything: the deletions have to be committed';
 
 ---------------------------------------------------------------- rotation
