@@ -21,8 +21,9 @@ BEGIN
 			   -- PostgreSQL 19 counts errors of copying tables and of sequences apart.
 			   (SELECT coalesce(sum(c.value::bigint), 0) FROM jsonb_each_text(to_jsonb(t)) c
 				WHERE c.key LIKE '%\_error\_count') AS errors,
-			   -- A worker that fails is started again some seconds later.
-			   w.pid IS NULL OR t.apply_error_count > 0 AND a.backend_start > clock_timestamp() - interval '1 minute' AS fails,
+			   -- A worker that fails is started again some seconds later, or may have gone between the two views.
+			   w.pid IS NULL OR t.apply_error_count > 0 AND coalesce(a.backend_start > clock_timestamp() - interval '1 minute',
+				true) AS fails,
 			   EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r') AS copies
 		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
 		LEFT JOIN pg_stat_subscription w ON w.subid = s.oid AND w.relid IS NULL AND w.pid IS NOT NULL

@@ -6,7 +6,11 @@
  *
  * Events are stored first and then carried out in the order of their numbers, because
  * the first copy of a table brings rows in their physical order. If a rule was changed
- * before it came into force, only its last form is carried out.
+ * before it came into force, only its last form is carried out. An end that arrives
+ * before the row that it ends waits for it until the transaction ends.
+ *
+ * What another site's event names and this one lacks, or has otherwise, is left out, and
+ * the result says so. Replication stops only where going on would overwrite a rule.
  */
 
 CREATE FUNCTION facematch_internal.apply_right(event facematch.rights_event) RETURNS text
