@@ -71,6 +71,7 @@ SELECT name FROM facematch.retention_class WHERE NOT shipped;
 -- There again, it is here what it is there.
 SELECT arrives('a', 'class', NULL, '{"name": "crew", "description": "crews and staff", "shipped": false}');
 SELECT name, description FROM facematch.retention_class WHERE NOT shipped;
+-- A name that this site has given itself is never overwritten.
 SELECT arrives('a', 'class', NULL, '{"name": "us_citizen", "description": "mine", "shipped": false}');
 
 -- Ends that come before their beginnings: in one transaction, as in the first copy of a table, which has no order between sites.

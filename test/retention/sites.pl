@@ -182,6 +182,8 @@ sql('hasty', q{SELECT facematch.subscribe_rights(:'connection_to_a', :'a', rules
 reached('hasty', q{(SELECT coalesce(to_jsonb(s) ->> 'sync_table_error_count', to_jsonb(s) ->> 'sync_error_count')::bigint > 0 FROM pg_stat_subscription_stats s WHERE subname = 'facematch_' || translate('} . $variable{a} . q{', '-', ''))}, 'true', 'a conflict stops the copy');
 like(slurp_file($hasty->logfile), qr/event \d+ of site $variable{c} differs from the event of that number here, which is about opt_out/, 'and the log names it');
 like(sql('hasty', $rights), qr/error: rights do not arrive: copying the site's events fails/, 'so does health_check()');
+sql('hasty', qq{INSERT INTO facematch_internal.site_state (site, at, rules_from, has) VALUES ('$variable{b}', now(), '$variable{a}', jsonb_build_object('$variable{c}', 100000))});
+like(sql('hasty', $rights), qr/this site lacks events that other sites have/, 'and what is missing');
 $hasty->stop('immediate');
 
 my $restored = PostgreSQL::Test::Cluster->new('restored');
