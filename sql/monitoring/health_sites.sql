@@ -16,10 +16,14 @@ BEGIN
 	-- What comes in.
 	RETURN QUERY
 	WITH subscription AS MATERIALIZED (
-		SELECT s.oid, s.subenabled, substr(s.subname, 11)::uuid AS site, s.subpublications[1] AS publication, w.pid,
+		SELECT s.oid, s.subenabled, substr(s.subname, 11)::uuid AS site, s.subpublications[1] AS publication,
 			   clock_timestamp() - coalesce(w.last_msg_receipt_time, a.backend_start) AS silent,
 			   -- PostgreSQL 19 counts errors of copying tables and of sequences apart.
-			   (SELECT sum(c.value::bigint) FROM jsonb_each_text(to_jsonb(t)) c WHERE c.key LIKE '%\_error\_count') AS errors,
+			   (SELECT coalesce(sum(c.value::bigint), 0) FROM jsonb_each_text(to_jsonb(t)) c
+				WHERE c.key LIKE '%\_error\_count') AS errors,
+			   -- A worker that fails is started again some seconds later, or may have gone between the two views.
+			   w.pid IS NULL OR t.apply_error_count > 0 AND coalesce(a.backend_start > clock_timestamp() - interval '1 minute',
+				true) AS fails,
 			   EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r') AS copies
 		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
 		LEFT JOIN pg_stat_subscription w ON w.subid = s.oid AND w.relid IS NULL AND w.pid IS NOT NULL
@@ -34,15 +38,19 @@ BEGIN
 			s.errors),
 		'read the server''s log: the site may be down or have no slot for this one (facematch.publish_rights()), or an'
 			' event was refused'
-	FROM subscription s WHERE s.subenabled AND s.pid IS NULL
+	FROM subscription s WHERE s.subenabled AND s.fails
 	UNION ALL
 	SELECT 'error', 'rights do not arrive: the site sends nothing', format('site %s (for %s)', s.site,
 			date_trunc('second', s.silent)), 'check the site''s server and the network'
 	FROM subscription s WHERE s.subenabled AND s.silent > interval '1 minute'
 	UNION ALL
-	SELECT 'warning', 'the site''s events are still being copied, or copying fails',
-		format('site %s (errors: %s)', s.site, s.errors), 'wait; if it does not end, read the server''s log'
-	FROM subscription s WHERE s.subenabled AND s.copies
+	SELECT 'error', 'rights do not arrive: copying the site''s events fails', format('site %s (errors: %s)', s.site,
+			s.errors),
+		'read the server''s log: the site may be down or have no slot left for the copy, or an event was refused'
+	FROM subscription s WHERE s.subenabled AND s.copies AND s.errors > 0
+	UNION ALL
+	SELECT 'warning', 'the site''s events are still being copied', format('site %s', s.site), 'wait'
+	FROM subscription s WHERE s.subenabled AND s.copies AND s.errors = 0
 	UNION ALL
 	SELECT 'error', 'the key of pseudonyms has changed since the site was subscribed to: its opt-outs name nobody here',
 		format('site %s', s.site), 'put the row of facematch.pseudonym_key back; ' || format(again, s.site)
@@ -86,8 +94,7 @@ BEGIN
 	FROM (SELECT k.key AS site, max(k.value::bigint) AS number,
 			coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = k.key::uuid), 0) AS here
 		  FROM facematch_internal.site_state t, jsonb_each_text(t.has) k GROUP BY k.key) n
-	WHERE n.number > n.here AND NOT EXISTS (SELECT FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid
-		WHERE s.subname ~ '^facematch_[0-9a-f]{32}$' AND r.srsubstate <> 'r')
+	WHERE n.number > n.here AND NOT EXISTS (SELECT FROM subscription s WHERE s.subenabled AND s.copies AND s.errors = 0)
 	UNION ALL
 	SELECT 'error', 'the site lacks events that it recorded itself: it was restored',
 		format('site %s (%s events)', t.site, e.number - coalesce((t.has ->> t.site::text)::bigint, 0)),
@@ -110,6 +117,21 @@ BEGIN
 	JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
 	WHERE t.at < clock_timestamp() - interval '1 hour'
 	UNION ALL
+	-- A posting is never deleted; a notice has the event that changed or deleted it.
+	SELECT 'warning', 'a notice of the site is another one here, or some of its postings are not here',
+		format('notice %s, version %s, site %s', o.name, o.version, o.site),
+		'INSERT the next version at one site, and post it at all; what hung is in facematch.rights_event'
+	FROM (SELECT e.site, n.name, n.version
+		  FROM facematch.rights_event e CROSS JOIN LATERAL jsonb_populate_record(NULL::facematch.notice, e.after) n
+		  WHERE e.what = 'notice' AND e.after IS NOT NULL AND NOT EXISTS (SELECT FROM facematch.notice h WHERE h = n)
+			AND NOT EXISTS (SELECT FROM facematch.rights_event l WHERE l.what = 'notice' AND l.before = e.after)
+		  UNION
+		  SELECT e.site, p.notice, p.version
+		  FROM facematch.rights_event e CROSS JOIN LATERAL jsonb_populate_record(NULL::facematch.notice_posting, e.after) p
+		  WHERE e.what = 'posting' AND e.before IS NULL AND NOT EXISTS (SELECT FROM facematch.notice_posting h
+			WHERE (h.notice, h.version, h.port, h.posted_at) = (p.notice, p.version, p.port, p.posted_at)
+			  AND h.lane IS NOT DISTINCT FROM p.lane)) o
+	UNION ALL
 	SELECT 'notice', 'rules of a site that may not make them were ignored',
 		format('site %s (%s events)', e.site, count(*)),
 		'make them at the site that rules come from'
@@ -120,5 +142,5 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.sites_findings() IS
 	'subscriptions to other sites'' rights that are disabled, stop or hear nothing, sites that do not read what is'
-	' published here, another key of pseudonyms, sites that were restored and have not copied what they lost, and'
-	' sites with rules from elsewhere; part of facematch.health_check()';
+	' published here, another key of pseudonyms, sites that were restored and have not copied what they lost,'
+	' sites with rules from elsewhere, and notices that are others there; part of facematch.health_check()';

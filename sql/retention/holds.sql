@@ -102,8 +102,9 @@ DECLARE
 	t facematch_internal.retained_now;
 	found_one bigint;
 	-- A dump loads holds before the rows that they are about, and before the list of tables. Its rows bring the time
-	-- when they were placed.
-	dumped CONSTANT boolean := NEW.placed_at < now();
+	-- when they were placed. So do those of the stream, after a restore: what was lost with it is not held.
+	dumped CONSTANT boolean := NEW.placed_at < now()
+		AND current_setting('facematch.right_arrives', true) IS DISTINCT FROM 'on';
 BEGIN
 	IF TG_WHEN = 'BEFORE' AND TG_OP = 'INSERT' THEN
 		NEW.table_name := coalesce((SELECT p.table_name FROM facematch_internal.retained_part p

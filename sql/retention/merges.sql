@@ -2,6 +2,9 @@
  * Merges: two pseudonyms (two passports) of one person. A merge is a row and rewrites
  * no other, so it applies to later rows too and can be undone. Code that asks about a
  * subject asks about all subjects of its person (src/retention/person.c).
+ *
+ * Two sites may merge the same two before they hear of each other. Then both merges
+ * stand everywhere, and the two are one person until both are undone.
  */
 
 CREATE TABLE facematch.subject_merge (
@@ -28,8 +31,6 @@ COMMENT ON COLUMN facematch.subject_merge.undone_at IS 'when it was undone; NULL
 COMMENT ON COLUMN facematch.subject_merge.undone_by IS 'the session''s user who undid it, filled in';
 CREATE INDEX subject_merge_kept_idx ON facematch.subject_merge (kept);
 CREATE INDEX subject_merge_merged_idx ON facematch.subject_merge (merged);
-CREATE UNIQUE INDEX subject_merge_stands_once ON facematch.subject_merge (least(kept, merged), greatest(kept, merged))
-	WHERE undone_at IS NULL;
 SELECT pg_catalog.pg_extension_config_dump('facematch.subject_merge', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.subject_merge_merge_id_seq', '');
 
@@ -85,9 +86,8 @@ SELECT facematch_internal.keep_as_record('facematch.subject_merge', changes => t
 	log => '{subjects,merge_id,"kept,merged,undone_at","merged,parted,deleted"}');
 CREATE CONSTRAINT TRIGGER subject_merge_60_rights AFTER INSERT OR UPDATE OR DELETE ON facematch.subject_merge
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-	EXECUTE FUNCTION facematch_internal.write_right('subjects', 'merge_id', 'merge_id', 'd.undone_at IS NULL'
-		' AND least(d.kept, d.merged) = least(n.kept, n.merged)'
-		' AND greatest(d.kept, d.merged) = greatest(n.kept, n.merged)', 'undone_at');
+	EXECUTE FUNCTION facematch_internal.write_right('subjects', 'merge_id', 'merge_id',
+		'(d.kept, d.merged, d.merged_at, d.merged_by) = (n.kept, n.merged, n.merged_at, n.merged_by)', 'undone_at');
 
 CREATE FUNCTION facematch.merge_subjects(kept uuid, merged uuid) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -100,14 +100,15 @@ BEGIN
 			MESSAGE = 'two different subjects are needed',
 			HINT = 'They are two pseudonyms of one person.';
 	END IF;
-	INSERT INTO facematch.subject_merge (kept, merged) VALUES (merge_subjects.kept, merge_subjects.merged)
-	ON CONFLICT (least(subject_merge.kept, subject_merge.merged), greatest(subject_merge.kept, subject_merge.merged))
-		WHERE undone_at IS NULL DO NOTHING
-	RETURNING merge_id INTO standing;
-	IF standing IS NULL THEN
-		SELECT m.merge_id INTO standing FROM facematch.subject_merge m
-		WHERE m.undone_at IS NULL AND least(m.kept, m.merged) = least(merge_subjects.kept, merge_subjects.merged)
-		  AND greatest(m.kept, m.merged) = greatest(merge_subjects.kept, merge_subjects.merged);
+	-- As the trigger does, one merge at a time: another session's is found here.
+	LOCK TABLE facematch_internal.person IN SHARE ROW EXCLUSIVE MODE;
+	SELECT m.merge_id INTO standing FROM facematch.subject_merge m
+	WHERE m.undone_at IS NULL AND (m.kept, m.merged) IN ((merge_subjects.kept, merge_subjects.merged),
+		(merge_subjects.merged, merge_subjects.kept))
+	ORDER BY m.merge_id LIMIT 1;
+	IF NOT FOUND THEN
+		INSERT INTO facematch.subject_merge (kept, merged) VALUES (merge_subjects.kept, merge_subjects.merged)
+		RETURNING merge_id INTO standing;
 	END IF;
 	RETURN standing;
 END

@@ -56,7 +56,8 @@ COMMENT ON COLUMN facematch.rights_event.what IS
 	'what it is about, as the log calls it: opt_out, hold, subjects, rule, ...';
 COMMENT ON COLUMN facematch.rights_event.before IS 'the row before; NULL: it is new';
 COMMENT ON COLUMN facematch.rights_event.after IS
-	'the row from then on; NULL: it was deleted. gallery and gallery_until name the gallery that it is about';
+	'the row from then on; NULL: it was deleted. gallery and gallery_until name the gallery that it is '
+	'about; a posting has the texts of its notice';
 SELECT pg_catalog.pg_extension_config_dump('facematch.rights_event', '');
 SELECT facematch_internal.keep_as_record('facematch.rights_event');
 

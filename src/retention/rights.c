@@ -56,6 +56,7 @@ static List *noted = NIL;		/* of this transaction, in its memory */
 
 static bool right_arrives = false;
 static char *rights_carried_out = NULL;
+static char *rights_early = NULL;
 
 /* Arguments of the trigger that are needed here; sql/retention/rights.sql has all. */
 enum
@@ -68,11 +69,16 @@ static const char newest_of_the_log[] =
 " facematch_internal.redacted($1 || ':' || (SELECT string_agg(to_jsonb($2) ->> k.name, ',' ORDER BY k.place)"
 " FROM string_to_table($3, ',') WITH ORDINALITY k (name, place))) ORDER BY e.event_id DESC LIMIT 1";
 
-/* A gallery has another number elsewhere: its name goes along, and until when it is there. */
+/*
+ * A gallery has another number elsewhere: its name goes along, and until when it is there.  A version of a notice may
+ * be another one elsewhere: its texts go along with a posting.
+ */
 static const char row_of_the_stream[] =
 "SELECT (r.j - string_to_array($2, ',')) || coalesce((SELECT jsonb_build_object('gallery', g.name, 'gallery_until', g.purge_after)"
 " FROM facematch.gallery g WHERE g.gallery_id = coalesce(r.j ->> 'gallery_id',"
 " CASE WHEN r.j ->> 'table_name' = 'facematch.gallery' THEN r.j ->> 'row_id' END)::bigint), '{}')"
+" || coalesce((SELECT jsonb_build_object('texts', n.texts) FROM facematch.notice n"
+" WHERE n.name = r.j ->> 'notice' AND n.version = (r.j ->> 'version')::integer), '{}')"
 " FROM (SELECT to_jsonb($1) AS j OFFSET 0) r";
 
 static const char insert_event[] =
@@ -233,6 +239,16 @@ face_rights_init(void)
 							   "facematch_internal.right_arrived() and apply_right() set it, for themselves.",
 							   &rights_carried_out,
 							   "{}",
+							   PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
+							   NULL,
+							   NULL,
+							   NULL);
+	DefineCustomStringVariable("facematch.rights_early",
+							   "Ends that this transaction has carried out before the rows that they end have arrived.",
+							   "facematch_internal.apply_right() sets it, for itself.",
+							   &rights_early,
+							   "[]",
 							   PGC_SUSET,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
 							   NULL,

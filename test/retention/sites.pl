@@ -181,7 +181,9 @@ $hasty->restart;
 sql('hasty', q{SELECT facematch.subscribe_rights(:'connection_to_a', :'a', rules_from => :'a')}, extra_params => variables());
 reached('hasty', q{(SELECT coalesce(to_jsonb(s) ->> 'sync_table_error_count', to_jsonb(s) ->> 'sync_error_count')::bigint > 0 FROM pg_stat_subscription_stats s WHERE subname = 'facematch_' || translate('} . $variable{a} . q{', '-', ''))}, 'true', 'a conflict stops the copy');
 like(slurp_file($hasty->logfile), qr/event \d+ of site $variable{c} differs from the event of that number here, which is about opt_out/, 'and the log names it');
-like(sql('hasty', $rights), qr/still being copied, or copying fails/, 'so does health_check()');
+like(sql('hasty', $rights), qr/error: rights do not arrive: copying the site's events fails/, 'so does health_check()');
+sql('hasty', qq{INSERT INTO facematch_internal.site_state (site, at, rules_from, has) VALUES ('$variable{b}', now(), '$variable{a}', jsonb_build_object('$variable{c}', 100000))});
+like(sql('hasty', $rights), qr/this site lacks events that other sites have/, 'and what is missing');
 $hasty->stop('immediate');
 
 my $restored = PostgreSQL::Test::Cluster->new('restored');
@@ -230,4 +232,11 @@ reached($_, "($rights)", "'error: the site lacks events that it recorded itself:
 
 sql('b', q{INSERT INTO facematch.pseudonym_key (key, created_at) SELECT decode(repeat('0c', 32), 'hex'), '2020-01-01'});
 like(sql('b', $rights), qr/the key of pseudonyms has changed.*publication of rights is of another key/, 'b: another key is named');
+
+### an event that no site can carry out
+
+sql('c', q{INSERT INTO facematch.rights_event SELECT site, max(number) + 1, now(), 'a later version', 'parking', NULL, '{"lot": 1}' FROM facematch.rights_event
+	WHERE site = (SELECT site FROM facematch_internal.site) GROUP BY site});
+reached('a', "($rights) ~ 'the subscription fails repeatedly'", 'true', 'names a worker that fails');
+is(scalar(grep { sql('a', $rights) !~ /the subscription fails repeatedly/ } 1 .. 40), 0, 'also while it has been started again');
 done_testing();
