@@ -147,6 +147,8 @@ DECLARE
 	deferred text;
 	remedies text;
 	about text := facematch_internal.redacted('table:' || table_name);
+	unlogged regclass := (SELECT min(c.oid) FROM facematch_internal.with_heirs(table_name) h
+		JOIN pg_class c ON c.oid = h.relation WHERE c.relpersistence = 'u' AND c.relkind = 'r');
 BEGIN
 	SELECT c.* INTO relation FROM pg_class c WHERE c.oid = table_name;
 	IF relation.oid IS NULL THEN
@@ -163,6 +165,11 @@ BEGIN
 			MESSAGE = format('%s is distributed by Citus and cannot be put under retention', table_name),
 			HINT = 'Its rows are in tables of the nodes, which Citus moves and copies. Keep what has deadlines in'
 				' galleries on several facematch servers: facematch.shard.';
+	ELSIF unlogged IS NOT NULL THEN
+		RAISE wrong_object_type USING CONSTRAINT = 'retained_table_is_logged',
+			MESSAGE = format('table %s is unlogged and cannot be put under retention', unlogged),
+			HINT = format('A crash empties it, held rows included, and no receipt says so. ALTER TABLE %s SET LOGGED.',
+				unlogged);
 	ELSIF EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = retain.table_name) THEN
 		RAISE duplicate_object USING CONSTRAINT = 'table_is_not_retained_yet',
 			MESSAGE = format('table %s is under retention already', table_name),
@@ -274,8 +281,8 @@ COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, nam
 	'purge, as on references. Adds a column purge_after, triggers and row security (only the owner sees due rows), '
 	'and computes the deadlines of the existing rows. Partitioned tables too. For superusers: the table''s own '
 	'code runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; '
-	'attached already: 42710; triggers that are initially deferred and that a purge would fire, while the owner is '
-	'not a superuser: 55000';
+	'attached already: 42710; unlogged: 42809; triggers that are initially deferred and that a purge would fire, '
+	'while the owner is not a superuser: 55000';
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
