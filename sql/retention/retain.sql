@@ -5,8 +5,8 @@
 -- What a purge cannot get past.  Its statements, those of opt-outs and of rules run as the owner, and an owner who is
 -- no superuser may leave nothing to the commit, where it would run with the privileges of the purging user
 -- (src/base/run.c).
-CREATE FUNCTION facematch_internal.deferred_triggers(table_name regclass) RETURNS TABLE (relation regclass, name name,
-	remedy text)
+CREATE FUNCTION facematch_internal.deferred_triggers(table_name regclass, whoever_owns_it boolean DEFAULT false)
+	RETURNS TABLE (relation regclass, name name, remedy text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH RECURSIVE change AS (
@@ -15,7 +15,8 @@ AS $$
 			       AND e.event = 'update') AS columns
 		FROM facematch_internal.with_heirs($1) h JOIN pg_class c ON c.oid = h.relation JOIN pg_class root ON root.oid = $1,
 			 (VALUES ('delete'), ('update')) e (event)
-		WHERE EXISTS (SELECT FROM pg_roles o WHERE o.oid IN (c.relowner, root.relowner) AND NOT o.rolsuper)
+		WHERE whoever_owns_it
+			OR EXISTS (SELECT FROM pg_roles o WHERE o.oid IN (c.relowner, root.relowner) AND NOT o.rolsuper)
 		UNION
 		-- Foreign keys carry it to tables that refer to this one.
 		SELECT k.conrelid, CASE k.action WHEN 'c' THEN k.event WHEN 'n' THEN 'set null' ELSE 'update' END,
@@ -50,10 +51,11 @@ AS $$
 											CASE WHEN f.tgisinternal THEN f.conname ELSE f.tgname END AS name) d
 	WHERE NOT EXISTS (SELECT FROM fires parent WHERE parent.oid = f.tgparentid)
 $$;
-COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass) IS
+COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass, boolean) IS
 	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is not '
 	'a superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign '
-	'keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
+	'keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do. '
+	'whoever_owns_it: superusers'' tables too, whose a purge fires with the rows';
 
 CREATE FUNCTION facematch_internal.bring_to_rules(table_name regclass, limited boolean, OUT nearer bigint,
 	OUT declined bigint)

@@ -62,12 +62,11 @@ write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasu
 	{
 		HeapTuple	row = result->vals[i];
 		bool		isnull;
-		char	   *class = SPI_getvalue(row, result->tupdesc, 1);
-		uint64		rows = (uint64) DatumGetInt64(SPI_getbinval(row, result->tupdesc, 2, &isnull));
-		TimestampTz earliest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 3, &isnull));
-		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 4, &isnull));
-
-		Datum		subjects = SPI_getbinval(row, result->tupdesc, 5, &isnull);
+		char	   *class = SPI_getvalue(row, result->tupdesc, FACE_DELETED_CLASS);
+		uint64		rows = (uint64) DatumGetInt64(SPI_getbinval(row, result->tupdesc, FACE_DELETED_ROWS, &isnull));
+		TimestampTz earliest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS + 1, &isnull));
+		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS + 2, &isnull));
+		Datum		subjects = SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS, &isnull);
 
 		face_write_receipt("retention", table->relid, class, rows, 0, earliest, latest,
 						   isnull ? NULL : DatumGetArrayTypeP(subjects));
@@ -114,8 +113,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	Datum		values[4];
 	Target		in = target(table, leaf);
 	FaceKept	kept;
-	uint64		groups;
-	uint64		rows = 0;
+	uint64		rows;
 	char	   *sql;
 
 	/* Nobody can hold a row between this look at the holds and the end of the transaction. */
@@ -130,21 +128,15 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 				   "SELECT t.ctid FROM %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s%s"
 				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))%s"
 				   " RETURNING t.%s AS class, t.purge_after::pg_catalog.timestamptz AS purge_after, %s AS subject)"
-				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after),"
-				   " pg_catalog.array_agg(g.subject) FILTER (WHERE g.subject IS NOT NULL)"
+				   " SELECT g.class, pg_catalog.count(*), pg_catalog.array_agg(g.subject) FILTER (WHERE g.subject IS NOT NULL),"
+				   " pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
 				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
 				   in.name, in.name, face_not_held(table, "t", 2), only_when_free(table), in.condition, in.condition,
 				   face_column(leaf, table->class),
 				   table->subject == NULL ? "NULL::pg_catalog.uuid" : psprintf("t.%s::pg_catalog.uuid", face_column(leaf, table->subject)));
 	SPI_connect();
-	groups = face_run_deletion(NULL, table->relid, in.relid, sql, lengthof(types), types, values);
-	for (uint64 i = 0; i < groups; i++)
-	{
-		bool		isnull;
-
-		rows += (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
-	}
-	write_receipts(table, groups, erasure);
+	rows = face_run_deletion(NULL, table->relid, in.relid, sql, lengthof(types), types, values);
+	write_receipts(table, SPI_processed, erasure);
 	SPI_finish();
 	PopActiveSnapshot();
 	return rows;
