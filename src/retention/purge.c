@@ -300,9 +300,11 @@ reach_rows(Purge *purge, const Purged *purged, TimestampTz until)
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(purge->working);
-		reached = face_attempt(purged->table->relid, "given what the law says", until, reach, &reaching);
+		/* One that the table refuses keeps the later ones from nothing; only the end of its time does. */
+		if (!face_attempt(purged->table->relid, "given what the law says", until, reach, &reaching))
+			reached = false;
 		next_step(purge);
-		if (!reached)
+		if (!reached && GetCurrentTimestamp() >= until)
 			break;
 	}
 	if (!reached)
@@ -411,6 +413,21 @@ erase_part(Purge *purge, FacePurgeErasure *erasure, Oid part)
 	MemoryContextReset(purge->working);
 }
 
+/* What is done once a table is erased, each step in a transaction of its own. */
+typedef struct Step
+{
+	void		(*work) (FacePurgeErasure *erasure);
+	FacePurgeErasure *erasure;
+} Step;
+
+static void
+do_step(void *state)
+{
+	Step	   *step = state;
+
+	step->work(step->erasure);
+}
+
 /* When nothing is deleted any more: a trigger may remove rows of a partition that comes earlier, or of another table. */
 static void
 erase_table(Purge *purge, const Purged *purged)
@@ -424,10 +441,17 @@ erase_table(Purge *purge, const Purged *purged)
 		erase_part(purge, purged->erasure, lfirst_oid(part));
 	foreach(part, face_parts_left(purged->erasure))
 		erase_part(purge, purged->erasure, lfirst_oid(part));
-	for (int i = 0; i < lengthof(steps) && face_exists(purged->table->relid); i++)
+	for (int i = 0; i < lengthof(steps); i++)
 	{
+		Step		step = {steps[i], purged->erasure};
+
 		MemoryContextSwitchTo(purge->working);
-		steps[i] (purged->erasure);
+		/* The planner's statistics are in pages that may be damaged, and belong to all tables. */
+		if (!face_attempt(purged->table->relid, "erased", DT_NOEND, do_step, &step))
+		{
+			face_note_failure(purged->erasure, purged->table->relid);
+			tell_failure(purge, purged->table->relid);
+		}
 		MemoryContextReset(purge->working);
 		face_next_transaction();
 	}
@@ -554,7 +578,13 @@ facematch_purge(PG_FUNCTION_ARGS)
 	/* No table of a user's, whose triggers may take their time, comes before the extension's own are erased. */
 	own = purge_tables(&purge, purged, 0, list_length(tables), LAST_TURN - 1);
 	purge_tables(&purge, purged, own, list_length(tables), LAST_TURN);
-	if (purge.failed.len > 0)
+	/* In the caller's transaction an error would undo what has been purged. */
+	if (purge.failed.len > 0 && !purge.commits)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tables could not be purged: %s", purge.failed.data),
+				 errdetail("All others have been purged, once this transaction commits. Due rows match nobody meanwhile.")));
+	else if (purge.failed.len > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("purge_is_complete"),
 				 errmsg("tables could not be purged: %s", purge.failed.data),
