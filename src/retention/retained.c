@@ -196,7 +196,11 @@ face_fire_deferred(Oid table)
 	static FacePlan deferred = {
 		"SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, d.name), ', ')"
 		" FROM facematch_internal.deferred_triggers($1, true) d JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.relation"
-		" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace", 1, {REGCLASSOID}, NULL
+		" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+		/* Of most databases only the extension's own is deferred, which is quickly known. */
+		" WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid"
+		" WHERE g.tgdeferrable AND g.tginitdeferred AND p.pronamespace OPERATOR(pg_catalog.<>) ALL"
+		" (ARRAY['facematch'::pg_catalog.regnamespace, 'facematch_internal'::pg_catalog.regnamespace]::pg_catalog.oid[]))", 1, {REGCLASSOID}, NULL
 	};
 	Datum		value = ObjectIdGetDatum(table);
 	char	   *names;
