@@ -27,8 +27,9 @@ BEGIN
 		' be there',
 		   format('%s (last %s ago)', m.relation, date_trunc('second', clock_timestamp() - m.erased_at)),
 		   'CALL facematch.purge(), or facematch.erase_table(): its warnings name the obstacle'
-	FROM facematch_internal.erasure_mark m JOIN facematch_internal.retained k ON k.table_name = m.relation
-	JOIN pg_class c ON c.oid = m.relation
+	FROM facematch_internal.retained k JOIN pg_class t ON t.oid = k.table_name
+	CROSS JOIN LATERAL facematch_internal.with_heirs(k.table_name) h
+	JOIN facematch_internal.erasure_mark m ON m.relation = h.relation
 	WHERE m.erased_at < clock_timestamp() - 2 * greatest(current_setting('facematch.sweep_interval', true)::interval,
 		interval '1 day')
 	UNION ALL

@@ -17,7 +17,7 @@ BEGIN
 	-- Tables.
 	RETURN QUERY
 	WITH member AS MATERIALIZED (
-		SELECT r.table_name, r.what, h.relation, c.relispartition, c.relowner, c.relacl,
+		SELECT r.table_name, r.what, h.relation, c.relkind, c.relpersistence, c.relispartition, c.relowner, c.relacl,
 			   r.what <> 'gallery' AND NOT (c.relrowsecurity AND EXISTS (
 					SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'facematch_due'
 						AND NOT p.polpermissive)) AS shows_due
@@ -72,6 +72,11 @@ BEGIN
 		   format('ALTER TABLE %s DETACH PARTITION %s FINALIZE, and call facematch.retain() for it', i.inhparent::regclass,
 			m.relation)
 	FROM member m JOIN pg_inherits i ON i.inhrelid = m.relation AND i.inhdetachpending
+	UNION ALL
+	-- Attached, or made so, since it was put under retention.
+	SELECT 'error', 'the table is unlogged: a crash empties it, held rows included, and no receipt says so',
+		m.relation::text, format('ALTER TABLE %s SET LOGGED', m.relation)
+	FROM member m WHERE m.relpersistence = 'u' AND m.relkind = 'r'
 	UNION ALL
 	SELECT 'error', format('a role may read the partition directly, without the row security of %s, due rows'
 		' included', m.table_name),

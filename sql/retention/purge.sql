@@ -6,8 +6,10 @@ CREATE PROCEDURE facematch.purge(batch integer DEFAULT 10000)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_purge';
 COMMENT ON PROCEDURE facematch.purge(integer) IS
 	'deletes due rows in every table under retention, those due longest first, and writes receipts. Commits after '
-	'every batch of rows (within a transaction block it cannot, and does everything in that transaction); several '
-	'may run at once. Held rows stay; a due gallery is deleted after its last reference. A batch below 1: 22023';
+	'every batch of rows (within a transaction block it cannot, and does everything in that transaction, and '
+	'tables that could not be purged are a warning); several may run at once. Held rows stay; a due gallery is '
+	'deleted after its last reference. Tables that could not be purged: 55000, when all others have been; a batch '
+	'below 1: 22023';
 
 ---------------------------------------------------------------- advance notice
 

@@ -5,8 +5,8 @@
 -- What a purge cannot get past.  Its statements, those of opt-outs and of rules run as the owner, and an owner who is
 -- no superuser may leave nothing to the commit, where it would run with the privileges of the purging user
 -- (src/base/run.c).
-CREATE FUNCTION facematch_internal.deferred_triggers(table_name regclass) RETURNS TABLE (relation regclass, name name,
-	remedy text)
+CREATE FUNCTION facematch_internal.deferred_triggers(table_name regclass, whoever_owns_it boolean DEFAULT false)
+	RETURNS TABLE (relation regclass, name name, remedy text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH RECURSIVE change AS (
@@ -15,7 +15,8 @@ AS $$
 			       AND e.event = 'update') AS columns
 		FROM facematch_internal.with_heirs($1) h JOIN pg_class c ON c.oid = h.relation JOIN pg_class root ON root.oid = $1,
 			 (VALUES ('delete'), ('update')) e (event)
-		WHERE EXISTS (SELECT FROM pg_roles o WHERE o.oid IN (c.relowner, root.relowner) AND NOT o.rolsuper)
+		WHERE whoever_owns_it
+			OR EXISTS (SELECT FROM pg_roles o WHERE o.oid IN (c.relowner, root.relowner) AND NOT o.rolsuper)
 		UNION
 		-- Foreign keys carry it to tables that refer to this one.
 		SELECT k.conrelid, CASE k.action WHEN 'c' THEN k.event WHEN 'n' THEN 'set null' ELSE 'update' END,
@@ -50,10 +51,11 @@ AS $$
 											CASE WHEN f.tgisinternal THEN f.conname ELSE f.tgname END AS name) d
 	WHERE NOT EXISTS (SELECT FROM fires parent WHERE parent.oid = f.tgparentid)
 $$;
-COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass) IS
+COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass, boolean) IS
 	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is not '
 	'a superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign '
-	'keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do';
+	'keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do. '
+	'whoever_owns_it: superusers'' tables too, whose a purge fires with the rows';
 
 CREATE FUNCTION facematch_internal.bring_to_rules(table_name regclass, limited boolean, OUT nearer bigint,
 	OUT declined bigint)
@@ -147,6 +149,8 @@ DECLARE
 	deferred text;
 	remedies text;
 	about text := facematch_internal.redacted('table:' || table_name);
+	unlogged regclass := (SELECT min(c.oid) FROM facematch_internal.with_heirs(table_name) h
+		JOIN pg_class c ON c.oid = h.relation WHERE c.relpersistence = 'u' AND c.relkind = 'r');
 BEGIN
 	SELECT c.* INTO relation FROM pg_class c WHERE c.oid = table_name;
 	IF relation.oid IS NULL THEN
@@ -163,6 +167,11 @@ BEGIN
 			MESSAGE = format('%s is distributed by Citus and cannot be put under retention', table_name),
 			HINT = 'Its rows are in tables of the nodes, which Citus moves and copies. Keep what has deadlines in'
 				' galleries on several facematch servers: facematch.shard.';
+	ELSIF unlogged IS NOT NULL THEN
+		RAISE wrong_object_type USING CONSTRAINT = 'retained_table_is_logged',
+			MESSAGE = format('table %s is unlogged and cannot be put under retention', unlogged),
+			HINT = format('A crash empties it, held rows included, and no receipt says so. ALTER TABLE %s SET LOGGED.',
+				unlogged);
 	ELSIF EXISTS (SELECT FROM facematch_internal.retained r WHERE r.table_name = retain.table_name) THEN
 		RAISE duplicate_object USING CONSTRAINT = 'table_is_not_retained_yet',
 			MESSAGE = format('table %s is under retention already', table_name),
@@ -274,8 +283,8 @@ COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, nam
 	'purge, as on references. Adds a column purge_after, triggers and row security (only the owner sees due rows), '
 	'and computes the deadlines of the existing rows. Partitioned tables too. For superusers: the table''s own '
 	'code runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; '
-	'attached already: 42710; triggers that are initially deferred and that a purge would fire, while the owner is '
-	'not a superuser: 55000';
+	'attached already: 42710; unlogged: 42809; triggers that are initially deferred and that a purge would fire, '
+	'while the owner is not a superuser: 55000';
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -64,7 +64,7 @@ struct FacePurgeErasure
 	FaceErased	rows;			/* sums over tables and TOAST tables */
 	FaceErased	entries;		/* sums over indexes */
 	int64		waiting;		/* what is left to another purge or VACUUM: rows, pages, relations that are locked */
-	int64		statistics_waiting; /* the planner's statistics' part of that */
+	int64		waiting_before_statistics;	/* the part of that which is not the planner's statistics */
 	List	   *marks;			/* Datum, facematch_internal.erasure_mark: what the server had counted of partitions that were then erased whole */
 	bool		worked;
 	List	   *parts_left;		/* partitions that its open receipts are of as well, and that are its own no longer */
@@ -371,7 +371,7 @@ face_forget_statistics(FacePurgeErasure *erasure)
 
 	if (!erasure->worked)
 		return;
-	erasure->statistics_waiting = -erasure->waiting;
+	erasure->waiting_before_statistics = erasure->waiting;
 	forget_statistics(erasure, erasure->table);
 	foreach(cell, erasure->parts_left)
 		forget_statistics(erasure, lfirst_oid(cell));
@@ -475,8 +475,8 @@ face_record_erasure(FacePurgeErasure *erasure)
 		write_erasure(erasure);
 		PopActiveSnapshot();
 	}
-	/* Nor are they where the statistics have yet to be erased. */
-	if (erasure->statistics_waiting == 0)
+	/* Where the statistics have yet to be erased, it has to. */
+	if (erasure->waiting == erasure->waiting_before_statistics)
 		write_marks(erasure);
 }
 

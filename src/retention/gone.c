@@ -10,6 +10,11 @@
  * so there is one for each table and class however many statements it took. Rows of
  * a savepoint that is rolled back are not counted.
  *
+ * The purge and opt-outs write the receipts of what their statement deletes. While it
+ * runs, more rows of the same table may go: by a foreign key of the table to itself, or
+ * by one of its triggers. The trigger here sees all of them, the statement gives its own,
+ * and the difference gets receipts as any other rows.
+ *
  * A transition table would put templates into a temporary file, so this is a row
  * trigger.
  *
@@ -46,6 +51,7 @@ typedef struct Gone
 {
 	SubTransactionId by;
 	Oid			relid;			/* the table under retention */
+	uint64		deletion;		/* the statement that deletes them, while it is not known of which its caller writes the receipt; 0: nobody does */
 	const char *cause;
 	char	   *class;			/* empty: of an opt-out, or none */
 	uint64		rows;
@@ -60,14 +66,16 @@ static const char by_hand[] = "by_hand";
 /* In the transaction's memory. */
 static List *gone = NIL;
 
-/* The table of a statement whose deletions are not by hand, while it runs; the cause is NULL if its caller writes the receipt. */
+/* The table of a statement whose deletions are not by hand, while it runs; the number is 0 unless its caller writes the receipt. */
 typedef struct Deletion
 {
 	Oid			relid;
 	const char *cause;
+	uint64		number;
 } Deletion;
 
-static Deletion running = {InvalidOid, NULL};
+static Deletion running = {InvalidOid, NULL, 0};
+static uint64 deletions = 0;
 
 /* What the trigger knows of its table, once a statement. */
 typedef struct Table
@@ -78,29 +86,10 @@ typedef struct Table
 	FaceRow		row;
 } Table;
 
-uint64
-face_run_deletion(const char *cause, Oid table, Oid relid, const char *sql, int nargs, Oid *types, Datum *values)
-{
-	Deletion	outer = running;
-	uint64		rows;
-
-	running = (Deletion) {table, cause};
-	PG_TRY();
-	{
-		rows = face_run_on(relid, sql, nargs, types, values);
-	}
-	PG_FINALLY();
-	{
-		running = outer;
-	}
-	PG_END_TRY();
-	return rows;
-}
-
 /*--------------------------------------------------------- what has gone */
 
 static Gone *
-entry(SubTransactionId by, Oid relid, const char *cause, const char *class)
+entry(SubTransactionId by, Oid relid, uint64 deletion, const char *cause, const char *class)
 {
 	MemoryContext caller;
 	ListCell   *cell;
@@ -110,13 +99,15 @@ entry(SubTransactionId by, Oid relid, const char *cause, const char *class)
 	{
 		Gone	   *of = lfirst(cell);
 
-		if (of->by == by && of->relid == relid && strcmp(of->cause, cause) == 0 && strcmp(of->class, class) == 0)
+		if (of->by == by && of->relid == relid && of->deletion == deletion && strcmp(of->cause, cause) == 0 &&
+			strcmp(of->class, class) == 0)
 			return of;
 	}
 	caller = MemoryContextSwitchTo(TopTransactionContext);
 	new = palloc0(sizeof(Gone));
 	new->by = by;
 	new->relid = relid;
+	new->deletion = deletion;
 	new->cause = cause;
 	new->class = pstrdup(class);
 	gone = lappend(gone, new);
@@ -141,6 +132,13 @@ add_subjects(Gone *to, const pg_uuid_t *subjects, int count)
 	to->count += count;
 }
 
+static void
+add_to(Gone *to, const Gone *of)
+{
+	to->rows += of->rows;
+	add_subjects(to, of->subjects, of->count);
+}
+
 static ArrayType *
 subjects_of(const Gone *of)
 {
@@ -156,6 +154,16 @@ write_receipt(const Gone *of)
 {
 	face_write_receipt(of->cause, of->relid, of->class, of->rows, 0, DT_NOBEGIN, DT_NOBEGIN,
 					   of->count == 0 ? NULL : subjects_of(of));
+}
+
+static void
+write_full(Gone *of)
+{
+	if (of->count < MOST_SUBJECTS)
+		return;
+	write_receipt(of);
+	of->rows = 0;
+	of->count = 0;
 }
 
 /* Before the commit.  A table that this transaction has dropped is told of by its own event. */
@@ -185,7 +193,7 @@ note_transaction(XactEvent event, void *arg)
 	else
 	{
 		gone = NIL;
-		running = (Deletion) {InvalidOid, NULL};
+		running = (Deletion) {InvalidOid, NULL, 0};
 	}
 }
 
@@ -205,12 +213,7 @@ note_subtransaction(SubXactEvent event, SubTransactionId by, SubTransactionId pa
 		/* Before a longer list may take the place of this one. */
 		gone = foreach_delete_current(gone, cell);
 		if (event == SUBXACT_EVENT_COMMIT_SUB)
-		{
-			Gone	   *to = entry(parent, of->relid, of->cause, of->class);
-
-			to->rows += of->rows;
-			add_subjects(to, of->subjects, of->count);
-		}
+			add_to(entry(parent, of->relid, of->deletion, of->cause, of->class), of);
 		if (of->subjects != NULL)
 			pfree(of->subjects);
 	}
@@ -221,6 +224,135 @@ face_gone_init(void)
 {
 	RegisterXactCallback(note_transaction, NULL);
 	RegisterSubXactCallback(note_subtransaction, NULL);
+}
+
+/*--------------------------------------------------------- statements whose caller writes the receipt */
+
+static int
+by_subject(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(pg_uuid_t));
+}
+
+/* Takes subjects from those of an entry, each as often as it is among them; NULL: none. */
+static void
+take_subjects(Gone *from, ArrayType *subjects)
+{
+	pg_uuid_t  *taken;
+	Datum	   *values;
+	int			count;
+	int			at = 0;
+	int			kept = 0;
+
+	if (subjects == NULL)
+		return;
+	deconstruct_array(subjects, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &values, NULL, &count);
+	taken = palloc(sizeof(pg_uuid_t) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		taken[i] = *DatumGetUUIDP(values[i]);
+	qsort(taken, count, sizeof(pg_uuid_t), by_subject);
+	qsort(from->subjects, from->count, sizeof(pg_uuid_t), by_subject);
+	for (int i = 0; i < from->count; i++)
+	{
+		while (at < count && by_subject(&taken[at], &from->subjects[i]) < 0)
+			at++;
+		if (at < count && by_subject(&taken[at], &from->subjects[i]) == 0)
+			at++;
+		else
+			from->subjects[kept++] = from->subjects[i];
+	}
+	from->count = kept;
+	pfree(values);
+	pfree(taken);
+}
+
+/* Of the rows of a class that the trigger saw, those that the statement says it has deleted itself. */
+static void
+take_own(Gone *from)
+{
+	for (uint64 i = 0; i < SPI_tuptable->numvals; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		bool		isnull;
+		char	   *class = SPI_getvalue(row, SPI_tuptable->tupdesc, FACE_DELETED_CLASS);
+		uint64		rows = (uint64) DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, FACE_DELETED_ROWS, &isnull));
+		Datum		subjects = SPI_getbinval(row, SPI_tuptable->tupdesc, FACE_DELETED_SUBJECTS, &isnull);
+
+		if (strcmp(class == NULL ? "" : class, from->class) != 0)
+			continue;
+		from->rows -= Min(rows, from->rows);
+		take_subjects(from, isnull ? NULL : DatumGetArrayTypeP(subjects));
+	}
+}
+
+static uint64
+rows_of_statement(uint64 processed)
+{
+	uint64		rows = 0;
+	bool		isnull;
+
+	if (SPI_tuptable == NULL)
+		return processed;
+	for (uint64 i = 0; i < SPI_tuptable->numvals; i++)
+		rows += (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, FACE_DELETED_ROWS, &isnull));
+	return rows;
+}
+
+/* The rest of what the trigger saw while a statement ran: a foreign key of the table to itself deleted it, or a trigger. */
+static void
+keep_rest(uint64 deletion)
+{
+	ListCell   *cell;
+	List	   *rest = NIL;
+
+	foreach(cell, gone)
+	{
+		Gone	   *of = lfirst(cell);
+
+		if (of->deletion != deletion)
+			continue;
+		gone = foreach_delete_current(gone, cell);
+		rest = lappend(rest, of);
+	}
+	foreach(cell, rest)
+	{
+		Gone	   *of = lfirst(cell);
+
+		if (SPI_tuptable != NULL)
+			take_own(of);
+		if (of->rows > 0)
+			add_to(entry(of->by, of->relid, 0, by_hand, of->class), of);
+		if (of->subjects != NULL)
+			pfree(of->subjects);
+	}
+}
+
+uint64
+face_run_deletion(const char *cause, Oid table, Oid relid, const char *sql, int nargs, Oid *types, Datum *values)
+{
+	Deletion	outer = running;
+	uint64		number;
+	uint64		rows;
+
+	running = (Deletion) {table, cause == NULL ? by_hand : cause, cause == NULL ? ++deletions : 0};
+	number = running.number;
+	PG_TRY();
+	{
+		rows = face_run_on(relid, sql, nargs, types, values);
+	}
+	PG_FINALLY();
+	{
+		running = outer;
+	}
+	PG_END_TRY();
+	if (number != 0)
+	{
+		keep_rest(number);
+		rows = rows_of_statement(rows);
+	}
+	if (rows > 0)
+		face_fire_deferred(table);
+	return rows;
 }
 
 /*--------------------------------------------------------- the trigger */
@@ -254,22 +386,20 @@ make_table(FunctionCallInfo fcinfo, Relation rel)
 
 /* A receipt of an opt-out names no class. */
 static void
-note(Table *table, const char *cause)
+note(Table *table, const char *cause, uint64 deletion)
 {
 	const FaceRow *row = &table->row;
 	bool		of_class = cause == by_hand && !face_row_null(row, Max(table->class, 0));
 	const char *class = of_class ? TextDatumGetCString(row->values[table->class - 1]) : "";
 	const pg_uuid_t *subject = face_row_uuid(row, Max(table->subject, 0));
-	Gone	   *of = entry(GetCurrentSubTransactionId(), table->table->relid, cause, class);
+	Gone	   *of = entry(GetCurrentSubTransactionId(), table->table->relid, deletion, cause, class);
 
 	of->rows++;
 	if (subject != NULL)
 		add_subjects(of, subject, 1);
-	if (of->count < MOST_SUBJECTS)
-		return;
-	write_receipt(of);
-	of->rows = 0;
-	of->count = 0;
+	/* Which of them the statement's own receipt is of is known when it has ended. */
+	if (deletion == 0)
+		write_full(of);
 }
 
 /* guard() after each row that is deleted from a table under retention */
@@ -278,16 +408,14 @@ face_note_deleted(FunctionCallInfo fcinfo)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Table	   *table = fcinfo->flinfo->fn_extra;
-	const char *cause;
+	bool		is_running;
 
 	if (table == NULL)
 		table = make_table(fcinfo, trigger->tg_relation);
-	if (table->table == NULL)
+	/* Released; or it went into another partition. */
+	if (table->table == NULL || HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
 		return;
-	cause = table->table->relid == running.relid ? running.cause : by_hand;
-	/* Who deletes it writes the receipt; or it went into another partition. */
-	if (cause == NULL || HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
-		return;
+	is_running = table->table->relid == running.relid;
 	face_row_read(&table->row, trigger->tg_relation, trigger->tg_trigtuple);
-	note(table, cause);
+	note(table, is_running ? running.cause : by_hand, is_running ? running.number : 0);
 }

@@ -13,9 +13,18 @@
 
 #include "fmgr.h"
 
+/* What a statement gives whose caller writes the receipts: of each class the rows that it deleted. */
+enum
+{
+	FACE_DELETED_CLASS = 1,
+	FACE_DELETED_ROWS,			/* bigint */
+	FACE_DELETED_SUBJECTS		/* uuid[], as often as they had a row; NULL: nobody */
+};
+
 /*
  * face_run_on() a table under retention, or a partition of it: receipts of what
- * goes from the table have this cause; NULL: the caller writes them.
+ * goes from the table have this cause.  NULL: the caller writes those of what the
+ * statement gives.  Returns how many rows that are; if it gives none, how many it changed.
  */
 extern uint64 face_run_deletion(const char *cause, Oid table, Oid relid, const char *sql, int nargs, Oid *types, Datum *values);
 extern void face_note_deleted(FunctionCallInfo fcinfo);

@@ -150,7 +150,9 @@ remove_from_relation(const FaceOptOut *opt_out, Oid relation, uint64 *removed, u
 	if (table->keeps_row)
 		sql = psprintf("UPDATE %s t SET %s = NULL WHERE %s", name, face_column(table->relid, table->template), free_rows);
 	else
-		sql = psprintf("DELETE FROM %s t WHERE %s", name, free_rows);
+		sql = psprintf("WITH gone AS (DELETE FROM %s t WHERE %s RETURNING t.%s AS class, t.%s::pg_catalog.uuid AS subject)"
+					   " SELECT g.class, pg_catalog.count(*), pg_catalog.array_agg(g.subject) FROM gone g GROUP BY g.class",
+					   name, free_rows, face_column(table->relid, table->class), face_column(table->relid, table->subject));
 	SPI_connect();
 	*removed += face_run_deletion(NULL, table->relid, relation, sql, lengthof(types), types, values);
 	*held += face_run_on(relation,

@@ -62,12 +62,11 @@ write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasu
 	{
 		HeapTuple	row = result->vals[i];
 		bool		isnull;
-		char	   *class = SPI_getvalue(row, result->tupdesc, 1);
-		uint64		rows = (uint64) DatumGetInt64(SPI_getbinval(row, result->tupdesc, 2, &isnull));
-		TimestampTz earliest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 3, &isnull));
-		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, 4, &isnull));
-
-		Datum		subjects = SPI_getbinval(row, result->tupdesc, 5, &isnull);
+		char	   *class = SPI_getvalue(row, result->tupdesc, FACE_DELETED_CLASS);
+		uint64		rows = (uint64) DatumGetInt64(SPI_getbinval(row, result->tupdesc, FACE_DELETED_ROWS, &isnull));
+		TimestampTz earliest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS + 1, &isnull));
+		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS + 2, &isnull));
+		Datum		subjects = SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS, &isnull);
 
 		face_write_receipt("retention", table->relid, class, rows, 0, earliest, latest,
 						   isnull ? NULL : DatumGetArrayTypeP(subjects));
@@ -114,8 +113,7 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 	Datum		values[4];
 	Target		in = target(table, leaf);
 	FaceKept	kept;
-	uint64		groups;
-	uint64		rows = 0;
+	uint64		rows;
 	char	   *sql;
 
 	/* Nobody can hold a row between this look at the holds and the end of the transaction. */
@@ -130,21 +128,15 @@ purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *e
 				   "SELECT t.ctid FROM %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s%s"
 				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))%s"
 				   " RETURNING t.%s AS class, t.purge_after::pg_catalog.timestamptz AS purge_after, %s AS subject)"
-				   " SELECT g.class, pg_catalog.count(*), pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after),"
-				   " pg_catalog.array_agg(g.subject) FILTER (WHERE g.subject IS NOT NULL)"
+				   " SELECT g.class, pg_catalog.count(*), pg_catalog.array_agg(g.subject) FILTER (WHERE g.subject IS NOT NULL),"
+				   " pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
 				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
 				   in.name, in.name, face_not_held(table, "t", 2), only_when_free(table), in.condition, in.condition,
 				   face_column(leaf, table->class),
 				   table->subject == NULL ? "NULL::pg_catalog.uuid" : psprintf("t.%s::pg_catalog.uuid", face_column(leaf, table->subject)));
 	SPI_connect();
-	groups = face_run_deletion(NULL, table->relid, in.relid, sql, lengthof(types), types, values);
-	for (uint64 i = 0; i < groups; i++)
-	{
-		bool		isnull;
-
-		rows += (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
-	}
-	write_receipts(table, groups, erasure);
+	rows = face_run_deletion(NULL, table->relid, in.relid, sql, lengthof(types), types, values);
+	write_receipts(table, SPI_processed, erasure);
 	SPI_finish();
 	PopActiveSnapshot();
 	return rows;
@@ -308,9 +300,11 @@ reach_rows(Purge *purge, const Purged *purged, TimestampTz until)
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(purge->working);
-		reached = face_attempt(purged->table->relid, "given what the law says", until, reach, &reaching);
+		/* One that the table refuses keeps the later ones from nothing; only the end of its time does. */
+		if (!face_attempt(purged->table->relid, "given what the law says", until, reach, &reaching))
+			reached = false;
 		next_step(purge);
-		if (!reached)
+		if (!reached && GetCurrentTimestamp() >= until)
 			break;
 	}
 	if (!reached)
@@ -419,6 +413,21 @@ erase_part(Purge *purge, FacePurgeErasure *erasure, Oid part)
 	MemoryContextReset(purge->working);
 }
 
+/* What is done once a table is erased, each step in a transaction of its own. */
+typedef struct Step
+{
+	void		(*work) (FacePurgeErasure *erasure);
+	FacePurgeErasure *erasure;
+} Step;
+
+static void
+do_step(void *state)
+{
+	Step	   *step = state;
+
+	step->work(step->erasure);
+}
+
 /* When nothing is deleted any more: a trigger may remove rows of a partition that comes earlier, or of another table. */
 static void
 erase_table(Purge *purge, const Purged *purged)
@@ -435,10 +444,17 @@ erase_table(Purge *purge, const Purged *purged)
 		if (!list_member_oid(purged->parts, lfirst_oid(part)))
 			erase_part(purge, purged->erasure, lfirst_oid(part));
 	}
-	for (int i = 0; i < lengthof(steps) && face_exists(purged->table->relid); i++)
+	for (int i = 0; i < lengthof(steps); i++)
 	{
+		Step		step = {steps[i], purged->erasure};
+
 		MemoryContextSwitchTo(purge->working);
-		steps[i] (purged->erasure);
+		/* The planner's statistics are in pages that may be damaged, and belong to all tables. */
+		if (!face_attempt(purged->table->relid, "erased", DT_NOEND, do_step, &step))
+		{
+			face_note_failure(purged->erasure, purged->table->relid);
+			tell_failure(purge, purged->table->relid);
+		}
 		MemoryContextReset(purge->working);
 		face_next_transaction();
 	}
@@ -566,7 +582,13 @@ facematch_purge(PG_FUNCTION_ARGS)
 	/* No table of a user's, whose triggers may take their time, comes before the extension's own are erased. */
 	own = purge_tables(&purge, purged, 0, list_length(tables), LAST_TURN - 1);
 	purge_tables(&purge, purged, own, list_length(tables), LAST_TURN);
-	if (purge.failed.len > 0)
+	/* In the caller's transaction an error would undo what has been purged. */
+	if (purge.failed.len > 0 && !purge.commits)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tables could not be purged: %s", purge.failed.data),
+				 errdetail("All others have been purged, once this transaction commits. Due rows match nobody meanwhile.")));
+	else if (purge.failed.len > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("purge_is_complete"),
 				 errmsg("tables could not be purged: %s", purge.failed.data),

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -184,6 +185,39 @@ facematch_not_held(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf(" AND %s", face_not_held(table, "d", 2))));
 }
 
+/*
+ * Fires what a statement on rows of a table has deferred to the commit: there, an error would be
+ * that of everything, and not only of this table.  Of an owner who is no superuser nothing
+ * is deferred (gate.c).  Later statements of the transaction defer it as before.
+ */
+void
+face_fire_deferred(Oid table)
+{
+	static FacePlan deferred = {
+		"SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, d.name), ', ')"
+		" FROM facematch_internal.deferred_triggers($1, true) d JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.relation"
+		" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+		/* Of most databases only the extension's own is deferred, which is quickly known. */
+		" WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid"
+		" WHERE g.tgdeferrable AND g.tginitdeferred AND p.pronamespace OPERATOR(pg_catalog.<>) ALL"
+		" (ARRAY['facematch'::pg_catalog.regnamespace, 'facematch_internal'::pg_catalog.regnamespace]::pg_catalog.oid[]))", 1, {REGCLASSOID}, NULL
+	};
+	Datum		value = ObjectIdGetDatum(table);
+	char	   *names;
+
+	if (!superuser_arg(face_acts_as(table)))
+		return;
+	SPI_connect();
+	face_run_plan(&deferred, &value, face_owner(face_table("retained")));
+	names = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (names != NULL)
+	{
+		face_run_on(table, psprintf("SET CONSTRAINTS %s IMMEDIATE", names), 0, NULL, NULL);
+		face_run_on(table, psprintf("SET CONSTRAINTS %s DEFERRED", names), 0, NULL, NULL);
+	}
+	SPI_finish();
+}
+
 /* Keeps writers, not readers, out of a table whose rules change, and of its partitions: rows may be on their way into them directly. */
 void
 face_lock_for_rules(const FaceRetained *table)
@@ -209,7 +243,8 @@ face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *c
 	PG_TRY();
 	{
 		SPI_connect();
-		face_run_on(table->relid, sql, 1, &type, &value);
+		if (face_run_on(table->relid, sql, 1, &type, &value) > 0)
+			face_fire_deferred(table->relid);
 		SPI_finish();
 	}
 	PG_FINALLY();

@@ -36,9 +36,10 @@ SELECT rows_purged, verified FROM facematch.report_erasure ORDER BY receipt_id D
 SELECT severity, object, finding, remedy FROM facematch.health_check() WHERE object LIKE 'public.unfinished%' ORDER BY 2;
 
 -- Of a TOAST table, as REINDEX TABLE CONCURRENTLY leaves it, and unlogged.
-CREATE UNLOGGED TABLE wide (id bigint, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
+CREATE TABLE wide (id bigint, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
 ALTER TABLE wide ADD COLUMN note text;
 SELECT facematch.retain('wide', 'encounter');
+ALTER TABLE wide SET UNLOGGED;
 INSERT INTO wide SELECT i, 'us_citizen', now(), NULL, array_fill(sqrt(i), '{1024}')::real[]::face_embedding FROM generate_series(1, 20) i;
 UPDATE pg_index SET indisready = false, indisvalid = false WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'wide'::regclass);
 SELECT count(*) FROM facematch_internal.abandoned_index WHERE table_name = 'wide'::regclass;

@@ -74,6 +74,23 @@ isnt(sql(q{SELECT facematch.close_gallery('left')}), '', 'the gallery closes');
 unlike(sql($named), qr/half a manifest/, 'and nobody is named for it');
 $idle->query_safe('ROLLBACK');
 $idle->quit;
+
+### a session that keeps the planner's statistics locked
+
+sql(q{CREATE TABLE visit (id int, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding, copy real[]);
+	SELECT facematch.retain('visit', 'encounter');
+	INSERT INTO visit SELECT n, 'us_citizen', now(), NULL, '[1,0]', ARRAY[n % 3] FROM generate_series(1, 30) n});
+sql('ANALYZE visit');
+sql('UPDATE visit SET e = NULL WHERE id > 15');
+sql("BEGIN; LOCK TABLE pg_catalog.pg_statistic IN SHARE UPDATE EXCLUSIVE MODE; PREPARE TRANSACTION 'statistics'");
+my $marks = q{SELECT count(*) FROM facematch_internal.erasure_mark WHERE relation = 'visit'::regclass};
+my $left = q{SELECT count(*) FROM facematch.verify_erased('visit') WHERE part = 'statistics' AND NOT clean};
+sql('SET facematch.sweep_interval = 0; CALL facematch.purge()');
+is(sql($marks), '0', 'what the purge could not erase in the statistics is not marked as done, where no receipt waits for it either,');
+sql("COMMIT PREPARED 'statistics'");
+sql('CALL facematch.purge()');
+is(sql($marks), '1', 'and the next purge does it,');
+is(sql($left), '0', 'in the statistics too');
 is(sql('SELECT intact FROM facematch.verify_audit()'), 't', 'the log is whole');
 
 done_testing;

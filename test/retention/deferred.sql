@@ -97,7 +97,7 @@ SELECT count(*) FROM named;
 -- The hint does as it says.
 ALTER TABLE app.of_of ALTER CONSTRAINT "Key 2" DEFERRABLE INITIALLY IMMEDIATE;
 SELECT attach('app.cascades_on');
--- A superuser's own table may leave things to the commit.
+-- A superuser's own table may defer: that fires with the rows.
 ALTER TABLE app.by_delete OWNER TO CURRENT_USER;
 SELECT attach('app.by_delete');
 CALL facematch.purge();

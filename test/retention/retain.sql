@@ -92,3 +92,17 @@ SELECT * FROM facematch.attached;
 CALL facematch.purge();
 DROP OWNED BY facematch_test_reader;
 DROP ROLE facematch_test_reader;
+
+-- Unlogged, a crash would empty it without a receipt; a partition that comes so later is named.
+CREATE UNLOGGED TABLE fleeting (id int, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
+CREATE TABLE lasting (LIKE fleeting) PARTITION BY RANGE (id);
+SELECT facematch.retain('fleeting', 'sighting');
+ALTER TABLE lasting ATTACH PARTITION fleeting FOR VALUES FROM (0) TO (10);
+SELECT facematch.retain('lasting', 'sighting');
+ALTER TABLE fleeting SET LOGGED;
+SELECT facematch.retain('lasting', 'sighting');
+CREATE UNLOGGED TABLE fleeting_2 PARTITION OF lasting FOR VALUES FROM (10) TO (20);
+SELECT severity, object, finding, remedy FROM facematch.health_check() WHERE finding ~ 'unlogged';
+ALTER TABLE public.fleeting_2 SET LOGGED;
+SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'unlogged';
+DROP TABLE lasting;

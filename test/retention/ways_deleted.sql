@@ -100,6 +100,35 @@ DELETE FROM own_2;
 COMMIT;
 SELECT told();
 DROP TABLE own CASCADE;
+-- A deletion by the purge or an opt-out takes more rows of the same table along: by a key of the table to itself, or a trigger of its own.
+CREATE TABLE kin (id int PRIMARY KEY, parent int REFERENCES kin ON DELETE CASCADE, retention_class text, recorded_at timestamptz DEFAULT now(), subject_id uuid, t face_embedding(2));
+CREATE FUNCTION take_along() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	BEGIN DELETE FROM kin WHERE id = OLD.id + 10; EXCEPTION WHEN division_by_zero THEN NULL; END; RETURN NULL; END $$;
+CREATE TRIGGER take_along AFTER DELETE ON kin FOR EACH ROW EXECUTE FUNCTION take_along();
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
+	VALUES ('own, noncitizens', 'noncitizen', 'own', '{recorded}', '{1 day}', 'site rule', '-infinity');
+SELECT facematch.retain('kin', 'own');
+-- The person of the first goes with it, twice, and once with another class.
+INSERT INTO kin (id, parent, retention_class, subject_id) VALUES (1, NULL, 'us_citizen', subject(1)), (2, 1, 'us_citizen', subject(2)), (3, 1, 'us_citizen', subject(1)),
+	(4, 2, 'noncitizen', subject(1)), (5, NULL, 'us_citizen', subject(5)), (11, NULL, 'us_citizen', subject(3)), (15, NULL, 'noncitizen', NULL), (16, NULL, 'us_citizen', subject(6));
+UPDATE kin SET purge_after = now() WHERE id IN (1, 5);
+UPDATE seen_to SET receipt = (SELECT max(receipt_id) FROM facematch.purge_receipt);
+CALL facematch.purge();
+SELECT told();
+SELECT count(*) FROM kin;
+-- Where all of them are due, some go by the one and some by the other, and each is counted once.
+INSERT INTO kin (id, parent, retention_class, subject_id) SELECT 20 + n, CASE WHEN n > 1 THEN 20 + n / 2 END, 'us_citizen', subject(n % 3) FROM generate_series(1, 40) n;
+UPDATE kin SET purge_after = now();
+UPDATE seen_to SET receipt = (SELECT max(receipt_id) FROM facematch.purge_receipt);
+CALL facematch.purge(7);
+SELECT count(*), (SELECT sum(rows_purged) FROM facematch.purge_receipt r, seen_to s WHERE r.receipt_id > s.receipt) AS of_receipts FROM kin;
+UPDATE seen_to SET receipt = (SELECT max(receipt_id) FROM facematch.purge_receipt);
+INSERT INTO kin (id, parent, retention_class, subject_id, t) VALUES (1, NULL, 'us_citizen', subject(1), '[1,0]'), (2, 1, 'us_citizen', subject(2), '[1,0]'), (4, 2, 'noncitizen', NULL, '[1,0]'),
+	(11, NULL, 'us_citizen', subject(3), '[1,0]');
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1));
+SELECT told();
+UPDATE facematch.opt_out SET revoked_at = now() WHERE revoked_at IS NULL;
+DROP TABLE kin;
 -- Of more tables than are usual, in subtransactions.
 DO $$ BEGIN FOR i IN 1 .. 12 LOOP
 	EXECUTE format('CREATE TABLE many_%s (id int, retention_class text, recorded_at timestamptz DEFAULT now(), subject_id uuid, t face_embedding(2))', i);
