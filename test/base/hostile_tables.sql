@@ -169,7 +169,10 @@ CALL app.purge_with('wait'); CALL facematch.purge(); SELECT count(*) FROM app.wa
 -- That limit ends the purge, and leaves the session as it was.
 SET statement_timeout = '1s';
 SET client_min_messages = error;
+-- Who cancels it is the limit, or, where the table has caught that, the gate.
+\set VERBOSITY sqlstate
 CALL app.purge_with('catches'); CALL facematch.purge();
+\set VERBOSITY terse
 RESET client_min_messages;
 SELECT count(*) < 2 AS known FROM app.waits_after;
 ROLLBACK;
