@@ -133,7 +133,7 @@ add_part_left(FacePurgeErasure *erasure, Oid part)
 	if (!face_exists(part))
 	{
 		erasure->worked = erasure->entries.unproven = true;
-		note(erasure, part, "was dropped before its removed rows were erased");
+		note(erasure, part, "was dropped before the rows that may have been removed from it were erased");
 		return;
 	}
 	old = MemoryContextSwitchTo(erasure->memory);

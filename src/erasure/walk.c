@@ -13,11 +13,10 @@
  * The pages ahead are pinned and never locked; after an error they are released
  * like any other pin.
  *
- * A relation may grow under the walk: what was added is visited at the end. A leaf
- * of a B-tree may be split before it is visited, and half of its entries go to a
- * page that was recycled, which may be one that the walk has passed. So, as VACUUM
- * does, the walk follows the links of each leaf to pages before it, if the leaf has
- * changed since the walk began.
+ * A leaf of a B-tree may be split before it is visited, and half of its entries go to
+ * a page that is added at the end, or that was recycled and may be one that the walk
+ * has passed. So, as VACUUM does, the walk goes on to the new end, and follows the
+ * links of each leaf that has changed since it began to pages before it.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,37 +45,61 @@ typedef struct Walk
 	XLogRecPtr	since;			/* when it began */
 } Walk;
 
-/* The page that has entries of this leaf, if it was split, and lies before the block; P_NONE: there is none. */
+/* The link of a leaf to the right, and whether the leaf may have been split since the walk began; P_NONE: of no leaf. */
 static BlockNumber
-split_before(const Walk *walk, Buffer buffer, BlockNumber block)
+right_of(const Walk *walk, Buffer buffer, bool *changed)
 {
 	Page		page = BufferGetPage(buffer);
 	BlockNumber right = P_NONE;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	*changed = PageGetLSN(page) > walk->since && RelationNeedsWAL(walk->rel);
 	if (BufferGetBlockNumber(buffer) != BTREE_METAPAGE && !PageIsNew(page) &&
-		PageGetSpecialSize(page) == MAXALIGN(sizeof(BTPageOpaqueData)) && P_ISLEAF(BTPageGetOpaque(page)) &&
-		(PageGetLSN(page) > walk->since || !RelationNeedsWAL(walk->rel)))
+		PageGetSpecialSize(page) == MAXALIGN(sizeof(BTPageOpaqueData)) && P_ISLEAF(BTPageGetOpaque(page)))
 		right = BTPageGetOpaque(page)->btpo_next;
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	return right < block ? right : P_NONE;
+	return right;
 }
 
-/* After the visit: what was split off before it, is linked by then.  No chain is longer than the index. */
+/*
+ * Visits a page, and says which page before the block has entries that were split off
+ * it; P_NONE: there is none. Whether it has changed is asked before the visit, which
+ * changes it too; where it links to after it, because a split comes before or is
+ * harmless. Of an index that is not logged only a split at this moment is known.
+ */
+static BlockNumber
+visit_page(const Walk *walk, Buffer buffer, BlockNumber block, FaceVisit visit, void *state)
+{
+	bool		changed;
+	bool		ignored;
+	BlockNumber before;
+	BlockNumber after;
+
+	if (!walk->btree)
+	{
+		visit(walk->rel, buffer, state);
+		return P_NONE;
+	}
+	before = right_of(walk, buffer, &changed);
+	visit(walk->rel, buffer, state);
+	after = right_of(walk, buffer, &ignored);
+	return (changed || after != before) && after < block ? after : P_NONE;
+}
+
+/* A page, and what was split off it to pages that the walk has passed.  No chain is longer than the index. */
 static void
-visit_splits(const Walk *walk, Buffer buffer, FaceVisit visit, void *state)
+visit_with_splits(const Walk *walk, Buffer buffer, FaceVisit visit, void *state)
 {
 	const BlockNumber block = BufferGetBlockNumber(buffer);
-	BlockNumber right = walk->btree ? split_before(walk, buffer, block) : P_NONE;
+	BlockNumber right = visit_page(walk, buffer, block, visit, state);
 
 	for (BlockNumber steps = 0; right != P_NONE && steps < walk->end; steps++)
 	{
 		Buffer		split = ReadBufferExtended(walk->rel, walk->fork, right, RBM_NORMAL, NULL);
 
-		CHECK_FOR_INTERRUPTS();
-		visit(walk->rel, split, state);
-		right = split_before(walk, split, block);
+		right = visit_page(walk, split, block, visit, state);
 		ReleaseBuffer(split);
+		face_vacuum_delay();
 	}
 }
 
@@ -100,8 +123,7 @@ visit_all(Walk *walk, FaceVisit visit, void *state)
 
 	while (BufferIsValid(buffer = read_stream_next_buffer(stream, NULL)))
 	{
-		visit(walk->rel, buffer, state);
-		visit_splits(walk, buffer, visit, state);
+		visit_with_splits(walk, buffer, visit, state);
 		ReleaseBuffer(buffer);
 		face_vacuum_delay();
 	}
@@ -117,8 +139,7 @@ visit_all(Walk *walk, FaceVisit visit, void *state)
 	{
 		Buffer		buffer = ReadBufferExtended(walk->rel, walk->fork, walk->next, RBM_NORMAL, walk->strategy);
 
-		visit(walk->rel, buffer, state);
-		visit_splits(walk, buffer, visit, state);
+		visit_with_splits(walk, buffer, visit, state);
 		ReleaseBuffer(buffer);
 		face_vacuum_delay();
 	}
@@ -134,7 +155,10 @@ face_each_page(Relation rel, ForkNumber fork, FaceVisit visit, void *state)
 	walk.strategy = GetAccessStrategy(BAS_BULKREAD);
 	walk.btree = fork == MAIN_FORKNUM && rel->rd_rel->relam == BTREE_AM_OID;
 	walk.since = RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) : GetXLogInsertRecPtr();
-	while ((walk.end = RelationGetNumberOfBlocksInFork(rel, fork)) > walk.next)
+	do
+	{
+		walk.end = RelationGetNumberOfBlocksInFork(rel, fork);
 		visit_all(&walk, visit, state);
+	} while (walk.btree && RelationGetNumberOfBlocksInFork(rel, fork) > walk.end);
 	FreeAccessStrategy(walk.strategy);
 }

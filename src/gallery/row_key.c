@@ -378,8 +378,6 @@ face_note_earlier_key(const pg_uuid_t *from, const pg_uuid_t *to)
 	Left		note = {InvalidOid, *from, *to};
 	Datum		values[] = {UUIDPGetDatum(from), UUIDPGetDatum(to)};
 
-	/* The old key may be destroyed as soon as this is committed, so a crash may not undo it: whatever synchronous_commit says. */
-	ForceSyncCommit();
 	if (!note_left(&note))
 		return;
 	SPI_connect();

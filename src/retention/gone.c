@@ -350,8 +350,6 @@ face_run_deletion(const char *cause, Oid table, Oid relid, const char *sql, int 
 		keep_rest(number);
 		rows = rows_of_statement(rows);
 	}
-	if (rows > 0)
-		face_fire_deferred(table);
 	return rows;
 }
 

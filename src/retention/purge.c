@@ -201,6 +201,7 @@ typedef struct Batch
 	FacePurgeErasure *erasure;
 	uint64		most;			/* rows to go in all batches, once it is known */
 	uint64		rows;			/* that went in this one */
+	const char *entry;			/* or a note of rows that an opt-out, a rule or an event did not reach */
 } Batch;
 
 static void
@@ -211,6 +212,8 @@ purge_batch(void *state)
 	if (batch->most == PG_UINT64_MAX && !face_is_own(batch->part))
 		batch->most = count_due(batch->table, batch->part);
 	batch->rows = purge_some(batch->table, batch->part, batch->purge->batch, batch->erasure);
+	if (batch->purge->commits && batch->rows > 0)
+		face_fire_deferred(batch->table->relid);
 }
 
 /* A table under retention, with its partitions as they were when the purge came to it. */
@@ -267,21 +270,16 @@ purge_part(Purge *purge, const Purged *purged, Oid part, TimestampTz until)
 	return done;
 }
 
-/* A note of rows that an opt-out, a rule or an event did not reach. */
-typedef struct Reaching
-{
-	const FaceRetained *table;
-	const char *entry;
-} Reaching;
-
 static void
 reach(void *state)
 {
-	const Reaching *reaching = state;
+	const Batch *batch = state;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
-	face_reach(reaching->table, reaching->entry);
+	face_reach(batch->table, batch->entry);
 	PopActiveSnapshot();
+	if (batch->purge->commits)
+		face_fire_deferred(batch->table->relid);
 }
 
 /* What had to be left to the purge comes first: rows that a shorter rule makes due go with this one. */
@@ -296,12 +294,12 @@ reach_rows(Purge *purge, const Purged *purged, TimestampTz until)
 	entries = face_unreached(purged->table->relid);
 	foreach(cell, entries)
 	{
-		Reaching	reaching = {purged->table, lfirst(cell)};
+		Batch		batch = {.purge = purge,.table = purged->table,.entry = lfirst(cell)};
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(purge->working);
 		/* One that the table refuses keeps the later ones from nothing; only the end of its time does. */
-		if (!face_attempt(purged->table->relid, "given what the law says", until, reach, &reaching))
+		if (!face_attempt(purged->table->relid, "given what the law says", until, reach, &batch))
 			reached = false;
 		next_step(purge);
 		if (!reached && GetCurrentTimestamp() >= until)

@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/kin.h"
@@ -186,9 +187,12 @@ facematch_not_held(PG_FUNCTION_ARGS)
 }
 
 /*
- * Fires what a statement on rows of a table has deferred to the commit: there, an error would be
- * that of everything, and not only of this table.  Of an owner who is no superuser nothing
- * is deferred (gate.c).  Later statements of the transaction defer it as before.
+ * Fires what the purge's statements on rows of a table have deferred to the commit:
+ * there, an error would be that of everything, and not only of this table. Of an
+ * owner who is no superuser nothing is deferred (gate.c). For a transaction of the
+ * purge's own: SET CONSTRAINTS fires all that is pending under a name, so in another
+ * one it would run what the caller has left, even a namesake of his. A name that
+ * something has which is not deferrable is left to the commit.
  */
 void
 face_fire_deferred(Oid table)
@@ -198,7 +202,9 @@ face_fire_deferred(Oid table)
 		" FROM facematch_internal.deferred_triggers($1, true) d JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.relation"
 		" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
 		/* Of most databases only the extension's own is deferred, which is quickly known. */
-		" WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid"
+		" WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint x WHERE x.conname OPERATOR(pg_catalog.=) d.name"
+		" AND x.connamespace OPERATOR(pg_catalog.=) n.oid AND NOT x.condeferrable)"
+		" AND EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid"
 		" WHERE g.tgdeferrable AND g.tginitdeferred AND p.pronamespace OPERATOR(pg_catalog.<>) ALL"
 		" (ARRAY['facematch'::pg_catalog.regnamespace, 'facematch_internal'::pg_catalog.regnamespace]::pg_catalog.oid[]))", 1, {REGCLASSOID}, NULL
 	};
@@ -207,6 +213,7 @@ face_fire_deferred(Oid table)
 
 	if (!superuser_arg(face_acts_as(table)))
 		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	face_run_plan(&deferred, &value, face_owner(face_table("retained")));
 	names = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
@@ -216,6 +223,7 @@ face_fire_deferred(Oid table)
 		face_run_on(table, psprintf("SET CONSTRAINTS %s DEFERRED", names), 0, NULL, NULL);
 	}
 	SPI_finish();
+	PopActiveSnapshot();
 }
 
 /* Keeps writers, not readers, out of a table whose rules change, and of its partitions: rows may be on their way into them directly. */
@@ -243,8 +251,7 @@ face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *c
 	PG_TRY();
 	{
 		SPI_connect();
-		if (face_run_on(table->relid, sql, 1, &type, &value) > 0)
-			face_fire_deferred(table->relid);
+		face_run_on(table->relid, sql, 1, &type, &value);
 		SPI_finish();
 	}
 	PG_FINALLY();

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -127,6 +128,21 @@ destroy_photograph_key(const pg_uuid_t *id)
 	return problem == 0;
 }
 
+/*
+ * What was committed asynchronously, and says that no row needs the key, may not be
+ * lost by a crash after it is gone. At the beginning of a page the position is behind
+ * the page's header, and nothing has been written as far as that.
+ */
+static void
+flush_wal(void)
+{
+	XLogRecPtr	position = GetXLogInsertRecPtr();
+
+	if (position % XLOG_BLCKSZ == SizeOfXLogShortPHD || XLogSegmentOffset(position, wal_segment_size) == SizeOfXLogLongPHD)
+		position -= position % XLOG_BLCKSZ;
+	XLogFlush(position);
+}
+
 /* facematch_internal.destroy_key(key_id, what): whether it was there */
 Datum
 facematch_destroy_key(PG_FUNCTION_ARGS)
@@ -134,6 +150,7 @@ facematch_destroy_key(PG_FUNCTION_ARGS)
 	const pg_uuid_t *id = PG_GETARG_UUID_P(0);
 	const char *what = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
+	flush_wal();
 	PG_RETURN_BOOL(strcmp(what, "photograph") == 0 ? destroy_photograph_key(id) : face_destroy_template_key(id));
 }
 
