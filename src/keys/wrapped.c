@@ -324,7 +324,7 @@ face_destroy_wrapped_key(const pg_uuid_t *id)
 				 errmsg("the key of sealed templates belongs to another database, and is not destroyed here"),
 				 errhint("This database is a copy: the database that made the key destroys it.")));
 	}
-	if (!face_key_was_destroyed(directory, id) && faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+	if (faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && !face_key_was_destroyed(directory, id))
 	{
 		close(directory);
 		refuse_lost("the key of sealed templates");

@@ -201,9 +201,9 @@ face_fire_deferred(Oid table)
 		"SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, d.name), ', ')"
 		" FROM facematch_internal.deferred_triggers($1, true) d JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.relation"
 		" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
-		/* Of most databases only the extension's own is deferred, which is quickly known. */
 		" WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint x WHERE x.conname OPERATOR(pg_catalog.=) d.name"
 		" AND x.connamespace OPERATOR(pg_catalog.=) n.oid AND NOT x.condeferrable)"
+		/* Of most databases only the extension's own is deferred, which is quickly known. */
 		" AND EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid"
 		" WHERE g.tgdeferrable AND g.tginitdeferred AND p.pronamespace OPERATOR(pg_catalog.<>) ALL"
 		" (ARRAY['facematch'::pg_catalog.regnamespace, 'facematch_internal'::pg_catalog.regnamespace]::pg_catalog.oid[]))", 1, {REGCLASSOID}, NULL
