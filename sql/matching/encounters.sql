@@ -108,8 +108,10 @@ COMMENT ON COLUMN facematch.encounter.referred IS 'whether an officer has to loo
 	'a match';
 COMMENT ON COLUMN facematch.encounter.reason IS 'why no photograph was compared: opted_out, no_probe, '
 	'low_quality';
-COMMENT ON COLUMN facematch.encounter.subject_id IS 'pseudonym of the person, once known';
-COMMENT ON COLUMN facematch.encounter.reference_id IS 'the reference that matched; it may have been deleted since';
+COMMENT ON COLUMN facematch.encounter.subject_id IS 'pseudonym of the person, once known: as the document '
+	'names it, else of the reference that matched; after an officer''s decision, whom the officer has seen';
+COMMENT ON COLUMN facematch.encounter.reference_id IS 'the reference that matched; it may have been deleted since. On '
+	'a watchlist it may be of another person than the document names';
 COMMENT ON COLUMN facematch.encounter.similarity IS 'cosine similarity of the best candidate, -1 to 1; NULL: none was '
 	'above the threshold';
 COMMENT ON COLUMN facematch.encounter.threshold IS 'the threshold in use';
@@ -237,7 +239,8 @@ CREATE TRIGGER encounter_70_deleted AFTER DELETE ON facematch.encounter
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_10_override, ENABLE ALWAYS TRIGGER encounter_20_guard,
 	ENABLE ALWAYS TRIGGER encounter_70_deleted;
 
--- One exit for each encounter that shows one, whether the search or an officer decided that it was a match.
+-- One exit for each encounter that shows one, once the person is known: by an automatic match, or from an officer. A hit
+-- on a watchlist is for an officer to look at first.
 CREATE FUNCTION facematch_internal.note_exit() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -253,9 +256,13 @@ $$;
 COMMENT ON FUNCTION facematch_internal.note_exit() IS 'trigger: a person who matched on the way out has left; '
 	'deadlines count from it';
 CREATE TRIGGER encounter_35_exit AFTER INSERT ON facematch.encounter
-	FOR EACH ROW WHEN (NEW.direction = 'exit' AND NEW.outcome = 'match') EXECUTE FUNCTION facematch_internal.note_exit();
+	FOR EACH ROW WHEN (NEW.direction = 'exit' AND NEW.outcome = 'match'
+		AND (NEW.kind IS DISTINCT FROM 'watchlist' OR NEW.override_reason IS NOT NULL))
+	EXECUTE FUNCTION facematch_internal.note_exit();
 CREATE TRIGGER encounter_36_exit AFTER UPDATE ON facematch.encounter
-	FOR EACH ROW WHEN (NEW.direction = 'exit' AND NEW.outcome = 'match' AND OLD.outcome <> 'match')
+	FOR EACH ROW WHEN (NEW.direction = 'exit' AND NEW.outcome = 'match'
+		AND (NEW.kind IS DISTINCT FROM 'watchlist' OR NEW.override_reason IS NOT NULL)
+		AND (OLD.outcome <> 'match' OR OLD.override_reason IS NULL AND NEW.override_reason IS NOT NULL))
 	EXECUTE FUNCTION facematch_internal.note_exit();
 SELECT facematch_internal.keep_as_record('facematch.encounter', changes => true);
 

@@ -115,8 +115,9 @@ BEGIN
 		-- Of persons who are equally similar, the one whom the document names is the one who matches.
 		SELECT c.* INTO best FROM unnest(candidates) c
 		WHERE c.similarity = candidates[1].similarity ORDER BY c.subject_id = ANY (named) DESC NULLS LAST, c.rank LIMIT 1;
-		-- A document that names another person than the best candidate is for an officer to look at.
-		IF best.subject_id <> ALL (named) THEN
+		-- A document that names another person than the best candidate is for an officer to look at. On a watchlist,
+		-- where no_match lets the traveler pass, the hit counts whoever the document names: it may be a false one.
+		IF searched.kind <> 'watchlist' AND best.subject_id <> ALL (named) THEN
 			e.outcome := 'no_match';
 		ELSIF best.rank IS NOT NULL THEN
 			e.subject_id := coalesce(e.subject_id, best.subject_id);
@@ -175,8 +176,9 @@ $$;
 COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding, text, text, text, text, uuid, text,
 	integer, timestamptz, integer) IS
 	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the '
-	'traveler; manual_inspection without a probe, for a photograph below the gallery''s minimum quality, and for a '
-	'person who has opted out), records it with candidates, threshold, model and notice, and starts the retention '
+	'traveler unless the gallery is a watchlist; manual_inspection without a probe, for a photograph below the '
+	'gallery''s minimum quality, and for a person who has opted out). A document that names another person than the '
+	'face does makes a no_match, on a watchlist a match all the same. Records it with candidates, threshold, model and notice, and starts the retention '
 	'clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or '
 	'a key or port that looks like a template: 23514; occurred_at more than 6 hours ago, without the privilege to '
 	'insert it: 42501; other errors as identify()';

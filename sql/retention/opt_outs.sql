@@ -115,7 +115,9 @@ BEGIN
 				UNION ALL
 				SELECT e.retention_class FROM facematch.encounter e
 					WHERE e.subject_id = ANY (facematch_internal.aliases(NEW.subject_id))
-				  AND e.purge_after > clock_timestamp()) s,
+				  AND e.purge_after > clock_timestamp()
+				  -- The class of one on a watchlist is not that of the document's holder.
+				  AND (e.kind IS DISTINCT FROM 'watchlist' OR e.override_reason IS NOT NULL)) s,
 				facematch.may_decline(s.retention_class, purpose, decided) d
 			WHERE d.name IS NOT NULL ORDER BY d.may_decline DESC, s.retention_class LIMIT 1);
 	END IF;

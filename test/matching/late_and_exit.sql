@@ -32,3 +32,12 @@ UPDATE facematch.encounter SET retention_class = 'noncitizen' WHERE idempotency_
 SELECT outcome FROM facematch.record_encounter('late', '[1,0,0]', 'JFK', direction => 'entry', idempotency_key => 'f');
 SELECT subject_id, event, occurred_at = (SELECT occurred_at FROM facematch.encounter WHERE subject_id = a.subject_id AND direction = 'exit') AS at_the_encounter
 FROM facematch.anchor_event a ORDER BY 1;
+-- A hit on a watchlist is no exit before an officer has seen who it is, and then it is that person's.
+INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('wanted', 'watchlist', 'm', 0.9);
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT gallery_id, subject(n), 'watchlist', ARRAY[sind(n * 30), cosd(n * 30), 0]::face_embedding, 'file' FROM facematch.gallery, generate_series(5, 7) n WHERE name = 'wanted';
+SELECT outcome, subject_id FROM generate_series(5, 7) n, facematch.record_encounter('wanted', ARRAY[sind(n * 30), cosd(n * 30), 0]::face_embedding, 'JFK', direction => 'exit', idempotency_key => 'w' || n);
+SELECT subject_id, event FROM facematch.anchor_event WHERE subject_id >= subject(5) ORDER BY 1;
+SELECT outcome FROM facematch.resolve_encounter((SELECT encounter_id FROM facematch.encounter WHERE idempotency_key = 'w5'), subject(5), 'watchlist', 'it is');
+SELECT outcome FROM facematch.resolve_encounter((SELECT encounter_id FROM facematch.encounter WHERE idempotency_key = 'w6'), subject(8), 'us_citizen', 'it is not');
+SELECT subject_id, event FROM facematch.anchor_event WHERE subject_id >= subject(5) ORDER BY 1;

@@ -44,6 +44,17 @@ SELECT * FROM facematch.resolve_encounter((SELECT min(encounter_id) FROM facemat
 SELECT encounter_id, cause FROM facematch.open_referral WHERE port = 'JFK' ORDER BY 1;
 SELECT port, kind, resolved, within_p50 <= within_p90 AND within_p90 <= longest AND longest < interval '1 hour' AS ordered FROM facematch.report_resolution ORDER BY 1, 2;
 SELECT port, sum(matches) AS matches, sum(overrides) AS overrides, sum(no_matches) AS no_matches FROM facematch.report_daily GROUP BY 1 ORDER BY 1;
+-- A false document hides nobody of a watchlist: the hit counts, whoever the document names, and waits for an officer.
+SELECT outcome, subject_id, reference_id = (SELECT reference_id FROM facematch.reference WHERE retention_class = 'watchlist') AS of_the_hit, similarity
+FROM facematch.record_encounter('wanted', face(4), 'JFK', subject_id => subject(8));
+SELECT e.outcome, e.subject_id, e.retention_class, e.verified_at = e.occurred_at AS verified, c.subject_id AS candidate, r.cause
+FROM facematch.encounter e JOIN facematch.candidate c USING (encounter_id) JOIN facematch.open_referral r USING (encounter_id) WHERE e.subject_id = subject(8);
+-- It tells nothing of the person whom the document names, so the class of an opt-out is not known; and that removes no probe of a watchlist.
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(8)) RETURNING retention_class, answer;
+SELECT probe IS NOT NULL AS probe FROM facematch.encounter WHERE subject_id = subject(8);
+SELECT outcome, subject_id FROM facematch.resolve_encounter((SELECT encounter_id FROM facematch.encounter WHERE subject_id = subject(8)), subject(4), 'watchlist', 'false passport');
+SELECT port, kind, resolved FROM facematch.report_resolution WHERE kind = 'watchlist';
+SELECT sum(matches) AS matches, sum(overrides) AS overrides FROM facematch.report_daily WHERE kind = 'watchlist';
 -- Purged encounters count.
 UPDATE facematch.encounter SET purge_after = now() - interval '1 second';
 SELECT count(*) AS open FROM facematch.open_referral;
