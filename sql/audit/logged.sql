@@ -18,9 +18,12 @@ AS $$
 BEGIN
 	RAISE integrity_constraint_violation USING CONSTRAINT = 'record_is_kept',
 		MESSAGE = format('%s of %I is refused', lower(TG_OP), TG_TABLE_NAME),
-		DETAIL = CASE TG_OP WHEN 'TRUNCATE' THEN 'It would bypass holds and receipts.' ELSE 'Its rows are a record.' END,
-		HINT = CASE TG_OP WHEN 'TRUNCATE' THEN 'DELETE rows, or CALL facematch.purge() for what is due.'
-						  ELSE 'Nothing but the extension''s own functions writes it.' END;
+		DETAIL = CASE WHEN TG_OP = 'TRUNCATE' THEN 'It would bypass holds and receipts.'
+			WHEN TG_ARGV[0] = 'shipped' THEN 'Rows that are marked as shipped come with the extension, and no dump has them.'
+			ELSE 'Its rows are a record.' END,
+		HINT = CASE WHEN TG_OP = 'TRUNCATE' THEN 'DELETE rows, or CALL facematch.purge() for what is due.'
+			WHEN TG_ARGV[0] = 'shipped' THEN 'Insert a row of the site''s own under another name.'
+			ELSE 'Nothing but the extension''s own functions writes it.' END;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.refuse_change() IS 'trigger: refuses what it is put on (23000)';
@@ -82,20 +85,25 @@ CREATE FUNCTION facematch_internal.keep_as_record(table_name regclass, changes b
 AS $$
 DECLARE
 	name text := (SELECT c.relname FROM pg_class c WHERE c.oid = table_name);
+	-- A dump leaves out what the extension ships, so a site neither changes such rows nor adds any. Who is trusted with
+	-- internal tables may, on record.
+	ships boolean := EXISTS (SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+		WHERE c.oid = table_name AND c.relnamespace = 'facematch'::regnamespace AND a.attname = 'shipped');
 	t record;
 BEGIN
 	FOR t IN
-		SELECT name || v.suffix AS name, v.fires, v.function, v.arguments FROM (VALUES
-			('_05_remarks', 'BEFORE INSERT OR UPDATE', 'check_remarks', remarks, remarks <> '{}'),
-			('_10_is_a_record', 'BEFORE UPDATE OR DELETE', 'refuse_change', '{}', NOT changes),
-			('_40_truncate', 'BEFORE TRUNCATE', 'refuse_change', '{}', true),
-			('_50_log', CASE WHEN changes THEN 'AFTER INSERT OR UPDATE OR DELETE' ELSE 'AFTER INSERT' END, 'log_row', log,
-			 log <> '{}')) v (suffix, fires, function, arguments, wanted)
+		SELECT name || v.suffix AS name, v.fires, v.level, v.function, v.arguments FROM (VALUES
+			('_05_remarks', 'BEFORE INSERT OR UPDATE', 'ROW', 'check_remarks', remarks, remarks <> '{}'),
+			('_10_is_a_record', 'BEFORE UPDATE OR DELETE', 'ROW', 'refuse_change', '{}', NOT changes),
+			('_15_shipped', 'BEFORE UPDATE OR DELETE', 'ROW WHEN (OLD.shipped)', 'refuse_change', '{shipped}', ships),
+			('_16_shipped', 'BEFORE INSERT OR UPDATE', 'ROW WHEN (NEW.shipped)', 'refuse_change', '{shipped}', ships),
+			('_40_truncate', 'BEFORE TRUNCATE', 'STATEMENT', 'refuse_change', '{}', true),
+			('_50_log', CASE WHEN changes THEN 'AFTER INSERT OR UPDATE OR DELETE' ELSE 'AFTER INSERT' END, 'ROW', 'log_row',
+			 log, log <> '{}')) v (suffix, fires, level, function, arguments, wanted)
 		WHERE v.wanted
 	LOOP
 		EXECUTE format('CREATE TRIGGER %I %s ON %s FOR EACH %s EXECUTE FUNCTION facematch_internal.%I(%s)', t.name, t.fires,
-			table_name,
-			CASE WHEN t.fires = 'BEFORE TRUNCATE' THEN 'STATEMENT' ELSE 'ROW' END, t.function,
+			table_name, t.level, t.function,
 			(SELECT string_agg(quote_literal(a), ', ' ORDER BY n) FROM unnest(t.arguments) WITH ORDINALITY u (a, n)));
 		-- A replica is sent the log's events along with the rows that they are about.
 		IF t.function <> 'log_row' THEN
@@ -105,8 +113,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_as_record(regclass, boolean, text[], text[]) IS
-	'puts triggers on a table: it is never truncated; its rows are never changed or deleted, unless "changes"; the'
-	' columns of "remarks" hold no template (check_remarks()); and "log", the arguments of log_row(), says what the'
-	' log has of a row. For extension scripts';
+	'puts triggers on a table: it is never truncated; its rows are never changed or deleted, unless "changes"; those'
+	' of a table in facematch whose column "shipped" is true are never added, changed or deleted; the columns of'
+	' "remarks" hold no template (check_remarks()); and "log", the arguments of log_row(), says what the log has of a'
+	' row. For extension scripts, after the rows that the extension ships';
 
 SELECT facematch_internal.keep_as_record('facematch.audit_event');

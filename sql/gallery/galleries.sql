@@ -216,6 +216,7 @@ CREATE INDEX gallery_purge_after_idx ON facematch.gallery (purge_after) WHERE pu
 SELECT facematch_internal.keep_as_record('facematch.reference', changes => true);
 -- By its name a gallery is in disclosures and statistics.
 SELECT facematch_internal.keep_as_record('facematch.gallery', changes => true, remarks => '{name}');
+SELECT facematch_internal.keep_as_record('facematch.gallery_kind', changes => true);
 SELECT facematch_internal.keep_as_record('facematch.model', changes => true,
 	log => '{model,name,"name,tag,dims","added,changed,deleted"}');
 
@@ -228,17 +229,8 @@ COMMENT ON POLICY facematch_open ON facematch.reference IS 'what is granted may 
 COMMENT ON POLICY facematch_due ON facematch.reference IS 'except rows that are due';
 -- Galleries come and go by the thousand, and their receipts say so: the log has what changes who matches in one.
 CREATE TRIGGER gallery_50_log AFTER UPDATE ON facematch.gallery
-	FOR EACH ROW WHEN (OLD.closed_at IS DISTINCT FROM NEW.closed_at OR OLD.model IS DISTINCT FROM NEW.model
-		OR OLD.min_similarity IS DISTINCT FROM NEW.min_similarity OR OLD.sealed <> NEW.sealed)
-	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id', 'closed_at,model,min_similarity,sealed',
-		'added,changed,deleted');
-
----------------------------------------------------------------- galleries with a target FPIR
-
-
-CREATE TRIGGER gallery_60_target_logged AFTER UPDATE ON facematch.gallery
-	FOR EACH ROW WHEN (OLD.target_fpir IS DISTINCT FROM NEW.target_fpir OR OLD.min_quality IS DISTINCT
-		FROM NEW.min_quality)
-	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id', 'target_fpir,min_quality',
-		'added,changed,deleted');
-ALTER TABLE facematch.gallery ENABLE ALWAYS TRIGGER gallery_60_target_logged;
+	FOR EACH ROW WHEN ((OLD.closed_at, OLD.kind, OLD.model, OLD.min_similarity, OLD.target_fpir, OLD.min_quality,
+		OLD.purpose_required, OLD.sealed) IS DISTINCT FROM (NEW.closed_at, NEW.kind, NEW.model, NEW.min_similarity,
+		NEW.target_fpir, NEW.min_quality, NEW.purpose_required, NEW.sealed))
+	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id',
+		'closed_at,kind,model,min_similarity,target_fpir,min_quality,purpose_required,sealed', 'added,changed,deleted');

@@ -62,7 +62,17 @@ INSERT INTO hostile (expected, statement) VALUES
 ('23503', $$UPDATE facematch.model SET tag = 9 WHERE name = 'three'$$),
 ('23503', $$UPDATE facematch.model SET dims = 9 WHERE name = 'three'$$),
 ('23503', $$DELETE FROM facematch.model WHERE name = 'three'$$),
-('23503', $$DELETE FROM facematch.gallery_kind WHERE name = 'flight'$$),
+-- what comes with the extension is in no dump: it stays as it is, and nothing joins it
+('23000', $$DELETE FROM facematch.gallery_kind WHERE name = 'cruise'$$),
+('23000', $$UPDATE facematch.gallery_kind SET name = 'lookout' WHERE name = 'watchlist'$$),
+('23000', $$UPDATE facematch.gallery_kind SET shipped = false WHERE name = 'watchlist'$$),
+('23000', $$INSERT INTO facematch.gallery_kind VALUES ('stadium', 'season ticket holders', true)$$),
+('23000', $$UPDATE facematch.event_kind SET name = 'gone' WHERE name = 'exit'$$),
+('23000', $$DELETE FROM facematch.event_kind WHERE name = 'exit'$$),
+('23000', $$INSERT INTO facematch.event_kind VALUES ('landing', 'landed', true)$$),
+('23000', $$UPDATE facematch.retention_class SET description = 'x' WHERE name = 'watchlist'$$),
+('23000', $$INSERT INTO facematch.retention_class VALUES ('crew', 'crew', true)$$),
+('23000', $$INSERT INTO facematch.decline_rule SELECT 'site', retention_class, purpose, may_decline, notice_required, alternative, citation, valid_from, valid_to, true FROM facematch.decline_rule LIMIT 1$$),
 ('23503', $$UPDATE facematch.reference SET gallery_id = (SELECT gallery_id FROM facematch.gallery WHERE name = 'XX2')$$),
 ('23503', $$UPDATE facematch.reference SET embedding = '8:[1,2,3]'$$),
 ('23503', $$UPDATE facematch.reference SET embedding = '[1,2,3,4]'$$);
@@ -106,6 +116,11 @@ UPDATE facematch.gallery SET model = 'drei' WHERE name = 'XX2';
 INSERT INTO facematch.gallery_kind (name, description) VALUES ('stadium', 'season ticket holders');
 INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('north stand', 'stadium', 'four', 1);
 SELECT name, kind, model, model_tag, dims, min_similarity FROM facematch.gallery ORDER BY gallery_id;
+-- Another kind is other law, and on record; a site renames its own kinds.
+UPDATE facematch.gallery SET kind = 'flight', purpose_required = true, target_fpir = 0.01 WHERE name = 'held';
+UPDATE facematch.gallery SET kind = 'watchlist', purpose_required = false, target_fpir = NULL WHERE name = 'held';
+UPDATE facematch.gallery_kind SET name = 'arena' WHERE name = 'stadium';
+SELECT action, detail -> 'changed' AS changed FROM facematch.audit_event WHERE action = 'gallery_changed' ORDER BY event_id;
 
 -- COPY goes the same way.
 COPY facematch.reference (gallery_id, subject_id, retention_class, embedding, source) FROM STDIN;
