@@ -43,6 +43,7 @@ BY_NAME = {
     'encounter_is_whole': CORRECT,
     'encounter_is_recent': CORRECT,
     'encounter_is_recorded_once': LATER,
+    'encounter_is_recorded': OPERATOR,      # a trigger of the site's
     'encounter_is_referred': CORRECT,
     'encounter_is_not_due': CORRECT,
     'encounter_is_a_record': CORRECT,

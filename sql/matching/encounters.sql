@@ -204,7 +204,11 @@ BEGIN
 			MESSAGE = 'the comparison did not match: the traveler has to be referred',
 			HINT = 'An officer who verified the identity gives override_reason; it is recorded with the user''s name.';
 	END IF;
-	-- A row that brings its attribution and its deadline comes from a dump.
+	-- A row that brings its attribution and its deadline comes from a dump, and what the encounter caused comes from there
+	-- too. note_exit() sees the row when the guard has filled in the deadline; the rows of a statement come from one place.
+	IF TG_OP = 'INSERT' AND NEW.direction = 'exit' THEN
+		PERFORM set_config('facematch_internal.exit_arrives', (NEW.purge_after IS NOT NULL)::text, true);
+	END IF;
 	IF NEW.override_reason IS NULL THEN
 		NEW.overridden_by := NULL;
 		NEW.overridden_at := NULL;
@@ -245,7 +249,9 @@ CREATE FUNCTION facematch_internal.note_exit() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	-- A dump has the event before it has the encounter.
+	IF TG_OP = 'INSERT' AND current_setting('facematch_internal.exit_arrives', true) = 'true' THEN
+		RETURN NULL;
+	END IF;
 	INSERT INTO facematch.anchor_event (subject_id, event, occurred_at)
 	SELECT NEW.subject_id, 'exit', NEW.occurred_at
 	WHERE NOT EXISTS (SELECT FROM facematch.anchor_event e
@@ -254,7 +260,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.note_exit() IS 'trigger: a person who matched on the way out has left; '
-	'deadlines count from it';
+	'deadlines count from it. A row from a dump, which brings its deadline, has had its event';
 CREATE TRIGGER encounter_35_exit AFTER INSERT ON facematch.encounter
 	FOR EACH ROW WHEN (NEW.direction = 'exit' AND NEW.outcome = 'match'
 		AND (NEW.kind IS DISTINCT FROM 'watchlist' OR NEW.override_reason IS NOT NULL))

@@ -43,11 +43,13 @@ COMMENT ON FUNCTION facematch.identify_many(@extschema@.face_embedding[], text, 
 CREATE FUNCTION facematch_internal.find_candidates(probe @extschema@.face_embedding, gallery text,
 	max_candidates integer,
 												   min_similarity double precision, by text, purpose text, kind text)
-	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision, matches bigint)
+	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision, matches bigint,
+		retention_class text)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_find_candidates';
 COMMENT ON FUNCTION facematch_internal.find_candidates(@extschema@.face_embedding, text, integer, double precision,
 	text, text, text) IS
-	'identify() for the extension''s own functions: exact similarities, which the caller shows as they may be shown';
+	'identify() for the extension''s own functions: exact similarities, which the caller shows as they may be shown, and the class of '
+	'the reference as it was compared';
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id bigint,
 	min_similarity double precision DEFAULT NULL,

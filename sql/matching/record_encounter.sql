@@ -25,28 +25,38 @@ COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or noth
 	'low_quality, too_many_attempts';
 COMMENT ON COLUMN facematch.decision.purge_after IS 'the record''s deadline';
 
--- The encounter that was recorded under a key, as its caller was told.
-CREATE FUNCTION facematch_internal.recorded_decision(idempotency_key text, gallery text) RETURNS facematch.decision
+-- The encounter that was recorded under a key, as its caller was told. Another call that has the key by mistake must not
+-- get the answer of the first, which may open a gate.
+CREATE FUNCTION facematch_internal.recorded_decision(asked facematch.encounter) RETURNS facematch.decision
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	earlier facematch.encounter;
 BEGIN
-	SELECT e.* INTO earlier FROM facematch.encounter e WHERE e.idempotency_key = recorded_decision.idempotency_key;
+	SELECT e.* INTO earlier FROM facematch.encounter e WHERE e.idempotency_key = asked.idempotency_key;
 	IF NOT FOUND THEN
 		RETURN NULL;
-	ELSIF earlier.gallery <> recorded_decision.gallery THEN
+	ELSIF coalesce(earlier.gallery_id <> asked.gallery_id, earlier.gallery <> asked.gallery)
+		OR (earlier.port, earlier.lane, earlier.direction, earlier.mode, earlier.quality)
+			IS DISTINCT FROM (asked.port, asked.lane, asked.direction, asked.mode, asked.quality)
+		-- An officer may have found out who it was.
+		OR earlier.override_reason IS NULL AND coalesce(asked.subject_id <> earlier.subject_id, false)
+		-- Of who has declined, no probe was kept.
+		OR earlier.reason IS DISTINCT FROM 'opted_out'
+			AND (asked.probe IS NULL) <> (earlier.reason IS NOT DISTINCT FROM 'no_probe')
+		OR coalesce(facematch_internal.opened(earlier.probe) OPERATOR(@extschema@.<>) asked.probe, false) THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'idempotency_key_names_one_call',
-			MESSAGE = format('idempotency key %L was used for an encounter with gallery %L', idempotency_key, earlier.gallery),
-			HINT = 'A key names one call and its retries.';
+			MESSAGE = format('idempotency key %L was used for another encounter', asked.idempotency_key),
+			HINT = 'A key names one call and its retries: the same gallery, place, document and probe.';
 	END IF;
 	RETURN ROW(earlier.encounter_id, earlier.outcome, earlier.subject_id, earlier.reference_id,
 			   facematch_internal.shown_similarity(earlier.similarity, earlier.threshold), earlier.threshold,
 			       earlier.reason, earlier.purge_after)::facematch.decision;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.recorded_decision(text, text)
-	IS 'the encounter recorded under an idempotency key; NULL: none. A key of another gallery: 22023';
+COMMENT ON FUNCTION facematch_internal.recorded_decision(facematch.encounter)
+	IS 'the encounter recorded under an idempotency key; NULL: none. The key of another call: 22023. The probe is '
+	'compared while it is kept';
 
 CREATE FUNCTION facematch.record_encounter(
 	gallery text, probe @extschema@.face_embedding DEFAULT NULL, port text DEFAULT NULL, lane text DEFAULT NULL,
@@ -54,12 +64,17 @@ CREATE FUNCTION facematch.record_encounter(
 	max_candidates integer DEFAULT 10, occurred_at timestamptz DEFAULT NULL, quality integer DEFAULT NULL)
 	RETURNS SETOF facematch.decision
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
+	-- What the guard would leave out is recorded without the probe.
+	SET facematch.on_opt_out = 'refuse'
 AS $$
 DECLARE
 	searched facematch.gallery;
+	asked facematch.encounter;
 	e facematch.encounter;
 	told facematch.decision;
 	candidates facematch.candidate[] := '{}';
+	classes text[];
+	refused_by text;
 	best facematch.candidate;
 	called_at timestamptz := clock_timestamp();
 	-- Half of the shortest clock: a gate that was cut off brings its records, and none of them is due when it comes.
@@ -68,18 +83,29 @@ DECLARE
 	threshold double precision;
 	named uuid[] := facematch_internal.aliases(record_encounter.subject_id);
 BEGIN
-	IF idempotency_key IS NOT NULL THEN
+	SELECT g.* INTO searched FROM facematch.gallery g WHERE g.name = record_encounter.gallery;
+	asked.idempotency_key := record_encounter.idempotency_key;
+	asked.gallery_id := searched.gallery_id;
+	asked.gallery := record_encounter.gallery;
+	asked.port := record_encounter.port;
+	asked.lane := record_encounter.lane;
+	asked.direction := record_encounter.direction;
+	asked.mode := record_encounter.mode;
+	asked.subject_id := record_encounter.subject_id;
+	asked.probe := record_encounter.probe;
+	asked.quality := record_encounter.quality;
+	IF asked.idempotency_key IS NOT NULL THEN
 		-- A record that is due answers nobody.
 		UPDATE facematch.encounter t SET idempotency_key = NULL
-		WHERE t.idempotency_key = record_encounter.idempotency_key AND t.purge_after <= clock_timestamp();
-		told := facematch_internal.recorded_decision(idempotency_key, gallery);
+		WHERE t.idempotency_key = asked.idempotency_key AND t.purge_after <= clock_timestamp();
+		told := facematch_internal.recorded_decision(asked);
 		IF told.encounter_id IS NOT NULL THEN
 			RETURN NEXT told;
 			RETURN;
 		END IF;
 	END IF;
-	SELECT g.* INTO searched FROM facematch.gallery g WHERE g.name = record_encounter.gallery;
-	IF NOT FOUND THEN
+	e := asked;
+	IF searched.gallery_id IS NULL THEN
 		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),
 			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
@@ -96,16 +122,13 @@ BEGIN
 					 WHEN probe IS NULL THEN 'no_probe'
 					 WHEN quality < searched.min_quality THEN 'low_quality' END;
 	e.outcome := 'manual_inspection';
-	e.subject_id := record_encounter.subject_id;
-	IF e.reason IS NOT NULL THEN
-		threshold := facematch_internal.gallery_threshold(searched);
-	ELSE
-		threshold := facematch_internal.gallery_threshold(searched);
+	threshold := facematch_internal.gallery_threshold(searched);
+	IF e.reason IS NULL THEN
 		-- Persons enough for the best other one, and for those who are as similar as the best.
 		BEGIN
 			SELECT coalesce(array_agg(ROW(NULL, i.rank, i.reference_id, i.subject_id, i.similarity)::facematch.candidate
-				ORDER BY i.rank), '{}')
-			INTO candidates
+				ORDER BY i.rank), '{}'), array_agg(i.retention_class ORDER BY i.rank)
+			INTO candidates, classes
 			FROM facematch_internal.find_candidates(probe, gallery, greatest(max_candidates, persons), threshold, 'subject',
 				coalesce(nullif(current_setting('facematch.purpose'), ''), 'encounter'), 'record_encounter') i;
 			e.outcome := CASE WHEN candidates = '{}' THEN 'no_match' ELSE 'match' END;
@@ -134,33 +157,55 @@ BEGIN
 
 	e.occurred_at := least(coalesce(record_encounter.occurred_at, clock_timestamp()), clock_timestamp());
 	e.verified_at := CASE e.outcome WHEN 'match' THEN e.occurred_at END;
-	e.retention_class := coalesce((SELECT r.retention_class FROM facematch.reference r
-								   WHERE r.reference_id = e.reference_id AND r.gallery_id = searched.gallery_id), 'unmatched');
+	-- As the search saw it: the reference may be newer than this transaction's snapshot, or gone by now.
+	e.retention_class := CASE WHEN e.reference_id IS NULL THEN 'unmatched' ELSE classes[best.rank] END;
 	e.posting_id := (SELECT p.posting_id FROM facematch.notice_posting p
 					 JOIN facematch_internal.notice_in_force n ON (n.name, n.version) = (p.notice, p.version)
 						AND n.valid_from <= e.occurred_at AND e.occurred_at < n.valid_to
 					 WHERE p.port = record_encounter.port AND (p.lane IS NULL OR p.lane = record_encounter.lane)
 					   AND p.posted_at <= e.occurred_at AND (p.removed_at IS NULL OR p.removed_at > e.occurred_at)
 					 ORDER BY p.lane IS NULL, p.posted_at DESC, p.posting_id DESC LIMIT 1);
-	INSERT INTO facematch.encounter (idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode,
-		outcome, reason, subject_id,
-									 reference_id, similarity, threshold, model, posting_id, probe, retention_class, verified_at,
-									 kind, runner_up, latency_ms, quality)
-	VALUES (record_encounter.idempotency_key, searched.gallery_id, searched.name, e.occurred_at, record_encounter.port,
-		record_encounter.lane,
-			record_encounter.direction, record_encounter.mode, e.outcome, e.reason, e.subject_id, e.reference_id, e.similarity,
-			threshold, searched.model, e.posting_id, CASE WHEN e.reason IS NULL THEN probe END, e.retention_class,
-				e.verified_at,
-			searched.kind, e.runner_up, e.latency_ms, record_encounter.quality)
-	ON CONFLICT ON CONSTRAINT encounter_idempotency_key_key DO NOTHING
-	RETURNING encounter.encounter_id, encounter.purge_after INTO e.encounter_id, e.purge_after;
+	e.probe := CASE WHEN e.reason IS NULL THEN asked.probe END;
+	LOOP
+		BEGIN
+			INSERT INTO facematch.encounter (idempotency_key, gallery_id, gallery, occurred_at, port, lane, direction, mode,
+				outcome, reason, subject_id, reference_id, similarity, threshold, model, posting_id, probe, retention_class,
+				verified_at, kind, runner_up, latency_ms, quality)
+			VALUES (e.idempotency_key, e.gallery_id, e.gallery, e.occurred_at, e.port, e.lane, e.direction, e.mode,
+				e.outcome, e.reason, e.subject_id, e.reference_id, e.similarity, threshold, searched.model, e.posting_id, e.probe,
+				e.retention_class, e.verified_at, searched.kind, e.runner_up, e.latency_ms, e.quality)
+			ON CONFLICT ON CONSTRAINT encounter_idempotency_key_key DO NOTHING
+			RETURNING encounter.encounter_id, encounter.purge_after INTO e.encounter_id, e.purge_after;
+			EXIT;
+		EXCEPTION WHEN integrity_constraint_violation THEN
+			GET STACKED DIAGNOSTICS refused_by = CONSTRAINT_NAME;
+			IF refused_by <> 'subject_has_not_opted_out' OR e.reason = 'opted_out' THEN
+				RAISE;
+			END IF;
+		END;
+		-- The person has declined since the search, or since this transaction's snapshot.
+		e.reason := 'opted_out';
+		e.outcome := 'manual_inspection';
+		e.subject_id := asked.subject_id;
+		e.reference_id := NULL;
+		e.similarity := NULL;
+		e.runner_up := NULL;
+		e.verified_at := NULL;
+		e.probe := NULL;
+		e.retention_class := 'unmatched';
+		candidates := '{}';
+	END LOOP;
 	IF e.encounter_id IS NULL THEN
 		-- The same call came in twice at once: the other one has just been committed.
-		told := facematch_internal.recorded_decision(idempotency_key, gallery);
-		IF told.encounter_id IS NULL THEN
+		told := facematch_internal.recorded_decision(asked);
+		IF told.encounter_id IS NULL AND asked.idempotency_key IS NOT NULL THEN
 			RAISE serialization_failure USING CONSTRAINT = 'encounter_is_recorded_once',
 				MESSAGE = 'the same encounter is being recorded by another session',
 				HINT = 'Retry the call.';
+		ELSIF told.encounter_id IS NULL THEN
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'encounter_is_recorded',
+				MESSAGE = 'a trigger has left the encounter out',
+				HINT = 'Nothing is recorded: let an officer look at the document.';
 		END IF;
 		RETURN NEXT told;
 		RETURN;
@@ -178,10 +223,11 @@ COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding,
 	'an encounter at a gate, in one transaction: searches the gallery, decides (match; no_match, which refers the '
 	'traveler unless the gallery is a watchlist; manual_inspection without a probe, for a photograph below the '
 	'gallery''s minimum quality, and for a person who has opted out). A document that names another person than the '
-	'face does makes a no_match, on a watchlist a match all the same. Records it with candidates, threshold, model and notice, and starts the retention '
-	'clock. One row. The same idempotency_key again: the recorded answer. No such gallery: P0002; port missing, or '
-	'a key or port that looks like a template: 23514; occurred_at more than 6 hours ago, without the privilege to '
-	'insert it: 42501; other errors as identify()';
+	'face does makes a no_match, on a watchlist a match all the same. Records it with candidates, threshold, model '
+	'and notice, and starts the retention clock. One row. The same idempotency_key again: the recorded answer; with '
+	'another gallery, place, document, quality or probe: 22023. No such gallery: P0002; port missing, or a key or '
+	'port that looks like a template: 23514; occurred_at more than 6 hours ago, without the privilege to insert it: '
+	'42501; other errors as identify()';
 
 CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text)
 	RETURNS facematch.decision
@@ -216,7 +262,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch.resolve_encounter(bigint, uuid, text, text) IS
 	'an officer has looked at the document of a referred traveler, or of one who matched a watchlist: records who '
-	'it is, the reason and the officer''s user name, and applies the class''s rules from now. Not referred, due or '
+	'it is, the reason and the officer''s user name, and applies the class''s rules. The deadline is never later than '
+	'before: place a hold to keep the encounter. Not referred, due or '
 	'deleted: P0002; one of the four NULL: 22004; a reason that looks like a template: 23514';
 
 CREATE FUNCTION facematch.note_groups(encounter_id bigint, groups jsonb) RETURNS void

@@ -244,7 +244,7 @@ search_plan(const FaceSearched *gallery)
 		const char *schema = type_schema(&plan->types[1]);
 
 		plan->sql = MemoryContextStrdup(TopMemoryContext, psprintf(
-				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2) FROM facematch.reference r"
+				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2), r.retention_class FROM facematch.reference r"
 				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND %s.face_match(r.embedding, $2, $3)"
 				" AND r.purge_after OPERATOR(pg_catalog.>) $4" FACE_REACHED
 				" ORDER BY r.embedding OPERATOR(%s.<=>) $2 FETCH FIRST ($5) ROWS WITH TIES", schema, schema, schema));
@@ -261,6 +261,20 @@ by_similarity(const void *a, const void *b)
 	if (first->similarity != second->similarity)
 		return first->similarity > second->similarity ? -1 : 1;
 	return first->reference_id < second->reference_id ? -1 : first->reference_id > second->reference_id;
+}
+
+/* One copy serves the references of a class that follow each other: there may be very many. */
+static char *
+copied_class(MemoryContext memory, HeapTuple row, const FaceCandidates *before)
+{
+	const FaceCandidate *last = before->count > 0 ? &before->list[before->count - 1] : NULL;
+	char	   *retention_class = SPI_getvalue(row, SPI_tuptable->tupdesc, 4);
+
+	char	   *copy = last != NULL && strcmp(last->retention_class, retention_class) == 0 ? last->retention_class :
+		MemoryContextStrdup(memory, retention_class);
+
+	pfree(retention_class);
+	return copy;
 }
 
 /* Without persons who are withheld from the asker; NULL: nobody is. */
@@ -283,6 +297,7 @@ copy_results(MemoryContext memory, const char *asker, FaceCandidates *found)
 		candidate->reference_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
 		candidate->subject = *DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull));
 		candidate->person = face_person(&candidate->subject);
+		candidate->retention_class = copied_class(memory, row, found);
 		candidate->matches = 1;
 		found->count += asker == NULL || face_withheld_until(asker, &candidate->subject) == 0;
 	}
@@ -373,7 +388,7 @@ find_of(const FaceSearched *gallery, const FaceEmbedding *probe, Datum subjects,
 
 	if (plan.sql == NULL)
 		plan.sql = MemoryContextStrdup(TopMemoryContext, psprintf(
-				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2) FROM facematch.reference r"
+				"SELECT r.reference_id, r.subject_id, %s.face_similarity(r.embedding, $2), r.retention_class FROM facematch.reference r"
 				" WHERE r.gallery_id OPERATOR(pg_catalog.=) $1 AND r.subject_id OPERATOR(pg_catalog.=) ANY ($4)"
 				" AND r.purge_after OPERATOR(pg_catalog.>) $3" FACE_REACHED, type_schema(&plan.types[1])));
 	SPI_connect();
@@ -433,6 +448,7 @@ complete(FaceCandidate *person, const FaceCandidate *references, int count, doub
 		return;
 	person->reference_id = references[0].reference_id;
 	person->subject = references[0].subject;
+	person->retention_class = references[0].retention_class;
 	person->similarity = sum / count;
 }
 

@@ -44,6 +44,7 @@ typedef struct FaceCandidate
 	pg_uuid_t	subject;
 	pg_uuid_t	person;			/* what all subjects of its person have in common */
 	double		similarity;
+	char	   *retention_class;	/* of the reference */
 	int64		matches;		/* of the person's references, how many reach the threshold */
 } FaceCandidate;
 

@@ -175,7 +175,8 @@ face_answer(FunctionCallInfo fcinfo, FaceQuestion *question, FaceCandidates *fou
 			face_shown_similarity(candidate->similarity, question->gallery.threshold);
 		Datum		values[] = {
 			Int32GetDatum(number), Int32GetDatum(i + 1), Int64GetDatum(candidate->reference_id),
-			UUIDPGetDatum(&candidate->subject), Float8GetDatum(similarity), Int64GetDatum(candidate->matches)
+			UUIDPGetDatum(&candidate->subject), Float8GetDatum(similarity), Int64GetDatum(candidate->matches),
+			CStringGetTextDatum(candidate->retention_class)
 		};
 		bool		isnull[lengthof(values)] = {false};
 
@@ -245,7 +246,10 @@ facematch_identify(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The same for the extension's own functions, which tell scores as they may be told: one more argument, the kind of search. */
+/*
+ * The same for the extension's own functions, which tell scores as they may be told: one more argument, the kind of search, and one
+ * more column, the class of the reference.
+ */
 Datum
 facematch_find_candidates(PG_FUNCTION_ARGS)
 {

@@ -121,6 +121,31 @@ $node->safe_psql('old', q{CREATE STATISTICS facematch.more ON gallery_id, subjec
 is($node->safe_psql('old', q{SELECT severity, found, object FROM facematch.health_check() WHERE finding ~ 'a user added'}),
 	"error|1|column more on facematch.gallery\nnotice|5|constraint more on facematch.model, index reference_quality_idx on facematch.reference, policy more on facematch.hold, statistics more on facematch.reference, trigger more on facematch.model", 'each kind is named, a column as an error');
 
+# Encounters that show an exit bring no event with them: that is in the dump, or was deleted.
+$node->safe_psql('postgres', 'CREATE DATABASE gates');
+$node->safe_psql('gates', q{
+	CREATE EXTENSION facematch CASCADE;
+	INSERT INTO facematch.model (name, tag, dims) VALUES ('three', 1, 3);
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('F1', 'flight', 'three', 0.9), ('W', 'watchlist', 'three', 0.9);
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) SELECT 1, gen_random_uuid(), 'us_citizen', e, 'passport'
+		FROM unnest('{"[1,0,0]","[0,0,1]"}'::face_embedding[]) e;
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (2, gen_random_uuid(), 'watchlist', '[0,1,0]', 'file');
+	SELECT facematch.record_encounter('F1', '[1,0,0]', port => 'JFK', direction => 'exit'), facematch.record_encounter('F1', '[0,0,1]', port => 'JFK', direction => 'exit'),
+		facematch.record_encounter('W', '[0,1,0]', port => 'JFK', direction => 'exit');
+	SELECT facematch.resolve_encounter(3, gen_random_uuid(), 'us_citizen', 'seen');
+	DELETE FROM facematch.anchor_event WHERE event_id = 2;
+});
+my $gates = q{SELECT 'event', a::text FROM facematch.anchor_event a UNION ALL SELECT 'encounter', e::text FROM facematch.encounter e
+	UNION ALL SELECT 'candidate', c::text FROM facematch.candidate c ORDER BY 1, 2};
+my $recorded = $node->safe_psql('gates', $gates);
+is(join(' ', map { /^(\w+)/ } split /\n/, $recorded), 'candidate candidate candidate encounter encounter encounter event event', 'encounters, and an exit less');
+command_ok([ 'pg_dump', '-d', $node->connstr('gates'), '-f', "$dir/gates.sql" ], 'dumped');
+$node->safe_psql('postgres', 'CREATE DATABASE gates_again');
+command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('gates_again'), '-f', "$dir/gates.sql" ], 'restored');
+is($node->safe_psql('gates_again', $gates), $recorded, 'the same encounters and events');
+is($node->safe_psql('gates_again', q{SELECT outcome FROM facematch.record_encounter('F1', '[0,0,1]', port => 'JFK', direction => 'exit');
+	SELECT count(*) FROM facematch.anchor_event}), "match\n3", 'a new one has an event');
+
 # pg_restore --clean over rows that stand is the accident itself.
 my ($out, $err);
 IPC::Run::run([ 'pg_restore', '--clean', '--exit-on-error', '-d', $node->connstr('indexed'), "$dir/indexed.custom" ], '>', \$out, '2>', \$err);

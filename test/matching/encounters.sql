@@ -31,6 +31,21 @@ SELECT encounter_id AS first FROM facematch.record_encounter('F', face(9), port 
 SELECT encounter_id = :first AS the_same, outcome, subject_id FROM facematch.record_encounter('F', face(9), port => 'JFK', idempotency_key => 'k1');
 SELECT encounter_id = :first AS the_same FROM facematch.record_encounter('E', face(9), port => 'JFK', idempotency_key => 'k1');
 SELECT count(*) FROM facematch.encounter WHERE idempotency_key = 'k1';
+-- A counter that began again: another face, at another place, with another document, without any; none is told the first one's answer.
+SELECT outcome, subject_id FROM facematch.record_encounter('F', face(8), port => 'JFK', idempotency_key => 'k1');
+SELECT outcome, subject_id FROM facematch.record_encounter('F', face(9), port => 'LAX', idempotency_key => 'k1');
+SELECT outcome, subject_id FROM facematch.record_encounter('F', face(9), port => 'JFK', lane => 'B1', idempotency_key => 'k1');
+SELECT outcome, subject_id FROM facematch.record_encounter('F', face(9), port => 'JFK', subject_id => subject(8), idempotency_key => 'k1');
+SELECT outcome, subject_id FROM facematch.record_encounter('F', port => 'JFK', idempotency_key => 'k1');
+-- A renamed gallery is the same, and so is the call of a person who has declined since: no probe is left to compare.
+UPDATE facematch.gallery SET name = 'F2' WHERE name = 'F';
+SELECT encounter_id = :first AS the_same FROM facematch.record_encounter('F2', face(9), port => 'JFK', idempotency_key => 'k1');
+SELECT encounter_id = :first AS the_same FROM facematch.record_encounter('F', face(9), port => 'JFK', idempotency_key => 'k1');
+UPDATE facematch.gallery SET name = 'F' WHERE name = 'F2';
+SELECT outcome, subject_id FROM facematch.record_encounter('F', face(12), port => 'JFK', idempotency_key => 'k3');
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(12));
+SELECT outcome, subject_id FROM facematch.record_encounter('F', face(12), port => 'JFK', idempotency_key => 'k3');
+SELECT outcome, subject_id FROM facematch.record_encounter('F', face(12), port => 'LAX', idempotency_key => 'k3');
 
 -- The answer of a record that is due is nobody's.
 UPDATE facematch.encounter SET purge_after = now() WHERE idempotency_key = 'k1';
