@@ -229,8 +229,9 @@ COMMENT ON POLICY facematch_open ON facematch.reference IS 'what is granted may 
 COMMENT ON POLICY facematch_due ON facematch.reference IS 'except rows that are due';
 -- Galleries come and go by the thousand, and their receipts say so: the log has what changes who matches in one.
 CREATE TRIGGER gallery_50_log AFTER UPDATE ON facematch.gallery
-	FOR EACH ROW WHEN ((OLD.closed_at, OLD.kind, OLD.model, OLD.min_similarity, OLD.target_fpir, OLD.min_quality,
-		OLD.purpose_required, OLD.sealed) IS DISTINCT FROM (NEW.closed_at, NEW.kind, NEW.model, NEW.min_similarity,
-		NEW.target_fpir, NEW.min_quality, NEW.purpose_required, NEW.sealed))
+	FOR EACH ROW WHEN (OLD.closed_at IS DISTINCT FROM NEW.closed_at OR OLD.kind <> NEW.kind OR OLD.model <> NEW.model
+		OR OLD.min_similarity IS DISTINCT FROM NEW.min_similarity OR OLD.target_fpir IS DISTINCT FROM NEW.target_fpir
+		OR OLD.min_quality IS DISTINCT FROM NEW.min_quality OR OLD.purpose_required <> NEW.purpose_required
+		OR OLD.sealed <> NEW.sealed)
 	EXECUTE FUNCTION facematch_internal.log_row('gallery', 'gallery_id',
 		'closed_at,kind,model,min_similarity,target_fpir,min_quality,purpose_required,sealed', 'added,changed,deleted');
