@@ -204,8 +204,9 @@ BEGIN
 			MESSAGE = 'the comparison did not match: the traveler has to be referred',
 			HINT = 'An officer who verified the identity gives override_reason; it is recorded with the user''s name.';
 	END IF;
-	-- A row that brings its attribution and its deadline comes from a dump, and what the encounter caused comes from there
-	-- too. note_exit() sees the row when the guard has filled in the deadline; the rows of a statement come from one place.
+	-- A row that brings its attribution and its deadline comes from a dump, and what the encounter caused comes from
+	-- there too. When note_exit() sees the row, the guard has given it a deadline. All rows of a statement come from
+	-- one place.
 	IF TG_OP = 'INSERT' AND NEW.direction = 'exit' THEN
 		PERFORM set_config('facematch_internal.exit_arrives', (NEW.purge_after IS NOT NULL)::text, true);
 	END IF;
@@ -243,8 +244,8 @@ CREATE TRIGGER encounter_70_deleted AFTER DELETE ON facematch.encounter
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_10_override, ENABLE ALWAYS TRIGGER encounter_20_guard,
 	ENABLE ALWAYS TRIGGER encounter_70_deleted;
 
--- One exit for each encounter that shows one, once the person is known: by an automatic match, or from an officer. A hit
--- on a watchlist is for an officer to look at first.
+-- One exit for each encounter that shows one, once the person is known: by an automatic match, or from an officer. A
+-- hit on a watchlist is for an officer to look at first.
 CREATE FUNCTION facematch_internal.note_exit() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -41,15 +41,14 @@ COMMENT ON FUNCTION facematch.identify_many(@extschema@.face_embedding[], text, 
 	'compared. No array: 22004; an empty one has no candidates; otherwise errors as identify()';
 
 CREATE FUNCTION facematch_internal.find_candidates(probe @extschema@.face_embedding, gallery text,
-	max_candidates integer,
-												   min_similarity double precision, by text, purpose text, kind text)
+	max_candidates integer, min_similarity double precision, by text, purpose text, kind text)
 	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision, matches bigint,
 		retention_class text)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_find_candidates';
 COMMENT ON FUNCTION facematch_internal.find_candidates(@extschema@.face_embedding, text, integer, double precision,
 	text, text, text) IS
-	'identify() for the extension''s own functions: exact similarities, which the caller shows as they may be shown, and the class of '
-	'the reference as it was compared';
+	'identify() for the extension''s own functions: exact similarities, which the caller shows as they may be shown, '
+	'and the class of the reference as it was compared';
 
 CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id bigint,
 	min_similarity double precision DEFAULT NULL,

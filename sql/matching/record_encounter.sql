@@ -25,8 +25,8 @@ COMMENT ON COLUMN facematch.decision.reason IS 'why nobody was compared, or noth
 	'low_quality, too_many_attempts';
 COMMENT ON COLUMN facematch.decision.purge_after IS 'the record''s deadline';
 
--- The encounter that was recorded under a key, as its caller was told. Another call that has the key by mistake must not
--- get the answer of the first, which may open a gate.
+-- The encounter that was recorded under a key, as its caller was told. Another call that has the key by mistake must
+-- not get the answer of the first, which may open a gate.
 CREATE FUNCTION facematch_internal.recorded_decision(asked facematch.encounter) RETURNS facematch.decision
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -75,7 +75,7 @@ is(sql(q{SELECT count(*) FROM (SELECT e, s.reference_id s, p.reference_id p FROM
 		LATERAL facematch.verify(e, s) vs, LATERAL facematch.verify(e, p) vp WHERE (vs.match, vs.similarity) IS DISTINCT FROM (vp.match, vp.similarity)}), '0', 'verify() too');
 is(sql(q{SELECT count(*) FROM face f, facematch.identify_many(ARRAY[f.e], 'sealed', 3, -1) a FULL JOIN facematch.identify_many(ARRAY[f.e], 'plain', 3, -1) b USING (rank)
 		WHERE f.i <= 20 AND (a.subject_id, a.similarity) IS DISTINCT FROM (b.subject_id, b.similarity)}), '0', 'and identify_many()');
-my $encounter = sql(q{SELECT outcome, similarity FROM facematch.record_encounter('sealed', (SELECT e FROM face WHERE i = 3), port => 'JFK')});
+my $encounter = sql(q{SELECT outcome, similarity FROM facematch.record_encounter('sealed', (SELECT e FROM face WHERE i = 3), port => 'JFK', idempotency_key => 'k')});
 is($encounter, 'match|1', 'an encounter');
 is(sql(q{SELECT facematch_internal.sealed_by(probe) IS NOT NULL FROM facematch.encounter}), 't', 'whose probe is sealed');
 is(sql(q{SELECT differ FROM (SELECT count(*) AS differ FROM facematch.encounter n, facematch.identify(n.probe, 'plain', 5, -1) a FULL JOIN facematch.identify((SELECT e FROM face WHERE i = 3), 'plain', 5, -1) b USING (rank)
@@ -115,6 +115,10 @@ like(thief("SELECT $_", 'on'), qr/decrypted only for roles that may read templat
 	for "facematch.identify('$stolen', 'plain')", "facematch.verify('$stolen', 1)", "facematch.record_encounter('plain', '$stolen', port => 'P')",
 	"facematch.enrol('plain', md5('x')::uuid, '$stolen', 'us_citizen', 's')", "facematch.enrol('sealed', md5('x')::uuid, '$stolen', 'us_citizen', 's')";
 is(thief("SELECT count(*) FROM facematch.identify('$near', 'sealed', 1)", 'on'), '1', 'who searches as before');
+# A retry is known by its probe, although that is stored sealed.
+is(thief("SELECT outcome FROM facematch.record_encounter('sealed', '$near', port => 'JFK', idempotency_key => 'k')", 'on'), 'match', 'a retry gets its answer');
+like(thief("SELECT outcome FROM facematch.record_encounter('sealed', '$_', port => 'JFK', idempotency_key => 'k')", 'on'), qr/was used for another encounter/, 'and nobody else')
+	for sql('SELECT e FROM face WHERE i = 4'), $stolen;
 sql("DROP TABLE loot; REVOKE CREATE ON SCHEMA public FROM thief; SELECT facematch.revoke_access('thief'); DROP ROLE thief");
 
 #---------------------------------------------------------------- mixed tables, moved rows
