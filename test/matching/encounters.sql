@@ -113,3 +113,8 @@ FROM facematch.record_encounter(repeat('g', 30), wide(2), port => repeat('p', 30
 SELECT encounter_id AS referred FROM facematch.record_encounter(repeat('g', 30), wide(9), port => repeat('p', 30), lane => repeat('l', 30), direction => 'exit', mode => 'air', idempotency_key => repeat('r', 300)) \gset
 SELECT outcome FROM facematch.resolve_encounter(:referred, subject(3), 'us_citizen', repeat('passport inspected ', 30));
 SELECT face_dims(probe) AS dims, outcome, referred FROM facematch.encounter WHERE model = repeat('m', 30) ORDER BY encounter_id;
+-- A trigger of the site's that leaves the encounter out is no other session's call.
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER site BEFORE INSERT ON facematch.encounter FOR EACH ROW EXECUTE FUNCTION nothing();
+SELECT outcome FROM facematch.record_encounter('E', face(3), port => 'JFK');
+DROP TRIGGER site ON facematch.encounter;
