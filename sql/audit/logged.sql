@@ -45,11 +45,6 @@ BEGIN
 	INTO about, before FROM string_to_table(TG_ARGV[1], ',') WITH ORDINALITY k (name, place);
 	about := facematch_internal.redacted(TG_ARGV[0] || ':' || about);
 	before := facematch_internal.redacted(TG_ARGV[0] || ':' || before);
-	IF TG_OP = 'INSERT' AND (SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about'
-		AND e.detail ->> 'about' = about
-							 ORDER BY e.event_id DESC LIMIT 1) <> TG_ARGV[0] || '_' || verbs[3] THEN
-		RETURN NULL;
-	END IF;
 	IF about <> before THEN
 		PERFORM facematch_internal.write_audit(TG_ARGV[0] || '_' || verbs[3],
 			jsonb_build_object('about', before, 'becomes', about));
@@ -65,7 +60,8 @@ BEGIN
 			jsonb_build_object('about', about, CASE TG_OP WHEN 'UPDATE' THEN 'changed' ELSE 'row' END,
 							   coalesce(particulars, '{}'))
 			|| CASE WHEN about = before THEN '{}' ELSE jsonb_build_object('row', (
-				SELECT jsonb_object_agg(c.name, now_is -> c.name) FROM string_to_table(TG_ARGV[2], ',') c (name))) END);
+				SELECT jsonb_object_agg(c.name, now_is -> c.name) FROM string_to_table(TG_ARGV[2], ',') c (name))) END,
+			CASE TG_OP WHEN 'INSERT' THEN ARRAY['', TG_ARGV[0] || '_' || verbs[3]] ELSE '{}' END);
 	END IF;
 	RETURN NULL;
 END
