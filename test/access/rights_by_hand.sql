@@ -25,6 +25,20 @@ GRANT facematch_test_group TO facematch_test_byhand;
 SELECT * FROM found('test_');
 SELECT facematch.revoke_access('facematch_test_byhand'), facematch.revoke_access('facematch_test_group');
 SELECT * FROM found('test_');
+-- By a role that was allowed to grant: that role keeps its own, and what it granted to others.
+GRANT USAGE ON SCHEMA facematch TO facematch_test_byhand, facematch_test_lane7, facematch_test_group;
+GRANT SELECT ON facematch.encounter TO facematch_test_byhand WITH GRANT OPTION;
+SET ROLE facematch_test_byhand;
+GRANT SELECT ON facematch.encounter TO facematch_test_lane7, facematch_test_group;
+RESET ROLE;
+SELECT facematch.revoke_access('facematch_test_lane7'), current_user;
+SELECT role_id::regrole, clause FROM facematch_internal.actual_access WHERE role_id::regrole::text ~ 'facematch_test' ORDER BY clause, role_id::regrole::text;
+-- What a superuser revokes is the owner's to revoke, also where he granted it before he was one: then nothing is revoked.
+ALTER ROLE facematch_test_byhand SUPERUSER;
+SELECT facematch.revoke_access('facematch_test_group'), current_user;
+ALTER ROLE facematch_test_byhand NOSUPERUSER;
+SELECT facematch.revoke_access('facematch_test_group'), facematch.revoke_access('facematch_test_byhand');
+SELECT * FROM found('test_');
 -- An operator that is renamed keeps its rights, off the books.
 SELECT facematch.grant_operator('facematch_test_lane7');
 SELECT * FROM found('test_');
