@@ -29,8 +29,7 @@ COMMENT ON FUNCTION facematch_internal.refuse_change() IS 'trigger: refuses what
 -- another key is gone under the old one: a row that takes that is another, and new.
 CREATE FUNCTION facematch_internal.log_row() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
-	SET intervalstyle = 'postgres'
-	SET quote_all_identifiers = off
+	SET intervalstyle = 'postgres' SET quote_all_identifiers = off SET extra_float_digits = 1
 AS $$
 DECLARE
 	verbs text[] := string_to_array(TG_ARGV[3], ',');
