@@ -75,3 +75,17 @@ SELECT facematch.reinstate();
 SELECT * FROM found('PUBLIC');
 DROP OWNED BY facematch_test_byhand, facematch_test_lane8, facematch_test_group;
 DROP ROLE facematch_test_byhand, facematch_test_lane8, facematch_test_group;
+-- The accounting of a disclosure lives as long as its record, in whatever table under retention, under any pseudonym.
+CREATE TABLE visit (id bigint PRIMARY KEY, subject_id uuid, retention_class text, recorded_at timestamptz, e face_embedding);
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation)
+VALUES ('visit', 'us_citizen', 'visit', '{recorded}', '{10 years}', 'site rule');
+SELECT facematch.retain('visit', 'visit');
+INSERT INTO visit VALUES (1, '00000000-0000-8000-8000-000000000001', 'us_citizen', now(), '[1,0]');
+SELECT facematch.merge_subjects('00000000-0000-8000-8000-000000000001', '00000000-0000-8000-8000-000000000002') IS NOT NULL AS merged;
+INSERT INTO facematch.disclosure (disclosed_at, partner, nature, purpose, subject_id)
+SELECT now() - interval '6 years', 'XX', 'passenger list', 'boarding', s
+FROM unnest('{00000000-0000-8000-8000-000000000002,00000000-0000-8000-8000-000000000003,NULL}'::uuid[]) s;
+DELETE FROM facematch.disclosure WHERE subject_id = '00000000-0000-8000-8000-000000000002';
+DELETE FROM visit;
+DELETE FROM facematch.disclosure;
+SELECT count(*) FROM facematch.disclosure;
