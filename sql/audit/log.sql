@@ -46,6 +46,8 @@ COMMENT ON COLUMN facematch.audit_event.witness IS
 	'hash of the newest event of all chains when this one was written; 32 zero bytes: there was none';
 -- What the log says of a thing, newest first.
 CREATE INDEX audit_event_about_idx ON facematch.audit_event ((detail ->> 'about'), event_id) WHERE detail ? 'about';
+-- What a clock said that had been set back.
+CREATE INDEX audit_event_set_back_idx ON facematch.audit_event (event_id) WHERE detail ? 'clock';
 CREATE SEQUENCE facematch_internal.audit_event_id_seq;
 
 CREATE FUNCTION facematch.audit_content(event facematch.audit_event) RETURNS bytea

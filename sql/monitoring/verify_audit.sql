@@ -170,12 +170,10 @@ BEGIN
 			UNION ALL
 			-- What the rules have taken meanwhile, or are about to, is not missed.
 			SELECT e.chain, e.event_id, format('the searches of %s were changed: %s rows, expected %s',
-				e.detail ->> 'day', coalesce(d.searches, 0), e.detail ->> 'searches')
-			FROM event e LEFT JOIN facematch_internal.search_day d ON d.day_utc = (e.detail ->> 'day')::date
-			WHERE e.action = 'searches_digested'
-			  AND (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM ((e.detail ->> 'searches')::bigint,
-			      e.detail ->> 'digest')
-			  AND (facematch_internal.retention_due('search', 'search', (e.detail ->> 'day')::date, NULL, NULL, NULL, NULL)).due
+				to_char(e.day_utc, 'YYYY-MM-DD'), coalesce(d.searches, 0), e.searches)
+			FROM facematch_internal.digested_day e LEFT JOIN facematch_internal.search_day d ON d.day_utc = e.day_utc
+			WHERE (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM (e.searches, e.digest)
+			  AND (facematch_internal.retention_due('search', 'search', e.day_utc, NULL, NULL, NULL, NULL)).due
 				  > clock_timestamp() + interval '1 day'
 			UNION ALL
 			SELECT NULL, NULL, format('events are missing from the stream of rights of site %s: %s events, up to number %s',
