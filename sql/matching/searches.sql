@@ -121,8 +121,8 @@ COMMENT ON COLUMN facematch_internal.search_day.searches IS 'how many';
 COMMENT ON COLUMN facematch_internal.search_day.digest IS
 	'SHA-256, in hexadecimal, of the SHA-256 of each row, but for its deadline, as a JSON array in UTF-8';
 
--- A day is digested an hour after it is over. If the clock said later that it was more than an hour earlier, the day may
--- not have been over: such a digest says nothing, and the day is digested again.
+-- A day is digested an hour after it is over. If the clock said later that it was more than an hour earlier, the day
+-- may not have been over: such a digest says nothing, and the day is digested again.
 CREATE VIEW facematch_internal.digested_day AS
 	SELECT s.chain, s.event_id, (s.detail ->> 'day')::date AS day_utc, (s.detail ->> 'searches')::bigint AS searches,
 		   s.detail ->> 'digest' AS digest

@@ -102,6 +102,16 @@ SELECT word FROM facematch_internal.logged WHERE table_name NOT IN (SELECT table
 SELECT tamper(ROW(0, 'facematch.hold', 'table_name = ''tampering''', 'hold_id')::tampering, 'change') AS named;
 ALTER TABLE visit RENAME TO visited;
 SELECT intact, finding FROM facematch.verify_audit();
+-- Nor is one whose table's name is another table's now, or a shard whose table was renamed or dropped.
+CREATE TABLE visit (LIKE visited);
+ALTER TABLE of_shard RENAME TO of_another;
+SELECT intact, finding FROM facematch.verify_audit();
+CREATE TABLE of_shard (LIKE of_another);
+SELECT tamper(ROW(0, 'facematch.shard', 'reference_table = ''visit''', 'name')::tampering, 'change') AS shard,
+	tamper(ROW(0, 'facematch.hold', 'table_name = ''of_another''', 'hold_id')::tampering, 'change') AS hold;
+SELECT intact, finding FROM facematch.verify_audit();
+DROP TABLE of_another, of_shard;
+SELECT intact, finding FROM facematch.verify_audit();
 -- A row that is gone by the log comes back, and one that is there is put in anew with triggers on.
 DELETE FROM facematch.decline_rule WHERE name = 'crew/may_decline';
 BEGIN;
