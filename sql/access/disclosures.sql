@@ -48,6 +48,9 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.disclosure_disclosure_id_s
 CREATE FUNCTION facematch_internal.keep_disclosure() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	t facematch_internal.retained_now;
+	there boolean;
 BEGIN
 	IF TG_OP = 'UPDATE' THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'disclosure_is_never_changed',
@@ -57,18 +60,26 @@ BEGIN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'disclosure_is_kept',
 			MESSAGE = 'a disclosure is accounted for five years at least',
 			HINT = '5 U.S.C. 552a(c)(2).';
-	ELSIF EXISTS (SELECT FROM facematch.reference r WHERE r.subject_id = ANY (facematch_internal.aliases(OLD.subject_id)))
-		OR EXISTS (SELECT FROM facematch.encounter e
-			WHERE e.subject_id = ANY (facematch_internal.aliases(OLD.subject_id))) THEN
-		RAISE integrity_constraint_violation USING CONSTRAINT = 'disclosure_outlives_its_record',
-			MESSAGE = 'the record that was disclosed is still there',
-			HINT = '5 U.S.C. 552a(c)(2): its accounting lives as long.';
 	END IF;
+	FOR t IN SELECT r.* FROM facematch_internal.retained_now r WHERE r.subject_column IS NOT NULL
+		AND OLD.subject_id IS NOT NULL ORDER BY r.shipped DESC LOOP
+		SELECT bool_or(a.there) INTO there FROM facematch_internal.retained_part p
+		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+			format('SELECT EXISTS (SELECT FROM %s WHERE %I = ANY ($4::uuid[]))', p.relation, t.subject_column),
+			facematch_internal.aliases(OLD.subject_id)::text) a (there boolean)
+		WHERE p.table_name = t.table_name AND p.is_named;
+		IF there THEN
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'disclosure_outlives_its_record',
+				MESSAGE = format('the record that was disclosed is still in %s', t.table_name),
+				HINT = '5 U.S.C. 552a(c)(2): its accounting lives as long.';
+		END IF;
+	END LOOP;
 	RETURN OLD;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_disclosure() IS
-	'trigger: a disclosure is not changed, and not deleted within five years or while the subject has rows (23000)';
+	'trigger: a disclosure is not changed, and not deleted within five years or while the subject has rows in a table'
+	' under retention (23000)';
 
 CREATE TRIGGER disclosure_10_keep BEFORE UPDATE OR DELETE ON facematch.disclosure
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_disclosure();

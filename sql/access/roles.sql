@@ -202,8 +202,8 @@ COMMENT ON COLUMN facematch_internal.expected_access.clause IS
 COMMENT ON COLUMN facematch_internal.expected_access.whole IS 'the same on the whole object';
 
 CREATE VIEW facematch_internal.actual_access AS
-	SELECT a.grantee AS role_id, format('%s%s ON TABLE %s', a.privilege_type, ' (' || quote_ident(l.attname) || ')',
-		c.oid::regclass) AS clause,
+	SELECT a.grantee AS role_id, a.grantor, format('%s%s ON TABLE %s', a.privilege_type,
+		' (' || quote_ident(l.attname) || ')', c.oid::regclass) AS clause,
 		   format('%s ON TABLE %s', a.privilege_type, c.oid::regclass) AS whole
 	FROM pg_catalog.pg_class c CROSS JOIN LATERAL (
 		SELECT NULL::name AS attname, c.relacl AS acl
@@ -212,18 +212,19 @@ CREATE VIEW facematch_internal.actual_access AS
 	CROSS JOIN LATERAL aclexplode(l.acl) a
 	WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND a.grantee <> c.relowner
 	UNION ALL
-	SELECT a.grantee, w.whole, w.whole
+	SELECT a.grantee, a.grantor, w.whole, w.whole
 	FROM pg_catalog.pg_proc p CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	CROSS JOIN LATERAL format('%s ON ROUTINE %s', a.privilege_type, p.oid::regprocedure) w (whole)
 	WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace) AND a.grantee <> p.proowner
 	UNION ALL
-	SELECT a.grantee, w.whole, w.whole
+	SELECT a.grantee, a.grantor, w.whole, w.whole
 	FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
 	CROSS JOIN LATERAL format('%s ON SCHEMA %I', a.privilege_type, n.nspname) w (whole)
 	WHERE n.nspname IN ('facematch', 'facematch_internal') AND a.grantee <> n.nspowner;
 COMMENT ON VIEW facematch_internal.actual_access IS
 	'what PostgreSQL has granted on the two schemas and all in them, to others than the owner';
 COMMENT ON COLUMN facematch_internal.actual_access.role_id IS 'the role; 0 is PUBLIC';
+COMMENT ON COLUMN facematch_internal.actual_access.grantor IS 'the role that granted it';
 COMMENT ON COLUMN facematch_internal.actual_access.clause IS
 	'the privilege, such as SELECT (name) ON TABLE facematch.gallery';
 COMMENT ON COLUMN facematch_internal.actual_access.whole IS 'the same on the whole object';
@@ -241,6 +242,9 @@ BEGIN
 				' facematch_internal.access_grant.';
 		RETURN NULL;
 	END IF;
+	-- Two sessions cannot change the privileges of one object at a time: PostgreSQL fails in one of them. So all that
+	-- grants or revokes changes this row first: it waits for others, and has no older snapshot than they left (40001).
+	UPDATE facematch_internal.access_kind k SET name = k.name WHERE k.name = 'everyone';
 	FOR missing IN
 		SELECT e.clause FROM facematch_internal.access_grant g JOIN facematch_internal.expected_access e USING (kind)
 		WHERE g.role_name = NEW.role_name
@@ -302,6 +306,8 @@ BEGIN
 			MESSAGE = 'there is no such role to grant to',
 			HINT = 'CREATE ROLE it first; PUBLIC and the roles of PostgreSQL are none.';
 	END IF;
+	-- One after the other, as apply_access() says.
+	UPDATE facematch_internal.access_kind k SET name = k.name WHERE k.name = 'everyone';
 	SELECT p.power INTO power FROM facematch_internal.role_power p WHERE p.role_id = role LIMIT 1;
 	IF power IS NOT NULL THEN
 		RAISE invalid_grant_operation USING CONSTRAINT = 'role_has_no_other_power',
@@ -370,13 +376,37 @@ CREATE FUNCTION facematch.revoke_access(role regrole) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	had text;
+	acts_as text := current_setting('role');
+	had facematch_internal.actual_access;
+	remains text;
 	by_hand boolean := false;
 BEGIN
-	FOR had IN SELECT DISTINCT a.clause FROM facematch_internal.actual_access a WHERE a.role_id = role ORDER BY 1 LOOP
-		EXECUTE format('REVOKE %s FROM %s CASCADE', had, role);
+	-- One after the other, as apply_access() says.
+	UPDATE facematch_internal.access_kind k SET name = k.name WHERE k.name = 'everyone';
+	FOR had IN SELECT a.* FROM facematch_internal.actual_access a WHERE a.role_id = role ORDER BY a.clause LOOP
+		EXECUTE format('REVOKE %s FROM %s CASCADE', had.clause, role);
 		by_hand := true;
 	END LOOP;
+	-- PostgreSQL lets nobody but the grantor revoke what another role granted that has it WITH GRANT OPTION.
+	FOR had IN SELECT a.* FROM facematch_internal.actual_access a WHERE a.role_id = role ORDER BY a.clause, a.grantor LOOP
+		CONTINUE WHEN NOT EXISTS (SELECT FROM facematch_internal.actual_access a
+			WHERE (a.role_id, a.grantor, a.clause) = (role, had.grantor, had.clause));
+		BEGIN
+			PERFORM set_config('role', pg_get_userbyid(had.grantor), true);
+			EXECUTE format('REVOKE %s FROM %s CASCADE', had.clause, role);
+			PERFORM set_config('role', acts_as, true);
+		EXCEPTION WHEN insufficient_privilege THEN
+			NULL;	-- Found below.
+		END;
+	END LOOP;
+	SELECT string_agg(format('%s by %s', a.clause, a.grantor::regrole), ', ' ORDER BY a.clause, a.grantor) INTO remains
+	FROM facematch_internal.actual_access a WHERE a.role_id = role;
+	IF remains IS NOT NULL THEN
+		RAISE invalid_grant_operation USING CONSTRAINT = 'role_has_nothing_left',
+			MESSAGE = format('not all can be revoked from role %s', role),
+			DETAIL = format('Granted by others: %s.', remains),
+			HINT = 'Call it as a superuser, or REVOKE GRANT OPTION FOR it FROM the grantor CASCADE.';
+	END IF;
 	DELETE FROM facematch_internal.access_grant g USING pg_roles r WHERE r.oid = role AND g.role_name = r.rolname;
 	IF NOT FOUND AND NOT by_hand THEN
 		RETURN false;
@@ -388,5 +418,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch.revoke_access(regrole) IS
-	'takes from a role all privileges on the two schemas, granted by these functions or by hand; logged. Returns '
-	'whether there were any. Open sessions lose them with their next statement';
+	'takes from a role all privileges on the two schemas, granted by these functions, by hand or by other roles; logged.'
+	' Returns whether there were any. Open sessions lose them with their next statement. Something remains, which only'
+	' its grantor may revoke: 0LP01, and nothing is revoked';

@@ -46,6 +46,8 @@ COMMENT ON COLUMN facematch.audit_event.witness IS
 	'hash of the newest event of all chains when this one was written; 32 zero bytes: there was none';
 -- What the log says of a thing, newest first.
 CREATE INDEX audit_event_about_idx ON facematch.audit_event ((detail ->> 'about'), event_id) WHERE detail ? 'about';
+-- What a clock said that had been set back.
+CREATE INDEX audit_event_set_back_idx ON facematch.audit_event (event_id) WHERE detail ? 'clock';
 CREATE SEQUENCE facematch_internal.audit_event_id_seq;
 
 CREATE FUNCTION facematch.audit_content(event facematch.audit_event) RETURNS bytea
@@ -58,11 +60,12 @@ COMMENT ON FUNCTION facematch.audit_content(facematch.audit_event) IS
 	'the bytes that an event''s hash covers: the hash before it, the witness, then chain, place, number, seconds '
 	'since 1970, actor, action and detail as a JSON array in UTF-8';
 
-CREATE FUNCTION facematch_internal.write_audit(action text, detail jsonb) RETURNS void
+CREATE FUNCTION facematch_internal.write_audit(action text, detail jsonb, only_after text[] DEFAULT '{}') RETURNS void
 	LANGUAGE C VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'facematch_write_audit';
-COMMENT ON FUNCTION facematch_internal.write_audit(text, jsonb) IS
-	'appends an event to the log; for the extension''s own functions';
+COMMENT ON FUNCTION facematch_internal.write_audit(text, jsonb, text[]) IS
+	'appends an event to the log. With only_after, only if the newest committed event about the same thing has one of'
+	' these actions; an empty one stands for no event. For the extension''s own functions';
 
 ---------------------------------------------------------------- anchors
 

@@ -32,34 +32,37 @@ COMMENT ON FUNCTION facematch_internal.refuse_change() IS 'trigger: refuses what
 -- another key is gone under the old one: a row that takes that is another, and new.
 CREATE FUNCTION facematch_internal.log_row() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
-	SET intervalstyle = 'postgres'
-	SET quote_all_identifiers = off
+	SET intervalstyle = 'postgres' SET quote_all_identifiers = off SET extra_float_digits = 1
 AS $$
 DECLARE
 	verbs text[] := string_to_array(TG_ARGV[3], ',');
 	was jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
 	now_is jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
+	columns text := TG_ARGV[2];
+	name text;
 	about text;
 	before text;
 	particulars jsonb;
 BEGIN
+	-- A table may be renamed, and another get its name: the log has its number, too.
+	FOR name IN SELECT a.attname FROM pg_attribute a WHERE a.attrelid = TG_RELID AND a.atttypid = 'regclass'::regtype
+		AND a.attname = ANY (string_to_array(TG_ARGV[2], ',')) ORDER BY a.attnum LOOP
+		was := was || jsonb_build_object(name || '_oid', (was ->> name)::regclass::oid::bigint);
+		now_is := now_is || jsonb_build_object(name || '_oid', (now_is ->> name)::regclass::oid::bigint);
+		columns := concat(columns, ',', name, '_oid');
+	END LOOP;
 	SELECT string_agg(coalesce(now_is, was) ->> k.name, ',' ORDER BY k.place),
 		   string_agg(coalesce(was, now_is) ->> k.name, ',' ORDER BY k.place)
 	INTO about, before FROM string_to_table(TG_ARGV[1], ',') WITH ORDINALITY k (name, place);
 	about := facematch_internal.redacted(TG_ARGV[0] || ':' || about);
 	before := facematch_internal.redacted(TG_ARGV[0] || ':' || before);
-	IF TG_OP = 'INSERT' AND (SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about'
-		AND e.detail ->> 'about' = about
-							 ORDER BY e.event_id DESC LIMIT 1) <> TG_ARGV[0] || '_' || verbs[3] THEN
-		RETURN NULL;
-	END IF;
 	IF about <> before THEN
 		PERFORM facematch_internal.write_audit(TG_ARGV[0] || '_' || verbs[3],
 			jsonb_build_object('about', before, 'becomes', about));
 	END IF;
 	SELECT jsonb_object_agg(c.name, CASE WHEN TG_OP = 'UPDATE' THEN jsonb_build_array(was -> c.name, now_is -> c.name)
 										 ELSE coalesce(now_is, was) -> c.name END)
-	INTO particulars FROM string_to_table(TG_ARGV[2], ',') c (name)
+	INTO particulars FROM string_to_table(columns, ',') c (name)
 	WHERE TG_OP <> 'UPDATE' OR was -> c.name IS DISTINCT FROM now_is -> c.name;
 	IF particulars IS NOT NULL OR about <> before THEN
 		-- Under its new key the log has the whole row.
@@ -68,7 +71,8 @@ BEGIN
 			jsonb_build_object('about', about, CASE TG_OP WHEN 'UPDATE' THEN 'changed' ELSE 'row' END,
 							   coalesce(particulars, '{}'))
 			|| CASE WHEN about = before THEN '{}' ELSE jsonb_build_object('row', (
-				SELECT jsonb_object_agg(c.name, now_is -> c.name) FROM string_to_table(TG_ARGV[2], ',') c (name))) END);
+				SELECT jsonb_object_agg(c.name, now_is -> c.name) FROM string_to_table(columns, ',') c (name))) END,
+			CASE TG_OP WHEN 'INSERT' THEN ARRAY['', TG_ARGV[0] || '_' || verbs[3]] ELSE '{}' END);
 	END IF;
 	RETURN NULL;
 END
@@ -76,8 +80,9 @@ $$;
 COMMENT ON FUNCTION facematch_internal.log_row() IS
 	'trigger after a row: writes the change to the audit log. Arguments: what the row is, its key columns, the '
 	'columns to log, and the words for insert, update and delete. detail has about (what:key) and row, or changed '
-	'with each changed column as [before, after]. A row that gets another key is an event of each: the old one''s, '
-	'as of a row that goes, says what it becomes, and the new one''s has row and changed';
+	'with each changed column as [before, after]; a column that names a table has the table''s number beside it, as '
+	'..._oid. A row that gets another key is an event of each: the old one''s, as of a row that goes, says what it '
+	'becomes, and the new one''s has row and changed';
 
 CREATE FUNCTION facematch_internal.keep_as_record(table_name regclass, changes boolean DEFAULT false,
 												  remarks text[] DEFAULT '{}', log text[] DEFAULT '{}') RETURNS void

@@ -121,27 +121,49 @@ COMMENT ON COLUMN facematch_internal.search_day.searches IS 'how many';
 COMMENT ON COLUMN facematch_internal.search_day.digest IS
 	'SHA-256, in hexadecimal, of the SHA-256 of each row, but for its deadline, as a JSON array in UTF-8';
 
+-- A day is digested an hour after it is over. If the clock said later that it was more than an hour earlier, the day
+-- may not have been over: such a digest says nothing, and the day is digested again.
+CREATE VIEW facematch_internal.digested_day AS
+	SELECT s.chain, s.event_id, (s.detail ->> 'day')::date AS day_utc, (s.detail ->> 'searches')::bigint AS searches,
+		   s.detail ->> 'digest' AS digest
+	FROM (
+		SELECT e.chain, e.event_id, e.action, e.detail, c.said,
+			   least(clock_timestamp(), min(c.said) OVER (ORDER BY e.event_id DESC)) AS said_later
+		FROM facematch.audit_event e CROSS JOIN LATERAL (
+			SELECT CASE jsonb_typeof(e.detail -> 'clock') WHEN 'number'
+				THEN to_timestamp((e.detail ->> 'clock')::double precision) ELSE e.at END AS said) c
+		WHERE e.action = 'searches_digested' OR e.detail ? 'clock') s
+	WHERE s.action = 'searches_digested' AND s.said_later >= s.said - interval '1 hour';
+COMMENT ON VIEW facematch_internal.digested_day IS
+	'the digests of days in the log, but for those that were written while the clock was ahead';
+COMMENT ON COLUMN facematch_internal.digested_day.chain IS 'chain of the event';
+COMMENT ON COLUMN facematch_internal.digested_day.event_id IS 'number of the event';
+COMMENT ON COLUMN facematch_internal.digested_day.day_utc IS 'day, in UTC';
+COMMENT ON COLUMN facematch_internal.digested_day.searches IS 'how many searches it had';
+COMMENT ON COLUMN facematch_internal.digested_day.digest IS 'their digest, as facematch_internal.search_day has it';
+
 CREATE FUNCTION facematch_internal.digest_searches() RETURNS void
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
 AS $$
 DECLARE
 	-- A search of the last moment of a day writes its row in the first of the next.
 	finished CONSTANT date := (clock_timestamp() - interval '1 hour')::date - 1;
-	newest date;
+	days date[];
 BEGIN
+	-- The purge asks often. The whole log is read once a day, unless the clock has been set back.
 	IF EXISTS (SELECT FROM facematch.audit_event e WHERE e.detail ? 'about' AND e.detail ->> 'about' = 'searches:'
-		|| finished) THEN
+		|| finished AND e.at <= clock_timestamp() AND NOT EXISTS (
+			SELECT FROM facematch.audit_event l WHERE l.detail ? 'clock' AND l.event_id > e.event_id)) THEN
 		RETURN;
 	END IF;
-	newest := (SELECT max((e.detail ->> 'day')::date) FROM facematch.audit_event e WHERE e.action = 'searches_digested');
+	days := ARRAY(SELECT (s.searched_at)::date FROM facematch.search s WHERE (s.searched_at)::date <= finished
+				  -- So that a day without a search is not looked for again.
+				  UNION SELECT finished WHERE EXISTS (SELECT FROM facematch_internal.digested_day)
+				  EXCEPT SELECT d.day_utc FROM facematch_internal.digested_day d);
 	PERFORM facematch_internal.write_audit('searches_digested', jsonb_build_object('about', 'searches:' || d.day_utc,
 		'day', d.day_utc, 'searches', d.searches, 'digest', d.digest))
-	FROM (SELECT s.day_utc, s.searches, s.digest FROM facematch_internal.search_day s
-		  WHERE s.day_utc > coalesce(newest, '-infinity') AND s.day_utc <= finished
-		  UNION ALL
-		  -- So that a day without a search is not looked for again.
-		  SELECT finished, 0, NULL WHERE newest IS NOT NULL
-			AND NOT EXISTS (SELECT FROM facematch.search s WHERE (s.searched_at)::date = finished)
+	FROM (SELECT u.day_utc, coalesce(s.searches, 0) AS searches, s.digest FROM unnest(days) u (day_utc)
+		  LEFT JOIN (SELECT n.* FROM facematch_internal.search_day n WHERE n.day_utc = ANY (days)) s USING (day_utc)
 		  ORDER BY 1) d;
 END
 $$;

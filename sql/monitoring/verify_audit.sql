@@ -38,7 +38,11 @@ BEGIN
 			l.word, (SELECT string_agg(format('to_jsonb(t.%I) #>> ''{}''', k.name), ', ' ORDER BY k.n)
 					 FROM unnest(l.keys) WITH ORDINALITY k (name, n)),
 			quote_literal(l.table_name),
-			(SELECT string_agg(format('%L, t.%I', c.name, c.name), ', ') FROM unnest(l.columns) c (name)), l.table_name);
+			(SELECT string_agg(format('%L, t.%I', c.name, c.name)
+					|| CASE a.atttypid WHEN 'regclass'::regtype THEN format(', %L, t.%I::oid::bigint', c.name || '_oid', c.name)
+							ELSE '' END, ', ')
+			 FROM unnest(l.columns) c (name) LEFT JOIN pg_attribute a ON a.attrelid = l.table_name AND a.attname = c.name),
+			l.table_name);
 	END LOOP;
 END
 $$;
@@ -158,9 +162,13 @@ BEGIN
 			SELECT w.chain, w.event_id, format('%s is missing or changed', w.about)
 			FROM written w LEFT JOIN kept k ON k.about = w.about
 			-- Each field that was logged is the same, and the log has no text that looks like a template; an array is not while
-			-- it has something more. A table that has another name now is named otherwise here.
-			CROSS JOIN LATERAL (SELECT CASE WHEN k.table_name = 'facematch.hold'::regclass
-				AND to_regclass(w.row ->> 'table_name') IS NULL THEN w.row - 'table_name' ELSE w.row END) r (row)
+			-- it has something more. A table may have another name now: it is the same by its number, or, in a copy of the
+			-- database, where it has another number, if no table has the name that was logged.
+			CROSS JOIN LATERAL (SELECT w.row - coalesce(array_agg(o.key)
+					|| array_agg(n.name) FILTER (WHERE o.value = w.row -> o.key OR to_regclass(w.row ->> n.name) IS NULL
+						AND w.row ->> n.name IS NOT NULL), '{}') AS row
+				FROM jsonb_each(k.row) o CROSS JOIN LATERAL (SELECT regexp_replace(o.key, '_oid$', '') AS name) n
+				WHERE n.name <> o.key AND k.row ? n.name) r
 			WHERE NOT w.gone AND (k.row || r.row = k.row
 								  OR facematch_internal.redacted(k.row) || r.row = facematch_internal.redacted(k.row)) IS NOT TRUE
 			UNION ALL
@@ -170,12 +178,10 @@ BEGIN
 			UNION ALL
 			-- What the rules have taken meanwhile, or are about to, is not missed.
 			SELECT e.chain, e.event_id, format('the searches of %s were changed: %s rows, expected %s',
-				e.detail ->> 'day', coalesce(d.searches, 0), e.detail ->> 'searches')
-			FROM event e LEFT JOIN facematch_internal.search_day d ON d.day_utc = (e.detail ->> 'day')::date
-			WHERE e.action = 'searches_digested'
-			  AND (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM ((e.detail ->> 'searches')::bigint,
-			      e.detail ->> 'digest')
-			  AND (facematch_internal.retention_due('search', 'search', (e.detail ->> 'day')::date, NULL, NULL, NULL, NULL)).due
+				to_char(e.day_utc, 'YYYY-MM-DD'), coalesce(d.searches, 0), e.searches)
+			FROM facematch_internal.digested_day e LEFT JOIN facematch_internal.search_day d ON d.day_utc = e.day_utc
+			WHERE (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM (e.searches, e.digest)
+			  AND (facematch_internal.retention_due('search', 'search', e.day_utc, NULL, NULL, NULL, NULL)).due
 				  > clock_timestamp() + interval '1 day'
 			UNION ALL
 			SELECT NULL, NULL, format('events are missing from the stream of rights of site %s: %s events, up to number %s',

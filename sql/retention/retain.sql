@@ -229,11 +229,8 @@ BEGIN
 	END IF;
 	-- To the log a table is its name.  While it has another that was renamed or dropped since, this one's row would be
 	-- taken for a dump's.
-	IF (SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about' AND e.detail ->> 'about' = about
-		ORDER BY e.event_id DESC LIMIT 1) <> 'table_released' THEN
-		PERFORM facematch_internal.write_audit('table_released', jsonb_build_object('about', about,
-			'renamed_or_dropped', true));
-	END IF;
+	PERFORM facematch_internal.write_audit('table_released', jsonb_build_object('about', about,
+		'renamed_or_dropped', true), only_after => '{table_retained,table_changed}');
 	INSERT INTO facematch_internal.retained (table_name, what, key_column, class_column, recorded_column,
 		subject_column, template_column,
 									gallery_column, verified_column, anchor_column, row_security)

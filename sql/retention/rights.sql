@@ -63,6 +63,7 @@ SELECT facematch_internal.keep_as_record('facematch.rights_event');
 
 CREATE FUNCTION facematch_internal.write_right() RETURNS trigger
 	LANGUAGE C SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = 'postgres'
+	SET quote_all_identifiers = off
 	AS 'MODULE_PATHNAME', 'facematch_write_right';
 COMMENT ON FUNCTION facematch_internal.write_right() IS
 	'constraint trigger after a row, deferred: writes what became of it to the stream of rights. Arguments: what the row'

@@ -41,6 +41,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
@@ -172,8 +173,29 @@ with_code(Datum detail)
 	return DirectFunctionCall2(jsonb_concat, detail, DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"code_of_a_table\": true}")));
 }
 
+/*
+ * Whether the newest event about the thing that a detail is about has one of these actions.  A transaction with one
+ * snapshot sees the newest that is committed, too: else a thing that somebody has deleted since would count as there.
+ */
+static bool
+comes_after(Datum detail, Datum actions)
+{
+	static FacePlan plan = {
+		"SELECT coalesce((SELECT e.action FROM facematch.audit_event e WHERE e.detail ? 'about'"
+		" AND e.detail ->> 'about' = $1 ->> 'about' ORDER BY e.event_id DESC LIMIT 1), '') = ANY ($2)",
+		2, {JSONBOID, TEXTARRAYOID}, NULL
+	};
+	bool		comes;
+
+	SPI_connect();
+	face_run_plan(&plan, (Datum[]) {detail, actions}, face_owner(face_table("audit_event")));
+	comes = DatumGetBool(face_result(1, NULL));
+	SPI_finish();
+	return comes;
+}
+
 static void
-append_event(Datum action, Datum detail)
+append_event(Datum action, Datum detail, ArrayType *only_after)
 {
 	static const char *const by_chain[] = {"chain", "seq"};
 	static const char *const by_number[] = {"event_id"};
@@ -187,6 +209,8 @@ append_event(Datum action, Datum detail)
 
 	PreventCommandIfReadOnly("writing to the log");
 	detail = JsonbPGetDatum(face_redact_json(DatumGetJsonbP(detail)));
+	if (ARR_NDIM(only_after) > 0 && !comes_after(detail, PointerGetDatum(only_after)))
+		return;
 	if (face_is_tables_code())
 		detail = with_code(detail);
 	log = table_open(face_table("audit_event"), RowExclusiveLock);
@@ -211,10 +235,10 @@ append_event(Datum action, Datum detail)
 	table_close(log, NoLock);
 }
 
-/* facematch_internal.write_audit(action, detail) */
+/* facematch_internal.write_audit(action, detail, only_after) */
 Datum
 facematch_write_audit(PG_FUNCTION_ARGS)
 {
-	append_event(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
+	append_event(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_ARRAYTYPE_P(2));
 	PG_RETURN_VOID();
 }

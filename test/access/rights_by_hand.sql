@@ -25,6 +25,20 @@ GRANT facematch_test_group TO facematch_test_byhand;
 SELECT * FROM found('test_');
 SELECT facematch.revoke_access('facematch_test_byhand'), facematch.revoke_access('facematch_test_group');
 SELECT * FROM found('test_');
+-- By a role that was allowed to grant: that role keeps its own, and what it granted to others.
+GRANT USAGE ON SCHEMA facematch TO facematch_test_byhand, facematch_test_lane7, facematch_test_group;
+GRANT SELECT ON facematch.encounter TO facematch_test_byhand WITH GRANT OPTION;
+SET ROLE facematch_test_byhand;
+GRANT SELECT ON facematch.encounter TO facematch_test_lane7, facematch_test_group;
+RESET ROLE;
+SELECT facematch.revoke_access('facematch_test_lane7'), current_user;
+SELECT role_id::regrole, clause FROM facematch_internal.actual_access WHERE role_id::regrole::text ~ 'facematch_test' ORDER BY clause, role_id::regrole::text;
+-- What a superuser revokes is the owner's to revoke, also where he granted it before he was one: then nothing is revoked.
+ALTER ROLE facematch_test_byhand SUPERUSER;
+SELECT facematch.revoke_access('facematch_test_group'), current_user;
+ALTER ROLE facematch_test_byhand NOSUPERUSER;
+SELECT facematch.revoke_access('facematch_test_group'), facematch.revoke_access('facematch_test_byhand');
+SELECT * FROM found('test_');
 -- An operator that is renamed keeps its rights, off the books.
 SELECT facematch.grant_operator('facematch_test_lane7');
 SELECT * FROM found('test_');
@@ -61,3 +75,17 @@ SELECT facematch.reinstate();
 SELECT * FROM found('PUBLIC');
 DROP OWNED BY facematch_test_byhand, facematch_test_lane8, facematch_test_group;
 DROP ROLE facematch_test_byhand, facematch_test_lane8, facematch_test_group;
+-- The accounting of a disclosure lives as long as its record, in whatever table under retention, under any pseudonym.
+CREATE TABLE visit (id bigint PRIMARY KEY, subject_id uuid, retention_class text, recorded_at timestamptz, e face_embedding);
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation)
+VALUES ('visit', 'us_citizen', 'visit', '{recorded}', '{10 years}', 'site rule');
+SELECT facematch.retain('visit', 'visit');
+INSERT INTO visit VALUES (1, '00000000-0000-8000-8000-000000000001', 'us_citizen', now(), '[1,0]');
+SELECT facematch.merge_subjects('00000000-0000-8000-8000-000000000001', '00000000-0000-8000-8000-000000000002') IS NOT NULL AS merged;
+INSERT INTO facematch.disclosure (disclosed_at, partner, nature, purpose, subject_id)
+SELECT now() - interval '6 years', 'XX', 'passenger list', 'boarding', s
+FROM unnest('{00000000-0000-8000-8000-000000000002,00000000-0000-8000-8000-000000000003,NULL}'::uuid[]) s;
+DELETE FROM facematch.disclosure WHERE subject_id = '00000000-0000-8000-8000-000000000002';
+DELETE FROM visit;
+DELETE FROM facematch.disclosure;
+SELECT count(*) FROM facematch.disclosure;

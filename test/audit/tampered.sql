@@ -24,6 +24,19 @@ INSERT INTO facematch.partner (name, address, purpose) VALUES ('carrier', 'one',
 INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until) SELECT 'carrier', gallery_id, now() + interval '1 hour' FROM facematch.gallery;
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege) VALUES ('auditor', 'table', 'reading_of_ours', 'SELECT');
 INSERT INTO facematch.purge_receipt (cause, table_name, rows_purged) VALUES ('retention', 't', 4);
+-- What a session has set changes nothing of what is logged.
+SET extra_float_digits = -5;
+SET datestyle = 'German';
+SET intervalstyle = 'iso_8601';
+SET timezone = 'Asia/Kolkata';
+CREATE TABLE of_shard AS SELECT reference_id, gallery_id, subject_id, embedding, purge_after FROM facematch.reference;
+INSERT INTO facematch.shard (name, reference_table, min_similarity) VALUES ('near', 'of_shard', 1 / 3.0);
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
+VALUES ('crew/encounter', 'crew', 'encounter', '{recorded}', '{1 day 2 hours}', 'a site''s own', '2126-01-01');
+RESET extra_float_digits;
+RESET datestyle;
+RESET intervalstyle;
+SET timezone = 'UTC';
 -- Each is changed and renamed by ordinary means first: the log goes along.
 UPDATE facematch.retention_rule SET valid_to = '2126-01-01' WHERE name = 'crew/reference';
 UPDATE facematch.decline_rule SET name = 'crew/may_decline', citation = 'another' WHERE name = 'crew/decline';
@@ -88,6 +101,16 @@ SELECT word FROM facematch_internal.logged WHERE table_name NOT IN (SELECT table
 -- A hold of another table is changed; one of a table that was renamed is not.
 SELECT tamper(ROW(0, 'facematch.hold', 'table_name = ''tampering''', 'hold_id')::tampering, 'change') AS named;
 ALTER TABLE visit RENAME TO visited;
+SELECT intact, finding FROM facematch.verify_audit();
+-- Nor is one whose table's name is another table's now, or a shard whose table was renamed or dropped.
+CREATE TABLE visit (LIKE visited);
+ALTER TABLE of_shard RENAME TO of_another;
+SELECT intact, finding FROM facematch.verify_audit();
+CREATE TABLE of_shard (LIKE of_another);
+SELECT tamper(ROW(0, 'facematch.shard', 'reference_table = ''visit''', 'name')::tampering, 'change') AS shard,
+	tamper(ROW(0, 'facematch.hold', 'table_name = ''of_another''', 'hold_id')::tampering, 'change') AS hold;
+SELECT intact, finding FROM facematch.verify_audit();
+DROP TABLE of_another, of_shard;
 SELECT intact, finding FROM facematch.verify_audit();
 -- A row that is gone by the log comes back, and one that is there is put in anew with triggers on.
 DELETE FROM facematch.decline_rule WHERE name = 'crew/may_decline';

@@ -235,7 +235,20 @@ RESET facematch.attempts_per_week;
 -- A day that is over is in the log, and stays what it was.
 INSERT INTO facematch.search (search_id, searched_at, role_name, kind, candidates, persons_near, refused, retention_class)
 SELECT gen_random_uuid(), now() - interval '2 days', 'gate', 'identify', 0, 0, false, 'search' FROM generate_series(1, 5);
+-- Also a day that was digested while the clock was ahead, as if it had been over.
+SELECT facematch_internal.write_audit('searches_digested', jsonb_build_object('about', 'searches:' || day, 'day', day, 'searches', 0, 'digest', NULL))
+FROM to_char(now() AT TIME ZONE 'UTC' - interval '2 days', 'YYYY-MM-DD') day;
+ALTER TABLE facematch.audit_event DISABLE TRIGGER audit_event_10_is_a_record;
+UPDATE facematch.audit_event SET at = at + interval '10 days' WHERE action = 'searches_digested';
+UPDATE facematch.audit_event e SET hash = sha256(facematch.audit_content(e)) WHERE action = 'searches_digested';
+ALTER TABLE facematch.audit_event ENABLE ALWAYS TRIGGER audit_event_10_is_a_record;
+SELECT intact, finding FROM facematch.verify_audit();
+SET datestyle = 'German';
 CALL facematch.purge();
+CALL facematch.purge();
+RESET datestyle;
+SELECT count(*), bool_and(detail ->> 'about' = 'searches:' || (detail ->> 'day')) AS iso FROM facematch.audit_event
+WHERE action = 'searches_digested' AND detail ->> 'day' = to_char(now() AT TIME ZONE 'UTC' - interval '2 days', 'YYYY-MM-DD');
 SELECT count(*), min((detail ->> 'searches')::int) AS searches FROM facematch.audit_event WHERE action = 'searches_digested' AND detail ->> 'searches' <> '0';
 SELECT finding FROM facematch.verify_audit() WHERE finding ~ 'searches';
 ALTER TABLE facematch.search DISABLE TRIGGER search_15_is_a_record;

@@ -62,7 +62,9 @@ INSERT INTO facematch.opt_out (subject_id, scope, gallery_id) SELECT subject(3),
 INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('UA3', 'flight', 'two', 0.9, now() + interval '1 day');
 INSERT INTO facematch.opt_out (subject_id, scope, gallery_id) SELECT subject(8), 'encounter', gallery_id FROM facematch.gallery WHERE name = 'UA3';
 UPDATE facematch.hold SET released_at = clock_timestamp() WHERE subject_id = subject(6);
+SET quote_all_identifiers = on;
 INSERT INTO facematch.hold (table_name, row_id, reason, authority, until) SELECT 'facematch.gallery', gallery_id, 'inquiry 2', 'court', now() + interval '1 year' FROM facematch.gallery WHERE name = 'UA1';
+RESET quote_all_identifiers;
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) SELECT 'facematch.reference', reference_id, 'inquiry 3', 'court' FROM facematch.reference WHERE subject_id = subject(5) ORDER BY 2 LIMIT 1;
 UPDATE facematch.subject_merge SET undone_at = clock_timestamp() WHERE kept = subject(5);
 INSERT INTO facematch.retention_class (name, description) VALUES ('crew', 'crews');
