@@ -33,7 +33,7 @@ COMMENT ON COLUMN facematch.photograph.reference_id IS
 COMMENT ON COLUMN facematch.photograph.media_type IS 'what it is encoded as, such as image/jpeg';
 COMMENT ON COLUMN facematch.photograph.key_id IS 'name of its key, a file in facematch.key_directory';
 COMMENT ON COLUMN facematch.photograph.sealed IS
-	'version, initialisation vector, AES-256-CBC ciphertext, HMAC-SHA-256';
+	'version (1 byte), nonce (12), AES-256-GCM ciphertext, tag (16); key_id and media_type are authenticated too';
 COMMENT ON COLUMN facematch.photograph.stored_at IS 'when it was stored';
 COMMENT ON COLUMN facematch.photograph.stored_by IS 'the session''s user who stored it';
 COMMENT ON COLUMN facematch.photograph.purge_after IS 'the deadline of its encounter or reference, which it follows';
