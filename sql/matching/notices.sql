@@ -74,8 +74,8 @@ DECLARE
 	arrives CONSTANT boolean := current_setting('session_replication_role') = 'replica'
 		OR coalesce(current_setting('facematch.right_arrives', true), '') = 'on';
 BEGIN
-	-- The posting locks the notice's row, and who changes that waits here. The newest postings count, which a transaction's
-	-- snapshot may not show.
+	-- The posting locks the notice's row, and who changes that waits here. The newest postings count, which the
+	-- transaction's snapshot may not show.
 	IF TG_OP <> 'INSERT' AND EXISTS (SELECT FROM facematch_internal.ask_table('facematch.notice_posting',
 		format('SELECT true FROM facematch.notice_posting p WHERE (p.notice, p.version) = (%L, %s)', OLD.name,
 			OLD.version)) a (posted boolean)) THEN
