@@ -48,7 +48,8 @@ COMMENT ON COLUMN facematch.notice_posting.version IS
 	'its version; if it is not given, the one in force when it is posted, or otherwise the newest';
 COMMENT ON COLUMN facematch.notice_posting.port IS 'the port';
 COMMENT ON COLUMN facematch.notice_posting.lane IS 'the lane; NULL: all lanes of the port';
-COMMENT ON COLUMN facematch.notice_posting.posted_at IS 'when it was put up';
+COMMENT ON COLUMN facematch.notice_posting.posted_at IS
+	'when it was put up: while its version is in force, and not later than now';
 COMMENT ON COLUMN facematch.notice_posting.removed_at IS 'when it was taken down; NULL while it hangs';
 CREATE INDEX notice_posting_port_idx ON facematch.notice_posting (port, lane);
 CREATE INDEX notice_posting_notice_idx ON facematch.notice_posting (notice, version);
@@ -68,10 +69,16 @@ COMMENT ON COLUMN facematch_internal.notice_in_force.valid_to IS 'until when it 
 CREATE FUNCTION facematch_internal.keep_notice() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	-- What is sent or replayed has been through this where it was written.
+	arrives CONSTANT boolean := current_setting('session_replication_role') = 'replica'
+		OR coalesce(current_setting('facematch.right_arrives', true), '') = 'on';
 BEGIN
-	-- The posting locks the notice's row, and who changes that waits here.
-	IF TG_OP <> 'INSERT' AND EXISTS (SELECT FROM facematch.notice_posting p
-									 WHERE (p.notice, p.version) = (OLD.name, OLD.version)) THEN
+	-- The posting locks the notice's row, and who changes that waits here. The newest postings count, which the
+	-- transaction's snapshot may not show.
+	IF TG_OP <> 'INSERT' AND EXISTS (SELECT FROM facematch_internal.ask_table('facematch.notice_posting',
+		format('SELECT true FROM facematch.notice_posting p WHERE (p.notice, p.version) = (%L, %s)', OLD.name,
+			OLD.version)) a (posted boolean)) THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posted_is_kept',
 			MESSAGE = format('version %s of notice %L has been posted: it is evidence of what was shown', OLD.version,
 				OLD.name),
@@ -91,10 +98,17 @@ BEGIN
 			HINT = 'Such as ''{"en": "You may decline.", "es": "Puede negarse."}''.',
 			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'notice_texts_by_language';
 	END IF;
-	-- What is sent or replayed has been through this where it was written.
-	IF TG_OP = 'INSERT' AND NEW.valid_from < now() AND current_setting('session_replication_role') <> 'replica'
-		AND current_setting('facematch.right_arrives', true) IS DISTINCT FROM 'on'
-		AND EXISTS (SELECT FROM facematch.notice_posting p WHERE p.notice = NEW.name AND p.version < NEW.version) THEN
+	IF TG_OP = 'UPDATE' AND (NEW.name, NEW.version, NEW.valid_from) = (OLD.name, OLD.version, OLD.valid_from)
+		OR NEW.valid_from >= now() OR arrives THEN
+		RETURN NEW;
+	END IF;
+	-- Who is posting an earlier version comes before this, and is seen, or comes after it.
+	PERFORM FROM facematch_internal.ask_table('facematch.notice',
+		format('SELECT true FROM facematch.notice n WHERE n.name = %L AND n.version < %s ORDER BY n.version'
+			' FOR NO KEY UPDATE', NEW.name, NEW.version)) a (earlier boolean);
+	IF EXISTS (SELECT FROM facematch_internal.ask_table('facematch.notice_posting',
+		format('SELECT true FROM facematch.notice_posting p WHERE p.notice = %L AND p.version < %s', NEW.name,
+			NEW.version)) a (posted boolean)) THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_begins_not_in_the_past',
 			MESSAGE = format('notice %L has been posted: no version of it begins in the past', NEW.name),
 			HINT = 'A version that was posted stays in force until now: set valid_from to now, or later.';
@@ -103,13 +117,19 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_notice() IS
-	'trigger: numbers versions; a version that has been posted is neither changed nor deleted, and none begins before'
-	' now (23000); texts are by language and hold no template (23514)';
+	'trigger: numbers versions; a version that has been posted is neither changed nor deleted, and no later one begins'
+	' before now (23000); texts are by language and hold no template (23514)';
 
 CREATE FUNCTION facematch_internal.keep_posting() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	-- What is sent or replayed has been through this where it was written.
+	arrives CONSTANT boolean := current_setting('session_replication_role') = 'replica'
+		OR coalesce(current_setting('facematch.right_arrives', true), '') = 'on';
+	-- As for encounters: facematch.record_encounter().
+	earliest CONSTANT interval := '6 hours';
+	begins timestamptz;
 	ends timestamptz;
 BEGIN
 	IF TG_OP = 'DELETE' THEN
@@ -118,34 +138,48 @@ BEGIN
 			HINT = 'When it is taken down, UPDATE removed_at.';
 	ELSIF TG_OP = 'UPDATE' THEN
 		IF (to_jsonb(NEW) - 'removed_at') IS DISTINCT FROM (to_jsonb(OLD) - 'removed_at') OR OLD.removed_at IS NOT NULL
-			OR NEW.removed_at > clock_timestamp() THEN
+			OR NEW.removed_at > clock_timestamp() AND NOT arrives THEN
 			RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_only_removed',
 				MESSAGE = 'of a posting only removed_at can be set, once, and not ahead of time',
 				HINT = 'Insert another posting for another place or notice.';
 		END IF;
-		RETURN NEW;
+	ELSE
+		IF NEW.version IS NULL THEN
+			PERFORM FROM facematch.notice n WHERE n.name = NEW.notice ORDER BY n.version FOR SHARE;
+			NEW.version := (SELECT n.version FROM facematch_internal.notice_in_force n WHERE n.name = NEW.notice
+				ORDER BY n.valid_from <= NEW.posted_at AND NEW.posted_at < n.valid_to DESC, n.version DESC LIMIT 1);
+		END IF;
+		SELECT n.valid_from, n.valid_to INTO begins, ends FROM facematch.notice n
+		WHERE n.name = NEW.notice AND n.version = NEW.version FOR SHARE;
+		IF NOT FOUND THEN
+			RAISE foreign_key_violation USING
+				MESSAGE = format('there is no such version of notice %L', NEW.notice),
+				HINT = 'SELECT name, version FROM facematch.notice.',
+				SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'notice_posting_notice_exists';
+		ELSIF NOT arrives AND (NEW.posted_at < begins OR ends <= NEW.posted_at) THEN
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_of_a_version_in_force',
+				MESSAGE = format('version %s of notice %L is not in force when it is posted', NEW.version, NEW.notice),
+				HINT = 'Post the version that is in force at posted_at; if there is none, INSERT its next version into'
+					' facematch.notice.';
+		ELSIF NOT arrives AND greatest(NEW.posted_at, NEW.removed_at) > clock_timestamp() THEN
+			RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_not_ahead_of_time',
+				MESSAGE = 'a posting is recorded when the notice hangs, and not ahead of time',
+				HINT = 'Leave posted_at out: it is now then.';
+		END IF;
 	END IF;
-	IF NEW.version IS NULL THEN
-		NEW.version := (SELECT n.version FROM facematch_internal.notice_in_force n WHERE n.name = NEW.notice
-						ORDER BY n.valid_from <= NEW.posted_at AND NEW.posted_at < n.valid_to DESC, n.version DESC LIMIT 1);
-	END IF;
-	SELECT n.valid_to INTO ends FROM facematch.notice n WHERE n.name = NEW.notice AND n.version = NEW.version FOR SHARE;
-	IF NOT FOUND THEN
-		RAISE foreign_key_violation USING
-			MESSAGE = format('there is no such version of notice %L', NEW.notice),
-			HINT = 'SELECT name, version FROM facematch.notice.',
-			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'notice_posting_notice_exists';
-	ELSIF ends <= NEW.posted_at THEN
-		RAISE integrity_constraint_violation USING CONSTRAINT = 'notice_posting_is_of_a_version_in_force',
-			MESSAGE = format('version %s of notice %L is no longer in force when it is posted', NEW.version, NEW.notice),
-			HINT = 'INSERT its next version into facematch.notice, and post that.';
+	IF NOT arrives AND clock_timestamp() - earliest > (CASE TG_OP WHEN 'INSERT' THEN NEW.posted_at
+			ELSE NEW.removed_at END)
+		AND NOT has_table_privilege(session_user, 'facematch.notice'::regclass, 'INSERT') THEN
+		RAISE insufficient_privilege USING CONSTRAINT = 'notice_posting_is_recent',
+			MESSAGE = format('posted_at or removed_at is more than %s hours ago', extract(hour FROM earliest)),
+			HINT = 'Older times need the privilege INSERT ON facematch.notice.';
 	END IF;
 	RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_posting() IS
-	'trigger: what is posted is right on that day, of a posting only removed_at is set, once, and none is deleted'
-	' (23000)';
+	'trigger: what is posted is in force then, of a posting only removed_at is set, once, nothing is noted ahead of'
+	' time, and none is deleted (23000); times of more than 6 hours ago are for who may write notices (42501)';
 
 CREATE TRIGGER notice_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.notice
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_notice();

@@ -129,6 +129,15 @@ BEGIN
 	  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.database = here AND l.relation = 'facematch.photograph'::regclass
 					  AND l.mode = 'RowExclusiveLock') HAVING count(*) > 0;
 
+	-- Photographs that did not follow their rows.
+	RETURN QUERY
+	SELECT 'error', 'photographs are kept longer than the deadlines or the templates of their rows',
+		format('photographs (%s)', count(*)), 'CALL facematch.purge(); facematch.held has what prevents it'
+	FROM facematch.photograph p LEFT JOIN facematch.encounter e ON e.encounter_id = p.encounter_id
+	LEFT JOIN facematch.reference r ON r.reference_id = p.reference_id
+	WHERE p.purge_after > coalesce(e.purge_after, r.purge_after) OR (p.encounter_id IS NOT NULL AND e.probe IS NULL)
+	HAVING count(*) > 0;
+
 	-- Of sealed templates.
 	RETURN QUERY
 	SELECT 'notice', 'templates are not sealed: anyone with a copy of the database can read them', 'galleries',
@@ -172,6 +181,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.erasure_findings() IS
-	'removed rows whose bytes are not erased, templates in statistics, files and indexes that a crash has left, and'
+	'removed rows whose bytes are not erased, templates in statistics, files and indexes that a crash has left,'
+	' photographs that outlast their rows'' templates, and'
 	' keys of photographs and of sealed templates that wait, are lost, are another database''s, or nobody''s; part'
 	' of facematch.health_check()';

@@ -33,7 +33,7 @@ COMMENT ON COLUMN facematch.photograph.reference_id IS
 COMMENT ON COLUMN facematch.photograph.media_type IS 'what it is encoded as, such as image/jpeg';
 COMMENT ON COLUMN facematch.photograph.key_id IS 'name of its key, a file in facematch.key_directory';
 COMMENT ON COLUMN facematch.photograph.sealed IS
-	'version, initialisation vector, AES-256-CBC ciphertext, HMAC-SHA-256';
+	'version (1 byte), nonce (12), AES-256-GCM ciphertext, tag (16); key_id and media_type are authenticated too';
 COMMENT ON COLUMN facematch.photograph.stored_at IS 'when it was stored';
 COMMENT ON COLUMN facematch.photograph.stored_by IS 'the session''s user who stored it';
 COMMENT ON COLUMN facematch.photograph.purge_after IS 'the deadline of its encounter or reference, which it follows';
@@ -46,28 +46,58 @@ CREATE FUNCTION facematch_internal.guard_photograph() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	deadline timestamptz := CASE WHEN TG_OP = 'DELETE' THEN NULL WHEN NEW.encounter_id IS NULL
-		THEN (SELECT r.purge_after FROM facematch.reference r WHERE r.reference_id = NEW.reference_id)
-		ELSE (SELECT e.purge_after FROM facematch.encounter e WHERE e.encounter_id = NEW.encounter_id
-			AND e.probe IS NOT NULL) END;
+	parent text := TG_TABLE_NAME;
+	deadline timestamptz;
+	row_id bigint;
+	statement text;
+	has boolean;
+	lost boolean := false;
 BEGIN
-	IF TG_WHEN = 'AFTER' THEN
+	-- The row has changed, and its photographs follow.
+	IF parent <> 'photograph' THEN
+		IF parent = 'reference' THEN
+			row_id := NEW.reference_id;
+			has := EXISTS (SELECT FROM facematch.photograph p WHERE p.reference_id = NEW.reference_id);
+		ELSE
+			row_id := NEW.encounter_id;
+			has := EXISTS (SELECT FROM facematch.photograph p WHERE p.encounter_id = NEW.encounter_id);
+			lost := NEW.probe IS NULL;
+		END IF;
+		statement := format(CASE WHEN lost THEN 'DELETE FROM facematch.photograph WHERE %I = %s'
+			ELSE 'UPDATE facematch.photograph SET purge_after = ''infinity'' WHERE %I = %s' END, parent || '_id', row_id);
+		-- A transaction with one snapshot may not see what was stored since: there this is refused, with 40001.
+		IF current_setting('transaction_isolation') <> 'read committed' THEN
+			PERFORM FROM facematch_internal.ask_table('facematch.photograph', statement) a (n integer);
+		ELSIF has THEN
+			EXECUTE statement;
+		END IF;
+		RETURN NULL;
+	ELSIF TG_WHEN = 'AFTER' THEN
 		INSERT INTO facematch_internal.doomed_key (key_id) VALUES (OLD.key_id) ON CONFLICT DO NOTHING;
 		RETURN NULL;
 	ELSIF TG_OP = 'DELETE' THEN
-		IF EXISTS (SELECT FROM facematch.held h LEFT JOIN facematch.encounter e ON e.encounter_id = OLD.encounter_id
-				   LEFT JOIN facematch.reference r ON r.reference_id = OLD.reference_id
-				   WHERE h.subject_id = ANY (facematch_internal.aliases(coalesce(e.subject_id, r.subject_id)))
-					  OR (h.table_name = 'facematch.encounter'::regclass AND h.row_id = e.encounter_id::text)
-					  OR (h.table_name = 'facematch.reference'::regclass AND h.row_id = r.reference_id::text)
-					  OR (h.table_name = 'facematch.gallery'::regclass
-						  AND h.row_id = coalesce(e.gallery_id, r.gallery_id)::text)) THEN
+		parent := CASE WHEN OLD.encounter_id IS NULL THEN 'reference' ELSE 'encounter' END;
+		-- With the newest holds, whatever snapshot the transaction has. One that goes with its row is not asked about.
+		IF (EXISTS (SELECT FROM facematch.reference r WHERE r.reference_id = OLD.reference_id)
+			OR EXISTS (SELECT FROM facematch.encounter e WHERE e.encounter_id = OLD.encounter_id))
+			AND EXISTS (SELECT FROM facematch_internal.ask_table(format('facematch.%I', parent)::regclass,
+				format('SELECT true FROM facematch.%1$I d WHERE d.%2$I = %3$s AND NOT (true%4$s)', parent, parent || '_id',
+					coalesce(OLD.encounter_id, OLD.reference_id),
+					facematch_internal.not_held(format('facematch.%I', parent)::regclass))) a (held boolean)) THEN
 			RAISE integrity_constraint_violation USING CONSTRAINT = 'photograph_is_not_held',
 				MESSAGE = 'the photograph is of a held row and cannot be deleted',
 				HINT = 'facematch.held says why and until when.';
 		END IF;
 		RETURN OLD;
-	ELSIF deadline IS NULL THEN
+	END IF;
+	-- Who is changing the row's deadline, or removing its template, comes before or after this, and not beside it.
+	IF NEW.encounter_id IS NULL THEN
+		SELECT r.purge_after INTO deadline FROM facematch.reference r WHERE r.reference_id = NEW.reference_id FOR SHARE;
+	ELSE
+		SELECT e.purge_after INTO deadline FROM facematch.encounter e
+		WHERE e.encounter_id = NEW.encounter_id AND e.probe IS NOT NULL FOR SHARE;
+	END IF;
+	IF deadline IS NULL THEN
 		RAISE foreign_key_violation USING CONSTRAINT = 'photograph_is_beside_a_template',
 			MESSAGE = 'a photograph needs a template: there is no such encounter or reference, or its template is'
 				' gone',
@@ -85,25 +115,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.guard_photograph() IS
-	'trigger: a photograph has its row''s deadline (without a row with a template: 23503), is never changed, nor'
+	'trigger: a photograph has its row''s deadline (without a row with a template: 23503), follows it when it changes,'
+	' goes with the row''s template (stored beside a transaction with one snapshot: 40001), is never changed, nor'
 	' deleted while its row is held (23000); once it is deleted, its key is doomed';
-
-CREATE FUNCTION facematch_internal.move_photographs() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF TG_ARGV[0] = 'reference' THEN
-		UPDATE facematch.photograph p SET purge_after = NEW.purge_after WHERE p.reference_id = NEW.reference_id;
-	ELSIF NEW.probe IS NULL THEN
-		DELETE FROM facematch.photograph p WHERE p.encounter_id = NEW.encounter_id;
-	ELSE
-		UPDATE facematch.photograph p SET purge_after = NEW.purge_after WHERE p.encounter_id = NEW.encounter_id;
-	END IF;
-	RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.move_photographs() IS
-	'trigger: photographs follow their row''s deadline, and go with its template';
 
 CREATE TRIGGER photograph_10_guard BEFORE INSERT OR UPDATE OR DELETE ON facematch.photograph
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard_photograph();
@@ -111,10 +125,10 @@ CREATE TRIGGER photograph_20_doom AFTER DELETE ON facematch.photograph
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard_photograph();
 CREATE TRIGGER encounter_70_photographs AFTER UPDATE ON facematch.encounter
 	FOR EACH ROW WHEN (OLD.purge_after IS DISTINCT FROM NEW.purge_after OR (OLD.probe IS NOT NULL AND NEW.probe IS NULL))
-	EXECUTE FUNCTION facematch_internal.move_photographs('encounter');
+	EXECUTE FUNCTION facematch_internal.guard_photograph();
 CREATE TRIGGER reference_70_photographs AFTER UPDATE ON facematch.reference
 	FOR EACH ROW WHEN (OLD.purge_after IS DISTINCT FROM NEW.purge_after)
-	EXECUTE FUNCTION facematch_internal.move_photographs('reference');
+	EXECUTE FUNCTION facematch_internal.guard_photograph();
 ALTER TABLE facematch.photograph ENABLE ALWAYS TRIGGER photograph_10_guard, ENABLE ALWAYS TRIGGER photograph_20_doom;
 ALTER TABLE facematch.encounter ENABLE ALWAYS TRIGGER encounter_70_photographs;
 ALTER TABLE facematch.reference ENABLE ALWAYS TRIGGER reference_70_photographs;

@@ -38,12 +38,12 @@ PG_FUNCTION_INFO_V1(facematch_key_files);
 typedef struct KeyFile
 {
 	FaceKeyHeader header;
-	FaceKey		key;
+	uint8		key[FACE_KEY_BYTES];
 } KeyFile;
 
 /* A new key, safely stored. */
 void
-face_make_key(const pg_uuid_t *id, FaceKey *key)
+face_make_key(const pg_uuid_t *id, uint8 *key)
 {
 	char		name[FACE_KEY_NAME];
 	KeyFile		content;
@@ -51,13 +51,13 @@ face_make_key(const pg_uuid_t *id, FaceKey *key)
 	int			problem;
 
 	face_fill_key_header(&content.header, FACE_PHOTOGRAPH_MAGIC);
-	face_random_bytes(&content.key, sizeof(content.key));
+	face_random_bytes(content.key, FACE_KEY_BYTES);
 	face_name_key(id, FACE_PHOTOGRAPH_SUFFIX, name);
 	/* What is being written is empty, and would be taken for what a crash left. */
 	directory = face_open_key_directory_locked(LOCK_SH);
 	problem = face_make_key_file(directory, name, &content, sizeof(content));
 	close(directory);
-	*key = content.key;
+	memcpy(key, content.key, FACE_KEY_BYTES);
 	explicit_bzero(&content, sizeof(content));
 	if (problem != 0)
 		face_report_key(ERROR, "store", problem);
@@ -80,7 +80,7 @@ refuse_anothers(const char *what)
 
 /* Whether there is the key. */
 bool
-face_read_key(const pg_uuid_t *id, FaceKey *key)
+face_read_key(const pg_uuid_t *id, uint8 *key)
 {
 	char		name[FACE_KEY_NAME];
 	KeyFile		content;
@@ -95,11 +95,11 @@ face_read_key(const pg_uuid_t *id, FaceKey *key)
 		return false;
 	if (problem != 0)
 		face_report_key(ERROR, "read", problem);
-	*key = content.key;
-	explicit_bzero(&content.key, sizeof(content.key));
+	memcpy(key, content.key, FACE_KEY_BYTES);
+	explicit_bzero(content.key, FACE_KEY_BYTES);
 	if (face_is_anothers_key(&content.header))
 	{
-		explicit_bzero(key, sizeof(*key));
+		explicit_bzero(key, FACE_KEY_BYTES);
 		refuse_anothers("used");
 	}
 	return true;

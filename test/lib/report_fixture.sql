@@ -46,7 +46,7 @@ COMMIT;
 SELECT count(*) FROM generate_series(1, 40) n, facematch.record_encounter('XX901', ARRAY[cosd(n * 5 + 0.4), sind(n * 5 + 0.4)]::face_embedding, 'JFK', 'B22', 'exit', 'air') \g /dev/null
 INSERT INTO facematch.opt_out (subject_id, alternative, noticed_at) SELECT subject(n), CASE n WHEN 3 THEN 'officer''s desk "A" <script>alert(2)</script>' ELSE 'manual document inspection' END, now() - n * interval '3 days' FROM generate_series(1, 12) n;
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(50), 'inquiry', 'court order <script>alert("hold")</script> 26-114');
-INSERT INTO facematch.notice (name, texts) VALUES ('Biometrics', '{"en": "You may decline.", "es<script>": "Puede negarse."}');
+INSERT INTO facematch.notice (name, texts, valid_from) VALUES ('Biometrics', '{"en": "You may decline.", "es<script>": "Puede negarse."}', now() - interval '1 year');
 INSERT INTO facematch.notice_posting (notice, port, posted_at) VALUES ('Biometrics', 'JFK', now() - interval '1 year');
 INSERT INTO facematch.notice_posting (notice, port, posted_at, removed_at) VALUES ('Biometrics', 'Port Angeles', now() - interval '1 year', now() - interval '3 days');
 -- Purges of the past as their receipts tell it: every hour, a few minutes late; one night the job stood still.

@@ -6,7 +6,7 @@ CREATE FUNCTION subject(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT 
 CREATE FUNCTION face(n int) RETURNS face_embedding LANGUAGE sql IMMUTABLE AS $$ SELECT ARRAY[cosd(n * 10), sind(n * 10)]::face_embedding $$;
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT gallery_id, subject(n), CASE n % 3 WHEN 0 THEN 'us_citizen' WHEN 1 THEN 'noncitizen' ELSE 'exempt_alien' END, face(n), 's' FROM facematch.gallery, generate_series(1, 12) n WHERE name = 'F';
-INSERT INTO facematch.notice (name, texts) VALUES ('Biometrics', '{"en": "You may decline."}');
+INSERT INTO facematch.notice (name, texts, valid_from) VALUES ('Biometrics', '{"en": "You may decline."}', now() - interval '1 year');
 INSERT INTO facematch.notice_posting (notice, port, lane, posted_at) VALUES ('Biometrics', 'JFK', NULL, now() - interval '1 year'), ('Biometrics', 'JFK', 'B22', now() - interval '1 day');
 
 -- The outcomes.

@@ -73,6 +73,26 @@ INSERT INTO facematch.notice_posting (notice, port, posted_at) VALUES ('old', 'L
 SELECT * FROM at_gate('LAX');
 INSERT INTO facematch.notice_posting (notice, port) VALUES ('none', 'LAX');
 
+-- A posting is noted when it hangs: in the time of its version, not ahead, and long afterwards only by who may write notices.
+INSERT INTO facematch.notice_posting (notice, version, port, posted_at) VALUES ('gate', 1, 'LAX', now() - interval '2 years');
+INSERT INTO facematch.notice_posting (notice, version, port, posted_at) VALUES ('gate', 2, 'LAX', now());
+INSERT INTO facematch.notice_posting (notice, port, posted_at) VALUES ('gate', 'LAX', '2062-01-01');
+INSERT INTO facematch.notice_posting (notice, port, removed_at) VALUES ('gate', 'LAX', '2062-01-01');
+INSERT INTO facematch.notice (name, texts, valid_from) VALUES ('gate', '{"en": "z"}', now() + interval '1 day') RETURNING version;
+UPDATE facematch.notice SET valid_from = now() - interval '1 day' WHERE version = 4;
+DELETE FROM facematch.notice WHERE version = 4;
+CREATE ROLE regress_poster LOGIN;
+SELECT facematch.grant_operator('regress_poster');
+SET SESSION AUTHORIZATION regress_poster;
+INSERT INTO facematch.notice_posting (notice, version, port, posted_at) VALUES ('gate', 1, 'BOS', clock_timestamp() - interval '7 hours');
+INSERT INTO facematch.notice_posting (notice, version, port, posted_at) VALUES ('gate', 1, 'BOS', clock_timestamp() - interval '5 hours');
+UPDATE facematch.notice_posting SET removed_at = clock_timestamp() - interval '4 hours' WHERE port = 'BOS';
+UPDATE facematch.notice_posting SET removed_at = '2020-06-02' WHERE notice = 'old';
+RESET SESSION AUTHORIZATION;
+UPDATE facematch.notice_posting SET removed_at = '2020-06-02' WHERE notice = 'old';
+SELECT facematch.revoke_access('regress_poster');
+DROP ROLE regress_poster;
+
 -- Where and when notices were posted, and what the log has of it.
 SELECT port, lane, notice, version, languages, posted_at < now() AS posted, removed_at IS NOT NULL AS removed,
 	   outdated_from = (SELECT n.valid_from FROM facematch.notice n WHERE (n.name, n.version) = ('gate', 3)) AS outdated_by_the_next, texts ->> 'en' AS english
