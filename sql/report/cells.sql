@@ -38,10 +38,10 @@ BEGIN
 	FROM generate_subscripts(counts, 1) i;
 	-- The sum of all is known to readers: what is hidden has to be two cells or more, and together not small.
 	LOOP
-		SELECT sum(counts[i]) FILTER (WHERE hidden[i]), min(i) FILTER (WHERE NOT hidden[i] AND counts[i] = least.n)
+		SELECT sum(counts[i]) FILTER (WHERE hidden[i]),
+			   (array_agg(i ORDER BY counts[i] = 0, counts[i], i) FILTER (WHERE NOT hidden[i]))[1]
 			INTO together, smallest
-		FROM generate_subscripts(counts, 1) i,
-			 (SELECT min(counts[j]) AS n FROM generate_subscripts(counts, 1) j WHERE NOT hidden[j] AND counts[j] > 0) least;
+		FROM generate_subscripts(counts, 1) i;
 		EXIT WHEN smallest IS NULL OR coalesce(together, 0) = 0
 			OR cardinality(array_positions(hidden, true)) > 1 AND together >= least_cell;
 		hidden[smallest] := true;
@@ -51,5 +51,5 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.hidden_cells(bigint[], integer, boolean[]) IS
 	'which counts of a table must not be shown, where the sum of all is known: those from 1 to below least_cell, those '
-	'that "hidden" names already, and the smallest others until at least two cells are hidden, with least_cell or more '
-	'together';
+	'that "hidden" names already, and the smallest others, zeros last, until at least two cells are hidden, with '
+	'least_cell or more together';

@@ -65,7 +65,8 @@ AS $$
 			   CASE WHEN b.missed > 0 AND b.miss_high < b.fnmr_low THEN 'fewer misses than calibrated' END,
 			   CASE WHEN e.lower > b.high THEN 'fewer matches than in the weeks before'
 					WHEN e.upper < b.low THEN 'more matches than in the weeks before' END,
-			   CASE WHEN b.match_rate < p.least_match_rate THEN 'match rate below the goal' END,
+			   -- Nearly nobody matches a watchlist.
+			   CASE WHEN b.match_rate < p.least_match_rate AND b.kind IS DISTINCT FROM 'watchlist' THEN 'match rate below the goal' END,
 			   CASE WHEN b.p99 > p.most_latency_ms THEN 'slower than the goal' END,
 			   -- Bins are a hundredth wide: a shift of two is one.
 			   CASE WHEN abs(b.mean - b.mean_similarity) > greatest(0.02, 3.29 * b.spread / sqrt(b.scored))

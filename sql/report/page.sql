@@ -48,14 +48,13 @@ COMMENT ON FUNCTION facematch_internal.page_texts(text, text) IS
 	'the tags of an HTML page in order, each with the text behind it, in which # stands for each number, and with what'
 	' facematch.report_text has for it in a language';
 
-CREATE FUNCTION facematch.report_html(since timestamptz DEFAULT now() - interval '30 days',
-	until timestamptz DEFAULT now(), title text DEFAULT 'Face matching at the gates', language text DEFAULT 'en')
+CREATE FUNCTION facematch.report_html(since date DEFAULT (now() AT TIME ZONE 'UTC')::date - 30,
+	until date DEFAULT (now() AT TIME ZONE 'UTC')::date, title text DEFAULT 'Face matching at the gates',
+	language text DEFAULT 'en')
 	RETURNS text
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
 DECLARE
-	first_day date := (since AT TIME ZONE 'UTC')::date;
-	last_day date := (until AT TIME ZONE 'UTC')::date;
 	-- Drift looks at whole weeks, and at the four before each.
 	whole record;
 	counts encounter_count[];
@@ -144,16 +143,16 @@ h3{font-size:11.5pt;margin-top:12pt} #rules th,#rules td{min-width:0!important} 
 }
 $css$;
 BEGIN
-	IF since IS NULL OR until IS NULL OR NOT isfinite(since) OR NOT isfinite(until) OR last_day - first_day NOT BETWEEN 0
+	IF since IS NULL OR until IS NULL OR NOT isfinite(since) OR NOT isfinite(until) OR until - since NOT BETWEEN 0
 		AND 36525 THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'report_period',
 			MESSAGE = 'a report needs a period, from a day to the same day or a later one, of at most a hundred years',
 			HINT = 'SELECT facematch.report_html(''2026-11-01'', ''2026-11-30'') is of November.';
 	END IF;
-	SELECT p.* INTO whole FROM count_period(date_trunc('week', first_day::timestamp)::date - 28,
-															   date_trunc('week', last_day::timestamp)::date + 6) p;
-	counts := ARRAY(SELECT c FROM unnest(whole.counts) c WHERE c.day_utc BETWEEN first_day AND last_day);
-	histograms := ARRAY(SELECT h FROM unnest(whole.histograms) h WHERE h.day_utc BETWEEN first_day AND last_day);
+	SELECT p.* INTO whole FROM count_period(date_trunc('week', since::timestamp)::date - 28,
+															   date_trunc('week', until::timestamp)::date + 6) p;
+	counts := ARRAY(SELECT c FROM unnest(whole.counts) c WHERE c.day_utc BETWEEN since AND until);
+	histograms := ARRAY(SELECT h FROM unnest(whole.histograms) h WHERE h.day_utc BETWEEN since AND until);
 	kept := ARRAY(SELECT r FROM facematch.report_retention r);
 	IF language IS NULL OR language !~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'report_language',
@@ -166,21 +165,21 @@ BEGIN
 		'&#39;unsafe-inline&#39;"><title>'
 		|| replace(replace(html_text(title), '<bdi>', ''), '</bdi>', '') || '</title><style>'
 		|| style || E'</style></head>\n<body><header><h1>' || html_text(title)
-		|| '</h1><p class="period">' || to_char(first_day, 'FMDD FMMonth YYYY')
-		|| CASE WHEN first_day < last_day THEN ' to ' || to_char(last_day, 'FMDD FMMonth YYYY') ELSE '' END
+		|| '</h1><p class="period">' || to_char(since, 'FMDD FMMonth YYYY')
+		|| CASE WHEN since < until THEN ' to ' || to_char(until, 'FMDD FMMonth YYYY') ELSE '' END
 		|| '</p><nav aria-label="Contents"><ul><li><a href="#brief">In brief</a></li><li><a href="#kept">What is '
 			'kept</a></li><li><a href="#purged">What was purged</a></li><li><a href="#gates">At the gates</a></li><li><a '
 			'href="#speed">Speed</a></li><li><a href="#accuracy">Accuracy</a></li><li><a href="#drift">Drift</a></li><li><a '
 			'href="#groups">Groups</a></li><li><a href="#choices">Choices and disclosures</a></li><li><a '
 			'href="#controls">Controls</a></li>'
 		|| E'<li><a href="#words">Words</a></li></ul></nav></header>\n<main>\n'
-		|| page_summary(counts, kept, first_day, last_day)
+		|| page_summary(counts, kept, since, until)
 		|| page_kept(kept)
-		|| page_purged(first_day, last_day)
-		|| page_gates(counts, histograms, first_day, last_day)
+		|| page_purged(since, until)
+		|| page_gates(counts, histograms, since, until)
 		|| page_accuracy(histograms)
-		|| page_drift(whole.counts, whole.histograms, first_day, last_day)
-		|| page_choices(counts, first_day, last_day)
+		|| page_drift(whole.counts, whole.histograms, since, until)
+		|| page_choices(counts, since, until)
 		|| '<section id="words"><h2>Words and methods</h2><dl class="answers"><dt>Template</dt><dd>The numbers that'
 			' represent a face. People are named by pseudonyms; no template, photograph, name or document number is in this '
 			'report.</dd><dt>Comparison score, threshold</dt><dd>How similar two templates are, and how similar they have to '
@@ -203,7 +202,7 @@ BEGIN
 		SELECT string_agg(t.tag || t.said, '' ORDER BY t.place) FROM page_texts(page, language) t) END;
 END
 $$;
-COMMENT ON FUNCTION facematch.report_html(timestamptz, timestamptz, text, text) IS
+COMMENT ON FUNCTION facematch.report_html(date, date, text, text) IS
 	'a report for the public and for inspectors, for the days (UTC) from since to until: one HTML page without '
 	'other files. Without a template, a name or a pseudonym; the title is shown as text. In another language than '
 	'English as far as facematch.report_text has it. Days out of order or beyond a hundred years, no language: '

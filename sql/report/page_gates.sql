@@ -7,28 +7,34 @@ CREATE FUNCTION facematch_internal.page_gates(counts facematch_internal.encounte
 	histograms facematch_internal.encounter_histogram[], first_day date, last_day date) RETURNS text
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
-	WITH step AS (
+	-- A search of a watchlist is one more of the same traveler, and for most it finds nobody.
+	WITH gate AS (SELECT c.* FROM unnest($1) c WHERE c.kind IS DISTINCT FROM 'watchlist'),
+	step AS (
 		SELECT b.starts, b.label, coalesce(sum(c.matches), 0) AS matches,
 			coalesce(sum(c.searches - c.matches), 0) AS referred, coalesce(sum(c.encounters - c.searches), 0) AS not_compared
-		FROM page_steps($3, $4) b LEFT JOIN unnest($1) c ON c.day_utc BETWEEN b.starts AND b.ends
+		FROM page_steps($3, $4) b LEFT JOIN gate c ON c.day_utc BETWEEN b.starts AND b.ends
 		GROUP BY b.starts, b.label),
 	port AS (
 		SELECT c.port, sum(c.encounters) AS encounters, sum(c.searches)::bigint AS searches,
 			sum(c.matches)::bigint AS matches, sum(c.searches - c.matches) AS referred, sum(c.overrides) AS overrides,
 			sum(c.opted_out)::bigint AS opted_out, sum(c.no_probe)::bigint AS no_probe
-		FROM unnest($1) c GROUP BY 1),
+		FROM gate c GROUP BY 1),
 	setting AS (SELECT coalesce(min(s.least_cell), 10) AS least_cell FROM facematch.report_setting s),
-	-- A small count at a small port may identify a person.
+	-- A small count at a small port may identify a person.  Who knows one of the two and their sum knows the other.
 	small AS (
-		SELECT array_agg(p.port ORDER BY p.port COLLATE "C") AS ports,
-			   hidden_cells(array_agg(p.opted_out ORDER BY p.port COLLATE "C"), min(s.least_cell)) AS opted_out,
-			   hidden_cells(array_agg(p.no_probe ORDER BY p.port COLLATE "C"), min(s.least_cell)) AS no_probe
-		FROM port p, setting s HAVING count(*) > 0),
+		SELECT p.ports, hidden_cells(p.opted_out, s.least_cell, hidden_cells(p.no_probe, s.least_cell,
+				   hidden_cells(p.opted_out, s.least_cell))) AS reasons,
+			   hidden_cells(p.not_compared, s.least_cell) AS sums
+		FROM (SELECT array_agg(o.port ORDER BY o.port COLLATE "C") AS ports,
+				  array_agg(o.opted_out ORDER BY o.port COLLATE "C") AS opted_out,
+				  array_agg(o.no_probe ORDER BY o.port COLLATE "C") AS no_probe,
+				  array_agg((o.encounters - o.searches)::bigint ORDER BY o.port COLLATE "C") AS not_compared
+			  FROM port o HAVING count(*) > 0) p, setting s),
 	shown AS (
-		SELECT p.port, p.encounters, p.searches, p.matches, p.referred, p.overrides,
-			CASE WHEN NOT h.opted_out THEN p.opted_out END AS opted_out,
-			CASE WHEN NOT h.no_probe THEN p.no_probe END AS no_probe
-		FROM small s, LATERAL unnest(s.ports, s.opted_out, s.no_probe) h (port, opted_out, no_probe)
+		SELECT p.port, CASE WHEN NOT h.sum THEN p.encounters END AS encounters, p.searches, p.matches, p.referred, p.overrides,
+			CASE WHEN NOT h.reason THEN p.opted_out END AS opted_out,
+			CASE WHEN NOT h.reason THEN p.no_probe END AS no_probe
+		FROM small s, LATERAL unnest(s.ports, s.reasons, s.sums) h (port, reason, sum)
 		JOIN port p ON p.port = h.port),
 	kind AS (
 		SELECT c.mode, c.kind, c.model, c.threshold, sum(c.encounters) AS encounters, sum(c.searches)::bigint AS searches,
@@ -64,7 +70,7 @@ AS $$
 		|| (SELECT '<p class="note">A dash hides a number that is so small that it could identify a person (below '
 			|| s.least_cell
 				   || '), or from which such a number could be computed.</p>' FROM setting s)
-		|| '<h3>By mode, gallery and model</h3>'
+		|| '<h3>By mode, gallery and model</h3><p class="note">Searches of watchlists are in this table only.</p>'
 		|| html_table('Outcomes by mode, kind of gallery, model and threshold', '{Mode,Gallery,Model,Threshold|score,'
 			'Encounters|#,Compared|#,Recognised|%,95&nbsp;% interval|%,More than one person above the threshold|#}',
 			(SELECT jsonb_agg(jsonb_build_array(coalesce(k.mode, 'not recorded'), coalesce(k.kind, 'not recorded'), k.model,

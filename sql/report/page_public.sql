@@ -32,16 +32,20 @@ DECLARE
 	told bigint;
 	limits text;
 	holds bigint := (SELECT count(*) FROM facematch.held);
+	least_cell CONSTANT integer := coalesce((SELECT s.least_cell FROM facematch.report_setting s), 10);
 BEGIN
 	SELECT coalesce(sum(c.encounters), 0) AS encounters, coalesce(sum(c.searches), 0) AS searches,
 		   coalesce(sum(c.matches), 0) AS matches, coalesce(sum(c.overrides), 0) AS overrides,
 		   coalesce(sum(c.opted_out), 0) AS opted_out, coalesce(sum(c.without_notice), 0) AS without_notice
-	INTO sums FROM unnest(counts) c;
+	INTO sums FROM unnest(counts) c WHERE c.kind IS DISTINCT FROM 'watchlist';
 	SELECT coalesce(sum(p.rows_purged), 0) AS n, max(p.worst_lateness) AS worst, max(p.lateness_p99) AS p99 INTO purges
 	FROM facematch.report_purge p WHERE p.day_utc BETWEEN first_day AND last_day AND p.cause = 'retention';
-	SELECT count(*) FILTER (WHERE (o.noticed_at AT TIME ZONE 'UTC')::date BETWEEN first_day AND last_day) AS filed,
-		   count(*) FILTER (WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > now())) AS standing INTO declined
-	FROM facematch.opt_out o;
+	-- One person may have said it several times, under several pseudonyms.
+	SELECT count(DISTINCT a.person) FILTER (WHERE (o.noticed_at AT TIME ZONE 'UTC')::date BETWEEN first_day AND last_day)
+			   AS filed,
+		   count(DISTINCT a.person) FILTER (WHERE o.answer <> 'without_right' AND o.revoked_at IS NULL
+			   AND (o.until IS NULL OR o.until > now())) AS standing INTO declined
+	FROM facematch.opt_out o, LATERAL (SELECT min(s.alias::text) FROM unnest(aliases(o.subject_id)) s (alias)) a (person);
 	SELECT coalesce(sum(k.rows_kept), 0) AS n, coalesce(sum(k.rows_due), 0) AS due,
 		max(k.longest_overdue) AS longest INTO stored
 	FROM unnest(kept) k WHERE k.table_name <> 'facematch.gallery';
@@ -65,9 +69,8 @@ BEGIN
 				(2, html_number(sums.matches / nullif(sums.searches, 0), '%'),
 					'of the comparisons recognised the traveler; in the others an officer looked at the document'),
 				(3, html_number(declined.filed), CASE declined.filed WHEN 1 THEN 'person' ELSE 'people' END
-					|| ' declined to be photographed; ' || html_number(declined.standing)
-					|| CASE declined.standing WHEN 1 THEN ' such request is in force' ELSE ' such requests are'
-						' in force' END || ' now'),
+					|| ' declined to be photographed; what they asked for is in force now for '
+					|| html_number(declined.standing)),
 				(4, html_number(purges.n), 'records were purged at the end of their retention period; '
 					|| html_number(stored.n) || ' are kept now')) t (n, figure, words))
 		|| '</div><dl class="answers"><dt>What happens at a gate?</dt><dd>A camera takes a picture. A program turns it into '
@@ -85,7 +88,8 @@ BEGIN
 					     'record with the officer&#39;s name and reason.' END
 		|| E'</dd>\n<dt>Could people decline?</dt><dd>People who decline are not compared, and their templates on file'
 			' are deleted at once. In '
-		|| html_number(sums.opted_out)
+		|| CASE WHEN sums.opted_out BETWEEN 1 AND least_cell - 1 THEN 'fewer than ' || html_number(least_cell)
+				ELSE html_number(sums.opted_out) END
 		|| ' encounters of this period an officer looked at the document instead of a photograph for this reason.</dd>'
 		|| E'\n<dt>Was everything deleted that should be?</dt><dd>' || html_number(purges.n)
 		|| ' records reached the end of their retention period and were deleted'

@@ -49,9 +49,11 @@ CREATE VIEW facematch.report_retention AS
 	SELECT c.table_name::text, c.retention_class, c.rows_kept, c.rows_due, c.rows_held, c.next_due, c.longest_overdue,
 		   p.rows_purged, p.last_purge, p.worst_lateness
 	FROM facematch_internal.count_retained() c
-	LEFT JOIN (SELECT pg_catalog.to_regclass(r.table_name) AS table_name, r.retention_class,
-		sum(r.rows_purged)::bigint AS rows_purged, max(r.purged_at) AS last_purge, max(r.lateness) AS worst_lateness
-			   FROM facematch.purge_receipt r WHERE r.cause = 'retention' GROUP BY 1, 2) p USING (table_name, retention_class);
+	LEFT JOIN (SELECT l.relation AS table_name, r.retention_class, sum(r.rows_purged)::bigint AS rows_purged,
+		max(r.purged_at) AS last_purge, max(r.lateness) AS worst_lateness
+			   FROM facematch.purge_receipt r
+			   JOIN facematch_internal.receipt_relation l ON l.receipt_id = r.receipt_id AND NOT l.is_part
+			   WHERE r.cause = 'retention' GROUP BY 1, 2) p USING (table_name, retention_class);
 COMMENT ON VIEW facematch.report_retention IS 'what is kept, due, held and purged, by table and retention class';
 COMMENT ON COLUMN facematch.report_retention.table_name IS 'the table under retention';
 COMMENT ON COLUMN facematch.report_retention.retention_class IS
@@ -72,7 +74,8 @@ CREATE VIEW facematch.report_opt_out AS
 		   count(*) FILTER (WHERE o.answer = 'without_right') AS without_right,
 		   count(*) FILTER (WHERE o.answer = 'class_not_known') AS class_not_known,
 		   count(*) FILTER (WHERE o.port IS NOT NULL AND r.notice_required) AS not_in_advance,
-		   count(*) FILTER (WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())) AS standing,
+		   count(*) FILTER (WHERE o.answer <> 'without_right' AND o.revoked_at IS NULL
+			   AND (o.until IS NULL OR o.until > clock_timestamp())) AS standing,
 		   count(*) FILTER (WHERE o.revoked_at IS NOT NULL) AS revoked,
 		   count(*) FILTER (WHERE o.revoked_at IS NULL AND o.until <= clock_timestamp()) AS ended,
 		   min(o.noticed_at) AS first_noticed, max(o.noticed_at) AS last_noticed

@@ -168,12 +168,13 @@ BEGIN
 				   count(*) FILTER (WHERE e.override_reason IS NOT NULL AND NOT e.compared),
 				   count(*) FILTER (WHERE e.override_reason IS NOT NULL AND e.reason IS NULL AND NOT e.compared),
 				   count(*) FILTER (WHERE e.reason = 'opted_out'),
-				   count(*) FILTER (WHERE e.reason <> 'opted_out'),
+				   count(*) FILTER (WHERE e.reason IN ('no_probe', 'low_quality')),
 				   count(e.runner_up),
 				   count(*) FILTER (WHERE e.posting_id IS NULL))::encounter_count,
-			   bin_counts(least(floor(e.similarity * 100), 99)::smallint)
+			   -- Of a score in hundredths, a hundred times it may be a little less than a whole number.
+			   bin_counts(least(floor(round(e.similarity * 1e6) / 1e4), 99)::smallint)
 				   FILTER (WHERE e.compared AND e.similarity IS NOT NULL),
-			   bin_counts(least(floor(e.runner_up * 100), 99)::smallint) FILTER (WHERE e.runner_up IS NOT NULL),
+			   bin_counts(least(floor(round(e.runner_up * 1e6) / 1e4), 99)::smallint) FILTER (WHERE e.runner_up IS NOT NULL),
 			   -- Four bins for each doubling, from a microsecond on.
 			   bin_counts(ceil(4 * ln(greatest(e.latency_ms, 0.001)) / ln(2::double precision))::smallint)
 				   FILTER (WHERE e.latency_ms IS NOT NULL),

@@ -27,7 +27,8 @@ CREATE VIEW facematch.report_daily AS
 		FROM upto u GROUP BY 1, 2, 3, 4)
 	SELECT c.day_utc, c.port, c.mode, c.kind, c.encounters, c.searches, c.matches, r.rate AS match_rate,
 		   r.lower AS match_rate_low, r.upper AS match_rate_high, c.no_matches, c.manual_inspections, c.overrides,
-		   c.encounters - c.matches AS referrals, c.opted_out, c.no_probe, c.ambiguous, c.without_notice,
+		   CASE c.kind WHEN 'watchlist' THEN c.matches + c.manual_inspections
+			ELSE c.encounters - c.matches END AS referrals, c.opted_out, c.no_probe, c.ambiguous, c.without_notice,
 		   coalesce(s.measured, 0) AS measured, 2 ^ s.p50 AS latency_p50_ms, 2 ^ s.p90 AS latency_p90_ms,
 		   2 ^ s.p99 AS latency_p99_ms, 2 ^ s.longest AS latency_longest_ms
 	FROM counted c
@@ -51,7 +52,8 @@ COMMENT ON COLUMN facematch.report_daily.no_matches IS
 COMMENT ON COLUMN facematch.report_daily.manual_inspections IS
 	'encounters without a comparison, where the document was looked at';
 COMMENT ON COLUMN facematch.report_daily.overrides IS 'matches that an officer decided, with a reason on record';
-COMMENT ON COLUMN facematch.report_daily.referrals IS 'travelers whom an officer had to look at: all but the matches';
+COMMENT ON COLUMN facematch.report_daily.referrals IS 'travelers whom an officer had to look at: all but the '
+	'matches, and at a watchlist the matches, and those who were not compared';
 COMMENT ON COLUMN facematch.report_daily.opted_out IS
 	'encounters without a comparison because the traveler had declined';
 COMMENT ON COLUMN facematch.report_daily.no_probe IS

@@ -61,7 +61,7 @@ my @looks = (
 	[ 'stats', q{SELECT CASE WHEN purge_lag > '1 year' THEN tables_unseen END FROM facematch.stats} ],
 	[ 'health_check()', q{SELECT replace(object, ',', '') FROM facematch.health_check() WHERE finding ~ 'another session has locked the table'} ],
 	[ 'report_retention', q{SELECT string_agg(table_name, ' ' ORDER BY table_name) FROM facematch.report_retention WHERE rows_kept IS NULL} ],
-	[ 'report_html()', q{SELECT substring(facematch.report_html(now(), now()) FROM 'has locked the table[^:]*: ([^<]*)\.</p>')} ],
+	[ 'report_html()', q{SELECT substring(facematch.report_html(current_date, current_date) FROM 'has locked the table[^:]*: ([^<]*)\.</p>')} ],
 	[ 'due_soon()', q{SELECT string_agg(table_name::text, ' ' ORDER BY table_name::text) FROM facematch.due_soon('2 days')} ]);
 sub looks_are
 {

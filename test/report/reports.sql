@@ -66,7 +66,7 @@ GROUP BY 1, 2, d.latency_p50_ms ORDER BY 1, 2;
 
 -- The histograms beside the encounters' own values, and the gates' beside a plain count: none differs, either way.
 SELECT count(*) FROM (
-	SELECT date '2025-03-01' + n % 3, 'match', floor(similarity::float8 * 100)::int AS bin, count(*) FROM plan WHERE outcome = 'match' GROUP BY 1, 3
+	SELECT date '2025-03-01' + n % 3, 'match', floor(similarity::float8::numeric * 100)::int AS bin, count(*) FROM plan WHERE outcome = 'match' GROUP BY 1, 3
 	UNION ALL SELECT date '2025-03-01' + n % 3, 'runner_up', 50, count(*) FROM plan WHERE n % 100 = 4 GROUP BY 1
 	EXCEPT SELECT day_utc, score, round(similarity_from::numeric * 100)::int, encounters FROM facematch.report_scores) d;
 SELECT (SELECT count(*) FROM plan WHERE outcome = 'match') + (SELECT count(*) FROM plan WHERE n % 100 = 4) - (SELECT sum(encounters) FROM facematch.report_scores) AS scores_not_counted;
