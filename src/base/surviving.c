@@ -91,26 +91,31 @@ put_in_index(Relation rel, HeapTuple tuple, Oid indexid)
 	index_close(index, NoLock);
 }
 
-/* A site's own columns have what they have in rows from before them: their default if it is a constant, or NULL. */
+/* The row ends with the extension's columns.  PostgreSQL reads others as of rows from before them: a constant default, or NULL. */
 static HeapTuple
 form_row(TupleDesc desc, const Datum *values, const bool *isnull, int columns)
 {
-	Datum	   *all = palloc(sizeof(Datum) * desc->natts);
+	Datum	   *all = palloc0(sizeof(Datum) * desc->natts);
 	bool	   *none = palloc(sizeof(bool) * desc->natts);
+	HeapTuple	tuple;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
-		none[i] = i < columns && isnull[i];
-		all[i] = i < columns ? values[i] : getmissingattr(desc, i + 1, &none[i]);
-		/* Who reads such a column may not look whether it is NULL. */
-		if (none[i] && TupleDescAttr(desc, i)->attnotnull)
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		none[i] = i >= columns || isnull[i];
+		if (!none[i])
+			all[i] = values[i];
+		/* Who reads such a column may not look whether it is there. */
+		else if (column->attnotnull && (i < columns || !column->atthasmissing))
 			ereport(ERROR,
 					(errcode(ERRCODE_NOT_NULL_VIOLATION),
-					 errmsg("the extension does not fill column \"%s\", which may not be NULL",
-							NameStr(TupleDescAttr(desc, i)->attname)),
+					 errmsg("the extension does not fill column \"%s\", which may not be NULL", NameStr(column->attname)),
 					 errhint("Drop the column, or let it be NULL.")));
 	}
-	return heap_form_tuple(desc, all, none);
+	tuple = heap_form_tuple(desc, all, none);
+	HeapTupleHeaderSetNatts(tuple->t_data, columns);
+	return tuple;
 }
 
 /* Whether a table has such rows. */
