@@ -35,6 +35,13 @@ SELECT outcome FROM facematch.record_encounter('flight', '[1,0,0]', 'JFK');
 SELECT count(*) FROM facematch.identify('[1,0]', 'flight');
 SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks');
 SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => repeat('long ', 30));
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => '');
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => E' \t\n');
+SET facematch.purpose = '  ';
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => NULL);
+SELECT set_config('facematch.purpose', repeat('long ', 30), false);
+SHOW facematch.purpose;
+RESET facematch.purpose;
 SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => 'boarding');
 -- Nobody who searches sees the rows, and nobody changes them.
 SELECT count(*) FROM facematch.search;
