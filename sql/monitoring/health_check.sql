@@ -278,7 +278,8 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.installation_findings() IS
 	'triggers and foreign keys that do not do what install made them for, indexes that lack rows, settings that open'
-	' the server''s log, who owns the schema of the type, and jobs that are missing or fail; part of facematch.health_check()';
+	' the server''s log, who owns the schema of the type, and jobs that are missing or fail; part of'
+	' facematch.health_check()';
 
 CREATE VIEW facematch_internal.foreign_key_trigger AS
 	SELECT g.tgrelid::regclass AS table_name, g.tgname AS trigger_name, c.conname AS name, g.tgenabled = 'D' AS disabled,
