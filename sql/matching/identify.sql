@@ -23,9 +23,10 @@ COMMENT ON FUNCTION facematch.identify(@extschema@.face_embedding, text, integer
 	'strength of the match: the threshold, halfway from there to 1, halfway from that to 1, and so on. Every '
 	'search is a row of facematch.search. No such gallery: P0002; no probe: 22004; another model or other '
 	'dimensions, max_candidates below 1: 22023; min_similarity outside -1 to 1: 22003; below the gallery''s '
-	'threshold, or a sealed probe, for roles that may not read templates: 42501; no purpose where the gallery '
-	'requires one: 22004; nobody found, and too many searches came near somebody in the gallery: 53400; from a '
-	'table''s code in a session of another user: 42501; on a standby, for roles that may not read templates: 25006';
+	'threshold, or a sealed probe, for roles that may not read templates: 42501; no purpose, or a blank one, '
+	'where the gallery requires one: 22004; nobody found, and too many searches came near somebody in the gallery: '
+	'53400; from a table''s code in a session of another user: 42501; on a standby, for roles that may not read '
+	'templates: 25006';
 
 CREATE FUNCTION facematch.identify_many(probes @extschema@.face_embedding[], gallery text,
 	max_candidates integer DEFAULT 10, min_similarity double precision DEFAULT NULL, by text DEFAULT 'subject',

@@ -61,6 +61,8 @@ COMMENT ON COLUMN facematch_internal.attempt.withheld_until IS 'until when the r
 COMMENT ON COLUMN facematch_internal.attempt.retention_class IS 'search';
 COMMENT ON COLUMN facematch_internal.attempt.purge_after IS 'when the next purge deletes the row: by the rule for '
 	'what = attempt';
+-- Without its rows, whoever a person is withheld from could search for that person again after a restore.
+SELECT pg_catalog.pg_extension_config_dump('facematch_internal.attempt', '');
 CREATE INDEX attempt_subject_id_idx ON facematch_internal.attempt (subject_id);
 CREATE INDEX attempt_withheld_until_idx ON facematch_internal.attempt (withheld_until);
 CREATE INDEX attempt_purge_after_idx ON facematch_internal.attempt (purge_after);

@@ -33,7 +33,7 @@ CREATE VIEW facematch_internal.table_part AS
 	FROM member m JOIN pg_catalog.pg_attribute a ON a.attrelid = m.oid AND a.attnum > 0 AND NOT a.attisdropped
 	UNION ALL
 	SELECT m.table_name, 'index', i.relname, pg_catalog.pg_get_indexdef(i.oid)
-	FROM member m JOIN pg_catalog.pg_index x ON x.indrelid = m.oid AND x.indislive JOIN pg_catalog.pg_class i
+	FROM member m JOIN pg_catalog.pg_index x ON x.indrelid = m.oid AND x.indisvalid JOIN pg_catalog.pg_class i
 		ON i.oid = x.indexrelid
 	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.oid AND k.conrelid = m.oid)
 	UNION ALL
@@ -144,6 +144,24 @@ BEGIN
 	FROM facematch_internal.table_part p
 	WHERE NOT EXISTS (SELECT FROM facematch_internal.expected_part e
 					  WHERE e.table_name = p.table_name AND e.kind = p.kind AND e.name = p.name)
+	UNION ALL
+	-- What REINDEX or CREATE INDEX CONCURRENTLY leaves, also of TOAST tables; and what searches do not fill
+	-- (src/base/surviving.c).
+	SELECT CASE WHEN x.indisvalid THEN 'error' ELSE 'warning' END,
+		   CASE WHEN x.indisvalid THEN 'searches are not in the index, and queries that use it miss them'
+				ELSE 'the index is not finished: its build was interrupted' END,
+		   format('index %s on %s', x.indexrelid::regclass, c.oid::regclass),
+		   format(CASE WHEN e.name IS NULL THEN 'DROP INDEX CONCURRENTLY %s' ELSE 'REINDEX INDEX CONCURRENTLY %s' END,
+			x.indexrelid::regclass)
+	FROM pg_class c JOIN pg_index x ON x.indrelid IN (c.oid, c.reltoastrelid) JOIN pg_class i ON i.oid = x.indexrelid
+	LEFT JOIN facematch_internal.expected_part e ON e.table_name = c.oid AND e.kind IN ('index', 'constraint')
+		AND e.name = i.relname
+	WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace)
+	  AND CASE WHEN x.indisvalid THEN (x.indexprs IS NOT NULL OR x.indpred IS NOT NULL)
+				AND c.oid IN ('facematch.search'::regclass, 'facematch_internal.attempt'::regclass,
+				'facematch_internal.quarantined'::regclass)
+			ELSE NOT EXISTS (SELECT FROM pg_stat_progress_create_index p
+				WHERE p.datname = current_database() AND p.relid = x.indrelid) END
 	UNION ALL
 	SELECT 'notice', 'the table has no face index: each search compares every reference of its gallery',
 		format('facematch.reference (about %s rows)',
@@ -259,8 +277,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.installation_findings() IS
-	'triggers and foreign keys that do not do what install made them for, settings that open the server''s log, who'
-	' owns the schema of the type, and jobs that are missing or fail; part of facematch.health_check()';
+	'triggers and foreign keys that do not do what install made them for, indexes that lack rows, settings that open'
+	' the server''s log, who owns the schema of the type, and jobs that are missing or fail; part of'
+	' facematch.health_check()';
 
 CREATE VIEW facematch_internal.foreign_key_trigger AS
 	SELECT g.tgrelid::regclass AS table_name, g.tgname AS trigger_name, c.conname AS name, g.tgenabled = 'D' AS disabled,

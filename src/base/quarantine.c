@@ -57,5 +57,5 @@ face_quarantine(Oid relid)
 	Datum		values[QUARANTINED_COLUMNS] = {ObjectIdGetDatum(relid), TimestampTzGetDatum(GetCurrentTimestamp())};
 	bool		nulls[QUARANTINED_COLUMNS] = {false, false};
 
-	face_insert_surviving(face_table("quarantined"), values, nulls);
+	face_insert_surviving(face_table("quarantined"), values, nulls, QUARANTINED_COLUMNS);
 }

@@ -20,6 +20,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -29,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "base/gate.h"
@@ -361,7 +363,25 @@ face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, v
 	return found;
 }
 
-/* The valid btree index of a table that begins with these columns. */
+/* Whether a look-up reads an index as it was made for: the first columns' own order, ascending. */
+static bool
+is_in_order(Relation heap, Oid indexid, int nkeys)
+{
+	Relation	index = index_open(indexid, AccessShareLock);
+	bool		is = index->rd_rel->relam == BTREE_AM_OID;
+
+	for (int i = 0; is && i < nkeys; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(heap), index->rd_index->indkey.values[i] - 1);
+
+		is = index->rd_indoption[i] == 0 && index->rd_indcollation[i] == column->attcollation &&
+			index->rd_opfamily[i] == lookup_type_cache(column->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	}
+	index_close(index, AccessShareLock);
+	return is;
+}
+
+/* A finished btree index on all rows of a table that begins with these columns; a site may have added others, of any kind. */
 Oid
 face_index_on(Oid table, int nkeys, const char *const *columns)
 {
@@ -379,7 +399,7 @@ face_index_on(Oid table, int nkeys, const char *const *columns)
 
 		for (int i = 0; fits && i < nkeys; i++)
 			fits = index->indkey.values[i] == get_attnum(table, columns[i]);
-		if (fits)
+		if (fits && is_in_order(heap, index->indexrelid, nkeys))
 			found = index->indexrelid;
 		ReleaseSysCache(tuple);
 	}

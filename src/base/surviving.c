@@ -13,7 +13,9 @@
  *
  * Such rows bypass triggers, constraints and row security. So only tables of the
  * extension are written in this way, with values that the extension made, and their
- * indexes are on plain columns, without a condition, and not unique.
+ * indexes are on plain columns, without a condition, and not unique. A site can add
+ * nothing else to them (retention/keep.c). If it is there all the same, the search
+ * goes on: expressions and conditions are code of others, which does not run here.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,6 +34,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "base/run.h"
 #include "base/surviving.h"
 
 static void
@@ -78,18 +81,57 @@ put_in_index(Relation rel, HeapTuple tuple, Oid indexid)
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 
-	for (int i = 0; i < info->ii_NumIndexAttrs; i++)
-		values[i] = heap_getattr(tuple, info->ii_IndexAttrNumbers[i], RelationGetDescr(rel), &isnull[i]);
-	(void) index_insert(index, values, isnull, &tuple->t_self, rel, UNIQUE_CHECK_NO, false, info);
+	/* One whose build was interrupted may have no pages; one that is being built takes the row from the table. */
+	if (info->ii_ReadyForInserts && info->ii_Expressions == NIL && info->ii_Predicate == NIL)
+	{
+		for (int i = 0; i < info->ii_NumIndexAttrs; i++)
+			values[i] = heap_getattr(tuple, info->ii_IndexAttrNumbers[i], RelationGetDescr(rel), &isnull[i]);
+		(void) index_insert(index, values, isnull, &tuple->t_self, rel, UNIQUE_CHECK_NO, false, info);
+	}
 	index_close(index, NoLock);
+}
+
+/* The row ends with the extension's columns.  PostgreSQL reads others as of rows from before them: a constant default, or NULL. */
+static HeapTuple
+form_row(TupleDesc desc, const Datum *values, const bool *isnull, int columns)
+{
+	Datum	   *all = palloc0(sizeof(Datum) * desc->natts);
+	bool	   *none = palloc(sizeof(bool) * desc->natts);
+	HeapTuple	tuple;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		none[i] = i >= columns || isnull[i];
+		if (!none[i])
+			all[i] = values[i];
+		/* Who reads such a column may not look whether it is there. */
+		else if (column->attnotnull && (i < columns || !column->atthasmissing))
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("the extension does not fill column \"%s\", which may not be NULL", NameStr(column->attname)),
+					 errhint("Drop the column, or let it be NULL.")));
+	}
+	tuple = heap_form_tuple(desc, all, none);
+	HeapTupleHeaderSetNatts(tuple->t_data, columns);
+	return tuple;
+}
+
+/* Whether a table has such rows. */
+bool
+face_has_surviving(Oid relid)
+{
+	return face_is_own(relid) &&
+		(relid == face_table("search") || relid == face_table("attempt") || relid == face_table("quarantined"));
 }
 
 /* Inserts a row of a table of the extension's that stays, whatever becomes of the transaction. */
 void
-face_insert_surviving(Oid relid, Datum *values, bool *isnull)
+face_insert_surviving(Oid relid, const Datum *values, const bool *isnull, int columns)
 {
 	Relation	rel = table_open(relid, RowExclusiveLock);
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
+	HeapTuple	tuple = form_row(RelationGetDescr(rel), values, isnull, columns);
 	List	   *indexes;
 	ListCell   *cell;
 

@@ -61,13 +61,20 @@ face_is_accounted(void)
 	return false;
 }
 
+/* Of no purpose, "" and " " say as much as NULL. */
+static bool
+is_blank(const char *purpose)
+{
+	return purpose == NULL || purpose[strspn(purpose, " \t\n\v\f\r")] == '\0';
+}
+
 /* The purpose as it is recorded: the argument, else the setting; NULL: none. */
 const char *
 face_checked_purpose(const char *purpose, bool required, const char *gallery)
 {
-	if (purpose == NULL && purpose_setting != NULL && purpose_setting[0] != '\0')
+	if (is_blank(purpose))
 		purpose = purpose_setting;
-	if (purpose == NULL)
+	if (is_blank(purpose))
 	{
 		if (required)
 			ereport(ERROR,
@@ -141,7 +148,7 @@ face_record_search(const FaceAsked *search)
 	values[SEARCH_REFUSED] = BoolGetDatum(search->refused);
 	values[SEARCH_CLASS] = CStringGetTextDatum("search");
 	values[SEARCH_PURGE_AFTER] = TimestampTzGetDatum(face_search_due("search"));
-	face_insert_surviving(face_table("search"), values, isnull);
+	face_insert_surviving(face_table("search"), values, isnull, SEARCH_COLUMNS);
 }
 
 /*
@@ -233,6 +240,22 @@ facematch_near_margin(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(face_reads_templates() ? 0.0 : FACE_NEAR);
 }
 
+/* Where it is set, so that no search compares first and is refused then; the library may come after the value. */
+static bool
+check_purpose(char **value, void **extra, GucSource source)
+{
+	if (*value == NULL)
+		return true;
+	if (is_blank(*value))
+		(*value)[0] = '\0';
+	if (strlen(*value) <= LONGEST_PURPOSE)
+		return true;
+	GUC_check_errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION);
+	GUC_check_errmsg("the purpose of a search is longer than %d bytes", LONGEST_PURPOSE);
+	GUC_check_errhint("Name the purpose in a few words.");
+	return false;
+}
+
 void
 face_account_init(void)
 {
@@ -249,12 +272,13 @@ face_account_init(void)
 	face_attempts_init();
 	DefineCustomStringVariable("facematch.purpose",
 							   "What this session searches for, as facematch.search records it.",
-							   "The argument purpose of a search takes its place.",
+							   "The argument purpose of a search takes its place. record_encounter() records \"encounter\" without it, also"
+							   " where the gallery requires a purpose.",
 							   &purpose_setting,
 							   "",
 							   PGC_USERSET,
 							   0,
-							   NULL,
+							   check_purpose,
 							   NULL,
 							   NULL);
 }

@@ -233,7 +233,7 @@ record_attempt(const char *asker, const FaceNear *near, const Count *before, Tim
 	{
 		values[ATTEMPT_ID] = face_random_id();
 		isnull[ATTEMPT_WITHHELD] = next == 0 || left > 0;
-		face_insert_surviving(face_table("attempt"), values, isnull);
+		face_insert_surviving(face_table("attempt"), values, isnull, ATTEMPT_COLUMNS);
 	}
 }
 

@@ -7,6 +7,8 @@
  *   have rows, unless facematch.decommission() is the newest event of the log.
  * - What belongs to it cannot be renamed or moved, because its functions call each
  *   other by name.
+ * - Nothing is added to a table whose rows survive their transaction that its rows
+ *   would be written past (base/surviving.c).
  * - A table under retention, or a partition of one, cannot be dropped or detached
  *   while a hold keeps rows of it, nor can the columns by which holds name rows be
  *   rewritten. Without held rows this is allowed and logged.
@@ -58,6 +60,7 @@
 #include "base/kin.h"
 #include "base/refusal.h"
 #include "base/run.h"
+#include "base/surviving.h"
 #include "retention/keep.h"
 #include "retention/retained.h"
 
@@ -374,6 +377,73 @@ is_detached(Oid child, Oid parent)
 
 /*--------------------------------------------------------- before a statement */
 
+/* Searches go on, and their rows would be without what the owner adds here. */
+static void
+refuse_added(Oid relid, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), face_refusal("surviving_rows_are_plain"),
+			 errmsg("%s cannot have %s", face_qualified_name(relid), what),
+			 errdetail("Its rows stay even if their transaction fails: no constraint, expression or condition is looked at."),
+			 errhint("An index on plain columns can be added. Keep other columns in a table of your own.")));
+}
+
+/* The table of a statement, if its rows survive and the user may alter it; who may not is refused by PostgreSQL. */
+static Oid
+surviving_table(const RangeVar *relation)
+{
+	Oid			relid = RangeVarGetRelid(relation, NoLock, true);
+
+	return OidIsValid(relid) && face_has_surviving(relid) && has_privs_of_role(GetUserId(), face_owner(relid)) ? relid : InvalidOid;
+}
+
+static void
+refuse_index(const IndexStmt *statement)
+{
+	Oid			relid = surviving_table(statement->relation);
+	ListCell   *cell;
+
+	if (!OidIsValid(relid))
+		return;
+	if (statement->unique)
+		refuse_added(relid, "a unique index");
+	if (statement->whereClause != NULL)
+		refuse_added(relid, "an index with a condition");
+	foreach(cell, statement->indexParams)
+	{
+		if (lfirst_node(IndexElem, cell)->expr != NULL)
+			refuse_added(relid, "an index on an expression");
+	}
+}
+
+static void
+refuse_column_or_constraint(const AlterTableStmt *statement)
+{
+	Oid			relid = surviving_table(statement->relation);
+	ListCell   *cell;
+
+	if (!OidIsValid(relid))
+		return;
+	foreach(cell, statement->cmds)
+	{
+		switch (lfirst_node(AlterTableCmd, cell)->subtype)
+		{
+			case AT_AddColumn:
+				refuse_added(relid, "a column of a site");
+				break;
+			case AT_AlterColumnType:
+				refuse_added(relid, "a column of another type");
+				break;
+			case AT_SetNotNull:
+			case AT_AddConstraint:
+				refuse_added(relid, "a constraint");
+				break;
+			default:
+				break;
+		}
+	}
+}
+
 /*
  * A new type, or USING, writes the values of a column again past every trigger; an
  * unlogged table is empty after a crash, and on every standby.  Both are refused
@@ -415,8 +485,13 @@ facematch_keep(PG_FUNCTION_ARGS)
 				 errmsg("facematch_internal.keep must be fired by an event trigger")));
 	going = InvalidTransactionId;
 	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
-	if (IsA(statement, AlterTableStmt) && !creating_extension)
+	if (!creating_extension && IsA(statement, AlterTableStmt))
+	{
+		refuse_column_or_constraint((AlterTableStmt *) statement);
 		refuse_altered((AlterTableStmt *) statement);
+	}
+	else if (!creating_extension && IsA(statement, IndexStmt))
+		refuse_index((IndexStmt *) statement);
 	PG_RETURN_NULL();
 }
 

@@ -53,8 +53,15 @@ my $everything = q{
 	UNION ALL SELECT 'mine', m::text FROM mine m
 	UNION ALL SELECT 'column', format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'mine'::regclass AND attnum > 0
 	UNION ALL SELECT 'pseudonym', facematch.subject_id('UTO', 'passport', 'P' || n)::text FROM generate_series(1, 3) n
+	UNION ALL SELECT 'search', s::text FROM facematch.search s WHERE role_name = 'gate'
+	UNION ALL SELECT 'attempt', a::text FROM facematch_internal.attempt a
 	UNION ALL SELECT 'found', i::text FROM facematch.identify('[1,1]', 'flight') i
 	ORDER BY 1, 2};
+# Somebody whom a role may not search for any more: the restored database does not begin to count anew.
+$node->safe_psql('old', q{CREATE ROLE gate LOGIN; SELECT facematch.grant_operator('gate')});
+my $ask = q{SELECT count(*) FROM facematch.identify('[1,1]', 'flight', 1)};
+$node->psql('old', "$ask;\n" x 11, extra_params => [ '-U', 'gate' ], stderr => \my $refused);
+like($refused, qr/too many searches have come near one person/, 'a role has used its attempts');
 my $before = $node->safe_psql('old', $everything);
 is(scalar(grep { /^reference/ } split /\n/, $before), 290, 'there is something to restore');
 
@@ -76,6 +83,8 @@ for my $format ('plain', 'custom')
 		command_ok([ 'pg_restore', '--exit-on-error', '--section=post-data', '-j', '2', '-d', $node->connstr($new), $file ], 'indexes restored by pg_restore -j');
 	}
 	is($node->safe_psql($new, $everything), $before, "$format: the same values, tags, galleries and pseudonyms");
+	$node->psql($new, $ask, extra_params => [ '-U', 'gate' ], stderr => \my $again);
+	like($again, qr/too many searches have come near one person/, "$format: no new attempts");
 	is( $node->safe_psql($new, q{
 		INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('next', 'flight', 'two', 0.5);
 		INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)

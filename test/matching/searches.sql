@@ -35,6 +35,13 @@ SELECT outcome FROM facematch.record_encounter('flight', '[1,0,0]', 'JFK');
 SELECT count(*) FROM facematch.identify('[1,0]', 'flight');
 SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks');
 SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => repeat('long ', 30));
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => '');
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => E' \t\n');
+SET facematch.purpose = '  ';
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => NULL);
+SELECT set_config('facematch.purpose', repeat('long ', 30), false);
+SHOW facematch.purpose;
+RESET facematch.purpose;
 SELECT count(*) FROM facematch.identify('[1,0,0]', 'asks', purpose => 'boarding');
 -- Nobody who searches sees the rows, and nobody changes them.
 SELECT count(*) FROM facematch.search;
@@ -54,6 +61,49 @@ SELECT count(*) FROM facematch.search WHERE purge_after > now();
 RESET enable_seqscan;
 VACUUM facematch.search;
 SELECT count(*) FROM facematch.search;
+
+-- What their rows would be written past is not added to their tables.
+CREATE FUNCTION try(way text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE way;
+	RAISE EXCEPTION 'done';
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLERRM;
+END
+$$;
+SELECT w.way, try(w.way) FROM (VALUES ('CREATE INDEX ON facematch.search (lower(purpose))'),
+	('CREATE INDEX ON facematch.search (purpose) WHERE refused'), ('CREATE UNIQUE INDEX ON facematch.search (purpose)'),
+	('ALTER TABLE facematch.search ADD COLUMN site text'), ('ALTER TABLE facematch.search ALTER purpose SET NOT NULL'),
+	('ALTER TABLE facematch.search ALTER gallery_id TYPE text'), ('ALTER TABLE facematch_internal.attempt ADD CHECK (missed)'),
+	('ALTER TABLE facematch_internal.quarantined ADD PRIMARY KEY (relation)'),
+	-- What can be.
+	('CREATE INDEX ON facematch.search (searched_at)'), ('ALTER TABLE facematch.search SET (fillfactor = 90)'),
+	('CREATE INDEX ON facematch.gallery (lower(name))'), ('CREATE UNIQUE INDEX ON public.nothing (a)')) w (way);
+-- If it is there all the same, searches go on, and the health check names it.
+BEGIN;
+ALTER EVENT TRIGGER facematch_keep DISABLE;
+CREATE INDEX search_lower ON facematch.search (lower(purpose));
+CREATE INDEX search_refused ON facematch.search (searched_at) WHERE purpose IS NOT NULL;
+CREATE INDEX search_hash ON facematch.search USING hash (purpose);
+ALTER TABLE facematch.search ADD COLUMN site text DEFAULT 'JFK', ADD COLUMN more text, ADD COLUMN gone text;
+ALTER TABLE facematch.search DROP COLUMN gone;
+ALTER TABLE facematch_internal.attempt ADD COLUMN more text;
+SET SESSION AUTHORIZATION facematch_test_gate;
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'flight', purpose => 'Added');
+RESET SESSION AUTHORIZATION;
+SELECT purpose, candidates, site, more FROM facematch.search WHERE purpose = 'Added';
+SELECT DISTINCT more FROM facematch_internal.attempt;
+SET LOCAL enable_seqscan = off;
+SELECT candidates FROM facematch.search WHERE purpose = 'Added';
+SELECT severity, finding, object, remedy FROM facematch.health_check() WHERE finding ~ 'searches are not in the index' OR object ~ '^column';
+-- A column that may not be NULL is told of, as an INSERT would.
+ALTER TABLE facematch.search ADD COLUMN site_id int NOT NULL DEFAULT 7;
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'flight', purpose => 'Again');
+SELECT site_id FROM facematch.search WHERE purpose = 'Again';
+UPDATE facematch.search SET more = 'x';
+ALTER TABLE facematch.search ALTER more SET NOT NULL;
+SELECT count(*) FROM facematch.identify('[1,0,0]', 'flight');
+ROLLBACK;
 
 ---------------------------------------------------------------- scores
 

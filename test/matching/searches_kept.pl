@@ -89,6 +89,32 @@ for my $call (search('[1,0,0]', 'standby'), q{SELECT match FROM facematch.verify
 is($standby->safe_psql('postgres', search('[1,0,0]', 'standby')), '1', 'who may read templates does');
 $standby->stop;
 
+### an index whose build was interrupted
+
+my ($sql, $told) = ('', '');
+my $idle = IPC::Run::start([ 'psql', '-XqAt', '-U', 'gate1', '-d', $primary->connstr('postgres') ], '<', \$sql, '>', \$told);
+$sql = "BEGIN;\n" . search('[1,0,0]', 'idle') . ";\n";
+$idle->pump until $told =~ /1\n/;
+for my $table ('facematch.search', 'facematch_internal.attempt')
+{
+	$primary->psql('postgres', "SET statement_timeout = '1s'; REINDEX TABLE CONCURRENTLY $table", stderr => \my $error);
+	like($error, qr/statement timeout/, "REINDEX TABLE CONCURRENTLY $table is cancelled while it waits");
+}
+my $unfinished = q{SELECT count(*) FROM pg_index WHERE NOT indisvalid AND NOT indisready AND indrelid IN ('facematch.search'::regclass, 'facematch_internal.attempt'::regclass)};
+is(run($unfinished), '4', 'it leaves its indexes without a page');
+is(run(search('[-1,0,0]', 'unfinished'), as_gate(2)), '0', 'searches go on');
+is(run(search('[1,0,0]', 'unfinished'), as_gate(2)), '1', 'with attempts');
+is(run(q{SELECT outcome FROM facematch.record_encounter('G', '[1,0,0]', port => 'JFK')}, as_gate(2)), 'match', 'and encounters');
+is(run(rows('unfinished')), '2', 'with their rows');
+$sql = "COMMIT;\n\\q\n";
+$idle->finish;
+my $findings = q{SELECT severity, found, remedy FROM facematch.health_check() WHERE finding ~ 'index is not finished|a user added'};
+like(run($findings), qr/^warning\|(\d)\|DROP INDEX CONCURRENTLY .*_ccnew; DROP INDEX CONCURRENTLY .*_ccnew; .*the same for the others$/, 'the health check says to drop them');
+run("DROP INDEX CONCURRENTLY $_") for split /\n/, run('SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid');
+is(run($findings), '', 'and that is all');
+run('REINDEX TABLE CONCURRENTLY facematch.search');
+is(run('SELECT count(*) FROM pg_index WHERE NOT indisvalid'), '0', 'REINDEX finishes');
+
 ### sessions at once
 
 # Each asks so often about one person, and says "ok" or the SQLSTATE.
@@ -126,7 +152,7 @@ run(q{INSERT INTO facematch.retention_rule (name, retention_class, what, anchors
 $primary->poll_query_until('postgres', q{SELECT bool_and(purge_after < clock_timestamp()) FROM (SELECT purge_after FROM facematch.search UNION ALL SELECT purge_after FROM facematch_internal.attempt) r});
 run('CALL facematch.purge()');
 is(run('SELECT (SELECT count(*) FROM facematch.search), (SELECT count(*) FROM facematch_internal.attempt)'), '0|0', 'what is due goes');
-is(run(q{SELECT table_name, rows_purged FROM facematch.purge_receipt WHERE table_name ~ 'search|attempt' ORDER BY 1}), "facematch.search|$kept\nfacematch_internal.attempt|45", 'with receipts');
+is(run(q{SELECT table_name, rows_purged FROM facematch.purge_receipt WHERE table_name ~ 'search|attempt' ORDER BY 1}), "facematch.search|$kept\nfacematch_internal.attempt|48", 'with receipts');
 is(run(search('[0,0,1]', 'again'), as_gate()), '1', 'attempts that went no longer count');
 is(run(rows('again')), '1', 'a row goes where others went');
 is(run(q{SELECT bt_index_check('facematch_internal.attempt_subject_id_idx', true), bt_index_check('facematch.search_purge_after_idx', true)}), '|', 'the indexes follow');

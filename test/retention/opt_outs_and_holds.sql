@@ -27,6 +27,12 @@ INSERT INTO facematch.opt_out (subject_id, scope, until) VALUES (subject(3), 'un
 INSERT INTO facematch.opt_out (subject_id, revoked_at) VALUES (subject(4), now());
 SELECT * FROM staged();
 SELECT cause, table_name, retention_class, rows_purged, rows_held FROM facematch.purge_receipt ORDER BY receipt_id;
+-- Nor are others' indexes looked at: of another method, of some rows, in another order.
+CREATE INDEX ON facematch.opt_out USING brin (subject_id);
+CREATE INDEX ON facematch.opt_out USING hash (subject_id);
+CREATE INDEX ON facematch.opt_out (subject_id) WHERE revoked_at IS NOT NULL;
+CREATE INDEX ON facematch.hold (table_name, row_id text_pattern_ops);
+CREATE INDEX ON facematch.audit_event (event_id DESC);
 -- None comes back, by any way in.
 SELECT stage('other', '{1}');
 SELECT stage('one', '{2}');
