@@ -353,4 +353,5 @@ COMMENT ON COLUMN facematch.attached.subject_column IS 'the pseudonym; NULL: non
 COMMENT ON COLUMN facematch.attached.template_column IS 'the template';
 COMMENT ON COLUMN facematch.attached.gallery_column IS 'the gallery; NULL: none';
 COMMENT ON COLUMN facematch.attached.verified_column IS 'when identity was verified; NULL: none';
-COMMENT ON COLUMN facematch.attached.anchor_column IS 'what takes the place of a gallery''s anchor; NULL: none';
+COMMENT ON COLUMN facematch.attached.anchor_column IS 'what takes the place of a gallery''s anchor where it is not NULL; '
+	'NULL: none';
