@@ -164,7 +164,7 @@ retained(Oid relid)
 
 	if (!has_privs_of_role(GetUserId(), face_owner(relid)))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
-	table = face_retained_table(relid);
+	table = face_retained_among(list_make1_oid(relid));
 	if (table == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("table_is_retained"),
