@@ -332,6 +332,27 @@ face_next_transaction(void)
 	XactIsoLevel = XACT_READ_COMMITTED;
 }
 
+static void
+forget_at_end(XactEvent event, void *forget)
+{
+	((void (*) (void)) forget) ();
+}
+
+static void
+forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *forget)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		((void (*) (void)) forget) ();
+}
+
+/* For what is true while locks are held: they go with the transaction, and with the subtransaction that took them. */
+void
+face_forget_at_end(void (*forget) (void))
+{
+	RegisterXactCallback(forget_at_end, (void *) forget);
+	RegisterSubXactCallback(forget_at_abort, (void *) forget);
+}
+
 /* Whether a row in the index, as newest committed, passes the test.  For what is too hot for SPI. */
 bool
 face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, void *state)

@@ -44,6 +44,7 @@ extern bool face_exists(Oid relid);
 extern char *face_qualified_name(Oid relid);
 extern const char *face_column(Oid relid, const char *column);
 extern void face_next_transaction(void);
+extern void face_forget_at_end(void (*forget) (void));
 
 extern void face_run_plan(FacePlan *plan, Datum *values, Oid run_as);
 extern void face_run_plan_at(FacePlan *plan, Datum *values, Oid run_as, Snapshot snapshot);
