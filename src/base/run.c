@@ -200,18 +200,10 @@ run_through(FaceGate *gate, int (*work) (const Statement *statement), const Stat
 	face_close_gate(gate);
 }
 
-/* Statements on the extension's own tables, as their owner.  Within SPI_connect, as all of these. */
-void
-face_run_plan(FacePlan *plan, Datum *values, Oid run_as)
-{
-	Statement	statement = {.kept = plan, .values = values};
-	FaceGate	gate;
-
-	face_open_for_own(&gate, run_as);
-	run_through(&gate, execute, &statement);
-}
-
-/* A statement that only reads, with a snapshot that the caller holds; NULL: as face_run_plan. */
+/*
+ * Statements on the extension's own tables, as their owner.  Within SPI_connect, as
+ * all of these.  With a snapshot that the caller holds it only reads; NULL: the newest.
+ */
 void
 face_run_plan_at(FacePlan *plan, Datum *values, Oid run_as, Snapshot snapshot)
 {
