@@ -305,8 +305,7 @@ BEGIN
 		p.relation,
 		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', p.relation, facematch_internal.not_held(release.table_name)),
 		limited => false) a (held bigint)
-	WHERE p.table_name = release.table_name AND p.is_named AND EXISTS (SELECT FROM facematch.hold h
-		WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp()));
+	WHERE p.table_name = release.table_name AND p.is_named AND EXISTS (SELECT FROM facematch.held);
 	IF held > 0 THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'row_is_not_held',
 			MESSAGE = format('%s is under retention and cannot be released: holds keep %s of its rows', table_name, held),
@@ -353,5 +352,5 @@ COMMENT ON COLUMN facematch.attached.subject_column IS 'the pseudonym; NULL: non
 COMMENT ON COLUMN facematch.attached.template_column IS 'the template';
 COMMENT ON COLUMN facematch.attached.gallery_column IS 'the gallery; NULL: none';
 COMMENT ON COLUMN facematch.attached.verified_column IS 'when identity was verified; NULL: none';
-COMMENT ON COLUMN facematch.attached.anchor_column IS 'what takes the place of a gallery''s anchor where it is not NULL; '
-	'NULL: none';
+COMMENT ON COLUMN facematch.attached.anchor_column IS 'what takes the place of a gallery''s anchor where it is not '
+	'NULL; NULL: none';
