@@ -11,11 +11,8 @@ DECLARE
 	id bigint;
 BEGIN
 	SELECT g.* INTO pattern FROM facematch.gallery g WHERE g.name = stage_gallery.like_gallery;
-	IF NOT FOUND THEN
-		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
-			MESSAGE = format('there is no gallery %L', like_gallery),
-			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	ELSIF pattern.anchor_at IS NULL OR pattern.kind = 'watchlist' THEN
+	PERFORM facematch_internal.check_gallery(pattern, like_gallery, to_stage => false);
+	IF pattern.anchor_at IS NULL OR pattern.kind = 'watchlist' THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'gallery_is_for_an_event',
 			MESSAGE = format('gallery %L is a watchlist or has no anchor', like_gallery),
 			HINT = 'Galleries are staged like one of a flight or a ship; whoever may insert into facematch.gallery makes the'

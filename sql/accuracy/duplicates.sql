@@ -24,11 +24,7 @@ BEGIN
 	FOREACH wanted IN ARRAY ARRAY[gallery, coalesce(other, gallery)] LOOP
 		one := two;
 		SELECT g.* INTO two FROM facematch.gallery g WHERE g.name = wanted;
-		IF NOT FOUND THEN
-			RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
-				MESSAGE = format('there is no gallery %L', wanted),
-				HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-		END IF;
+		PERFORM facematch_internal.check_gallery(two, wanted, to_stage => false);
 	END LOOP;
 	IF one.model_tag <> two.model_tag THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'galleries_are_of_one_model',

@@ -12,10 +12,14 @@ CREATE FUNCTION facematch_internal.erase_pages(table_name regclass)
 COMMENT ON FUNCTION facematch_internal.erase_pages(regclass) IS
 	'what facematch.erase() does to a table''s own pages, and nothing to its statistics';
 
-CREATE FUNCTION facematch_internal.verify_pages(table_name regclass)
-	RETURNS TABLE (relation regclass, part text, pages bigint, dead_tuples bigint, fading_tuples bigint,
-		stray_bytes bigint, padding_bytes bigint,
-				   kept_keys bigint, unwritten_pages bigint, clean boolean, note text)
+CREATE TYPE facematch_internal.erased_part AS (
+	relation regclass, part text, pages bigint, dead_tuples bigint, fading_tuples bigint, stray_bytes bigint,
+		padding_bytes bigint,
+	kept_keys bigint, unwritten_pages bigint, clean boolean, note text
+);
+COMMENT ON TYPE facematch_internal.erased_part IS 'a line of facematch.verify_erased()';
+
+CREATE FUNCTION facematch_internal.verify_pages(table_name regclass) RETURNS SETOF facematch_internal.erased_part
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'facematch_verify_pages';
 COMMENT ON FUNCTION facematch_internal.verify_pages(regclass) IS
 	'what facematch.verify_erased() says of a table''s own pages, and nothing beyond them';
@@ -332,13 +336,6 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.is_distributed(regclass) IS
 	'whether Citus keeps the rows of this table in other tables, here or on other nodes';
-
-CREATE TYPE facematch_internal.erased_part AS (
-	relation regclass, part text, pages bigint, dead_tuples bigint, fading_tuples bigint, stray_bytes bigint,
-		padding_bytes bigint,
-	kept_keys bigint, unwritten_pages bigint, clean boolean, note text
-);
-COMMENT ON TYPE facematch_internal.erased_part IS 'a line of facematch.verify_erased()';
 
 CREATE FUNCTION facematch.verify_erased(table_name regclass DEFAULT NULL, receipt bigint DEFAULT NULL)
 	RETURNS SETOF facematch_internal.erased_part

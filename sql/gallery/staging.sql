@@ -19,19 +19,24 @@ COMMENT ON FUNCTION facematch_internal.unseen_galleries() IS
 	'that may read facematch.reference, but neither read its templates nor insert into all of it; otherwise empty. For '
 	'the policy of facematch.reference';
 
-CREATE FUNCTION facematch_internal.check_may_stage(gallery facematch.gallery) RETURNS void
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION facematch_internal.check_gallery(gallery facematch.gallery, name text, to_stage boolean DEFAULT true)
+	RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT facematch_internal.may_stage(gallery.gallery_id) THEN
+	IF gallery.gallery_id IS NULL THEN
+		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
+			MESSAGE = format('there is no gallery %L', name),
+			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
+	ELSIF to_stage AND NOT facematch_internal.may_stage(gallery.gallery_id) THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'gallery_may_be_staged',
-			MESSAGE = format('gallery %L is a watchlist or has no anchor', gallery.name),
+			MESSAGE = format('gallery %L is a watchlist or has no anchor', name),
 			HINT = 'Watchlists and galleries without an anchor need INSERT on facematch.reference.';
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION facematch_internal.check_may_stage(facematch.gallery)
-	IS 'refuses (42501) a gallery that facematch_internal.may_stage() denies the session''s user';
+COMMENT ON FUNCTION facematch_internal.check_gallery(facematch.gallery, text, boolean) IS
+	'refuses a gallery that was not found by its name (P0002), and one to stage that facematch_internal.may_stage() '
+	'denies the session''s user (42501)';
 
 CREATE POLICY facematch_staging ON facematch.reference AS RESTRICTIVE
 	FOR INSERT WITH CHECK (facematch_internal.may_stage(gallery_id));
@@ -57,6 +62,7 @@ DECLARE
 	enrolled bigint;
 BEGIN
 	SELECT g.* INTO staged FROM facematch.gallery g WHERE g.name = enrol.gallery;
+	-- As check_gallery(), which not every caller may execute.
 	IF NOT FOUND THEN
 		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
 			MESSAGE = format('there is no gallery %L', gallery),

@@ -55,7 +55,7 @@ COMMENT ON FUNCTION facematch.index_check(regclass, boolean) IS
 
 CREATE FUNCTION facematch_internal.index_problems(index regclass, heapallindexed boolean DEFAULT false)
 	RETURNS TABLE (block bigint, problem text)
-	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_problems';
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'facematch_index_check';
 COMMENT ON FUNCTION facematch_internal.index_problems(regclass, boolean) IS
 	'everything that index_check would raise, as rows: block number and what is wrong there. A page that the server '
 	'itself refuses to read, or a damaged meta page, is still an error';

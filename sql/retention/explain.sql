@@ -77,11 +77,10 @@ BEGIN
 	due := reason.due;
 	purge_after := facts.purge_after;
 	is_due := facts.purge_after <= clock_timestamp();
-	held := CASE WHEN inspects THEN EXISTS (SELECT FROM facematch.hold h
-					WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp())
-					  AND (h.subject_id = ANY (facematch_internal.aliases(facts.subject))
-					      OR (h.table_name = t.table_name AND h.row_id = explain_retention.row_id)
-						   OR (h.table_name = 'facematch.gallery'::regclass AND h.row_id = facts.gallery::text))) END;
+	held := CASE WHEN inspects THEN EXISTS (SELECT FROM facematch.held h
+					WHERE h.subject_id = ANY (facematch_internal.aliases(facts.subject))
+					   OR (h.table_name = t.table_name AND h.row_id = explain_retention.row_id)
+					   OR (h.table_name = 'facematch.gallery'::regclass AND h.row_id = facts.gallery::text)) END;
 	explanation := concat_ws('; ',
 		CASE WHEN reason.rule IS NULL THEN 'no rule is in force for the class'
 			 WHEN reason.anchor IS NULL THEN format('rule %s: no deadline until its anchor event is recorded', reason.rule)

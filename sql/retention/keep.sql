@@ -12,8 +12,7 @@ COMMENT ON FUNCTION facematch_internal.keep() IS
 
 CREATE VIEW facematch_internal.standing AS
 	SELECT s.what FROM (VALUES
-		('holds that stand', EXISTS (SELECT FROM facematch.hold h WHERE h.released_at IS NULL
-			AND (h.until IS NULL OR h.until > clock_timestamp()))),
+		('holds that stand', EXISTS (SELECT FROM facematch.held)),
 		('opt-outs that stand', EXISTS (SELECT FROM facematch.opt_out o WHERE o.revoked_at IS NULL
 			AND (o.until IS NULL OR o.until > clock_timestamp()))),
 		('references', EXISTS (SELECT FROM facematch.reference)),

@@ -244,30 +244,25 @@ BEGIN
 				     ('gallery', gallery_column::text),
 				 ('verified', verified_column::text), ('anchor', anchor_column::text)) a (name, value)
 	WHERE value IS NOT NULL;
-	PERFORM facematch_internal.change_table(table_name,
-		format('CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
-				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard(%s)', table_name, arguments));
-	PERFORM facematch_internal.change_table(table_name, format('CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %s'
-				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.guard()', table_name));
-	PERFORM facematch_internal.change_table(table_name,
-		format('CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %s'
-				   ' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change()', table_name));
-	PERFORM facematch_internal.change_table(table_name,
-		format('CREATE TRIGGER facematch_70_deleted AFTER DELETE ON %s'
-				   ' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard()', table_name));
-	PERFORM facematch_internal.change_table(table_name,
-		format('ALTER TABLE %s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate,'
-				   ' ENABLE ALWAYS TRIGGER facematch_70_deleted', table_name));
+	PERFORM facematch_internal.change_table(table_name, format(
+		'CREATE TRIGGER facematch_20_guard BEFORE INSERT OR UPDATE OR DELETE ON %1$s'
+		' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard(%2$s);'
+		'CREATE TRIGGER facematch_30_skipped AFTER INSERT ON %1$s'
+		' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.guard();'
+		'CREATE TRIGGER facematch_40_truncate BEFORE TRUNCATE ON %1$s'
+		' FOR EACH STATEMENT EXECUTE FUNCTION facematch_internal.refuse_change();'
+		'CREATE TRIGGER facematch_70_deleted AFTER DELETE ON %1$s'
+		' FOR EACH ROW EXECUTE FUNCTION facematch_internal.guard();'
+		'ALTER TABLE %1$s ENABLE ALWAYS TRIGGER facematch_20_guard, ENABLE ALWAYS TRIGGER facematch_40_truncate,'
+		' ENABLE ALWAYS TRIGGER facematch_70_deleted', table_name, arguments));
 	PERFORM facematch_internal.bring_to_rules(table_name, limited => false);
-	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after SET NOT NULL',
-		table_name));
-	PERFORM facematch_internal.change_table(table_name,
-		format('CREATE INDEX ON %s (purge_after) WHERE purge_after < ''infinity''', table_name));
+	PERFORM facematch_internal.change_table(table_name, format(
+		'ALTER TABLE %1$s ALTER COLUMN purge_after SET NOT NULL;'
+		'CREATE INDEX ON %1$s (purge_after) WHERE purge_after < ''infinity''', table_name));
 
 	IF NOT relation.relrowsecurity THEN
-		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', table_name));
-		PERFORM facematch_internal.change_table(table_name,
-			format('CREATE POLICY facematch_open ON %s USING (true) WITH CHECK (true)', table_name));
+		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY;'
+			'CREATE POLICY facematch_open ON %1$s USING (true) WITH CHECK (true)', table_name));
 	END IF;
 	PERFORM facematch_internal.change_table(r.table_name,
 		format('CREATE POLICY facematch_due ON %s AS RESTRICTIVE USING %s WITH CHECK (true)',
@@ -302,30 +297,22 @@ BEGIN
 		p.relation,
 		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', p.relation, facematch_internal.not_held(release.table_name)),
 		limited => false) a (held bigint)
-	WHERE p.table_name = release.table_name AND p.is_named AND EXISTS (SELECT FROM facematch.hold h
-		WHERE h.released_at IS NULL AND (h.until IS NULL OR h.until > clock_timestamp()));
+	WHERE p.table_name = release.table_name AND p.is_named AND EXISTS (SELECT FROM facematch.held);
 	IF held > 0 THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'row_is_not_held',
 			MESSAGE = format('%s is under retention and cannot be released: holds keep %s of its rows', table_name, held),
 			HINT = 'facematch.held says why and until when.';
 	END IF;
 	DELETE FROM facematch_internal.retained r WHERE r.table_name = release.table_name;
-	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_20_guard ON %s',
-		table_name));
-	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_30_skipped ON %s',
-		table_name));
-	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_40_truncate ON %s',
-		table_name));
-	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_70_deleted ON %s',
-		table_name));
-	PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_due ON %s', table_name));
+	PERFORM facematch_internal.change_table(table_name, format('DROP TRIGGER IF EXISTS facematch_20_guard ON %1$s;'
+		'DROP TRIGGER IF EXISTS facematch_30_skipped ON %1$s;DROP TRIGGER IF EXISTS facematch_40_truncate ON %1$s;'
+		'DROP TRIGGER IF EXISTS facematch_70_deleted ON %1$s;DROP POLICY IF EXISTS facematch_due ON %1$s', table_name));
 	DELETE FROM facematch_internal.unreached u WHERE u.relation = release.table_name;
 	DELETE FROM facematch_internal.quarantined q WHERE q.relation IN (SELECT h.relation
 		FROM facematch_internal.with_heirs(release.table_name) h);
 	IF t.row_security THEN
-		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %s',
-			table_name));
-		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', table_name));
+		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %1$s;'
+			'ALTER TABLE %1$s DISABLE ROW LEVEL SECURITY', table_name));
 	END IF;
 	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL',
 		table_name));
@@ -350,4 +337,5 @@ COMMENT ON COLUMN facematch.attached.subject_column IS 'the pseudonym; NULL: non
 COMMENT ON COLUMN facematch.attached.template_column IS 'the template';
 COMMENT ON COLUMN facematch.attached.gallery_column IS 'the gallery; NULL: none';
 COMMENT ON COLUMN facematch.attached.verified_column IS 'when identity was verified; NULL: none';
-COMMENT ON COLUMN facematch.attached.anchor_column IS 'what takes the place of a gallery''s anchor; NULL: none';
+COMMENT ON COLUMN facematch.attached.anchor_column IS 'what takes the place of a gallery''s anchor where it is not '
+	'NULL; NULL: none';

@@ -34,7 +34,7 @@ COMMENT ON COLUMN facematch_internal.retained.gallery_column IS 'bigint column, 
 COMMENT ON COLUMN facematch_internal.retained.verified_column IS 'timestamptz column, when identity was verified; '
 	'NULL: none';
 COMMENT ON COLUMN facematch_internal.retained.anchor_column IS 'timestamptz column that takes the place of a '
-	'gallery''s anchor; NULL: none';
+	'gallery''s anchor where it is not NULL; NULL: none';
 COMMENT ON COLUMN facematch_internal.retained.keeps_row IS 'whether an opt-out clears the template and leaves the row';
 COMMENT ON COLUMN facematch_internal.retained.row_security IS 'whether facematch.retain() turned row security on, so '
 	'that facematch.release() turns it off';

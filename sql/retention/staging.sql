@@ -12,12 +12,7 @@ DECLARE
 	expected uuid[];
 BEGIN
 	SELECT g.* INTO staged FROM facematch.gallery g WHERE g.name = restage_gallery.gallery FOR UPDATE;
-	IF NOT FOUND THEN
-		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
-			MESSAGE = format('there is no gallery %L', gallery),
-			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	END IF;
-	PERFORM facematch_internal.check_may_stage(staged);
+	PERFORM facematch_internal.check_gallery(staged, gallery);
 	IF manifest IS NULL OR array_position(manifest, NULL) IS NOT NULL THEN
 		RAISE null_value_not_allowed USING CONSTRAINT = 'manifest_is_whole',
 			MESSAGE = 'the manifest, or a subject on it, is NULL',
@@ -101,12 +96,7 @@ BEGIN
 				FROM facematch_internal.template_writer w WHERE w.of_gallery),
 			HINT = 'End it, and close the gallery again.';
 	END;
-	IF closing.gallery_id IS NULL THEN
-		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
-			MESSAGE = format('there is no gallery %L', gallery),
-			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	END IF;
-	PERFORM facematch_internal.check_may_stage(closing);
+	PERFORM facematch_internal.check_gallery(closing, gallery);
 	-- Deadlines of a watchlist count from its references: with an anchor, all of it would be due in days.
 	UPDATE facematch.gallery g SET closed_at = coalesce(g.closed_at, clock_timestamp()),
 		anchor_at = CASE WHEN g.kind = 'watchlist' THEN g.anchor_at ELSE least(g.anchor_at, clock_timestamp()) END

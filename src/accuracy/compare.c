@@ -204,11 +204,10 @@ pass_by(Comparison *c)
 	}
 }
 
-FaceExtent
+void
 face_compare_sets(const char *probes, const char *enrolled, FaceConsumer *consumer)
 {
 	Comparison	c = {.within = enrolled == NULL,.consumer = consumer};
-	FaceExtent	extent;
 	bool		whole = false;
 
 	c.probes = face_set_open("probes", probes);
@@ -236,10 +235,7 @@ face_compare_sets(const char *probes, const char *enrolled, FaceConsumer *consum
 		if (consumer->end != NULL)
 			consumer->end(consumer, &c.block);
 	}
-	extent.probes = c.probes->read;
-	extent.enrolled = c.enrolled == NULL ? extent.probes : c.enrolled->read;
 	if (c.enrolled != NULL)
 		face_set_close(c.enrolled);
 	face_set_close(c.probes);
-	return extent;
 }

@@ -50,19 +50,12 @@ typedef struct FaceConsumer
 	void		(*end) (struct FaceConsumer *self, const FaceBlock *probes);
 } FaceConsumer;
 
-/* How many templates took part. */
-typedef struct FaceExtent
-{
-	int64		probes;
-	int64		enrolled;
-} FaceExtent;
-
 /*
  * Compare two sets, or with enrolled = NULL the pairs within one.  Inside SPI.
  * Bounded by maintenance_work_mem, cancellable.  22000 and 22023 for templates
  * that cannot be compared, or identifiers that are not unique within one set.
  */
-extern FaceExtent face_compare_sets(const char *probes, const char *enrolled, FaceConsumer *consumer);
+extern void face_compare_sets(const char *probes, const char *enrolled, FaceConsumer *consumer);
 
 /* An argument of an SQL function that has to be there: 22004 if it is NULL. */
 extern void face_require_argument(FunctionCallInfo fcinfo, int number, const char *name);

@@ -202,18 +202,10 @@ run_through(FaceGate *gate, int (*work) (const Statement *statement), const Stat
 	face_close_gate(gate);
 }
 
-/* Statements on the extension's own tables, as their owner.  Within SPI_connect, as all of these. */
-void
-face_run_plan(FacePlan *plan, Datum *values, Oid run_as)
-{
-	Statement	statement = {.kept = plan, .values = values};
-	FaceGate	gate;
-
-	face_open_for_own(&gate, run_as);
-	run_through(&gate, execute, &statement);
-}
-
-/* A statement that only reads, with a snapshot that the caller holds; NULL: as face_run_plan. */
+/*
+ * Statements on the extension's own tables, as their owner.  Within SPI_connect, as
+ * all of these.  With a snapshot that the caller holds it only reads; NULL: the newest.
+ */
 void
 face_run_plan_at(FacePlan *plan, Datum *values, Oid run_as, Snapshot snapshot)
 {
@@ -332,6 +324,27 @@ face_next_transaction(void)
 {
 	SPI_commit();
 	XactIsoLevel = XACT_READ_COMMITTED;
+}
+
+static void
+forget_at_end(XactEvent event, void *forget)
+{
+	((void (*) (void)) forget) ();
+}
+
+static void
+forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *forget)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		((void (*) (void)) forget) ();
+}
+
+/* For what is true while locks are held: they go with the transaction, and with the subtransaction that took them. */
+void
+face_forget_at_end(void (*forget) (void))
+{
+	RegisterXactCallback(forget_at_end, (void *) forget);
+	RegisterSubXactCallback(forget_at_abort, (void *) forget);
 }
 
 /* Whether a row in the index, as newest committed, passes the test.  For what is too hot for SPI. */

@@ -44,8 +44,8 @@ extern bool face_exists(Oid relid);
 extern char *face_qualified_name(Oid relid);
 extern const char *face_column(Oid relid, const char *column);
 extern void face_next_transaction(void);
+extern void face_forget_at_end(void (*forget) (void));
 
-extern void face_run_plan(FacePlan *plan, Datum *values, Oid run_as);
 extern void face_run_plan_at(FacePlan *plan, Datum *values, Oid run_as, Snapshot snapshot);
 extern uint64 face_run(const char *sql, int nargs, Oid *types, Datum *values, Oid run_as);
 extern void face_read_plan(FacePlan *plan, Datum *values, Oid run_as);
@@ -54,6 +54,13 @@ extern void face_scan_on(Oid relid, const char *sql, int nargs, Oid *types, Datu
 extern void face_run_ddl(Oid relid, const char *sql);
 extern bool face_find_row(Oid table, Oid index, int nkeys, ScanKey keys, FaceRowTest test, void *state);
 extern Oid	face_index_on(Oid table, int nkeys, const char *const *columns);
+
+/* With the newest snapshot. */
+static inline void
+face_run_plan(FacePlan *plan, Datum *values, Oid run_as)
+{
+	face_run_plan_at(plan, values, run_as, NULL);
+}
 
 /* A column of the first row that the last statement gave; isnull may be NULL. */
 static inline Datum

@@ -88,32 +88,33 @@ array_to_face_embedding(PG_FUNCTION_ARGS)
 	PG_RETURN_FACE_EMBEDDING(face_embedding_apply_typmod(result, PG_GETARG_INT32(1)));
 }
 
-Datum
-face_embedding_to_float4(PG_FUNCTION_ARGS)
+/* float4[] or float8[] */
+static ArrayType *
+to_array(FaceEmbedding *a, Oid type)
 {
-	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
 	float		values[FACE_MAX_DIMS];
 	Datum	   *elements;
+	int16		length;
+	bool		by_value;
+	char		alignment;
 
 	face_check_unsealed(a);
 	elements = (Datum *) palloc(sizeof(Datum) * a->dims);
 	face_kernels->half_to_float(a->dims, a->x, values);
 	for (int i = 0; i < a->dims; i++)
-		elements[i] = Float4GetDatum(values[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(elements, a->dims, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
+		elements[i] = type == FLOAT4OID ? Float4GetDatum(values[i]) : Float8GetDatum((float8) values[i]);
+	get_typlenbyvalalign(type, &length, &by_value, &alignment);
+	return construct_array(elements, a->dims, type, length, by_value, alignment);
+}
+
+Datum
+face_embedding_to_float4(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_ARRAYTYPE_P(to_array(PG_GETARG_FACE_EMBEDDING(0), FLOAT4OID));
 }
 
 Datum
 face_embedding_to_float8(PG_FUNCTION_ARGS)
 {
-	FaceEmbedding *a = PG_GETARG_FACE_EMBEDDING(0);
-	float		values[FACE_MAX_DIMS];
-	Datum	   *elements;
-
-	face_check_unsealed(a);
-	elements = (Datum *) palloc(sizeof(Datum) * a->dims);
-	face_kernels->half_to_float(a->dims, a->x, values);
-	for (int i = 0; i < a->dims; i++)
-		elements[i] = Float8GetDatum((float8) values[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(elements, a->dims, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	PG_RETURN_ARRAYTYPE_P(to_array(PG_GETARG_FACE_EMBEDDING(0), FLOAT8OID));
 }

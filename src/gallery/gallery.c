@@ -13,7 +13,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/hsearch.h"
@@ -35,25 +34,10 @@ face_forget_galleries(void)
 	last_gallery = NULL;
 }
 
-/* Locks go with the transaction, and with the subtransaction that took them. */
-static void
-forget_at_end(XactEvent event, void *arg)
-{
-	face_forget_galleries();
-}
-
-static void
-forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		face_forget_galleries();
-}
-
 void
 face_gallery_init(void)
 {
-	RegisterXactCallback(forget_at_end, NULL);
-	RegisterSubXactCallback(forget_at_abort, NULL);
+	face_forget_at_end(face_forget_galleries);
 }
 
 static TimestampTz

@@ -30,7 +30,6 @@
 #include "index/inspect.h"
 
 PG_FUNCTION_INFO_V1(facematch_index_check);
-PG_FUNCTION_INFO_V1(facematch_index_problems);
 
 /* Columns of index_problems(). */
 #define PROBLEM_COLUMNS 2
@@ -213,19 +212,17 @@ run_check(Oid index_oid, bool heapallindexed, ReturnSetInfo *problems)
 	MemoryContextDelete(context);
 }
 
-/* facematch.index_check(index regclass, heapallindexed boolean) returns void */
+/*
+ * facematch.index_check(index regclass, heapallindexed boolean) returns void, and
+ * facematch_internal.index_problems(index regclass, heapallindexed boolean) returns setof (block, problem)
+ */
 Datum
 facematch_index_check(PG_FUNCTION_ARGS)
 {
-	run_check(PG_GETARG_OID(0), PG_GETARG_BOOL(1), NULL);
-	PG_RETURN_VOID();
-}
+	bool		lists = fcinfo->flinfo->fn_retset;
 
-/* facematch_internal.index_problems(index regclass, heapallindexed boolean) returns setof (block, problem) */
-Datum
-facematch_index_problems(PG_FUNCTION_ARGS)
-{
-	InitMaterializedSRF(fcinfo, 0);
-	run_check(PG_GETARG_OID(0), PG_GETARG_BOOL(1), (ReturnSetInfo *) fcinfo->resultinfo);
+	if (lists)
+		InitMaterializedSRF(fcinfo, 0);
+	run_check(PG_GETARG_OID(0), PG_GETARG_BOOL(1), lists ? (ReturnSetInfo *) fcinfo->resultinfo : NULL);
 	return (Datum) 0;
 }

@@ -16,7 +16,6 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/hsearch.h"
@@ -25,6 +24,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "base/run.h"
 #include "retention/declined.h"
 #include "retention/facts.h"
 #include "retention/person.h"
@@ -51,25 +51,10 @@ face_forget_declined(void)
 
 /* What was read holds while the locks do. */
 static void
-forget_at_end(XactEvent event, void *arg)
-{
-	face_forget_declined();
-}
-
-static void
-forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		face_forget_declined();
-}
-
-static void
 forget_with_locks(void)
 {
-	if (forgets_at_end)
-		return;
-	RegisterXactCallback(forget_at_end, NULL);
-	RegisterSubXactCallback(forget_at_abort, NULL);
+	if (!forgets_at_end)
+		face_forget_at_end(face_forget_declined);
 	forgets_at_end = true;
 }
 

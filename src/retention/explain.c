@@ -14,7 +14,6 @@
 #include "utils/timestamp.h"
 
 #include "gallery/gallery.h"
-#include "retention/facts.h"
 #include "retention/rules.h"
 
 PG_FUNCTION_INFO_V1(facematch_retention_due);
@@ -37,8 +36,6 @@ enum
 Datum
 facematch_retention_due(PG_FUNCTION_ARGS)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	FaceFacts	facts = {.ceiling = DT_NOEND};
 	FaceDue		due = {.due = DT_NOEND};
 	TupleDesc	desc;
 	Datum		values[DUE_COLUMNS] = {0};
@@ -46,21 +43,13 @@ facematch_retention_due(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	facts.recorded = Min(ARG_TIME(2), now);
-	facts.verified = ARG_TIME(3);
-	if (!TIMESTAMP_IS_NOEND(facts.verified))
-		facts.verified = Min(facts.verified, now);
-	facts.anchor = ARG_TIME(4);
-	facts.subject = PG_ARGISNULL(6) ? NULL : PG_GETARG_UUID_P(6);
-	if (!PG_ARGISNULL(5))
-	{
-		const FaceGallery *gallery = face_gallery(PG_GETARG_INT64(5), false);
-
-		facts.anchor = gallery->anchor;
-		facts.ceiling = gallery->purge_after;
-	}
 	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
+	{
+		FaceFacts	facts = face_facts(ARG_TIME(2), ARG_TIME(3), ARG_TIME(4), PG_ARGISNULL(5) ? NULL : face_gallery(PG_GETARG_INT64(5), false),
+									   PG_ARGISNULL(6) ? NULL : PG_GETARG_UUID_P(6), GetCurrentTimestamp());
+
 		due = face_due(face_rule_set(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_TEXT_PP(1)), &facts, NULL);
+	}
 
 	memset(nulls, true, sizeof(nulls));
 	if (due.rule != NULL)

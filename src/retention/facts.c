@@ -15,7 +15,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -33,25 +32,16 @@
 /* The buckets that this transaction has share-locked. */
 static uint64 shared_buckets = 0;
 
-/* Locks go with the transaction, and with the subtransaction that took them. */
 static void
-forget_at_end(XactEvent event, void *arg)
+forget_shared(void)
 {
 	shared_buckets = 0;
-}
-
-static void
-forget_at_abort(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		shared_buckets = 0;
 }
 
 void
 face_facts_init(void)
 {
-	RegisterXactCallback(forget_at_end, NULL);
-	RegisterSubXactCallback(forget_at_abort, NULL);
+	face_forget_at_end(forget_shared);
 }
 
 /* When an event last happened to a subject's person; DT_NOEND: not yet. */

@@ -361,16 +361,8 @@ make_table(FunctionCallInfo fcinfo, Relation rel)
 {
 	MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	Table	   *table = palloc0(sizeof(Table));
-	List	   *line = face_line(RelationGetRelid(rel));
-	ListCell   *cell;
 
-	foreach(cell, face_retained_tables())
-	{
-		FaceRetained *retained = lfirst(cell);
-
-		if (list_member_oid(line, retained->relid))
-			table->table = retained;
-	}
+	table->table = face_retained_among(face_line(RelationGetRelid(rel)));
 	if (table->table != NULL)
 	{
 		table->class = SPI_fnumber(RelationGetDescr(rel), table->table->class);

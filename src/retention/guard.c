@@ -72,28 +72,12 @@ gallery_of(const FaceGuard *guard, const FaceRow *row)
 	return face_row_number(row, guard->gallery);
 }
 
-/* What the row itself says; a time in the future would be a deadline of one's own choice. */
 static FaceFacts
 facts_of(const FaceGuard *guard, const FaceRow *row)
 {
-	FaceFacts	facts = {.anchor = DT_NOEND, .ceiling = DT_NOEND};
-	TimestampTz now = GetCurrentTimestamp();
-
-	facts.recorded = Min(face_row_time(row, guard->recorded), now);
-	facts.verified = face_row_time(row, guard->verified);
-	if (!TIMESTAMP_IS_NOEND(facts.verified))
-		facts.verified = Min(facts.verified, now);
-	facts.subject = subject_of(guard, row);
-	if (guard->anchor != 0)
-		facts.anchor = face_row_time(row, guard->anchor);
-	else if (in_gallery(guard, row))
-	{
-		const FaceGallery *gallery = face_gallery(gallery_of(guard, row), true);
-
-		facts.anchor = gallery->anchor;
-		facts.ceiling = gallery->purge_after;
-	}
-	return facts;
+	return face_facts(face_row_time(row, guard->recorded), face_row_time(row, guard->verified), face_row_time(row, guard->anchor),
+					  in_gallery(guard, row) ? face_gallery(gallery_of(guard, row), true) : NULL,
+					  subject_of(guard, row), GetCurrentTimestamp());
 }
 
 static const FaceRuleSet *
@@ -287,7 +271,8 @@ guard_recompute(const FaceGuard *guard, const FaceRecompute *why, FaceRow *row)
 		return NULL;
 	if (why->gallery)
 	{
-		were.anchor = why->anchor;
+		if (TIMESTAMP_IS_NOEND(face_row_time(row, guard->anchor)))
+			were.anchor = why->anchor;
 		were.ceiling = why->ceiling;
 	}
 	were.event = why->event;

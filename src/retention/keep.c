@@ -241,21 +241,12 @@ refuse_other_name(Oid extension, Oid classId, Oid objectId, int subId)
 /*--------------------------------------------------------- tables under retention */
 
 /* The table under retention that a relation is, or is a partition of. */
-static FaceRetained *
+static const FaceRetained *
 retained_by(Oid relid, Oid parent)
 {
 	List	   *line = face_line(OidIsValid(parent) ? parent : relid);
-	ListCell   *cell;
 
-	line = list_append_unique_oid(line, relid);
-	foreach(cell, face_retained_tables())
-	{
-		FaceRetained *table = lfirst(cell);
-
-		if (list_member_oid(line, table->relid))
-			return table;
-	}
-	return NULL;
+	return face_retained_among(list_append_unique_oid(line, relid));
 }
 
 static bool

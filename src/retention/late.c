@@ -79,26 +79,12 @@ time_of(const LateRow *row, int column)
 	return row->nulls[column] ? DT_NOEND : DatumGetTimestampTz(row->values[column]);
 }
 
-/* As the guard has them: a time that lies ahead would be a deadline of one's own choice. */
 static FaceFacts
 facts_of(Late *late, const LateRow *row)
 {
-	FaceFacts	facts = {.anchor = time_of(row, LATE_ANCHOR), .ceiling = DT_NOEND};
-
-	facts.recorded = Min(time_of(row, LATE_RECORDED), late->now);
-	facts.verified = time_of(row, LATE_VERIFIED);
-	if (!TIMESTAMP_IS_NOEND(facts.verified))
-		facts.verified = Min(facts.verified, late->now);
-	if (!row->nulls[LATE_SUBJECT])
-		facts.subject = DatumGetUUIDP(row->values[LATE_SUBJECT]);
-	if (!row->nulls[LATE_GALLERY])
-	{
-		const FaceGallery *gallery = gallery_of(late, DatumGetInt64(row->values[LATE_GALLERY]));
-
-		facts.anchor = gallery->anchor;
-		facts.ceiling = gallery->purge_after;
-	}
-	return facts;
+	return face_facts(time_of(row, LATE_RECORDED), time_of(row, LATE_VERIFIED), time_of(row, LATE_ANCHOR),
+					  row->nulls[LATE_GALLERY] ? NULL : gallery_of(late, DatumGetInt64(row->values[LATE_GALLERY])),
+					  row->nulls[LATE_SUBJECT] ? NULL : DatumGetUUIDP(row->values[LATE_SUBJECT]), late->now);
 }
 
 static void
@@ -178,7 +164,7 @@ retained(Oid relid)
 
 	if (!has_privs_of_role(GetUserId(), face_owner(relid)))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
-	table = face_retained_table(relid);
+	table = face_retained_among(list_make1_oid(relid));
 	if (table == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("table_is_retained"),

@@ -79,8 +79,9 @@ face_retained_tables(void)
 	return tables;
 }
 
+/* The table under retention among relations, such as a partition and what it is one of; NULL: none is. */
 const FaceRetained *
-face_retained_table(Oid relid)
+face_retained_among(List *relids)
 {
 	ListCell   *cell;
 
@@ -88,7 +89,7 @@ face_retained_table(Oid relid)
 	{
 		const FaceRetained *table = lfirst(cell);
 
-		if (table->relid == relid)
+		if (list_member_oid(relids, table->relid))
 			return table;
 	}
 	return NULL;
@@ -179,7 +180,7 @@ face_not_held(const FaceRetained *table, const char *alias, int first)
 Datum
 facematch_not_held(PG_FUNCTION_ARGS)
 {
-	const FaceRetained *table = face_retained_table(PG_GETARG_OID(0));
+	const FaceRetained *table = face_retained_among(list_make1_oid(PG_GETARG_OID(0)));
 
 	if (table == NULL)
 		PG_RETURN_NULL();

@@ -56,7 +56,7 @@ typedef struct FaceRecompute
 } FaceRecompute;
 
 extern List *face_retained_tables(void);
-extern const FaceRetained *face_retained_table(Oid relid);	/* NULL: it is not under retention */
+extern const FaceRetained *face_retained_among(List *relids);
 extern FaceKept face_kept_by_holds(Oid relid);
 extern char *face_not_held(const FaceRetained *table, const char *alias, int first);
 extern void face_fire_deferred(Oid table);

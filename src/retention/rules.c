@@ -281,6 +281,28 @@ face_event_matters(const char *event)
 	return false;
 }
 
+/*
+ * What a row and its gallery (NULL: none) say; times that are not known are DT_NOEND.
+ * A time in the future would be a deadline of one's own choice.  An anchor of the
+ * row's own takes the place of the gallery's, and never the place of its deadline.
+ */
+FaceFacts
+face_facts(TimestampTz recorded, TimestampTz verified, TimestampTz anchor, const FaceGallery *gallery, const pg_uuid_t *subject,
+		   TimestampTz now)
+{
+	FaceFacts	facts = {.recorded = Min(recorded, now), .verified = verified, .anchor = anchor, .ceiling = DT_NOEND, .subject = subject};
+
+	if (!TIMESTAMP_IS_NOEND(verified))
+		facts.verified = Min(verified, now);
+	if (gallery != NULL)
+	{
+		if (TIMESTAMP_IS_NOEND(anchor))
+			facts.anchor = gallery->anchor;
+		facts.ceiling = gallery->purge_after;
+	}
+	return facts;
+}
+
 static TimestampTz
 anchor_time(const FaceTerm *term, const FaceFacts *facts)
 {

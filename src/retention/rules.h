@@ -13,6 +13,8 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
+#include "gallery/gallery.h"
+
 /* Events that every row may know itself; any other is an event of its subject. */
 typedef enum FaceAnchorKind
 {
@@ -67,7 +69,7 @@ typedef struct FaceFacts
 {
 	TimestampTz recorded;
 	TimestampTz verified;
-	TimestampTz anchor;			/* of its gallery */
+	TimestampTz anchor;			/* its own, or its gallery's */
 	TimestampTz ceiling;		/* the gallery's own deadline */
 	const pg_uuid_t *subject;	/* or NULL */
 	const char *event;			/* an event to take from here and not from the table, or NULL */
@@ -86,6 +88,8 @@ typedef struct FaceDue
 } FaceDue;
 
 extern const FaceRuleSet *face_rule_set(const char *what, const text *class);
+extern FaceFacts face_facts(TimestampTz recorded, TimestampTz verified, TimestampTz anchor, const FaceGallery *gallery,
+							const pg_uuid_t *subject, TimestampTz now);
 extern FaceDue face_due(const FaceRuleSet *set, const FaceFacts *facts, const FaceCommand *without);
 extern bool face_event_matters(const char *event);
 extern void face_forget_rules(void);

@@ -106,3 +106,26 @@ SELECT severity, object, finding, remedy FROM facematch.health_check() WHERE fin
 ALTER TABLE public.fleeting_2 SET LOGGED;
 SELECT count(*) FROM facematch.health_check() WHERE finding ~ 'unlogged';
 DROP TABLE lasting;
+
+-- With a gallery and an anchor of its own: the row's anchor goes before the gallery's, and the gallery's deadline before both.  The
+-- guard, the reasons, and the check for rows that are kept too long agree, also after the gallery's departure has moved.
+INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
+INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('F1', 'flight', 'two', 0.5, now() + interval '1 hour');
+CREATE TABLE boarding (id int, retention_class text, recorded_at timestamptz DEFAULT now(), subject_id uuid, gallery_id bigint, departs timestamptz, t face_embedding);
+SELECT facematch.retain('boarding', 'boarding', gallery_column => 'gallery_id', anchor_column => 'departs');
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, fallback_anchor, fallback_keep, follows_anchor, citation, valid_from)
+VALUES ('boarding', 'us_citizen', 'boarding', '{gallery_anchor}', '{1 hour}', 'recorded', '30 minutes', true, 'site rule', '-infinity');
+INSERT INTO boarding (id, retention_class, gallery_id, departs)
+SELECT v.id, 'us_citizen', g.gallery_id, now() + v.departs
+FROM facematch.gallery g, (VALUES (1, interval '3 hours'), (2, NULL), (3, '3000 days')) v (id, departs);
+INSERT INTO boarding (id, retention_class, departs) VALUES (4, 'us_citizen', now() + interval '3 hours'), (5, 'us_citizen', NULL);
+CREATE VIEW agreed AS
+	SELECT b.id, CASE b.purge_after WHEN g.purge_after THEN 'the gallery''s' ELSE round(extract(epoch FROM b.purge_after - b.recorded_at) / 3600, 1) || ' hours' END AS kept,
+		e.due = b.purge_after AS explained, EXISTS (SELECT FROM facematch_internal.late_rows('boarding') l WHERE l.row_id = b.id::text) AS late
+	FROM boarding b LEFT JOIN facematch.gallery g USING (gallery_id) CROSS JOIN LATERAL facematch.explain_retention('boarding', b.id) e;
+SELECT * FROM agreed ORDER BY id;
+UPDATE boarding SET purge_after = now() + interval '2 hours 30 minutes' WHERE id = 1;
+UPDATE facematch.gallery SET anchor_at = anchor_at + interval '1 hour';
+SELECT * FROM agreed ORDER BY id;
+DROP VIEW agreed;
+DROP TABLE boarding;
