@@ -71,24 +71,25 @@ CREATE FUNCTION facematch_internal.person_matches(probes text, enrolled text, lo
 	LANGUAGE plpgsql VOLATILE ROWS 1000 SET enable_nestloop = off
 AS $$
 BEGIN
-	-- The queries are the caller's, with the caller's privileges and search_path.
+	-- The queries are the caller's, with the caller's privileges and search_path.  They may read tables of these names,
+	-- so they come before them, and the first name is one that no table has.
 	RETURN QUERY EXECUTE pg_catalog.format(E'
-	WITH RECURSIVE probe AS MATERIALIZED (SELECT q.id::bigint AS id, q.subject::text AS subject
+	WITH facematch_probe AS MATERIALIZED (SELECT q.id::bigint AS id, q.subject::text AS subject
 		FROM (\n%1$s\n) q (id, subject, template)),
 	picture AS MATERIALIZED (SELECT q.id::bigint AS id, q.subject::text AS subject
 		FROM (\n%2$s\n) q (id, subject, template)),
 	person AS MATERIALIZED (SELECT t.subject, count(*)::integer AS n FROM picture t GROUP BY 1),
 	size AS MATERIALIZED (
-		SELECT m.pictures, sum((SELECT count(*) FROM probe) - coalesce(o.n, 0))::bigint AS comparisons
+		SELECT m.pictures, sum((SELECT count(*) FROM facematch_probe) - coalesce(o.n, 0))::bigint AS comparisons
 		FROM (VALUES (2), (4), (8)) m (pictures) JOIN person s ON s.n >= m.pictures
-		LEFT JOIN (SELECT p.subject, count(*) AS n FROM probe p GROUP BY 1) o USING (subject)
+		LEFT JOIN (SELECT p.subject, count(*) AS n FROM facematch_probe p GROUP BY 1) o USING (subject)
 		GROUP BY 1 HAVING count(*) >= 30),
-	weight AS (
+	weight AS (WITH RECURSIVE weight AS (
 		SELECT m.pictures, d.n, 1 AS k, m.pictures / d.n::double precision AS w
 		FROM size m JOIN (SELECT DISTINCT s.n FROM person s) d ON d.n >= m.pictures
 		UNION ALL
 		SELECT w.pictures, w.n, w.k + 1, w.w * (w.n - w.k - w.pictures + 1) / (w.n - w.k)
-		FROM weight w WHERE w.k <= w.n - w.pictures),
+		FROM weight w WHERE w.k <= w.n - w.pictures) TABLE weight),
 	compared AS MATERIALIZED (SELECT c.* FROM facematch.compare_sets($1, $2, $3) c WHERE NOT c.mated),
 	pair AS (
 		SELECT c.probe_id, c.enrolled_id, c.similarity FROM compared c
@@ -100,10 +101,10 @@ BEGIN
 	counted AS (
 		SELECT w.pictures, width_bucket(r.similarity, $4) AS bin, sum(w.w) AS matches
 		FROM ranked r JOIN weight w USING (n, k) GROUP BY 1, 2)
-	-- From the step above each score on, it does not count any more.
-	SELECT c.pictures, ($4)[least(c.bin + 1, cardinality($4))], s.comparisons,
-		   sum(c.matches) OVER (PARTITION BY c.pictures ORDER BY c.bin DESC) - c.matches
-	FROM counted c JOIN size s USING (pictures)', probes, coalesce(enrolled, probes))
+	-- From the step above each score on, it does not count any more; above 1 there is none.
+	SELECT c.pictures, ($4)[c.bin + 1], s.comparisons, c.above
+	FROM (SELECT c.*, sum(c.matches) OVER (PARTITION BY c.pictures ORDER BY c.bin DESC) - c.matches AS above
+		  FROM counted c) c JOIN size s USING (pictures) WHERE c.bin < cardinality($4)', probes, coalesce(enrolled, probes))
 	USING probes, enrolled, lowest, facematch_internal.score_grid();
 END
 $$;
@@ -130,20 +131,22 @@ BEGIN ATOMIC
 		SELECT array_agg(h.low) AS low, array_agg(h.non_mated) AS non_mated, array_agg(h.mated) AS mated
 		FROM query q, LATERAL facematch.score_histogram(q.probes, q.enrolled) h)
 	SELECT s.* FROM histogram h, facematch_internal.store_calibration($1, h.low, h.non_mated, h.mated, $4, $5) s;
-	-- What was stored last is what has just been stored.  A million comparisons tell the tail of persons.
+	-- The number that this session was given last is that of what it has just stored, whatever others store meanwhile.
+	-- A million comparisons tell the tail of persons.
 	INSERT INTO facematch_internal.calibration_person (calibration_id, pictures, threshold, comparisons, matches)
 	SELECT c.calibration_id, p.pictures, p.threshold, p.comparisons, p.matches
-	FROM facematch_internal.calibration_in_use($1) c
+	FROM facematch_internal.calibration c
 	CROSS JOIN LATERAL facematch_internal.threshold_at_fmr(c, least(0.01, 1e6 / c.non_mated)) t
-	CROSS JOIN LATERAL facematch_internal.person_matches($2, $3, t.threshold) p;
+	CROSS JOIN LATERAL facematch_internal.person_matches($2, $3, t.threshold) p
+	WHERE c.calibration_id = currval('facematch_internal.calibration_calibration_id_seq');
 	UPDATE facematch_internal.calibrated_threshold t
 	SET (discard_quality, discard_mated, discard_misses) = (
 		SELECT array_agg(d.quality ORDER BY d.quality), array_agg(d.mated ORDER BY d.quality),
 			   array_agg(d.false_non_matches ORDER BY d.quality)
 		FROM facematch.error_versus_discard($6, t.threshold) d)
-	WHERE $6 IS NOT NULL AND t.calibration_id = (facematch_internal.calibration_in_use($1)).calibration_id;
+	WHERE $6 IS NOT NULL AND t.calibration_id = currval('facematch_internal.calibration_calibration_id_seq');
 	SELECT t.* FROM facematch_internal.calibrated_threshold t
-	WHERE t.calibration_id = (facematch_internal.calibration_in_use($1)).calibration_id ORDER BY t.fmr DESC;
+	WHERE t.calibration_id = currval('facematch_internal.calibration_calibration_id_seq') ORDER BY t.fmr DESC;
 END;
 COMMENT ON FUNCTION facematch.calibrate(text, text, text, double precision[], text, text) IS
 	'measures a model on a labelled set, stores the DET and the thresholds for the given false match rates, and '

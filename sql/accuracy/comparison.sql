@@ -36,7 +36,8 @@ COMMENT ON FUNCTION facematch.score_histogram(text, text, double precision[]) IS
 	'counts all comparisons of two sets by cosine similarity: one row for each interval low <= similarity < high between '
 	'the edges, which ascend, and one at each end (low or high NULL). probes and enrolled are queries of identifier, '
 	'subject, template; without enrolled: each pair within probes once. Exact. NULL in a set: 22004; other dimensions: '
-	'22000; other models, edges out of order, identifiers not unique: 22023; no serial OpenBLAS: 58P01';
+	'22000; other models, edges out of order, identifiers not unique, a query that may give other rows each time '
+	'(random(), LIMIT without ORDER BY, TABLESAMPLE without REPEATABLE): 22023; no serial OpenBLAS: 58P01';
 
 CREATE FUNCTION facematch.compare_sets(probes text, enrolled text, min_similarity double precision)
 	RETURNS TABLE (probe_id bigint, enrolled_id bigint, similarity double precision, mated boolean)

@@ -208,14 +208,21 @@ CREATE FUNCTION facematch.probe_errors(probes text, enrolled text, threshold dou
 	LANGUAGE plpgsql VOLATILE ROWS 20
 AS $$
 BEGIN
+	-- The queries stand on lines of their own, and before the names that tables of theirs may have, as in
+	-- facematch_internal.person_matches().
 	RETURN QUERY EXECUTE format($query$
-		WITH probe AS MATERIALIZED (SELECT q.id::bigint, q.subject::text FROM (%1$s) q (id, subject, template)),
-		reference AS MATERIALIZED (SELECT q.id::bigint, q.subject::text FROM (%2$s) q (id, subject, template)),
+		WITH facematch_probe AS MATERIALIZED (SELECT q.id::bigint, q.subject::text FROM (
+			%1$s
+			) q (id, subject, template)),
+		reference AS MATERIALIZED (SELECT q.id::bigint, q.subject::text FROM (
+			%2$s
+			) q (id, subject, template)),
 		search AS (
 			SELECT p.subject, r.subject AS other, s.other_similarity,
 				   s.mate_id IS NULL AND s.other_similarity >= $3 AS false_positive, s.mate_id IS NOT NULL
 				       AND s.mate_similarity < $3 AS miss
-			FROM facematch.search_set($1, $2) s JOIN probe p ON p.id = s.probe_id LEFT JOIN reference r ON r.id = s.other_id),
+			FROM facematch.search_set($1, $2) s JOIN facematch_probe p ON p.id = s.probe_id
+			LEFT JOIN reference r ON r.id = s.other_id),
 		erring AS (
 			SELECT e.subject, count(*) AS searches, count(*) FILTER (WHERE e.false_positive) AS false_positives,
 				   count(*) FILTER (WHERE e.miss) AS misses

@@ -32,7 +32,7 @@ COMMENT ON COLUMN facematch_internal.calibration.calibrated_by IS 'the session''
 COMMENT ON COLUMN facematch_internal.calibration.non_mated IS 'how many comparisons of different people it rests on';
 COMMENT ON COLUMN facematch_internal.calibration.mated IS 'how many comparisons of the same person it rests on';
 COMMENT ON COLUMN facematch_internal.calibration.note IS 'what set it was, in the words of who measured';
-CREATE INDEX calibration_model_idx ON facematch_internal.calibration (model, calibrated_at, calibration_id);
+CREATE INDEX calibration_model_idx ON facematch_internal.calibration (model, calibration_id);
 
 CREATE TABLE facematch_internal.calibration_point (
 	calibration_id		bigint NOT NULL,
@@ -129,7 +129,8 @@ SELECT pg_catalog.pg_extension_config_dump('facematch_internal.calibrated_thresh
 CREATE FUNCTION facematch_internal.calibration_in_use(model text) RETURNS facematch_internal.calibration
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, facematch_internal, pg_temp
 AS $$
-	SELECT c.* FROM calibration c WHERE c.model = $1 ORDER BY c.calibrated_at DESC, c.calibration_id DESC LIMIT 1
+	-- By number, not by time: clocks are set back.
+	SELECT c.* FROM calibration c WHERE c.model = $1 ORDER BY c.calibration_id DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION facematch_internal.calibration_in_use(text) IS 'the latest calibration of a model; none: NULL';
 

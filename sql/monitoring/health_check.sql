@@ -86,6 +86,8 @@ CREATE FUNCTION facematch_internal.installation_findings() RETURNS SETOF facemat
 AS $$
 DECLARE
 	face_index regclass;
+	shard facematch.shard;
+	its_key text;
 	elsewhere text := current_setting('cron.database_name', true);
 	libraries text := translate(current_setting('shared_preload_libraries'), ' "', '');
 BEGIN
@@ -243,6 +245,22 @@ BEGIN
 		END;
 	END LOOP;
 
+	-- A shard that did not answer when it was added is asked again.
+	FOR shard IN SELECT s.* FROM facematch.shard s JOIN pg_attribute a ON a.attrelid = s.gallery_table
+		AND a.attname = 'pseudonym_key' AND a.atttypid = 'text'::regtype LOOP
+		BEGIN
+			EXECUTE format('SELECT g.pseudonym_key FROM %s g LIMIT 1', shard.gallery_table) INTO its_key;
+			IF its_key <> facematch_internal.pseudonym_fingerprint() THEN
+				RETURN QUERY SELECT 'error', 'the shard makes its pseudonyms with another key: an opt-out of here means nobody'
+					' there', format('shard %s', shard.name),
+					'DELETE the shard from facematch.shard, or restore it with the key of facematch.pseudonym_key';
+			END IF;
+		EXCEPTION WHEN OTHERS THEN
+			RETURN QUERY SELECT 'warning', 'the key of the shard''s pseudonyms could not be compared',
+				format('shard %s (%s)', shard.name, SQLERRM), 'see why the shard does not answer, and run the check again';
+		END;
+	END LOOP;
+
 	-- What calls the purge.
 	IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
 		RETURN QUERY EXECUTE $sql$
@@ -278,7 +296,7 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.installation_findings() IS
 	'triggers and foreign keys that do not do what install made them for, indexes that lack rows, settings that open'
-	' the server''s log, who owns the schema of the type, and jobs that are missing or fail; part of'
+	' the server''s log, who owns the schema of the type, keys of shards, and jobs that are missing or fail; part of'
 	' facematch.health_check()';
 
 CREATE VIEW facematch_internal.foreign_key_trigger AS

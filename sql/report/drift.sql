@@ -38,16 +38,21 @@ AS $$
 		FROM (SELECT DISTINCT w.model FROM week w) m, LATERAL calibration_in_use(m.model) u
 		JOIN calibration_point p USING (calibration_id)),
 	calibrated AS (
-		SELECT t.model, t.threshold, r.rate AS fnmr, r.lower AS fnmr_low, r.upper AS fnmr_high, (
-			SELECT sum((p.threshold - 0.0005) * p.mated) / nullif(sum(p.mated), 0) FROM point p
-			WHERE p.model = t.model AND p.threshold > t.threshold) AS mean_similarity
+		SELECT t.model, t.threshold, r.rate AS fnmr, r.lower AS fnmr_low, r.upper AS fnmr_high, a.mean AS mean_similarity,
+			   a.n AS scored, coalesce(sqrt(greatest(a.mean_square - a.mean ^ 2, 0) * a.n / nullif(a.n - 1, 0)), 1) AS spread
 		FROM (SELECT DISTINCT w.model, w.threshold FROM week w) t
 		JOIN LATERAL (SELECT max(p.all_mated) AS mated, coalesce(max(p.false_non_matches)
 			FILTER (WHERE p.threshold <= t.threshold), 0) AS missed FROM point p WHERE p.model = t.model) n ON n.mated > 0
-		CROSS JOIN LATERAL facematch.rate_interval(n.missed, n.mated, 0.999) r),
+		CROSS JOIN LATERAL facematch.rate_interval(n.missed, n.mated, 0.999) r
+		CROSS JOIN LATERAL (
+			SELECT nullif(sum(p.mated), 0)::double precision AS n, sum(x.at * p.mated) / nullif(sum(p.mated), 0) AS mean,
+				   sum(x.at ^ 2 * p.mated) / nullif(sum(p.mated), 0) AS mean_square
+			FROM point p CROSS JOIN LATERAL (SELECT p.threshold - 0.0005 AS at) x
+			WHERE p.model = t.model AND p.threshold > t.threshold) a),
 	beside AS (
 		SELECT w.*, r.rate AS match_rate, r.lower AS low, r.upper AS high, x.rate AS miss_rate, x.lower AS miss_low,
 			   x.upper AS miss_high, s.mean, s.n AS scored, s.spread, l.p99, c.fnmr, c.fnmr_low, c.fnmr_high, c.mean_similarity,
+			   c.scored AS scored_then, c.spread AS spread_then,
 			   (sum(w.matches) OVER before)::bigint AS matches_before, (sum(w.searches) OVER before)::bigint AS searches_before
 		FROM week w
 		CROSS JOIN LATERAL facematch.rate_interval(w.matches, w.searches, 0.999) r
@@ -68,8 +73,10 @@ AS $$
 			   -- Nearly nobody matches a watchlist.
 			   CASE WHEN b.match_rate < p.least_match_rate AND b.kind IS DISTINCT FROM 'watchlist' THEN 'match rate below the goal' END,
 			   CASE WHEN b.p99 > p.most_latency_ms THEN 'slower than the goal' END,
-			   -- Bins are a hundredth wide: a shift of two is one.
-			   CASE WHEN abs(b.mean - b.mean_similarity) > greatest(0.02, 3.29 * b.spread / sqrt(b.scored))
+			   -- Bins are a hundredth wide: a shift of two is one.  A week with few matches shows less of how they scatter
+			   -- than the calibration does, one match nothing.
+			   CASE WHEN abs(b.mean - b.mean_similarity) > greatest(0.02, 3.29 * greatest(b.spread, b.spread_then)
+					* sqrt(1 / b.scored::double precision + 1 / b.scored_then))
 					THEN CASE WHEN b.mean < b.mean_similarity THEN 'scores lower than calibrated'
 							  ELSE 'scores higher than calibrated' END END], NULL)
 	FROM beside b CROSS JOIN LATERAL facematch.rate_interval(b.matches_before, b.searches_before, 0.999) e

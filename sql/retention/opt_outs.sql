@@ -204,17 +204,6 @@ COMMENT ON FUNCTION facematch_internal.declines(uuid, bigint, text, text, timest
 	'by the template''s. Purpose NULL: the gallery''s kind';
 
 CREATE FUNCTION facematch.is_opted_out(subject_id uuid, gallery_id bigint DEFAULT NULL) RETURNS boolean
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT EXISTS (SELECT FROM facematch.opt_out o
-				   LEFT JOIN facematch.reference r ON r.subject_id = ANY (facematch_internal.aliases($1))
-				       AND r.purge_after > clock_timestamp()
-					 AND ($2 IS NULL OR r.gallery_id = $2)
-				   WHERE o.subject_id = ANY (facematch_internal.aliases($1)) AND o.revoked_at IS NULL
-				       AND (o.until IS NULL OR o.until > clock_timestamp())
-					 AND (o.gallery_id IS NULL OR o.gallery_id = $2)
-					 AND facematch_internal.law_gives(o, r.retention_class, (SELECT g.kind FROM facematch.gallery g
-					     WHERE g.gallery_id = $2), clock_timestamp()))
-$$;
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_is_opted_out';
 COMMENT ON FUNCTION facematch.is_opted_out(uuid, bigint) IS
 	'whether a person has an opt-out in force, everywhere or for this gallery, to which the law gives a right today';

@@ -111,7 +111,14 @@ BEGIN
 	-- With another key a search for facematch.subject_id() finds nobody, and an opt-out of here means nobody there.
 	IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = NEW.gallery_table AND a.attname = 'pseudonym_key'
 			   AND a.atttypid = 'text'::regtype) THEN
-		EXECUTE format('SELECT g.pseudonym_key FROM %s g LIMIT 1', NEW.gallery_table) INTO its_key;
+		BEGIN
+			EXECUTE format('SELECT g.pseudonym_key FROM %s g LIMIT 1', NEW.gallery_table) INTO its_key;
+		EXCEPTION WHEN connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now THEN
+			-- A dump of this server is restored whatever other servers do.
+			RAISE WARNING USING
+				MESSAGE = format('shard %L does not answer: the key of its pseudonyms was not compared', NEW.name),
+				HINT = 'facematch.health_check() compares it when the shard answers.';
+		END;
 		IF its_key <> facematch_internal.pseudonym_fingerprint() THEN
 			RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'shard_has_the_same_key',
 				MESSAGE = format('shard %L makes its pseudonyms with another key', NEW.name),
@@ -125,7 +132,7 @@ $$;
 COMMENT ON FUNCTION facematch_internal.check_shard() IS
 	'trigger: refuses a shard whose tables belong to a role that is not a superuser (42501), lack columns (42P16), are '
 	'of a server that would not compare templates itself, or that makes pseudonyms with another key (55000); warns of '
-	'one that is not asynchronous';
+	'one that is not asynchronous, or does not answer, so that the keys could not be compared';
 
 CREATE TRIGGER shard_10_check BEFORE INSERT OR UPDATE
 	ON facematch.shard FOR EACH ROW EXECUTE FUNCTION facematch_internal.check_shard();
@@ -425,15 +432,13 @@ BEGIN
 				candidates := above_thresholds(answering, candidates);
 			END IF;
 			-- A shard knows neither the merges nor the opt-outs of this server, nor who is withheld.
-			IF NOT reads OR EXISTS (SELECT FROM facematch.opt_out) THEN
-				candidates := ARRAY(
-					SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
-					FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity,
-						distance, place)
-					WHERE c.subject_id IS NULL
-						OR NOT (facematch.is_opted_out(c.subject_id) OR is_withheld(session_user, c.subject_id))
-					ORDER BY c.place);
-			END IF;
+			candidates := ARRAY(
+				SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
+				FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity, distance,
+					place)
+				WHERE c.subject_id IS NULL
+					OR NOT (facematch.is_opted_out(c.subject_id) OR is_withheld(session_user, c.subject_id))
+				ORDER BY c.place);
 			EXIT WHEN known_to IS NULL OR candidates[max_candidates].distance < known_to;
 			IF narrowed OR cardinality(candidates) < max_candidates AND most > cap THEN
 				RAISE program_limit_exceeded USING CONSTRAINT = 'shard_candidates_are_few',

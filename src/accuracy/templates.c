@@ -10,12 +10,17 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
 #include "accuracy/templates.h"
@@ -39,6 +44,58 @@ enum
 	COLUMNS = COLUMN_TEMPLATE
 };
 
+/*
+ * The clock is volatile too, but by the clock a set loses only what becomes due, and
+ * row security of the extension's own tables asks it.
+ */
+static bool
+is_volatile(Oid function, void *context)
+{
+	return function != F_CLOCK_TIMESTAMP && func_volatile(function) == PROVOLATILE_VOLATILE;
+}
+
+/* Whether a query may give other rows when it runs again with the same snapshot. */
+static bool
+varies(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		const Query *query = (const Query *) node;
+		bool		limited = query->limitCount != NULL || query->limitOffset != NULL;
+
+		/* which rows a limit leaves is the plan's choice, unless there is an order */
+		if (limited && query->sortClause == NIL && query->jointree->fromlist != NIL)
+			return true;
+		return query_tree_walker((Query *) node, varies, context, 0);
+	}
+	if (IsA(node, TableSampleClause) && ((TableSampleClause *) node)->repeatable == NULL)
+		return true;
+	if (IsA(node, NextValueExpr) || check_functions_in_node(node, is_volatile, NULL))
+		return true;
+	return expression_tree_walker(node, varies, context);
+}
+
+/* A set is read several times, in one comparison and in several: it has to be the same set each time. */
+static void
+check_repeatable(const FaceSet *set)
+{
+	ListCell   *cell;
+
+	foreach(cell, SPI_plan_get_plan_sources(set->plan))
+	{
+		CachedPlanSource *source = lfirst(cell);
+
+		if (varies((Node *) linitial(source->query_list), NULL))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument %s may give other rows each time it is read", set->name),
+					 errdetail("It has a volatile function, LIMIT without ORDER BY, or TABLESAMPLE without REPEATABLE."),
+					 errhint("Put the sample into a table first, and give that table.")));
+	}
+}
+
 FaceSet *
 face_set_open(const char *name, const char *query)
 {
@@ -56,6 +113,7 @@ face_set_open(const char *name, const char *query)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument %s is not a query", name),
 				 errhint("Give one SELECT with three columns: identifier, subject, template.")));
+	check_repeatable(set);
 	set->cursor = face_open_query(set->plan);
 	return set;
 }

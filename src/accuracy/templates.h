@@ -5,7 +5,7 @@
  *
  * A query gives three columns: an identifier, the subject, and the template.
  * It runs with the privileges of the caller and under the caller's snapshot, and
- * can be run again from its start.
+ * can be run again from its start: one that might give other rows then is refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -57,7 +57,7 @@ typedef struct FaceSet
 	bool		ended;
 } FaceSet;
 
-/* Prepare a query, inside SPI.  22023 or a syntax error if it is not what it should be. */
+/* Prepare a query, inside SPI.  22023 or a syntax error if it is not what it should be: one that gives the same rows each time. */
 extern FaceSet *face_set_open(const char *name, const char *query);
 
 /* Start from the first template again. */

@@ -11,14 +11,18 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "retention/opt_outs_and_holds.h"
 #include "base/run.h"
 #include "retention/person.h"
+
+PG_FUNCTION_INFO_V1(facematch_is_opted_out);
 
 /* A row of opt_out or hold is in force unless it was ended or its time has passed. */
 typedef struct InForce
@@ -118,6 +122,44 @@ face_declines(const pg_uuid_t *subject, bool in_gallery, int64 gallery_id, const
 	declines = SPI_processed != 1 || DatumGetBool(face_result(1, NULL));
 	SPI_finish();
 	return declines;
+}
+
+/*
+ * is_opted_out(subject, gallery): as newest committed, also in a transaction with one
+ * snapshot, whose searches would still give somebody who has left meanwhile.
+ */
+Datum
+facematch_is_opted_out(PG_FUNCTION_ARGS)
+{
+	static FacePlan plan = {
+		"SELECT FROM facematch.opt_out o LEFT JOIN facematch.reference r ON r.subject_id OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND r.purge_after OPERATOR(pg_catalog.>) $3 AND ($2 OPERATOR(pg_catalog.=) 0 OR r.gallery_id OPERATOR(pg_catalog.=) $2)"
+		" WHERE o.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND o.revoked_at IS NULL"
+		" AND (o.until IS NULL OR o.until OPERATOR(pg_catalog.>) $3)"
+		" AND (o.gallery_id IS NULL OR o.gallery_id OPERATOR(pg_catalog.=) $2)"
+		" AND facematch_internal.law_gives(o, r.retention_class,"
+		" (SELECT g.kind FROM facematch.gallery g WHERE g.gallery_id OPERATOR(pg_catalog.=) $2), $3) LIMIT 1",
+		3, {UUIDARRAYOID, INT8OID, TIMESTAMPTZOID}
+	};
+	int64		gallery_id = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
+	FaceLookups lookups;
+	Datum		values[3];
+	bool		opted_out;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	face_find_lookups(&lookups);
+	/* nearly nobody has an opt-out, and the law's answer takes a query */
+	if (!face_opted_out(&lookups, PG_GETARG_UUID_P(0), gallery_id != 0, gallery_id))
+		PG_RETURN_BOOL(false);
+	values[0] = face_alias_array(PG_GETARG_UUID_P(0));
+	values[1] = Int64GetDatum(gallery_id);
+	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	SPI_connect();
+	face_run_plan(&plan, values, face_owner(lookups.opt_out));
+	opted_out = SPI_processed > 0;
+	SPI_finish();
+	PG_RETURN_BOOL(opted_out);
 }
 
 static bool

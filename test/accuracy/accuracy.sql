@@ -59,6 +59,11 @@ INSERT INTO hostile VALUES
 	('22004', $$SELECT * FROM facematch.score_histogram('SELECT id, subject, NULL::face_embedding FROM face')$$),
 	('22004', $$SELECT * FROM facematch.compare_sets('SELECT NULL::int, subject, e FROM face', NULL, 0.5)$$),
 	('22023', $$SELECT * FROM facematch.score_histogram('SELECT 1, subject, e FROM face')$$),
+	('22023', $$SELECT * FROM facematch.score_histogram('SELECT id, subject, e FROM face ORDER BY random() LIMIT 3')$$),
+	('22023', $$SELECT * FROM facematch.compare_sets('TABLE face', 'WITH s AS (SELECT * FROM face WHERE random() < 2) TABLE s', 0.5)$$),
+	('22023', $$SELECT * FROM facematch.search_set('TABLE sample', 'TABLE face')$$),
+	('22023', $$SELECT * FROM facematch.det('SELECT id, subject, e FROM face TABLESAMPLE system (100)')$$),
+	('22023', $$SELECT facematch.calibrate('two', 'SELECT id, subject, e FROM face LIMIT 3')$$),
 	('22000', $$SELECT * FROM facematch.score_histogram('TABLE face UNION ALL SELECT 9, ''d'', ''[1,2,3]''::face_embedding')$$),
 	('22023', $$SELECT * FROM facematch.score_histogram('SELECT id, subject, face_with_model(e, id) FROM face')$$),
 	('22000', $$SELECT * FROM facematch.compare_sets('TABLE face', 'SELECT 1, 1, ''[1,2,3]''::face_embedding', 0.5)$$),
@@ -98,6 +103,7 @@ INSERT INTO hostile VALUES
 	('23514', $$UPDATE facematch.gallery SET target_fpir = 1 WHERE name = 'target'$$),
 	('23514', $$UPDATE facematch.gallery SET target_fpir = 0 WHERE name = 'target'$$),
 	('23514', $$UPDATE facematch.gallery SET target_fpir = 'NaN' WHERE name = 'target'$$);
+CREATE VIEW sample AS SELECT * FROM face WHERE id IN (SELECT id FROM face ORDER BY random() LIMIT 3);
 INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2), ('three', 2, 3);
 INSERT INTO facematch.gallery (name, kind, model, target_fpir) VALUES ('target', 'watchlist', 'two', 0.5);
 INSERT INTO facematch.gallery (name, kind, model, min_similarity) VALUES ('of three', 'watchlist', 'three', 0.5);
@@ -125,6 +131,9 @@ BEGIN
 	RAISE NOTICE '% statements', (SELECT count(*) FROM hostile);
 END $$;
 SELECT count(*) AS faces FROM face;
+-- A sample that is the same each time is a set.
+SELECT sum(non_mated + mated) AS compared FROM facematch.score_histogram('SELECT * FROM (SELECT id, subject, e FROM face TABLESAMPLE system (100) REPEATABLE (1)
+	WHERE clock_timestamp() > ''2000-01-01'' ORDER BY hashint8(id)) s ORDER BY id LIMIT 4');
 
 -- Calibration: 200 subjects on a circle with two pictures each, so that every rate can be told beforehand.
 CREATE TABLE circle AS
@@ -132,6 +141,20 @@ SELECT s * 2 + k AS id, s AS subject, ARRAY[cos(radians(s * 1.8 + k * 0.3)), sin
 FROM generate_series(0, 199) s, generate_series(0, 1) k;
 SELECT fmr, threshold, basis, false_matches, false_non_matches FROM facematch.calibrate('two', 'TABLE circle', fmr => '{0.3,0.1,0.01,0.00001}', note => 'a circle');
 SELECT model, non_mated, mated, note FROM facematch_internal.calibration;
+-- The calibration in use is the last one, whatever the clock was; one picture of two persons, and nearly one of two others; tables with names that calibrate() has too.
+BEGIN;
+UPDATE facematch_internal.calibration SET calibrated_at = clock_timestamp() + interval '1 year';
+CREATE VIEW probe AS SELECT * FROM circle WHERE subject % 2 = 0 UNION ALL SELECT 1000, 1000, e FROM circle WHERE id = 4
+	UNION ALL SELECT 1001, 1001, ARRAY[cos(radians(180.5)), sin(radians(180.5))]::real[]::face_embedding;
+CREATE VIEW person AS SELECT id + 10000, subject, e FROM circle;
+SELECT fmr, threshold, false_matches FROM facematch.calibrate('two', 'TABLE probe', fmr => '{0.1}', note => 'one more');
+SELECT note, (SELECT count(DISTINCT p.calibration_id) FROM facematch_internal.calibration_person p) AS sets FROM facematch_internal.calibration_in_use('two');
+SELECT pictures, threshold, comparisons, round(matches::numeric, 3) AS matches FROM facematch_internal.calibration_person
+WHERE calibration_id = (facematch_internal.calibration_in_use('two')).calibration_id ORDER BY 1, 2;
+SELECT threshold, false_matches FROM facematch.calibrate('two', 'TABLE probe -- ours', 'TABLE person -- theirs', '{0.1}');
+CREATE VIEW reference AS SELECT id, subject, e FROM face WHERE id IN (1, 3);
+SELECT subject, false_positives FROM facematch.probe_errors('TABLE probe -- ours', 'TABLE reference -- theirs', 0.999, 3);
+ROLLBACK;
 -- Before there is a gallery: what one of that size would be searched at.
 SELECT n, round(t.fmr::numeric, 6) AS fmr, t.threshold, t.basis, t.fnmr FROM unnest('{1,10,100000}'::bigint[]) n, facematch.threshold_for('two', 0.3, n) t;
 SELECT t.threshold = o.threshold AND t.fmr = o.fmr AND t.basis = o.basis AND t.fnmr = o.fnmr AS as_the_gallery

@@ -231,6 +231,10 @@ DELETE FROM facematch_internal.encounter_histogram WHERE measure = 'match';
 INSERT INTO facematch_internal.encounter_histogram
 SELECT '2025-03-10', 'match', NULL, NULL, 'flight', 'two', 0.5, b, n FROM (VALUES (50, 1), (71, 20), (95, 1)) v (b, n);
 SELECT week_utc, mean, mean_then, alerts FROM drift WHERE mean IS NOT NULL;
+-- One match does not say how scores scatter; the calibration does.  Thirty of them are no chance.
+DELETE FROM facematch_internal.encounter_histogram WHERE measure = 'match';
+INSERT INTO facematch_internal.encounter_histogram SELECT d, 'match', NULL, NULL, 'flight', 'two', 0.5, 70, n FROM (VALUES (date '2025-03-10', 1), ('2025-03-17', 30)) v (d, n);
+SELECT week_utc, mean, mean_then, alerts FROM drift WHERE mean IS NOT NULL ORDER BY 1;
 ROLLBACK;
 SELECT page ~ 'id="det-[0-9]+"' AS det, page ~ 'more misses than calibrated' AS alert, page ~ 'match rate below the goal' AS goal FROM facematch.report_html('2025-03-01', '2025-03-31') page;
 

@@ -325,12 +325,22 @@ $node{shard2}->{_pid} = undef;
 $node{$_}->start for qw(shard1 shard2);
 is(join("\n", @before), run(sprintf($list, 'true')), 'up again: the complete answer');
 
-### dumps and tables that are gone
+### dumps and tables that are gone; a dump is restored while a shard is down
 
 my $dump = $coordinator->basedir . '/dump.sql';
+my $keys = q{SELECT severity, object FROM facematch.health_check() WHERE finding ~ 'shard.*pseudonyms'};
 command_ok([ 'pg_dump', '-d', $coordinator->connstr($db), '-f', $dump ], 'pg_dump');
 $coordinator->safe_psql('postgres', 'CREATE DATABASE restored TEMPLATE template0');
-command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $coordinator->connstr('restored'), '-f', $dump ], 'restored');
+$node{shard2}->stop('immediate');
+command_checks_all([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $coordinator->connstr('restored'), '-f', $dump ], 0, [],
+	[qr/WARNING:  shard 'sh''ard 2' does not answer: the key of its pseudonyms was not compared/], 'restored');
+like($coordinator->safe_psql('restored', $keys), qr/^warning\|shard sh'ard 2 \(could not connect to server "ser'ver 2"\)$/, 'health_check() names the shard that did not answer');
+$node{shard2}->start;
+is($coordinator->safe_psql('restored', $keys), '', 'and compares when it does');
+$coordinator->safe_psql('restored', q{CREATE VIEW other AS SELECT gallery_id, name, threshold, '0123456789abcdef'::text AS pseudonym_key FROM "s'1".shard_gallery;
+	ALTER TABLE facematch.shard DISABLE TRIGGER shard_10_check; UPDATE facematch.shard SET gallery_table = 'other' WHERE name LIKE '%1'; ALTER TABLE facematch.shard ENABLE ALWAYS TRIGGER shard_10_check});
+is($coordinator->safe_psql('restored', $keys), q{error|shard sh'ard 1}, 'another key is an error then');
+$coordinator->safe_psql('restored', q{UPDATE facematch.shard SET gallery_table = $$"s'1".shard_gallery$$ WHERE name LIKE '%1'});
 is($coordinator->safe_psql('restored', sprintf($list, 'false')), join("\n", @before), 'and answers from the shards');
 $db = 'restored';
 run(q{DROP FOREIGN TABLE "s'2".reference});
