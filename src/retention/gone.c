@@ -40,6 +40,7 @@
 #include "base/row.h"
 #include "base/run.h"
 #include "retention/gone.h"
+#include "retention/guard.h"
 #include "retention/retained.h"
 
 /* A receipt is of no more persons: more would not go into an array. */
@@ -373,8 +374,8 @@ make_table(FunctionCallInfo fcinfo, Relation rel)
 	}
 	if (table->table != NULL)
 	{
-		table->class = SPI_fnumber(RelationGetDescr(rel), table->table->class);
-		table->subject = table->table->subject == NULL ? 0 : SPI_fnumber(RelationGetDescr(rel), table->table->subject);
+		table->class = face_guarded_column(rel, table->table->class, TEXTOID);
+		table->subject = table->table->subject == NULL ? 0 : face_guarded_column(rel, table->table->subject, UUIDOID);
 		face_row_room(&table->row, rel);
 	}
 	fcinfo->flinfo->fn_extra = table;
@@ -387,9 +388,9 @@ static void
 note(Table *table, const char *cause, uint64 deletion)
 {
 	const FaceRow *row = &table->row;
-	bool		of_class = cause == by_hand && !face_row_null(row, Max(table->class, 0));
+	bool		of_class = cause == by_hand && !face_row_null(row, table->class);
 	const char *class = of_class ? TextDatumGetCString(row->values[table->class - 1]) : "";
-	const pg_uuid_t *subject = face_row_uuid(row, Max(table->subject, 0));
+	const pg_uuid_t *subject = face_row_uuid(row, table->subject);
 	Gone	   *of = entry(GetCurrentSubTransactionId(), table->table->relid, deletion, cause, class);
 
 	of->rows++;

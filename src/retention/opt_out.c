@@ -109,7 +109,7 @@ of_right(const FaceOptOut *opt_out)
 	return sql.data;
 }
 
-/* The classes of the rows that an opt-out is about, text[]; false: there is no row. */
+/* The classes of the rows that an opt-out is about, text[] whatever type the owner gave the column; false: there is no row. */
 static bool
 classes_of(const FaceOptOut *opt_out, Oid relation, Datum *values, Datum *classes)
 {
@@ -117,7 +117,7 @@ classes_of(const FaceOptOut *opt_out, Oid relation, Datum *values, Datum *classe
 	bool		isnull;
 
 	SPI_connect();
-	face_run_on(relation, psprintf("SELECT pg_catalog.array_agg(DISTINCT t.%s) FROM %s t WHERE %s",
+	face_run_on(relation, psprintf("SELECT pg_catalog.array_agg(DISTINCT t.%s::pg_catalog.text) FROM %s t WHERE %s",
 								   face_column(opt_out->table->relid, opt_out->table->class), face_qualified_name(relation),
 								   of_subject(opt_out)), lengthof(types), types, values);
 	*classes = face_result(1, &isnull);
