@@ -46,7 +46,7 @@ SELECT pg_catalog.pg_extension_config_dump('facematch.disclosure', '');
 SELECT pg_catalog.pg_extension_config_dump('facematch.disclosure_disclosure_id_seq', '');
 
 CREATE FUNCTION facematch_internal.keep_disclosure() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
 	t facematch_internal.retained_now;

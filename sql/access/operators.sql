@@ -17,9 +17,10 @@ BEGIN
 			MESSAGE = format('gallery %L is a watchlist or has no anchor', like_gallery),
 			HINT = 'Galleries are staged like one of a flight or a ship; whoever may insert into facematch.gallery makes the'
 				' others.';
-	-- A cruise is the longest time between a manifest and what it is for.
-	ELSIF anchor_at IS NULL OR anchor_at NOT BETWEEN clock_timestamp() - interval '14 days'
-		AND clock_timestamp() + interval '60 days' THEN
+	-- A cruise is the longest time between a manifest and what it is for. In hours: a day is as long as the session's
+	-- timezone says.
+	ELSIF anchor_at IS NULL OR anchor_at NOT BETWEEN clock_timestamp() - interval '336 hours'
+		AND clock_timestamp() + interval '1440 hours' THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'gallery_anchor_is_near',
 			MESSAGE = 'the anchor of a gallery is at most 60 days ahead, and 14 days ago',
 			HINT = 'Give the time of the departure.';

@@ -13,6 +13,10 @@ DECLARE
 	late bigint;
 	endless bigint;
 	first_late text;
+	s record;
+	least_time numeric;
+	hinders boolean;
+	table_timeout text;
 BEGIN
 	-- Tables.
 	RETURN QUERY
@@ -33,16 +37,16 @@ BEGIN
 	UNION ALL
 	-- 1 is a trigger for each row, 2 one before it, 4 for insertions, 16 for updates.
 	SELECT 'error', 'a trigger fires after the guard and may undo its changes',
-		format('%s on %s', g.tgname, m.table_name),
-		   format('ALTER TRIGGER %I ON %s RENAME TO a name that sorts before %I', g.tgname, m.table_name,
+		format('%s on %s', g.tgname, m.relation),
+		   format('ALTER TRIGGER %I ON %s RENAME TO a name that sorts before %I', g.tgname, m.relation,
 			k.tgname)
-	FROM member m JOIN pg_trigger g ON g.tgrelid = m.table_name AND g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0
-		AND NOT g.tgisinternal
+	-- A partition has triggers of its own beside those of its table.
+	FROM member m JOIN pg_trigger g ON g.tgrelid = m.relation AND g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0
+		AND NOT g.tgisinternal AND g.tgparentid = 0
 	JOIN pg_proc p ON p.oid = g.tgfoid
 	JOIN pg_trigger k ON k.tgrelid = g.tgrelid AND k.tgfoid = 'facematch_internal.guard'::regproc AND k.tgtype & 2 <> 0
 		AND k.tgname < g.tgname
-	WHERE m.relation = m.table_name AND p.pronamespace NOT IN ('facematch'::regnamespace,
-		'facematch_internal'::regnamespace)
+	WHERE p.pronamespace NOT IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace)
 	UNION ALL
 	SELECT 'error', CASE c.relkind WHEN 'v' THEN 'the table has become a view'
 		ELSE 'the table has rewrite rules, which may prevent the purge from deleting its rows' END, m.table_name::text,
@@ -113,6 +117,35 @@ BEGIN
 				  JOIN facematch_internal.retained r ON r.table_name = d.refobjid AND d.refclassid = 'pg_class'::regclass
 				  WHERE w.ev_class = v.oid AND r.what <> 'gallery');
 
+	-- The owner of the database may set them for everybody who connects, and for the purge's job. What the server makes
+	-- of a time, however it is written, is read from a setting that takes the same.
+	table_timeout := current_setting('facematch.table_timeout');
+	FOR s IN SELECT d.datname, u AS setting, split_part(u, '=', 1) AS name, substr(u, strpos(u, '=') + 1) AS value
+		FROM pg_db_role_setting o JOIN pg_database d ON d.oid = o.setdatabase CROSS JOIN LATERAL unnest(o.setconfig) u
+		WHERE d.datname = current_database() AND o.setrole = 0 LOOP
+		least_time := CASE WHEN s.name IN ('statement_timeout', 'transaction_timeout')
+			THEN extract(epoch FROM current_setting('facematch.purge_table_timeout')::interval) * 1000
+			WHEN s.name IN ('lock_timeout', 'idle_in_transaction_session_timeout') THEN 1000 END;
+		BEGIN
+			IF least_time IS NOT NULL THEN
+				PERFORM set_config('facematch.table_timeout', s.value, true);
+				SELECT g.setting::bigint BETWEEN 1 AND least_time INTO hinders FROM pg_settings g
+				WHERE g.name = 'facematch.table_timeout';
+				PERFORM set_config('facematch.table_timeout', table_timeout, true);
+			ELSE
+				hinders := CASE s.name WHEN 'default_transaction_read_only' THEN s.value::boolean
+					WHEN 'default_transaction_isolation' THEN lower(s.value) = 'serializable' END;
+			END IF;
+		EXCEPTION WHEN OTHERS THEN
+			hinders := true;
+		END;
+		IF hinders THEN
+			RETURN NEXT ('warning', 'the setting makes the purge, opt-outs and other writes fail',
+				format('%s of database %I', s.setting, s.datname),
+				format('ALTER DATABASE %I RESET %s', s.datname, s.name))::facematch_internal.finding;
+		END IF;
+	END LOOP;
+
 	-- Rules, opt-outs and holds.
 	RETURN QUERY
 	WITH covered AS (
@@ -128,19 +161,6 @@ BEGIN
 						 ELSE 'the class has no rule in force: nothing can be recorded in it' END,
 		   format('class %s', c.name), 'INSERT INTO facematch.retention_rule'
 	FROM covered c
-	UNION ALL
-	-- The owner of the database may set them for everybody who connects, and for the purge's job.
-	SELECT 'warning', 'the setting makes the purge, opt-outs and other writes fail',
-		format('%s of database %I', s.setting, d.datname),
-		format('ALTER DATABASE %I RESET %s', d.datname, s.name)
-	FROM pg_db_role_setting o JOIN pg_database d ON d.oid = o.setdatabase
-	CROSS JOIN LATERAL unnest(o.setconfig) u
-	CROSS JOIN LATERAL (SELECT u AS setting, split_part(u, '=', 1) AS name, split_part(u, '=', 2) AS value) s
-	WHERE d.datname = current_database() AND o.setrole = 0
-	  AND CASE WHEN s.name = 'default_transaction_read_only' THEN s.value::boolean
-			   WHEN s.name IN ('statement_timeout', 'transaction_timeout') THEN
-				   (s.value || CASE WHEN s.value ~ '^\d+$' THEN 'ms' ELSE '' END)::interval BETWEEN interval '1 us'
-					   AND current_setting('facematch.purge_table_timeout')::interval END
 	UNION ALL
 	SELECT 'warning', 'the rule gives no deadline until its anchor event is recorded', format('rule %s', r.name),
 		'give the rule a fallback'

@@ -26,7 +26,7 @@ BEGIN
 					' FROM %3$s d GROUP BY 1, 2) g GROUP BY 1) k'
 					' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM %3$s d'
 					' WHERE d.%2$I = ANY ($2::%4$s[])%5$s GROUP BY 1) h ON h.class = k.class ORDER BY 1',
-					t.class_column, t.key_column, p.relation, t.key_type,
+					t.class_column, t.key_column, p.relation, coalesce(t.key_type, 'text'),
 					CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR d.%I = ANY ($3)', t.subject_column) END))
 				c (class text, kept bigint, due bigint, held bigint, next_due timestamptz, overdue interval,
 					due_on jsonb)

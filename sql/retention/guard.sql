@@ -53,12 +53,13 @@ INSERT INTO facematch_internal.retained (table_name, what, key_column, class_col
 ---------------------------------------------------------------- classes in use stay
 
 CREATE FUNCTION facematch_internal.keep_class_in_use() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1min'
 AS $$
 DECLARE
 	t facematch_internal.retained_now;
 	used boolean;
 BEGIN
+	PERFORM set_config('lock_timeout', current_setting('facematch.table_timeout'), true);
 	IF TG_OP = 'UPDATE' AND NEW.name = OLD.name AND NEW.shipped = OLD.shipped THEN
 		RETURN NEW;
 	ELSIF OLD.shipped OR TG_OP = 'UPDATE' THEN
@@ -67,13 +68,20 @@ BEGIN
 			HINT = 'Insert a class of another name.';
 	END IF;
 	FOR t IN SELECT r.* FROM facematch_internal.retained_now r LOOP
-		-- Nobody may be about to add a row of the class.
-		EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN SHARE MODE', p.relation), '; ' ORDER BY p.relation)
-			FROM facematch_internal.retained_part p WHERE p.table_name = t.table_name AND p.is_named);
-		SELECT bool_or(a.used) INTO used FROM facematch_internal.retained_part p
-		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
-			format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', p.relation, t.class_column), OLD.name) a (used boolean)
-		WHERE p.table_name = t.table_name AND p.is_named;
+		-- Nobody may be about to add a row of the class.  What its owner's table answers nothing about may be in use there.
+		BEGIN
+			EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN SHARE MODE', p.relation), '; ' ORDER BY p.relation)
+				FROM facematch_internal.retained_part p WHERE p.table_name = t.table_name AND p.is_named);
+			SELECT bool_or(a.used) INTO used FROM facematch_internal.retained_part p
+			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+				format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', p.relation, t.class_column), OLD.name) a (used boolean)
+			WHERE p.table_name = t.table_name AND p.is_named;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'retention_class_is_unused',
+				MESSAGE = format('retention class %L cannot be deleted: %s cannot be read: %s', OLD.name, t.table_name,
+					CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END),
+				HINT = 'Correct the table, or take it out of retention with facematch.release().';
+		END;
 		IF used THEN
 			RAISE foreign_key_violation USING CONSTRAINT = 'retention_class_is_unused',
 				MESSAGE = format('retention class %L is in use in %s', OLD.name, t.table_name),
@@ -84,7 +92,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_class_in_use() IS 'trigger: refuses to delete a retention class that rows '
-	'are in (23503), and to rename one (23000)';
+	'are in (23503), or while a table cannot be read that may have some (55000), and to rename one (23000)';
 CREATE TRIGGER retention_class_10_in_use BEFORE UPDATE OR DELETE ON facematch.retention_class
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_class_in_use();
 ALTER TABLE facematch.retention_class ENABLE ALWAYS TRIGGER retention_class_10_in_use;

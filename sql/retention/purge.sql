@@ -37,14 +37,15 @@ BEGIN
 						subject_id uuid, purge_after timestamptz)
 					WHERE p.table_name = t.table_name AND p.is_named) d
 				ORDER BY 6;
-		EXCEPTION WHEN lock_not_available THEN
-			RAISE WARNING 'table % cannot be read: another session has locked it', t.table_name;
-			PERFORM set_config('lock_timeout', '100ms', true);
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'table % cannot be read: %', t.table_name,
+				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;
+			PERFORM set_config('lock_timeout', '100ms', true) WHERE SQLSTATE = '55P03';
 		END;
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION facematch.due_soon(interval) IS
 	'rows that will be due within an interval; without one, within the notice_before of their rule '
-	'(retention_rule.notice_before). A table that another session has locked for longer than a second is left out, '
-	'with a warning';
+	'(retention_rule.notice_before). A table that another session has locked for longer than a second, or that '
+	'cannot be read, is left out, with a warning';

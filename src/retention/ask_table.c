@@ -79,6 +79,7 @@ ask(void *state)
 			tuplestore_puttuple(question->result->setResult, SPI_tuptable->vals[i]);
 	}
 	SPI_finish();
+	face_write_gone(question->table);
 }
 
 /*

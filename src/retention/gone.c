@@ -7,8 +7,12 @@
  * Users with the privilege delete rows, and foreign keys do. Inspectors ask for
  * these rows as well. A trigger after each row counts them, by table and class, and
  * records whose they were. The receipts are written when the transaction commits,
- * so there is one for each table and class however many statements it took. Rows of
- * a savepoint that is rolled back are not counted.
+ * so there is one for each table and class however many statements it took. What goes
+ * while a user's table is worked on gets its receipts at the end of that work, within
+ * its time. Rows of a savepoint that is rolled back are not counted.
+ *
+ * A class is named only if the law knows it: a table's owner who keeps the guard from
+ * running can write any text into the column, of any length, and a receipt for each.
  *
  * The purge and opt-outs write the receipts of what their statement deletes. While it
  * runs, more rows of the same table may go: by a foreign key of the table to itself, or
@@ -22,6 +26,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -40,7 +45,9 @@
 #include "base/row.h"
 #include "base/run.h"
 #include "retention/gone.h"
+#include "retention/guard.h"
 #include "retention/retained.h"
+#include "retention/rules.h"
 
 /* A receipt is of no more persons: more would not go into an array. */
 #define MOST_SUBJECTS	1000000
@@ -156,6 +163,18 @@ write_receipt(const Gone *of)
 					   of->count == 0 ? NULL : subjects_of(of));
 }
 
+/* facematch_internal.is_name(): 200 characters. */
+#define LONGEST_CLASS	800
+
+/* A class as a receipt names it; the value may be too long to be looked at whole. */
+const char *
+face_class_told(const char *what, Datum class)
+{
+	if (toast_raw_datum_size(class) - VARHDRSZ > LONGEST_CLASS || face_rule_set(what, DatumGetTextPP(class)) == NULL)
+		return "";
+	return TextDatumGetCString(class);
+}
+
 static void
 write_full(Gone *of)
 {
@@ -166,9 +185,9 @@ write_full(Gone *of)
 	of->count = 0;
 }
 
-/* Before the commit.  A table that this transaction has dropped is told of by its own event. */
+/* Of what a subtransaction has deleted.  A table that this transaction has dropped is told of by its own event. */
 static void
-write_receipts(void)
+write_receipts(SubTransactionId by)
 {
 	ListCell   *cell;
 
@@ -177,19 +196,30 @@ write_receipts(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(cell, gone)
 	{
-		const Gone *of = lfirst(cell);
+		Gone	   *of = lfirst(cell);
 
-		if (of->rows > 0 && face_exists(of->relid))
-			write_receipt(of);
+		if (of->by != by || of->deletion != 0 || of->rows == 0 || !face_exists(of->relid))
+			continue;
+		write_receipt(of);
+		of->rows = 0;
+		of->count = 0;
 	}
 	PopActiveSnapshot();
+}
+
+/* At the end of work on a user's table, in the attempt's subtransaction, while its clock runs. */
+void
+face_write_gone(Oid table)
+{
+	if (!face_is_own(table))
+		write_receipts(GetCurrentSubTransactionId());
 }
 
 static void
 note_transaction(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
-		write_receipts();
+		write_receipts(TopSubTransactionId);
 	else
 	{
 		gone = NIL;
@@ -268,17 +298,18 @@ take_subjects(Gone *from, ArrayType *subjects)
 
 /* Of the rows of a class that the trigger saw, those that the statement says it has deleted itself. */
 static void
-take_own(Gone *from)
+take_own(Gone *from, const char *what)
 {
 	for (uint64 i = 0; i < SPI_tuptable->numvals; i++)
 	{
 		HeapTuple	row = SPI_tuptable->vals[i];
 		bool		isnull;
-		char	   *class = SPI_getvalue(row, SPI_tuptable->tupdesc, FACE_DELETED_CLASS);
+		Datum		class = SPI_getbinval(row, SPI_tuptable->tupdesc, FACE_DELETED_CLASS, &isnull);
+		const char *told = isnull ? "" : face_class_told(what, class);
 		uint64		rows = (uint64) DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, FACE_DELETED_ROWS, &isnull));
 		Datum		subjects = SPI_getbinval(row, SPI_tuptable->tupdesc, FACE_DELETED_SUBJECTS, &isnull);
 
-		if (strcmp(class == NULL ? "" : class, from->class) != 0)
+		if (strcmp(told, from->class) != 0)
 			continue;
 		from->rows -= Min(rows, from->rows);
 		take_subjects(from, isnull ? NULL : DatumGetArrayTypeP(subjects));
@@ -304,6 +335,7 @@ keep_rest(uint64 deletion)
 {
 	ListCell   *cell;
 	List	   *rest = NIL;
+	const FaceRetained *table;
 
 	foreach(cell, gone)
 	{
@@ -314,12 +346,13 @@ keep_rest(uint64 deletion)
 		gone = foreach_delete_current(gone, cell);
 		rest = lappend(rest, of);
 	}
+	table = rest == NIL ? NULL : face_retained_table(((Gone *) linitial(rest))->relid);
 	foreach(cell, rest)
 	{
 		Gone	   *of = lfirst(cell);
 
-		if (SPI_tuptable != NULL)
-			take_own(of);
+		if (SPI_tuptable != NULL && table != NULL)
+			take_own(of, table->what);
 		if (of->rows > 0)
 			add_to(entry(of->by, of->relid, 0, by_hand, of->class), of);
 		if (of->subjects != NULL)
@@ -365,8 +398,8 @@ make_table(FunctionCallInfo fcinfo, Relation rel)
 	table->table = face_retained_among(face_line(RelationGetRelid(rel)));
 	if (table->table != NULL)
 	{
-		table->class = SPI_fnumber(RelationGetDescr(rel), table->table->class);
-		table->subject = table->table->subject == NULL ? 0 : SPI_fnumber(RelationGetDescr(rel), table->table->subject);
+		table->class = face_guarded_column(rel, table->table->class, TEXTOID);
+		table->subject = table->table->subject == NULL ? 0 : face_guarded_column(rel, table->table->subject, UUIDOID);
 		face_row_room(&table->row, rel);
 	}
 	fcinfo->flinfo->fn_extra = table;
@@ -379,9 +412,9 @@ static void
 note(Table *table, const char *cause, uint64 deletion)
 {
 	const FaceRow *row = &table->row;
-	bool		of_class = cause == by_hand && !face_row_null(row, Max(table->class, 0));
-	const char *class = of_class ? TextDatumGetCString(row->values[table->class - 1]) : "";
-	const pg_uuid_t *subject = face_row_uuid(row, Max(table->subject, 0));
+	bool		of_class = cause == by_hand && !face_row_null(row, table->class);
+	const char *class = of_class ? face_class_told(table->table->what, row->values[table->class - 1]) : "";
+	const pg_uuid_t *subject = face_row_uuid(row, table->subject);
 	Gone	   *of = entry(GetCurrentSubTransactionId(), table->table->relid, deletion, cause, class);
 
 	of->rows++;

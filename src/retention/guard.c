@@ -3,7 +3,8 @@
  * guard.c
  *	  The row trigger before INSERT, UPDATE and DELETE on a table under retention.
  *
- * INSERT: purge_after is computed from the row's facts. A value in the row (from a
+ * INSERT: purge_after is computed from the row's facts, and a fact that lies ahead
+ * becomes the present time. A value in the row (from a
  * dump, or from a publisher) stays if it is earlier. A template of a subject who
  * has opted out is refused, or left out. A reference must be complete, and of its
  * gallery's model (enrol.c).
@@ -112,10 +113,26 @@ due_of(const FaceGuard *guard, const FaceRow *row)
 	return due;
 }
 
+/* A time that lies ahead: later on, nobody could tell what the deadline was computed from. */
+static bool
+is_ahead(const FaceRow *row, AttrNumber column)
+{
+	return !face_row_null(row, column) && face_row_time(row, column) > GetCurrentTimestamp();
+}
+
+static void
+clip(FaceRow *row, AttrNumber column)
+{
+	if (is_ahead(row, column))
+		face_row_set(row, column, TimestampTzGetDatum(GetCurrentTimestamp()));
+}
+
 static HeapTuple
 with_deadline(const FaceGuard *guard, FaceRow *row, TimestampTz due, const FaceRule *rule)
 {
 	face_row_set(row, guard->purge_after, TimestampTzGetDatum(due));
+	clip(row, guard->recorded);
+	clip(row, guard->verified);
 	if (guard->rule != 0)
 		face_row_set(row, guard->rule, CStringGetTextDatum(rule->name));
 	return face_row_tuple(row);
@@ -280,7 +297,7 @@ guard_recompute(const FaceGuard *guard, const FaceRecompute *why, FaceRow *row)
 	before = face_due(policy, &were, why->new_rules).due;
 	/* A rule that is said to have been in force since before the row was recorded lengthens it as one that came later. */
 	new = settle(old, before, &due, why->rules ? why->new_rules != NULL && (due.lengthened || due.rule->lengthens) : due.rule->follows_anchor);
-	if (new == old)
+	if (new == old && !is_ahead(row, guard->recorded) && !is_ahead(row, guard->verified))
 		return NULL;
 	face_count_recomputed(new > old);
 	return with_deadline(guard, row, new, due.rule);

@@ -45,4 +45,6 @@ typedef struct FaceGuard
 /* By the trigger's arguments, which are read once for each statement. */
 extern FaceGuard *face_guard_of(FunctionCallInfo fcinfo, const TriggerData *trigger);
 
+extern AttrNumber face_guarded_column(Relation rel, const char *name, Oid type);
+
 #endif							/* FACEMATCH_RETENTION_GUARD_H */

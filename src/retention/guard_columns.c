@@ -22,8 +22,9 @@
 #include "base/refusal.h"
 #include "retention/guard.h"
 
-static AttrNumber
-column_of(Relation rel, const char *name, Oid type)
+/* A column of a user's table, whose owner may have dropped it or changed its type since: values are read only of the type given. */
+AttrNumber
+face_guarded_column(Relation rel, const char *name, Oid type)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			attnum = SPI_fnumber(desc, name);
@@ -75,7 +76,7 @@ read_argument(FaceGuard *guard, Relation rel, const char *argument)
 	{
 		if (length == strlen(known[i].name) && strncmp(argument, known[i].name, length) == 0)
 		{
-			*known[i].column = column_of(rel, equals + 1, known[i].type);
+			*known[i].column = face_guarded_column(rel, equals + 1, known[i].type);
 			return;
 		}
 	}

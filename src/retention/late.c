@@ -87,6 +87,13 @@ facts_of(Late *late, const LateRow *row)
 					  row->nulls[LATE_SUBJECT] ? NULL : DatumGetUUIDP(row->values[LATE_SUBJECT]), late->now);
 }
 
+/* The guard lets no such time in.  With it, a deadline would never be late: what it is compared with moves along with the clock. */
+static bool
+is_ahead(const Late *late, const LateRow *row, int column)
+{
+	return !row->nulls[column] && time_of(row, column) > late->now && time_of(row, column) > GetCurrentTimestamp();
+}
+
 static void
 look_at(HeapTuple tuple, TupleDesc desc, void *state)
 {
@@ -107,7 +114,7 @@ look_at(HeapTuple tuple, TupleDesc desc, void *state)
 	endless = TIMESTAMP_IS_NOEND(kept_until) && strcmp(late->table->what, "gallery") != 0;
 	if (!row.nulls[LATE_CLASS])
 		due = face_due(face_rule_set(late->table->what, DatumGetTextPP(row.values[LATE_CLASS])), &facts, NULL);
-	if (due.rule != NULL && due.due >= kept_until && !endless)
+	if (due.rule != NULL && due.due >= kept_until && !endless && !is_ahead(late, &row, LATE_RECORDED) && !is_ahead(late, &row, LATE_VERIFIED))
 		return;
 	key = SPI_getvalue(tuple, desc, LATE_KEY + 1);
 	nulls[0] = key == NULL;

@@ -109,7 +109,7 @@ of_right(const FaceOptOut *opt_out)
 	return sql.data;
 }
 
-/* The classes of the rows that an opt-out is about, text[]; false: there is no row. */
+/* The classes of the rows that an opt-out is about, text[] whatever type the owner gave the column; false: there is no row. */
 static bool
 classes_of(const FaceOptOut *opt_out, Oid relation, Datum *values, Datum *classes)
 {
@@ -117,7 +117,7 @@ classes_of(const FaceOptOut *opt_out, Oid relation, Datum *values, Datum *classe
 	bool		isnull;
 
 	SPI_connect();
-	face_run_on(relation, psprintf("SELECT pg_catalog.array_agg(DISTINCT t.%s) FROM %s t WHERE %s",
+	face_run_on(relation, psprintf("SELECT pg_catalog.array_agg(DISTINCT t.%s::pg_catalog.text) FROM %s t WHERE %s",
 								   face_column(opt_out->table->relid, opt_out->table->class), face_qualified_name(relation),
 								   of_subject(opt_out)), lengthof(types), types, values);
 	*classes = face_result(1, &isnull);
@@ -150,7 +150,7 @@ remove_from_relation(const FaceOptOut *opt_out, Oid relation, uint64 *removed, u
 	if (table->keeps_row)
 		sql = psprintf("UPDATE %s t SET %s = NULL WHERE %s", name, face_column(table->relid, table->template), free_rows);
 	else
-		sql = psprintf("WITH gone AS (DELETE FROM %s t WHERE %s RETURNING t.%s AS class, t.%s::pg_catalog.uuid AS subject)"
+		sql = psprintf("WITH gone AS (DELETE FROM %s t WHERE %s RETURNING t.%s::pg_catalog.text AS class, t.%s::pg_catalog.uuid AS subject)"
 					   " SELECT g.class, pg_catalog.count(*), pg_catalog.array_agg(g.subject) FROM gone g GROUP BY g.class",
 					   name, free_rows, face_column(table->relid, table->class), face_column(table->relid, table->subject));
 	SPI_connect();
@@ -186,6 +186,7 @@ face_remove_opted_out(void *state)
 	if (removed + held > 0)
 		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN,
 						   DatumGetArrayTypeP(face_alias_array(DatumGetUUIDP(opt_out->subject))));
+	face_write_gone(table->relid);
 }
 
 static Datum

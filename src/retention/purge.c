@@ -31,116 +31,11 @@
 #include "base/refusal.h"
 #include "base/run.h"
 #include "erasure/erase_purge.h"
-#include "retention/gone.h"
+#include "retention/purge_rows.h"
 #include "retention/retained.h"
 #include "retention/unreached.h"
 
 PG_FUNCTION_INFO_V1(facematch_purge);
-
-/*
- * A gallery goes when its last reference has gone, held ones included; and not
- * while somebody has an assignment of it locked, which goes along with it.
- */
-static const char *
-only_when_free(const FaceRetained *table)
-{
-	if (strcmp(table->what, "gallery") != 0)
-		return "";
-	return " AND NOT EXISTS (SELECT FROM facematch.reference r WHERE r.gallery_id OPERATOR(pg_catalog.=) t.gallery_id)"
-		" AND (SELECT pg_catalog.count(*) FROM facematch.partner_gallery p WHERE p.gallery_id OPERATOR(pg_catalog.=) t.gallery_id) OPERATOR(pg_catalog.=)"
-		" (SELECT pg_catalog.count(*) FROM (SELECT FROM facematch.partner_gallery p WHERE p.gallery_id OPERATOR(pg_catalog.=) t.gallery_id"
-		" FOR UPDATE SKIP LOCKED) l)";
-}
-
-/* Receipts for what went, by class. */
-static void
-write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasure)
-{
-	SPITupleTable *result = SPI_tuptable;
-
-	for (uint64 i = 0; i < groups; i++)
-	{
-		HeapTuple	row = result->vals[i];
-		bool		isnull;
-		char	   *class = SPI_getvalue(row, result->tupdesc, FACE_DELETED_CLASS);
-		uint64		rows = (uint64) DatumGetInt64(SPI_getbinval(row, result->tupdesc, FACE_DELETED_ROWS, &isnull));
-		TimestampTz earliest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS + 1, &isnull));
-		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS + 2, &isnull));
-		Datum		subjects = SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS, &isnull);
-
-		face_write_receipt("retention", table->relid, class, rows, 0, earliest, latest,
-						   isnull ? NULL : DatumGetArrayTypeP(subjects));
-		if (erasure != NULL)
-			face_note_receipt(erasure);
-	}
-}
-
-/* More rows at once would not go into an array of their subjects. */
-#define MOST_AT_ONCE	1000000
-
-/* How statements name the rows of one table that is not partitioned, and a condition on rows "t". */
-typedef struct Target
-{
-	Oid			relid;			/* whose rights they need */
-	char	   *name;
-	char	   *condition;
-} Target;
-
-/* Where a partition is not his whose code may run there, it is reached through the table, whose owner needs no right on the partition. */
-static Target
-target(const FaceRetained *table, Oid part)
-{
-	Target		found = {part, psprintf("ONLY %s", face_qualified_name(part)), ""};
-
-	if (face_acts_as(part) != face_owner(part) && part != table->relid)
-	{
-		found.relid = table->relid;
-		found.name = face_qualified_name(table->relid);
-		found.condition = psprintf(" AND t.tableoid OPERATOR(pg_catalog.=) %u", part);
-	}
-	return found;
-}
-
-/*
- * Deletes up to "batch" due rows of one table that is not partitioned, the
- * longest due first; rows that another purge is at are left to it.  Returns how
- * many went.
- */
-static uint64
-purge_some(const FaceRetained *table, Oid leaf, int32 batch, FacePurgeErasure *erasure)
-{
-	Oid			types[4] = {INT4OID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID};
-	Datum		values[4];
-	Target		in = target(table, leaf);
-	FaceKept	kept;
-	uint64		rows;
-	char	   *sql;
-
-	/* Nobody can hold a row between this look at the holds and the end of the transaction. */
-	LockRelationOid(face_table("hold"), ShareLock);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	kept = face_kept_by_holds(table->relid);
-	values[0] = Int32GetDatum(Min(batch, MOST_AT_ONCE));
-	values[1] = kept.rows;
-	values[2] = kept.subjects;
-	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
-	sql = psprintf("WITH gone AS (DELETE FROM %s t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-				   "SELECT t.ctid FROM %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) $4 AND %s%s%s"
-				   " ORDER BY t.purge_after LIMIT $1 FOR UPDATE OF t SKIP LOCKED))%s"
-				   " RETURNING t.%s AS class, t.purge_after::pg_catalog.timestamptz AS purge_after, %s AS subject)"
-				   " SELECT g.class, pg_catalog.count(*), pg_catalog.array_agg(g.subject) FILTER (WHERE g.subject IS NOT NULL),"
-				   " pg_catalog.min(g.purge_after), pg_catalog.max(g.purge_after)"
-				   " FROM gone g GROUP BY g.class ORDER BY g.class COLLATE pg_catalog.\"C\"",
-				   in.name, in.name, face_not_held(table, "t", 2), only_when_free(table), in.condition, in.condition,
-				   face_column(leaf, table->class),
-				   table->subject == NULL ? "NULL::pg_catalog.uuid" : psprintf("t.%s::pg_catalog.uuid", face_column(leaf, table->subject)));
-	SPI_connect();
-	rows = face_run_deletion(NULL, table->relid, in.relid, sql, lengthof(types), types, values);
-	write_receipts(table, SPI_processed, erasure);
-	SPI_finish();
-	PopActiveSnapshot();
-	return rows;
-}
 
 /* The extension's own; galleries, that wait for their references; users' tables, whose owners can keep them from going. */
 #define LAST_TURN	2
@@ -175,23 +70,6 @@ typedef struct Purge
 	List	   *failures;		/* Oid: the same */
 } Purge;
 
-/* How many rows are due now: a trigger of a user's that puts back what goes keeps no purge from ending. */
-static uint64
-count_due(const FaceRetained *table, Oid part)
-{
-	Target		in = target(table, part);
-	uint64		due;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	face_run_on(in.relid, psprintf("SELECT pg_catalog.count(*) FROM %s t WHERE t.purge_after OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()%s",
-								   in.name, in.condition), 0, NULL, NULL);
-	due = (uint64) DatumGetInt64(face_result(1, NULL));
-	SPI_finish();
-	PopActiveSnapshot();
-	return due;
-}
-
 /* A batch of one table that is not partitioned. */
 typedef struct Batch
 {
@@ -210,8 +88,8 @@ purge_batch(void *state)
 	Batch	   *batch = state;
 
 	if (batch->most == PG_UINT64_MAX && !face_is_own(batch->part))
-		batch->most = count_due(batch->table, batch->part);
-	batch->rows = purge_some(batch->table, batch->part, batch->purge->batch, batch->erasure);
+		batch->most = face_count_due(batch->table, batch->part);
+	batch->rows = face_purge_some(batch->table, batch->part, batch->purge->batch, batch->erasure);
 	if (batch->purge->commits && batch->rows > 0)
 		face_fire_deferred(batch->table->relid);
 }

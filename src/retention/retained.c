@@ -25,6 +25,7 @@
 #include "base/run.h"
 #include "gallery/row_key.h"
 #include "retention/deleted.h"
+#include "retention/gone.h"
 #include "retention/retained.h"
 
 PG_FUNCTION_INFO_V1(facematch_not_held);
@@ -137,6 +138,27 @@ face_kept_by_holds(Oid relid)
 	kept.subjects = result_array(2);
 	SPI_finish();
 	return kept;
+}
+
+/* Whether a hold names one of these rows of a table, by their keys and galleries, text[], or by their subjects, uuid[]. */
+bool
+face_holds_name(Oid relid, Datum keys, Datum galleries, Datum subjects)
+{
+	Oid			types[] = {OIDARRAYOID, TEXTARRAYOID, OIDOID, TEXTARRAYOID, UUIDARRAYOID};
+	Datum		values[] = {line_array(relid), keys, ObjectIdGetDatum(face_table("gallery")), galleries, subjects};
+	bool		named;
+
+	SPI_connect();
+	named = face_run("SELECT FROM facematch.hold h"
+					 " LEFT JOIN (facematch_internal.person p JOIN facematch_internal.person q ON q.person_id OPERATOR(pg_catalog.=) p.person_id)"
+					 " ON p.subject_id OPERATOR(pg_catalog.=) h.subject_id WHERE h.released_at IS NULL"
+					 " AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())"
+					 " AND (h.table_name OPERATOR(pg_catalog.=) ANY ($1) AND h.row_id OPERATOR(pg_catalog.=) ANY ($2)"
+					 " OR h.table_name OPERATOR(pg_catalog.=) $3 AND h.row_id OPERATOR(pg_catalog.=) ANY ($4)"
+					 " OR COALESCE(q.subject_id, h.subject_id) OPERATOR(pg_catalog.=) ANY ($5)) LIMIT 1",
+					 lengthof(types), types, values, face_owner(face_table("hold"))) > 0;
+	SPI_finish();
+	return named;
 }
 
 /* The galleries that holds name, as a bigint[] that SQL reads; NULL: none. */
@@ -254,6 +276,7 @@ face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *c
 		SPI_connect();
 		face_run_on(table->relid, sql, 1, &type, &value);
 		SPI_finish();
+		face_write_gone(table->relid);
 	}
 	PG_FINALLY();
 	{

@@ -108,6 +108,10 @@ DO $$ BEGIN
 	EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
 	EXECUTE format('ALTER DATABASE %I SET statement_timeout = 20', current_database());
 	EXECUTE format('ALTER DATABASE %I SET work_mem = 100', current_database());
+	-- However the server lets it be written.
+	EXECUTE format('ALTER DATABASE %I SET lock_timeout = ''0x1''', current_database());
+	EXECUTE format('ALTER DATABASE %I SET idle_in_transaction_session_timeout = ''1e1''', current_database());
+	EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database());
 END $$;
 SELECT severity, finding, replace(object, quote_ident(current_database()), '...') AS object, replace(remedy, quote_ident(current_database()), '...') AS remedy
 FROM facematch.health_check() WHERE finding ~ 'the setting makes';
@@ -115,6 +119,9 @@ DO $$ BEGIN
 	EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database());
 	EXECUTE format('ALTER DATABASE %I RESET statement_timeout', current_database());
 	EXECUTE format('ALTER DATABASE %I RESET work_mem', current_database());
+	EXECUTE format('ALTER DATABASE %I RESET lock_timeout', current_database());
+	EXECUTE format('ALTER DATABASE %I RESET idle_in_transaction_session_timeout', current_database());
+	EXECUTE format('ALTER DATABASE %I RESET default_transaction_isolation', current_database());
 END $$;
 
 -- Names are compared as they are, whatever the caller has PostgreSQL quote.

@@ -92,3 +92,50 @@ SELECT DISTINCT table_name FROM facematch_internal.erasure WHERE NOT complete OR
 :forget;
 CALL facematch.purge();
 SELECT table_name, rows_purged, erased IS NOT NULL AS erased FROM facematch.report_erasure WHERE receipt_id > :seen ORDER BY 1;
+
+-- Classes that no law knows, by the owner who keeps the guard from running: too long for the log, or one for each row. Nobody's opt-out or purge
+-- is any the worse, and receipts name none of them.
+CREATE ROLE facematch_test_owner LOGIN;
+GRANT CREATE ON SCHEMA public TO facematch_test_owner;
+SET ROLE facematch_test_owner;
+CREATE TABLE first (id int PRIMARY KEY, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
+CREATE TABLE second (LIKE first INCLUDING ALL);
+CREATE FUNCTION along() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM second; RETURN OLD; END $$;
+CREATE TRIGGER along BEFORE DELETE ON first FOR EACH ROW EXECUTE FUNCTION along();
+RESET ROLE;
+SELECT facematch.retain('first', 'visit'), facematch.retain('second', 'visit');
+SET ROLE facematch_test_owner;
+ALTER TABLE second DISABLE TRIGGER facematch_20_guard;
+INSERT INTO first SELECT 1, 'us_citizen', now(), subject(61), '[1,0]';
+INSERT INTO second SELECT n, CASE n WHEN 1 THEN repeat('x', 270000000) WHEN 2 THEN 'us_citizen' ELSE 'class ' || n END, now(), subject(n), '[1,0]', now()
+FROM generate_series(1, 50) n;
+RESET ROLE;
+SELECT coalesce(max(receipt_id), 0) AS seen FROM facematch.purge_receipt \gset
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(61));
+SELECT (SELECT count(*) FROM first) AS first, (SELECT count(*) FROM second) AS second;
+SELECT cause, table_name, retention_class, rows_purged FROM facematch.purge_receipt WHERE receipt_id > :seen ORDER BY receipt_id;
+SET ROLE facematch_test_owner;
+INSERT INTO second SELECT n, CASE n WHEN 1 THEN repeat('x', 3000) WHEN 2 THEN 'us_citizen' ELSE 'class ' || n END, now(), subject(n), '[1,0]', now()
+FROM generate_series(1, 50) n;
+RESET ROLE;
+SELECT max(receipt_id) AS seen FROM facematch.purge_receipt \gset
+CALL facematch.purge();
+SELECT cause, table_name, retention_class, sum(rows_purged) FROM facematch.purge_receipt WHERE receipt_id > :seen GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+SELECT facematch.release('first'), facematch.release('second');
+DROP TABLE first, second;
+DROP FUNCTION along();
+REVOKE CREATE ON SCHEMA public FROM facematch_test_owner;
+DROP ROLE facematch_test_owner;
+
+-- A table that cannot be read is left out of what is told, and named where it might matter.
+SELECT facematch.release('b');
+ALTER TABLE a RENAME id TO id2;
+SELECT facematch.retain('b', 'visit');
+UPDATE b SET purge_after = now() + interval '1 day' WHERE id IN (SELECT min(id) FROM b);
+SELECT count(*) > 0 AS told FROM facematch.due_soon('30 days') WHERE table_name = 'b'::regclass;
+ALTER TABLE a RENAME retention_class TO rc;
+INSERT INTO facematch.retention_class (name, description) VALUES ('unused', 'nobody');
+DELETE FROM facematch.retention_class WHERE name = 'unused';
+ALTER TABLE a RENAME rc TO retention_class;
+ALTER TABLE a RENAME id2 TO id;
+DELETE FROM facematch.retention_class WHERE name = 'unused';

@@ -126,3 +126,18 @@ RESET SESSION AUTHORIZATION;
 SELECT minute_left, day_left, counted_at > now() + interval '364 days' AS counted_ahead, charged, refused FROM facematch_internal.partner_budget;
 DROP OWNED BY facematch_test_partner;
 DROP ROLE facematch_test_partner;
+-- A time that lies ahead would move with the clock, and the row be late never: the guard lets none in. One that a trigger of a partition's own
+-- writes after it is found, and so is the trigger.
+INSERT INTO visit (id, retention_class, recorded_at, subject_id, t) VALUES (7, 'us_citizen', 'infinity', subject(7), '[1,0]')
+	RETURNING recorded_at <= clock_timestamp() AS recorded_by_now;
+CREATE FUNCTION keep_longer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	NEW.recorded_at := 'infinity';
+	NEW.purge_after := now() + interval '20 hours';
+	RETURN NEW; END $$;
+CREATE TRIGGER z_keep_longer BEFORE INSERT OR UPDATE ON visit_1 FOR EACH ROW EXECUTE FUNCTION keep_longer();
+UPDATE visit SET subject_id = subject(8) WHERE id = 7;
+SELECT * FROM found('longer|fires after the guard');
+DROP TRIGGER z_keep_longer ON visit_1;
+CALL facematch.recompute();
+SELECT * FROM found('longer|fires after the guard');
+SELECT recorded_at <= clock_timestamp() AS recorded_by_now FROM visit WHERE id = 7;

@@ -91,3 +91,8 @@ SELECT facematch.close_gallery('looked for') AS deadline;
 SELECT g.closed_at IS NOT NULL AS closed, g.anchor_at, r.purge_after = b.purge_after AS kept_as_long,
 	r.purge_after > now() + interval '70 years' AS years
 FROM before b JOIN facematch.reference r USING (reference_id) JOIN facematch.gallery g USING (gallery_id);
+-- How far ahead a departure may be does not depend on how long a day is where the session says that it is.
+SET timezone = 'A167B-167,J200/0,J360/0';
+SELECT facematch.stage_gallery('far', (SELECT name FROM facematch.gallery WHERE anchor_at IS NOT NULL AND kind <> 'watchlist' ORDER BY gallery_id LIMIT 1),
+	now() + interval '1750 hours');
+RESET timezone;
