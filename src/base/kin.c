@@ -189,13 +189,14 @@ face_reached(Oid relid, LOCKMODE lockmode)
 
 /*--------------------------------------------------------- SQL */
 
-/* with_heirs(table regclass, and_parents boolean) */
+/* with_heirs(table regclass, and_parents boolean, and_referring boolean) */
 Datum
 facematch_with_heirs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			relid = PG_GETARG_OID(0);
-	List	   *relations = PG_GETARG_BOOL(1) ? face_with_kin(relid) : face_with_heirs(relid, NoLock);
+	List	   *relations = PG_GETARG_BOOL(1) ? face_with_kin(relid) : PG_GETARG_BOOL(2) ? face_reached(relid, NoLock) :
+		face_with_heirs(relid, NoLock);
 	ListCell   *cell;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
