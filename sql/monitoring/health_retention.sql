@@ -57,17 +57,19 @@ BEGIN
 	FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.deferred_triggers(a.table_name) d
 	UNION ALL
 	-- Code of one would run with the privileges of another (src/base/named.c).  2 and 64 are triggers that are not AFTER
-	-- ones, 24 those for deletions and updates.
-	SELECT 'error', format('foreign keys lead to the trigger from %s, whose owner''s privileges it would have: no rows are'
-		' purged there, nor given another deadline', a.table_name), format('%I on %s', g.tgname, h.relation),
-		format('DROP TRIGGER %I ON %s, or ALTER TABLE %2$s OWNER TO %I', g.tgname, h.relation, pg_get_userbyid(own.relowner))
-	FROM facematch.attached a JOIN pg_class own ON own.oid = a.table_name
-	CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name, and_referring => true) h
+	-- ones, 28 those for rows that come, change or go.
+	SELECT 'error', format('foreign keys lead to the %s from %s, whose owner''s privileges it would have: no rows are'
+		' purged there, nor given another deadline', lower(code.kind), a.table_name),
+		format('%I on %s', code.name, h.relation),
+		format('DROP %s %I ON %s; BEFORE triggers run as that table''s owner', code.kind, code.name, h.relation)
+	FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name, and_referring => true) h
 	JOIN pg_class c ON c.oid = h.relation JOIN pg_roles o ON o.oid = c.relowner AND NOT o.rolsuper
-	JOIN pg_trigger g ON g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 66 = 0
-		AND g.tgtype & 24 <> 0
-	JOIN pg_proc p ON p.oid = g.tgfoid AND p.pronamespace NOT IN ('facematch'::regnamespace,
-		'facematch_internal'::regnamespace)
+	CROSS JOIN LATERAL (
+		SELECT 'TRIGGER' AS kind, g.tgname AS name FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+		WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 66 = 0 AND g.tgtype & 28 <> 0
+		  AND p.pronamespace NOT IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace)
+		UNION ALL
+		SELECT 'RULE', w.rulename FROM pg_rewrite w WHERE w.ev_class = c.oid) code
 	WHERE c.relowner NOT IN (SELECT k.relowner FROM facematch_internal.with_heirs(a.table_name, and_parents => true) x
 		JOIN pg_class k ON k.oid = x.relation)
 	UNION ALL

@@ -288,7 +288,7 @@ COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, nam
 	'code runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; '
 	'attached already: 42710; unlogged: 42809; triggers that are initially deferred and that a purge would fire, '
 	'while the owner is not a superuser: 55000. So are partitions of several owners who are not superusers, and '
-	'AFTER triggers of another such owner''s table that foreign keys lead to';
+	'AFTER triggers or rules of another such owner''s table that foreign keys lead to';
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

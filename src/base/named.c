@@ -16,9 +16,10 @@
  *   table and the name of its schema are locked first.
  *
  * Foreign keys with an action carry a deletion or a new key to tables that refer to
- * the table. There PostgreSQL runs checks, defaults, rules and BEFORE triggers as
- * that table's owner, but AFTER triggers as the role of the statement. So AFTER
- * triggers of another ordinary role are refused.
+ * the table. There PostgreSQL runs checks, defaults and BEFORE triggers as that
+ * table's owner, but AFTER triggers as the role of the statement, also those of tables
+ * that a rewrite rule leads to. So AFTER triggers and rules of another ordinary role
+ * are refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +30,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -77,13 +79,39 @@ face_reaches_others(Oid relid)
 	return false;
 }
 
-/* Whether it would fire for a statement that foreign keys run: those of the extension act for nobody. */
+/* Whether it may fire for a statement that foreign keys run, which may move a row: those of the extension act for nobody. */
 static bool
 fires_after(Form_pg_trigger trigger)
 {
 	return !trigger->tgisinternal && trigger->tgenabled != TRIGGER_DISABLED && TRIGGER_FOR_AFTER(trigger->tgtype) &&
-		(TRIGGER_FOR_DELETE(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype)) &&
+		(TRIGGER_FOR_DELETE(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype) || TRIGGER_FOR_INSERT(trigger->tgtype)) &&
 		!face_is_own_schema(get_func_namespace(trigger->tgfoid));
+}
+
+static void
+refuse_code(const char *kind, const char *name, Oid relid, Oid reached)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("retained_table_fires_no_others_triggers"),
+			 errmsg("%s \"%s\" on %s, which foreign keys lead to, would run with the privileges of the owner of %s",
+					kind, name, face_qualified_name(reached), face_qualified_name(relid)),
+			 errhint("Drop it, or make it a BEFORE trigger, which runs as its table's owner.")));
+}
+
+static void
+refuse_rules(Oid relid, Oid reached)
+{
+	Relation	rules = table_open(RewriteRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_rewrite_ev_class, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(reached));
+	scan = systable_beginscan(rules, RewriteRelRulenameIndexId, true, NULL, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		refuse_code("rule", NameStr(((Form_pg_rewrite) GETSTRUCT(tuple))->rulename), relid, reached);
+	systable_endscan(scan);
+	table_close(rules, AccessShareLock);
 }
 
 static void
@@ -101,11 +129,7 @@ refuse_triggers_after(Oid relid, Oid reached)
 		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
 
 		if (fires_after(trigger))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("retained_table_fires_no_others_triggers"),
-					 errmsg("trigger \"%s\" on %s, which foreign keys lead to, would run with the privileges of the owner of %s",
-							NameStr(trigger->tgname), face_qualified_name(reached), face_qualified_name(relid)),
-					 errhint("Drop the trigger or make it a BEFORE trigger, or give both tables to one role.")));
+			refuse_code("trigger", NameStr(trigger->tgname), relid, reached);
 	}
 	systable_endscan(scan);
 	table_close(triggers, AccessShareLock);
@@ -173,12 +197,14 @@ face_check_named(Query *query, Oid relid, Oid role)
 		report_replaced();
 	if (named.lockmode < RowExclusiveLock)
 		return;
-	reached = face_reached(relid, RowExclusiveLock);
+	/* The locks keep others from adding to it; of the extension's tables only who was granted REFERENCES could. */
+	reached = face_reached(relid, face_is_own(relid) ? NoLock : RowExclusiveLock);
 	foreach(cell, reached)
 	{
 		if (!belongs_to_another(lfirst_oid(cell), role))
 			continue;
 		refuse_triggers_after(relid, lfirst_oid(cell));
+		refuse_rules(relid, lfirst_oid(cell));
 		/* It came to be reached since the gate was opened, which did not know. */
 		if (!InSecurityRestrictedOperation())
 			report_replaced();
@@ -217,6 +243,7 @@ face_keep_name(Oid relid, const char *sql)
 	/* ALTER SCHEMA RENAME waits for nothing else. */
 	face_run_plan(&keep_schema, &schema, face_owner(face_table("retained")));
 	AcceptInvalidationMessages();
-	if (!has_name(sql, face_qualified_name(relid)))
+	/* As the statement was put together: by the same search path and settings. */
+	if (!has_name(sql, DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)))))
 		report_replaced();
 }

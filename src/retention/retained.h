@@ -59,7 +59,7 @@ extern List *face_retained_tables(void);
 extern const FaceRetained *face_retained_table(Oid relid);	/* NULL: it is not under retention */
 extern FaceKept face_kept_by_holds(Oid relid);
 extern char *face_not_held(const FaceRetained *table, const char *alias, int first);
-extern void face_fire_deferred(Oid table);
+extern void face_fire_deferred(Oid table, Oid part);
 extern void face_lock_for_rules(const FaceRetained *table);
 extern void face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *column, Oid type, Datum value);
 extern const FaceRecompute *face_recomputing(Oid relid, List *ancestors);
