@@ -9,5 +9,5 @@ CREATE TABLE facematch_internal.quarantined (
 COMMENT ON TABLE facematch_internal.quarantined IS
 	'tables of users whose code has caught every cancel, until its session was ended: none of it runs any more until '
 	'facematch.release()';
-COMMENT ON COLUMN facematch_internal.quarantined.relation IS 'the table or partition';
+COMMENT ON COLUMN facematch_internal.quarantined.relation IS 'the table; of a partition, the table that it is part of';
 COMMENT ON COLUMN facematch_internal.quarantined.since IS 'when';

@@ -26,12 +26,13 @@ COMMENT ON FUNCTION facematch_internal.verify_pages(regclass) IS
 
 ---------------------------------------------------------------- statistics
 
-CREATE FUNCTION facematch_internal.with_heirs(table_name regclass, and_parents boolean DEFAULT false)
-	RETURNS TABLE (relation regclass)
+CREATE FUNCTION facematch_internal.with_heirs(table_name regclass, and_parents boolean DEFAULT false,
+	and_referring boolean DEFAULT false) RETURNS TABLE (relation regclass)
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'facematch_with_heirs';
-COMMENT ON FUNCTION facematch_internal.with_heirs(regclass, boolean) IS
+COMMENT ON FUNCTION facematch_internal.with_heirs(regclass, boolean, boolean) IS
 	'a table, its partitions and the tables that inherit from it; and_parents: and those that it is a partition of or'
-	' inherits from, because ANALYZE gathers its values for these too';
+	' inherits from, because ANALYZE gathers its values for these too; or and_referring: and those whose rows foreign'
+	' keys change or delete with theirs, and so on';
 
 -- A template may also be in an array of numbers, in bytes, or in a vector of another extension.
 -- Down through domains, arrays, composites, ranges and multiranges. What is an array's element is that through

@@ -60,6 +60,32 @@ BEGIN
 		format('%I on %s', d.name, d.relation), d.remedy
 	FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.deferred_triggers(a.table_name) d
 	UNION ALL
+	-- Code of one would run with the privileges of another (src/base/named.c).  2 and 64 are triggers that are not AFTER
+	-- ones, 28 those for rows that come, change or go.
+	SELECT 'error', format('foreign keys lead to the %s from %s, whose owner''s privileges it would have: no rows are'
+		' purged there, nor given another deadline', lower(code.kind), a.table_name),
+		format('%I on %s', code.name, h.relation),
+		format('DROP %s %I ON %s; BEFORE triggers run as that table''s owner', code.kind, code.name, h.relation)
+	FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name, and_referring => true) h
+	JOIN pg_class c ON c.oid = h.relation JOIN pg_roles o ON o.oid = c.relowner AND NOT o.rolsuper
+	CROSS JOIN LATERAL (
+		SELECT 'TRIGGER' AS kind, g.tgname AS name FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+		WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 66 = 0 AND g.tgtype & 28 <> 0
+		  AND p.pronamespace NOT IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace)
+		UNION ALL
+		SELECT 'RULE', w.rulename FROM pg_rewrite w WHERE w.ev_class = c.oid) code
+	WHERE c.relowner NOT IN (SELECT k.relowner FROM facematch_internal.with_heirs(a.table_name, and_parents => true) x
+		JOIN pg_class k ON k.oid = x.relation)
+	UNION ALL
+	SELECT 'error', 'the table, its partitions and parents belong to several roles that are not superusers: opt-outs and'
+		' new deadlines do not reach its rows', a.table_name::text,
+		format('ALTER TABLE ... OWNER TO one of %s', o.names)
+	FROM facematch.attached a CROSS JOIN LATERAL (
+		SELECT count(*) AS owners, string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) AS names FROM pg_roles r
+		WHERE NOT r.rolsuper AND r.oid IN (SELECT c.relowner FROM facematch_internal.with_heirs(a.table_name,
+			and_parents => true) h JOIN pg_class c ON c.oid = h.relation)) o
+	WHERE o.owners > 1
+	UNION ALL
 	-- Partitions are reached by the guard and by the purge; a table that inherits has neither triggers nor policies of
 	-- its parent.
 	SELECT 'error', format('the table inherits from %s, whose triggers do not fire for it: deadlines, opt-outs and'

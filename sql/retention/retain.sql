@@ -17,6 +17,9 @@ AS $$
 			 (VALUES ('delete'), ('update')) e (event)
 		WHERE whoever_owns_it
 			OR EXISTS (SELECT FROM pg_roles o WHERE o.oid IN (c.relowner, root.relowner) AND NOT o.rolsuper)
+			-- What foreign keys lead to there may be others', whose code leaves nothing to the commit either.
+			OR EXISTS (SELECT FROM facematch_internal.with_heirs(h.relation, and_referring => true) x
+				JOIN pg_class k ON k.oid = x.relation JOIN pg_roles o ON o.oid = k.relowner AND NOT o.rolsuper)
 		UNION
 		-- Foreign keys carry it to tables that refer to this one.
 		SELECT k.conrelid, CASE k.action WHEN 'c' THEN k.event WHEN 'n' THEN 'set null' ELSE 'update' END,
@@ -52,8 +55,8 @@ AS $$
 	WHERE NOT EXISTS (SELECT FROM fires parent WHERE parent.oid = f.tgparentid)
 $$;
 COMMENT ON FUNCTION facematch_internal.deferred_triggers(regclass, boolean) IS
-	'triggers and constraints that are initially deferred and would fire when rows of a table, whose owner is not '
-	'a superuser, are purged or have their deadline set: of the table, its partitions, and tables that foreign '
+	'triggers and constraints that are initially deferred and would fire when rows of a table, which is not only '
+	'superusers'', are purged or have their deadline set: of the table, its partitions, and tables that foreign '
 	'keys with an action lead to. A purge cannot fire them. With the table that each is declared on, and what to do. '
 	'whoever_owns_it: superusers'' tables too, whose a purge fires with the rows';
 
@@ -276,7 +279,8 @@ COMMENT ON FUNCTION facematch.retain(regclass, text, name, name, name, name, nam
 	'and computes the deadlines of the existing rows. Partitioned tables too. For superusers: the table''s own '
 	'code runs as its owner. Missing column: 42703; of another type: 42804; a class without a rule: 23503; '
 	'attached already: 42710; unlogged: 42809; triggers that are initially deferred and that a purge would fire, '
-	'while the owner is not a superuser: 55000';
+	'while the owner is not a superuser: 55000. So are partitions of several owners who are not superusers, and '
+	'AFTER triggers or rules of another such owner''s table that foreign keys lead to';
 
 CREATE FUNCTION facematch.release(table_name regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "base/attempt.h"
 #include "base/gate.h"
+#include "base/kin.h"
 #include "base/quarantine.h"
 #include "base/run.h"
 
@@ -102,7 +103,8 @@ start_clock(Oid table, TimestampTz until)
 		return false;
 	is_over = false;
 	cancels = 0;
-	timed_table = table;
+	/* The whole: of each of its partitions the same code would come next. */
+	timed_table = llast_oid(face_line(table));
 	if (until == DT_NOEND)
 		return false;
 	if (over == MAX_TIMEOUTS)
@@ -255,7 +257,16 @@ try_often(Oid table, TimestampTz until, void (*work) (void *state), void *state)
 static bool
 is_stuck(Oid table)
 {
-	return !face_is_own(table) && face_is_quarantined(table);
+	ListCell   *cell;
+
+	if (face_is_own(table))
+		return false;
+	foreach(cell, face_line(table))
+	{
+		if (face_is_quarantined(lfirst_oid(cell)))
+			return true;
+	}
+	return false;
 }
 
 /*

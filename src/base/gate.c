@@ -13,8 +13,10 @@
  *   privilege.
  * - Table: a statement on a user's table runs as the table's owner, so its code has
  *   that owner's privileges and no more. If a table, its partitions and its parents
- *   belong to different roles, code of each may run: it runs as one of them that is
- *   not a superuser.
+ *   belong to different roles, code of each may run: it runs as the one of them that
+ *   is not a superuser; two such roles are refused. The text of the statement has a
+ *   name, and its owner or the schema's may put something else in its place: so what
+ *   the name has led to is looked at before anything is planned (named.c).
  * - DDL: the extension's triggers, row security policies and indexes on a user's
  *   table are made with the caller's privileges, because its owner may lack those
  *   (CREATE on a schema, EXECUTE on the extension's functions). But PostgreSQL
@@ -48,6 +50,7 @@
 #include "fmgr.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
+#include "parser/analyze.h"
 #include "replication/origin.h"
 #include "storage/lock.h"
 #include "storage/lwlock.h"
@@ -61,6 +64,7 @@
 #include "compat.h"
 #include "base/gate.h"
 #include "base/kin.h"
+#include "base/named.h"
 #include "base/refusal.h"
 #include "base/run.h"
 
@@ -71,9 +75,14 @@
 static Oid	foreign_owner = InvalidOid; /* whose code runs now; InvalidOid: nobody's but the extension's */
 static Oid	contained_from = InvalidOid;	/* and whose rights it must not have: those that DDL is done with */
 
+/* The statement that runs for the extension on a user's table, and the table that it must name; NULL: none that has a text. */
+static const char *running_statement = NULL;
+static Oid	running_on = InvalidOid;
+
 static bool is_own = false;		/* a statement on the extension's own tables runs now, and no code of a user's table in it */
 
 static object_access_hook_type next_object_access = NULL;
+static post_parse_analyze_hook_type next_post_parse_analyze = NULL;
 static object_access_hook_type watch_objects = NULL;	/* what retention wants to know of */
 static needs_fmgr_hook_type next_needs_fmgr = NULL;
 static fmgr_hook_type next_fmgr = NULL;
@@ -102,22 +111,37 @@ face_owner(Oid relid)
 	return owner;
 }
 
-/* The role for statements on a user's table: its owner, or who of its kin's owners is not a superuser. */
+/*
+ * The role for statements on a user's table: the one role among the owners of the table and its kin that is not a superuser.
+ * With two such roles the code of one would run with the privileges of the other.
+ */
 Oid
 face_acts_as(Oid relid)
 {
 	Oid			owner = face_owner(relid);
+	Oid			role = superuser_arg(owner) ? InvalidOid : owner;
 	ListCell   *cell;
 
-	if (!superuser_arg(owner))
-		return owner;
 	foreach(cell, face_with_kin(relid))
 	{
+		Oid			other;
+
 		/* One that is being dropped has nothing that runs. */
-		if (face_exists(lfirst_oid(cell)) && !superuser_arg(face_owner(lfirst_oid(cell))))
-			return face_owner(lfirst_oid(cell));
+		if (!face_exists(lfirst_oid(cell)))
+			continue;
+		other = face_owner(lfirst_oid(cell));
+		if (other == role || superuser_arg(other))
+			continue;
+		if (OidIsValid(role))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("retained_table_has_one_owner"),
+					 errmsg("table %s, its partitions and parents belong to more than one role that is not a superuser",
+							face_qualified_name(relid)),
+					 errdetail("The code of one of them would run with the privileges of another."),
+					 errhint("Give them to one role: ALTER TABLE ... OWNER TO.")));
+		role = other;
 	}
-	return owner;
+	return OidIsValid(role) ? role : owner;
 }
 
 /*--------------------------------------------------------- in and out */
@@ -134,6 +158,8 @@ open_gate(FaceGate *gate, Oid run_as, bool restricted)
 	gate->outer_owner = foreign_owner;
 	gate->outer_contained = contained_from;
 	gate->outer_own = is_own;
+	gate->outer_statement = running_statement;
+	gate->outer_named = running_on;
 	is_own = false;
 	gate->restricted = restricted;
 	gate->settings = NewGUCNestLevel();
@@ -160,15 +186,17 @@ face_open_for_own(FaceGate *gate, Oid run_as)
 	is_own = true;
 }
 
-/* For one on a user's table. */
+/* For one on a user's table.  A superuser's table may reach others' by foreign keys: then their code runs inside. */
 void
-face_open_for_table(FaceGate *gate, Oid relid)
+face_open_for_table(FaceGate *gate, Oid relid, const char *statement)
 {
 	Oid			role = face_acts_as(relid);
 
-	open_gate(gate, role, !superuser_arg(role));
+	open_gate(gate, role, !superuser_arg(role) || face_reaches_others(relid));
 	foreign_owner = role;
 	contained_from = InvalidOid;
+	running_statement = statement;
+	running_on = relid;
 }
 
 /* For one that changes a user's table, with the caller's privileges: only code that it runs has its owner's. */
@@ -190,6 +218,8 @@ face_gate_failed(const FaceGate *gate)
 	foreign_owner = gate->outer_owner;
 	contained_from = gate->outer_contained;
 	is_own = gate->outer_own;
+	running_statement = gate->outer_statement;
+	running_on = gate->outer_named;
 }
 
 void
@@ -200,18 +230,34 @@ face_close_gate(const FaceGate *gate)
 	AtEOXact_GUC(!gate->restricted, gate->settings);
 }
 
+/*
+ * Looks at a statement between its analysis, which resolves names and locks, and its planning, which may call functions.  A plan
+ * that is made again comes here again.  Code of the table may have run the same text: then that is looked at, too.
+ */
+static void
+analyzed(ParseState *pstate, Query *query, FACE_JUMBLE *jstate)
+{
+	if (next_post_parse_analyze != NULL)
+		next_post_parse_analyze(pstate, query, jstate);
+	if (running_statement != NULL && pstate->p_sourcetext != NULL && query->commandType != CMD_UTILITY &&
+		OidIsValid(foreign_owner) && strcmp(pstate->p_sourcetext, running_statement) == 0)
+		face_check_named(query, running_on, foreign_owner);
+}
+
 /*--------------------------------------------------------- code of tables in somebody's session */
 
 /*
  * Whether what runs now is code of a user's table, with its owner's privileges, in the
  * session of somebody else: of whoever purges, or analyzes it, makes an index, or
  * of an autovacuum worker, who is a superuser.  What facematch tells goes by the
- * session's user, who has asked nothing.
+ * session's user, who has asked nothing.  A row that another server has sent runs the
+ * extension's code as the tables' owner, which is no table's code; but what the gate has
+ * opened for a table is, whoever sent the row.
  */
 bool
 face_is_tables_code(void)
 {
-	return InSecurityRestrictedOperation() && !is_own && !face_was_sent();
+	return InSecurityRestrictedOperation() && !is_own && (OidIsValid(foreign_owner) || !face_was_sent());
 }
 
 /* Functions that tell nothing by the session's user, and that tables may call in checks and triggers. */
@@ -399,6 +445,8 @@ face_gate_init(void)
 	}
 	next_object_access = object_access_hook;
 	object_access_hook = object_accessed;
+	next_post_parse_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = analyzed;
 	next_needs_fmgr = needs_fmgr_hook;
 	needs_fmgr_hook = needs_owner;
 	next_fmgr = fmgr_hook;

@@ -5,6 +5,7 @@
  *	  settings, and what of a session it may not touch.
  *
  *	gate.c		identity, settings, session locks
+ *	named.c		what a statement names, and what it reaches
  *	attempt.c	clock and errors: work on a user's table that may refuse, or not end
  *	run.c		statements
  *
@@ -27,6 +28,8 @@ typedef struct FaceGate
 	Oid			outer_owner;
 	Oid			outer_contained;
 	bool		outer_own;
+	const char *outer_statement;
+	Oid			outer_named;
 } FaceGate;
 
 extern void face_report_missing(Oid relid);
@@ -34,7 +37,7 @@ extern Oid	face_owner(Oid relid);
 extern Oid	face_acts_as(Oid relid);
 
 extern void face_open_for_own(FaceGate *gate, Oid run_as);
-extern void face_open_for_table(FaceGate *gate, Oid relid);
+extern void face_open_for_table(FaceGate *gate, Oid relid, const char *statement);
 extern void face_open_for_ddl(FaceGate *gate, Oid relid);
 extern void face_close_gate(const FaceGate *gate);
 extern void face_gate_failed(const FaceGate *gate);

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * kin.c
- *	  Tables that belong together: partitions, and tables that inherit.
+ *	  Tables that belong together: partitions, tables that inherit, and those
+ *	  that foreign keys lead to.
  *
  * Nothing here reads a partition key or a bound: PostgreSQL folds those when it
  * builds what it knows of a partitioned table, and they may call its owner's
@@ -16,9 +17,12 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -126,15 +130,73 @@ face_half_detached(Oid relid)
 	return found;
 }
 
+/* What foreign keys do to rows that refer to one that goes or gets another key; "no action" and "restrict" change none. */
+static bool
+is_action(Oid function)
+{
+	return function == F_RI_FKEY_CASCADE_DEL || function == F_RI_FKEY_CASCADE_UPD || function == F_RI_FKEY_SETNULL_DEL ||
+		function == F_RI_FKEY_SETNULL_UPD || function == F_RI_FKEY_SETDEFAULT_DEL || function == F_RI_FKEY_SETDEFAULT_UPD;
+}
+
+static List *
+add_referring(Relation triggers, Oid relid, LOCKMODE lockmode, List *found)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *referring = NIL;
+	ListCell   *cell;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (trigger->tgisinternal && trigger->tgenabled != TRIGGER_DISABLED && is_action(trigger->tgfoid) &&
+			!list_member_oid(found, trigger->tgconstrrelid))
+			referring = list_append_unique_oid(referring, trigger->tgconstrrelid);
+	}
+	systable_endscan(scan);
+	foreach(cell, referring)
+	{
+		if (lockmode != NoLock)
+			LockRelationOid(lfirst_oid(cell), lockmode);
+	}
+	return list_concat(found, referring);
+}
+
+/* A table, its heirs, and the tables whose rows foreign keys change or delete with theirs, and so on. */
+List *
+face_reached(Oid relid, LOCKMODE lockmode)
+{
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	List	   *found = list_make1_oid(relid);
+
+	for (int i = 0; i < list_length(found); i++)
+	{
+		Oid			of = list_nth_oid(found, i);
+
+		/* One that is dropped has none. */
+		if (!face_exists(of))
+			continue;
+		found = list_concat_unique_oid(found, find_inheritance_children_extended(of, false, lockmode, NULL, NULL));
+		found = add_referring(triggers, of, lockmode, found);
+	}
+	table_close(triggers, AccessShareLock);
+	return found;
+}
+
 /*--------------------------------------------------------- SQL */
 
-/* with_heirs(table regclass, and_parents boolean) */
+/* with_heirs(table regclass, and_parents boolean, and_referring boolean) */
 Datum
 facematch_with_heirs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			relid = PG_GETARG_OID(0);
-	List	   *relations = PG_GETARG_BOOL(1) ? face_with_kin(relid) : face_with_heirs(relid, NoLock);
+	List	   *relations = PG_GETARG_BOOL(1) ? face_with_kin(relid) : PG_GETARG_BOOL(2) ? face_reached(relid, NoLock) :
+		face_with_heirs(relid, NoLock);
 	ListCell   *cell;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);

@@ -34,6 +34,7 @@
 
 #include "compat.h"
 #include "base/gate.h"
+#include "base/named.h"
 #include "base/run.h"
 
 /* A table of the extension, by name, in whichever of its schemas. */
@@ -250,7 +251,7 @@ face_run_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values)
 	Statement	statement = {.sql = sql, .nargs = nargs, .types = types, .values = values};
 	FaceGate	gate;
 
-	face_open_for_table(&gate, relid);
+	face_open_for_table(&gate, relid, sql);
 	run_through(&gate, execute, &statement);
 	return SPI_processed;
 }
@@ -293,7 +294,7 @@ face_scan_on(Oid relid, const char *sql, int nargs, Oid *types, Datum *values, F
 	Statement	statement = {.sql = sql, .nargs = nargs, .types = types, .values = values};
 	FaceGate	gate;
 
-	face_open_for_table(&gate, relid);
+	face_open_for_table(&gate, relid, sql);
 	PG_TRY();
 	{
 		scan(&statement, seen, state);
@@ -314,6 +315,7 @@ face_run_ddl(Oid relid, const char *sql)
 	Statement	statement = {.sql = sql};
 	FaceGate	gate;
 
+	face_keep_name(relid, sql);
 	face_open_for_ddl(&gate, relid);
 	run_through(&gate, execute_utility, &statement);
 }

@@ -32,6 +32,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/backend_progress.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -246,7 +247,11 @@ face_erase_table(Oid relid)
 	if (!face_exists(relid))
 		return NIL;
 	check_server();
-	face_open_for_table(&gate, relid);
+	/* Before its owner is looked up, who may change while this waits. */
+	LockRelationOid(relid, ShareUpdateExclusiveLock);
+	if (!face_exists(relid))
+		return NIL;
+	face_open_for_table(&gate, relid, NULL);
 	face_start_vacuum_delay();
 	PG_TRY();
 	{

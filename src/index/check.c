@@ -194,7 +194,7 @@ run_check(Oid index_oid, bool heapallindexed, ReturnSetInfo *problems)
 		require_valid(index);
 
 	/* Expressions of the index are the table owner's code: not to be run with the caller's privileges. */
-	face_open_for_table(&gate, RelationGetRelid(heap));
+	face_open_for_table(&gate, RelationGetRelid(heap), NULL);
 	PG_TRY();
 	{
 		face_restrict_search_path();

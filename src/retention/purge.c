@@ -91,7 +91,7 @@ purge_batch(void *state)
 		batch->most = face_count_due(batch->table, batch->part);
 	batch->rows = face_purge_some(batch->table, batch->part, batch->purge->batch, batch->erasure);
 	if (batch->purge->commits && batch->rows > 0)
-		face_fire_deferred(batch->table->relid);
+		face_fire_deferred(batch->table->relid, batch->part);
 }
 
 /* A table under retention, with its partitions as they were when the purge came to it. */
@@ -157,7 +157,7 @@ reach(void *state)
 	face_reach(batch->table, batch->entry);
 	PopActiveSnapshot();
 	if (batch->purge->commits)
-		face_fire_deferred(batch->table->relid);
+		face_fire_deferred(batch->table->relid, batch->table->relid);
 }
 
 /* What had to be left to the purge comes first: rows that a shorter rule makes due go with this one. */

@@ -210,7 +210,7 @@ facematch_not_held(PG_FUNCTION_ARGS)
 }
 
 /*
- * Fires what the purge's statements on rows of a table have deferred to the commit:
+ * Fires what the purge's statements on rows of a table, or of one part of it, have deferred to the commit:
  * there, an error would be that of everything, and not only of this table. Of an
  * owner who is no superuser nothing is deferred (gate.c). For a transaction of the
  * purge's own: SET CONSTRAINTS fires all that is pending under a name, so in another
@@ -218,7 +218,7 @@ facematch_not_held(PG_FUNCTION_ARGS)
  * something has which is not deferrable is left to the commit.
  */
 void
-face_fire_deferred(Oid table)
+face_fire_deferred(Oid table, Oid part)
 {
 	static FacePlan deferred = {
 		"SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, d.name), ', ')"
@@ -234,7 +234,7 @@ face_fire_deferred(Oid table)
 	Datum		value = ObjectIdGetDatum(table);
 	char	   *names;
 
-	if (!superuser_arg(face_acts_as(table)))
+	if (!superuser_arg(face_acts_as(part)))
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
@@ -242,8 +242,8 @@ face_fire_deferred(Oid table)
 	names = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (names != NULL)
 	{
-		face_run_on(table, psprintf("SET CONSTRAINTS %s IMMEDIATE", names), 0, NULL, NULL);
-		face_run_on(table, psprintf("SET CONSTRAINTS %s DEFERRED", names), 0, NULL, NULL);
+		face_run_on(part, psprintf("SET CONSTRAINTS %s IMMEDIATE", names), 0, NULL, NULL);
+		face_run_on(part, psprintf("SET CONSTRAINTS %s DEFERRED", names), 0, NULL, NULL);
 	}
 	SPI_finish();
 	PopActiveSnapshot();

@@ -60,7 +60,7 @@ extern const FaceRetained *face_retained_among(List *relids);
 extern FaceKept face_kept_by_holds(Oid relid);
 extern bool face_holds_name(Oid relid, Datum keys, Datum galleries, Datum subjects);
 extern char *face_not_held(const FaceRetained *table, const char *alias, int first);
-extern void face_fire_deferred(Oid table);
+extern void face_fire_deferred(Oid table, Oid part);
 extern void face_lock_for_rules(const FaceRetained *table);
 extern void face_recompute_rows(const FaceRetained *table, FaceRecompute *why, const char *column, Oid type, Datum value);
 extern const FaceRecompute *face_recomputing(Oid relid, List *ancestors);

@@ -239,6 +239,131 @@ SELECT seen('subject_id = subject(1)') AS declined, seen('subject_id = subject(2
 RESET ROLE;
 SELECT * FROM said();
 
+---------------------------------------------------------------- what foreign keys lead to
+
+-- Another's table behind the key of a superuser's, and of somebody else's.
+CREATE ROLE facematch_test_other;
+CREATE SCHEMA other AUTHORIZATION facematch_test_other;
+GRANT USAGE ON SCHEMA other TO facematch_test_owner;
+SET ROLE facematch_test_owner;
+GRANT USAGE ON SCHEMA own TO facematch_test_other;
+GRANT SELECT ON own.plain TO facematch_test_other;
+RESET ROLE;
+CREATE TABLE referred (LIKE own.plain, PRIMARY KEY (id));
+SET ROLE facematch_test_other;
+CREATE TABLE other.referred (LIKE own.plain, PRIMARY KEY (id));
+GRANT REFERENCES ON other.referred TO facematch_test_owner;
+RESET ROLE;
+GRANT REFERENCES ON referred TO facematch_test_owner;
+SELECT facematch.retain('referred', 'sighting'), facematch.retain('other.referred', 'sighting');
+INSERT INTO referred SELECT n, 'guest', now(), subject(100 + n), 1, '[1,0]' FROM generate_series(1, 5) n;
+INSERT INTO other.referred TABLE referred;
+SET ROLE facematch_test_owner;
+CREATE TABLE own.refers (id bigint REFERENCES referred ON DELETE CASCADE, n bigint DEFAULT own.n(1), CHECK (own.n(id) > 0));
+CREATE TABLE own.refers_to_other (id bigint REFERENCES other.referred ON DELETE SET NULL, CHECK (own.inlined(id) > 0));
+INSERT INTO own.refers SELECT n FROM generate_series(1, 5) n;
+INSERT INTO own.refers_to_other SELECT n FROM generate_series(1, 5) n;
+CREATE TABLE own.later (n int);
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON own.later DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION own.fired();
+CREATE FUNCTION own.leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO own.later VALUES (1); RETURN OLD; END $$;
+RESET ROLE;
+CREATE FUNCTION left_of(n int) RETURNS TABLE (of_superuser bigint, of_other bigint) LANGUAGE sql AS $$
+	SELECT (SELECT count(*) FROM referred WHERE subject_id = subject(n)), (SELECT count(*) FROM other.referred WHERE subject_id = subject(n)) $$;
+CREATE VIEW not_fired AS SELECT object, finding, remedy FROM facematch.health_check() WHERE finding ~ '^foreign keys lead|several roles' ORDER BY 1, 2;
+-- Before rows, checks and defaults: as its owner.
+SET ROLE facematch_test_owner;
+CREATE TRIGGER a BEFORE DELETE ON own.refers FOR EACH ROW EXECUTE FUNCTION own.fired();
+CREATE TRIGGER a BEFORE UPDATE ON own.refers_to_other FOR EACH ROW EXECUTE FUNCTION own.fired();
+RESET ROLE;
+UPDATE own.mode SET what = 'listen';
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(101));
+UPDATE own.mode SET what = 'off';
+SELECT * FROM left_of(101);
+SELECT * FROM said();
+SELECT * FROM not_fired;
+-- Nothing is left to the commit there, where it would run as who commits.
+SET ROLE facematch_test_owner;
+CREATE TRIGGER b BEFORE DELETE ON own.refers FOR EACH ROW EXECUTE FUNCTION own.leave();
+RESET ROLE;
+SET client_min_messages = warning;
+UPDATE own.mode SET what = 'listen';
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(102));
+UPDATE own.mode SET what = 'off';
+SET client_min_messages = error;
+SELECT * FROM left_of(102);
+DROP TRIGGER b ON own.refers;
+-- After rows, and after statements: refused.
+SET ROLE facematch_test_owner;
+CREATE TRIGGER c AFTER DELETE ON own.refers FOR EACH ROW EXECUTE FUNCTION own.fired();
+CREATE TRIGGER c AFTER UPDATE ON own.refers_to_other EXECUTE FUNCTION own.fired();
+RESET ROLE;
+SET client_min_messages = warning;
+UPDATE own.mode SET what = 'listen';
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(103));
+UPDATE own.mode SET what = 'off';
+SET client_min_messages = error;
+SELECT * FROM left_of(103);
+SELECT * FROM not_fired;
+SELECT facematch.release('referred');
+SELECT facematch.retain('referred', 'sighting');
+SELECT * FROM said();
+DROP TRIGGER c ON own.refers;
+-- A rule leads to more of them.
+CREATE RULE d AS ON DELETE TO own.refers DO ALSO DELETE FROM own.later;
+SELECT facematch.retain('referred', 'sighting');
+DROP RULE d ON own.refers;
+SELECT facematch.retain('referred', 'sighting');
+DROP TRIGGER c ON own.refers_to_other;
+UPDATE own.mode SET what = 'listen';
+CALL facematch.purge();
+UPDATE own.mode SET what = 'off';
+SELECT * FROM left_of(103);
+SELECT * FROM not_fired;
+SELECT facematch.release('referred'), facematch.release('other.referred');
+
+-- Partitions of two roles: what one of them has made would run as the other.
+CREATE TABLE tree (LIKE own.plain) PARTITION BY LIST (id);
+GRANT ALL ON tree TO facematch_test_owner, facematch_test_other;
+SET ROLE facematch_test_other;
+CREATE TABLE other.part (LIKE own.plain);
+RESET ROLE;
+SET ROLE facematch_test_owner;
+CREATE TABLE own.part (LIKE own.plain);
+CREATE TABLE own.part_ran (who name);
+GRANT ALL ON own.part_ran TO PUBLIC;
+CREATE FUNCTION own.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO own.part_ran VALUES (current_user); RETURN coalesce(NEW, OLD); END $$;
+CREATE TRIGGER a BEFORE UPDATE OR DELETE ON own.part FOR EACH ROW EXECUTE FUNCTION own.note();
+RESET ROLE;
+ALTER TABLE tree ATTACH PARTITION other.part FOR VALUES IN (1);
+ALTER TABLE tree ATTACH PARTITION own.part FOR VALUES IN (2);
+SELECT facematch.retain('tree', 'sighting');
+ALTER TABLE tree DETACH PARTITION own.part;
+SELECT facematch.retain('tree', 'sighting');
+ALTER TABLE own.part ADD purge_after timestamptz NOT NULL DEFAULT now() + interval '1 day';
+INSERT INTO own.part SELECT 2, 'guest', now(), subject(104), 1, '[1,0]';
+ALTER TABLE tree ATTACH PARTITION own.part FOR VALUES IN (2);
+TRUNCATE own.part_ran;
+SET client_min_messages = warning;
+UPDATE own.mode SET what = 'listen';
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(104));
+UPDATE own.mode SET what = 'off';
+SET client_min_messages = error;
+SELECT * FROM not_fired;
+-- What is due goes from each partition as its owner.
+INSERT INTO tree (id, retention_class, recorded_at, e) VALUES (2, 'guest', now() - interval '1 year', '[1,0]');
+CALL facematch.purge();
+SELECT subject_id = subject(104) AS to_be_reached FROM tree;
+SELECT DISTINCT who FROM own.part_ran;
+ALTER TABLE other.part OWNER TO facematch_test_owner;
+SELECT count(*) FROM not_fired;
+INSERT INTO tree (id, retention_class, recorded_at, subject_id, e) VALUES (2, 'guest', now(), subject(105), '[1,0]');
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(105));
+SELECT count(*) FROM tree WHERE subject_id = subject(105);
+SELECT DISTINCT who FROM own.part_ran;
+SELECT facematch.release('tree');
+DROP TABLE tree;
+SELECT * FROM said();
+
 ---------------------------------------------------------------- what does not end
 
 -- Code that catches every cancel ends its session, once, and none of it runs after that; somebody else's purge goes on.
@@ -279,6 +404,20 @@ SELECT elsewhere('CALL facematch.purge()') ~ 'could not be purged:.*own.endless'
 SELECT count(*) AS left_elsewhere FROM after_all;
 SELECT severity, finding FROM facematch.health_check() WHERE object = 'own.endless' AND finding ~ 'stopped' ORDER BY finding;
 SELECT facematch.release('own.endless');
+SELECT count(*) FROM facematch_internal.quarantined;
+-- Once for a table with all its partitions.
+SET ROLE facematch_test_owner;
+CREATE TABLE own.endless_parts (LIKE own.plain) PARTITION BY LIST (id);
+CREATE TABLE own.endless_1 PARTITION OF own.endless_parts FOR VALUES IN (1);
+CREATE TABLE own.endless_2 PARTITION OF own.endless_parts FOR VALUES IN (2);
+CREATE TRIGGER a BEFORE DELETE ON own.endless_parts FOR EACH ROW EXECUTE FUNCTION own.endless();
+RESET ROLE;
+SELECT facematch.retain('own.endless_parts', 'sighting');
+INSERT INTO own.endless_parts (id, retention_class, recorded_at, e) SELECT n, 'guest', now() - interval '1 year', '[1,0]' FROM generate_series(1, 2) n;
+SELECT elsewhere('CALL facematch.purge()') ~ 'cannot be stopped' AS ended;
+SELECT elsewhere('CALL facematch.purge()') ~ 'could not be purged:.*own.endless' AS told;
+SELECT q.relation::regclass FROM facematch_internal.quarantined q;
+SELECT facematch.release('own.endless_parts');
 SELECT count(*) FROM facematch_internal.quarantined;
 
 -- A caller's cancel ends all, whether the limit's has come before or a trigger catches both.
@@ -343,5 +482,7 @@ DROP EVENT TRIGGER own_ddl;
 DROP SCHEMA own CASCADE;
 CALL facematch.purge();
 SELECT count(*) FROM facematch_internal.unreached u JOIN pg_class c ON c.oid = u.relation;
-DROP OWNED BY facematch_test_owner, facematch_test_reader;
-DROP ROLE facematch_test_owner, facematch_test_reader;
+DROP TABLE referred, other.referred CASCADE;
+DROP SCHEMA other CASCADE;
+DROP OWNED BY facematch_test_owner, facematch_test_reader, facematch_test_other;
+DROP ROLE facematch_test_owner, facematch_test_reader, facematch_test_other;

@@ -363,6 +363,25 @@ REINDEX INDEX bait_idx;
 SELECT told, count(*) FROM loot GROUP BY 1 ORDER BY 1;
 SELECT count(*) - :searches AS in_the_name_of_others FROM facematch.search;
 SET client_min_messages = warning;
+-- Nor while a row that another server has sent takes templates out of it.
+TRUNCATE loot;
+DROP INDEX bait_idx;
+INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
+VALUES ('sightings', 'us_citizen', 'sighting', '{recorded}', '{10 days}', 'site rule', '-infinity');
+UPDATE bait SET retention_class = 'us_citizen', subject_id = subject(30), e = '[1,0,0]';
+SELECT facematch.retain('bait', 'sighting');
+SET SESSION AUTHORIZATION facematch_test_gate;
+CREATE FUNCTION looks() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM public.look(); RETURN OLD; END $$;
+CREATE TRIGGER look BEFORE DELETE ON bait FOR EACH ROW EXECUTE FUNCTION looks();
+ALTER TABLE bait ENABLE ALWAYS TRIGGER look;
+RESET SESSION AUTHORIZATION;
+SELECT pg_replication_origin_create('facematch_test_searches') IS NOT NULL AS created;
+SELECT pg_replication_origin_session_setup('facematch_test_searches');
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(30));
+SELECT pg_replication_origin_session_reset();
+SELECT pg_replication_origin_drop('facematch_test_searches');
+SELECT told FROM loot;
+SELECT facematch.release('bait');
 DROP TABLE loot;
 
 DROP OWNED BY facematch_test_gate, facematch_test_desk;
