@@ -346,7 +346,7 @@ keep_rest(uint64 deletion)
 		gone = foreach_delete_current(gone, cell);
 		rest = lappend(rest, of);
 	}
-	table = rest == NIL ? NULL : face_retained_table(((Gone *) linitial(rest))->relid);
+	table = rest == NIL ? NULL : face_retained_among(list_make1_oid(((Gone *) linitial(rest))->relid));
 	foreach(cell, rest)
 	{
 		Gone	   *of = lfirst(cell);
