@@ -71,7 +71,8 @@ AS $$
 			   CASE WHEN e.lower > b.high THEN 'fewer matches than in the weeks before'
 					WHEN e.upper < b.low THEN 'more matches than in the weeks before' END,
 			   -- Nearly nobody matches a watchlist.
-			   CASE WHEN b.match_rate < p.least_match_rate AND b.kind IS DISTINCT FROM 'watchlist' THEN 'match rate below the goal' END,
+			   CASE WHEN b.match_rate < p.least_match_rate AND b.kind IS DISTINCT FROM 'watchlist'
+					THEN 'match rate below the goal' END,
 			   CASE WHEN b.p99 > p.most_latency_ms THEN 'slower than the goal' END,
 			   -- Bins are a hundredth wide: a shift of two is one.  A week with few matches shows less of how they scatter
 			   -- than the calibration does, one match nothing.

@@ -31,8 +31,8 @@ AS $$
 				  array_agg((o.encounters - o.searches)::bigint ORDER BY o.port COLLATE "C") AS not_compared
 			  FROM port o HAVING count(*) > 0) p, setting s),
 	shown AS (
-		SELECT p.port, CASE WHEN NOT h.sum THEN p.encounters END AS encounters, p.searches, p.matches, p.referred, p.overrides,
-			CASE WHEN NOT h.reason THEN p.opted_out END AS opted_out,
+		SELECT p.port, CASE WHEN NOT h.sum THEN p.encounters END AS encounters, p.searches, p.matches, p.referred,
+			p.overrides, CASE WHEN NOT h.reason THEN p.opted_out END AS opted_out,
 			CASE WHEN NOT h.reason THEN p.no_probe END AS no_probe
 		FROM small s, LATERAL unnest(s.ports, s.reasons, s.sums) h (port, reason, sum)
 		JOIN port p ON p.port = h.port),

@@ -46,10 +46,15 @@ BEGIN
 			'facematch.audit_event', (SELECT count(*) FROM facematch.audit_event)));
 	FOR t IN SELECT r.* FROM facematch_internal.retained_now r
 			 ORDER BY r.shipped DESC, r.table_name::text LOOP
-		SELECT sum(a.n) INTO n FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
-			p.relation, format('SELECT count(*) FROM %s', p.relation), limited => false) a (n bigint)
-		WHERE p.table_name = t.table_name AND p.is_named;
-		receipt := jsonb_set(receipt, ARRAY['rows', t.table_name::text], to_jsonb(n));
+		BEGIN
+			SELECT sum(a.n) INTO n FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
+				p.relation, format('SELECT count(*) FROM %s', p.relation), limited => false) a (n bigint)
+			WHERE p.table_name = t.table_name AND p.is_named;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'table % cannot be counted: %', t.table_name, SQLERRM;
+			n := NULL;
+		END;
+		receipt := jsonb_set(receipt, ARRAY['rows', t.table_name::text], coalesce(to_jsonb(n), 'null'));
 		-- Their rows stay, and have no deadline any more.
 		IF NOT t.shipped THEN
 			PERFORM facematch.release(t.table_name);
@@ -61,8 +66,8 @@ END
 $$;
 COMMENT ON PROCEDURE facematch.decommission(text, jsonb, text) IS
 	'prepares DROP EXTENSION: takes users'' tables out of retention, logs it, and returns the number of rows of '
-	'each table and an anchor of the audit log, to keep elsewhere. From then on DROP EXTENSION is allowed, until '
-	'something else is logged. Deletes nothing itself. No reason: 22023. For superusers';
+	'each table (null: it cannot be counted) and an anchor of the audit log, to keep elsewhere. From then on DROP '
+	'EXTENSION is allowed, until something else is logged. Deletes nothing itself. No reason: 22023. For superusers';
 
 CREATE EVENT TRIGGER facematch_keep ON ddl_command_start EXECUTE FUNCTION facematch_internal.keep();
 ALTER EVENT TRIGGER facematch_keep ENABLE ALWAYS;
