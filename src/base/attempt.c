@@ -97,14 +97,13 @@ cancel_attempt(void)
 
 /* An opt-out that a trigger of a purged table makes goes by the purge's clock: returns whether there is one to stop. */
 static bool
-start_clock(Oid table, TimestampTz until)
+start_clock(Oid whole, TimestampTz until)
 {
 	if (over != MAX_TIMEOUTS && get_timeout_active(over))
 		return false;
 	is_over = false;
 	cancels = 0;
-	/* The whole: of each of its partitions the same code would come next. */
-	timed_table = llast_oid(face_line(table));
+	timed_table = whole;
 	if (until == DT_NOEND)
 		return false;
 	if (over == MAX_TIMEOUTS)
@@ -192,6 +191,8 @@ try_once(Oid table, TimestampTz until, void (*work) (void *state), void *state)
 	ResourceOwner owner = CurrentResourceOwner;
 	bool		statement_timeout = get_timeout_active(STATEMENT_TIMEOUT);
 	int			locks = face_locks_held();
+	/* Of each of its partitions the same code would come next.  Looked up here, where an error leaves no subtransaction open. */
+	Oid			whole = llast_oid(face_line(table));
 	bool		started;
 	ErrorData  *volatile error = NULL;
 
@@ -201,7 +202,7 @@ try_once(Oid table, TimestampTz until, void (*work) (void *state), void *state)
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(memory);
 	attempts++;
-	started = start_clock(table, until);
+	started = start_clock(whole, until);
 	PG_TRY();
 	{
 		work(state);
