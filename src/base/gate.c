@@ -14,7 +14,9 @@
  * - Table: a statement on a user's table runs as the table's owner, so its code has
  *   that owner's privileges and no more. If a table, its partitions and its parents
  *   belong to different roles, code of each may run: it runs as the one of them that
- *   is not a superuser; two such roles are refused. The text of the statement has a
+ *   is not a superuser. With two such roles each function that would be called is
+ *   refused (fmgr_hook): whose it is does not say who has put it there, and planning
+ *   alone calls what constraints and indexes have. The text of the statement has a
  *   name, and its owner or the schema's may put something else in its place: so what
  *   the name has led to is looked at before anything is planned (named.c).
  * - DDL: the extension's triggers, row security policies and indexes on a user's
@@ -74,6 +76,7 @@
 
 static Oid	foreign_owner = InvalidOid; /* whose code runs now; InvalidOid: nobody's but the extension's */
 static Oid	contained_from = InvalidOid;	/* and whose rights it must not have: those that DDL is done with */
+static Oid	of_several = InvalidOid;	/* the table for which none runs, because several roles could have put it there */
 
 /* The statement that runs for the extension on a user's table, and the table that it must name; NULL: none that has a text. */
 static const char *running_statement = NULL;
@@ -111,17 +114,15 @@ face_owner(Oid relid)
 	return owner;
 }
 
-/*
- * The role for statements on a user's table: the one role among the owners of the table and its kin that is not a superuser.
- * With two such roles the code of one would run with the privileges of the other.
- */
-Oid
-face_acts_as(Oid relid)
+/* Who of the owners of a table and its kin is not a superuser, the table's own before others, and whether there are several. */
+static Oid
+ordinary_owner(Oid relid, bool *several)
 {
 	Oid			owner = face_owner(relid);
 	Oid			role = superuser_arg(owner) ? InvalidOid : owner;
 	ListCell   *cell;
 
+	*several = false;
 	foreach(cell, face_with_kin(relid))
 	{
 		Oid			other;
@@ -132,16 +133,41 @@ face_acts_as(Oid relid)
 		other = face_owner(lfirst_oid(cell));
 		if (other == role || superuser_arg(other))
 			continue;
-		if (OidIsValid(role))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("retained_table_has_one_owner"),
-					 errmsg("table %s, its partitions and parents belong to more than one role that is not a superuser",
-							face_qualified_name(relid)),
-					 errdetail("The code of one of them would run with the privileges of another."),
-					 errhint("Give them to one role: ALTER TABLE ... OWNER TO.")));
-		role = other;
+		*several = *several || OidIsValid(role);
+		if (!OidIsValid(role))
+			role = other;
 	}
 	return OidIsValid(role) ? role : owner;
+}
+
+static void
+report_several_owners(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), face_refusal("retained_table_has_one_owner"),
+			 errmsg("table %s, its partitions and parents belong to more than one role that is not a superuser",
+					face_qualified_name(relid)),
+			 errdetail("The code of one of them would run with the privileges of another."),
+			 errhint("Give them to one role: ALTER TABLE ... OWNER TO.")));
+}
+
+/*
+ * The role for statements on a user's table: the one role among the owners of the table and its kin that is not a superuser.
+ * With several such roles the code of one would run with the privileges of another: then it is the table's owner, and no code
+ * runs.  A superuser's table of several others is refused.
+ */
+Oid
+face_acts_as(Oid relid, bool *several)
+{
+	bool		unasked;
+	Oid			role;
+
+	if (several == NULL)
+		several = &unasked;
+	role = ordinary_owner(relid, several);
+	if (*several && role != face_owner(relid))
+		report_several_owners(relid);
+	return role;
 }
 
 /*--------------------------------------------------------- in and out */
@@ -157,10 +183,12 @@ open_gate(FaceGate *gate, Oid run_as, bool restricted)
 {
 	gate->outer_owner = foreign_owner;
 	gate->outer_contained = contained_from;
+	gate->outer_several = of_several;
 	gate->outer_own = is_own;
 	gate->outer_statement = running_statement;
 	gate->outer_named = running_on;
 	is_own = false;
+	of_several = InvalidOid;
 	gate->restricted = restricted;
 	gate->settings = NewGUCNestLevel();
 	/* Plans of what runs here, with a subject's pseudonym as a constant, would go to the client that asked for them. */
@@ -190,10 +218,12 @@ face_open_for_own(FaceGate *gate, Oid run_as)
 void
 face_open_for_table(FaceGate *gate, Oid relid, const char *statement)
 {
-	Oid			role = face_acts_as(relid);
+	bool		several;
+	Oid			role = face_acts_as(relid, &several);
 
 	open_gate(gate, role, !superuser_arg(role) || face_reaches_others(relid));
 	foreign_owner = role;
+	of_several = several ? relid : InvalidOid;
 	contained_from = InvalidOid;
 	running_statement = statement;
 	running_on = relid;
@@ -203,11 +233,13 @@ face_open_for_table(FaceGate *gate, Oid relid, const char *statement)
 void
 face_open_for_ddl(FaceGate *gate, Oid relid)
 {
-	Oid			role = face_acts_as(relid);
+	bool		several;
+	Oid			role = ordinary_owner(relid, &several);
 
 	open_gate(gate, GetUserId(), false);
 	gate->restricted = !superuser_arg(role);
 	foreign_owner = role;
+	of_several = several ? relid : InvalidOid;
 	contained_from = GetUserId();
 }
 
@@ -217,6 +249,7 @@ face_gate_failed(const FaceGate *gate)
 {
 	foreign_owner = gate->outer_owner;
 	contained_from = gate->outer_contained;
+	of_several = gate->outer_several;
 	is_own = gate->outer_own;
 	running_statement = gate->outer_statement;
 	running_on = gate->outer_named;
@@ -241,7 +274,7 @@ analyzed(ParseState *pstate, Query *query, FACE_JUMBLE *jstate)
 		next_post_parse_analyze(pstate, query, jstate);
 	if (running_statement != NULL && pstate->p_sourcetext != NULL && query->commandType != CMD_UTILITY &&
 		OidIsValid(foreign_owner) && strcmp(pstate->p_sourcetext, running_statement) == 0)
-		face_check_named(query, running_on, foreign_owner);
+		face_check_named(query, running_on, foreign_owner, OidIsValid(of_several));
 }
 
 /*--------------------------------------------------------- code of tables in somebody's session */
@@ -289,7 +322,7 @@ face_refuse_tables_code(const char *function)
 			 errhint("Triggers, indexes and defaults that run while others purge or analyze the table may call is_opted_out(), may_decline() and subject_id().")));
 }
 
-/*--------------------------------------------------------- functions that DDL calls */
+/*--------------------------------------------------------- functions that statements call */
 
 /* Code of somebody's who need not be a superuser: neither the server's, nor C, nor the extension's, nor a superuser's event trigger. */
 static bool
@@ -315,7 +348,7 @@ is_foreign(Oid function)
 static bool
 needs_owner(Oid function)
 {
-	if (OidIsValid(contained_from) && contained_from != foreign_owner && is_foreign(function))
+	if ((OidIsValid(of_several) || (OidIsValid(contained_from) && contained_from != foreign_owner)) && is_foreign(function))
 		return true;
 	return next_needs_fmgr != NULL && next_needs_fmgr(function);
 }
@@ -341,6 +374,8 @@ contain(FmgrHookEventType event, FmgrInfo *function, Datum *private)
 	}
 	if (event == FHET_START)
 	{
+		if (OidIsValid(of_several) && is_foreign(function->fn_oid))
+			report_several_owners(of_several);
 		GetUserIdAndSecContext(&call->user, &call->context);
 		call->entered = OidIsValid(contained_from) && contained_from == call->user && is_foreign(function->fn_oid);
 		if (call->entered)

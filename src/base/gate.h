@@ -27,6 +27,7 @@ typedef struct FaceGate
 	bool		restricted;
 	Oid			outer_owner;
 	Oid			outer_contained;
+	Oid			outer_several;
 	bool		outer_own;
 	const char *outer_statement;
 	Oid			outer_named;
@@ -34,7 +35,7 @@ typedef struct FaceGate
 
 extern void face_report_missing(Oid relid);
 extern Oid	face_owner(Oid relid);
-extern Oid	face_acts_as(Oid relid);
+extern Oid	face_acts_as(Oid relid, bool *several);
 
 extern void face_open_for_own(FaceGate *gate, Oid run_as);
 extern void face_open_for_table(FaceGate *gate, Oid relid, const char *statement);

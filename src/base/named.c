@@ -179,10 +179,11 @@ report_replaced(void)
 			 errhint("Try again.")));
 }
 
-/* A statement on a table, as that role, whose names are resolved and locked. */
+/* A statement on a table, as that role, whose names are resolved and locked.  Several: none of the table's code runs. */
 void
-face_check_named(Query *query, Oid relid, Oid role)
+face_check_named(Query *query, Oid relid, Oid role, bool several)
 {
+	bool		several_now;
 	Named		named = {.relid = relid};
 	List	   *reached;
 	ListCell   *cell;
@@ -193,7 +194,7 @@ face_check_named(Query *query, Oid relid, Oid role)
 	/* A partition that goes to another owner meanwhile has code of his. */
 	if (superuser_arg(role))
 		(void) face_with_heirs(relid, named.lockmode);
-	if (face_acts_as(relid) != role)
+	if (face_acts_as(relid, &several_now) != role || (several_now && !several))
 		report_replaced();
 	if (named.lockmode < RowExclusiveLock)
 		return;

@@ -13,7 +13,7 @@
 #include "nodes/parsenodes.h"
 
 extern bool face_reaches_others(Oid relid);
-extern void face_check_named(Query *query, Oid relid, Oid role);
+extern void face_check_named(Query *query, Oid relid, Oid role, bool several);
 extern void face_keep_name(Oid relid, const char *sql);
 
 #endif							/* FACEMATCH_BASE_NAMED_H */

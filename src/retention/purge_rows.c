@@ -112,7 +112,7 @@ target(const FaceRetained *table, Oid part)
 {
 	Target		found = {part, psprintf("ONLY %s", face_qualified_name(part)), ""};
 
-	if (face_acts_as(part) != face_owner(part) && part != table->relid)
+	if (face_acts_as(part, NULL) != face_owner(part) && part != table->relid)
 	{
 		found.relid = table->relid;
 		found.name = face_qualified_name(table->relid);

@@ -234,7 +234,7 @@ face_fire_deferred(Oid table, Oid part)
 	Datum		value = ObjectIdGetDatum(table);
 	char	   *names;
 
-	if (!superuser_arg(face_acts_as(part)))
+	if (!superuser_arg(face_acts_as(part, NULL)))
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
