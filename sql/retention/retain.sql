@@ -296,12 +296,13 @@ BEGIN
 			MESSAGE = format('table %s was not attached', table_name),
 			HINT = 'facematch.attached lists the tables that can be released.';
 	END IF;
-	-- Without a hold nothing of the table runs: what cannot be stopped there is released, too.
-	SELECT sum(a.held) INTO held FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
-		p.relation,
+	-- Without a hold nothing of the table runs: what cannot be stopped there is released, too.  Each partition is asked,
+	-- as its owner: of a table of several owners only those can be.
+	SELECT sum(a.held) INTO held FROM facematch_internal.retained_part p JOIN pg_class c ON c.oid = p.relation
+		AND c.relkind <> 'p' CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
 		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', p.relation, facematch_internal.not_held(release.table_name)),
 		limited => false) a (held bigint)
-	WHERE p.table_name = release.table_name AND p.is_named AND EXISTS (SELECT FROM facematch.held);
+	WHERE p.table_name = release.table_name AND EXISTS (SELECT FROM facematch.held);
 	IF held > 0 THEN
 		RAISE integrity_constraint_violation USING CONSTRAINT = 'row_is_not_held',
 			MESSAGE = format('%s is under retention and cannot be released: holds keep %s of its rows', table_name, held),
