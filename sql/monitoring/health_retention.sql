@@ -63,10 +63,12 @@ BEGIN
 	-- Code of one would run with the privileges of another (src/base/named.c).  2 and 64 are triggers that are not AFTER
 	-- ones, 28 those for rows that come, change or go.
 	SELECT 'error', format('foreign keys lead to the %s from %s, whose owner''s privileges it would have: no rows are'
-		' purged there, nor given another deadline', lower(code.kind), a.table_name),
+		' purged there, nor given another deadline%s', lower(code.kind), a.table_name,
+		CASE WHEN a.shipped THEN ', and opt-outs may fail' END),
 		format('%I on %s', code.name, h.relation),
 		format('DROP %s %I ON %s; BEFORE triggers run as that table''s owner', code.kind, code.name, h.relation)
-	FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name, and_referring => true) h
+	FROM facematch_internal.retained_now a CROSS JOIN LATERAL
+		facematch_internal.with_heirs(a.table_name, and_referring => true) h
 	JOIN pg_class c ON c.oid = h.relation JOIN pg_roles o ON o.oid = c.relowner AND NOT o.rolsuper
 	CROSS JOIN LATERAL (
 		SELECT 'TRIGGER' AS kind, g.tgname AS name FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
@@ -78,7 +80,7 @@ BEGIN
 		JOIN pg_class k ON k.oid = x.relation)
 	UNION ALL
 	SELECT 'error', 'the table, its partitions and parents belong to several roles that are not superusers: opt-outs and'
-		' new deadlines do not reach its rows', a.table_name::text,
+		' new deadlines may not reach its rows', a.table_name::text,
 		format('ALTER TABLE ... OWNER TO one of %s', o.names)
 	FROM facematch.attached a CROSS JOIN LATERAL (
 		SELECT count(*) AS owners, string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname) AS names FROM pg_roles r

@@ -131,16 +131,30 @@ face_half_detached(Oid relid)
 }
 
 /* What foreign keys do to rows that refer to one that goes or gets another key; "no action" and "restrict" change none. */
+typedef bool (*IsAction) (Oid function);
+
 static bool
-is_action(Oid function)
+deletes_on_delete(Oid function)
 {
-	return function == F_RI_FKEY_CASCADE_DEL || function == F_RI_FKEY_CASCADE_UPD || function == F_RI_FKEY_SETNULL_DEL ||
-		function == F_RI_FKEY_SETNULL_UPD || function == F_RI_FKEY_SETDEFAULT_DEL || function == F_RI_FKEY_SETDEFAULT_UPD;
+	return function == F_RI_FKEY_CASCADE_DEL;
+}
+
+static bool
+updates_on_delete(Oid function)
+{
+	return function == F_RI_FKEY_SETNULL_DEL || function == F_RI_FKEY_SETDEFAULT_DEL;
+}
+
+static bool
+updates_on_update(Oid function)
+{
+	return function == F_RI_FKEY_CASCADE_UPD || function == F_RI_FKEY_SETNULL_UPD || function == F_RI_FKEY_SETDEFAULT_UPD;
 }
 
 static List *
-add_referring(Relation triggers, Oid relid, LOCKMODE lockmode, List *found)
+add_referring(Oid relid, IsAction is_action, LOCKMODE lockmode, List *found)
 {
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -158,6 +172,7 @@ add_referring(Relation triggers, Oid relid, LOCKMODE lockmode, List *found)
 			referring = list_append_unique_oid(referring, trigger->tgconstrrelid);
 	}
 	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
 	foreach(cell, referring)
 	{
 		if (lockmode != NoLock)
@@ -166,25 +181,38 @@ add_referring(Relation triggers, Oid relid, LOCKMODE lockmode, List *found)
 	return list_concat(found, referring);
 }
 
-/* A table, its heirs, and the tables whose rows foreign keys change or delete with theirs, and so on. */
-List *
-face_reached(Oid relid, LOCKMODE lockmode)
+/* One that is dropped has none. */
+static List *
+add_heirs(Oid relid, LOCKMODE lockmode, List *found)
 {
-	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
-	List	   *found = list_make1_oid(relid);
+	if (!face_exists(relid))
+		return found;
+	return list_concat_unique_oid(found, find_inheritance_children_extended(relid, false, lockmode, NULL, NULL));
+}
 
-	for (int i = 0; i < list_length(found); i++)
+/* A table that a statement deletes from or updates, its heirs, and the tables whose rows foreign keys change or delete with theirs, and so on. */
+List *
+face_reached(Oid relid, bool deletes, bool updates, LOCKMODE lockmode)
+{
+	List	   *deleted = deletes ? list_make1_oid(relid) : NIL;
+	List	   *updated = updates ? list_make1_oid(relid) : NIL;
+
+	for (int i = 0; i < list_length(deleted); i++)
 	{
-		Oid			of = list_nth_oid(found, i);
+		Oid			of = list_nth_oid(deleted, i);
 
-		/* One that is dropped has none. */
-		if (!face_exists(of))
-			continue;
-		found = list_concat_unique_oid(found, find_inheritance_children_extended(of, false, lockmode, NULL, NULL));
-		found = add_referring(triggers, of, lockmode, found);
+		deleted = add_heirs(of, lockmode, deleted);
+		deleted = add_referring(of, deletes_on_delete, lockmode, deleted);
+		updated = add_referring(of, updates_on_delete, lockmode, updated);
 	}
-	table_close(triggers, AccessShareLock);
-	return found;
+	for (int i = 0; i < list_length(updated); i++)
+	{
+		Oid			of = list_nth_oid(updated, i);
+
+		updated = add_heirs(of, lockmode, updated);
+		updated = add_referring(of, updates_on_update, lockmode, updated);
+	}
+	return list_concat_unique_oid(deleted, updated);
 }
 
 /*--------------------------------------------------------- SQL */
@@ -195,7 +223,7 @@ facematch_with_heirs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			relid = PG_GETARG_OID(0);
-	List	   *relations = PG_GETARG_BOOL(1) ? face_with_kin(relid) : PG_GETARG_BOOL(2) ? face_reached(relid, NoLock) :
+	List	   *relations = PG_GETARG_BOOL(1) ? face_with_kin(relid) : PG_GETARG_BOOL(2) ? face_reached(relid, true, true, NoLock) :
 		face_with_heirs(relid, NoLock);
 	ListCell   *cell;
 

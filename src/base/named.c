@@ -30,6 +30,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -71,7 +72,7 @@ face_reaches_others(Oid relid)
 	Oid			owner = face_owner(relid);
 	ListCell   *cell;
 
-	foreach(cell, face_reached(relid, NoLock))
+	foreach(cell, face_reached(relid, true, true, NoLock))
 	{
 		if (belongs_to_another(lfirst_oid(cell), owner))
 			return true;
@@ -98,20 +99,32 @@ refuse_code(const char *kind, const char *name, Oid relid, Oid reached)
 			 errhint("Drop it, or make it a BEFORE trigger, which runs as its table's owner.")));
 }
 
-static void
-refuse_rules(Oid relid, Oid reached)
+/* A rule of a table, NULL: it has none. */
+static char *
+rule_of(Oid relid)
 {
 	Relation	rules = table_open(RewriteRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
+	char	   *name = NULL;
 
-	ScanKeyInit(&key, Anum_pg_rewrite_ev_class, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(reached));
+	ScanKeyInit(&key, Anum_pg_rewrite_ev_class, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
 	scan = systable_beginscan(rules, RewriteRelRulenameIndexId, true, NULL, 1, &key);
 	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		refuse_code("rule", NameStr(((Form_pg_rewrite) GETSTRUCT(tuple))->rulename), relid, reached);
+		name = pstrdup(NameStr(((Form_pg_rewrite) GETSTRUCT(tuple))->rulename));
 	systable_endscan(scan);
 	table_close(rules, AccessShareLock);
+	return name;
+}
+
+static void
+refuse_rules(Oid relid, Oid reached)
+{
+	char	   *rule = rule_of(reached);
+
+	if (rule != NULL)
+		refuse_code("rule", rule, relid, reached);
 }
 
 static void
@@ -142,8 +155,17 @@ typedef struct Named
 	Oid			relid;			/* what it must be about */
 	bool		found;
 	bool		others;			/* of a user's */
+	bool		deletes;
+	bool		updates;
 	LOCKMODE	lockmode;		/* that it has taken on the table */
 } Named;
+
+static void
+look_at_command(const Query *query, Named *named)
+{
+	named->deletes = named->deletes || query->commandType == CMD_DELETE || query->commandType == CMD_MERGE;
+	named->updates = named->updates || query->commandType == CMD_UPDATE || query->commandType == CMD_MERGE || query->onConflict != NULL;
+}
 
 static bool
 look_at(Node *node, Named *named)
@@ -151,7 +173,10 @@ look_at(Node *node, Named *named)
 	if (node == NULL)
 		return false;
 	if (IsA(node, Query))
+	{
+		look_at_command((Query *) node, named);
 		return query_tree_walker((Query *) node, look_at, named, QTW_EXAMINE_RTES_BEFORE);
+	}
 	if (IsA(node, RangeTblEntry))
 	{
 		const RangeTblEntry *entry = (RangeTblEntry *) node;
@@ -184,6 +209,7 @@ void
 face_check_named(Query *query, Oid relid, Oid role, bool several)
 {
 	bool		several_now;
+	bool		rewritten;
 	Named		named = {.relid = relid};
 	List	   *reached;
 	ListCell   *cell;
@@ -199,7 +225,10 @@ face_check_named(Query *query, Oid relid, Oid role, bool several)
 	if (named.lockmode < RowExclusiveLock)
 		return;
 	/* The locks keep others from adding to it; of the extension's tables only who was granted REFERENCES could. */
-	reached = face_reached(relid, face_is_own(relid) ? NoLock : RowExclusiveLock);
+	/* Its rules may make another statement of this one. */
+	rewritten = rule_of(relid) != NULL;
+	reached = face_reached(relid, named.deletes || rewritten, named.updates || rewritten,
+						   face_is_own(relid) ? NoLock : RowExclusiveLock);
 	foreach(cell, reached)
 	{
 		if (!belongs_to_another(lfirst_oid(cell), role))
@@ -242,7 +271,8 @@ face_keep_name(Oid relid, const char *sql)
 		face_report_missing(relid);
 	schema = ObjectIdGetDatum(get_rel_namespace(relid));
 	/* ALTER SCHEMA RENAME waits for nothing else. */
-	face_run_plan(&keep_schema, &schema, face_owner(face_table("retained")));
+	/* That lock needs UPDATE on the catalog, which the extension's owner may lack. */
+	face_run_plan(&keep_schema, &schema, BOOTSTRAP_SUPERUSERID);
 	AcceptInvalidationMessages();
 	/* As the statement was put together: by the same search path and settings. */
 	if (!has_name(sql, DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)))))
