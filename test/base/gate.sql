@@ -320,6 +320,28 @@ UPDATE own.mode SET what = 'off';
 SELECT * FROM left_of(103);
 SELECT * FROM not_fired;
 SELECT facematch.release('referred'), facematch.release('other.referred');
+-- Behind the extension's own tables: those that a deletion leads to say nothing of an update.
+GRANT USAGE ON SCHEMA facematch TO facematch_test_owner;
+GRANT REFERENCES ON facematch.reference, facematch.encounter TO facematch_test_owner;
+INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+SELECT gallery_id, subject(110), 'us_citizen', '[1,0]', 's' FROM facematch.gallery WHERE name = 'F1';
+INSERT INTO facematch.encounter (gallery_id, gallery, port, outcome, threshold, model, retention_class, subject_id, probe)
+SELECT gallery_id, name, 'JFK', 'no_match', 0.9, 'm', 'unmatched', subject(111), '[1,0]' FROM facematch.gallery WHERE name = 'F1';
+SET ROLE facematch_test_owner;
+CREATE TABLE own.of_encounter (id bigint REFERENCES facematch.encounter ON DELETE CASCADE);
+CREATE TRIGGER c AFTER DELETE ON own.of_encounter FOR EACH ROW EXECUTE FUNCTION own.fired();
+CREATE TABLE own.of_reference (id bigint REFERENCES facematch.reference ON DELETE CASCADE);
+CREATE TRIGGER c AFTER DELETE ON own.of_reference FOR EACH ROW EXECUTE FUNCTION own.fired();
+RESET ROLE;
+SELECT * FROM not_fired;
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(111));
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(110));
+DROP TABLE own.of_encounter, own.of_reference;
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(110));
+SELECT count(*) FROM not_fired;
+SELECT count(e.probe), (SELECT count(*) FROM facematch.reference WHERE subject_id = subject(110)) AS refs
+FROM facematch.encounter e WHERE e.subject_id = subject(111);
+SELECT * FROM said();
 
 -- Partitions of two roles: what one of them has made would run as the other.
 CREATE TABLE tree (LIKE own.plain) PARTITION BY LIST (id);
@@ -354,6 +376,10 @@ INSERT INTO tree (id, retention_class, recorded_at, e) VALUES (2, 'guest', now()
 CALL facematch.purge();
 SELECT subject_id = subject(104) AS to_be_reached FROM tree;
 SELECT DISTINCT who FROM own.part_ran;
+BEGIN;
+SELECT facematch.release('tree');
+DROP TABLE tree;
+ROLLBACK;
 ALTER TABLE other.part OWNER TO facematch_test_owner;
 SELECT count(*) FROM not_fired;
 INSERT INTO tree (id, retention_class, recorded_at, subject_id, e) VALUES (2, 'guest', now(), subject(105), '[1,0]');
@@ -362,6 +388,51 @@ SELECT count(*) FROM tree WHERE subject_id = subject(105);
 SELECT DISTINCT who FROM own.part_ran;
 SELECT facematch.release('tree');
 DROP TABLE tree;
+SELECT * FROM said();
+-- An ordinary role's table with a partition of another's: what calls no function of theirs reaches its rows.
+SET ROLE facematch_test_owner;
+CREATE TABLE own.tree (LIKE own.plain) PARTITION BY LIST (id);
+CREATE TABLE own.tree_1 PARTITION OF own.tree FOR VALUES IN (1);
+CREATE TABLE own.tree_2 PARTITION OF own.tree FOR VALUES IN (2);
+RESET ROLE;
+SELECT facematch.retain('own.tree', 'sighting');
+ALTER TABLE own.tree_2 OWNER TO facematch_test_other;
+INSERT INTO own.tree SELECT p, 'guest', now(), subject(n), 1, '[1,0]' FROM generate_series(1, 2) p, generate_series(106, 107) n;
+INSERT INTO own.tree (id, retention_class, recorded_at, e) SELECT p, 'guest', now() - interval '1 year', '[1,0]' FROM generate_series(1, 2) p;
+SET client_min_messages = warning;
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(106));
+SET client_min_messages = error;
+CALL facematch.purge();
+SELECT id, count(*), bool_and(subject_id = subject(107)) AS of_107 FROM own.tree GROUP BY id ORDER BY id;
+SELECT rule, count(*) FROM facematch.explain_retention('own.tree', 2) GROUP BY rule;
+-- One that a partition has would run as the table's owner as soon as a statement is planned.
+SET ROLE facematch_test_other;
+CREATE SEQUENCE other.ran;
+GRANT ALL ON SEQUENCE other.ran TO PUBLIC;
+GRANT USAGE ON SCHEMA other TO PUBLIC;
+CREATE FUNCTION other.n(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM nextval('other.ran'); RETURN n; END $$;
+CREATE FUNCTION other.inlined(n int) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT other.n(n) $$;
+ALTER TABLE own.tree_2 ADD CONSTRAINT c CHECK (other.inlined(1) > 0);
+ALTER SEQUENCE other.ran RESTART;
+RESET ROLE;
+SET client_min_messages = warning;
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(107));
+SET client_min_messages = error;
+SELECT rule FROM facematch.explain_retention('own.tree', 2);
+SELECT is_called AS ran FROM other.ran;
+SELECT id, count(*) FROM own.tree GROUP BY id ORDER BY id;
+ALTER SEQUENCE other.ran RESTART;
+-- It can go, and be released.
+BEGIN;
+ALTER TABLE own.tree DETACH PARTITION own.tree_2;
+SELECT detail ->> 'rows' AS rows FROM facematch.audit_event WHERE action = 'partition_detached' ORDER BY event_id DESC LIMIT 1;
+ROLLBACK;
+BEGIN;
+DROP TABLE own.tree_2;
+ROLLBACK;
+SELECT facematch.release('own.tree');
+SELECT is_called AS ran FROM other.ran;
+DROP TABLE own.tree;
 SELECT * FROM said();
 
 ---------------------------------------------------------------- what does not end
