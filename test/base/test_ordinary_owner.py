@@ -15,6 +15,18 @@ def psql(*commands, ok=True):
     return done.stdout
 
 
+def of_the_extension():
+    """Its owner has ceased to be a superuser: tables come under retention, and leave it."""
+    blocks.psql('-q', '-d', 'postgres', '-c', f'CREATE ROLE {OWNER} SUPERUSER', '-c', f'CREATE DATABASE {DATABASE}')
+    psql(f'SET ROLE {OWNER}', 'CREATE EXTENSION facematch CASCADE', 'RESET ROLE', f'ALTER ROLE {OWNER} NOSUPERUSER',
+         'CREATE TABLE visit (id int PRIMARY KEY, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding)',
+         "SELECT facematch.retain('visit', 'reference', template_column => 'e')", "SELECT facematch.release('visit')")
+
+
+def drop():
+    blocks.psql('-q', '-d', 'postgres', '-c', f'DROP DATABASE IF EXISTS {DATABASE}', '-c', f'DROP ROLE IF EXISTS {OWNER}')
+
+
 def main():
     blocks.psql('-q', '-d', 'postgres', '-c', f'DROP DATABASE IF EXISTS {DATABASE}', '-c', f'DROP ROLE IF EXISTS {OWNER}',
                 '-c', f'CREATE ROLE {OWNER}', '-c', f'CREATE DATABASE {DATABASE} OWNER {OWNER}')
@@ -31,8 +43,10 @@ def main():
         assert text != block.text
         got = blocks.psql('-d', DATABASE, input=text).split('\n')
         assert blocks.compare('README.md', block, got)
+        drop()
+        of_the_extension()
     finally:
-        blocks.psql('-q', '-d', 'postgres', '-c', f'DROP DATABASE IF EXISTS {DATABASE}', '-c', f'DROP ROLE IF EXISTS {OWNER}')
+        drop()
 
 
 main()
