@@ -165,6 +165,13 @@ face_find_setting(const char *name)
 #define face_table_beginscan_parallel(rel, shared)	table_beginscan_parallel(rel, shared)
 #endif
 
+/* 17 lets an index method keep pages pinned from one row that is inserted to the next (BRIN does); needs access/genam.h */
+#if PG_VERSION_NUM >= 170000
+#define face_index_insert_cleanup(index, info)	index_insert_cleanup(index, info)
+#else
+#define face_index_insert_cleanup(index, info)	((void) 0)
+#endif
+
 /* 19 computes where columns lie once all are there: without, it reads them from wrong places; needs access/tupdesc.h */
 #if PG_VERSION_NUM >= 190000
 #define face_finish_descriptor(desc)	TupleDescFinalize(desc)

@@ -73,49 +73,55 @@ put_on_page(Relation rel, HeapTuple tuple)
 		ReleaseBuffer(map);
 }
 
+/* Looked up without BuildIndexInfo(), which runs the immutable functions of expressions and conditions to simplify them. */
+static bool
+is_plain(Relation index)
+{
+	return heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+}
+
 static void
 put_in_index(Relation rel, HeapTuple tuple, Oid indexid)
 {
 	Relation	index = index_open(indexid, RowExclusiveLock);
-	IndexInfo  *info = BuildIndexInfo(index);
-	Datum		values[INDEX_MAX_KEYS];
-	bool		isnull[INDEX_MAX_KEYS];
 
 	/* One whose build was interrupted may have no pages; one that is being built takes the row from the table. */
-	if (info->ii_ReadyForInserts && info->ii_Expressions == NIL && info->ii_Predicate == NIL)
+	if (index->rd_index->indisready && is_plain(index))
 	{
+		IndexInfo  *info = BuildIndexInfo(index);
+		Datum		values[INDEX_MAX_KEYS];
+		bool		isnull[INDEX_MAX_KEYS];
+
 		for (int i = 0; i < info->ii_NumIndexAttrs; i++)
 			values[i] = heap_getattr(tuple, info->ii_IndexAttrNumbers[i], RelationGetDescr(rel), &isnull[i]);
 		(void) index_insert(index, values, isnull, &tuple->t_self, rel, UNIQUE_CHECK_NO, false, info);
+		face_index_insert_cleanup(index, info);
 	}
 	index_close(index, NoLock);
 }
 
 /* The row ends with the extension's columns.  PostgreSQL reads others as of rows from before them: a constant default, or NULL. */
 static HeapTuple
-form_row(TupleDesc desc, const Datum *values, const bool *isnull, int columns)
+form_row(TupleDesc desc, Datum *values, bool *isnull, int columns)
 {
-	Datum	   *all = palloc0(sizeof(Datum) * desc->natts);
-	bool	   *none = palloc(sizeof(bool) * desc->natts);
-	HeapTuple	tuple;
+	TupleDesc	own = CreateTemplateTupleDesc(columns);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 
-		none[i] = i >= columns || isnull[i];
-		if (!none[i])
-			all[i] = values[i];
 		/* Who reads such a column may not look whether it is there. */
-		else if (column->attnotnull && (i < columns || !column->atthasmissing))
+		if (column->attnotnull && (i < columns ? isnull[i] : !column->atthasmissing))
 			ereport(ERROR,
 					(errcode(ERRCODE_NOT_NULL_VIOLATION),
 					 errmsg("the extension does not fill column \"%s\", which may not be NULL", NameStr(column->attname)),
 					 errhint("Drop the column, or let it be NULL.")));
+		if (i < columns)
+			TupleDescCopyEntry(own, i + 1, desc, i + 1);
 	}
-	tuple = heap_form_tuple(desc, all, none);
-	HeapTupleHeaderSetNatts(tuple->t_data, columns);
-	return tuple;
+	face_finish_descriptor(own);
+	return heap_form_tuple(own, values, isnull);
 }
 
 /* Whether a table has such rows. */
@@ -128,7 +134,7 @@ face_has_surviving(Oid relid)
 
 /* Inserts a row of a table of the extension's that stays, whatever becomes of the transaction. */
 void
-face_insert_surviving(Oid relid, const Datum *values, const bool *isnull, int columns)
+face_insert_surviving(Oid relid, Datum *values, bool *isnull, int columns)
 {
 	Relation	rel = table_open(relid, RowExclusiveLock);
 	HeapTuple	tuple = form_row(RelationGetDescr(rel), values, isnull, columns);

@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-extern void face_insert_surviving(Oid relid, const Datum *values, const bool *isnull, int columns);
+extern void face_insert_surviving(Oid relid, Datum *values, bool *isnull, int columns);
 extern bool face_has_surviving(Oid relid);
 
 #endif							/* FACEMATCH_BASE_SURVIVING_H */

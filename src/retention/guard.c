@@ -4,7 +4,8 @@
  *	  The row trigger before INSERT, UPDATE and DELETE on a table under retention.
  *
  * INSERT: purge_after is computed from the row's facts, and a time of these that
- * lies ahead becomes the present. A value in the row (from a dump, or from a
+ * lies ahead becomes the present, except in a row that brings its deadline and where
+ * the row's partition depends on it (late.c finds those). A value in the row (from a dump, or from a
  * publisher) stays if it is earlier. A template of a subject who has opted out is
  * refused, or left out. A reference must be complete, and of its gallery's model
  * (enrol.c).
@@ -26,11 +27,15 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/partition.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -113,11 +118,32 @@ due_of(const FaceGuard *guard, const FaceRow *row)
 	return due;
 }
 
-/* A time that lies ahead: later on, nobody could tell what the deadline was computed from. */
+/* Whether the row's partition depends on the column: another value would belong to another partition, which PostgreSQL refuses. */
+static bool
+is_partition_key(Relation rel, AttrNumber column)
+{
+	const char *name = NameStr(TupleDescAttr(RelationGetDescr(rel), column - 1)->attname);
+	bool		found = false;
+	ListCell   *cell;
+
+	if (!rel->rd_rel->relispartition)
+		return false;
+	foreach(cell, get_partition_ancestors(RelationGetRelid(rel)))
+	{
+		Relation	parent = table_open(lfirst_oid(cell), AccessShareLock);
+		AttrNumber	number = get_attnum(lfirst_oid(cell), name);
+
+		found |= has_partition_attrs(parent, bms_make_singleton(number - FirstLowInvalidHeapAttributeNumber), NULL);
+		table_close(parent, NoLock);
+	}
+	return found;
+}
+
+/* A time that lies ahead, and can be put right: later on, nobody could tell what the deadline was computed from. */
 static bool
 is_ahead(const FaceRow *row, AttrNumber column)
 {
-	return !face_row_null(row, column) && face_row_time(row, column) > GetCurrentTimestamp();
+	return !face_row_null(row, column) && face_row_time(row, column) > GetCurrentTimestamp() && !is_partition_key(row->rel, column);
 }
 
 static void
@@ -127,12 +153,17 @@ clip(FaceRow *row, AttrNumber column)
 		face_row_set(row, column, TimestampTzGetDatum(GetCurrentTimestamp()));
 }
 
+static void
+clip_times(const FaceGuard *guard, FaceRow *row)
+{
+	clip(row, guard->recorded);
+	clip(row, guard->verified);
+}
+
 static HeapTuple
 with_deadline(const FaceGuard *guard, FaceRow *row, TimestampTz due, const FaceRule *rule)
 {
 	face_row_set(row, guard->purge_after, TimestampTzGetDatum(due));
-	clip(row, guard->recorded);
-	clip(row, guard->verified);
 	if (guard->rule != 0)
 		face_row_set(row, guard->rule, CStringGetTextDatum(rule->name));
 	return face_row_tuple(row);
@@ -248,6 +279,7 @@ guard_insert(FaceGuard *guard, FaceRow *row)
 		refuse_departed(guard, row, due.due);
 		if (guard->enrols && !is_replica())
 			face_check_quality(&guard->enrolment, row);
+		clip_times(guard, row);
 	}
 	due.due = Min(due.due, given);
 
@@ -299,7 +331,9 @@ guard_recompute(const FaceGuard *guard, const FaceRecompute *why, FaceRow *row)
 	new = settle(old, before, &due, why->rules ? why->new_rules != NULL && (due.lengthened || due.rule->lengthens) : due.rule->follows_anchor);
 	if (new == old && !is_ahead(row, guard->recorded) && !is_ahead(row, guard->verified))
 		return NULL;
-	face_count_recomputed(new > old);
+	if (new != old)
+		face_count_recomputed(new > old);
+	clip_times(guard, row);
 	return with_deadline(guard, row, new, due.rule);
 }
 
@@ -423,6 +457,7 @@ guard_update(FaceGuard *guard, const FaceRow *was, FaceRow *row)
 		return refuse_declined(guard, row);
 	if (!is_replica() && changes(was, row, guard->class))
 		log_class(guard, was, row);
+	clip_times(guard, row);
 	return with_deadline(guard, row, new, due.rule);
 }
 

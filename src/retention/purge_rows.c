@@ -13,6 +13,7 @@
 #include "utils/array.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "base/refusal.h"
 #include "base/run.h"
@@ -34,11 +35,36 @@ only_when_free(const FaceRetained *table)
 		" FOR UPDATE SKIP LOCKED) l)";
 }
 
-/* Receipts for what went, by class. */
+static void
+write_receipt(const FaceRetained *table, const char *class, uint64 rows, TimestampTz earliest, TimestampTz latest, ArrayType *subjects,
+			  FacePurgeErasure *erasure)
+{
+	face_write_receipt("retention", table->relid, class, rows, 0, earliest, latest, subjects);
+	if (erasure != NULL)
+		face_note_receipt(erasure);
+}
+
+static ArrayBuildState *
+add_all(ArrayBuildState *to, ArrayType *subjects)
+{
+	Datum	   *values;
+	int			count;
+
+	deconstruct_array(subjects, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &values, NULL, &count);
+	for (int i = 0; i < count; i++)
+		to = accumArrayResult(to, values[i], false, UUIDOID, CurrentMemoryContext);
+	return to;
+}
+
+/* Receipts for what went, by class; one for all classes that no rule names. */
 static void
 write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasure)
 {
 	SPITupleTable *result = SPI_tuptable;
+	ArrayBuildState *unnamed_subjects = NULL;
+	uint64		unnamed = 0;
+	TimestampTz first = DT_NOEND;
+	TimestampTz last = DT_NOBEGIN;
 
 	for (uint64 i = 0; i < groups; i++)
 	{
@@ -51,11 +77,20 @@ write_receipts(const FaceRetained *table, uint64 groups, FacePurgeErasure *erasu
 		TimestampTz latest = DatumGetTimestampTz(SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS + 2, &isnull));
 		Datum		subjects = SPI_getbinval(row, result->tupdesc, FACE_DELETED_SUBJECTS, &isnull);
 
-		face_write_receipt("retention", table->relid, told, rows, 0, earliest, latest,
-						   isnull ? NULL : DatumGetArrayTypeP(subjects));
-		if (erasure != NULL)
-			face_note_receipt(erasure);
+		if (told[0] != '\0')
+		{
+			write_receipt(table, told, rows, earliest, latest, isnull ? NULL : DatumGetArrayTypeP(subjects), erasure);
+			continue;
+		}
+		unnamed += rows;
+		first = Min(first, earliest);
+		last = Max(last, latest);
+		if (!isnull)
+			unnamed_subjects = add_all(unnamed_subjects, DatumGetArrayTypeP(subjects));
 	}
+	if (unnamed > 0)
+		write_receipt(table, "", unnamed, first, last, unnamed_subjects == NULL ? NULL :
+					  DatumGetArrayTypeP(makeArrayResult(unnamed_subjects, CurrentMemoryContext)), erasure);
 }
 
 /* What the statement gives beside that, to look at holds once more: text[] keys, and text[] galleries. */

@@ -57,15 +57,15 @@ facematch_seal(PG_FUNCTION_ARGS)
 	size_t		size = VARSIZE_ANY_EXHDR(image);
 	bytea	   *sealed = palloc(VARHDRSZ + SEAL_OVERHEAD + size);
 	uint8	   *nonce = (uint8 *) VARDATA(sealed) + 1;
-	uint8	   *text = nonce + FACE_NONCE_BYTES;
+	uint8	   *bytes = nonce + FACE_NONCE_BYTES;
 	uint8		key[FACE_KEY_BYTES];
 
 	SET_VARSIZE(sealed, VARHDRSZ + SEAL_OVERHEAD + size);
 	VARDATA(sealed)[0] = SEAL_VERSION;
 	face_random_bytes(nonce, FACE_NONCE_BYTES);
-	memcpy(text, VARDATA_ANY(image), size);
+	memcpy(bytes, VARDATA_ANY(image), size);
 	face_make_key(id, key);
-	face_cipher_seal(key, nonce, bound.data, bound.len, text, size, text + size);
+	face_cipher_seal(key, nonce, bound.data, bound.len, bytes, size, bytes + size);
 	forget_key(key);
 	PG_RETURN_BYTEA_P(sealed);
 }

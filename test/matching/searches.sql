@@ -82,6 +82,12 @@ SELECT w.way, try(w.way) FROM (VALUES ('CREATE INDEX ON facematch.search (lower(
 -- If it is there all the same, searches go on, and the health check names it.
 BEGIN;
 ALTER EVENT TRIGGER facematch_keep DISABLE;
+CREATE FUNCTION tells(word text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'others'' code runs'; RETURN word; END $$;
+SET LOCAL client_min_messages = warning;
+CREATE INDEX search_tells ON facematch.search ((purpose || tells('-')));
+CREATE INDEX search_tells_which ON facematch.search (purpose) WHERE purpose > tells('-');
+RESET client_min_messages;
+CREATE INDEX search_brin ON facematch.search USING brin (searched_at);
 CREATE INDEX search_lower ON facematch.search (lower(purpose));
 CREATE INDEX search_refused ON facematch.search (searched_at) WHERE purpose IS NOT NULL;
 CREATE INDEX search_hash ON facematch.search USING hash (purpose);
@@ -91,8 +97,11 @@ ALTER TABLE facematch_internal.attempt ADD COLUMN more text;
 SET SESSION AUTHORIZATION facematch_test_gate;
 SELECT count(*) FROM facematch.identify('[1,0,0]', 'flight', purpose => 'Added');
 RESET SESSION AUTHORIZATION;
+DROP INDEX facematch.search_tells, facematch.search_tells_which;
 SELECT purpose, candidates, site, more FROM facematch.search WHERE purpose = 'Added';
 SELECT DISTINCT more FROM facematch_internal.attempt;
+CREATE EXTENSION amcheck;
+SELECT v.msg FROM unnest('{facematch.search,facematch_internal.attempt}'::regclass[]) r, verify_heapam(r) v;
 SET LOCAL enable_seqscan = off;
 SELECT candidates FROM facematch.search WHERE purpose = 'Added';
 SELECT severity, finding, object, remedy FROM facematch.health_check() WHERE finding ~ 'searches are not in the index' OR object ~ '^column';

@@ -141,3 +141,18 @@ DROP TRIGGER z_keep_longer ON visit_1;
 CALL facematch.recompute();
 SELECT * FROM found('longer|fires after the guard');
 SELECT recorded_at <= clock_timestamp() AS recorded_by_now FROM visit WHERE id = 7;
+
+-- Where a time decides the partition it stays as it is, and so does that of a row from a dump:
+-- the deadline counts from the present, and the row is named.
+CREATE TABLE dated (id int, retention_class text, recorded_at timestamptz, subject_id uuid, t face_embedding) PARTITION BY RANGE (recorded_at);
+CREATE TABLE dated_now PARTITION OF dated FOR VALUES FROM (MINVALUE) TO ('2900-01-01');
+CREATE TABLE dated_ahead PARTITION OF dated FOR VALUES FROM ('2900-01-01') TO (MAXVALUE);
+SELECT facematch.retain('dated', 'visit');
+INSERT INTO dated (id, retention_class, recorded_at, t) VALUES (1, 'us_citizen', '2999-01-01', '[1,0]'), (2, 'us_citizen', now(), '[1,0]');
+INSERT INTO visit (id, retention_class, recorded_at, t, purge_after) VALUES (8, 'us_citizen', '2999-01-01', '[1,0]', now() + interval '1 hour');
+SELECT tableoid::regclass, id, recorded_at > now() AS ahead, purge_after < now() + interval '10 years' AS counted FROM dated ORDER BY id;
+SELECT recorded_at > now() AS ahead FROM visit WHERE id = 8;
+SELECT row_id FROM facematch_internal.late_rows('dated');
+CALL facematch.recompute();
+SELECT id, recorded_at > now() AS ahead FROM dated UNION ALL SELECT id, recorded_at > now() FROM visit WHERE id = 8 ORDER BY id;
+DROP TABLE dated;

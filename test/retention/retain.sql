@@ -129,3 +129,16 @@ UPDATE facematch.gallery SET anchor_at = anchor_at + interval '1 hour';
 SELECT * FROM agreed ORDER BY id;
 DROP VIEW agreed;
 DROP TABLE boarding;
+
+-- Classes that no rule names, as the owner of a table can write them past the guard: one receipt for all of them.
+CREATE TABLE unruled (id int, retention_class text, recorded_at timestamptz DEFAULT now(), subject_id uuid, t face_embedding);
+SELECT facematch.retain('unruled', 'sighting');
+ALTER TABLE unruled DISABLE TRIGGER USER;
+INSERT INTO unruled (id, retention_class, subject_id, purge_after)
+SELECT n, 'none ' || n, subject(n), now() - n * interval '1 day' FROM generate_series(31, 34) n;
+INSERT INTO unruled (id, retention_class, purge_after) VALUES (35, 'us_citizen', now() - interval '1 day');
+ALTER TABLE unruled ENABLE TRIGGER USER;
+CALL facematch.purge();
+SELECT cause, retention_class, rows_purged, latest_due - earliest_due AS due_within FROM facematch.purge_receipt
+WHERE table_name ~ 'unruled' ORDER BY retention_class;
+DROP TABLE unruled;
