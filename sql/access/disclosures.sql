@@ -63,11 +63,22 @@ BEGIN
 	END IF;
 	FOR t IN SELECT r.* FROM facematch_internal.retained_now r WHERE r.subject_column IS NOT NULL
 		AND OLD.subject_id IS NOT NULL ORDER BY r.shipped DESC LOOP
-		SELECT bool_or(a.there) INTO there FROM facematch_internal.retained_part p
-		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
-			format('SELECT EXISTS (SELECT FROM %s WHERE %I = ANY ($4::uuid[]))', p.relation, t.subject_column),
-			facematch_internal.aliases(OLD.subject_id)::text) a (there boolean)
-		WHERE p.table_name = t.table_name AND p.is_named;
+		-- What its owner's table answers nothing about may be there.
+		BEGIN
+			SELECT bool_or(a.there) INTO there FROM facematch_internal.retained_part p
+			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
+				format('SELECT EXISTS (SELECT FROM %s WHERE %I = ANY ($4::uuid[]))', p.relation, t.subject_column),
+				facematch_internal.aliases(OLD.subject_id)::text) a (there boolean)
+			WHERE p.table_name = t.table_name AND p.is_named;
+		EXCEPTION WHEN serialization_failure OR deadlock_detected THEN
+			RAISE;
+		WHEN OTHERS THEN
+			RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'disclosure_record_is_known',
+				MESSAGE = format('the disclosure cannot be deleted: %s cannot be read: %s', t.table_name,
+					CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END),
+				HINT = CASE WHEN t.shipped THEN 'Try again when the other session has ended.'
+					ELSE 'Correct the table, or take it out of retention with facematch.release().' END;
+		END;
 		IF there THEN
 			RAISE integrity_constraint_violation USING CONSTRAINT = 'disclosure_outlives_its_record',
 				MESSAGE = format('the record that was disclosed is still in %s', t.table_name),
@@ -79,7 +90,7 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_disclosure() IS
 	'trigger: a disclosure is not changed, and not deleted within five years or while the subject has rows in a table'
-	' under retention (23000)';
+	' under retention (23000), or while such a table cannot be read (55000)';
 
 CREATE TRIGGER disclosure_10_keep BEFORE UPDATE OR DELETE ON facematch.disclosure
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_disclosure();

@@ -99,7 +99,8 @@ COMMENT ON COLUMN facematch.gallery.retention_rule IS 'the rule that gives the d
 COMMENT ON COLUMN facematch.gallery.closed_at IS 'when facematch.close_gallery() ended staging; NULL while it is open';
 COMMENT ON COLUMN facematch.gallery.purge_after IS 'from this moment on none of its references is a candidate, and '
 	'the next purge deletes it; infinity if no deadline applies. Computed from the retention rules';
-COMMENT ON COLUMN facematch.gallery.purpose_required IS 'whether each search has to say what it is for';
+COMMENT ON COLUMN facematch.gallery.purpose_required IS
+	'whether each search has to say what it is for; record_encounter() says encounter by itself; a blank purpose is none';
 COMMENT ON COLUMN facematch.gallery.sealed IS
 	'whether its templates are stored sealed, from their next writing on; by default where facematch.key_directory or'
 	' facematch.key_command is set. facematch.rotate_keys() seals those that are there';

@@ -100,7 +100,8 @@ COMMENT ON COLUMN facematch.encounter.gallery IS 'its name';
 COMMENT ON COLUMN facematch.encounter.occurred_at IS 'when the probe was taken';
 COMMENT ON COLUMN facematch.encounter.port IS 'port';
 COMMENT ON COLUMN facematch.encounter.lane IS 'gate or lane';
-COMMENT ON COLUMN facematch.encounter.direction IS 'entry or exit';
+COMMENT ON COLUMN facematch.encounter.direction IS 'entry or exit. A match on the way out writes the event '
+	'exit, but not if the INSERT gives purge_after, as a dump does';
 COMMENT ON COLUMN facematch.encounter.mode IS 'air, sea or land';
 COMMENT ON COLUMN facematch.encounter.outcome IS 'match; no_match, which refers the traveler to an officer; or '
 	'manual_inspection: no photograph was to be compared, or an officer decided';
@@ -261,7 +262,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.note_exit() IS 'trigger: a person who matched on the way out has left; '
-	'deadlines count from it. A row from a dump, which brings its deadline, has had its event';
+	'deadlines count from it. An INSERT that gives the deadline writes no event: it comes from a dump, as the event '
+	'does';
 CREATE TRIGGER encounter_35_exit AFTER INSERT ON facematch.encounter
 	FOR EACH ROW WHEN (NEW.direction = 'exit' AND NEW.outcome = 'match'
 		AND (NEW.kind IS DISTINCT FROM 'watchlist' OR NEW.override_reason IS NOT NULL))

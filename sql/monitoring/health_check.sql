@@ -248,6 +248,14 @@ BEGIN
 	-- A shard that did not answer when it was added is asked again.
 	FOR shard IN SELECT s.* FROM facematch.shard s JOIN pg_attribute a ON a.attrelid = s.gallery_table
 		AND a.attname = 'pseudonym_key' AND a.atttypid = 'text'::regtype LOOP
+		-- One whose machine is gone would be waited for without end.
+		RETURN QUERY
+		SELECT 'warning', 'the key of the shard''s pseudonyms was not compared: its server has no connect_timeout',
+			format('shard %s', shard.name), format('ALTER SERVER %I OPTIONS (ADD connect_timeout ''2'')', v.srvname)
+		FROM pg_foreign_table t JOIN pg_foreign_server v ON v.oid = t.ftserver
+		WHERE t.ftrelid = shard.gallery_table
+			AND NOT EXISTS (SELECT FROM unnest(v.srvoptions) o WHERE o ~ '^connect_timeout=\s*[1-9]');
+		CONTINUE WHEN FOUND;
 		BEGIN
 			EXECUTE format('SELECT g.pseudonym_key FROM %s g LIMIT 1', shard.gallery_table) INTO its_key;
 			IF its_key <> facematch_internal.pseudonym_fingerprint() THEN

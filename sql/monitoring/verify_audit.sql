@@ -163,10 +163,12 @@ BEGIN
 			FROM written w LEFT JOIN kept k ON k.about = w.about
 			-- Each field that was logged is the same, and the log has no text that looks like a template; an array is not while
 			-- it has something more. A table may have another name now: it is the same by its number, or, in a copy of the
-			-- database, where it has another number, if no table has the name that was logged.
+			-- database, where it has another number, if no table has the name or the number that was logged.
 			CROSS JOIN LATERAL (SELECT w.row - coalesce(array_agg(o.key)
 					|| array_agg(n.name) FILTER (WHERE o.value = w.row -> o.key OR to_regclass(w.row ->> n.name) IS NULL
-						AND w.row ->> n.name IS NOT NULL), '{}') AS row
+						AND w.row ->> n.name IS NOT NULL
+						AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid::text = w.row ->> o.key
+							AND c.relkind IN ('r', 'p', 'f', 'v', 'm'))), '{}') AS row
 				FROM jsonb_each(k.row) o CROSS JOIN LATERAL (SELECT regexp_replace(o.key, '_oid$', '') AS name) n
 				WHERE n.name <> o.key AND k.row ? n.name) r
 			WHERE NOT w.gone AND (k.row || r.row = k.row

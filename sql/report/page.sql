@@ -48,7 +48,7 @@ COMMENT ON FUNCTION facematch_internal.page_texts(text, text) IS
 	'the tags of an HTML page in order, each with the text behind it, in which # stands for each number, and with what'
 	' facematch.report_text has for it in a language';
 
-CREATE FUNCTION facematch.report_html(since date DEFAULT (now() AT TIME ZONE 'UTC')::date - 30,
+CREATE FUNCTION facematch.report_html(since date DEFAULT (now() AT TIME ZONE 'UTC')::date - 29,
 	until date DEFAULT (now() AT TIME ZONE 'UTC')::date, title text DEFAULT 'Face matching at the gates',
 	language text DEFAULT 'en')
 	RETURNS text

@@ -92,7 +92,8 @@ COMMENT ON COLUMN facematch.report_opt_out.class_not_known IS 'how many are of p
 	'they hold until it is';
 COMMENT ON COLUMN facematch.report_opt_out.not_in_advance IS 'how many asked at a port although the rule wants notice '
 	'in advance';
-COMMENT ON COLUMN facematch.report_opt_out.standing IS 'how many stand';
+COMMENT ON COLUMN facematch.report_opt_out.standing IS
+	'how many are in force, without those to which the law gives no right';
 COMMENT ON COLUMN facematch.report_opt_out.revoked IS 'how many were revoked';
 COMMENT ON COLUMN facematch.report_opt_out.ended IS 'how many have ended by their date';
 COMMENT ON COLUMN facematch.report_opt_out.first_noticed IS 'the first notice';

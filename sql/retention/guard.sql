@@ -76,11 +76,15 @@ BEGIN
 			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
 				format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', p.relation, t.class_column), OLD.name) a (used boolean)
 			WHERE p.table_name = t.table_name AND p.is_named;
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN serialization_failure OR deadlock_detected THEN
+			-- Clients run the transaction again.
+			RAISE;
+		WHEN OTHERS THEN
 			RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'retention_class_use_is_known',
 				MESSAGE = format('retention class %L cannot be deleted: %s cannot be read: %s', OLD.name, t.table_name,
 					CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END),
-				HINT = 'Correct the table, or take it out of retention with facematch.release().';
+				HINT = CASE WHEN t.shipped THEN 'Try again when the other session has ended.'
+					ELSE 'Correct the table, or take it out of retention with facematch.release().' END;
 		END;
 		IF used THEN
 			RAISE foreign_key_violation USING CONSTRAINT = 'retention_class_is_unused',

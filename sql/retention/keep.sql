@@ -7,8 +7,8 @@ CREATE FUNCTION facematch_internal.keep() RETURNS event_trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'facematch_keep';
 COMMENT ON FUNCTION facematch_internal.keep() IS
 	'event trigger before each DDL statement: loads the library, which refuses to drop the extension while rows stand'
-	' in it (2BP01), to rename what belongs to it (0A000), to add to tables of searches what their rows would be without'
-	' (0A000), and to drop or detach what holds keep (23000)';
+	' in it (2BP01), to rename what belongs to it (0A000), to add columns, constraints, and unique, partial or expression'
+	' indexes to the tables of searches (0A000), and to drop or detach what holds keep (23000)';
 
 CREATE VIEW facematch_internal.standing AS
 	SELECT s.what FROM (VALUES

@@ -61,14 +61,6 @@ DECLARE
 	total bigint := 0;
 	k uuid;
 BEGIN
-	-- Photographs go with the template and follow the deadline of their row by triggers. Those that none has reached are
-	-- reached here; the keys of those that go are left to the next purge, when that is committed.
-	PERFORM FROM facematch_internal.ask_table('facematch.encounter', format('DELETE FROM facematch.photograph p'
-		' USING facematch.encounter d WHERE d.encounter_id = p.encounter_id AND d.probe IS NULL%s',
-		facematch_internal.not_held('facematch.encounter'))) a (n integer);
-	UPDATE facematch.photograph p SET purge_after = 'infinity' WHERE p.purge_after > coalesce(
-		(SELECT e.purge_after FROM facematch.encounter e WHERE e.encounter_id = p.encounter_id AND e.probe IS NOT NULL),
-		(SELECT r.purge_after FROM facematch.reference r WHERE r.reference_id = p.reference_id));
 	IF coalesce(current_setting('facematch.key_directory', true), '') = '' THEN
 		IF EXISTS (SELECT FROM facematch_internal.doomed_key) THEN
 			RAISE WARNING 'keys of photographs wait to be destroyed, and facematch.key_directory is not set';
@@ -124,7 +116,6 @@ $$;
 COMMENT ON FUNCTION facematch_internal.destroy_keys() IS
 	'destroys the keys of deleted photographs, and of transactions that a crash ended; logged, with the keys'' '
 	'names. One that cannot be removed is a WARNING and keeps no other. Returns how many. The purge calls it; the '
-	'deletions have to be committed. Before that it deletes photographs whose encounter has no template, and gives '
-	'others the deadline of their row, where no trigger has done so';
+	'deletions have to be committed';
 
 SELECT pg_catalog.pg_extension_config_dump('facematch_internal.doomed_key', '');

@@ -90,19 +90,7 @@ BEGIN
 		END IF;
 		RETURN OLD;
 	END IF;
-	-- Who is changing the row's deadline, or removing its template, comes before or after this, and not beside it.
-	IF NEW.encounter_id IS NULL THEN
-		SELECT r.purge_after INTO deadline FROM facematch.reference r WHERE r.reference_id = NEW.reference_id FOR SHARE;
-	ELSE
-		SELECT e.purge_after INTO deadline FROM facematch.encounter e
-		WHERE e.encounter_id = NEW.encounter_id AND e.probe IS NOT NULL FOR SHARE;
-	END IF;
-	IF deadline IS NULL THEN
-		RAISE foreign_key_violation USING CONSTRAINT = 'photograph_is_beside_a_template',
-			MESSAGE = 'a photograph needs a template: there is no such encounter or reference, or its template is'
-				' gone',
-			HINT = 'Store the photograph of an encounter with a probe, or of a reference.';
-	ELSIF TG_OP = 'UPDATE' AND (NEW.photograph_id, NEW.encounter_id, NEW.reference_id, NEW.media_type, NEW.key_id,
+	IF TG_OP = 'UPDATE' AND (NEW.photograph_id, NEW.encounter_id, NEW.reference_id, NEW.media_type, NEW.key_id,
 		NEW.stored_at, NEW.stored_by, NEW.sealed)
 		IS DISTINCT FROM (OLD.photograph_id, OLD.encounter_id, OLD.reference_id, OLD.media_type, OLD.key_id, OLD.stored_at,
 			OLD.stored_by, OLD.sealed) THEN
@@ -110,12 +98,29 @@ BEGIN
 			MESSAGE = 'a photograph is never changed',
 			HINT = 'Delete it, and store another.';
 	END IF;
+	-- Who is changing the row's deadline, or removing its template, comes before or after this, and not beside it.
+	IF NEW.encounter_id IS NULL THEN
+		SELECT r.purge_after INTO deadline FROM facematch.reference r WHERE r.reference_id = NEW.reference_id FOR SHARE;
+	ELSE
+		SELECT e.purge_after INTO deadline FROM facematch.encounter e
+		WHERE e.encounter_id = NEW.encounter_id AND e.probe IS NOT NULL FOR SHARE;
+	END IF;
+	-- One whose template is gone has no deadline to follow, and hinders no other of the statement.
+	IF deadline IS NULL AND TG_OP = 'UPDATE' THEN
+		RETURN NULL;
+	ELSIF deadline IS NULL THEN
+		RAISE foreign_key_violation USING CONSTRAINT = 'photograph_is_beside_a_template',
+			MESSAGE = 'a photograph needs a template: there is no such encounter or reference, or its template is'
+				' gone',
+			HINT = 'Store the photograph of an encounter with a probe, or of a reference.';
+	END IF;
 	NEW.purge_after := deadline;
 	RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.guard_photograph() IS
-	'trigger: a photograph has its row''s deadline (without a row with a template: 23503), follows it when it changes,'
+	'trigger: a photograph has its row''s deadline (stored without a row with a template: 23503), follows it when it'
+	' changes,'
 	' goes with the row''s template (stored beside a transaction with one snapshot: 40001), is never changed, nor'
 	' deleted while its row is held (23000); once it is deleted, its key is doomed';
 

@@ -117,7 +117,7 @@ BEGIN
 			-- A dump of this server is restored whatever other servers do.
 			RAISE WARNING USING
 				MESSAGE = format('shard %L does not answer: the key of its pseudonyms was not compared', NEW.name),
-				HINT = 'facematch.health_check() compares it when the shard answers.';
+				HINT = 'facematch.health_check() compares it when the shard answers, if its server has a connect_timeout.';
 		END;
 		IF its_key <> facematch_internal.pseudonym_fingerprint() THEN
 			RAISE object_not_in_prerequisite_state USING CONSTRAINT = 'shard_has_the_same_key',

@@ -86,6 +86,10 @@ INSERT INTO facematch.disclosure (disclosed_at, partner, nature, purpose, subjec
 SELECT now() - interval '6 years', 'XX', 'passenger list', 'boarding', s
 FROM unnest('{00000000-0000-8000-8000-000000000002,00000000-0000-8000-8000-000000000003,NULL}'::uuid[]) s;
 DELETE FROM facematch.disclosure WHERE subject_id = '00000000-0000-8000-8000-000000000002';
+-- A table that cannot be read may have it.
+ALTER TABLE visit RENAME subject_id TO person;
+DELETE FROM facematch.disclosure WHERE subject_id = '00000000-0000-8000-8000-000000000003';
+ALTER TABLE visit RENAME person TO subject_id;
 DELETE FROM visit;
 DELETE FROM facematch.disclosure;
 SELECT count(*) FROM facematch.disclosure;

@@ -106,6 +106,7 @@ SELECT intact, finding FROM facematch.verify_audit();
 CREATE TABLE visit (LIKE visited);
 ALTER TABLE of_shard RENAME TO of_another;
 SELECT intact, finding FROM facematch.verify_audit();
+SELECT tamper(ROW(0, 'facematch.shard', 'reference_table = ''visit''', 'name')::tampering, 'change') AS shard;
 CREATE TABLE of_shard (LIKE of_another);
 SELECT tamper(ROW(0, 'facematch.shard', 'reference_table = ''visit''', 'name')::tampering, 'change') AS shard,
 	tamper(ROW(0, 'facematch.hold', 'table_name = ''of_another''', 'hold_id')::tampering, 'change') AS hold;

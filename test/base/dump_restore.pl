@@ -143,11 +143,14 @@ $node->safe_psql('gates', q{
 		facematch.record_encounter('W', '[0,1,0]', port => 'JFK', direction => 'exit');
 	SELECT facematch.resolve_encounter(3, gen_random_uuid(), 'us_citizen', 'seen');
 	DELETE FROM facematch.anchor_event WHERE event_id = 2;
+	-- One that was posted while the clock was wrong.
+	INSERT INTO facematch.notice (name, texts) VALUES ('gate', '{"en": "You may decline."}');
+	INSERT INTO facematch.notice_posting (notice, port, posted_at) VALUES ('gate', 'JFK', clock_timestamp() + interval '3 years');
 });
 my $gates = q{SELECT 'event', a::text FROM facematch.anchor_event a UNION ALL SELECT 'encounter', e::text FROM facematch.encounter e
-	UNION ALL SELECT 'candidate', c::text FROM facematch.candidate c ORDER BY 1, 2};
+	UNION ALL SELECT 'candidate', c::text FROM facematch.candidate c UNION ALL SELECT 'posting', p::text FROM facematch.notice_posting p ORDER BY 1, 2};
 my $recorded = $node->safe_psql('gates', $gates);
-is(join(' ', map { /^(\w+)/ } split /\n/, $recorded), 'candidate candidate candidate encounter encounter encounter event event', 'encounters, and an exit less');
+is(join(' ', map { /^(\w+)/ } split /\n/, $recorded), 'candidate candidate candidate encounter encounter encounter event event posting', 'encounters, and an exit less, and a posting ahead of time');
 command_ok([ 'pg_dump', '-d', $node->connstr('gates'), '-f', "$dir/gates.sql" ], 'dumped');
 $node->safe_psql('postgres', 'CREATE DATABASE gates_again');
 command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('gates_again'), '-f', "$dir/gates.sql" ], 'restored');

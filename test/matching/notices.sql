@@ -76,14 +76,21 @@ INSERT INTO facematch.notice_posting (notice, port) VALUES ('none', 'LAX');
 -- A posting is noted when it hangs: in the time of its version, not ahead, and long afterwards only by who may write notices.
 INSERT INTO facematch.notice_posting (notice, version, port, posted_at) VALUES ('gate', 1, 'LAX', now() - interval '2 years');
 INSERT INTO facematch.notice_posting (notice, version, port, posted_at) VALUES ('gate', 2, 'LAX', now());
-INSERT INTO facematch.notice_posting (notice, port, posted_at) VALUES ('gate', 'LAX', '2062-01-01');
-INSERT INTO facematch.notice_posting (notice, port, removed_at) VALUES ('gate', 'LAX', '2062-01-01');
 INSERT INTO facematch.notice (name, texts, valid_from) VALUES ('gate', '{"en": "z"}', now() + interval '1 day') RETURNING version;
 UPDATE facematch.notice SET valid_from = now() - interval '1 day' WHERE version = 4;
 DELETE FROM facematch.notice WHERE version = 4;
+-- What was posted while the clock was wrong comes back from a dump, and is taken down.
+BEGIN;
+INSERT INTO facematch.notice_posting (notice, port, posted_at) VALUES ('gate', 'LAX', '2062-01-01');
+SAVEPOINT ahead;
+UPDATE facematch.notice_posting SET removed_at = '2062-01-02' WHERE port = 'LAX' AND posted_at > now();
+ROLLBACK TO ahead;
+UPDATE facematch.notice_posting SET removed_at = posted_at WHERE port = 'LAX' AND posted_at > now() RETURNING version;
+ROLLBACK;
 CREATE ROLE regress_poster LOGIN;
 SELECT facematch.grant_operator('regress_poster');
 SET SESSION AUTHORIZATION regress_poster;
+INSERT INTO facematch.notice_posting (notice, port, posted_at) VALUES ('gate', 'LAX', '2062-01-01');
 INSERT INTO facematch.notice_posting (notice, version, port, posted_at) VALUES ('gate', 1, 'BOS', clock_timestamp() - interval '7 hours');
 INSERT INTO facematch.notice_posting (notice, version, port, posted_at) VALUES ('gate', 1, 'BOS', clock_timestamp() - interval '5 hours');
 UPDATE facematch.notice_posting SET removed_at = clock_timestamp() - interval '4 hours' WHERE port = 'BOS';

@@ -69,5 +69,8 @@ RESET ROLE;
 -- Days are the page's own, wherever the session is.
 SET TimeZone = 'Asia/Tokyo';
 SELECT words(substring(facematch.report_html('2026-11-01', '2026-11-30') FROM '<p class="period">.*?</p>')) AS period;
+-- The page is of the last thirty days, if nobody says otherwise.
+SELECT substring(facematch.report_html() FROM '<p class="period">.*?</p>') = substring(facematch.report_html(day - 29, day) FROM '<p class="period">.*?</p>') AS thirty
+FROM CAST(now() AT TIME ZONE 'UTC' AS date) day;
 DROP OWNED BY counted_auditor;
 DROP ROLE counted_auditor;

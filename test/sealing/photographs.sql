@@ -22,13 +22,15 @@ UPDATE facematch.photograph SET sealed = '\x02';
 UPDATE facematch.photograph SET purge_after = 'infinity' WHERE reference_id = 3;
 UPDATE facematch.reference SET purge_after = purge_after - interval '1 hour' WHERE reference_id = 3;
 SELECT count(*) AS as_their_references FROM facematch.photograph p JOIN facematch.reference r USING (reference_id, purge_after);
--- Where no trigger reached them, the health check names them, and a purge does it.
+-- Where no trigger reached them, the health check names them, and docs/photographs.md has what mends it: a deadline is
+-- given to those that have one, whatever others there are.
 ALTER TABLE facematch.photograph DISABLE TRIGGER photograph_10_guard;
 UPDATE facematch.photograph SET purge_after = 'infinity' WHERE reference_id = 3;
 INSERT INTO facematch.photograph (encounter_id, media_type, key_id, sealed, purge_after) VALUES (1, 'image/jpeg', gen_random_uuid(), '\x01', now() + interval '1 day');
 ALTER TABLE facematch.photograph ENABLE ALWAYS TRIGGER photograph_10_guard;
 SELECT severity, finding, object FROM facematch.health_check() WHERE object ~ '^photographs';
-CALL facematch.purge();
+UPDATE facematch.photograph SET purge_after = 'infinity';
+DELETE FROM facematch.photograph p USING facematch.encounter e WHERE e.encounter_id = p.encounter_id AND e.probe IS NULL;
 SELECT severity, finding, object FROM facematch.health_check() WHERE object ~ '^photographs';
 SELECT count(*) AS photographs, count(r) AS as_their_references FROM facematch.photograph p LEFT JOIN facematch.reference r USING (reference_id, purge_after);
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (lpad('2', 32, '0')::uuid, 'r', 'a');

@@ -337,6 +337,9 @@ command_checks_all([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $coordinato
 like($coordinator->safe_psql('restored', $keys), qr/^warning\|shard sh'ard 2 \(could not connect to server "ser'ver 2"\)$/, 'health_check() names the shard that did not answer');
 $node{shard2}->start;
 is($coordinator->safe_psql('restored', $keys), '', 'and compares when it does');
+$coordinator->safe_psql('restored', q{ALTER SERVER "ser'ver 2" OPTIONS (DROP connect_timeout)});
+is($coordinator->safe_psql('restored', $keys), "warning|shard sh'ard 2", 'but asks none that it might wait for without end');
+$coordinator->safe_psql('restored', q{ALTER SERVER "ser'ver 2" OPTIONS (ADD connect_timeout '2')});
 $coordinator->safe_psql('restored', q{CREATE VIEW other AS SELECT gallery_id, name, threshold, '0123456789abcdef'::text AS pseudonym_key FROM "s'1".shard_gallery;
 	ALTER TABLE facematch.shard DISABLE TRIGGER shard_10_check; UPDATE facematch.shard SET gallery_table = 'other' WHERE name LIKE '%1'; ALTER TABLE facematch.shard ENABLE ALWAYS TRIGGER shard_10_check});
 is($coordinator->safe_psql('restored', $keys), q{error|shard sh'ard 1}, 'another key is an error then');
