@@ -132,7 +132,8 @@ BEGIN
 	-- Photographs that did not follow their rows.
 	RETURN QUERY
 	SELECT 'error', 'photographs are kept longer than the deadlines or the templates of their rows',
-		format('photographs (%s)', count(*)), 'run the two statements of docs/photographs.md; facematch.held has what prevents it'
+		format('photographs (%s)', count(*)),
+		'run the two statements of docs/photographs.md; facematch.held has what prevents it'
 	FROM facematch.photograph p LEFT JOIN facematch.encounter e ON e.encounter_id = p.encounter_id
 	LEFT JOIN facematch.reference r ON r.reference_id = p.reference_id
 	WHERE p.purge_after > coalesce(e.purge_after, r.purge_after) OR (p.encounter_id IS NOT NULL AND e.probe IS NULL)
