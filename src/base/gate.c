@@ -357,6 +357,7 @@ needs_owner(Oid function)
 typedef struct Contained
 {
 	bool		entered;
+	Oid			several;
 	Oid			user;
 	int			context;
 	Datum		next;
@@ -374,8 +375,14 @@ contain(FmgrHookEventType event, FmgrInfo *function, Datum *private)
 	}
 	if (event == FHET_START)
 	{
+		call->several = of_several;
 		if (OidIsValid(of_several) && is_foreign(function->fn_oid))
-			report_several_owners(of_several);
+		{
+			/* An event trigger is a superuser's choice, and none of the table's: DDL contains it, and what it calls, as any. */
+			if (get_func_rettype(function->fn_oid) != EVENT_TRIGGEROID)
+				report_several_owners(of_several);
+			of_several = InvalidOid;
+		}
 		GetUserIdAndSecContext(&call->user, &call->context);
 		call->entered = OidIsValid(contained_from) && contained_from == call->user && is_foreign(function->fn_oid);
 		if (call->entered)
@@ -383,7 +390,10 @@ contain(FmgrHookEventType event, FmgrInfo *function, Datum *private)
 	}
 	if (next_fmgr != NULL)
 		next_fmgr(event, function, &call->next);
-	if (event != FHET_START && call->entered)
+	if (event == FHET_START)
+		return;
+	of_several = call->several;
+	if (call->entered)
 		SetUserIdAndSecContext(call->user, call->context);
 }
 
