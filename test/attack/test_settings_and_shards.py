@@ -498,7 +498,8 @@ def test_keys_of_encounters(site):
     site.execute('REVOKE INSERT (occurred_at) ON facematch.encounter FROM fm_attack_operator')
     again = operator.allowed(record, ['OWN1', None, None])[0]
     expect('a record that is due answers nobody', again[0] != first[0] and again[1] is None)
-    expect('its own does', operator.allowed(record, ['OWN1', probe, None])[0] == again)
+    expect('its own does', operator.allowed(record, ['OWN1', None, None])[0] == again)
+    operator.refused(record, ['OWN1', probe, None], states=('22023',))
     operator.refused(record, ['OTHERS', probe, None], states=('22023',))
     expect('no pseudonym in the message', str(site.subjects['OWN1 6']) not in operator.message)
     operator.close()
