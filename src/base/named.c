@@ -224,9 +224,9 @@ face_check_named(Query *query, Oid relid, Oid role, bool several)
 		report_replaced();
 	if (named.lockmode < RowExclusiveLock)
 		return;
-	/* The locks keep others from adding to it; of the extension's tables only who was granted REFERENCES could. */
 	/* Its rules may make another statement of this one. */
 	rewritten = rule_of(relid) != NULL;
+	/* The locks keep others from adding to it; of the extension's tables only who was granted REFERENCES could. */
 	reached = face_reached(relid, named.deletes || rewritten, named.updates || rewritten,
 						   face_is_own(relid) ? NoLock : RowExclusiveLock);
 	foreach(cell, reached)
@@ -270,8 +270,7 @@ face_keep_name(Oid relid, const char *sql)
 	if (!face_exists(relid))
 		face_report_missing(relid);
 	schema = ObjectIdGetDatum(get_rel_namespace(relid));
-	/* ALTER SCHEMA RENAME waits for nothing else. */
-	/* That lock needs UPDATE on the catalog, which the extension's owner may lack. */
+	/* ALTER SCHEMA RENAME waits for nothing else.  It needs UPDATE on the catalog, which the extension's owner may lack. */
 	face_run_plan(&keep_schema, &schema, BOOTSTRAP_SUPERUSERID);
 	AcceptInvalidationMessages();
 	/* As the statement was put together: by the same search path and settings. */

@@ -5,10 +5,10 @@
  *
  * INSERT: purge_after is computed from the row's facts, and a time of these that
  * lies ahead becomes the present, except in a row that brings its deadline and where
- * the row's partition depends on it (late.c finds those). A value in the row (from a dump, or from a
- * publisher) stays if it is earlier. A template of a subject who has opted out is
- * refused, or left out. A reference must be complete, and of its gallery's model
- * (enrol.c).
+ * the row's partition depends on it (late.c finds those). A value in the row (from a
+ * dump, or from a publisher) stays if it is earlier. A template of a subject who has
+ * opted out is refused, or left out. A reference must be complete, and of its
+ * gallery's model (enrol.c).
  *
  * UPDATE: purge_after becomes earlier or stays; a later value is refused. It
  * becomes later only when facts outside the row change and a rule allows it

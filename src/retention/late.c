@@ -87,7 +87,11 @@ facts_of(Late *late, const LateRow *row)
 					  row->nulls[LATE_SUBJECT] ? NULL : DatumGetUUIDP(row->values[LATE_SUBJECT]), late->now);
 }
 
-/* The guard lets such a time in only with a deadline from a dump, or where a partition depends on it.  With it, a deadline would never be late: what it is compared with moves along with the clock. */
+/*
+ * The guard lets such a time in only with a deadline from a dump, or where a partition
+ * depends on it.  With it, a deadline would never be late: what it is compared with
+ * moves along with the clock.
+ */
 static bool
 is_ahead(const Late *late, const LateRow *row, int column)
 {
