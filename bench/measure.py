@@ -7,7 +7,7 @@ import argparse
 import pathlib
 import subprocess
 
-from facebench import churn, cold, cores, galleries, grown, growth, identify, onetomany, sealed, seqscan, staging
+from facebench import accounting, churn, cold, cores, galleries, grown, growth, identify, onetomany, sealed, seqscan, staging
 
 SETS = ('full-rank', 'low-rank', 'dlib')
 
@@ -47,6 +47,8 @@ def main():
     p.add_argument('--seconds', type=int, default=20, help='of pgbench')
     p = command('identify', identify.main, 100_000, 'candidates by identify() from the tables of facematch')
     p.add_argument('--galleries', type=int, default=250)
+    p = command('accounting', accounting.main, 400_000, 'what it costs that a search leaves a row, in paired turns')
+    p.add_argument('--galleries', type=int, default=1000)
     command('many', identify.many, 1_000_000, 'identify_many() beside identify() for each probe, in one gallery')
     p = command('sealed', sealed.main, 100_000, 'sealed galleries beside plain ones of the same templates')
     p.add_argument('--galleries', type=int, default=250)
