@@ -45,7 +45,7 @@ CREATE FUNCTION facematch_internal.find_candidates(probe @extschema@.face_embedd
 	max_candidates integer, min_similarity double precision, by text, purpose text, kind text)
 	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision, matches bigint,
 		retention_class text)
-	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_find_candidates';
+	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_identify';
 COMMENT ON FUNCTION facematch_internal.find_candidates(@extschema@.face_embedding, text, integer, double precision,
 	text, text, text) IS
 	'identify() for the extension''s own functions: exact similarities, which the caller shows as they may be shown, '
