@@ -329,7 +329,6 @@ CREATE FUNCTION facematch.search_shards(probe @extschema@.face_embedding, max_ca
 AS $$
 #variable_conflict use_column
 DECLARE
-	alike facematch.gallery;
 	one facematch.shard;
 	answering facematch.shard[] := '{}';
 	silent text[] := '{}';
@@ -360,9 +359,8 @@ BEGIN
 			HINT = 'Ask for at least one candidate.';
 	END IF;
 	-- What the shards' galleries are of, they say themselves.
-	alike.model_tag := @extschema@.face_model(probe);
-	alike.dims := @extschema@.face_dims(probe);
-	PERFORM check_comparison(probe, alike, min_similarity);
+	PERFORM check_comparison(probe, NULL, NULL, @extschema@.face_model(probe), @extschema@.face_dims(probe),
+		min_similarity);
 	FOR one IN SELECT s.* FROM facematch.shard s ORDER BY s.name COLLATE "C" LOOP
 		IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = one.reference_table) THEN
 			RAISE undefined_table USING CONSTRAINT = 'shard_table_exists',

@@ -34,6 +34,7 @@
 #include "retention/person.h"
 
 PG_FUNCTION_INFO_V1(facematch_identify);
+PG_FUNCTION_INFO_V1(facematch_check_comparison);
 PG_FUNCTION_INFO_V1(facematch_verify);
 PG_FUNCTION_INFO_V1(facematch_verify_subject);
 
@@ -243,6 +244,26 @@ facematch_identify(PG_FUNCTION_ARGS)
 	else
 		search_and_answer(&run);
 	return (Datum) 0;
+}
+
+/* check_comparison(probe, gallery text, model text, model_tag integer, dims integer, min_similarity) */
+Datum
+facematch_check_comparison(PG_FUNCTION_ARGS)
+{
+	FaceEmbedding *probe = PG_ARGISNULL(0) ? NULL : PG_GETARG_FACE_EMBEDDING(0);
+	FaceSearched gallery = {
+		.name = argument_text(fcinfo, 1),.model = argument_text(fcinfo, 2),
+		.model_tag = (int16) PG_GETARG_INT32(3),.dims = (int16) PG_GETARG_INT32(4)
+	};
+
+	face_check_probe(probe, &gallery, PG_ARGISNULL(5) ? 0.0 : PG_GETARG_FLOAT8(5));
+	/* Answers about a stolen one, among templates of one's own, would tell what it is. */
+	if (face_is_sealed(probe) && !face_reads_templates())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("sealed_template_may_be_opened"),
+				 errmsg("a sealed template is decrypted only for roles that may read templates"),
+				 errhint("Send the probe as the model made it.")));
+	PG_RETURN_VOID();
 }
 
 /*--------------------------------------------------------- verification */
