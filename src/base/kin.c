@@ -15,7 +15,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -113,11 +112,11 @@ face_line(Oid relid)
 	return line;
 }
 
-/* Partitions that a DETACH CONCURRENTLY has begun to detach. */
+/* A table, and its partitions that a DETACH CONCURRENTLY has begun to detach: statements that name the table pass over these. */
 List *
-face_half_detached(Oid relid)
+face_with_half_detached(Oid relid)
 {
-	List	   *found = NIL;
+	List	   *found = list_make1_oid(relid);
 	ListCell   *heir;
 	ListCell   *cell;
 

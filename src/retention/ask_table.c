@@ -98,7 +98,7 @@ ask(void *state)
 	Question   *question = state;
 	ListCell   *cell;
 
-	foreach(cell, lcons_oid(question->table, face_half_detached(question->table)))
+	foreach(cell, face_with_half_detached(question->table))
 		ask_one(question, lfirst_oid(cell));
 }
 

@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -179,9 +178,7 @@ face_remove_opted_out(void *state)
 	uint64		held = 0;
 	ListCell   *cell;
 
-	remove_from_relation(opt_out, table->relid, &removed, &held);
-	/* Partitions that it has half lost: statements that name the table pass over these. */
-	foreach(cell, face_half_detached(table->relid))
+	foreach(cell, face_with_half_detached(table->relid))
 		remove_from_relation(opt_out, lfirst_oid(cell), &removed, &held);
 	if (removed + held > 0)
 		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN,
