@@ -133,15 +133,6 @@ face_find_gallery_by_id(int64 gallery_id, FaceSearched *gallery)
 				 errhint("It was deleted while the search ran.")));
 }
 
-static void
-refuse_probe(const char *message, const FaceSearched *gallery)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("probe_is_of_its_gallerys_model"),
-			 errmsg_internal("%s", message),
-			 errhint("Make the template with model %s.", quote_literal_cstr(gallery->model))));
-}
-
 /* What is wrong with a probe or a threshold is said before anything is compared, so that an empty gallery says it too. */
 void
 face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double min_similarity)
@@ -154,11 +145,17 @@ face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double
 	if (gallery == NULL)
 		return;
 	if (probe->model != FACE_NO_MODEL && probe->model != gallery->model_tag)
-		refuse_probe(psprintf("the probe is of model %d, but gallery %s is of model %d", probe->model,
-							  quote_literal_cstr(gallery->name), gallery->model_tag), gallery);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("probe_is_of_its_gallerys_model"),
+				 errmsg("the probe is of model %d, but gallery %s is of model %d", probe->model, quote_literal_cstr(gallery->name),
+						gallery->model_tag),
+				 errhint("Make the template with model %s.", quote_literal_cstr(gallery->model))));
 	if (face_dims_of(probe) != gallery->dims)
-		refuse_probe(psprintf("the probe has %d dimensions, but gallery %s has %d", face_dims_of(probe),
-							  quote_literal_cstr(gallery->name), gallery->dims), gallery);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("probe_is_of_its_gallerys_model"),
+				 errmsg("the probe has %d dimensions, but gallery %s has %d", face_dims_of(probe), quote_literal_cstr(gallery->name),
+						gallery->dims),
+				 errhint("Make the template with model %s.", quote_literal_cstr(gallery->model))));
 	/* A NaN is no threshold. */
 	if (!(min_similarity >= -1.0 && min_similarity <= 1.0))
 		ereport(ERROR,
