@@ -353,8 +353,9 @@ forget_statistics(FacePurgeErasure *erasure, Oid table)
 
 /* Takes values that may be templates out of the planner's statistics, while nobody gathers new ones. */
 void
-face_forget_statistics(FacePurgeErasure *erasure)
+face_forget_statistics(void *state)
 {
+	FacePurgeErasure *erasure = state;
 	ListCell   *cell;
 
 	if (!erasure->worked)
@@ -367,8 +368,9 @@ face_forget_statistics(FacePurgeErasure *erasure)
 
 /* When that has committed.  What else is on these pages is not counted, but for what has to wait. */
 void
-face_erase_statistics(FacePurgeErasure *erasure)
+face_erase_statistics(void *state)
 {
+	FacePurgeErasure *erasure = state;
 	const Oid	catalogs[] = {StatisticRelationId, StatisticExtDataRelationId};
 	ListCell   *cell;
 
@@ -453,8 +455,9 @@ write_marks(const FacePurgeErasure *erasure)
 
 /* What was done, unless it was to look and find nothing. */
 void
-face_record_erasure(FacePurgeErasure *erasure)
+face_record_erasure(void *state)
 {
+	FacePurgeErasure *erasure = state;
 	bool		found = erasure->rows.cleared + erasure->entries.cleared + erasure->rows.removed + erasure->entries.removed > 0;
 
 	if (erasure->worked && (found || erasure->receipts->nelems > 0))
