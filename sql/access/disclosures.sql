@@ -65,11 +65,9 @@ BEGIN
 		AND OLD.subject_id IS NOT NULL ORDER BY r.shipped DESC LOOP
 		-- What its owner's table answers nothing about may be there.
 		BEGIN
-			SELECT bool_or(a.there) INTO there FROM facematch_internal.retained_part p
-			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
-				format('SELECT EXISTS (SELECT FROM %s WHERE %I = ANY ($4::uuid[]))', p.relation, t.subject_column),
-				facematch_internal.aliases(OLD.subject_id)::text) a (there boolean)
-			WHERE p.table_name = t.table_name AND p.is_named;
+			SELECT bool_or(a.there) INTO there FROM facematch_internal.ask_table(t.table_name,
+				format('SELECT EXISTS (SELECT FROM @table WHERE %I = ANY ($4::uuid[]))', t.subject_column),
+				facematch_internal.aliases(OLD.subject_id)::text) a (there boolean);
 		EXCEPTION WHEN serialization_failure OR deadlock_detected THEN
 			RAISE;
 		WHEN OTHERS THEN

@@ -217,7 +217,8 @@ BEGIN
 	IF NOT refused THEN
 		-- What goes wrong here has been asked all the same: it is accounted, and told when that is on disk.
 		BEGIN
-			PERFORM facematch_internal.check_comparison(probe, searched, NULL);
+			PERFORM facematch_internal.check_comparison(probe, searched.name, searched.model, searched.model_tag,
+				searched.dims, NULL);
 			-- In one statement: the threshold of as many references as are compared.  No condition on the similarity and no
 			-- order that an index has: every reference is compared.  All that are near are accounted for: whom the best one
 			-- is not, is told too.

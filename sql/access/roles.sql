@@ -63,8 +63,8 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, privilege, objec
 SELECT l.kind, l.object_kind, l.privilege, n.name, true FROM (VALUES
 	-- Checks, triggers, policies and views call these, as the user who inserts or reads.
 	('everyone', 'function', 'EXECUTE',
-	 'is_name is_reached reference_fault encounter_fault may_stage unseen_galleries simd_level redacted sealed_by
-	  keys_are_possible pseudonym_fingerprint'),
+	 'is_name is_reached reference_fault encounter_fault may_stage check_gallery unseen_galleries simd_level redacted
+	  sealed_by keys_are_possible pseudonym_fingerprint'),
 	('operator', 'function', 'EXECUTE',
 	 'identify identify_many verify record_encounter resolve_encounter subject_id stage_gallery restage_gallery
 	  close_gallery enrol skipped explain_retention is_opted_out may_decline reference_token record_disclosure'),

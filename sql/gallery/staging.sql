@@ -62,16 +62,7 @@ DECLARE
 	enrolled bigint;
 BEGIN
 	SELECT g.* INTO staged FROM facematch.gallery g WHERE g.name = enrol.gallery;
-	-- As check_gallery(), which not every caller may execute.
-	IF NOT FOUND THEN
-		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
-			MESSAGE = format('there is no gallery %L', gallery),
-			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	ELSIF NOT facematch_internal.may_stage(staged.gallery_id) THEN
-		RAISE insufficient_privilege USING CONSTRAINT = 'gallery_may_be_staged',
-			MESSAGE = format('gallery %L is a watchlist or has no anchor', gallery),
-			HINT = 'Watchlists and galleries without an anchor need INSERT on facematch.reference.';
-	END IF;
+	PERFORM facematch_internal.check_gallery(staged, gallery);
 	INSERT INTO facematch.reference (gallery_id, subject_id, embedding, retention_class, source, quality)
 	VALUES (staged.gallery_id, enrol.subject_id, template, enrol.retention_class, enrol.source, enrol.quality)
 	RETURNING reference_id INTO enrolled;

@@ -45,7 +45,7 @@ CREATE FUNCTION facematch_internal.find_candidates(probe @extschema@.face_embedd
 	max_candidates integer, min_similarity double precision, by text, purpose text, kind text)
 	RETURNS TABLE (rank integer, reference_id bigint, subject_id uuid, similarity double precision, matches bigint,
 		retention_class text)
-	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_find_candidates';
+	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'facematch_identify';
 COMMENT ON FUNCTION facematch_internal.find_candidates(@extschema@.face_embedding, text, integer, double precision,
 	text, text, text) IS
 	'identify() for the extension''s own functions: exact similarities, which the caller shows as they may be shown, '
@@ -111,39 +111,10 @@ COMMENT ON FUNCTION facematch_internal.near_margin() IS 'how far below a thresho
 	'came near; 0: the session''s user could read the templates that it compares with, and has no limit of attempts';
 
 -- What is wrong with a probe or a threshold is said before anything is compared, so that an empty gallery says it too.
-CREATE FUNCTION facematch_internal.check_comparison(probe @extschema@.face_embedding, gallery facematch.gallery,
-										   min_similarity double precision) RETURNS void
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF probe IS NULL THEN
-		RAISE null_value_not_allowed USING CONSTRAINT = 'probe_is_given',
-			MESSAGE = 'there is no probe to compare',
-			HINT = 'A capture that gave no template is a failure to acquire, not a search without candidates.';
-	ELSIF @extschema@.face_model(probe) NOT IN (0, gallery.model_tag) THEN
-		RAISE invalid_parameter_value USING CONSTRAINT = 'probe_is_of_its_gallerys_model',
-			MESSAGE = format('the probe is of model %s, but gallery %L is of model %s', @extschema@.face_model(probe),
-				gallery.name, gallery.model_tag),
-			HINT = format('Make the template with model %L.', gallery.model);
-	ELSIF @extschema@.face_dims(probe) <> gallery.dims THEN
-		RAISE invalid_parameter_value USING CONSTRAINT = 'probe_is_of_its_gallerys_model',
-			MESSAGE = format('the probe has %s dimensions, but gallery %L has %s', @extschema@.face_dims(probe),
-				gallery.name, gallery.dims),
-			HINT = format('Make the template with model %L.', gallery.model);
-	ELSIF min_similarity NOT BETWEEN -1 AND 1 THEN
-		RAISE numeric_value_out_of_range USING CONSTRAINT = 'min_similarity_range',
-			MESSAGE = format('min_similarity is %s', min_similarity),
-			HINT = 'A threshold is a cosine similarity, -1 to 1.';
-	-- Answers about a stolen one, among templates of one's own, would tell what it is.
-	ELSIF facematch_internal.sealed_by(probe) IS NOT NULL AND facematch_internal.near_margin() > 0 THEN
-		RAISE insufficient_privilege USING CONSTRAINT = 'sealed_template_may_be_opened',
-			MESSAGE = 'a sealed template is decrypted only for roles that may read templates',
-			HINT = 'Send the probe as the model made it.';
-	END IF;
-END
-$$;
-COMMENT ON FUNCTION facematch_internal.check_comparison(@extschema@.face_embedding, facematch.gallery,
-	double precision)
-	IS
+CREATE FUNCTION facematch_internal.check_comparison(probe @extschema@.face_embedding, gallery text, model text,
+	model_tag integer, dims integer, min_similarity double precision) RETURNS void
+	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'facematch_check_comparison';
+COMMENT ON FUNCTION facematch_internal.check_comparison(@extschema@.face_embedding, text, text, integer, integer,
+	double precision) IS
 	'refuses what cannot be compared: no probe (22004), another model or other dimensions than the gallery''s (22023), '
 	'a threshold outside -1 to 1 (22003), a sealed probe of who may not read templates (42501)';

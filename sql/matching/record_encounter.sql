@@ -105,11 +105,8 @@ BEGIN
 		END IF;
 	END IF;
 	e := asked;
-	IF searched.gallery_id IS NULL THEN
-		RAISE no_data_found USING CONSTRAINT = 'gallery_exists',
-			MESSAGE = format('there is no gallery %L', gallery),
-			HINT = 'SELECT name FROM facematch.gallery lists the galleries that are staged.';
-	ELSIF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user,
+	PERFORM facematch_internal.check_gallery(searched, gallery, to_stage => false);
+	IF occurred_at < called_at - earliest AND NOT has_column_privilege(session_user,
 		'facematch.encounter'::regclass, 'occurred_at', 'INSERT') THEN
 		RAISE insufficient_privilege USING CONSTRAINT = 'encounter_is_recent',
 			MESSAGE = format('occurred_at is more than %s hours ago', extract(hour FROM earliest)),

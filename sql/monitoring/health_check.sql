@@ -3,26 +3,6 @@
  * and facematch.health_check(), which combines all findings.
  */
 
-CREATE TABLE facematch_internal.expected_trigger (
-	table_name		regclass NOT NULL,
-	trigger_name	name NOT NULL,
-	function		text NOT NULL,
-	type			smallint NOT NULL,
-	always			boolean NOT NULL,
-	definition		text NOT NULL,
-	CONSTRAINT expected_trigger_pkey PRIMARY KEY (table_name, trigger_name)
-);
-COMMENT ON TABLE facematch_internal.expected_trigger IS
-	'the triggers of the extension''s tables, as install made them (sql/monitoring/installed.sql): the guarantees'
-	' rest on them';
-COMMENT ON COLUMN facematch_internal.expected_trigger.table_name IS 'the table';
-COMMENT ON COLUMN facematch_internal.expected_trigger.trigger_name IS 'the trigger';
-COMMENT ON COLUMN facematch_internal.expected_trigger.function IS
-	'what it calls, by its name: pg_upgrade takes no table that has functions by number';
-COMMENT ON COLUMN facematch_internal.expected_trigger.type IS 'when it fires, as pg_trigger.tgtype';
-COMMENT ON COLUMN facematch_internal.expected_trigger.always IS 'whether it fires in replica sessions too';
-COMMENT ON COLUMN facematch_internal.expected_trigger.definition IS 'CREATE TRIGGER ...';
-
 -- pg_dump leaves the extension's tables to CREATE EXTENSION: what a site adds to them is in no dump.
 CREATE VIEW facematch_internal.table_part AS
 	WITH member AS (
@@ -61,14 +41,23 @@ CREATE TABLE facematch_internal.expected_part (
 	table_name	regclass NOT NULL,
 	kind		text NOT NULL,
 	name		name NOT NULL,
+	definition	text,
+	function	text,
+	type		smallint,
+	always		boolean,
 	CONSTRAINT expected_part_pkey PRIMARY KEY (table_name, kind, name)
 );
 COMMENT ON TABLE facematch_internal.expected_part IS
 	'facematch_internal.table_part as the installation made it (sql/monitoring/installed.sql): anything else is in '
-	'no dump';
+	'no dump, and the guarantees rest on the triggers';
 COMMENT ON COLUMN facematch_internal.expected_part.table_name IS 'the table';
 COMMENT ON COLUMN facematch_internal.expected_part.kind IS 'what it is';
 COMMENT ON COLUMN facematch_internal.expected_part.name IS 'its name';
+COMMENT ON COLUMN facematch_internal.expected_part.definition IS 'the statement that makes it; NULL of a column';
+COMMENT ON COLUMN facematch_internal.expected_part.function IS
+	'what a trigger calls, by its name: pg_upgrade takes no table that has functions by number';
+COMMENT ON COLUMN facematch_internal.expected_part.type IS 'when a trigger fires, as pg_trigger.tgtype';
+COMMENT ON COLUMN facematch_internal.expected_part.always IS 'whether a trigger fires in replica sessions too';
 
 CREATE TABLE facematch_internal.expected_row (
 	about	text NOT NULL,
@@ -93,8 +82,8 @@ DECLARE
 BEGIN
 	RETURN QUERY
 	WITH expected AS (
-		SELECT e.table_name, e.trigger_name, e.function, e.type, e.always, true AS own
-			FROM facematch_internal.expected_trigger e
+		SELECT e.table_name, e.name AS trigger_name, e.function, e.type, e.always, true AS own
+			FROM facematch_internal.expected_part e WHERE e.kind = 'trigger'
 		UNION ALL
 		-- Not by pg_partition_tree(), which waits for sessions that have locked a partition.
 		SELECT h.relation, f.name, 'facematch_internal.guard', f.type, true, false

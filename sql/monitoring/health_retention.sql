@@ -283,23 +283,19 @@ BEGIN
 			  AND (p.polcmd <> '*' OR p.polroles <> '{0}'
 				   OR coalesce(pg_get_expr(p.polqual, p.polrelid), '') <>
 					  t.due_condition);
-			SELECT sum(a.overdue), max(a.longest) INTO overdue, longest FROM facematch_internal.retained_part p
-			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
-				'SELECT count(*), $1 - min(d.purge_after::timestamptz) FROM %s d WHERE d.purge_after <= $1%s', p.relation,
-				facematch_internal.not_held(t.table_name))) a (overdue bigint, longest interval)
-			WHERE p.table_name = t.table_name AND p.is_named;
+			SELECT sum(a.overdue), max(a.longest) INTO overdue, longest FROM facematch_internal.ask_table(t.table_name,
+				format('SELECT count(*), $1 - min(d.purge_after::timestamptz) FROM @table d WHERE d.purge_after <= $1%s',
+				facematch_internal.not_held(t.table_name))) a (overdue bigint, longest interval);
 			declined := 0;
 			IF t.subject_column IS NOT NULL AND t.template_column IS NOT NULL AND NOT t.shipped THEN
-				SELECT sum(a.declined) INTO declined FROM facematch_internal.retained_part p
-				CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
-						'SELECT count(*) FROM %s d WHERE concat_ws('' '', d.%I, d.%I) = ANY ($4::text[]) AND d.%I IS '
-						'NOT NULL%s', p.relation,
+				SELECT sum(a.declined) INTO declined FROM facematch_internal.ask_table(t.table_name, format(
+						'SELECT count(*) FROM @table d WHERE concat_ws('' '', d.%I, d.%I) = ANY ($4::text[]) AND d.%I IS '
+						'NOT NULL%s',
 						t.subject_column, t.class_column, t.template_column, facematch_internal.not_held(t.table_name)),
 					ARRAY(SELECT concat_ws(' ', unnest(facematch_internal.aliases(o.subject_id)), c.name)
 						  FROM facematch.opt_out o, facematch.retention_class c WHERE o.revoked_at IS NULL AND o.gallery_id IS NULL
 						  AND (o.until IS NULL OR o.until > clock_timestamp())
-						  AND facematch_internal.law_gives(o, c.name, t.what, clock_timestamp()))::text) a (declined bigint)
-				WHERE p.table_name = t.table_name AND p.is_named;
+						  AND facematch_internal.law_gives(o, c.name, t.what, clock_timestamp()))::text) a (declined bigint);
 			END IF;
 		EXCEPTION WHEN OTHERS THEN
 			IF SQLSTATE = '55P03' THEN

@@ -9,14 +9,10 @@ SELECT facematch_internal.keep_as_record('facematch_internal.access_right', chan
 	'kind,object_kind,object_name,privilege', 'kind,object_kind,object_name,privilege,columns,shipped',
 		'added,changed,deleted']);
 
-INSERT INTO facematch_internal.expected_trigger (table_name, trigger_name, function, type, always, definition)
-SELECT g.tgrelid, g.tgname, g.tgfoid::pg_catalog.regproc, g.tgtype, g.tgenabled = 'A',
-	pg_catalog.pg_get_triggerdef(g.oid)
-FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
-WHERE NOT g.tgisinternal AND c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace);
-
-INSERT INTO facematch_internal.expected_part (table_name, kind, name)
-SELECT p.table_name, p.kind, p.name FROM facematch_internal.table_part p;
+INSERT INTO facematch_internal.expected_part (table_name, kind, name, definition, function, type, always)
+SELECT p.table_name, p.kind, p.name, p.definition, g.tgfoid::pg_catalog.regproc, g.tgtype, g.tgenabled = 'A'
+FROM facematch_internal.table_part p
+LEFT JOIN pg_catalog.pg_trigger g ON p.kind = 'trigger' AND g.tgrelid = p.table_name AND g.tgname = p.name;
 
 INSERT INTO facematch_internal.expected_row (about, row)
 SELECT l.about, l.row FROM facematch_internal.logged_rows() l;
@@ -51,13 +47,12 @@ BEGIN
 		  AND NOT coalesce('security_barrier=true' = ANY (c.reloptions), false)
 		UNION ALL
 		SELECT concat_ws('; ',
-				CASE WHEN g.oid IS NOT NULL AND f.changed THEN format('DROP TRIGGER %I ON %s', e.trigger_name, e.table_name) END,
+				CASE WHEN g.oid IS NOT NULL AND f.changed THEN format('DROP TRIGGER %I ON %s', e.name, e.table_name) END,
 				CASE WHEN f.changed THEN e.definition END,
-				format('ALTER TABLE %s ENABLE%s TRIGGER %I', e.table_name, CASE WHEN e.always THEN ' ALWAYS' END, e.trigger_name))
-		FROM facematch_internal.expected_trigger e LEFT JOIN pg_trigger g ON g.tgrelid = e.table_name
-			AND g.tgname = e.trigger_name
+				format('ALTER TABLE %s ENABLE%s TRIGGER %I', e.table_name, CASE WHEN e.always THEN ' ALWAYS' END, e.name))
+		FROM facematch_internal.expected_part e LEFT JOIN pg_trigger g ON g.tgrelid = e.table_name AND g.tgname = e.name
 		CROSS JOIN LATERAL (SELECT g.oid IS NULL OR g.tgfoid::regproc::text <> e.function OR g.tgtype <> e.type AS changed) f
-		WHERE f.changed OR g.tgenabled <> CASE WHEN e.always THEN 'A' ELSE 'O' END
+		WHERE e.kind = 'trigger' AND (f.changed OR g.tgenabled <> CASE WHEN e.always THEN 'A' ELSE 'O' END)
 		UNION ALL
 		SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::regclass, g.tgname)
 		FROM facematch.attached a CROSS JOIN LATERAL facematch_internal.with_heirs(a.table_name) h

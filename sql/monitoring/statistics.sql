@@ -31,11 +31,9 @@ BEGIN
 		table_name := t.table_name;
 		-- The oldest row that is due and not held, by the index on the deadline.
 		BEGIN
-			SELECT max(a.lag) INTO lag FROM facematch_internal.retained_part p
-			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
-				'SELECT $1 - d.purge_after FROM %s d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1', p.relation,
-					facematch_internal.not_held(t.table_name))) a (lag interval)
-			WHERE p.table_name = t.table_name AND p.is_named;
+			SELECT max(a.lag) INTO lag FROM facematch_internal.ask_table(t.table_name, format(
+				'SELECT $1 - d.purge_after FROM @table d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1',
+				facematch_internal.not_held(t.table_name))) a (lag interval);
 			lag := coalesce(lag, '0');
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be read: %', table_name,

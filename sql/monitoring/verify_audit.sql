@@ -8,14 +8,14 @@
 CREATE VIEW facematch_internal.logged AS
 	SELECT e.table_name, a.argument[1] AS word, string_to_array(a.argument[2], ',') AS keys,
 		   -- Those that another trigger of the table logs, too.
-		   ARRAY(SELECT DISTINCT c.name FROM facematch_internal.expected_trigger o CROSS JOIN LATERAL string_to_table(
+		   ARRAY(SELECT DISTINCT c.name FROM facematch_internal.expected_part o CROSS JOIN LATERAL string_to_table(
 				split_part(split_part(o.definition, 'log_row(', 2), '''', 6), ',') c (name)
-				WHERE o.table_name = e.table_name AND c.name <> '') AS columns,
+				WHERE o.table_name = e.table_name AND o.kind = 'trigger' AND c.name <> '') AS columns,
 		   a.argument[1] || '_' || split_part(a.argument[4], ',', 3) AS gone
-	FROM facematch_internal.expected_trigger e
+	FROM facematch_internal.expected_part e
 	CROSS JOIN LATERAL regexp_match(e.definition, 'log_row\(''([^'']*)'', ''([^'']*)'', ''([^'']*)'', ''([^'']*)''')
 		a (argument)
-	WHERE e.trigger_name LIKE '%\_50\_log' AND e.type & 4 <> 0;
+	WHERE e.kind = 'trigger' AND e.name LIKE '%\_50\_log' AND e.type & 4 <> 0;
 COMMENT ON VIEW facematch_internal.logged IS
 	'the tables whose every row is in the log, by the triggers that install made';
 COMMENT ON COLUMN facematch_internal.logged.table_name IS 'the table';

@@ -14,8 +14,8 @@ BEGIN
 	FOR t IN SELECT r.* FROM retained_now r ORDER BY r.table_name::text LOOP
 		-- Holds are few: what they hold is looked up by its key, not asked of every row.
 		BEGIN
-			RETURN QUERY SELECT p.relation, c.* FROM retained_part p CROSS JOIN LATERAL ask_table(p.relation, format(
-					'SELECT k.class, k.kept, k.due, coalesce(h.held, 0), k.next_due, k.overdue, k.due_on'
+			RETURN QUERY SELECT c.* FROM ask_table(t.table_name, format(
+					'SELECT $5, k.class, k.kept, k.due, coalesce(h.held, 0), k.next_due, k.overdue, k.due_on'
 					' FROM (SELECT g.class, sum(g.kept)::bigint AS kept, sum(g.due)::bigint AS due, min(g.next_due) AS next_due,'
 					' $1 - min(g.oldest) AS overdue, jsonb_object_agg(g.day, g.due) FILTER (WHERE isfinite(g.day)) AS due_on'
 					' FROM (SELECT d.%1$I AS class, CASE WHEN d.purge_after <= $1'
@@ -23,14 +23,14 @@ BEGIN
 					' count(*) FILTER (WHERE d.purge_after <= $1) AS due,'
 					' min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after > $1) AS next_due,'
 					' min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after <= $1) AS oldest'
-					' FROM %3$s d GROUP BY 1, 2) g GROUP BY 1) k'
-					' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM %3$s d'
-					' WHERE d.%2$I = ANY ($2::%4$s[])%5$s GROUP BY 1) h ON h.class = k.class ORDER BY 1',
-					t.class_column, t.key_column, p.relation, coalesce(t.key_type, 'text'),
+					' FROM @table d GROUP BY 1, 2) g GROUP BY 1) k'
+					' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM @table d'
+					' WHERE d.%2$I = ANY ($2::%3$s[])%4$s GROUP BY 1) h ON h.class = k.class',
+					t.class_column, t.key_column, coalesce(t.key_type, 'text'),
 					CASE WHEN t.subject_column IS NULL THEN '' ELSE format(' OR d.%I = ANY ($3)', t.subject_column) END))
-				c (class text, kept bigint, due bigint, held bigint, next_due timestamptz, overdue interval,
+				c (relation regclass, class text, kept bigint, due bigint, held bigint, next_due timestamptz, overdue interval,
 					due_on jsonb)
-			WHERE p.table_name = t.table_name AND p.is_named ORDER BY p.relation <> t.table_name, p.relation::text, c.class;
+			ORDER BY c.relation <> t.table_name, c.relation::text, c.class;
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be counted: %', t.table_name,
 				CASE SQLSTATE WHEN '55P03' THEN 'another session has locked it' ELSE SQLERRM END;

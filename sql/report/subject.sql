@@ -45,19 +45,17 @@ BEGIN
 		ORDER BY k.shipped DESC, k.table_name::text LOOP
 		BEGIN
 			FOR r IN
-				SELECT a.*, x.rule, x.citation FROM facematch_internal.retained_part p
-				CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
-						'SELECT d.%I::text, d.%I, d.purge_after, %s, (SELECT to_jsonb(c) FROM (SELECT %s) c) FROM %s d'
+				SELECT a.*, x.rule, x.citation FROM facematch_internal.ask_table(t.table_name, format(
+						'SELECT d.%I::text, d.%I, d.purge_after, %s, (SELECT to_jsonb(c) FROM (SELECT %s) c) FROM @table d'
 						' WHERE d.%I = ANY ($4::uuid[]) ORDER BY d.%I', t.key_column, t.recorded_column,
 						coalesce('d.' || quote_ident(t.gallery_column), 'NULL::bigint'),
 						(SELECT string_agg(format('d.%I', c.attname), ', ' ORDER BY c.attnum) FROM pg_attribute c
 						 WHERE c.attrelid = t.table_name AND c.attnum > 0 AND NOT c.attisdropped
 						   AND c.attnum NOT IN (SELECT f.attnum FROM facematch_internal.template_columns(t.table_name) f
 												WHERE f.relation = t.table_name)),
-						p.relation, t.subject_column, t.recorded_column), names::text)
+						t.subject_column, t.recorded_column), names::text)
 					a (row_id text, at timestamptz, purge_after timestamptz, gallery_id bigint, detail jsonb)
 				LEFT JOIN LATERAL facematch.explain_retention(t.table_name, a.row_id) x ON true
-				WHERE p.table_name = t.table_name AND p.is_named
 			LOOP
 				SELECT array_agg(h.hold_id) FILTER (WHERE h.may_be_told), bool_or(NOT h.may_be_told) INTO told, secret
 				FROM facematch.hold h

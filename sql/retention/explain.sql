@@ -48,16 +48,14 @@ BEGIN
 			MESSAGE = format('permission denied for table %s', t.table_name),
 			HINT = 'To ask why its rows are kept, a role needs SELECT on the table or on facematch.hold.';
 	END IF;
-	SELECT f.* INTO facts FROM facematch_internal.retained_part p
-	CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
-			'SELECT %I, %I, %s, %s, %s, %s, purge_after FROM %s WHERE %I::text = $4', t.class_column, t.recorded_column,
+	SELECT f.* INTO facts FROM facematch_internal.ask_table(t.table_name, format(
+			'SELECT %I, %I, %s, %s, %s, %s, purge_after FROM @table WHERE %I::text = $4', t.class_column, t.recorded_column,
 			coalesce(quote_ident(t.verified_column), 'NULL::timestamptz'), coalesce(quote_ident(t.anchor_column),
 				'NULL::timestamptz'),
 			coalesce(quote_ident(t.gallery_column), 'NULL::bigint'), coalesce(quote_ident(t.subject_column), 'NULL::uuid'),
-			p.relation, t.key_column), explain_retention.row_id)
+			t.key_column), explain_retention.row_id)
 		f (class text, recorded timestamptz, verified timestamptz, anchor timestamptz, gallery bigint, subject uuid,
-			purge_after timestamptz)
-	WHERE p.table_name = t.table_name AND p.is_named;
+			purge_after timestamptz);
 	-- A row that a policy hides from the caller is not there: one that is due, or of a gallery that is not shown.
 	IF facts.class IS NULL OR NOT inspects AND (facts.purge_after <= clock_timestamp()
 		OR t.table_name = 'facematch.reference'::regclass

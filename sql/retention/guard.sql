@@ -70,12 +70,10 @@ BEGIN
 	FOR t IN SELECT r.* FROM facematch_internal.retained_now r LOOP
 		-- Nobody may be about to add a row of the class.  What its owner's table answers nothing about may be in use there.
 		BEGIN
-			EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN SHARE MODE', p.relation), '; ' ORDER BY p.relation)
-				FROM facematch_internal.retained_part p WHERE p.table_name = t.table_name AND p.is_named);
-			SELECT bool_or(a.used) INTO used FROM facematch_internal.retained_part p
-			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
-				format('SELECT EXISTS (SELECT FROM %s WHERE %I = $4)', p.relation, t.class_column), OLD.name) a (used boolean)
-			WHERE p.table_name = t.table_name AND p.is_named;
+			EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN SHARE MODE', h.relation), '; ' ORDER BY h.place)
+				FROM facematch_internal.with_heirs(t.table_name) WITH ORDINALITY h (relation, place));
+			SELECT bool_or(a.used) INTO used FROM facematch_internal.ask_table(t.table_name,
+				format('SELECT EXISTS (SELECT FROM @table WHERE %I = $4)', t.class_column), OLD.name) a (used boolean);
 		EXCEPTION WHEN serialization_failure OR deadlock_detected THEN
 			-- Clients run the transaction again.
 			RAISE;

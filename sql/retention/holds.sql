@@ -63,11 +63,9 @@ BEGIN
 			WHEN h.subject_id IS NOT NULL THEN 'd.' || quote_ident(t.subject_column) || ' = ANY ($4::uuid[])' END;
 		CONTINUE WHEN condition IS NULL;
 		BEGIN
-			SELECT sum(a.found) INTO found FROM facematch_internal.retained_part p
-			CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
-				format('SELECT count(*) FROM %s d WHERE %s', p.relation, condition),
-				coalesce(h.row_id, facematch_internal.aliases(h.subject_id)::text)) a (found bigint)
-			WHERE p.table_name = t.table_name AND p.is_named;
+			SELECT sum(a.found) INTO found FROM facematch_internal.ask_table(t.table_name,
+				'SELECT count(*) FROM @table d WHERE ' || condition,
+				coalesce(h.row_id, facematch_internal.aliases(h.subject_id)::text)) a (found bigint);
 		EXCEPTION WHEN OTHERS THEN
 			kept := kept || jsonb_build_object(t.table_name, NULL);
 			CONTINUE;
@@ -147,11 +145,9 @@ BEGIN
 	-- Waits for sessions that are deleting the row; from now on the guard refuses. No table of a user's prevents a
 	-- hold.
 	BEGIN
-		SELECT sum(a.found_one) INTO found_one FROM facematch_internal.retained_part p
-		CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
-			format('SELECT count(*) FROM (SELECT FROM %s d WHERE d.%I = $4::%s FOR KEY SHARE) k', p.relation, t.key_column,
-				coalesce(t.key_type, 'text')), NEW.row_id) a (found_one bigint)
-		WHERE p.table_name = NEW.table_name AND p.is_named;
+		SELECT sum(a.found_one) INTO found_one FROM facematch_internal.ask_table(t.table_name,
+			format('SELECT count(*) FROM (SELECT FROM @table d WHERE d.%I = $4::%s FOR KEY SHARE) k', t.key_column,
+				coalesce(t.key_type, 'text')), NEW.row_id) a (found_one bigint);
 	EXCEPTION WHEN OTHERS THEN
 		IF t.shipped THEN
 			RAISE;

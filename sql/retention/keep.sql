@@ -47,9 +47,8 @@ BEGIN
 	FOR t IN SELECT r.* FROM facematch_internal.retained_now r
 			 ORDER BY r.shipped DESC, r.table_name::text LOOP
 		BEGIN
-			SELECT sum(a.n) INTO n FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(
-				p.relation, format('SELECT count(*) FROM %s', p.relation), limited => false) a (n bigint)
-			WHERE p.table_name = t.table_name AND p.is_named;
+			SELECT sum(a.n) INTO n FROM facematch_internal.ask_table(t.table_name, 'SELECT count(*) FROM @table',
+				limited => false) a (n bigint);
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be counted: %', t.table_name, SQLERRM;
 			n := NULL;

@@ -28,14 +28,12 @@ BEGIN
 					WHERE u.what = t.what AND u.valid_from <= now() AND now() < u.valid_to ORDER BY u.retention_class,
 						u.valid_from DESC)) u
 				CROSS JOIN LATERAL (SELECT a.row_id, a.subject_id, u.retention_class, u.name, a.purge_after
-					FROM facematch_internal.retained_part p CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
-					'SELECT d.%I::text, %s, d.purge_after FROM %s d WHERE d.%I = $4 AND d.purge_after > now() AND '
-					'd.purge_after <= now() + %L::interval',
-					t.key_column, CASE WHEN t.subject_column IS NULL THEN 'NULL::uuid' ELSE format('d.%I',
-						t.subject_column) END, p.relation,
-					t.class_column, coalesce(within, u.notice_before)), u.retention_class) a (row_id text,
-						subject_id uuid, purge_after timestamptz)
-					WHERE p.table_name = t.table_name AND p.is_named) d
+					FROM facematch_internal.ask_table(t.table_name, format(
+						'SELECT d.%I::text, %s, d.purge_after FROM @table d WHERE d.%I = $4 AND d.purge_after > now() AND '
+						'd.purge_after <= now() + %L::interval',
+						t.key_column, coalesce('d.' || quote_ident(t.subject_column), 'NULL::uuid'), t.class_column,
+						coalesce(within, u.notice_before)), u.retention_class)
+						a (row_id text, subject_id uuid, purge_after timestamptz)) d
 				ORDER BY 6;
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'table % cannot be read: %', t.table_name,

@@ -290,7 +290,7 @@ BEGIN
 	-- As the owner of the copy: nothing of his table runs with the caller's privileges.
 	INSERT INTO facematch.rights_event
 	SELECT a.* FROM facematch_internal.ask_table(copy,
-		format('SELECT e.site, e.number, e.at, e.actor, e.what, e.before, e.after FROM %s e', copy), limited => false)
+		'SELECT e.site, e.number, e.at, e.actor, e.what, e.before, e.after FROM @table e', limited => false)
 		a (site uuid, number bigint, at timestamptz, actor text, what text, before jsonb, after jsonb)
 	ORDER BY a.at, a.site, a.number;
 	PERFORM set_config('facematch.right_arrives', 'off', true);

@@ -70,22 +70,18 @@ BEGIN
 	SELECT r.* INTO t FROM facematch_internal.retained r WHERE r.table_name = bring_to_rules.table_name;
 	-- The guard computes the deadlines of existing rows.  Templates of people who have opted out are deleted, except
 	-- those that holds keep.
-	SELECT sum(a.n) INTO nearer FROM facematch_internal.retained_part p
-	CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
-		'WITH was AS MATERIALIZED (SELECT d.tableoid, d.ctid, d.purge_after FROM %1$s d WHERE d.purge_after IS NULL OR '
-		'd.purge_after > $1), dated AS (UPDATE %1$s d SET purge_after = d.purge_after FROM was WHERE (d.tableoid, '
+	SELECT sum(a.n) INTO nearer FROM facematch_internal.ask_table(t.table_name,
+		'WITH was AS MATERIALIZED (SELECT d.tableoid, d.ctid, d.purge_after FROM @table d WHERE d.purge_after IS NULL OR '
+		'd.purge_after > $1), dated AS (UPDATE @table d SET purge_after = d.purge_after FROM was WHERE (d.tableoid, '
 		'd.ctid) = (was.tableoid, was.ctid) RETURNING d.purge_after < coalesce(was.purge_after, ''infinity'') AS '
-		'nearer) SELECT count(*) FILTER (WHERE nearer) FROM dated', p.relation),
-		limited => bring_to_rules.limited) a (n bigint)
-	WHERE p.table_name = t.table_name AND p.is_named;
+		'nearer) SELECT count(*) FILTER (WHERE nearer) FROM dated', limited => bring_to_rules.limited) a (n bigint);
 	IF t.subject_column IS NULL OR t.shipped THEN
 		RETURN;
 	END IF;
 	-- A subject and a class, or a subject, a gallery and a class: what the row's own columns read as.
-	SELECT sum(a.n) INTO declined FROM facematch_internal.retained_part p
-	CROSS JOIN LATERAL facematch_internal.ask_table(p.relation, format(
-			'WITH gone AS (DELETE FROM %s d WHERE (concat_ws('' '', d.%I, d.%I) = ANY ($4::text[])%s)%s RETURNING 1) '
-			'SELECT count(*) FROM gone', p.relation,
+	SELECT sum(a.n) INTO declined FROM facematch_internal.ask_table(t.table_name, format(
+			'WITH gone AS (DELETE FROM @table d WHERE (concat_ws('' '', d.%I, d.%I) = ANY ($4::text[])%s)%s RETURNING 1) '
+			'SELECT count(*) FROM gone',
 			t.subject_column, t.class_column, CASE WHEN t.gallery_column IS NOT NULL
 								   THEN format(' OR concat_ws('' '', d.%I, d.%I, d.%I) = ANY ($4::text[])',
 								       t.subject_column, t.gallery_column, t.class_column) END,
@@ -94,8 +90,7 @@ BEGIN
 			  FROM facematch.opt_out o, facematch.retention_class c
 			  WHERE o.revoked_at IS NULL AND (o.until IS NULL OR o.until > clock_timestamp())
 				AND facematch_internal.law_gives(o, c.name, t.what, clock_timestamp()))::text,
-		bring_to_rules.limited, of_opt_outs => true) a (n bigint)
-	WHERE p.table_name = t.table_name AND p.is_named;
+		bring_to_rules.limited, of_opt_outs => true) a (n bigint);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.bring_to_rules(regclass, boolean) IS
@@ -300,7 +295,7 @@ BEGIN
 	-- as its owner: of a table of several owners only those can be.
 	SELECT sum(a.held) INTO held FROM facematch_internal.retained_part p JOIN pg_class c ON c.oid = p.relation
 		AND c.relkind <> 'p' CROSS JOIN LATERAL facematch_internal.ask_table(p.relation,
-		format('SELECT count(*) FROM %s d WHERE NOT (true%s)', p.relation, facematch_internal.not_held(release.table_name)),
+		format('SELECT count(*) FROM @table d WHERE NOT (true%s)', facematch_internal.not_held(release.table_name)),
 		limited => false) a (held bigint)
 	WHERE p.table_name = release.table_name AND EXISTS (SELECT FROM facematch.held);
 	IF held > 0 THEN

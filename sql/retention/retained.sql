@@ -46,9 +46,7 @@ SELECT pg_catalog.pg_extension_config_dump('facematch_internal.retained',
 -- PostgreSQL's own lists of ancestors and partitions leave out one that is half detached, whose rows are under
 -- retention too.
 CREATE VIEW facematch_internal.retained_part AS
-	SELECT r.table_name, h.relation,
-		   h.relation = r.table_name OR EXISTS (SELECT FROM pg_catalog.pg_inherits i
-				WHERE i.inhrelid = h.relation AND i.inhdetachpending) AS is_named
+	SELECT r.table_name, h.relation
 	FROM facematch_internal.retained r CROSS JOIN LATERAL facematch_internal.with_heirs(r.table_name) h
 	JOIN pg_catalog.pg_class c ON c.oid = h.relation
 	WHERE h.relation = r.table_name OR c.relispartition;
@@ -56,9 +54,6 @@ COMMENT ON VIEW facematch_internal.retained_part IS 'tables under retention, eac
 	'level';
 COMMENT ON COLUMN facematch_internal.retained_part.table_name IS 'the table that is under retention';
 COMMENT ON COLUMN facematch_internal.retained_part.relation IS 'itself, or a partition';
-COMMENT ON COLUMN facematch_internal.retained_part.is_named IS 'true for the table itself, and for partitions that a '
-	'DETACH CONCURRENTLY has half detached: a query for all rows must name each of these, because a statement that '
-	'names the table does not read half-detached partitions';
 
 -- A table of a user's runs that user's code, by its columns' types, its triggers, or as a view: never with more rights
 -- than his, nor without end (src/base/gate.c).
@@ -67,9 +62,11 @@ CREATE FUNCTION facematch_internal.ask_table(table_name regclass, query text, va
 	RETURNS SETOF record
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'facematch_ask_table';
 COMMENT ON FUNCTION facematch_internal.ask_table(regclass, text, text, boolean, boolean) IS
-	'runs a query about a table with the privileges of the table''s owner, as a restricted operation; $1 is the '
-	'moment, $2 the keys of rows that holds name in the table or in one that it is a partition of (text[]), $3 the '
-	'subjects that holds name (uuid[]), $4 the value. A table of a user''s has facematch.table_timeout for it '
+	'runs a query about a table, which it names @table, with the privileges of the table''s owner, as a restricted '
+	'operation, and again for each partition that a DETACH CONCURRENTLY has half detached, which statements about the '
+	'table do not read; $1 is the moment, $2 the keys of rows that holds name in the table or in one that it is a '
+	'partition of (text[]), $3 the subjects that holds name (uuid[]), $4 the value, $5 the table or partition that it '
+	'reads (regclass). A table of a user''s has facematch.table_timeout for it '
 	'(53400), unless limited is false. Receipts of what it deletes name opt-outs as the cause, if of_opt_outs. '
 	'Columns of other types than the caller names: 42804; who may not act as the owner: 42501. For the '
 	'extension''s own functions';

@@ -216,11 +216,10 @@ BEGIN
 			HINT = 'See what its reference_table is there.';
 	END IF;
 	RETURN ARRAY(
-		SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
-		FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity, distance, place)
+		SELECT c FROM unnest(candidates) c
 		JOIN unnest(parts) p ON p.shard = c.shard AND (p.gallery_id IS NULL OR c.gallery_id = p.gallery_id)
 		WHERE c.similarity >= p.threshold - slack
-		ORDER BY c.place);
+		ORDER BY c.distance, c.shard COLLATE "C", c.reference_id);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.asked_candidates(facematch_internal.shard_part[],
@@ -308,12 +307,10 @@ BEGIN
 		INTO galleries;
 	PERFORM check_shard_thresholds(galleries);
 	RETURN ARRAY(
-		SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
-		FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity, distance, place)
-		JOIN unnest(shards) s ON s.name = c.shard
+		SELECT c FROM unnest(candidates) c JOIN unnest(shards) s ON s.name = c.shard
 		LEFT JOIN unnest(galleries) g ON g.shard = c.shard AND g.gallery_id = c.gallery_id
 		WHERE s.gallery_table IS NULL OR c.similarity >= g.threshold - slack
-		ORDER BY c.place);
+		ORDER BY c.distance, c.shard COLLATE "C", c.reference_id);
 END
 $$;
 COMMENT ON FUNCTION facematch_internal.above_thresholds(facematch.shard[], facematch_internal.shard_candidate[],
@@ -332,7 +329,6 @@ CREATE FUNCTION facematch.search_shards(probe @extschema@.face_embedding, max_ca
 AS $$
 #variable_conflict use_column
 DECLARE
-	alike facematch.gallery;
 	one facematch.shard;
 	answering facematch.shard[] := '{}';
 	silent text[] := '{}';
@@ -363,9 +359,8 @@ BEGIN
 			HINT = 'Ask for at least one candidate.';
 	END IF;
 	-- What the shards' galleries are of, they say themselves.
-	alike.model_tag := @extschema@.face_model(probe);
-	alike.dims := @extschema@.face_dims(probe);
-	PERFORM check_comparison(probe, alike, min_similarity);
+	PERFORM check_comparison(probe, NULL, NULL, @extschema@.face_model(probe), @extschema@.face_dims(probe),
+		min_similarity);
 	FOR one IN SELECT s.* FROM facematch.shard s ORDER BY s.name COLLATE "C" LOOP
 		IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = one.reference_table) THEN
 			RAISE undefined_table USING CONSTRAINT = 'shard_table_exists',
@@ -433,12 +428,10 @@ BEGIN
 			END IF;
 			-- A shard knows neither the merges nor the opt-outs of this server, nor who is withheld.
 			candidates := ARRAY(
-				SELECT ROW(c.shard, c.gallery_id, c.reference_id, c.subject_id, c.similarity, c.distance)::shard_candidate
-				FROM unnest(candidates) WITH ORDINALITY c (shard, gallery_id, reference_id, subject_id, similarity, distance,
-					place)
+				SELECT c FROM unnest(candidates) c
 				WHERE c.subject_id IS NULL
 					OR NOT (facematch.is_opted_out(c.subject_id) OR is_withheld(session_user, c.subject_id))
-				ORDER BY c.place);
+				ORDER BY c.distance, c.shard COLLATE "C", c.reference_id);
 			EXIT WHEN known_to IS NULL OR candidates[max_candidates].distance < known_to;
 			IF narrowed OR cardinality(candidates) < max_candidates AND most > cap THEN
 				RAISE program_limit_exceeded USING CONSTRAINT = 'shard_candidates_are_few',

@@ -8,7 +8,7 @@
  * matrix multiplication. The scores never exist all at once.
  *
  * sgemm rounds differently from the type's kernels, so its scores decide a pair
- * only if they are further from the threshold than face_score_margin(); the
+ * only if they are further from the threshold than score_margin(); the
  * type's own similarity decides the others. So every count is the one that
  * face_similarity() would give.
  *
@@ -42,8 +42,9 @@
  */
 #define ROUNDINGS		16
 
-double
-face_score_margin(int dims)
+/* How far a float32 score of unit vectors can be from the type's similarity. */
+static double
+score_margin(int dims)
 {
 	double		sgemm_roundings = Min(dims, FACE_SGEMM_CHUNK) + ceil((double) dims / FACE_SGEMM_CHUNK);
 	double		roundings = sgemm_roundings + dims / 32.0 + ROUNDINGS;
@@ -153,7 +154,7 @@ visit_tiles(const FaceBlock *probes, const FaceBlock *enrolled, bool within, flo
 {
 	FaceTile	tile = {.probes = probes, .enrolled = enrolled, .within = within, .scores = scores};
 
-	tile.margin = face_score_margin(probes->dims);
+	tile.margin = score_margin(probes->dims);
 	for (tile.first_column = 0; tile.first_column < enrolled->n; tile.first_column += FACE_TILE_COLUMNS)
 	{
 		tile.columns = Min(FACE_TILE_COLUMNS, enrolled->n - tile.first_column);

@@ -69,7 +69,4 @@ extern double face_exact(const FaceTile *tile, int row, int column);
 /* The type's own similarity of two templates: what face_similarity() answers. */
 extern double face_exact_similarity(const FaceEmbedding *enrolled, const FaceEmbedding *probe);
 
-/* How far a float32 score of unit vectors can be from the type's similarity. */
-extern double face_score_margin(int dims);
-
 #endif							/* FACEMATCH_ACCURACY_COMPARE_H */

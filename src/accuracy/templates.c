@@ -21,7 +21,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
-#include "utils/snapmgr.h"
 
 #include "accuracy/templates.h"
 #include "base/query.h"

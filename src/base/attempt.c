@@ -20,9 +20,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
-#include "storage/proc.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -377,9 +375,7 @@ face_attempt_init(void)
 							0, INT_MAX,
 							PGC_SUSET,
 							GUC_UNIT_MS,
-							NULL,
-							NULL,
-							NULL);
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("facematch.table_timeout",
 							"How long an opt-out, an event, a check or a report waits for one user's table before it goes on without it.",
 							"Less if statement_timeout leaves less. 0: no limit but that.",
@@ -388,7 +384,5 @@ face_attempt_init(void)
 							0, INT_MAX,
 							PGC_SUSET,
 							GUC_UNIT_MS,
-							NULL,
-							NULL,
-							NULL);
+							NULL, NULL, NULL);
 }

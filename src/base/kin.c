@@ -15,7 +15,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -32,6 +31,25 @@
 #include "base/run.h"
 
 PG_FUNCTION_INFO_V1(facematch_with_heirs);
+
+/* The rows of a catalog that have this key, copied, by an index that begins with it; snapshot NULL: the newest. */
+List *
+face_catalog_rows(Oid catalog, Oid index, AttrNumber column, Oid key, Snapshot snapshot)
+{
+	Relation	rel = table_open(catalog, AccessShareLock);
+	ScanKeyData equal;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *rows = NIL;
+
+	ScanKeyInit(&equal, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(key));
+	scan = systable_beginscan(rel, index, true, snapshot, 1, &equal);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		rows = lappend(rows, heap_copytuple(tuple));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return rows;
+}
 
 /*
  * A table, its partitions and those that inherit from it, parents first.  One
@@ -52,44 +70,22 @@ face_with_heirs(Oid relid, LOCKMODE lockmode)
 	return found;
 }
 
-/* Rows of pg_inherits of a relation. */
-typedef void (*Visit) (Form_pg_inherits link, List **found);
-
-static void
-each_link(Relation inherits, Oid relid, Visit visit, List **found)
+static List *
+links_of(Oid relid)
 {
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		visit((Form_pg_inherits) GETSTRUCT(tuple), found);
-	systable_endscan(scan);
-}
-
-static void
-add_parent(Form_pg_inherits link, List **found)
-{
-	*found = list_append_unique_oid(*found, link->inhparent);
-}
-
-static void
-add_half_detached(Form_pg_inherits link, List **found)
-{
-	if (link->inhdetachpending)
-		*found = lappend_oid(*found, link->inhrelid);
+	return face_catalog_rows(InheritsRelationId, InheritsRelidSeqnoIndexId, Anum_pg_inherits_inhrelid, relid, NULL);
 }
 
 static void
 add_parents(List **line)
 {
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	ListCell   *cell;
 
 	for (int i = 0; i < list_length(*line); i++)
-		each_link(inherits, list_nth_oid(*line, i), add_parent, line);
-	table_close(inherits, AccessShareLock);
+	{
+		foreach(cell, links_of(list_nth_oid(*line, i)))
+			*line = list_append_unique_oid(*line, ((Form_pg_inherits) GETSTRUCT((HeapTuple) lfirst(cell)))->inhparent);
+	}
 }
 
 /* And what it is a partition of, or inherits from. */
@@ -116,17 +112,22 @@ face_line(Oid relid)
 	return line;
 }
 
-/* Partitions that a DETACH CONCURRENTLY has begun to detach. */
+/* A table, and its partitions that a DETACH CONCURRENTLY has begun to detach: statements that name the table pass over these. */
 List *
-face_half_detached(Oid relid)
+face_with_half_detached(Oid relid)
 {
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
-	List	   *found = NIL;
+	List	   *found = list_make1_oid(relid);
+	ListCell   *heir;
 	ListCell   *cell;
 
-	foreach(cell, face_with_heirs(relid, NoLock))
-		each_link(inherits, lfirst_oid(cell), add_half_detached, &found);
-	table_close(inherits, AccessShareLock);
+	foreach(heir, face_with_heirs(relid, NoLock))
+	{
+		foreach(cell, links_of(lfirst_oid(heir)))
+		{
+			if (((Form_pg_inherits) GETSTRUCT((HeapTuple) lfirst(cell)))->inhdetachpending)
+				found = lappend_oid(found, lfirst_oid(heir));
+		}
+	}
 	return found;
 }
 
@@ -154,25 +155,17 @@ updates_on_update(Oid function)
 static List *
 add_referring(Oid relid, IsAction is_action, LOCKMODE lockmode, List *found)
 {
-	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
 	List	   *referring = NIL;
 	ListCell   *cell;
 
-	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(cell, face_catalog_rows(TriggerRelationId, TriggerRelidNameIndexId, Anum_pg_trigger_tgrelid, relid, NULL))
 	{
-		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT((HeapTuple) lfirst(cell));
 
 		if (trigger->tgisinternal && trigger->tgenabled != TRIGGER_DISABLED && is_action(trigger->tgfoid) &&
 			!list_member_oid(found, trigger->tgconstrrelid))
 			referring = list_append_unique_oid(referring, trigger->tgconstrrelid);
 	}
-	systable_endscan(scan);
-	table_close(triggers, AccessShareLock);
 	foreach(cell, referring)
 	{
 		if (lockmode != NoLock)

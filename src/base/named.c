@@ -25,23 +25,17 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/transam.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
@@ -103,19 +97,9 @@ refuse_code(const char *kind, const char *name, Oid relid, Oid reached)
 static char *
 rule_of(Oid relid)
 {
-	Relation	rules = table_open(RewriteRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	char	   *name = NULL;
+	List	   *rules = face_catalog_rows(RewriteRelationId, RewriteRelRulenameIndexId, Anum_pg_rewrite_ev_class, relid, NULL);
 
-	ScanKeyInit(&key, Anum_pg_rewrite_ev_class, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rules, RewriteRelRulenameIndexId, true, NULL, 1, &key);
-	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		name = pstrdup(NameStr(((Form_pg_rewrite) GETSTRUCT(tuple))->rulename));
-	systable_endscan(scan);
-	table_close(rules, AccessShareLock);
-	return name;
+	return rules == NIL ? NULL : NameStr(((Form_pg_rewrite) GETSTRUCT((HeapTuple) linitial(rules)))->rulename);
 }
 
 static void
@@ -130,22 +114,15 @@ refuse_rules(Oid relid, Oid reached)
 static void
 refuse_triggers_after(Oid relid, Oid reached)
 {
-	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *cell;
 
-	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(reached));
-	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(cell, face_catalog_rows(TriggerRelationId, TriggerRelidNameIndexId, Anum_pg_trigger_tgrelid, reached, NULL))
 	{
-		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT((HeapTuple) lfirst(cell));
 
 		if (fires_after(trigger))
 			refuse_code("trigger", NameStr(trigger->tgname), relid, reached);
 	}
-	systable_endscan(scan);
-	table_close(triggers, AccessShareLock);
 }
 
 /*--------------------------------------------------------- what it names */

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "executor/spi.h"
 #include "utils/datum.h"
 #include "utils/timestamp.h"
 
@@ -84,4 +85,15 @@ face_row_tuple(const FaceRow *row)
 	tuple->t_tableOid = row->tuple->t_tableOid;
 	tuple->t_data->t_ctid = row->tuple->t_data->t_ctid;
 	return tuple;
+}
+
+/* A column of a row of the extension's own, by its name. */
+Datum
+face_named_value(Relation rel, HeapTuple row, const char *column, bool *isnull)
+{
+	int			attnum = SPI_fnumber(RelationGetDescr(rel), column);
+
+	if (attnum <= 0)
+		elog(ERROR, "table \"%s\" has no column \"%s\"", RelationGetRelationName(rel), column);
+	return SPI_getbinval(row, RelationGetDescr(rel), attnum, isnull);
 }

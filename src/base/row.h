@@ -38,5 +38,6 @@ extern const pg_uuid_t *face_row_uuid(const FaceRow *row, AttrNumber column);
 extern bool face_row_differs(const FaceRow *was, const FaceRow *row, AttrNumber column);
 extern void face_row_set(FaceRow *row, AttrNumber column, Datum value);
 extern HeapTuple face_row_tuple(const FaceRow *row);
+extern Datum face_named_value(Relation rel, HeapTuple row, const char *column, bool *isnull);
 
 #endif							/* FACEMATCH_BASE_ROW_H */

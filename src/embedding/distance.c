@@ -43,8 +43,8 @@ face_comparable(const FaceEmbedding *a, const FaceEmbedding *b)
 		(a->model == b->model || a->model == FACE_NO_MODEL || b->model == FACE_NO_MODEL);
 }
 
-void
-face_check_comparable(const FaceEmbedding *a, const FaceEmbedding *b)
+static void
+check_comparable(const FaceEmbedding *a, const FaceEmbedding *b)
 {
 	if (unlikely(!face_comparable(a, b)))
 		report_not_comparable(a, b);
@@ -74,7 +74,7 @@ face_cosine_similarity(const FaceEmbedding *a, const FaceEmbedding *b)
 {
 	double		similarity;
 
-	face_check_comparable(a, b);
+	check_comparable(a, b);
 	prefetch_next_template(a);
 	similarity = face_kernels->dot(a->dims, a->x, b->x) / ((double) a->norm * (double) b->norm);
 	if (similarity > 1.0)
@@ -84,24 +84,24 @@ face_cosine_similarity(const FaceEmbedding *a, const FaceEmbedding *b)
 	return similarity;
 }
 
-double
-face_cosine_distance(const FaceEmbedding *a, const FaceEmbedding *b)
+static double
+cosine_distance(const FaceEmbedding *a, const FaceEmbedding *b)
 {
 	return 1.0 - face_cosine_similarity(a, b);
 }
 
-double
-face_euclidean_distance(const FaceEmbedding *a, const FaceEmbedding *b)
+static double
+euclidean_distance(const FaceEmbedding *a, const FaceEmbedding *b)
 {
-	face_check_comparable(a, b);
+	check_comparable(a, b);
 	prefetch_next_template(a);
 	return sqrt(face_kernels->l2_squared(a->dims, a->x, b->x));
 }
 
-double
-face_negative_inner_product(const FaceEmbedding *a, const FaceEmbedding *b)
+static double
+negative_inner_product(const FaceEmbedding *a, const FaceEmbedding *b)
 {
-	face_check_comparable(a, b);
+	check_comparable(a, b);
 	prefetch_next_template(a);
 	/* a difference, so that orthogonal templates have 0 and not -0 */
 	return 0.0 - face_kernels->dot(a->dims, a->x, b->x);
@@ -113,11 +113,11 @@ face_distance(FaceMetric metric, const FaceEmbedding *a, const FaceEmbedding *b)
 	switch (metric)
 	{
 		case FACE_COSINE:
-			return face_cosine_distance(a, b);
+			return cosine_distance(a, b);
 		case FACE_EUCLIDEAN:
-			return face_euclidean_distance(a, b);
+			return euclidean_distance(a, b);
 		case FACE_NEGATIVE_INNER_PRODUCT:
-			return face_negative_inner_product(a, b);
+			return negative_inner_product(a, b);
 	}
 	pg_unreachable();
 }
@@ -154,19 +154,19 @@ measured(FunctionCallInfo fcinfo, Measure measure)
 Datum
 face_embedding_cosine_distance(PG_FUNCTION_ARGS)
 {
-	return measured(fcinfo, face_cosine_distance);
+	return measured(fcinfo, cosine_distance);
 }
 
 Datum
 face_embedding_euclidean_distance(PG_FUNCTION_ARGS)
 {
-	return measured(fcinfo, face_euclidean_distance);
+	return measured(fcinfo, euclidean_distance);
 }
 
 Datum
 face_embedding_negative_inner_product(PG_FUNCTION_ARGS)
 {
-	return measured(fcinfo, face_negative_inner_product);
+	return measured(fcinfo, negative_inner_product);
 }
 
 Datum

@@ -18,7 +18,6 @@
 
 #include "embedding/embedding.h"
 #include "embedding/errors.h"
-#include "embedding/parse.h"
 #include "simd/half.h"
 #include "simd/simd.h"
 

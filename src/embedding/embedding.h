@@ -87,7 +87,7 @@ extern uint64 face_embedding_hash_value(const FaceEmbedding *a, uint64 seed);
 
 /*
  * The three comparisons.  Both arguments must have the same dimensions and not
- * be of different models (face_check_comparable raises 22000 and 22023).
+ * be of different models (22000 and 22023).
  * Cosine distance is in [0, 2], Euclidean >= 0, negative inner product any
  * finite value.  The same bits on every CPU.
  */
@@ -99,11 +99,7 @@ typedef enum FaceMetric
 } FaceMetric;
 
 extern bool face_comparable(const FaceEmbedding *a, const FaceEmbedding *b);
-extern void face_check_comparable(const FaceEmbedding *a, const FaceEmbedding *b);
 extern double face_distance(FaceMetric metric, const FaceEmbedding *a, const FaceEmbedding *b);
-extern double face_cosine_distance(const FaceEmbedding *a, const FaceEmbedding *b);
-extern double face_euclidean_distance(const FaceEmbedding *a, const FaceEmbedding *b);
-extern double face_negative_inner_product(const FaceEmbedding *a, const FaceEmbedding *b);
 
 /* Cosine similarity, 1 - cosine distance, in [-1, 1]. */
 extern double face_cosine_similarity(const FaceEmbedding *a, const FaceEmbedding *b);

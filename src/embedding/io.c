@@ -17,7 +17,6 @@
 #include "catalog/pg_type.h"
 #include "libpq/pqformat.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 
 #include "embedding/embedding.h"
 #include "embedding/errors.h"

@@ -16,7 +16,6 @@
 
 #include "libpq/pqformat.h"
 #include "utils/float.h"
-#include "utils/builtins.h"
 
 #include "embedding/errors.h"
 #include "embedding/threshold.h"
@@ -31,8 +30,8 @@ PG_FUNCTION_INFO_V1(face_probe_send);
 /* The operators of the kinds; a similarity has none. */
 static const char *const operators[] = {"", "<=>", "<->", "<#>"};
 
-FaceProbe *
-face_probe_make(const FaceEmbedding *probe, FaceProbeKind kind, double limit)
+static FaceProbe *
+make_probe(const FaceEmbedding *probe, FaceProbeKind kind, double limit)
 {
 	Size		size = offsetof(FaceProbe, embedding) + VARSIZE(probe);
 	FaceProbe  *result;
@@ -62,7 +61,7 @@ check_kind(int kind)
 Datum
 face_probe(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_POINTER(face_probe_make(PG_GETARG_FACE_EMBEDDING(0), FACE_LEAST_SIMILARITY, PG_GETARG_FLOAT8(1)));
+	PG_RETURN_POINTER(make_probe(PG_GETARG_FACE_EMBEDDING(0), FACE_LEAST_SIMILARITY, PG_GETARG_FLOAT8(1)));
 }
 
 /*
@@ -74,7 +73,7 @@ face_probe_within(PG_FUNCTION_ARGS)
 {
 	double		limit = PG_GETARG_FLOAT8(2) * PG_GETARG_FLOAT8(3) + PG_GETARG_FLOAT8(4);
 
-	PG_RETURN_POINTER(face_probe_make(PG_GETARG_FACE_EMBEDDING(0), check_kind(PG_GETARG_INT16(1)), limit));
+	PG_RETURN_POINTER(make_probe(PG_GETARG_FACE_EMBEDDING(0), check_kind(PG_GETARG_INT16(1)), limit));
 }
 
 /* The kind whose operator the text begins with, and what is behind it. */
@@ -106,7 +105,7 @@ face_probe_in(PG_FUNCTION_ARGS)
 						 errhint("Write a minimum similarity, \"@\" and a face embedding, such as 0.42@[0.1,-0.2]."));
 	if (kind == FACE_LEAST_SIMILARITY)
 		face_check_min_similarity(limit);
-	PG_RETURN_POINTER(face_probe_make(face_embedding_from_text(end + 1), kind, limit));
+	PG_RETURN_POINTER(make_probe(face_embedding_from_text(end + 1), kind, limit));
 }
 
 Datum
@@ -130,7 +129,7 @@ face_probe_recv(PG_FUNCTION_ARGS)
 	FaceProbeKind kind = check_kind(pq_getmsgint(message, sizeof(int16)));
 	double		limit = pq_getmsgfloat8(message);
 
-	PG_RETURN_POINTER(face_probe_make(face_embedding_from_message(message), kind, limit));
+	PG_RETURN_POINTER(make_probe(face_embedding_from_message(message), kind, limit));
 }
 
 Datum

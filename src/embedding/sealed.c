@@ -11,8 +11,6 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
-
 #include "base/refusal.h"
 #include "embedding/sealed.h"
 #include "keys/template_key.h"

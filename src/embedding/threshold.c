@@ -36,12 +36,6 @@ face_check_min_similarity(double min_similarity)
 		report_min_similarity(min_similarity);
 }
 
-bool
-face_is_match(const FaceEmbedding *reference, const FaceEmbedding *probe, double min_similarity)
-{
-	return face_cosine_similarity(reference, probe) >= min_similarity;
-}
-
 static FaceMetric
 metric_of(FaceProbeKind kind)
 {
@@ -91,7 +85,7 @@ decide(const FaceEmbedding *reference, const FaceEmbedding *probe, const Decisio
 	if (decision->may && !face_comparable(reference, probe))
 		return true;
 	if (!decision->may && decision->kind == FACE_LEAST_SIMILARITY)
-		return face_is_match(reference, probe, decision->limit);
+		return face_cosine_similarity(reference, probe) >= decision->limit;
 	return face_distance(metric_of(decision->kind), reference, probe) <=
 		(decision->may ? max_distance_of(decision->kind, decision->limit) : decision->limit);
 }

@@ -47,14 +47,8 @@ typedef struct FaceProbe
 /* Raises 22023 for NaN and 22003 outside [-1, 1]. */
 extern void face_check_min_similarity(double min_similarity);
 
-extern FaceProbe *face_probe_make(const FaceEmbedding *probe, FaceProbeKind kind, double limit);
-
 /* Which distance decides, and how far a reference may be away. */
 extern FaceMetric face_probe_metric(const FaceProbe *probe);
 extern double face_probe_max_distance(const FaceProbe *probe);
-
-/* face_cosine_similarity(reference, probe) >= min_similarity */
-extern bool face_is_match(const FaceEmbedding *reference, const FaceEmbedding *probe,
-						  double min_similarity);
 
 #endif							/* FACEMATCH_EMBEDDING_THRESHOLD_H */

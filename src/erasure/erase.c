@@ -20,10 +20,8 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/catalog.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "commands/progress.h"
@@ -34,7 +32,6 @@
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/backend_progress.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"

@@ -58,9 +58,7 @@ struct FacePurgeErasure
 	MemoryContext memory;		/* of all below: outlives transactions */
 	Oid			table;
 	char	   *name;
-	Datum	   *receipts;		/* numbers of receipts that this erasure may settle */
-	int			nreceipts;
-	int			receipts_room;
+	ArrayBuildState *receipts;	/* numbers of receipts that this erasure may settle */
 	FaceErased	rows;			/* sums over tables and TOAST tables */
 	FaceErased	entries;		/* sums over indexes */
 	int64		waiting;		/* what is left to another purge or VACUUM: rows, pages, relations that are locked */
@@ -71,21 +69,10 @@ struct FacePurgeErasure
 	List	   *notes;			/* char *: what could not be erased here */
 };
 
-#define FIRST_RECEIPTS 16
-
 static void
 add_receipt(FacePurgeErasure *erasure, Datum receipt)
 {
-	MemoryContext old = MemoryContextSwitchTo(erasure->memory);
-
-	if (erasure->nreceipts == erasure->receipts_room)
-	{
-		erasure->receipts_room = Max(erasure->receipts_room * 2, FIRST_RECEIPTS);
-		erasure->receipts = erasure->receipts == NULL ? palloc(sizeof(Datum) * erasure->receipts_room) :
-			repalloc(erasure->receipts, sizeof(Datum) * erasure->receipts_room);
-	}
-	erasure->receipts[erasure->nreceipts++] = receipt;
-	MemoryContextSwitchTo(old);
+	(void) accumArrayResult(erasure->receipts, receipt, false, INT8OID, erasure->memory);
 }
 
 /* Receipts of earlier purges and of opt-outs that are open. */
@@ -181,6 +168,7 @@ face_purge_erasure(Oid table)
 		return NULL;
 	erasure = palloc0(sizeof(FacePurgeErasure));
 	erasure->memory = CurrentMemoryContext;
+	erasure->receipts = initArrayResult(INT8OID, erasure->memory, false);
 	erasure->table = table;
 	erasure->name = face_qualified_name(table);
 	find_open_receipts(erasure);
@@ -305,7 +293,7 @@ face_has_to_erase(FacePurgeErasure *erasure, Oid part, Datum *seen)
 	old = MemoryContextSwitchTo(erasure->memory);
 	changed = has_changed(part, seen);
 	MemoryContextSwitchTo(old);
-	return changed || erasure->nreceipts > 0;
+	return changed || erasure->receipts->nelems > 0;
 }
 
 /* One table or partition, in a transaction after the one in which its counts were seen. */
@@ -365,8 +353,9 @@ forget_statistics(FacePurgeErasure *erasure, Oid table)
 
 /* Takes values that may be templates out of the planner's statistics, while nobody gathers new ones. */
 void
-face_forget_statistics(FacePurgeErasure *erasure)
+face_forget_statistics(void *state)
 {
+	FacePurgeErasure *erasure = state;
 	ListCell   *cell;
 
 	if (!erasure->worked)
@@ -379,8 +368,9 @@ face_forget_statistics(FacePurgeErasure *erasure)
 
 /* When that has committed.  What else is on these pages is not counted, but for what has to wait. */
 void
-face_erase_statistics(FacePurgeErasure *erasure)
+face_erase_statistics(void *state)
 {
+	FacePurgeErasure *erasure = state;
 	const Oid	catalogs[] = {StatisticRelationId, StatisticExtDataRelationId};
 	ListCell   *cell;
 
@@ -425,7 +415,7 @@ write_erasure(const FacePurgeErasure *erasure)
 		Int64GetDatum(rows->removed), Int64GetDatum(entries->removed),
 		Int64GetDatum(rows->fading + entries->fading), Int64GetDatum(rows->busy), BoolGetDatum(complete),
 		BoolGetDatum(complete && !entries->unproven),
-		PointerGetDatum(construct_array(erasure->receipts, erasure->nreceipts, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		makeArrayResult(erasure->receipts, CurrentMemoryContext),
 		PointerGetDatum(notes_array(erasure))
 	};
 
@@ -465,11 +455,12 @@ write_marks(const FacePurgeErasure *erasure)
 
 /* What was done, unless it was to look and find nothing. */
 void
-face_record_erasure(FacePurgeErasure *erasure)
+face_record_erasure(void *state)
 {
+	FacePurgeErasure *erasure = state;
 	bool		found = erasure->rows.cleared + erasure->entries.cleared + erasure->rows.removed + erasure->entries.removed > 0;
 
-	if (erasure->worked && (found || erasure->nreceipts > 0))
+	if (erasure->worked && (found || erasure->receipts->nelems > 0))
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		write_erasure(erasure);
@@ -565,9 +556,7 @@ face_erase_init(void)
 							 true,
 							 PGC_SUSET,
 							 0,
-							 NULL,
-							 NULL,
-							 NULL);
+							 NULL, NULL, NULL);
 	DefineCustomIntVariable("facematch.sweep_interval",
 							"How long CALL facematch.purge() does not read a table in which no change was counted.",
 							"The purge erases a table when it removed rows of it or the server counted changed rows, and this long after the last time at the latest; 0: each time.",
@@ -577,7 +566,5 @@ face_erase_init(void)
 							MOST_SWEEP_MINUTES,
 							PGC_SUSET,
 							GUC_UNIT_MIN,
-							NULL,
-							NULL,
-							NULL);
+							NULL, NULL, NULL);
 }

@@ -20,9 +20,11 @@ extern List *face_parts_left(FacePurgeErasure *erasure);
 extern bool face_has_to_erase(FacePurgeErasure *erasure, Oid part, Datum *seen);
 extern void face_erase_removed(FacePurgeErasure *erasure, Oid part, Datum seen);
 extern void face_note_failure(FacePurgeErasure *erasure, Oid part);
-extern void face_forget_statistics(FacePurgeErasure *erasure);
-extern void face_erase_statistics(FacePurgeErasure *erasure);
-extern void face_record_erasure(FacePurgeErasure *erasure);
+
+/* What is done once a table is erased, each in a transaction of its own; the state is the erasure. */
+extern void face_forget_statistics(void *state);
+extern void face_erase_statistics(void *state);
+extern void face_record_erasure(void *state);
 extern void face_erase_init(void);
 
 #endif							/* FACEMATCH_ERASURE_ERASE_PURGE_H */

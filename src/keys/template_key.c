@@ -61,12 +61,6 @@ static Oid	table = InvalidOid;
 static uint64 doubts = 0;
 static uint64 swept = 0;		/* how many doubts there were when the doubtful went */
 
-bool
-face_keys_are_possible(void)
-{
-	return face_key_command_is_set() || face_key_directory_is_set();
-}
-
 static void
 derive(Cached *entry, uint8 *key)
 {
@@ -347,11 +341,11 @@ face_destroy_template_key(const pg_uuid_t *id)
 	return there;
 }
 
-/* facematch_internal.keys_are_possible() */
+/* facematch_internal.keys_are_possible(): whether there is a place for keys */
 Datum
 facematch_keys_are_possible(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(face_keys_are_possible());
+	PG_RETURN_BOOL(face_key_command_is_set() || face_key_directory_is_set());
 }
 
 /* facematch_internal.rotate_wrapping_key(): how many keys are wrapped again */

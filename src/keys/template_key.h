@@ -48,9 +48,6 @@ extern uint64 face_template_key_doubts(void);
 /* Whether a name is that of the key of a site, which belongs to no row. */
 extern bool face_is_site_key_name(const pg_uuid_t *id);
 
-/* Whether there is a place for keys: facematch.key_directory or key_command is set. */
-extern bool face_keys_are_possible(void);
-
 /*
  * Whether the current user may have sealed templates opened by comparing them:
  * whoever may read those of references, and the owner, as whom the library's own

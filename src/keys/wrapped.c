@@ -28,7 +28,6 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
-#include "utils/builtins.h"
 
 #include "base/refusal.h"
 #include "keys/cipher.h"

@@ -266,9 +266,7 @@ face_account_init(void)
 							 true,
 							 PGC_SUSET,
 							 0,
-							 NULL,
-							 NULL,
-							 NULL);
+							 NULL, NULL, NULL);
 	face_attempts_init();
 	DefineCustomStringVariable("facematch.purpose",
 							   "What this session searches for, as facematch.search records it.",

@@ -336,9 +336,7 @@ face_attempts_init(void)
 							1, INT_MAX,
 							PGC_SUSET,
 							0,
-							NULL,
-							NULL,
-							NULL);
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("facematch.attempts_per_week",
 							"How many searches of all roles together may come near one person in a week.",
 							NULL,
@@ -347,7 +345,5 @@ face_attempts_init(void)
 							1, INT_MAX,
 							PGC_SUSET,
 							0,
-							NULL,
-							NULL,
-							NULL);
+							NULL, NULL, NULL);
 }

@@ -133,15 +133,6 @@ face_find_gallery_by_id(int64 gallery_id, FaceSearched *gallery)
 				 errhint("It was deleted while the search ran.")));
 }
 
-static void
-refuse_probe(const char *message, const FaceSearched *gallery)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("probe_is_of_its_gallerys_model"),
-			 errmsg_internal("%s", message),
-			 errhint("Make the template with model %s.", quote_literal_cstr(gallery->model))));
-}
-
 /* What is wrong with a probe or a threshold is said before anything is compared, so that an empty gallery says it too. */
 void
 face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double min_similarity)
@@ -154,11 +145,17 @@ face_check_probe(const FaceEmbedding *probe, const FaceSearched *gallery, double
 	if (gallery == NULL)
 		return;
 	if (probe->model != FACE_NO_MODEL && probe->model != gallery->model_tag)
-		refuse_probe(psprintf("the probe is of model %d, but gallery %s is of model %d", probe->model,
-							  quote_literal_cstr(gallery->name), gallery->model_tag), gallery);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("probe_is_of_its_gallerys_model"),
+				 errmsg("the probe is of model %d, but gallery %s is of model %d", probe->model, quote_literal_cstr(gallery->name),
+						gallery->model_tag),
+				 errhint("Make the template with model %s.", quote_literal_cstr(gallery->model))));
 	if (face_dims_of(probe) != gallery->dims)
-		refuse_probe(psprintf("the probe has %d dimensions, but gallery %s has %d", face_dims_of(probe),
-							  quote_literal_cstr(gallery->name), gallery->dims), gallery);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("probe_is_of_its_gallerys_model"),
+				 errmsg("the probe has %d dimensions, but gallery %s has %d", face_dims_of(probe), quote_literal_cstr(gallery->name),
+						gallery->dims),
+				 errhint("Make the template with model %s.", quote_literal_cstr(gallery->model))));
 	/* A NaN is no threshold. */
 	if (!(min_similarity >= -1.0 && min_similarity <= 1.0))
 		ereport(ERROR,
@@ -324,56 +321,51 @@ face_find_references(const FaceSearched *gallery, const FaceEmbedding *probe, do
 
 /*--------------------------------------------------------- persons */
 
-typedef struct Person
+/* Pointers to candidates: by person, the best first. */
+int
+face_by_person(const void *a, const void *b)
 {
-	const FaceCandidate *best;	/* in the list of references: a better one comes before it */
-	int64		matches;
-} Person;
+	const FaceCandidate *first = *(const FaceCandidate *const *) a;
+	const FaceCandidate *second = *(const FaceCandidate *const *) b;
+	int			order = memcmp(&first->person, &second->person, UUID_LEN);
 
-static int
-by_place(const void *a, const void *b)
-{
-	const FaceCandidate *first = ((const Person *) a)->best;
-	const FaceCandidate *second = ((const Person *) b)->best;
-
-	return first < second ? -1 : first > second;
+	return order != 0 ? order : by_similarity(first, second);
 }
 
-static int
-by_person(const void *a, const void *b)
+const FaceCandidate **
+face_sorted_by_person(const FaceCandidates *references)
 {
-	int			order = memcmp(&((const Person *) a)->best->person, &((const Person *) b)->best->person, UUID_LEN);
+	const FaceCandidate **sorted = MemoryContextAllocExtended(CurrentMemoryContext,
+															  sizeof(FaceCandidate *) * Max(references->count, 1), MCXT_ALLOC_HUGE);
 
-	return order != 0 ? order : by_place(a, b);
+	for (int i = 0; i < references->count; i++)
+		sorted[i] = &references->list[i];
+	qsort(sorted, references->count, sizeof(FaceCandidate *), face_by_person);
+	return sorted;
 }
 
 /* The best reference of each person, at most "most" persons, in order; how many there are besides is not told. */
 static void
 group_by_person(const FaceCandidates *references, double threshold, int most, FaceCandidates *persons)
 {
-	Person	   *known = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(Person) * Max(references->count, 1), MCXT_ALLOC_HUGE);
-	int			matches = 0;
+	FaceCandidates reached = *references;
+	const FaceCandidate **sorted;
 	int			count = 0;
 
-	for (; matches < references->count && references->list[matches].similarity >= threshold; matches++)
-		known[matches] = (Person) {&references->list[matches], 1};
-	qsort(known, matches, sizeof(Person), by_person);
-	for (int i = 0; i < matches; i++)
+	while (reached.count > 0 && reached.list[reached.count - 1].similarity < threshold)
+		reached.count--;
+	sorted = face_sorted_by_person(&reached);
+	persons->list = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(FaceCandidate) * Max(reached.count, 1), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < reached.count; i++)
 	{
-		if (count > 0 && memcmp(&known[count - 1].best->person, &known[i].best->person, UUID_LEN) == 0)
-			known[count - 1].matches++;
+		if (count > 0 && memcmp(&persons->list[count - 1].person, &sorted[i]->person, UUID_LEN) == 0)
+			persons->list[count - 1].matches++;
 		else
-			known[count++] = known[i];
+			persons->list[count++] = *sorted[i];
 	}
-	qsort(known, count, sizeof(Person), by_place);
+	qsort(persons->list, count, sizeof(FaceCandidate), by_similarity);
 	persons->count = Min(count, most);
-	persons->list = palloc(sizeof(FaceCandidate) * Max(persons->count, 1));
-	for (int i = 0; i < persons->count; i++)
-	{
-		persons->list[i] = *known[i].best;
-		persons->list[i].matches = known[i].matches;
-	}
-	pfree(known);
+	pfree(sorted);
 }
 
 /* All of some subjects' references in a gallery, whatever their scores, the best first. */

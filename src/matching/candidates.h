@@ -68,4 +68,8 @@ extern void face_find_of_persons(const FaceSearched *gallery, const FaceEmbeddin
 extern void face_find_of_subject(const FaceSearched *gallery, const FaceEmbedding *probe, const pg_uuid_t *subject,
 								 FaceCandidates *found);
 
+/* References by person, the best of each first, in the order of a list of candidates. */
+extern int	face_by_person(const void *a, const void *b);
+extern const FaceCandidate **face_sorted_by_person(const FaceCandidates *references);
+
 #endif							/* FACEMATCH_MATCHING_CANDIDATES_H */

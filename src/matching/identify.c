@@ -34,7 +34,7 @@
 #include "retention/person.h"
 
 PG_FUNCTION_INFO_V1(facematch_identify);
-PG_FUNCTION_INFO_V1(facematch_find_candidates);
+PG_FUNCTION_INFO_V1(facematch_check_comparison);
 PG_FUNCTION_INFO_V1(facematch_verify);
 PG_FUNCTION_INFO_V1(facematch_verify_subject);
 
@@ -223,38 +223,47 @@ search_and_answer(void *state)
 	face_answer(run->fcinfo, &run->question, &found, &references, run->exactly, 0);
 }
 
-static void
-run_search(FunctionCallInfo fcinfo, const char *kind, bool exactly)
+/*
+ * identify(probe, gallery, max_candidates, min_similarity, by, purpose): rank, reference_id, subject_id, similarity, matches
+ *
+ * As find_candidates(), for the extension's own functions, which tell scores as they may be told, it has one more argument, the kind
+ * of search, and one more column, the class of the reference.
+ */
+Datum
+facematch_identify(PG_FUNCTION_ARGS)
 {
+	bool		exactly = PG_NARGS() > 6;
 	Run			run = {.fcinfo = fcinfo};
 
 	InitMaterializedSRF(fcinfo, 0);
 	face_read_question(fcinfo, &run.question);
-	face_check_search(fcinfo, &run.question, argument_probe(fcinfo, 0), kind, exactly);
+	face_check_search(fcinfo, &run.question, argument_probe(fcinfo, 0), exactly ? argument_text(fcinfo, 6) : "identify", exactly);
 	run.exactly = exactly || run.question.reads;
 	if (run.question.gallery.asker != NULL)
 		face_do_unseen(search_and_answer, &run);
 	else
 		search_and_answer(&run);
-}
-
-/* identify(probe, gallery, max_candidates, min_similarity, by, purpose): rank, reference_id, subject_id, similarity, matches */
-Datum
-facematch_identify(PG_FUNCTION_ARGS)
-{
-	run_search(fcinfo, "identify", false);
 	return (Datum) 0;
 }
 
-/*
- * The same for the extension's own functions, which tell scores as they may be told: one more argument, the kind of search, and one
- * more column, the class of the reference.
- */
+/* check_comparison(probe, gallery text, model text, model_tag integer, dims integer, min_similarity) */
 Datum
-facematch_find_candidates(PG_FUNCTION_ARGS)
+facematch_check_comparison(PG_FUNCTION_ARGS)
 {
-	run_search(fcinfo, argument_text(fcinfo, 6), true);
-	return (Datum) 0;
+	FaceEmbedding *probe = PG_ARGISNULL(0) ? NULL : PG_GETARG_FACE_EMBEDDING(0);
+	FaceSearched gallery = {
+		.name = argument_text(fcinfo, 1),.model = argument_text(fcinfo, 2),
+		.model_tag = (int16) PG_GETARG_INT32(3),.dims = (int16) PG_GETARG_INT32(4)
+	};
+
+	face_check_probe(probe, &gallery, PG_ARGISNULL(5) ? 0.0 : PG_GETARG_FLOAT8(5));
+	/* Answers about a stolen one, among templates of one's own, would tell what it is. */
+	if (face_is_sealed(probe) && !face_reads_templates())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("sealed_template_may_be_opened"),
+				 errmsg("a sealed template is decrypted only for roles that may read templates"),
+				 errhint("Send the probe as the model made it.")));
+	PG_RETURN_VOID();
 }
 
 /*--------------------------------------------------------- verification */

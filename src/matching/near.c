@@ -33,39 +33,6 @@ strength_of(const FaceQuestion *question, const FaceCandidate *candidate)
 	return face_strength(candidate->similarity, question->gallery.threshold);
 }
 
-static int
-of_one_person(const void *a, const void *b)
-{
-	return memcmp(&(*(const FaceCandidate *const *) a)->person, &(*(const FaceCandidate *const *) b)->person, UUID_LEN);
-}
-
-/* By person, the best first, in the order of a list of candidates. */
-static int
-by_person(const void *a, const void *b)
-{
-	const FaceCandidate *first = *(const FaceCandidate *const *) a;
-	const FaceCandidate *second = *(const FaceCandidate *const *) b;
-	int			order = of_one_person(a, b);
-
-	if (order != 0)
-		return order;
-	if (first->similarity != second->similarity)
-		return first->similarity > second->similarity ? -1 : 1;
-	return first->reference_id < second->reference_id ? -1 : first->reference_id > second->reference_id;
-}
-
-const FaceCandidate **
-face_sorted_by_person(const FaceCandidates *references)
-{
-	const FaceCandidate **sorted = MemoryContextAllocExtended(CurrentMemoryContext,
-															  sizeof(FaceCandidate *) * Max(references->count, 1), MCXT_ALLOC_HUGE);
-
-	for (int i = 0; i < references->count; i++)
-		sorted[i] = &references->list[i];
-	qsort(sorted, references->count, sizeof(FaceCandidate *), by_person);
-	return sorted;
-}
-
 /*
  * A person, from its references, of which the first is the best; how many they are.
  * By mean all of them are there, since a mean depends on those that are farther too.
@@ -76,7 +43,7 @@ person_near(const FaceQuestion *question, const FaceCandidate **references, int 
 	int			of_person = 0;
 
 	*near = (FaceNear) {.subject = references[0]->subject, .attempts = 1};
-	while (of_person < count && of_one_person(&references[of_person], references) == 0)
+	while (of_person < count && memcmp(&references[of_person]->person, &references[0]->person, UUID_LEN) == 0)
 		near->missed |= references[of_person++]->similarity < question->threshold;
 	return of_person;
 }
@@ -154,7 +121,7 @@ face_hide_order(const FaceQuestion *question, FaceCandidates *found, const FaceC
 		FaceCandidate *told = &found->list[i];
 		const FaceCandidate *key = told;
 		int			strength = strength_of(question, told);
-		const FaceCandidate **same = bsearch(&key, sorted, count, sizeof(FaceCandidate *), by_person);
+		const FaceCandidate **same = bsearch(&key, sorted, count, sizeof(FaceCandidate *), face_by_person);
 
 		for (; same != NULL && same < sorted + count && memcmp(&(*same)->person, &told->person, UUID_LEN) == 0 &&
 			 strength_of(question, *same) == strength; same++)

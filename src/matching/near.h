@@ -10,9 +10,6 @@
 
 #include "matching/question.h"
 
-/* References by person, the best of each first, in the order of a list of candidates. */
-extern const FaceCandidate **face_sorted_by_person(const FaceCandidates *references);
-
 /*
  * Steps 5 and 6: attempts of limited roles, and the row of the search.  Sorted: the
  * references that it came near; candidates: how many it tells.

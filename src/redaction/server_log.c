@@ -218,9 +218,7 @@ face_server_log_init(void)
 							 true,
 							 PGC_SUSET,
 							 0,
-							 NULL,
-							 NULL,
-							 NULL);
+							 NULL, NULL, NULL);
 	next_emit_log = emit_log_hook;
 	emit_log_hook = redact_error;
 	next_post_parse_analyze = post_parse_analyze_hook;

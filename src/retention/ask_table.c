@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -27,10 +28,14 @@
 #include "utils/tuplestore.h"
 
 #include "base/attempt.h"
+#include "base/kin.h"
 #include "base/refusal.h"
 #include "base/run.h"
 #include "retention/gone.h"
 #include "retention/retained.h"
+
+/* How a query names the table that it asks. */
+#define THE_TABLE	"@table"
 
 PG_FUNCTION_INFO_V1(facematch_ask_table);
 PG_FUNCTION_INFO_V1(facematch_change_table);
@@ -54,24 +59,29 @@ check_columns(TupleDesc got, TupleDesc wanted)
 typedef struct Question
 {
 	Oid			table;
-	const char *query;
+	Datum		query;
 	bool		of_opt_outs;
-	Datum		values[4];
+	Datum		now;
+	Datum		value;
 	ReturnSetInfo *result;
 } Question;
 
+/* Asks a table, or a partition that statements about the table pass over. */
 static void
-ask(void *state)
+ask_one(Question *question, Oid relid)
 {
-	Question   *question = state;
-	Oid			types[] = {TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, TEXTOID};
+	FaceKept	kept = face_kept_by_holds(relid);
+	Oid			types[] = {TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, TEXTOID, REGCLASSOID};
+	Datum		values[] = {question->now, kept.rows, kept.subjects, question->value, ObjectIdGetDatum(relid)};
+	char	   *query = TextDatumGetCString(DirectFunctionCall3Coll(replace_text, C_COLLATION_OID, question->query,
+																	CStringGetTextDatum(THE_TABLE),
+																	CStringGetTextDatum(face_qualified_name(relid))));
 
 	SPI_connect();
 	if (question->of_opt_outs)
-		(void) face_run_deletion("opt_out", question->table, question->table, question->query, lengthof(types), types,
-								 question->values);
+		(void) face_run_deletion("opt_out", question->table, relid, query, lengthof(types), types, values);
 	else
-		(void) face_run_on(question->table, question->query, lengthof(types), types, question->values);
+		(void) face_run_on(relid, query, lengthof(types), types, values);
 	if (SPI_tuptable != NULL)
 	{
 		check_columns(SPI_tuptable->tupdesc, question->result->setDesc);
@@ -82,34 +92,35 @@ ask(void *state)
 	face_write_gone(question->table);
 }
 
-/*
- * ask_table(table regclass, query text, value text, limited boolean, of_opt_outs
- * boolean): the query's rows.  Its parameters: $1 the moment, $2 text[] keys of held
- * rows, $3 uuid[] held subjects, $4 the value.  Limited: for as long as one table may
- * take.  Of opt-outs: receipts of what it deletes say so.
- */
+static void
+ask(void *state)
+{
+	Question   *question = state;
+	ListCell   *cell;
+
+	foreach(cell, face_with_half_detached(question->table))
+		ask_one(question, lfirst_oid(cell));
+}
+
+/* ask_table(table regclass, query text, value text, limited boolean, of_opt_outs boolean): the query's rows */
 Datum
 facematch_ask_table(PG_FUNCTION_ARGS)
 {
 	Question	question = {.result = (ReturnSetInfo *) fcinfo->resultinfo};
-	FaceKept	kept;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("question_is_given"),
 				 errmsg("a table and a query are needed")));
 	question.table = PG_GETARG_OID(0);
-	question.query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	question.query = PG_GETARG_DATUM(1);
 	question.of_opt_outs = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
 	if (!has_privs_of_role(GetUserId(), face_owner(question.table)))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(question.table));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	kept = face_kept_by_holds(question.table);
-	question.values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
-	question.values[1] = kept.rows;
-	question.values[2] = kept.subjects;
+	question.now = TimestampTzGetDatum(GetCurrentTimestamp());
 	/* A parameter is never NULL: there is a value, or the query does not ask for it. */
-	question.values[3] = PG_ARGISNULL(2) ? CStringGetTextDatum("") : PG_GETARG_DATUM(2);
+	question.value = PG_ARGISNULL(2) ? CStringGetTextDatum("") : PG_GETARG_DATUM(2);
 	if (face_is_own(question.table))
 		ask(&question);
 	else

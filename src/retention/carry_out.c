@@ -20,6 +20,7 @@
 #include "storage/lmgr.h"
 #include "utils/rel.h"
 
+#include "base/row.h"
 #include "base/run.h"
 #include "retention/declined.h"
 #include "retention/opt_out.h"
@@ -78,17 +79,16 @@ has_events(Datum subjects)
 static void
 subjects_merged(const TriggerData *trigger)
 {
-	TupleDesc	desc;
+	Relation	rel = trigger->tg_relation;
 	HeapTuple	row;
 	Datum		both[2];
 	bool		undone;
 	bool		isnull;
 
-	desc = RelationGetDescr(trigger->tg_relation);
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
-	both[0] = SPI_getbinval(row, desc, SPI_fnumber(desc, "kept"), &isnull);
-	both[1] = SPI_getbinval(row, desc, SPI_fnumber(desc, "merged"), &isnull);
-	(void) SPI_getbinval(row, desc, SPI_fnumber(desc, "undone_at"), &isnull);
+	both[0] = face_named_value(rel, row, "kept", &isnull);
+	both[1] = face_named_value(rel, row, "merged", &isnull);
+	(void) face_named_value(rel, row, "undone_at", &isnull);
 	undone = !isnull;
 
 	write_person(both);

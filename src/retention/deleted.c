@@ -19,7 +19,6 @@
 #include "catalog/pg_type.h"
 #include "common/hmac.h"
 #include "common/sha2.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/qunique.h"
 #include "miscadmin.h"

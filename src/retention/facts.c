@@ -44,16 +44,17 @@ face_facts_init(void)
 	face_forget_at_end(forget_shared);
 }
 
-/* When an event last happened to a subject's person; DT_NOEND: not yet. */
+/* When an event last happened to a subject's person, without one row (0: none); DT_NOEND: not yet. */
 TimestampTz
-face_anchor_event(const pg_uuid_t *subject, const char *event)
+face_anchor_event(const pg_uuid_t *subject, const char *event, int64 but)
 {
 	static FacePlan look = {
 		"SELECT pg_catalog.max(e.occurred_at) FROM facematch.anchor_event e"
-		" WHERE e.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND e.event OPERATOR(pg_catalog.=) $2",
-		2, {UUIDARRAYOID, TEXTOID}, NULL
+		" WHERE e.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND e.event OPERATOR(pg_catalog.=) $2"
+		" AND e.event_id OPERATOR(pg_catalog.<>) $3",
+		3, {UUIDARRAYOID, TEXTOID, INT8OID}, NULL
 	};
-	Datum		values[2] = {face_alias_array(subject), CStringGetTextDatum(event)};
+	Datum		values[3] = {face_alias_array(subject), CStringGetTextDatum(event), Int64GetDatum(but)};
 	Datum		at;
 	bool		isnull;
 

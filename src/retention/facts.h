@@ -13,7 +13,7 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
-extern TimestampTz face_anchor_event(const pg_uuid_t *subject, const char *event);
+extern TimestampTz face_anchor_event(const pg_uuid_t *subject, const char *event, int64 but);
 
 extern void face_share_subject(Oid lock_class, const pg_uuid_t *subject);
 extern void face_share_all_subjects(Oid lock_class);

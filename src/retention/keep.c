@@ -31,7 +31,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
 #include "catalog/namespace.h"
@@ -200,20 +199,9 @@ is_renamed(Oid classId, Oid objectId, int subId)
 static Oid
 schema_of_type(Oid extension)
 {
-	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
-	Oid			schema = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	List	   *rows = face_catalog_rows(ExtensionRelationId, ExtensionOidIndexId, Anum_pg_extension_oid, extension, NULL);
 
-	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(extension));
-	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return schema;
+	return rows == NIL ? InvalidOid : ((Form_pg_extension) GETSTRUCT((HeapTuple) linitial(rows)))->extnamespace;
 }
 
 static bool
@@ -351,19 +339,14 @@ holds_need(const FaceRetained *table, Oid relid, int subId)
 static bool
 is_detached(Oid child, Oid parent)
 {
-	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		there = false;
+	ListCell   *cell;
 
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(child));
-	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, SnapshotSelf, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		there = there || ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent == parent;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return !there;
+	foreach(cell, face_catalog_rows(InheritsRelationId, InheritsRelidSeqnoIndexId, Anum_pg_inherits_inhrelid, child, SnapshotSelf))
+	{
+		if (((Form_pg_inherits) GETSTRUCT((HeapTuple) lfirst(cell)))->inhparent == parent)
+			return false;
+	}
+	return true;
 }
 
 /*--------------------------------------------------------- before a statement */

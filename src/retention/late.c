@@ -162,8 +162,7 @@ look(void *state)
 	ListCell   *cell;
 
 	SPI_connect();
-	look_into(late, late->table->relid);
-	foreach(cell, face_half_detached(late->table->relid))
+	foreach(cell, face_with_half_detached(late->table->relid))
 		look_into(late, lfirst_oid(cell));
 	SPI_finish();
 }

@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -23,6 +22,7 @@
 
 #include "base/attempt.h"
 #include "base/kin.h"
+#include "base/row.h"
 #include "base/run.h"
 #include "retention/declined.h"
 #include "retention/facts.h"
@@ -179,20 +179,12 @@ face_remove_opted_out(void *state)
 	uint64		held = 0;
 	ListCell   *cell;
 
-	remove_from_relation(opt_out, table->relid, &removed, &held);
-	/* Partitions that it has half lost: statements that name the table pass over these. */
-	foreach(cell, face_half_detached(table->relid))
+	foreach(cell, face_with_half_detached(table->relid))
 		remove_from_relation(opt_out, lfirst_oid(cell), &removed, &held);
 	if (removed + held > 0)
 		face_write_receipt("opt_out", table->relid, NULL, removed, held, DT_NOBEGIN, DT_NOBEGIN,
 						   DatumGetArrayTypeP(face_alias_array(DatumGetUUIDP(opt_out->subject))));
 	face_write_gone(table->relid);
-}
-
-static Datum
-opt_out_column(Relation rel, HeapTuple row, const char *column, bool *isnull)
-{
-	return SPI_getbinval(row, RelationGetDescr(rel), SPI_fnumber(RelationGetDescr(rel), column), isnull);
 }
 
 /* Whether the row says anything today: a dump has opt-outs that were revoked long ago. */
@@ -202,10 +194,10 @@ stands(Relation rel, HeapTuple row)
 	bool		isnull;
 	Datum		until;
 
-	opt_out_column(rel, row, "revoked_at", &isnull);
+	face_named_value(rel, row, "revoked_at", &isnull);
 	if (!isnull)
 		return false;
-	until = opt_out_column(rel, row, "until", &isnull);
+	until = face_named_value(rel, row, "until", &isnull);
 	return isnull || DatumGetTimestampTz(until) > GetCurrentTimestamp();
 }
 
@@ -313,10 +305,10 @@ face_opt_out_recorded(const TriggerData *trigger)
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	if (!stands(rel, row))
 		return;
-	opt_out.subject = opt_out_column(rel, row, "subject_id", &isnull);
-	opt_out.gallery_id = opt_out_column(rel, row, "gallery_id", &isnull);
+	opt_out.subject = face_named_value(rel, row, "subject_id", &isnull);
+	opt_out.gallery_id = face_named_value(rel, row, "gallery_id", &isnull);
 	opt_out.one_gallery = !isnull;
-	opt_out.opt_out_id = opt_out_column(rel, row, "opt_out_id", &isnull);
+	opt_out.opt_out_id = face_named_value(rel, row, "opt_out_id", &isnull);
 
 	tables = face_retained_tables();
 	locked = face_lock_subject(opt_out.subject, list_length(tables) + 1);

@@ -10,19 +10,16 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -289,26 +286,11 @@ erase_part(Purge *purge, FacePurgeErasure *erasure, Oid part)
 	MemoryContextReset(purge->working);
 }
 
-/* What is done once a table is erased, each step in a transaction of its own. */
-typedef struct Step
-{
-	void		(*work) (FacePurgeErasure *erasure);
-	FacePurgeErasure *erasure;
-} Step;
-
-static void
-do_step(void *state)
-{
-	Step	   *step = state;
-
-	step->work(step->erasure);
-}
-
 /* When nothing is deleted any more: a trigger may remove rows of a partition that comes earlier, or of another table. */
 static void
 erase_table(Purge *purge, const Purged *purged)
 {
-	static void (*const steps[]) (FacePurgeErasure *) = {face_forget_statistics, face_erase_statistics, face_record_erasure};
+	static void (*const steps[]) (void *) = {face_forget_statistics, face_erase_statistics, face_record_erasure};
 	ListCell   *part;
 
 	if (purged->erasure == NULL)
@@ -322,11 +304,9 @@ erase_table(Purge *purge, const Purged *purged)
 	}
 	for (int i = 0; i < lengthof(steps); i++)
 	{
-		Step		step = {steps[i], purged->erasure};
-
 		MemoryContextSwitchTo(purge->working);
 		/* The planner's statistics are in pages that may be damaged, and belong to all tables. */
-		if (!face_attempt(purged->table->relid, "erased", DT_NOEND, do_step, &step))
+		if (!face_attempt(purged->table->relid, "erased", DT_NOEND, steps[i], purged->erasure))
 		{
 			face_note_failure(purged->erasure, purged->table->relid);
 			tell_failure(purge, purged->table->relid);

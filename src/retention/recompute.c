@@ -35,23 +35,14 @@
 #include "retention/retained.h"
 #include "retention/unreached.h"
 #include "base/attempt.h"
+#include "base/row.h"
 #include "base/run.h"
-
-static Datum
-column_value(Relation rel, HeapTuple row, const char *column, bool *isnull)
-{
-	int			attnum = SPI_fnumber(RelationGetDescr(rel), column);
-
-	if (attnum <= 0)
-		elog(ERROR, "table \"%s\" has no column \"%s\"", RelationGetRelationName(rel), column);
-	return SPI_getbinval(row, RelationGetDescr(rel), attnum, isnull);
-}
 
 static TimestampTz
 column_time(Relation rel, HeapTuple row, const char *column)
 {
 	bool		isnull;
-	Datum		value = column_value(rel, row, column, &isnull);
+	Datum		value = face_named_value(rel, row, column, &isnull);
 
 	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
 }
@@ -85,18 +76,6 @@ typedef struct Recomputation
 	const char *cause;
 } Recomputation;
 
-static void
-recompute_now(void *state)
-{
-	Recomputation *work = state;
-
-	work->why.nearer = work->why.farther = 0;
-	if (work->kind == FACE_UNREACHED_CLASS)
-		face_lock_for_rules(work->table);
-	face_recompute_rows(work->table, &work->why, work->column, work->type, work->value);
-	log_lengthening(work->table, &work->why, work->cause);
-}
-
 /* Where only the lock is missing, rows that are there get their deadlines all the same: those that a session is adding are noted. */
 static void
 recompute_unlocked(Recomputation *work)
@@ -104,6 +83,16 @@ recompute_unlocked(Recomputation *work)
 	work->why.nearer = work->why.farther = 0;
 	face_recompute_rows(work->table, &work->why, work->column, work->type, work->value);
 	log_lengthening(work->table, &work->why, work->cause);
+}
+
+static void
+recompute_now(void *state)
+{
+	Recomputation *work = state;
+
+	if (work->kind == FACE_UNREACHED_CLASS)
+		face_lock_for_rules(work->table);
+	recompute_unlocked(work);
 }
 
 static char *
@@ -161,7 +150,7 @@ face_gallery_moved(const TriggerData *trigger)
 	face_forget_galleries();
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return;
-	gallery_id = column_value(rel, trigger->tg_newtuple, "gallery_id", &isnull);
+	gallery_id = face_named_value(rel, trigger->tg_newtuple, "gallery_id", &isnull);
 	if (column_time(rel, trigger->tg_trigtuple, "anchor_at") == column_time(rel, trigger->tg_newtuple, "anchor_at") &&
 		column_time(rel, trigger->tg_trigtuple, "purge_after") == column_time(rel, trigger->tg_newtuple, "purge_after"))
 		return;
@@ -183,8 +172,8 @@ static void
 apply_rule(Relation rel, HeapTuple row, bool takes_effect)
 {
 	bool		isnull;
-	Datum		class = column_value(rel, row, "retention_class", &isnull);
-	char	   *what = TextDatumGetCString(column_value(rel, row, "what", &isnull));
+	Datum		class = face_named_value(rel, row, "retention_class", &isnull);
+	char	   *what = TextDatumGetCString(face_named_value(rel, row, "what", &isnull));
 	/* Rules that come in one statement come into force together. */
 	FaceCommand command = {HeapTupleHeaderGetXmin(row->t_data), HeapTupleHeaderGetRawCommandId(row->t_data)};
 	List	   *tables = face_retained_tables();
@@ -213,29 +202,6 @@ face_rule_changed(const TriggerData *trigger)
 		apply_rule(rel, trigger->tg_newtuple, column_time(rel, trigger->tg_trigtuple, "valid_from") > GetCurrentTransactionStartTimestamp());
 }
 
-/* When the event had last happened to the subject's person before this row. */
-static TimestampTz
-event_before(Relation rel, HeapTuple row)
-{
-	bool		isnull;
-	Oid			types[3] = {UUIDARRAYOID, TEXTOID, INT8OID};
-	Datum		values[3] = {
-		face_alias_array(DatumGetUUIDP(column_value(rel, row, "subject_id", &isnull))), column_value(rel, row, "event", &isnull),
-		column_value(rel, row, "event_id", &isnull)
-	};
-	TimestampTz at;
-	Datum		value;
-
-	SPI_connect();
-	face_run("SELECT pg_catalog.max(e.occurred_at) FROM facematch.anchor_event e"
-			 " WHERE e.subject_id OPERATOR(pg_catalog.=) ANY ($1) AND e.event OPERATOR(pg_catalog.=) $2"
-			 " AND e.event_id OPERATOR(pg_catalog.<>) $3", lengthof(types), types, values, rel->rd_rel->relowner);
-	value = face_result(1, &isnull);
-	at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
-	SPI_finish();
-	return at;
-}
-
 /* In each table; the work says why, and of which subject. */
 static void
 recompute_subject(Recomputation work, List *tables, bool locked)
@@ -260,8 +226,8 @@ face_event_happened(const TriggerData *trigger)
 {
 	Relation	rel = trigger->tg_relation;
 	bool		isnull;
-	Datum		subject = column_value(rel, trigger->tg_trigtuple, "subject_id", &isnull);
-	char	   *event = TextDatumGetCString(column_value(rel, trigger->tg_trigtuple, "event", &isnull));
+	Datum		subject = face_named_value(rel, trigger->tg_trigtuple, "subject_id", &isnull);
+	char	   *event = TextDatumGetCString(face_named_value(rel, trigger->tg_trigtuple, "event", &isnull));
 	TimestampTz before;
 	bool		locked;
 	List	   *tables;
@@ -271,7 +237,8 @@ face_event_happened(const TriggerData *trigger)
 		return;
 	tables = face_retained_tables();
 	locked = face_lock_subject(subject, list_length(tables) + 1);
-	before = event_before(rel, trigger->tg_trigtuple);
+	before = face_anchor_event(DatumGetUUIDP(subject), event,
+							   DatumGetInt64(face_named_value(rel, trigger->tg_trigtuple, "event_id", &isnull)));
 	foreach(cell, face_aliases(DatumGetUUIDP(subject)))
 	{
 		Recomputation work = {NULL, {.event = event, .event_at = before}, FACE_UNREACHED_EVENT, NULL, UUIDOID,

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -16,7 +15,6 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -119,6 +117,13 @@ line_array(Oid relid)
 	return PointerGetDatum(construct_array(oids, list_length(line), OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 }
 
+/* Holds h in force, and q, the other subjects of the person whom one names. */
+#define HOLDS_IN_FORCE \
+	" FROM facematch.hold h" \
+	" LEFT JOIN (facematch_internal.person p JOIN facematch_internal.person q ON q.person_id OPERATOR(pg_catalog.=) p.person_id)" \
+	" ON p.subject_id OPERATOR(pg_catalog.=) h.subject_id WHERE h.released_at IS NULL" \
+	" AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())"
+
 FaceKept
 face_kept_by_holds(Oid relid)
 {
@@ -129,11 +134,7 @@ face_kept_by_holds(Oid relid)
 	SPI_connect();
 	face_run("SELECT COALESCE(pg_catalog.array_agg(h.row_id) FILTER (WHERE h.table_name OPERATOR(pg_catalog.=) ANY ($1)), '{}'),"
 			 " COALESCE(pg_catalog.array_agg(COALESCE(q.subject_id, h.subject_id)) FILTER (WHERE h.subject_id IS NOT NULL), '{}')"
-			 " FROM facematch.hold h"
-			 " LEFT JOIN (facematch_internal.person p JOIN facematch_internal.person q ON q.person_id OPERATOR(pg_catalog.=) p.person_id)"
-			 " ON p.subject_id OPERATOR(pg_catalog.=) h.subject_id WHERE h.released_at IS NULL"
-			 " AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())",
-			 1, &type, &value, face_owner(face_table("hold")));
+			 HOLDS_IN_FORCE, 1, &type, &value, face_owner(face_table("hold")));
 	kept.rows = result_array(1);
 	kept.subjects = result_array(2);
 	SPI_finish();
@@ -149,10 +150,7 @@ face_holds_name(Oid relid, Datum keys, Datum galleries, Datum subjects)
 	bool		named;
 
 	SPI_connect();
-	named = face_run("SELECT FROM facematch.hold h"
-					 " LEFT JOIN (facematch_internal.person p JOIN facematch_internal.person q ON q.person_id OPERATOR(pg_catalog.=) p.person_id)"
-					 " ON p.subject_id OPERATOR(pg_catalog.=) h.subject_id WHERE h.released_at IS NULL"
-					 " AND (h.until IS NULL OR h.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())"
+	named = face_run("SELECT" HOLDS_IN_FORCE
 					 " AND (h.table_name OPERATOR(pg_catalog.=) ANY ($1) AND h.row_id OPERATOR(pg_catalog.=) ANY ($2)"
 					 " OR h.table_name OPERATOR(pg_catalog.=) $3 AND h.row_id OPERATOR(pg_catalog.=) ANY ($4)"
 					 " OR COALESCE(q.subject_id, h.subject_id) OPERATOR(pg_catalog.=) ANY ($5)) LIMIT 1",

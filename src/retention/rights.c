@@ -231,9 +231,7 @@ face_rights_init(void)
 							 false,
 							 PGC_SUSET,
 							 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
-							 NULL,
-							 NULL,
-							 NULL);
+							 NULL, NULL, NULL);
 	DefineCustomStringVariable("facematch.rights_carried_out",
 							   "For each site of which events arrive in this transaction, the last one carried out here.",
 							   "facematch_internal.right_arrived() and apply_right() set it, for themselves.",
@@ -241,9 +239,7 @@ face_rights_init(void)
 							   "{}",
 							   PGC_SUSET,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
-							   NULL,
-							   NULL,
-							   NULL);
+							   NULL, NULL, NULL);
 	DefineCustomStringVariable("facematch.rights_early",
 							   "Ends that this transaction has carried out before the rows that they end have arrived.",
 							   "facematch_internal.apply_right() sets it, for itself.",
@@ -251,9 +247,7 @@ face_rights_init(void)
 							   "[]",
 							   PGC_SUSET,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
-							   NULL,
-							   NULL,
-							   NULL);
+							   NULL, NULL, NULL);
 }
 
 /* Trigger after each row of a table of rights.  What an extension's script ships is no event. */

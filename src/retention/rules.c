@@ -321,7 +321,7 @@ anchor_time(const FaceTerm *term, const FaceFacts *facts)
 		return DT_NOEND;
 	if (facts->event != NULL && strcmp(facts->event, term->anchor) == 0)
 		return facts->event_at;
-	return face_anchor_event(facts->subject, term->anchor);
+	return face_anchor_event(facts->subject, term->anchor, 0);
 }
 
 static bool

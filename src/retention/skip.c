@@ -71,9 +71,7 @@ face_skip_init(void)
 							 on_opt_out_options,
 							 PGC_USERSET,
 							 0,
-							 NULL,
-							 NULL,
-							 NULL);
+							 NULL, NULL, NULL);
 }
 
 /* Replication must not stop at a row that the publisher had before it knew of the opt-out. */

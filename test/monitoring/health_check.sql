@@ -40,8 +40,8 @@ SELECT all_triggers('DROP TRIGGER %2$I ON %1$s');
 SELECT * FROM said();
 SELECT facematch.reinstate() = (SELECT count(*) FROM known) AS mended_all;
 SELECT * FROM said();
-SELECT count(*) AS other_than_installed FROM facematch_internal.expected_trigger e
-WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = e.table_name AND g.tgname = e.trigger_name
+SELECT count(*) AS other_than_installed FROM facematch_internal.expected_part e
+WHERE e.kind = 'trigger' AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = e.table_name AND g.tgname = e.name
 				  AND pg_get_triggerdef(g.oid) = e.definition AND g.tgenabled = CASE WHEN e.always THEN 'A' ELSE 'O' END::"char");
 ROLLBACK;
 -- One that has the name, and calls something else.
