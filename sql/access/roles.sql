@@ -18,19 +18,23 @@
 CREATE TABLE facematch_internal.access_kind (
 	name		text NOT NULL CONSTRAINT access_kind_name_is_a_name CHECK (facematch_internal.is_name(name)),
 	description	text NOT NULL,
+	shipped		boolean NOT NULL DEFAULT false,
 	CONSTRAINT access_kind_pkey PRIMARY KEY (name)
 );
 COMMENT ON TABLE facematch_internal.access_kind IS 'kinds of roles; everyone: all roles with USAGE on the schema';
 COMMENT ON COLUMN facematch_internal.access_kind.name IS 'the word that facematch_internal.access_right uses';
 COMMENT ON COLUMN facematch_internal.access_kind.description IS 'what such a role is for';
+COMMENT ON COLUMN facematch_internal.access_kind.shipped IS
+	'true for the kinds that come with the extension, which a dump leaves to it; false for those of the site';
+SELECT pg_catalog.pg_extension_config_dump('facematch_internal.access_kind', 'WHERE NOT shipped');
 
-INSERT INTO facematch_internal.access_kind (name, description) VALUES
-	('everyone', 'functions that checks on rows need, and that tell nothing of anybody'),
+INSERT INTO facematch_internal.access_kind (name, description, shipped) VALUES
+	('everyone', 'functions that checks on rows need, and that tell nothing of anybody', true),
 	('operator', 'matches travelers, stages manifests, files opt-outs; chooses no deadline, rule or threshold, and reads'
-		' no template'),
-	('partner', 'a carrier or another outsider: asks whether a probe matches somebody on its own flights'),
-	('auditor', 'reads reports, rules, receipts, disclosures and the log; nobody''s template'),
-	('template_reader', 'reads the templates of a gallery, each time after announcing it in the log');
+		' no template', true),
+	('partner', 'a carrier or another outsider: asks whether a probe matches somebody on its own flights', true),
+	('auditor', 'reads reports, rules, receipts, disclosures and the log; nobody''s template', true),
+	('template_reader', 'reads the templates of a gallery, each time after announcing it in the log', true);
 
 CREATE TABLE facematch_internal.access_right (
 	kind		text NOT NULL,

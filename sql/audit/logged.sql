@@ -18,10 +18,11 @@ AS $$
 BEGIN
 	RAISE integrity_constraint_violation USING CONSTRAINT = 'record_is_kept',
 		MESSAGE = format('%s of %I is refused', lower(TG_OP), TG_TABLE_NAME),
-		DETAIL = CASE WHEN TG_OP = 'TRUNCATE' THEN 'It would bypass holds and receipts.'
+		DETAIL = CASE WHEN TG_OP = 'TRUNCATE' THEN 'It would bypass the checks, receipts and events of a DELETE.'
 			WHEN TG_ARGV[0] = 'shipped' THEN 'Rows that are marked as shipped come with the extension, and no dump has them.'
 			ELSE 'Its rows are a record.' END,
-		HINT = CASE WHEN TG_OP = 'TRUNCATE' THEN 'DELETE rows, or CALL facematch.purge() for what is due.'
+		HINT = CASE WHEN TG_OP = 'TRUNCATE'
+				THEN 'DELETE the rows that may go; CALL facematch.purge() deletes those that are due.'
 			WHEN TG_ARGV[0] = 'shipped' THEN 'Insert a row of the site''s own under another name.'
 			ELSE 'Nothing but the extension''s own functions writes it.' END;
 END

@@ -15,9 +15,11 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		SELECT r.oid AS role, g.role_name, g.kind, g.partner
 		FROM facematch_internal.access_grant g LEFT JOIN pg_roles r ON r.rolname = g.role_name
 	), again AS (
-		SELECT g.role, string_agg(format(', facematch.grant_%s(%L%s)', g.kind, quote_ident(g.role_name), ', '
-			|| quote_literal(g.partner)), '') AS calls
-		FROM granted g GROUP BY g.role
+		-- A kind of the site's own has no function.
+		SELECT g.role, string_agg(CASE WHEN k.shipped THEN format(', facematch.grant_%s(%L%s)', g.kind,
+				quote_ident(g.role_name), ', ' || quote_literal(g.partner))
+			ELSE format(', facematch_internal.give_access(%L, %L, NULL)', quote_ident(g.role_name), g.kind) END, '') AS calls
+		FROM granted g JOIN facematch_internal.access_kind k ON k.name = g.kind GROUP BY g.role
 	), expected AS MATERIALIZED (
 		SELECT DISTINCT g.role, e.clause, e.whole FROM granted g JOIN facematch_internal.expected_access e USING (kind)
 		UNION
@@ -59,6 +61,19 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 			THEN format(', and %s more', l.n - 3) END),
 		   'SELECT facematch.reinstate()'
 	FROM lacking l
+	UNION ALL
+	SELECT 'warning', 'a line of the list of privileges gives nothing: there is no such object',
+		format('%s ON %s %s (%s)', a.privilege, a.object_kind, a.object_name, a.kind),
+		'UPDATE facematch_internal.access_right SET object_name, to the name without its schema'
+	FROM facematch_internal.access_right a
+	WHERE NOT EXISTS (
+		SELECT FROM pg_class c WHERE c.relnamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace)
+			AND a.object_kind = 'table'
+			AND (c.relname = a.object_name OR a.object_name LIKE '%*' AND starts_with(c.relname, rtrim(a.object_name, '*')))
+		UNION ALL
+		SELECT FROM pg_proc p WHERE p.pronamespace IN ('facematch'::regnamespace, 'facematch_internal'::regnamespace)
+			AND a.object_kind = 'function'
+			AND (p.proname = a.object_name OR a.object_name LIKE '%*' AND starts_with(p.proname, rtrim(a.object_name, '*'))))
 	UNION ALL
 	SELECT 'warning', format('the role is recorded as %s and does not exist: it was dropped or renamed', g.kind),
 		format('role %I', g.role_name),

@@ -46,7 +46,8 @@ BEGIN
 	UNION ALL
 	SELECT 'error', 'rights do not arrive: copying the site''s events fails', format('site %s (errors: %s)', s.site,
 			s.errors),
-		'read the server''s log: the site may be down or have no slot left for the copy, or an event was refused'
+		'read the server''s log: the site may be down or have no slot left for the copy, the connection''s role may not read'
+			' the published tables, or an event was refused'
 	FROM subscription s WHERE s.subenabled AND s.copies AND s.errors > 0
 	UNION ALL
 	SELECT 'warning', 'the site''s events are still being copied', format('site %s', s.site), 'wait'

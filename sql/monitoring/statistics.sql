@@ -88,8 +88,8 @@ COMMENT ON VIEW facematch.search_latency IS 'cumulative histogram of the time th
 COMMENT ON COLUMN facematch.search_latency.below_seconds IS 'upper bound of the bucket, seconds';
 COMMENT ON COLUMN facematch.search_latency.searches IS 'searches that took less';
 
-INSERT INTO facematch_internal.access_kind (name, description) VALUES
-	('monitor', 'a monitoring system: sums of searches, and how late the purge is; nobody''s rows');
+INSERT INTO facematch_internal.access_kind (name, description, shipped) VALUES
+	('monitor', 'a monitoring system: sums of searches, and how late the purge is; nobody''s rows', true);
 INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped)
 	SELECT kind, object_kind, object_name, privilege, NULL, true
 	FROM (VALUES ('monitor'), ('auditor')) k (kind),

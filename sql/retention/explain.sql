@@ -39,7 +39,7 @@ BEGIN
 	WHERE p.relation = explain_retention.table_name;
 	IF NOT FOUND THEN
 		RAISE invalid_parameter_value USING CONSTRAINT = 'table_is_retained',
-			MESSAGE = format('table %s is not under retention', table_name),
+			MESSAGE = format('table %s is not under retention', coalesce(table_name::text, 'NULL')),
 			HINT = 'facematch.retain() attaches a table.';
 	ELSIF NOT inspects AND NOT (has_any_column_privilege(session_user, t.table_name, 'SELECT')
 		AND has_schema_privilege(session_user, (SELECT c.relnamespace FROM pg_class c WHERE c.oid = t.table_name),

@@ -20,13 +20,14 @@ CREATE TABLE facematch.hold (
 	CONSTRAINT hold_pkey PRIMARY KEY (hold_id),
 	CONSTRAINT hold_names_a_row_or_a_subject CHECK ((table_name IS NULL) = (row_id IS NULL)
 		AND (row_id IS NULL) <> (subject_id IS NULL)),
+	CONSTRAINT hold_ends_after_it_begins CHECK (until > placed_at),
 	CONSTRAINT hold_release_is_attributed CHECK ((released_at IS NULL) = (released_by IS NULL))
 );
 COMMENT ON TABLE facematch.hold IS 'suspends the deletion of a row, of a gallery with all that is in it, or of all '
 	'rows of a subject; a held row that is due is not a candidate';
 COMMENT ON COLUMN facematch.hold.hold_id IS 'identifier, given by the database';
-COMMENT ON COLUMN facematch.hold.table_name IS 'the table of the row, one of facematch_internal.retained; of '
-	'facematch.gallery: the gallery and all that is in it; NULL with a subject';
+COMMENT ON COLUMN facematch.hold.table_name IS 'the table of the row, one under retention; of facematch.gallery: '
+	'the gallery and all that is in it; NULL with a subject';
 COMMENT ON COLUMN facematch.hold.row_id IS 'the row''s key, as text; NULL with a subject';
 COMMENT ON COLUMN facematch.hold.subject_id IS 'pseudonym of the person whose rows are held; NULL with a row';
 COMMENT ON COLUMN facematch.hold.reason IS 'why';
@@ -137,7 +138,8 @@ BEGIN
 		IF NEW.table_name IS NOT NULL AND NOT dumped THEN
 			RAISE foreign_key_violation USING
 				MESSAGE = format('table %s is not under retention: a hold would keep nothing there', NEW.table_name),
-				HINT = format('SELECT facematch.retain(%L, ...) puts it under retention.', NEW.table_name),
+				HINT = 'A hold names a row of facematch.reference, encounter, gallery or search, of a table that'
+					' facematch.retain() was called for, or a subject.',
 				SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = 'hold_row_exists';
 		END IF;
 		RETURN NULL;

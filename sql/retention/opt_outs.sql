@@ -134,6 +134,11 @@ BEGIN
 			DETAIL = format('Rule %s: %s', law.name, law.citation),
 			HINT = 'If the class is wrong, revoke this opt-out and insert one with the right retention_class.';
 	END IF;
+	IF TG_OP = 'INSERT' AND NEW.until <= clock_timestamp() THEN
+		RAISE WARNING USING
+			MESSAGE = format('opt-out %s has ended already: it removes nothing', NEW.opt_out_id),
+			HINT = 'Its time until has passed: insert one with a later time.';
+	END IF;
 	RETURN NEW;
 END
 $$;

@@ -284,6 +284,13 @@ AS $$
 DECLARE
 	event facematch.rights_event;
 BEGIN
+	IF copy IS NULL OR EXISTS (SELECT FROM pg_class c WHERE c.oid = copy AND 7 > (SELECT count(*) FROM pg_attribute a
+			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+				AND a.attname IN ('site', 'number', 'at', 'actor', 'what', 'before', 'after'))) THEN
+		RAISE undefined_column USING CONSTRAINT = 'copy_is_of_rights_events',
+			MESSAGE = format('%s is not a copy of facematch.rights_event', coalesce(copy::text, 'NULL')),
+			HINT = 'CREATE TABLE copy (LIKE facematch.rights_event), and load the copy into it.';
+	END IF;
 	PERFORM facematch_internal.redacted('');	-- loads the library, which has the settings
 	PERFORM set_config('facematch.rights_carried_out', '{}', true),
 		set_config('facematch.rights_early', '[]', true), set_config('facematch.right_arrives', 'on', true);

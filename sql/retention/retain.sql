@@ -150,6 +150,11 @@ DECLARE
 	unlogged regclass := (SELECT min(c.oid) FROM facematch_internal.with_heirs(table_name) h
 		JOIN pg_class c ON c.oid = h.relation WHERE c.relpersistence = 'u' AND c.relkind = 'r');
 BEGIN
+	IF table_name IS NULL OR what IS NULL THEN
+		RAISE null_value_not_allowed USING CONSTRAINT = 'retained_table_is_named',
+			MESSAGE = 'a table and the word that its rules use are needed',
+			HINT = 'Such as SELECT facematch.retain(''a_table'', ''encounter'').';
+	END IF;
 	SELECT c.* INTO relation FROM pg_class c WHERE c.oid = table_name;
 	IF relation.oid IS NULL THEN
 		RAISE undefined_table USING CONSTRAINT = 'retained_table_exists',
@@ -314,8 +319,12 @@ BEGIN
 		PERFORM facematch_internal.change_table(table_name, format('DROP POLICY IF EXISTS facematch_open ON %1$s;'
 			'ALTER TABLE %1$s DISABLE ROW LEVEL SECURITY', table_name));
 	END IF;
-	PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL',
-		table_name));
+	-- DROP COLUMN ... CASCADE may have taken the column with the policy.
+	IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = release.table_name AND a.attname = 'purge_after'
+			AND NOT a.attisdropped) THEN
+		PERFORM facematch_internal.change_table(table_name, format('ALTER TABLE %s ALTER COLUMN purge_after DROP NOT NULL',
+			table_name));
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION facematch.release(regclass) IS 'takes a table out of retention again: drops the triggers and row '

@@ -85,10 +85,14 @@ fault_of(const Datum *values, const bool *nulls)
 		return "subject_id is NULL";
 	if (nulls[PART_TEMPLATE])
 		return "embedding is NULL";
-	if (nulls[PART_CLASS] || !is_word(values[PART_CLASS]))
-		return "retention_class is not a name";
-	if (nulls[PART_SOURCE] || !is_word(values[PART_SOURCE]))
-		return "source is not a name";
+	if (nulls[PART_CLASS])
+		return "retention_class is NULL";
+	if (!is_word(values[PART_CLASS]))
+		return "retention_class is empty, or begins or ends with a blank";
+	if (nulls[PART_SOURCE])
+		return "source is NULL";
+	if (!is_word(values[PART_SOURCE]))
+		return "source is empty, or begins or ends with a blank";
 	if (!is_innocent(values[PART_SOURCE]))
 		return "source is longer than 1000 characters, or looks like a template or an image";
 	if (!nulls[PART_QUALITY] && (DatumGetInt16(values[PART_QUALITY]) < 0 || DatumGetInt16(values[PART_QUALITY]) > MAX_QUALITY))

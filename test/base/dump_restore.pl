@@ -35,6 +35,14 @@ $node->safe_psql('old', q{
 		facematch.merge_subjects(facematch.subject_id('UTO', 'passport', 'P302'), facematch.subject_id('UTO', 'passport', 'P301')),
 		facematch.merge_subjects(facematch.subject_id('UTO', 'passport', 'P303'), facematch.subject_id('UTO', 'passport', 'P304'));
 	UPDATE facematch.subject_merge SET undone_at = clock_timestamp() WHERE merge_id = 3;
+	-- A kind of role of the site's own, as src/access/README.md makes one: it places holds.
+	CREATE ROLE counsel LOGIN;
+	INSERT INTO facematch_internal.access_kind (name, description) VALUES ('counsel', 'places and releases holds');
+	INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns) VALUES
+		('counsel', 'table', 'hold', 'SELECT', NULL),
+		('counsel', 'table', 'hold', 'INSERT', '{table_name,row_id,subject_id,reason,authority,until,may_be_told}'),
+		('counsel', 'table', 'hold', 'UPDATE', '{released_at}');
+	SELECT facematch_internal.give_access('counsel', 'counsel', NULL);
 	-- A table of the user's own, with a typmod.
 	CREATE TABLE mine (id int, e face_embedding(3, 5), a face_embedding[]);
 	INSERT INTO mine VALUES (1, '[0.1,-0.2,65504]', '{}'), (2, '5:[1,2,3]', ARRAY['[1]', '9:[2,2]']::face_embedding[]), (3, NULL, NULL);
@@ -44,6 +52,9 @@ $node->safe_psql('old', q{
 my $everything = q{
 	SELECT 'model', m::text FROM facematch.model m
 	UNION ALL SELECT 'kind', k::text FROM facematch.gallery_kind k
+	UNION ALL SELECT 'kind of role', k::text FROM facematch_internal.access_kind k
+	UNION ALL SELECT 'list', r::text FROM facematch_internal.access_right r
+	UNION ALL SELECT 'unlisted', object FROM facematch.health_check() WHERE finding ~ 'privileges that no record grants'
 	UNION ALL SELECT 'gallery', g::text FROM facematch.gallery g
 	UNION ALL SELECT 'rule', u::text FROM facematch.retention_rule u
 	UNION ALL SELECT 'reference', r::text || face_embedding_send(r.embedding)::text FROM facematch.reference r
@@ -90,6 +101,10 @@ for my $format ('plain', 'custom')
 		INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 		VALUES (2, gen_random_uuid(), 'member', '[1,1]', 's') RETURNING gallery_id, reference_id, (SELECT gallery_id FROM facematch.gallery WHERE name = 'next')}),
 		'2|301|4', "$format: identities go on from where they were");
+
+	$node->safe_psql($new, q{INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (gen_random_uuid(), 'inquiry', 'court');
+		UPDATE facematch.hold SET released_at = clock_timestamp()}, extra_params => [ '-U', 'counsel' ]);
+	is($node->safe_psql($new, 'SELECT placed_by, released_by FROM facematch.hold'), 'counsel|counsel', "$format: a kind of the site's own");
 
 	# The restored database dumps to the same.
 	command_ok([ 'pg_dump', '-d', $node->connstr($new), '-f', "$dir/again.sql" ], "$format: dumped again");

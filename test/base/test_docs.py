@@ -3,6 +3,8 @@
 lead somewhere, and pages for users name only what is in schema facematch.
 
     test_docs.py [PAGE...]        only these pages, and without the reference
+
+PGHOST, PGUSER and so on lead to a server, as a superuser; for the reference, PGDATABASE to a database with the extension.
 """
 import glob
 import os

@@ -85,6 +85,7 @@ INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('face
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.encounter', '999', 'r', 'c');
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('mine', '999', 'r', 'c');
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('kind', '1', 'r', 'c');
+INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.opt_out', '1', 'r', 'c');
 INSERT INTO facematch.hold (table_name, row_id, reason, authority, placed_at) VALUES ('mine', '999', 'r', 'c', '2026-01-01 00:00+00');
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(99), 'r', 'c');
 SELECT table_name, row_id, keeps FROM facematch.held ORDER BY hold_id;

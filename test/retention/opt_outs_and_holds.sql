@@ -76,12 +76,14 @@ SELECT scope, opt_outs, standing, revoked, ended FROM facematch.report_opt_out O
 SELECT stage('gone', '{10,11,12,13,14}');
 INSERT INTO facematch.hold (table_name, row_id, reason, authority)
 SELECT 'facematch.reference', reference_id, 'inquiry', 'court' FROM facematch.reference WHERE subject_id = subject(10);
-INSERT INTO facematch.hold (subject_id, reason, authority, until) VALUES (subject(11), 'inquiry', 'court', now() + interval '1 day'),
-	(subject(12), 'inquiry', 'court', now() - interval '1 day');
+INSERT INTO facematch.hold (subject_id, reason, authority, until) VALUES (subject(11), 'inquiry', 'court', now() + interval '1 day');
+INSERT INTO facematch.hold (subject_id, reason, authority, placed_at, until)
+VALUES (subject(12), 'inquiry', 'court', now() - interval '2 days', now() - interval '1 day');
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(5), 'inquiry', 'court');
 \set VERBOSITY terse
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(5), '', 'court');
 INSERT INTO facematch.hold (reason, authority) VALUES ('x', 'court');
+INSERT INTO facematch.hold (subject_id, reason, authority, until) VALUES (subject(5), 'a wrong year', 'court', now() - interval '1 year');
 \set VERBOSITY default
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.reference', '999999', 'x', 'court');
 DELETE FROM facematch.reference WHERE subject_id = subject(10);

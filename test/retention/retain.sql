@@ -13,6 +13,9 @@ SELECT facematch.retain('"odd Schema"."odd''Table"', 'other', class_column => 't
 SELECT facematch.retain('"odd Schema"."odd''Table"', 'sighting', class_column => 'the Class', recorded_column => 'when', subject_column => 'who');
 SELECT facematch.retain('"odd Schema"."odd''Table"', 'sighting', class_column => 'the Class', recorded_column => 'when', subject_column => 'who');
 SELECT facematch.retain('facematch.reference', 'reference');
+SELECT facematch.retain(NULL, 'sighting');
+SELECT facematch.retain('"odd Schema"."odd''Table"', NULL);
+SELECT facematch.explain_retention(NULL, 1);
 SELECT * FROM facematch.attached;
 SELECT count(*), count(*) FILTER (WHERE purge_after <= now()) AS due, bool_and(purge_after = "when" + interval '10 days') AS by_rule FROM "odd Schema"."odd'Table";
 -- What holds on references holds here.
@@ -142,3 +145,14 @@ CALL facematch.purge();
 SELECT cause, retention_class, rows_purged, latest_due - earliest_due AS due_within FROM facematch.purge_receipt
 WHERE table_name ~ 'unruled' ORDER BY retention_class;
 DROP TABLE unruled;
+
+-- DROP COLUMN ... CASCADE takes the deadlines away with the policy: the table can be released, and put under retention again.
+CREATE TABLE bare (id int, retention_class text, recorded_at timestamptz DEFAULT now(), subject_id uuid, t face_embedding);
+SELECT facematch.retain('bare', 'sighting');
+ALTER TABLE bare DROP COLUMN purge_after;
+ALTER TABLE bare DROP COLUMN purge_after CASCADE;
+INSERT INTO bare (id, retention_class) VALUES (1, 'us_citizen');
+SELECT facematch.release('bare');
+SELECT facematch.retain('bare', 'sighting');
+INSERT INTO bare (id, retention_class) VALUES (1, 'us_citizen') RETURNING purge_after > now() AS has_a_deadline;
+DROP TABLE bare;

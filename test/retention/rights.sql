@@ -101,6 +101,8 @@ SELECT jsonb_agg(to_jsonb(r) ORDER BY r.n, r.says) AS rights FROM rights r \gset
 SELECT * FROM staged ORDER BY name;
 -- A copy with a hole does nothing.
 INSERT INTO outside SELECT * FROM jsonb_populate_recordset(NULL::outside, :'copy') WHERE number <> 9;
+SELECT * FROM facematch.replay_rights(NULL);
+SELECT * FROM facematch.replay_rights('facematch.hold');
 SELECT * FROM facematch.replay_rights('outside');
 SELECT max(number) FROM facematch.rights_event;
 -- The whole one, in whatever order its rows lie.
