@@ -20,6 +20,7 @@ CREATE TABLE facematch.hold (
 	CONSTRAINT hold_pkey PRIMARY KEY (hold_id),
 	CONSTRAINT hold_names_a_row_or_a_subject CHECK ((table_name IS NULL) = (row_id IS NULL)
 		AND (row_id IS NULL) <> (subject_id IS NULL)),
+	CONSTRAINT hold_ends_after_it_begins CHECK (until > placed_at),
 	CONSTRAINT hold_release_is_attributed CHECK ((released_at IS NULL) = (released_by IS NULL))
 );
 COMMENT ON TABLE facematch.hold IS 'suspends the deletion of a row, of a gallery with all that is in it, or of all '

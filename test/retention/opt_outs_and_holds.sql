@@ -76,12 +76,15 @@ SELECT scope, opt_outs, standing, revoked, ended FROM facematch.report_opt_out O
 SELECT stage('gone', '{10,11,12,13,14}');
 INSERT INTO facematch.hold (table_name, row_id, reason, authority)
 SELECT 'facematch.reference', reference_id, 'inquiry', 'court' FROM facematch.reference WHERE subject_id = subject(10);
-INSERT INTO facematch.hold (subject_id, reason, authority, until) VALUES (subject(11), 'inquiry', 'court', now() + interval '1 day'),
-	(subject(12), 'inquiry', 'court', now() - interval '1 day');
+INSERT INTO facematch.hold (subject_id, reason, authority, until, placed_at) VALUES
+	(subject(11), 'inquiry', 'court', now() + interval '1 day', clock_timestamp()),
+	(subject(12), 'inquiry', 'court', now() - interval '1 day', now() - interval '2 days');
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(5), 'inquiry', 'court');
 \set VERBOSITY terse
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES (subject(5), '', 'court');
 INSERT INTO facematch.hold (reason, authority) VALUES ('x', 'court');
+-- A hold that would be over already keeps nothing: a mistake in its end.
+INSERT INTO facematch.hold (subject_id, reason, authority, until) VALUES (subject(5), 'x', 'court', now() - interval '1 second');
 \set VERBOSITY default
 INSERT INTO facematch.hold (table_name, row_id, reason, authority) VALUES ('facematch.reference', '999999', 'x', 'court');
 DELETE FROM facematch.reference WHERE subject_id = subject(10);

@@ -245,9 +245,10 @@ class Run:
         by_subject = row.subject is not None and self.random.random() < 0.4
         until = self.random.choice([None, self.moment(-48, 48)])
         hold = {'row': None if by_subject else (row.what, row.id), 'subject': row.subject if by_subject else None, 'until': until, 'released': False}
-        id, = conn.execute("INSERT INTO facematch.hold (table_name, row_id, subject_id, until, reason, authority)"
-                           " VALUES (%s::regclass, %s, %s, %s, 'inquiry', 'court') RETURNING hold_id",
-                           [None if by_subject else TABLES[row.what], None if by_subject else str(row.id), hold['subject'], until]).fetchone()
+        id, = conn.execute("INSERT INTO facematch.hold (table_name, row_id, subject_id, until, reason, authority, placed_at)"
+                           " VALUES (%s::regclass, %s, %s, %s, 'inquiry', 'court',"
+                           " least(clock_timestamp(), %s::timestamptz - interval '1 microsecond')) RETURNING hold_id",
+                           [None if by_subject else TABLES[row.what], None if by_subject else str(row.id), hold['subject'], until, until]).fetchone()
         self.model.holds[id] = hold
 
     def op_release(self, conn):
