@@ -221,10 +221,11 @@ COMMENT ON FUNCTION facematch.record_encounter(text, @extschema@.face_embedding,
 	'traveler unless the gallery is a watchlist; manual_inspection without a probe, for a photograph below the '
 	'gallery''s minimum quality, and for a person who has opted out). A document that names another person than the '
 	'face does makes a no_match, on a watchlist a match all the same. Records it with candidates, threshold, model '
-	'and notice, and starts the retention clock. One row. The same idempotency_key again: the recorded answer; with '
-	'another gallery, place, document, quality or probe: 22023. No such gallery: P0002; port missing, or a key or '
-	'port that looks like a template: 23514; occurred_at more than 6 hours ago, without the privilege to insert it: '
-	'42501; other errors as identify()';
+	'and notice, and starts the retention clock. One row. PostgreSQL may call it before it joins or filters: a query '
+	'over many travelers takes them from a MATERIALIZED CTE that has no others. The same idempotency_key again: the '
+	'recorded answer; with another gallery, place, document, quality or probe: 22023. No such gallery: P0002; port '
+	'missing, or a key or port that looks like a template: 23514; occurred_at more than 6 hours ago, without the '
+	'privilege to insert it: 42501; other errors as identify()';
 
 CREATE FUNCTION facematch.resolve_encounter(encounter_id bigint, subject_id uuid, retention_class text, reason text)
 	RETURNS facematch.decision

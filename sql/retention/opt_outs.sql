@@ -37,7 +37,8 @@ COMMENT ON COLUMN facematch.opt_out.gallery_id IS 'the gallery of scope encounte
 COMMENT ON COLUMN facematch.opt_out.until IS 'the end of scope until';
 COMMENT ON COLUMN facematch.opt_out.alternative IS 'what is done instead of a photograph; filled in from the rule; '
 	'none, if the law gives none';
-COMMENT ON COLUMN facematch.opt_out.noticed_at IS 'when the person gave notice, in advance or at the gate';
+COMMENT ON COLUMN facematch.opt_out.noticed_at IS
+	'when the person gave notice, in advance or at the gate; a time that lies ahead becomes now';
 COMMENT ON COLUMN facematch.opt_out.recorded_at IS 'when the row was inserted';
 COMMENT ON COLUMN facematch.opt_out.recorded_by IS 'the session''s user who inserted it';
 COMMENT ON COLUMN facematch.opt_out.revoked_at IS 'when the person revoked it; NULL while it stands';
@@ -77,7 +78,7 @@ CREATE FUNCTION facematch_internal.keep_opt_out() RETURNS trigger
 AS $$
 DECLARE
 	purpose text;
-	decided timestamptz := NEW.noticed_at;
+	decided timestamptz;
 	law facematch.decline_rule;
 BEGIN
 	IF TG_OP = 'DELETE' THEN
@@ -92,6 +93,9 @@ BEGIN
 		IF NEW.answer IS NOT NULL THEN
 			RETURN NEW;
 		END IF;
+		-- The law of a day to come answers nobody today.
+		NEW.noticed_at := least(NEW.noticed_at, clock_timestamp());
+		decided := NEW.noticed_at;
 	ELSIF (to_jsonb(NEW) - '{revoked_at,retention_class,answer,rule}'::text[]) IS DISTINCT
 		FROM (to_jsonb(OLD) - '{revoked_at,retention_class,answer,rule}'::text[])
 		OR OLD.revoked_at IS NOT NULL OR NEW.revoked_at > clock_timestamp() THEN
@@ -106,6 +110,12 @@ BEGIN
 		decided := greatest(NEW.noticed_at, clock_timestamp());
 	END IF;
 	purpose := (SELECT g.kind FROM facematch.gallery g WHERE g.gallery_id = NEW.gallery_id);
+	IF TG_OP = 'INSERT' AND NEW.gallery_id IS NOT NULL AND purpose IS NULL THEN
+		RAISE foreign_key_violation USING CONSTRAINT = 'opt_out_gallery_exists',
+			MESSAGE = format('the opt-out names gallery %s, which is not there', NEW.gallery_id),
+			HINT = 'SELECT gallery_id, name FROM facematch.gallery; without a gallery, scope standing is for all of them.',
+			SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+	END IF;
 	IF NEW.retention_class IS NULL THEN
 		NEW.retention_class := (
 			SELECT s.retention_class FROM (
@@ -144,7 +154,7 @@ END
 $$;
 COMMENT ON FUNCTION facematch_internal.keep_opt_out() IS
 	'trigger: answers an opt-out by the law of the person''s class; it can be revoked, not rewritten, and deleted '
-	'once it is no longer in force (23000)';
+	'once it is no longer in force (23000). It may not name a gallery that is not there (23503)';
 
 CREATE TRIGGER opt_out_10_keep BEFORE INSERT OR UPDATE OR DELETE ON facematch.opt_out
 	FOR EACH ROW EXECUTE FUNCTION facematch_internal.keep_opt_out();

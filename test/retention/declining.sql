@@ -62,6 +62,14 @@ SELECT stage('next', 6, 'exempt_alien');
 SELECT staged(6);
 SELECT answer, rule FROM facematch.opt_out WHERE subject_id = subject(6);
 
+-- A law of a day to come: a notice cannot be dated ahead to that day. A decline for a flight that is not there is refused.
+INSERT INTO facematch.decline_rule (name, retention_class, may_decline, alternative, citation, valid_from)
+VALUES ('site/later', 'exempt_alien', true, 'desk', 'site rule', now() + interval '1 year');
+INSERT INTO facematch.opt_out (subject_id, noticed_at, retention_class) VALUES (subject(16), now() + interval '2 years', 'exempt_alien')
+RETURNING answer, rule, noticed_at <= clock_timestamp() AS by_now;
+DELETE FROM facematch.decline_rule WHERE name = 'site/later';
+INSERT INTO facematch.opt_out (subject_id, scope, gallery_id) VALUES (subject(16), 'encounter', 999999);
+
 -- A site's rule goes before the shipped ones, for its dates and its purpose; rules that have taken force are a record.
 INSERT INTO facematch.decline_rule (name, retention_class, purpose, may_decline, alternative, citation, valid_from)
 VALUES ('site/crew', 'noncitizen', 'cruise', true, 'crew desk', 'site rule', now());
