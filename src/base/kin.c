@@ -124,7 +124,7 @@ face_with_half_detached(Oid relid)
 	{
 		foreach(cell, links_of(lfirst_oid(heir)))
 		{
-			if (((Form_pg_inherits) GETSTRUCT((HeapTuple) lfirst(cell)))->inhdetachpending)
+			if (lfirst_oid(heir) != relid && ((Form_pg_inherits) GETSTRUCT((HeapTuple) lfirst(cell)))->inhdetachpending)
 				found = lappend_oid(found, lfirst_oid(heir));
 		}
 	}

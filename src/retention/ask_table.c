@@ -14,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -59,12 +58,37 @@ check_columns(TupleDesc got, TupleDesc wanted)
 typedef struct Question
 {
 	Oid			table;
-	Datum		query;
+	const char *query;
 	bool		of_opt_outs;
 	Datum		now;
 	Datum		value;
 	ReturnSetInfo *result;
 } Question;
+
+/* The query with the table's name for @table, but not in quotes, where it is part of a value or of another name. */
+static char *
+name_table(const char *query, Oid relid)
+{
+	const char *name = face_qualified_name(relid);
+	StringInfoData named;
+	char		quote = '\0';
+
+	initStringInfo(&named);
+	for (const char *c = query; *c != '\0'; c++)
+	{
+		/* a doubled quote ends and begins again */
+		if (quote == '\0' ? *c == '\'' || *c == '"' : *c == quote)
+			quote = quote == '\0' ? *c : '\0';
+		if (quote == '\0' && strncmp(c, THE_TABLE, strlen(THE_TABLE)) == 0)
+		{
+			appendStringInfoString(&named, name);
+			c += strlen(THE_TABLE) - 1;
+		}
+		else
+			appendStringInfoChar(&named, *c);
+	}
+	return named.data;
+}
 
 /* Asks a table, or a partition that statements about the table pass over. */
 static void
@@ -73,9 +97,7 @@ ask_one(Question *question, Oid relid)
 	FaceKept	kept = face_kept_by_holds(relid);
 	Oid			types[] = {TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, TEXTOID, REGCLASSOID};
 	Datum		values[] = {question->now, kept.rows, kept.subjects, question->value, ObjectIdGetDatum(relid)};
-	char	   *query = TextDatumGetCString(DirectFunctionCall3Coll(replace_text, C_COLLATION_OID, question->query,
-																	CStringGetTextDatum(THE_TABLE),
-																	CStringGetTextDatum(face_qualified_name(relid))));
+	char	   *query = name_table(question->query, relid);
 
 	SPI_connect();
 	if (question->of_opt_outs)
@@ -113,7 +135,7 @@ facematch_ask_table(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), face_refusal("question_is_given"),
 				 errmsg("a table and a query are needed")));
 	question.table = PG_GETARG_OID(0);
-	question.query = PG_GETARG_DATUM(1);
+	question.query = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	question.of_opt_outs = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
 	if (!has_privs_of_role(GetUserId(), face_owner(question.table)))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(question.table));

@@ -110,3 +110,7 @@ SELECT intact, finding FROM facematch.verify_audit();
 -- Its days are UTC's.
 SELECT facematch.report_html(day - 1, day) ~ '<caption>Where and when notices were posted.*<td>gate, version 1</td><td>en, es</td>' AS on_the_page
 FROM CAST(now() AT TIME ZONE 'UTC' AS date) day;
+-- A name that reads like what a query puts the table's name for.
+INSERT INTO facematch.notice (name, texts) VALUES ('@table', '{"en": "x"}');
+INSERT INTO facematch.notice_posting (notice, port) VALUES ('@table', 'JFK');
+DELETE FROM facematch.notice WHERE name = '@table';
