@@ -145,8 +145,10 @@ look_at_command(const Query *query, Named *named)
 }
 
 static bool
-look_at(Node *node, Named *named)
+look_at(Node *node, void *context)
 {
+	Named	   *named = context;
+
 	if (node == NULL)
 		return false;
 	if (IsA(node, Query))
