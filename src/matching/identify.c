@@ -251,8 +251,9 @@ Datum
 facematch_check_comparison(PG_FUNCTION_ARGS)
 {
 	FaceEmbedding *probe = PG_ARGISNULL(0) ? NULL : PG_GETARG_FACE_EMBEDDING(0);
+	/* The caller has no gallery if what it compares with is elsewhere: nothing is refused then that names it. */
 	FaceSearched gallery = {
-		.name = argument_text(fcinfo, 1),.model = argument_text(fcinfo, 2),
+		.name = PG_ARGISNULL(1) ? "" : argument_text(fcinfo, 1),.model = PG_ARGISNULL(2) ? "" : argument_text(fcinfo, 2),
 		.model_tag = (int16) PG_GETARG_INT32(3),.dims = (int16) PG_GETARG_INT32(4)
 	};
 
