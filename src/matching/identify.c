@@ -251,7 +251,7 @@ Datum
 facematch_check_comparison(PG_FUNCTION_ARGS)
 {
 	FaceEmbedding *probe = PG_ARGISNULL(0) ? NULL : PG_GETARG_FACE_EMBEDDING(0);
-	/* The caller has no gallery if what it compares with is elsewhere: nothing is refused then that names it. */
+	/* search_shards() names no gallery: the shards have them. */
 	FaceSearched gallery = {
 		.name = PG_ARGISNULL(1) ? "" : argument_text(fcinfo, 1),.model = PG_ARGISNULL(2) ? "" : argument_text(fcinfo, 2),
 		.model_tag = (int16) PG_GETARG_INT32(3),.dims = (int16) PG_GETARG_INT32(4)
@@ -260,10 +260,7 @@ facematch_check_comparison(PG_FUNCTION_ARGS)
 	face_check_probe(probe, &gallery, PG_ARGISNULL(5) ? 0.0 : PG_GETARG_FLOAT8(5));
 	/* Answers about a stolen one, among templates of one's own, would tell what it is. */
 	if (face_is_sealed(probe) && !face_reads_templates())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), face_refusal("sealed_template_may_be_opened"),
-				 errmsg("a sealed template is decrypted only for roles that may read templates"),
-				 errhint("Send the probe as the model made it.")));
+		face_refuse_opening();
 	PG_RETURN_VOID();
 }
 
