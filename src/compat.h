@@ -43,6 +43,9 @@ face_count_proc_locks(int partition)
 }
 #endif							/* _PROC_H_ */
 
+/* Since 17 XLogSetAsyncXactLSN() wakes the WAL writer only when wal_writer_flush_after is reached, or it sleeps long */
+#define FACE_WAL_WRITER_WAKES	(PG_VERSION_NUM < 170000)
+
 /* 18 lets a module state its name and version (pg_get_loaded_modules) */
 #if PG_VERSION_NUM >= 180000
 #define FACE_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "facematch", .version = FACEMATCH_VERSION)

@@ -58,4 +58,5 @@ face_quarantine(Oid relid)
 	bool		nulls[QUARANTINED_COLUMNS] = {false, false};
 
 	face_insert_surviving(face_table("quarantined"), values, nulls, QUARANTINED_COLUMNS);
+	face_tell_wal_writer();
 }

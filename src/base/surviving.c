@@ -7,9 +7,15 @@
  * ROLLBACK, by an error, in a READ ONLY transaction, or by killing the client. So
  * the row is inserted frozen: visible to everybody at once, like a row that VACUUM
  * has frozen. It is written through generic WAL, which needs no transaction ID, so
- * a transaction that only searches still commits without waiting for the disk. A
- * crash of the server may lose the rows of the last moments, up to three times
- * wal_writer_delay (0.6 s by default), unless a later commit has been flushed.
+ * a transaction that only searches still commits without waiting for the disk.
+ *
+ * The WAL writer is told of each search at once, because a transaction that fails
+ * tells it nothing. A crash of the server may lose the rows of the last moments, up to three
+ * times wal_writer_delay (0.6 s by default), unless a later commit has been flushed.
+ * Before PostgreSQL 17 telling it nearly always wakes it, which costs more than the
+ * search. So there a session tells it once in wal_writer_delay, and the rows of its
+ * last 0.2 s may wait for the next that anybody tells: at most 15 s, as the background
+ * writer does so that often (unless wal_level = minimal; then until a checkpoint).
  *
  * Such rows bypass triggers, constraints and row security. So only tables of the
  * extension are written in this way, with values that the extension made, and their
@@ -26,16 +32,22 @@
 #include "access/hio.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xlog.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "pgstat.h"
+#include "postmaster/walwriter.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "base/run.h"
 #include "base/surviving.h"
+
+/* Where the WAL of the last row ends. */
+static XLogRecPtr last_row_end = InvalidXLogRecPtr;
 
 static void
 make_frozen(HeapTuple tuple, Oid relid)
@@ -138,6 +150,7 @@ face_insert_surviving(Oid relid, Datum *values, bool *isnull, int columns)
 {
 	Relation	rel = table_open(relid, RowExclusiveLock);
 	HeapTuple	tuple = form_row(RelationGetDescr(rel), values, isnull, columns);
+	XLogRecPtr	transaction_end = XactLastRecEnd;
 	List	   *indexes;
 	ListCell   *cell;
 
@@ -147,7 +160,24 @@ face_insert_surviving(Oid relid, Datum *values, bool *isnull, int columns)
 	foreach(cell, indexes)
 		put_in_index(rel, tuple, lfirst_oid(cell));
 	list_free(indexes);
+	/* The row's WAL is none of the transaction's. */
+	last_row_end = XactLastRecEnd;
+	XactLastRecEnd = transaction_end;
 	pgstat_count_heap_insert(rel, 1);
 	heap_freetuple(tuple);
 	table_close(rel, NoLock);
+}
+
+/* To be called after the rows of one search: the WAL writer will bring them to disk. */
+void
+face_tell_wal_writer(void)
+{
+	static TimestampTz last_told = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!FACE_WAL_WRITER_WAKES || TimestampDifferenceExceeds(last_told, now, WalWriterDelay))
+	{
+		XLogSetAsyncXactLSN(last_row_end);
+		last_told = now;
+	}
 }

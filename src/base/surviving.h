@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 extern void face_insert_surviving(Oid relid, Datum *values, bool *isnull, int columns);
+extern void face_tell_wal_writer(void);
 extern bool face_has_surviving(Oid relid);
 
 #endif							/* FACEMATCH_BASE_SURVIVING_H */

@@ -149,6 +149,7 @@ face_record_search(const FaceAsked *search)
 	values[SEARCH_CLASS] = CStringGetTextDatum("search");
 	values[SEARCH_PURGE_AFTER] = TimestampTzGetDatum(face_search_due("search"));
 	face_insert_surviving(face_table("search"), values, isnull, SEARCH_COLUMNS);
+	face_tell_wal_writer();
 }
 
 /*

@@ -157,4 +157,35 @@ is(run(search('[0,0,1]', 'again'), as_gate()), '1', 'attempts that went no longe
 is(run(rows('again')), '1', 'a row goes where others went');
 is(run(q{SELECT bt_index_check('facematch_internal.attempt_subject_id_idx', true), bt_index_check('facematch.search_purge_after_idx', true)}), '|', 'the indexes follow');
 $primary->stop;
+
+### a crash when nobody commits what has to be on disk, nor the background writer asks for it, as wal_level is minimal
+
+my $alone = PostgreSQL::Test::Cluster->new('alone');
+$alone->init;
+$alone->append_conf('postgresql.conf', "fsync = off\njit = off\nautovacuum = off\nwal_level = minimal\nmax_wal_senders = 0\ncheckpoint_timeout = '1h'");
+$alone->start;
+$alone->safe_psql('postgres', q{
+	CREATE EXTENSION facematch CASCADE;
+	INSERT INTO facematch.model (name, tag, dims) VALUES ('m', 1, 3);
+	INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('G', 'flight', 'm', 0.9, now() + interval '1 hour');
+	INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
+		SELECT gallery_id, '00000000-0000-8000-8000-000000000001'::uuid, 'us_citizen', '[1,0,0]'::face_embedding, 'passport' FROM facematch.gallery;
+	CREATE ROLE gate1 LOGIN; SELECT facematch.grant_operator('gate1');});
+$alone->safe_psql('postgres', 'CHECKPOINT');
+# A session that rolls back; one that searches many times and tells the WAL writer of the first; one that goes on after it.
+my %kept = (
+	'rolled back' => [ 'BEGIN; ' . search('[1,0,0]', 'rolled back') . '; ROLLBACK', 1 ],
+	'in a burst' => [ join('; ', map { search('[0,1,0]', 'in a burst') } 1 .. 20), 20 ],
+	'last' => [ search('[0,1,0]', 'last'), 1 ]);
+my $end;
+for my $purpose ('rolled back', 'in a burst', 'last')
+{
+	$end = (split /\n/, $alone->safe_psql('postgres', "$kept{$purpose}[0]; SELECT pg_current_wal_insert_lsn()", as_gate()))[-1];
+	next if $purpose eq 'in a burst';
+	ok($alone->poll_query_until('postgres', "SELECT pg_current_wal_flush_lsn() >= '$end'"), "$purpose: the WAL writer brings the row to disk by itself");
+}
+$alone->stop('immediate');
+$alone->start;
+is($alone->safe_psql('postgres', rows($_)), $kept{$_}[1], "$_: the rows outlive a crash") for sort keys %kept;
+$alone->stop;
 done_testing();
