@@ -10,12 +10,13 @@
  * a transaction that only searches still commits without waiting for the disk.
  *
  * The WAL writer is told of each search at once, because a transaction that fails
- * tells it nothing. A crash of the server may lose the rows of the last moments, up to three
- * times wal_writer_delay (0.6 s by default), unless a later commit has been flushed.
- * Before PostgreSQL 17 telling it nearly always wakes it, which costs more than the
- * search. So there a session tells it once in wal_writer_delay, and the rows of its
- * last 0.2 s may wait for the next that anybody tells: at most 15 s, as the background
- * writer does so that often (unless wal_level = minimal; then until a checkpoint).
+ * tells it nothing. A crash of the server may lose the rows of the last moments, up
+ * to three times wal_writer_delay (0.6 s by default), unless a later commit has been
+ * flushed. Before PostgreSQL 17 to tell it is nearly always to wake it, which costs
+ * as much as the rest of a short search. So there a session tells it once in
+ * wal_writer_delay (0.2 s), and what the session wrote after that waits until anybody
+ * tells it the next time. The background writer does so every 15 s, except with
+ * wal_level = minimal; then the next checkpoint flushes it.
  *
  * Such rows bypass triggers, constraints and row security. So only tables of the
  * extension are written in this way, with values that the extension made, and their
