@@ -174,7 +174,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	SELECT 'warning', format('the role reached, or nearly reached, the limit of searches near one person (%s a day):'
 		' it sends many similar probes',
 			current_setting('facematch.attempts_per_day', true)),
-		   format('%s (%s persons, at most %s searches near one)', n.role_name, count(*), max(n.attempts)),
+		   format('%s (persons: %s, searches near one: at most %s)', n.role_name, count(*), max(n.attempts)),
 		   'SELECT * FROM facematch.report_search, and ask for the purpose'
 	FROM (SELECT a.role_name, count(*) AS attempts FROM facematch_internal.attempt a
 		  WHERE a.attempted_at > clock_timestamp() - interval '1 day' GROUP BY a.role_name, a.subject_id) n
@@ -183,7 +183,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	UNION ALL
 	SELECT 'warning', format('all roles together reached, or nearly reached, a limit of searches near one person (%s a'
 		' week): many similar probes were sent', current_setting('facematch.attempts_per_week', true)),
-		   format('%s persons, at most %s searches near one', count(*), max(n.attempts)),
+		   format('persons: %s, searches near one: at most %s', count(*), max(n.attempts)),
 		       'SELECT * FROM facematch.report_search, and ask for the purpose'
 	-- Misses have a limit of their own, which comes sooner. Only limits of a week withhold a person for more than a day.
 	FROM (SELECT count(*) AS attempts, bool_or(a.withheld_until > clock_timestamp() + interval '1 day') AS withheld

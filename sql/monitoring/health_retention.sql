@@ -232,9 +232,8 @@ BEGIN
 		'INSERT the missing rows into facematch.rights_event, from the copy that is kept outside'
 	FROM facematch.rights_event r GROUP BY r.site HAVING count(*) <> max(r.number)
 	UNION ALL
-	SELECT 'error', format('%s references have no gallery, or another model than their gallery', count(*)),
-		'facematch.reference',
-		'delete them'
+	SELECT 'error', 'references have no gallery, or another model than their gallery',
+		format('facematch.reference (rows: %s)', count(*)), 'delete them'
 	FROM facematch.reference r
 	WHERE NOT EXISTS (SELECT FROM facematch.gallery g WHERE (g.gallery_id, g.model_tag, g.dims) = (r.gallery_id,
 		r.model_tag, r.dims))
@@ -317,7 +316,7 @@ BEGIN
 		END IF;
 		IF overdue > 0 THEN
 			RETURN NEXT ROW(CASE WHEN longest > interval '1 hour' THEN 'error' ELSE 'notice' END, 'rows are due and not purged',
-						 format('%s (%s rows, the oldest for %s)', t.table_name, overdue, date_trunc('second', longest)),
+						 format('%s (rows: %s, the oldest for %s)', t.table_name, overdue, date_trunc('second', longest)),
 						 'CALL facematch.purge(): its warnings name the obstacle')::facematch_internal.finding;
 		END IF;
 		-- All rows that are not due are read for it, so a table may be too large for its time.
@@ -333,7 +332,7 @@ BEGIN
 		END;
 		IF late > 0 THEN
 			RETURN NEXT ROW('error', 'rows are kept longer than their rules allow, or have no rule',
-				format('%s (%s rows, the first %s)', t.table_name, late, first_late),
+				format('%s (rows: %s, the first %s)', t.table_name, late, first_late),
 				'CALL facematch.recompute(): its warnings name the obstacle; '
 				'facematch_internal.late_rows() lists them')::facematch_internal.finding;
 		END IF;
@@ -341,7 +340,7 @@ BEGIN
 		IF endless > 0 THEN
 			RETURN NEXT ROW('warning', 'rows have no deadline: the event that their rule counts from is not recorded, and'
 				' the rule has no fallback',
-				format('%s (%s rows)', t.table_name, endless),
+				format('%s (rows: %s)', t.table_name, endless),
 				'INSERT INTO facematch.retention_rule a rule with a fallback that counts from the time of'
 					' recording')::facematch_internal.finding;
 		END IF;
