@@ -202,6 +202,17 @@ BEGIN
 	WHERE r.valid_to > now() AND NOT EXISTS (
 		SELECT FROM facematch_internal.retained k JOIN pg_class c ON c.oid = k.table_name WHERE k.what = r.what)
 	UNION ALL
+	-- A site may add kinds of gallery, and tables, after their rules: so no constraint refuses the word.
+	SELECT 'warning', format('the rule is about the purpose %s, which no kind of gallery and no table under retention'
+		' has: a typing error, or the table was dropped', d.purpose), format('decline rule %s', d.name),
+		'end the rule and insert it with the right word, or INSERT INTO facematch.gallery_kind, or call'
+			' facematch.retain() for the table'
+	FROM facematch.decline_rule d
+	WHERE d.valid_to > now() AND d.purpose IS NOT NULL
+	  AND NOT EXISTS (SELECT FROM facematch.gallery_kind k WHERE k.name = d.purpose)
+	  AND NOT EXISTS (SELECT FROM facematch_internal.retained k JOIN pg_class c ON c.oid = k.table_name
+		WHERE k.what = d.purpose AND NOT k.shipped)
+	UNION ALL
 	SELECT 'error', 'the merge has no effect: opt-outs, holds and events of one subject do not reach the other',
 		format('merge %s', m.merge_id),
 		'CALL facematch.recompute()'
