@@ -157,6 +157,11 @@ AS $$
 DECLARE
 	hash bytea;
 BEGIN
+	IF NOT EXISTS (SELECT FROM facematch.partner p WHERE p.name = reference_token.partner) THEN
+		RAISE no_data_found USING CONSTRAINT = 'partner_exists',
+			MESSAGE = format('there is no partner %L', partner),
+			HINT = 'facematch.partner has the recipients; insert it there.';
+	END IF;
 	-- A document never begins with a zero byte: no token is anybody's pseudonym.
 	-- Not INTO, which stops at the row: how many rows it had passed by then would tell which reference is nearest.
 	hash := (SELECT substring(facematch_internal.keyed_hash(decode('00', 'hex') || convert_to('partner token', 'UTF8')
@@ -173,7 +178,7 @@ COMMENT ON FUNCTION facematch.reference_token(text, bigint) IS
 	'the token that a partner is given when this reference matches: the operator who stages the manifest gives it '
 	'to the carrier, which stores it with its passenger. HMAC-SHA256 of partner, flight and subject with the key '
 	'of the pseudonyms: without the key neither the subject nor another flight''s or partner''s token follows from '
-	'it. NULL: no such partner or reference';
+	'it. NULL: no such reference, or it is due; no such partner: P0002';
 
 CREATE FUNCTION facematch.partner_flights() RETURNS TABLE (gallery text, valid_from timestamptz,
 	valid_until timestamptz)

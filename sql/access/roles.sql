@@ -34,7 +34,8 @@ INSERT INTO facematch_internal.access_kind (name, description, shipped) VALUES
 		' no template', true),
 	('partner', 'a carrier or another outsider: asks whether a probe matches somebody on its own flights', true),
 	('auditor', 'reads reports, rules, receipts, disclosures and the log; nobody''s template', true),
-	('template_reader', 'reads the templates of a gallery, each time after announcing it in the log', true);
+	('template_reader', 'reads the templates of a gallery, each time after announcing it in the log', true),
+	('coordinator', 'another server, which searches galleries here and elsewhere and sorts by their templates', true);
 
 CREATE TABLE facematch_internal.access_right (
 	kind		text NOT NULL,
@@ -367,14 +368,15 @@ COMMENT ON FUNCTION facematch.grant_auditor(regrole) IS
 	'makes an existing role an auditor: reports, rules, receipts, disclosures, the log; reads only. Recorded and'
 	' logged. Errors as grant_operator()';
 
-CREATE FUNCTION facematch.grant_template_reader(role regrole) RETURNS void
+CREATE FUNCTION facematch.grant_template_reader(role regrole, for_shards boolean DEFAULT false) RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT facematch_internal.give_access($1, 'template_reader', NULL)
+	SELECT facematch_internal.give_access($1, CASE WHEN $2 THEN 'coordinator' ELSE 'template_reader' END, NULL)
 $$;
-COMMENT ON FUNCTION facematch.grant_template_reader(regrole) IS
+COMMENT ON FUNCTION facematch.grant_template_reader(regrole, boolean) IS
 	'lets an existing role read the templates of whole galleries, each time after facematch.announce_reading(),'
-	' which is logged. Recorded and logged. Errors as grant_operator()';
+	' which is logged. for_shards: makes it a coordinator instead, the role by which another server''s search_shards()'
+	' searches here, and which announces nothing. Recorded and logged. Errors as grant_operator()';
 
 CREATE FUNCTION facematch.revoke_access(role regrole) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

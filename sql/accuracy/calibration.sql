@@ -121,11 +121,13 @@ CREATE FUNCTION facematch.calibrate(model text, probes text, enrolled text DEFAU
 BEGIN ATOMIC
 	-- The cast refuses templates of another model, or of other dimensions.
 	WITH query AS (
-		SELECT format(q.text, m.dims, m.tag, $2) AS probes, CASE WHEN $3 IS NOT NULL THEN format(q.text, m.dims, m.tag, $3)
+		SELECT format(CASE WHEN $2 ~ q.name THEN '%3$s' ELSE q.text END, m.dims, m.tag, $2) AS probes,
+			CASE WHEN $3 IS NOT NULL THEN format(CASE WHEN $3 ~ q.name THEN '%3$s' ELSE q.text END, m.dims, m.tag, $3)
 			END AS enrolled
-		FROM facematch.model m, (VALUES (
+		-- A table's name is refused as it is; within a query it would be a syntax error.
+		FROM facematch.model m, (VALUES ('^\s*[\w.$"]*\s*$',
 			E'SELECT q.id, q.subject, q.template::@extschema@.face_embedding(%s, %s) FROM (\n%s\n) q (id, subject, '
-				'template)')) q (text)
+				'template)')) q (name, text)
 		WHERE m.name = $1),
 	histogram AS (
 		SELECT array_agg(h.low) AS low, array_agg(h.non_mated) AS non_mated, array_agg(h.mated) AS mated

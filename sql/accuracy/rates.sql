@@ -173,6 +173,11 @@ CREATE FUNCTION facematch.error_versus_discard(probes text, threshold double pre
 	LANGUAGE plpgsql VOLATILE STRICT ROWS 100
 AS $$
 BEGIN
+	IF probes ~ '^\s*[\w.$"]*\s*$' THEN
+		RAISE invalid_parameter_value USING CONSTRAINT = 'set_is_a_query',
+			MESSAGE = 'argument probes is not a query',
+			HINT = 'Give the text of one query with four columns: SELECT id, subject, template, quality FROM a table.';
+	END IF;
 	-- The query is the caller's, with the caller's privileges and search_path.
 	RETURN QUERY EXECUTE pg_catalog.format(E'
 	WITH picture AS MATERIALIZED (
@@ -208,6 +213,10 @@ CREATE FUNCTION facematch.probe_errors(probes text, enrolled text, threshold dou
 	LANGUAGE plpgsql VOLATILE ROWS 20
 AS $$
 BEGIN
+	-- A table's name is refused there, before it is a syntax error here.
+	IF probes ~ '^\s*[\w.$"]*\s*$' OR enrolled ~ '^\s*[\w.$"]*\s*$' THEN
+		PERFORM FROM facematch.search_set(probes, enrolled);
+	END IF;
 	-- The queries stand on lines of their own, and before the names that tables of theirs may have, as in
 	-- facematch_internal.person_matches().
 	RETURN QUERY EXECUTE format($query$

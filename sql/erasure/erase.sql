@@ -232,7 +232,7 @@ AS $$
 	SELECT 'backups', NULL, 'the server does not know base backups, dumps and copies that were made earlier'
 	UNION ALL
 	SELECT 'orphaned files', NOT g.orphaned,
-		   format('%s files that belong to no relation, %s: %s%s; %s', g.n, pg_size_pretty(g.bytes),
+		   format('files that belong to no relation: %s, of %s: %s%s; %s', g.n, pg_size_pretty(g.bytes),
 			array_to_string(g.paths[1:10], ', '),
 				  CASE WHEN g.n > 10 THEN '; facematch_internal.orphaned_files() lists all' END,
 				  CASE WHEN g.orphaned
@@ -465,15 +465,16 @@ BEGIN
 			WHERE v.clean IS NOT TRUE AND v.part IN ('table', 'toast')
 			UNION ALL
 			SELECT 6, NULL, 'data files', NULL, NULL, NULL, w.pages = 0,
-				   CASE WHEN w.pages > 0 THEN format('%s pages are newer in memory than on disk; CHECKPOINT', w.pages) END
+				   CASE WHEN w.pages > 0 THEN format('pages that are newer in memory than on disk: %s; CHECKPOINT', w.pages) END
 			FROM (SELECT coalesce(sum(p.unwritten_pages), 0) AS pages FROM unnest(parts) p) w
 			UNION ALL
 			SELECT 7, NULL, 'wal', NULL, NULL, NULL,
 				   horizon.oldest_lsn >= the_receipt.wal_lsn AND horizon.unknown_files = 0,
-				   format('%s files hold WAL from %s to %s%s%s', horizon.files, horizon.oldest_lsn, horizon.current_lsn,
+				   format('WAL from %s to %s is there, files: %s%s%s', horizon.oldest_lsn, horizon.current_lsn, horizon.files,
 						  CASE WHEN horizon.recycled_files > 0 THEN format(', %s of them under a later name',
 							horizon.recycled_files) END,
-						  CASE WHEN horizon.unknown_files > 0 THEN format('; %s files cannot be read', horizon.unknown_files) END)
+						  CASE WHEN horizon.unknown_files > 0 THEN format('; files that cannot be read: %s',
+							horizon.unknown_files) END)
 			UNION ALL
 			SELECT 8, NULL, o.part, NULL, NULL, NULL, o.clean, o.note
 				FROM facematch_internal.out_of_reach(the_receipt.wal_lsn) o) b
@@ -482,7 +483,8 @@ BEGIN
 	-- One line that an inspector can sign.
 	verdict.part := 'verdict';
 	SELECT bool_and(p.clean IS NOT FALSE), concat_ws('; ',
-			CASE WHEN receipt IS NOT NULL THEN format('receipt %s: %s rows of %s, purged %s', receipt, the_receipt.rows_purged,
+			CASE WHEN receipt IS NOT NULL THEN format('receipt %s: %s of %s, purged %s', receipt,
+				the_receipt.rows_purged || CASE the_receipt.rows_purged WHEN 1 THEN ' row' ELSE ' rows' END,
 				the_receipt.table_name, to_char(the_receipt.purged_at AT TIME ZONE 'UTC', utc)) END,
 			CASE WHEN sealed.destroyed AND sealed.keys > 0 THEN 'unreadable since '
 				|| to_char(sealed.destroyed_at AT TIME ZONE 'UTC', utc) END,

@@ -197,7 +197,8 @@ BEGIN
 	ELSIF NOT (target_fpir > 0 AND target_fpir < 1) OR live_references < 1
 		OR persons NOT BETWEEN 1 AND live_references THEN
 		RAISE numeric_value_out_of_range USING CONSTRAINT = 'target_fpir_range',
-			MESSAGE = format('a target FPIR of %s in %s references of %s persons', target_fpir, live_references, persons),
+			MESSAGE = format('the target FPIR is %s, the number of references %s, of persons %s', target_fpir,
+				live_references, persons),
 			HINT = 'The target is between 0 and 1, such as 0.001; there is at least one reference, and at least one for '
 				'each person.';
 	END IF;

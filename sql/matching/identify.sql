@@ -51,16 +51,18 @@ COMMENT ON FUNCTION facematch_internal.find_candidates(@extschema@.face_embeddin
 	'identify() for the extension''s own functions: exact similarities, which the caller shows as they may be shown, '
 	'and the class of the reference as it was compared';
 
-CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id bigint,
-	min_similarity double precision DEFAULT NULL,
-								 purpose text DEFAULT NULL)
-	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, subject_id uuid,
+-- The two forms differ in the type of the second argument only: PostgreSQL cannot choose between others when all
+-- arguments are literals without a type.
+CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id bigint, subject_id uuid DEFAULT NULL,
+								 min_similarity double precision DEFAULT NULL, purpose text DEFAULT NULL)
+	RETURNS TABLE (match boolean, similarity double precision, threshold double precision, matched_subject uuid,
 		matched_reference bigint,
 				   reason text)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify';
-COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, double precision, text) IS
+COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, uuid, double precision, text) IS
 	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the '
-	'gallery''s, unless given). Always one row; with no such reference, or one that is due, match is false and the '
+	'gallery''s, unless given). Always one row; with no such reference, one of another person than subject_id (NULL: '
+	'of anybody), or one that is due, match is false and the '
 	'rest NULL. Roles that may read templates or stage the gallery also get the reason, declined (the subject has '
 	'opted out), expired (the reference is due), or not_enrolled (there is none, or it was purged). Without a '
 	'match, roles that may not read templates get no similarity, and only those who may stage the gallery the '

@@ -15,9 +15,9 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		SELECT r.oid AS role, g.role_name, g.kind, g.partner
 		FROM facematch_internal.access_grant g LEFT JOIN pg_roles r ON r.rolname = g.role_name
 	), again AS (
-		-- A kind of the site's own has no function.
-		SELECT g.role, string_agg(CASE WHEN k.shipped THEN format(', facematch.grant_%s(%L%s)', g.kind,
-				quote_ident(g.role_name), ', ' || quote_literal(g.partner))
+		-- Not every kind has a function, and none of the site's own.
+		SELECT g.role, string_agg(CASE WHEN to_regproc('facematch.grant_' || k.name) IS NOT NULL
+			THEN format(', facematch.grant_%s(%L%s)', g.kind, quote_ident(g.role_name), ', ' || quote_literal(g.partner))
 			ELSE format(', facematch_internal.give_access(%L, %L, NULL)', quote_ident(g.role_name), g.kind) END, '') AS calls
 		FROM granted g JOIN facematch_internal.access_kind k ON k.name = g.kind GROUP BY g.role
 	), expected AS MATERIALIZED (
@@ -31,6 +31,10 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		SELECT a.grantee AS role, format('%s ON ROUTINE %s', a.privilege_type, i.objoid::regprocedure) AS clause
 		FROM pg_init_privs i CROSS JOIN LATERAL aclexplode(i.initprivs) a WHERE i.classoid = 'pg_proc'::regclass
 			AND i.privtype = 'e'
+	), published AS (
+		-- A role that may replicate is sent by a subscription all that is published; SELECT is for the first copy of it.
+		SELECT format('SELECT ON TABLE %I.%I', t.schemaname, t.tablename) AS clause
+		FROM pg_publication_tables t WHERE t.pubname ~ '^facematch_[0-9a-f]{16}_[0-9a-f]{32}$'
 	), beyond AS (
 		SELECT a.role, coalesce(r.rolname, 'PUBLIC') AS name, count(*) AS n,
 			   bool_or(a.role = 0 OR a.clause !~ '^(SELECT|EXECUTE|USAGE|REFERENCES)') AS writes,
@@ -41,6 +45,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		  AND (a.role = 0 OR a.clause !~ '^USAGE ON SCHEMA ')
 		  AND NOT EXISTS (SELECT FROM expected e WHERE e.role = a.role AND e.clause IN (a.clause, a.whole))
 		  AND NOT EXISTS (SELECT FROM shipped s WHERE s.role = a.role AND s.clause = a.clause)
+		  AND NOT (r.rolreplication IS TRUE AND EXISTS (SELECT FROM published p WHERE p.clause = a.clause))
 		GROUP BY a.role, r.rolname
 	), lacking AS (
 		SELECT r.rolname AS name, count(*) AS n, array_agg(e.clause ORDER BY e.clause) AS clauses
@@ -129,6 +134,9 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	CROSS JOIN pg_roles r
 	WHERE NOT r.rolsuper AND NOT starts_with(r.rolname, 'pg_') AND NOT pg_has_role(r.oid, c.relowner, 'MEMBER')
 	  AND NOT pg_has_role(r.oid, 'pg_read_all_data', 'USAGE') AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
+	  -- What its record grants is said there.
+	  AND NOT EXISTS (SELECT FROM expected e WHERE e.role = r.oid
+		AND e.clause = format('SELECT (%I) ON TABLE %s', a.attname, t.table_name))
 	UNION ALL
 	SELECT 'warning', 'the role sees due rows: it ' || CASE WHEN r.rolbypassrls THEN 'bypasses row security'
 		ELSE 'owns tables under retention' END,
@@ -174,7 +182,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	SELECT 'warning', format('the role reached, or nearly reached, the limit of searches near one person (%s a day):'
 		' it sends many similar probes',
 			current_setting('facematch.attempts_per_day', true)),
-		   format('%s (%s persons, at most %s searches near one)', n.role_name, count(*), max(n.attempts)),
+		   format('%s (persons: %s, searches near one: at most %s)', n.role_name, count(*), max(n.attempts)),
 		   'SELECT * FROM facematch.report_search, and ask for the purpose'
 	FROM (SELECT a.role_name, count(*) AS attempts FROM facematch_internal.attempt a
 		  WHERE a.attempted_at > clock_timestamp() - interval '1 day' GROUP BY a.role_name, a.subject_id) n
@@ -183,7 +191,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	UNION ALL
 	SELECT 'warning', format('all roles together reached, or nearly reached, a limit of searches near one person (%s a'
 		' week): many similar probes were sent', current_setting('facematch.attempts_per_week', true)),
-		   format('%s persons, at most %s searches near one', count(*), max(n.attempts)),
+		   format('persons: %s, searches near one: at most %s', count(*), max(n.attempts)),
 		       'SELECT * FROM facematch.report_search, and ask for the purpose'
 	-- Misses have a limit of their own, which comes sooner. Only limits of a week withhold a person for more than a day.
 	FROM (SELECT count(*) AS attempts, bool_or(a.withheld_until > clock_timestamp() + interval '1 day') AS withheld

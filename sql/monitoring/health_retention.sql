@@ -202,6 +202,17 @@ BEGIN
 	WHERE r.valid_to > now() AND NOT EXISTS (
 		SELECT FROM facematch_internal.retained k JOIN pg_class c ON c.oid = k.table_name WHERE k.what = r.what)
 	UNION ALL
+	-- A site may add kinds of gallery, and tables, after their rules: so no constraint refuses the word.
+	SELECT 'warning', format('the rule is about the purpose %s, which no kind of gallery and no table under retention'
+		' has: a typing error, or the table was dropped', d.purpose), format('decline rule %s', d.name),
+		'end the rule and insert it with the right word, or INSERT INTO facematch.gallery_kind, or call'
+			' facematch.retain() for the table'
+	FROM facematch.decline_rule d
+	WHERE d.valid_to > now() AND d.purpose IS NOT NULL
+	  AND NOT EXISTS (SELECT FROM facematch.gallery_kind k WHERE k.name = d.purpose)
+	  AND NOT EXISTS (SELECT FROM facematch_internal.retained k JOIN pg_class c ON c.oid = k.table_name
+		WHERE k.what = d.purpose AND NOT k.shipped)
+	UNION ALL
 	SELECT 'error', 'the merge has no effect: opt-outs, holds and events of one subject do not reach the other',
 		format('merge %s', m.merge_id),
 		'CALL facematch.recompute()'
@@ -232,9 +243,8 @@ BEGIN
 		'INSERT the missing rows into facematch.rights_event, from the copy that is kept outside'
 	FROM facematch.rights_event r GROUP BY r.site HAVING count(*) <> max(r.number)
 	UNION ALL
-	SELECT 'error', format('%s references have no gallery, or another model than their gallery', count(*)),
-		'facematch.reference',
-		'delete them'
+	SELECT 'error', 'references have no gallery, or another model than their gallery',
+		format('facematch.reference (rows: %s)', count(*)), 'delete them'
 	FROM facematch.reference r
 	WHERE NOT EXISTS (SELECT FROM facematch.gallery g WHERE (g.gallery_id, g.model_tag, g.dims) = (r.gallery_id,
 		r.model_tag, r.dims))
@@ -317,7 +327,7 @@ BEGIN
 		END IF;
 		IF overdue > 0 THEN
 			RETURN NEXT ROW(CASE WHEN longest > interval '1 hour' THEN 'error' ELSE 'notice' END, 'rows are due and not purged',
-						 format('%s (%s rows, the oldest for %s)', t.table_name, overdue, date_trunc('second', longest)),
+						 format('%s (rows: %s, the oldest for %s)', t.table_name, overdue, date_trunc('second', longest)),
 						 'CALL facematch.purge(): its warnings name the obstacle')::facematch_internal.finding;
 		END IF;
 		-- All rows that are not due are read for it, so a table may be too large for its time.
@@ -333,7 +343,7 @@ BEGIN
 		END;
 		IF late > 0 THEN
 			RETURN NEXT ROW('error', 'rows are kept longer than their rules allow, or have no rule',
-				format('%s (%s rows, the first %s)', t.table_name, late, first_late),
+				format('%s (rows: %s, the first %s)', t.table_name, late, first_late),
 				'CALL facematch.recompute(): its warnings name the obstacle; '
 				'facematch_internal.late_rows() lists them')::facematch_internal.finding;
 		END IF;
@@ -341,7 +351,7 @@ BEGIN
 		IF endless > 0 THEN
 			RETURN NEXT ROW('warning', 'rows have no deadline: the event that their rule counts from is not recorded, and'
 				' the rule has no fallback',
-				format('%s (%s rows)', t.table_name, endless),
+				format('%s (rows: %s)', t.table_name, endless),
 				'INSERT INTO facematch.retention_rule a rule with a fallback that counts from the time of'
 					' recording')::facematch_internal.finding;
 		END IF;

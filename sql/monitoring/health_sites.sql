@@ -91,14 +91,14 @@ BEGIN
 	UNION ALL
 	-- What the sites say of themselves.
 	SELECT 'error', 'this site lacks events that other sites have: it was restored',
-		format('site %s (%s events)', n.site, n.number - n.here), restored
+		format('site %s (events: %s)', n.site, n.number - n.here), restored
 	FROM (SELECT k.key AS site, max(k.value::bigint) AS number,
 			coalesce((SELECT max(e.number) FROM facematch.rights_event e WHERE e.site = k.key::uuid), 0) AS here
 		  FROM facematch_internal.site_state t, jsonb_each_text(t.has) k GROUP BY k.key) n
 	WHERE n.number > n.here AND NOT EXISTS (SELECT FROM subscription s WHERE s.subenabled AND s.copies AND s.errors = 0)
 	UNION ALL
 	SELECT 'error', 'the site lacks events that it recorded itself: it was restored',
-		format('site %s (%s events)', t.site, e.number - coalesce((t.has ->> t.site::text)::bigint, 0)),
+		format('site %s (events: %s)', t.site, e.number - coalesce((t.has ->> t.site::text)::bigint, 0)),
 		'there: ' || restored
 	FROM facematch_internal.site_state t CROSS JOIN LATERAL (SELECT max(r.number) AS number FROM facematch.rights_event r
 		WHERE r.site = t.site AND r.at < t.at - interval '10 seconds') e
@@ -134,7 +134,7 @@ BEGIN
 			  AND h.lane IS NOT DISTINCT FROM p.lane)) o
 	UNION ALL
 	SELECT 'notice', 'rules of a site that may not make them were ignored',
-		format('site %s (%s events)', e.site, count(*)),
+		format('site %s (events: %s)', e.site, count(*)),
 		'make them at the site that rules come from'
 	FROM facematch.rights_event e JOIN facematch_internal.site h ON translate(h.site::text, '-', '') = here
 	WHERE e.what = ANY ('{class,event_kind,rule,decline_rule}') AND e.site NOT IN (h.site, h.rules_from)

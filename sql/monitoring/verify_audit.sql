@@ -179,14 +179,14 @@ BEGIN
 			WHERE w.gone IS NOT FALSE
 			UNION ALL
 			-- What the rules have taken meanwhile, or are about to, is not missed.
-			SELECT e.chain, e.event_id, format('the searches of %s were changed: %s rows, expected %s',
+			SELECT e.chain, e.event_id, format('the searches of %s were changed (rows: %s, expected: %s)',
 				to_char(e.day_utc, 'YYYY-MM-DD'), coalesce(d.searches, 0), e.searches)
 			FROM facematch_internal.digested_day e LEFT JOIN facematch_internal.search_day d ON d.day_utc = e.day_utc
 			WHERE (coalesce(d.searches, 0), d.digest) IS DISTINCT FROM (e.searches, e.digest)
 			  AND (facematch_internal.retention_due('search', 'search', e.day_utc, NULL, NULL, NULL, NULL)).due
 				  > clock_timestamp() + interval '1 day'
 			UNION ALL
-			SELECT NULL, NULL, format('events are missing from the stream of rights of site %s: %s events, up to number %s',
+			SELECT NULL, NULL, format('events are missing from the stream of rights of site %s: it has %s of %s',
 				r.site,
 				count(*),
 				max(r.number))

@@ -64,15 +64,16 @@ BEGIN
 		|| (SELECT string_agg('<div class="tile"><p class="big">' || t.figure || '</p><p>' || t.words || E'</p></div>\n',
 			'' ORDER BY t.n)
 			FROM (VALUES
-				(1, html_number(sums.encounters), 'travelers came to a gate; '
-					|| html_number(sums.searches) || ' of them were compared with photographs on file'),
+				(1, html_number(sums.encounters), CASE sums.encounters WHEN 1 THEN 'traveler' ELSE 'travelers' END
+					|| ' came to a gate; compared with photographs on file: ' || html_number(sums.searches)),
 				(2, html_number(sums.matches / nullif(sums.searches, 0), '%'),
 					'of the comparisons recognised the traveler; in the others an officer looked at the document'),
 				(3, html_number(declined.filed), CASE declined.filed WHEN 1 THEN 'person' ELSE 'people' END
 					|| ' declined to be photographed; what they asked for is in force now for '
 					|| html_number(declined.standing)),
-				(4, html_number(purges.n), 'records were purged at the end of their retention period; '
-					|| html_number(stored.n) || ' are kept now')) t (n, figure, words))
+				(4, html_number(purges.n), CASE purges.n WHEN 1 THEN 'record was purged at the end of its'
+					ELSE 'records were purged at the end of their' END || ' retention period; kept now: '
+					|| html_number(stored.n))) t (n, figure, words))
 		|| '</div><dl class="answers"><dt>What happens at a gate?</dt><dd>A camera takes a picture. A program turns it into '
 			'a list of numbers, a <em>template</em>, and compares it with the templates of the people who are expected there: '
 			'the travelers of a flight, for example. If one is similar enough, the traveler is recognised. If none is, an '
@@ -84,21 +85,22 @@ BEGIN
 		|| CASE WHEN sums.searches = 0 THEN 'Nobody was compared in this period.'
 				ELSE 'In ' || html_number(sums.searches - sums.matches) || ' of '
 					 || html_number(sums.searches) || ' comparisons. In ' || html_number(sums.overrides)
-					 || ' encounters an officer then decided that the traveler was who the document said; each such decision is on '
-					     'record with the officer&#39;s name and reason.' END
+					 || ' of the encounters an officer then decided that the traveler was who the document said; each such '
+					     'decision is on record with the officer&#39;s name and reason.' END
 		|| E'</dd>\n<dt>Could people decline?</dt><dd>People who decline are not compared, and their templates on file'
 			' are deleted at once. In '
 		|| CASE WHEN sums.opted_out BETWEEN 1 AND least_cell - 1 THEN 'fewer than ' || html_number(least_cell)
 				ELSE html_number(sums.opted_out) END
-		|| ' encounters of this period an officer looked at the document instead of a photograph for this reason.</dd>'
-		|| E'\n<dt>Was everything deleted that should be?</dt><dd>' || html_number(purges.n)
-		|| ' records reached the end of their retention period and were deleted'
+		|| ' of the encounters of this period an officer looked at the document instead of a photograph for this'
+			' reason.</dd>'
+		|| E'\n<dt>Was everything deleted that should be?</dt><dd>Records that reached the end of their retention period'
+			' and were deleted: ' || html_number(purges.n)
 		|| CASE WHEN purges.worst IS NULL THEN '.'
 				ELSE ', 99&nbsp;% of them at most ' || html_number(extract(epoch FROM purges.p99), 's')
 					 || ' after their deadline, the latest after ' || html_number(extract(epoch FROM purges.worst), 's')
 					 || '.' END
 		|| CASE WHEN stored.due = 0 THEN ' None is overdue now.'
-				ELSE ' <strong>' || html_number(stored.due) || ' are overdue now</strong>, the oldest for '
+				ELSE ' <strong>Overdue now: ' || html_number(stored.due) || '</strong>, the oldest for '
 					 || html_number(extract(epoch FROM stored.longest), 's') || '.' END
 		|| ' After its deadline a record is compared with nobody, even before it is deleted.</dd>'
 		|| E'\n<dt>Is anything kept longer?</dt><dd>'

@@ -115,7 +115,7 @@ BEGIN
 				PERFORM facematch_internal.write_audit('recomputed', jsonb_build_object('table', t.table_name, 'nearer',
 					done.nearer,
 					'declined', coalesce(done.declined, 0)));
-				RAISE NOTICE '%: % rows were kept longer than their rule says, % are of subjects who have opted out',
+				RAISE NOTICE '%: rows kept longer than their rule says: %; of subjects who have opted out: %',
 					t.table_name, done.nearer, coalesce(done.declined, 0);
 			END IF;
 		EXCEPTION WHEN OTHERS THEN

@@ -480,7 +480,10 @@ COMMENT ON FUNCTION facematch.search_shards(@extschema@.face_embedding, integer,
 	'partial: then it is left out, complete is false in every row, and the shard has a row of its own, without a '
 	'rank. No shards: 55000; none answers: 08006; otherwise as identify()';
 
-INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, shipped) VALUES
-	('operator', 'function', 'search_shards', 'EXECUTE', true),
-	('operator', 'table', 'shard', 'SELECT', true),
-	('auditor', 'table', 'shard', 'SELECT', true);
+INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns, shipped) VALUES
+	('operator', 'function', 'search_shards', 'EXECUTE', NULL, true),
+	('operator', 'table', 'shard', 'SELECT', NULL, true),
+	('auditor', 'table', 'shard', 'SELECT', NULL, true),
+	('coordinator', 'table', 'reference', 'SELECT', '{reference_id,gallery_id,subject_id,embedding,purge_after}', true),
+	('coordinator', 'table', 'shard_gallery', 'SELECT', NULL, true),
+	('coordinator', 'function', 'operating_point', 'EXECUTE', NULL, true);

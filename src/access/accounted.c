@@ -106,7 +106,7 @@ charge_use(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), face_refusal("partner_budget_is_left"),
 				 errmsg("the partner has asked as often as it may"),
-				 errhint("Ask again in %ld seconds.", seconds)));
+				 errhint_plural("Ask again in %ld second.", "Ask again in %ld seconds.", (unsigned long) seconds, seconds)));
 	}
 	commit();
 	return partner;

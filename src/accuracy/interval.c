@@ -67,7 +67,7 @@ facematch_rate_interval(PG_FUNCTION_ARGS)
 	if (events < 0 || trials < events)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("%lld events in %lld trials", (long long) events, (long long) trials),
+				 errmsg("the number of events is %lld, that of trials %lld", (long long) events, (long long) trials),
 				 errhint("There must be at least as many trials as events.")));
 	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "rate_interval does not return a row");

@@ -24,6 +24,7 @@
 
 #include "accuracy/templates.h"
 #include "base/query.h"
+#include "base/refusal.h"
 #include "simd/half.h"
 
 /* Rows asked of a cursor at a time. */
@@ -95,12 +96,53 @@ check_repeatable(const FaceSet *set)
 	}
 }
 
+/* Past what may stand before the first word of a query: blanks, comments and opening parentheses. */
+static const char *
+first_word(const char *text)
+{
+	int			depth = 0;
+
+	for (;;)
+	{
+		const bool	opens = text[0] == '/' && text[1] == '*';
+		const bool	closes = depth > 0 && text[0] == '*' && text[1] == '/';
+
+		depth += opens - closes;
+		if (opens || closes)
+			text += 2;
+		else if (depth == 0 && text[0] == '-' && text[1] == '-')
+			text += strcspn(text, "\r\n");
+		else if (*text != '\0' && (depth > 0 || strchr(" \t\r\n\f\v(", *text) != NULL))
+			text++;
+		else
+			return text;
+	}
+}
+
+/* A table's name, the first thing that comes to mind, would be PostgreSQL's syntax error in a statement that nobody wrote. */
+static void
+check_query(const char *name, const char *query)
+{
+	static const char *const begin[] = {"SELECT", "WITH", "VALUES", "TABLE"};
+	const char *word = first_word(query);
+	size_t		length = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789$");
+
+	for (int i = 0; i < lengthof(begin); i++)
+		if (length == strlen(begin[i]) && pg_strncasecmp(word, begin[i], length) == 0)
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("set_is_a_query"),
+			 errmsg("argument %s is not a query", name),
+			 errhint("Give the text of one query with three columns: SELECT id, subject, template FROM a table.")));
+}
+
 FaceSet *
 face_set_open(const char *name, const char *query)
 {
 	FaceSet    *set = palloc0(sizeof(FaceSet));
 	StringInfoData text;
 
+	check_query(name, query);
 	set->name = name;
 	/* The query stands on lines of its own: it may end in a comment. */
 	initStringInfo(&text);
@@ -109,7 +151,7 @@ face_set_open(const char *name, const char *query)
 	set->plan = face_prepare_query(text.data);
 	if (!SPI_is_cursor_plan(set->plan))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("set_is_a_query"),
 				 errmsg("argument %s is not a query", name),
 				 errhint("Give one SELECT with three columns: identifier, subject, template.")));
 	check_repeatable(set);

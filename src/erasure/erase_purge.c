@@ -483,12 +483,16 @@ tell_what_is_left(const FacePurgeErasure *erasure)
 	if (fading > 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("%lld deleted rows are not erased: a transaction may still see them", (long long) fading),
+				 errmsg_plural("%lld deleted row is not erased: a transaction may still see it",
+							   "%lld deleted rows are not erased: a transaction may still see them",
+							   (unsigned long) fading, (long long) fading),
 				 errhint("Call facematch.erase_table() again once it has ended.")));
 	if (erasure->rows.busy > 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("%lld pages with deleted rows are not erased: another session is using them", (long long) erasure->rows.busy),
+				 errmsg_plural("%lld page with deleted rows is not erased: another session is using it",
+							   "%lld pages with deleted rows are not erased: another session is using them",
+							   (unsigned long) erasure->rows.busy, (long long) erasure->rows.busy),
 				 errhint("Call facematch.erase_table() again.")));
 	foreach(cell, erasure->notes)
 		ereport(WARNING,

@@ -193,7 +193,7 @@ face_refuse_attempt(TimestampTz next)
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), face_refusal("subject_attempts_are_left"),
 			 errmsg("too many searches have come near one person"),
-			 errdetail("A role may come near one person %d times a day, and all roles together %d times a week, of which %d may be misses."
+			 errdetail("Searches near one person are limited: those of a role to %d a day, those of all roles to %d a week, of which %d may be misses."
 					   " After that, searches in that person's galleries that find nobody are refused as well.",
 					   attempts_a_day, attempts_a_week, misses_a_week()),
 			 errhint("Look at the document. The next search for this person is accepted after %s.", timestamptz_to_str(next))));

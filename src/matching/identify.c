@@ -418,7 +418,19 @@ account_verification(FaceQuestion *question, const FaceCandidates *references)
 		account_verified(&verified);
 }
 
-/* verify(probe, reference_id, min_similarity, purpose): match, similarity, threshold, subject_id, reference_id, reason */
+/* Whether the caller says nothing of the person, or names the reference's, by any pseudonym. */
+static bool
+is_of_named(FunctionCallInfo fcinfo, const Reference *reference)
+{
+	pg_uuid_t	named;
+
+	if (PG_ARGISNULL(2))
+		return true;
+	named = face_person(PG_GETARG_UUID_P(2));
+	return memcmp(&named, &reference->candidate.person, sizeof(pg_uuid_t)) == 0;
+}
+
+/* verify(probe, reference_id, subject_id, min_similarity, purpose): match, similarity, threshold, subject, reference, reason */
 Datum
 facematch_verify(PG_FUNCTION_ARGS)
 {
@@ -431,7 +443,7 @@ facematch_verify(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	question.probe = argument_probe(fcinfo, 0);
 	face_check_probe(question.probe, NULL, 0.0);
-	found = !PG_ARGISNULL(1) && find_reference(PG_GETARG_INT64(1), &reference);
+	found = !PG_ARGISNULL(1) && find_reference(PG_GETARG_INT64(1), &reference) && is_of_named(fcinfo, &reference);
 	/* One whose key has been destroyed is due in all copies: it compares with nobody, here too. */
 	if (found && !reference.due && !face_is_sealed(question.probe))
 		template = face_opened_copy(reference.template);
@@ -439,7 +451,7 @@ facematch_verify(PG_FUNCTION_ARGS)
 	{
 		FaceAsked	asked = {
 			.kind = "verify",.asker = GetUserNameFromId(GetSessionUserId(), false),
-			.purpose = face_checked_purpose(argument_text(fcinfo, 3), false, NULL)
+			.purpose = face_checked_purpose(argument_text(fcinfo, 4), false, NULL)
 		};
 
 		if (face_is_accounted())
@@ -449,7 +461,7 @@ facematch_verify(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	face_find_gallery_by_id(reference.gallery_id, &question.gallery);
-	check_question(&question, PG_ARGISNULL(2) ? 0.0 : PG_GETARG_FLOAT8(2), !PG_ARGISNULL(2), "verify", argument_text(fcinfo, 3));
+	check_question(&question, PG_ARGISNULL(3) ? 0.0 : PG_GETARG_FLOAT8(3), !PG_ARGISNULL(3), "verify", argument_text(fcinfo, 4));
 	check_threshold(&question);
 	reference.candidate.similarity = face_cosine_similarity(template, question.probe);
 	account_verification(&question, &compared);

@@ -160,7 +160,7 @@ argument_references(ArrayType *subjects, ArrayType *above)
 	if (margins != count)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), face_refusal("search_names_scores"),
-				 errmsg("%d persons, but %d scores", count, margins)));
+				 errmsg("the number of persons is %d, that of scores %d", count, margins)));
 	near.list = palloc(sizeof(FaceCandidate) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 	{

@@ -104,7 +104,7 @@ ALTER TABLE facematch.reference DISABLE TRIGGER USER;
 UPDATE facematch.reference SET enrolled_at = enrolled_at + interval '365 days', purge_after = purge_after + interval '365 days'
 WHERE gallery_id = (SELECT gallery_id FROM facematch.gallery WHERE name = 'pool');
 SELECT story.answer('triggers are put back', (facematch.reinstate() > 0)::text, 'true');
-SELECT story.answer('the health check names the table of rows that outlive their rule', story.findings('longer than'), 'facematch.reference (4 rows, the first 266)');
+SELECT story.answer('the health check names the table of rows that outlive their rule', story.findings('longer than'), 'facematch.reference (rows: 4, the first 266)');
 CALL facematch.recompute();
 SELECT story.answer('and no more once they are dated anew', story.findings('longer than'), NULL);
 SELECT story.answer('days that they are kept from now', (SELECT string_agg(round(extract(epoch FROM r.purge_after - now()) / 86400)::text, ' ')
@@ -122,7 +122,7 @@ CREATE TABLE sighting_2 (LIKE sighting INCLUDING DEFAULTS);
 INSERT INTO sighting_2 SELECT 100 + n, 'us_citizen', now() - n * interval '4 days', story.passport(61 + n), story.face(61 + n, 1), now() + interval '3 years'
 FROM generate_series(1, 4) n;
 ALTER TABLE sighting ATTACH PARTITION sighting_2 FOR VALUES FROM (100) TO (200);
-SELECT story.answer('the health check names the table of its late rows', story.findings('longer than'), 'public.sighting (4 rows, the first 101)');
+SELECT story.answer('the health check names the table of its late rows', story.findings('longer than'), 'public.sighting (rows: 4, the first 101)');
 SELECT story.answer('and names them', (SELECT string_agg(row_id, ' ' ORDER BY row_id) FROM facematch_internal.late_rows('sighting')), '101 102 103 104');
 CALL facematch.recompute();
 SELECT story.answer('healed', story.findings('longer than'), NULL);

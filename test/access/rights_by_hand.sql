@@ -76,6 +76,12 @@ GRANT DELETE ON facematch.hold TO facematch_test_group;
 SELECT * FROM found('list of privileges|test_group');
 SELECT facematch.revoke_access('facematch_test_group');
 SELECT * FROM found('test_');
+-- A coordinator reads templates, as its kind says; the kind has no function of its own.
+SELECT facematch.grant_template_reader('facematch_test_group', for_shards => true);
+SELECT * FROM found('test_group');
+GRANT SELECT ON facematch.hold TO facematch_test_group;
+SELECT * FROM found('test_group');
+SELECT facematch.revoke_access('facematch_test_group');
 -- Memberships that go round every grant, of roles that are nobody's.
 GRANT pg_read_all_data, pg_write_all_data TO facematch_test_group;
 SELECT * FROM found('test_');

@@ -14,6 +14,20 @@ FROM facematch_internal.identification_rates('TABLE face -- a comment', 'SELECT 
 SELECT subjects, non_mated, false_matches, mated, false_non_matches FROM facematch.bootstrap_rates('TABLE face', NULL, 0.9);
 SELECT a = b AS repeatable FROM facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) a, facematch.bootstrap_rates('TABLE face', NULL, 0.5, seed => 3) b;
 SELECT facematch_internal.score_grid(0.5);
+-- A set is a query's text, not a table's name.
+\set SHOW_CONTEXT never
+SELECT facematch.eer('face');
+SELECT facematch.error_versus_discard('face', 0.5);
+\set SHOW_CONTEXT errors
+DO $$
+DECLARE rule text;
+BEGIN
+	PERFORM facematch.det('TABLE face', ' public."face" ');
+EXCEPTION WHEN invalid_parameter_value THEN
+	GET STACKED DIAGNOSTICS rule = CONSTRAINT_NAME;
+	RAISE WARNING '%: %', rule, SQLERRM;
+END $$;
+SELECT count(*) FROM facematch.det(E'/* a /* nested */ comment */ -- and another\n((select id, subject, e FROM face))', 'VALUES(1, 1, $$[1,0]$$)', '{0.5}');
 SELECT rate, round(lower::numeric, 4) AS lower, round(upper::numeric, 4) AS upper, round(below::numeric, 4) AS below, sure
 FROM (VALUES (0, 100), (30, 1000), (29, 1000), (5, 5), (0, 0)) v (events, trials), facematch.rate_interval(events, trials);
 SELECT * FROM facematch.verification_accuracy('{1,1,1,2,2,2}', '{t,f,t,t,f,f}', '{0.9,0.3,0.6,0.7,0.5,0.65}');
@@ -51,7 +65,13 @@ RESET ROLE;
 CREATE TABLE hostile (state text, statement text);
 INSERT INTO hostile VALUES
 	('42601', $$SELECT * FROM facematch.score_histogram('SELECT id, subject, e FROM')$$),
-	('42601', $$SELECT * FROM facematch.score_histogram('DELETE FROM face RETURNING id, subject, e')$$),
+	('22023', $$SELECT facematch.calibrate('two', 'face')$$),
+	('22023', $$SELECT facematch.calibrate('two', 'TABLE face', 'face')$$),
+	('22023', $$SELECT facematch.cmc('selection', 'TABLE face')$$),
+	('22023', $$SELECT facematch.probe_errors('TABLE face', 'face', 0.5)$$),
+	('22023', $$SELECT facematch.score_histogram('')$$),
+	('22023', $$SELECT facematch.score_histogram('/* a /* nested */ comment */ DELETE FROM face')$$),
+	('22023', $$SELECT * FROM facematch.score_histogram('DELETE FROM face RETURNING id, subject, e')$$),
 	('0A000', $$SELECT * FROM facematch.score_histogram('WITH d AS (DELETE FROM face RETURNING *) SELECT * FROM d')$$),
 	('42P10', $$SELECT * FROM facematch.score_histogram('SELECT id, subject FROM face')$$),
 	('42846', $$SELECT * FROM facematch.score_histogram('SELECT e, subject, id FROM face')$$),

@@ -16,6 +16,8 @@ DIMS = 64
 THRESHOLD = 0.6
 PREFIX = 'fm_attack_'
 KINDS = ('stranger', 'visitor', 'operator', 'partner', 'rival', 'auditor', 'template_reader', 'monitor')
+# A coordinator reads templates: test_rights.py compares what it has been granted, and it attacks nothing.
+ROLES = KINDS + ('coordinator',)
 PASSWORD_OF_NOBODY = 'no role has one'
 
 
@@ -95,7 +97,7 @@ class Site:
         return reference
 
     def create(self):
-        for kind in KINDS:
+        for kind in ROLES:
             role = PREFIX + kind
             if self.execute('SELECT FROM pg_roles WHERE rolname = %s', role).fetchall():
                 self.execute(f'DROP OWNED BY {role}')
@@ -124,6 +126,7 @@ class Site:
         self.execute("SELECT facematch.grant_auditor('%sauditor')" % PREFIX)
         self.execute("SELECT facematch.grant_monitor('%smonitor')" % PREFIX)
         self.execute("SELECT facematch.grant_template_reader('%stemplate_reader')" % PREFIX)
+        self.execute("SELECT facematch.grant_template_reader('%scoordinator', for_shards => true)" % PREFIX)
         self.execute('GRANT USAGE ON SCHEMA facematch, facematch_internal TO %svisitor' % PREFIX)
         self.execute("INSERT INTO facematch.partner_gallery (partner, gallery_id, valid_until)"
                      " SELECT 'Acme Air', gallery_id, now() + interval '1 day' FROM facematch.gallery WHERE name IN ('OWN1', 'OWN2')")
@@ -283,9 +286,9 @@ def main(*tests):
                 failures += 1
                 print(f'FAIL {test.__name__}: {failure}')
     finally:
-        for kind in KINDS:
+        for kind in ROLES:
             admin.execute(f'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s', [PREFIX + kind])
-        for kind in KINDS:
+        for kind in ROLES:
             admin.execute(f'DROP OWNED BY {PREFIX}{kind} CASCADE')
             admin.execute(f'DROP ROLE {PREFIX}{kind}')
     print(f'{tried[0]} tries, {failures} tests failed')

@@ -18,7 +18,7 @@ def test_operators_scores(site):
         expect('a basis probe has no candidates', operator.allowed("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1', 100000)", [basis]) == [])
         operator.refused("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1', 100000, -1)", [basis])
         operator.refused("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1', 1, %s)", [basis, THRESHOLD - 0.001])
-        operator.refused('SELECT * FROM facematch.verify(%s::face_embedding, %s, -1)', [basis, site.first])
+        operator.refused('SELECT * FROM facematch.verify(%s::face_embedding, %s, min_similarity => -1)', [basis, site.first])
         row = operator.allowed('SELECT match, similarity FROM facematch.verify(%s::face_embedding, %s)', [basis, site.first])[0]
         expect(f'no score without a match: {row}', row == (False, None))
         row = operator.allowed("SELECT outcome, similarity FROM facematch.record_encounter('OWN1', %s::face_embedding, port => 'P')", [basis])[0]
@@ -178,11 +178,11 @@ def test_operators_see_no_watchlist(site):
         expect('not by a join', operator.allowed('SELECT count(*) FROM (VALUES (%s::uuid)) v (s) JOIN facematch.reference r ON r.subject_id = v.s', [site.subjects[name]])[0][0] == 0)
         expect('nor by why it is kept', operator.allowed("SELECT * FROM facematch.explain_retention('facematch.reference', %s)", [reference]) == [])
         expect('an auditor is told', len(auditor.allowed("SELECT rule FROM facematch.explain_retention('facematch.reference', %s)", [reference])) == 1)
-        row = operator.allowed('SELECT match, similarity, subject_id FROM facematch.verify(%s::face_embedding, %s)', [text_of(vector(site.generator)), reference])[0]
+        row = operator.allowed('SELECT match, similarity, matched_subject FROM facematch.verify(%s::face_embedding, %s)', [text_of(vector(site.generator)), reference])[0]
         expect(f'nor by a face that is not theirs: {row}', row == (False, None, None))
-        row = operator.allowed('SELECT match, subject_id FROM facematch.verify(%s::face_embedding, %s)', [text_of(near(site, name)), reference])[0]
+        row = operator.allowed('SELECT match, matched_subject FROM facematch.verify(%s::face_embedding, %s)', [text_of(near(site, name)), reference])[0]
         expect(f'a face that is, matches: {row}', row == (True, site.subjects[name]))
-    row = operator.allowed('SELECT match, subject_id FROM facematch.verify(%s::face_embedding, %s)', [text_of(vector(site.generator)), site.first])[0]
+    row = operator.allowed('SELECT match, matched_subject FROM facematch.verify(%s::face_embedding, %s)', [text_of(vector(site.generator)), site.first])[0]
     expect(f'on a flight the subject is told: {row}', row == (False, site.subjects['first']))
     # A policy that hides rows of INSERT … RETURNING would refuse them.
     stage = ("INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source) VALUES (%s, gen_random_uuid(), 'us_citizen', %s::face_embedding, 'visa')"

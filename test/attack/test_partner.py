@@ -50,6 +50,11 @@ def test_answers(site):
         expect('a token is no pseudonym', token not in site.subjects.values())
         expect('the token is what the stager hands out',
                token == site.value("SELECT facematch.reference_token('Acme Air', reference_id) FROM facematch.reference WHERE subject_id = %s", site.subjects[name]))
+    operator = Attacker(site, 'operator')
+    for nobody in ('acme air', None):
+        operator.refused('SELECT facematch.reference_token(%s, %s)', [nobody, site.first], states=('P0002',))
+    expect('of no reference there is none', operator.allowed("SELECT facematch.reference_token('Acme Air', -1)") == [(None,)])
+    operator.close()
     # The same person on another flight, and for another partner.
     site.execute('INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)'
                  " SELECT g.gallery_id, r.subject_id, r.retention_class, r.embedding, 'visa' FROM facematch.reference r, facematch.gallery g"

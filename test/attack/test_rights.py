@@ -10,7 +10,7 @@ import sys
 from attack import Attacker, Failure, KINDS, PREFIX, Site, connect, main
 
 RIGHTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'rights.txt')
-STATED = ('everyone', 'operator', 'partner', 'auditor', 'template_reader', 'monitor')
+STATED = ('everyone', 'operator', 'partner', 'auditor', 'template_reader', 'monitor', 'coordinator')
 TABLE_PRIVILEGES = ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER')
 BY_COLUMN = ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
 RELATION_KINDS = {'r': 'table', 'p': 'table', 'v': 'view', 'm': 'view', 'S': 'sequence', 'f': 'table'}

@@ -83,7 +83,7 @@ def test_thresholds_that_are_no_numbers(site):
     probe = text_of(near(site, 'OWN1 1', 0.3))
     for value in ('NaN', 'Infinity', '-Infinity', '-1.0000001', '1e308', '-1e-308'):
         for sql, params in (("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1', 100, %s)", [probe, value]),
-                            (f'SELECT similarity FROM facematch.verify(%s::face_embedding, {site.first}, %s)', [probe, value])):
+                            (f'SELECT similarity FROM facematch.verify(%s::face_embedding, {site.first}, min_similarity => %s)', [probe, value])):
             operator.refused(sql, params, states=('22003', '42501'))
     for value in (0, -1, -2147483648, None):
         operator.refused("SELECT similarity FROM facematch.identify(%s::face_embedding, 'OWN1', %s)", [probe, value], states=('22023',))

@@ -63,7 +63,7 @@ is(verdict(), 'false', 'later it is an orphan');
 is(named(), '1', 'and a finding');
 sql('UPDATE t SET purge_after = now()');
 sql('CALL facematch.purge()');
-like(sql('SELECT unreachable::text FROM facematch.report_erasure ORDER BY receipt_id DESC LIMIT 1'), qr/orphaned files: \d+ files that belong to no relation, [^"]*base\/\d+\/\d+/, 'the receipt says where');
+like(sql('SELECT unreachable::text FROM facematch.report_erasure ORDER BY receipt_id DESC LIMIT 1'), qr/orphaned files: files that belong to no relation: \d+, of [^"]*base\/\d+\/\d+/, 'the receipt says where');
 is(sql(q{SELECT clean FROM facematch.verify_erased(receipt => (SELECT max(receipt_id) FROM facematch.purge_receipt)) WHERE part = 'orphaned files'}), 'f', 'it is not clean');
 
 # Whose it may be.

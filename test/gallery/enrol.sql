@@ -73,7 +73,7 @@ UPDATE facematch.reference SET purge_after = now() - interval '1 second' WHERE q
 CREATE ROLE enrol_gate;
 CREATE ROLE enrol_stranger;
 GRANT USAGE ON SCHEMA facematch TO enrol_stranger;
-GRANT EXECUTE ON FUNCTION facematch.verify(face_embedding, bigint, double precision, text),
+GRANT EXECUTE ON FUNCTION facematch.verify(face_embedding, bigint, uuid, double precision, text),
 	facematch.verify(face_embedding, text, uuid, double precision, text) TO enrol_stranger;
 SELECT facematch.grant_operator('enrol_gate');
 SELECT reference_id AS due FROM facematch.reference WHERE quality = 80 \gset

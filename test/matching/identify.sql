@@ -60,12 +60,22 @@ SELECT * FROM facematch.verify('[1,0]', 1);
 COMMIT;
 
 -- 1:1
-SELECT match, round(similarity::numeric, 3) AS similarity, threshold, subject_id IS NOT NULL AS subject FROM facematch.verify(probe => '[1,0]', reference_id => 3);
-SELECT match, round(similarity::numeric, 3) AS similarity, threshold, subject_id IS NOT NULL AS subject FROM facematch.verify('[-1,0]', 3);
+SELECT match, round(similarity::numeric, 3) AS similarity, threshold, matched_subject IS NOT NULL AS subject FROM facematch.verify(probe => '[1,0]', reference_id => 3);
+SELECT match, round(similarity::numeric, 3) AS similarity, threshold, matched_subject IS NOT NULL AS subject FROM facematch.verify('[-1,0]', 3);
 SELECT match, threshold FROM facematch.verify('[1,0]', 3, min_similarity => 0.99);
 SELECT match, similarity FROM facematch.verify('[1,1]', 3, min_similarity => (SELECT similarity FROM facematch.verify('[1,1]', 3)));
 SELECT * FROM facematch.verify('[1,0]', 999);
 SELECT * FROM facematch.verify('[1,0]', NULL);
+-- Of the person that the caller names, or of nobody.
+SELECT match, matched_reference FROM facematch.reference r, facematch.verify('[1,0]', 3, r.subject_id) WHERE r.reference_id = 3;
+SELECT * FROM facematch.verify('[1,0]', 3, gen_random_uuid());
+-- Literals without a type: the first form has a number only if nothing else follows it.
+SELECT match, threshold FROM facematch.verify('[1,0]', '3');
+SELECT * FROM facematch.verify('[1,0]', 'G', '00000000-0000-0000-0000-000000000001');
+SELECT * FROM facematch.verify('[1,0]', 'G', '00000000-0000-0000-0000-000000000001', '0.5', 'a test');
+SELECT * FROM facematch.verify('[1,0]', '3', 'a purpose');
+SELECT match, threshold FROM facematch.verify('[1,0]', '3', purpose => 'a test');
+SELECT match, threshold FROM facematch.verify('[1,0]', '3', min_similarity => '0.5', purpose => 'a test');
 
 -- Errors, said even where there is nothing to compare.
 SELECT * FROM facematch.identify('[1,0]', 'no such flight');
@@ -80,7 +90,7 @@ SELECT * FROM facematch.identify('[1,0]', 'empty', 1, 'NaN');
 SELECT * FROM facematch.verify(NULL, 3);
 SELECT * FROM facematch.verify(NULL, 999);
 SELECT * FROM facematch.verify('8:[1,0]', 3);
-SELECT * FROM facematch.verify('[1,0]', 3, -2);
+SELECT * FROM facematch.verify('[1,0]', 3, min_similarity => -2);
 
 -- No search path of the caller's changes what is compared.
 CREATE SCHEMA hostile;

@@ -135,7 +135,7 @@ SELECT runner_up FROM facematch.encounter;
 SELECT similarity FROM facematch.candidate;
 SELECT rank, count(*) FROM facematch.candidate GROUP BY rank;
 SELECT facematch.identify('[1,0,0]', 'flight', min_similarity => 0.89);
-SELECT facematch.verify('[1,0,0]', 1, 0.89);
+SELECT facematch.verify('[1,0,0]', 1, min_similarity => 0.89);
 RESET SESSION AUTHORIZATION;
 SELECT similarity FROM facematch.identify('[1,0.123,0]', 'flight');
 SELECT DISTINCT similarity, runner_up FROM facematch.encounter WHERE idempotency_key = 'once';

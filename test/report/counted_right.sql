@@ -45,9 +45,9 @@ INSERT INTO facematch.encounter (gallery, kind, port, outcome, reason, threshold
 INSERT INTO facematch.encounter (gallery, kind, port, outcome, threshold, model, retention_class, subject_id, reference_id, similarity)
 	SELECT 'F', 'flight', p, 'match', 0.9, 'toy', 'us_citizen', subject(2), 2, 0.95 FROM unnest('{JFK,LAX,MIA,SFO}'::text[]) p, generate_series(1, 30);
 SELECT regexp_replace(words(r[1]), '\s+', ' ', 'g') AS port FROM regexp_matches(substring(facematch.report_html() FROM '<caption>Outcomes by port.*?</table>'), '<tr>(<th scope="row">.*?)</tr>', 'g') r;
-SELECT substring(words(facematch.report_html()) FROM 'In (?:fewer than )?[0-9]+ encounters of this period an officer') AS declined;
+SELECT substring(words(facematch.report_html()) FROM 'In (?:fewer than )?[0-9]+ of the encounters of this period an officer') AS declined;
 UPDATE facematch.report_setting SET least_cell = 20;
-SELECT substring(words(facematch.report_html()) FROM 'In (?:fewer than )?[0-9]+ encounters of this period an officer') AS declined;
+SELECT substring(words(facematch.report_html()) FROM 'In (?:fewer than )?[0-9]+ of the encounters of this period an officer') AS declined;
 
 -- Zeros too, where nothing else can hide who the three are.
 SELECT counts, facematch_internal.hidden_cells(counts, 10) FROM (VALUES ('{3,0,0}'::bigint[]), ('{0,3,20}')) v (counts);

@@ -110,6 +110,15 @@ SELECT id, at < '2025-12-26 00:00+00' AS recorded_before FROM visa WHERE id >= 2
 CALL facematch.recompute();
 SELECT id FROM visa ORDER BY 1;
 SELECT severity, finding FROM facematch.health_check() WHERE finding ~ 'opted out';
+-- A rule for a purpose that nothing has: a word that is misspelt. Kinds of gallery and words of tables are known.
+BEGIN;
+INSERT INTO facematch.decline_rule (name, retention_class, purpose, may_decline, citation) VALUES
+	('site/misspelt', 'us_citizen', 'wachtlist', false, 'c'), ('site/kind', 'us_citizen', 'cruise', false, 'c'), ('site/table', 'us_citizen', 'visa', false, 'c'),
+	('site/own', 'us_citizen', 'reference', false, 'c');
+SELECT severity, finding, object FROM facematch.health_check() WHERE object ~ 'decline rule';
+INSERT INTO facematch.gallery_kind (name, description) VALUES ('wachtlist', 'as it is called here');
+SELECT severity, finding, object FROM facematch.health_check() WHERE object ~ 'decline rule';
+ROLLBACK;
 
 -- An auditor, by SQL alone: how many declined by right and how many asked without one, by port.
 SELECT coalesce(port, 'in advance') AS port, sum(by_right) AS by_right, sum(without_right) AS without_right, sum(class_not_known) AS not_known

@@ -156,7 +156,7 @@ ALTER TABLE own_21 ENABLE ALWAYS TRIGGER facematch_20_guard;
 SELECT row_id AS late FROM facematch_internal.late_rows('own');
 SELECT lag > '2 days' AS lags FROM facematch.purge_lag() WHERE table_name ~ 'own';
 SELECT table_name, sum(rows_kept) AS kept, sum(rows_due) AS due FROM facematch.report_retention WHERE table_name ~ '^own' GROUP BY 1 ORDER BY 1;
-SELECT finding FROM facematch.health_check() WHERE finding ~ 'due|longer' AND object ~ 'public.own \(1 rows' ORDER BY 1;
+SELECT finding FROM facematch.health_check() WHERE finding ~ 'due|longer' AND object ~ 'public.own \(rows: 1' ORDER BY 1;
 CALL facematch.recompute();
 SELECT row_id AS late FROM facematch_internal.late_rows('own');
 UPDATE facematch.hold SET released_at = clock_timestamp() WHERE row_id = '1' AND released_at IS NULL;

@@ -97,6 +97,8 @@ SELECT state FROM facematch.restage_gallery('next', ARRAY[subject(15)]);
 SELECT outcome, subject_id = subject(15) AS as_the_document FROM facematch.record_encounter('next', face(14), 'JFK', subject_id => subject(15));
 SELECT outcome FROM facematch.record_encounter('next', face(14), 'JFK', subject_id => subject(16));
 SELECT match, matched_subject = subject(14) AS under_the_other FROM facematch.verify(face(14), 'next', subject(15));
+SELECT n, match FROM facematch.reference r JOIN facematch.gallery g USING (gallery_id), unnest('{14,15,16}'::int[]) n, facematch.verify(face(14), r.reference_id, subject(n))
+WHERE g.name = 'next' AND r.subject_id = subject(14) ORDER BY n;
 -- Two references of one person under two pseudonyms are one candidate, and no runner-up of each other.
 INSERT INTO facematch.reference (gallery_id, subject_id, retention_class, embedding, source)
 SELECT gallery_id, subject(15), 'us_citizen', face(14), 'visa' FROM facematch.gallery WHERE name = 'next';

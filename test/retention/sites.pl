@@ -91,9 +91,9 @@ for my $site (qw(a b c))
 	$node{$site}->init(allows_streaming => 'logical');
 	$node{$site}->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'\nmax_replication_slots = 20\nmax_logical_replication_workers = 12\nmax_worker_processes = 24\nwal_retrieve_retry_interval = '500ms'");
 	$node{$site}->start;
-	sql($site, q{CREATE EXTENSION facematch CASCADE; INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
+	sql($site, q{CREATE ROLE sites LOGIN REPLICATION; CREATE EXTENSION facematch CASCADE; INSERT INTO facematch.model (name, tag, dims) VALUES ('two', 1, 2);
 		INSERT INTO facematch.gallery (name, kind, model, min_similarity, anchor_at) VALUES ('G', 'flight', 'two', 0.5, now() + interval '1 day');});
-	$variable{"connection_to_$site"} = $node{$site}->connstr('postgres');
+	$variable{"connection_to_$site"} = $node{$site}->connstr('postgres') . ' user=sites';
 }
 # What a has recorded before lies in its table in another order than that of the numbers.
 sql('a', opt_out($_)) for 1 .. 5;
@@ -128,6 +128,10 @@ same_everywhere('first copy', qw(a b c));
 is(sql($_, "SELECT $staged"), join(' ', 6 .. 20), "$_: who declined at a is gone, with who has revoked it since") for qw(b c);
 is(sql($_, q{SELECT keep FROM facematch.retention_rule WHERE name = 'site/crew'}), '{"1 day"}', "$_: a's rule is in force") for qw(b c);
 reached($_, "($rights)", 'NULL', 'sound') for qw(a b c);
+my $role = q{SELECT string_agg(finding || ': ' || object, '; ') FROM facematch.health_check() WHERE object ~ 'sites'};
+is(sql('a', $role), '', 'the health check has nothing against the role of the connections');
+is(sql('a', "BEGIN; GRANT SELECT ON facematch.hold TO sites; $role; ROLLBACK"), 'the role has privileges that no record grants: role sites (SELECT ON TABLE facematch.hold)', 'but against what is not published');
+like(sql('a', "BEGIN; ALTER ROLE sites NOREPLICATION; $role; ROLLBACK"), qr/role sites \(SELECT ON TABLE facematch.rights_event, SELECT ON TABLE facematch_internal.site_state\)/, 'and against one that may not replicate');
 
 ### rights flow
 

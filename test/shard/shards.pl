@@ -63,11 +63,8 @@ sub fleet
 		my $shard = $node{"shard$n"};
 		my $where = sprintf(q{host '%s', port '%s', dbname '%s', connect_timeout '2'}, $shard->host, $shard->port, $db);
 		$shard->safe_psql($db, qq{${galleries}$n, 8, 2) n});
-		$shard->safe_psql($db, q{
-			GRANT USAGE ON SCHEMA facematch, facematch_internal TO searcher;
-			GRANT SELECT (reference_id, gallery_id, subject_id, embedding, purge_after) ON facematch.reference TO searcher;
-			GRANT SELECT ON facematch.shard_gallery TO searcher;
-			GRANT EXECUTE ON FUNCTION facematch.operating_point(bigint) TO searcher;});
+		$shard->safe_psql($db, q{SELECT facematch.grant_template_reader('searcher', for_shards => true)});
+		is($shard->safe_psql($db, q{SELECT * FROM facematch.health_check() WHERE object ~ 'searcher'}), '', "$name: the health check of shard $n has nothing against its role");
 		# Names that want quoting; and a way in for the copy alone.
 		run(qq{
 			CREATE SERVER "ser'ver $n" FOREIGN DATA WRAPPER postgres_fdw OPTIONS ($where);
