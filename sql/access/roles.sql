@@ -48,6 +48,8 @@ CREATE TABLE facematch_internal.access_right (
 		AND privilege <> 'DELETE' AND cardinality(columns) > 0),
 	shipped		boolean NOT NULL DEFAULT false,
 	CONSTRAINT access_right_pkey PRIMARY KEY (kind, object_kind, object_name, privilege),
+	-- What a site gives to all roles, it would give to those of partners too; a line of its own gives to a kind.
+	CONSTRAINT access_right_of_everyone_is_shipped CHECK (kind <> 'everyone' OR shipped),
 	CONSTRAINT access_right_kind_exists FOREIGN KEY (kind) REFERENCES facematch_internal.access_kind ON UPDATE RESTRICT
 );
 COMMENT ON TABLE facematch_internal.access_right IS

@@ -294,7 +294,8 @@ BEGIN
 				   OR coalesce(pg_get_expr(p.polqual, p.polrelid), '') <>
 					  t.due_condition);
 			SELECT sum(a.overdue), max(a.longest) INTO overdue, longest FROM facematch_internal.ask_table(t.table_name,
-				format('SELECT count(*), $1 - min(d.purge_after::timestamptz) FROM @table d WHERE d.purge_after <= $1%s',
+				format('SELECT count(*), $1 - min(greatest(d.purge_after::timestamptz, ''epoch'')) FROM @table d'
+				' WHERE d.purge_after <= $1%s',
 				facematch_internal.not_held(t.table_name))) a (overdue bigint, longest interval);
 			declined := 0;
 			IF t.subject_column IS NOT NULL AND t.template_column IS NOT NULL AND NOT t.shipped THEN

@@ -29,10 +29,12 @@ DECLARE
 BEGIN
 	FOR t IN SELECT r.* FROM facematch_internal.retained_now r ORDER BY r.table_name::text LOOP
 		table_name := t.table_name;
-		-- The oldest row that is due and not held, by the index on the deadline.
+		-- The oldest row that is due and not held, by the index on the deadline. What was recorded at -infinity is due since
+		-- ever, and no interval says how long that is: it counts from 1970.
 		BEGIN
 			SELECT max(a.lag) INTO lag FROM facematch_internal.ask_table(t.table_name, format(
-				'SELECT $1 - d.purge_after FROM @table d WHERE d.purge_after <= $1%s ORDER BY d.purge_after LIMIT 1',
+				'SELECT $1 - greatest(d.purge_after::timestamptz, ''epoch'') FROM @table d WHERE d.purge_after <= $1%s'
+				' ORDER BY d.purge_after LIMIT 1',
 				facematch_internal.not_held(t.table_name))) a (lag interval);
 			lag := coalesce(lag, '0');
 		EXCEPTION WHEN OTHERS THEN

@@ -22,7 +22,7 @@ BEGIN
 					' THEN (d.purge_after AT TIME ZONE ''UTC'')::date END AS day, count(*) FILTER (WHERE d.purge_after > $1) AS kept,'
 					' count(*) FILTER (WHERE d.purge_after <= $1) AS due,'
 					' min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after > $1) AS next_due,'
-					' min(d.purge_after::timestamptz) FILTER (WHERE d.purge_after <= $1) AS oldest'
+					' min(greatest(d.purge_after::timestamptz, ''epoch'')) FILTER (WHERE d.purge_after <= $1) AS oldest'
 					' FROM @table d GROUP BY 1, 2) g GROUP BY 1) k'
 					' LEFT JOIN (SELECT d.%1$I AS class, count(*) AS held FROM @table d'
 					' WHERE d.%2$I = ANY ($2::%3$s[])%4$s GROUP BY 1) h ON h.class = k.class',

@@ -28,10 +28,12 @@
  * If that role is not a superuser, the work is a restricted operation, as in
  * VACUUM: no SET ROLE, no temporary table, and nothing deferred to the commit,
  * where it would run with the privileges of the committing user; settings are
- * restored. Two things would survive this. The code may not take or release advisory
- * locks of the session (object_access_hook), because these are not rolled back. And it
- * may take only a limited share of the server's lock table, so that the rest of the
- * transaction finds room there.
+ * restored. Three things would survive this. The code may not take or release advisory
+ * locks of the session (object_access_hook), because these are not rolled back. It may
+ * not say when constraints are checked (ProcessUtility_hook): SET CONSTRAINTS fires what
+ * the caller has deferred, as the code's role, and holds for the rest of the caller's
+ * transaction. And it may take only a limited share of the server's lock table, so that
+ * the rest of the transaction finds room there.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,6 +57,7 @@
 #include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
@@ -84,6 +87,7 @@ static bool is_own = false;		/* a statement on the extension's own tables runs n
 
 static object_access_hook_type next_object_access = NULL;
 static post_parse_analyze_hook_type next_post_parse_analyze = NULL;
+static ProcessUtility_hook_type next_process_utility = NULL;
 static object_access_hook_type watch_objects = NULL;	/* what retention wants to know of */
 static needs_fmgr_hook_type next_needs_fmgr = NULL;
 static fmgr_hook_type next_fmgr = NULL;
@@ -395,7 +399,14 @@ contain(FmgrHookEventType event, FmgrInfo *function, Datum *private)
 		SetUserIdAndSecContext(call->user, call->context);
 }
 
-/*--------------------------------------------------------- locks */
+/*--------------------------------------------------------- what would outlive a table's code */
+
+/* Whether code of a user's table may run now.  Behind foreign keys of a superuser's table it may be somebody else's. */
+static bool
+is_contained(void)
+{
+	return OidIsValid(foreign_owner) && (InSecurityRestrictedOperation() || !superuser_arg(foreign_owner));
+}
 
 static bool
 is_session_lock(Oid function)
@@ -415,11 +426,32 @@ is_session_lock(Oid function)
 static void
 refuse_session_locks(Oid function)
 {
-	if (OidIsValid(foreign_owner) && is_session_lock(function) && !superuser_arg(foreign_owner))
+	if (is_contained() && is_session_lock(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("code of a table under retention cannot call %s()", get_func_name(function)),
 				 errhint("Use pg_advisory_xact_lock(), whose lock ends with the transaction.")));
+}
+
+/* What the extension itself fires is the statement that it has opened the gate for. */
+static void
+refuse_set_constraints(const PlannedStmt *statement, const char *text)
+{
+	if (IsA(statement->utilityStmt, ConstraintsSetStmt) && is_contained() &&
+		(running_statement == NULL || strcmp(text, running_statement) != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("code of a table under retention cannot execute SET CONSTRAINTS"),
+				 errhint("Declare the constraint as it should be checked.")));
+}
+
+static void
+utility(PlannedStmt *statement, const char *text, bool read_only_tree, ProcessUtilityContext context,
+		ParamListInfo params, QueryEnvironment *environment, DestReceiver *destination, QueryCompletion *completion)
+{
+	refuse_set_constraints(statement, text);
+	(next_process_utility != NULL ? next_process_utility : standard_ProcessUtility)
+		(statement, text, read_only_tree, context, params, environment, destination, completion);
 }
 
 /* The library's one object_access_hook. */
@@ -490,6 +522,8 @@ face_gate_init(void)
 	object_access_hook = object_accessed;
 	next_post_parse_analyze = post_parse_analyze_hook;
 	post_parse_analyze_hook = analyzed;
+	next_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility;
 	next_needs_fmgr = needs_fmgr_hook;
 	needs_fmgr_hook = needs_owner;
 	next_fmgr = fmgr_hook;

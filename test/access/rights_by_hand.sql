@@ -64,6 +64,8 @@ INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, pri
 	('counsel', 'table', 'held', 'SELECT', NULL), ('counsel', 'function', 'kept_by', 'EXECUTE', NULL);
 SELECT facematch_internal.give_access('facematch_test_group', 'counsel', NULL);
 SELECT * FROM found('list of privileges|test_group');
+-- A site gives nothing to everyone.
+INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege) VALUES ('everyone', 'table', 'reference', 'SELECT');
 UPDATE facematch_internal.access_right SET object_name = 'hold' WHERE object_name = 'facematch.hold';
 SELECT * FROM found('list of privileges|test_group');
 SELECT facematch.reinstate() AS granted_again;

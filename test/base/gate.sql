@@ -50,6 +50,8 @@ BEGIN
 		PERFORM pg_advisory_lock(n) FROM generate_series(1, 1000000) n;
 	ELSIF how = 'lock here' THEN
 		PERFORM pg_advisory_xact_lock(n) FROM generate_series(1, 4000) n;
+	ELSIF how = 'constraints' THEN
+		SET CONSTRAINTS ALL IMMEDIATE;
 	END IF;
 END $$;
 CREATE FUNCTION own.n(n bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM own.act(); RETURN n; END $$;
@@ -167,7 +169,7 @@ SET facematch.table_timeout = '50ms';
 SET facematch.purge_table_timeout = '300ms';
 SET statement_timeout = '60s';
 CREATE TABLE manner (n int, name text);
-INSERT INTO manner VALUES (1, 'listen'), (2, 'raise'), (3, 'cancelled'), (4, 'sleep'), (5, 'sleep on'), (6, 'lock'), (7, 'lock here');
+INSERT INTO manner VALUES (1, 'listen'), (2, 'raise'), (3, 'cancelled'), (4, 'sleep'), (5, 'sleep on'), (6, 'lock'), (7, 'lock here'), (8, 'constraints');
 CREATE TABLE entry (n int, name text, done text, effect text, gone text);
 INSERT INTO entry VALUES
 	(1, 'an opt-out', 'INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1))', 'SELECT facematch.is_opted_out(subject(1))', 'subject_id = subject(1)'),
@@ -188,6 +190,23 @@ FROM manner m CROSS JOIN entry e ORDER BY m.n, e.n \gexec
 \pset tuples_only off
 \set ECHO all
 SELECT * FROM said();
+-- What the caller has deferred waits for the commit, and fires as the caller.
+CREATE TABLE callers (n int);
+CREATE TABLE callers_fired (who name);
+GRANT INSERT ON callers_fired TO facematch_test_owner;
+CREATE FUNCTION callers_fire() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.callers_fired VALUES (current_user); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON callers DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION callers_fire();
+BEGIN;
+UPDATE own.mode SET what = 'constraints';
+INSERT INTO callers VALUES (1);
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(1));
+SELECT count(*) AS fired_too_early FROM callers_fired;
+INSERT INTO callers VALUES (2);
+SELECT count(*) AS fired_at_once FROM callers_fired;
+SET CONSTRAINTS later IMMEDIATE;
+SELECT count(*), bool_and(who = current_user) AS as_the_caller FROM callers_fired;
+ROLLBACK;
+DROP TABLE callers, callers_fired;
 
 ---------------------------------------------------------------- what looks
 
@@ -281,6 +300,12 @@ UPDATE own.mode SET what = 'off';
 SELECT * FROM left_of(101);
 SELECT * FROM said();
 SELECT * FROM not_fired;
+-- Of a superuser's table, too, the code behind its keys takes no lock that outlives what is rolled back.
+BEGIN;
+UPDATE own.mode SET what = 'lock';
+INSERT INTO facematch.opt_out (subject_id) VALUES (subject(102));
+ROLLBACK;
+SELECT * FROM said();
 -- Nothing is left to the commit there, where it would run as who commits.
 SET ROLE facematch_test_owner;
 CREATE TRIGGER b BEFORE DELETE ON own.refers FOR EACH ROW EXECUTE FUNCTION own.leave();

@@ -36,6 +36,13 @@ SELECT gallery_id, s::uuid, 'us_citizen', '[1,2,3]', 'passport', now() - interva
 FROM facematch.gallery, unnest('{00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000002}'::text[]) s;
 SELECT l.lag > '0' AS late, s.purge_lag BETWEEN l.lag - interval '1 minute' AND l.lag + interval '1 minute' AS is_the_worst FROM facematch.purge_lag() l, facematch.stats s WHERE l.table_name = 'facematch.reference';
 SELECT now() - min(purge_after) <= (SELECT lag FROM facematch.purge_lag() WHERE table_name = 'facematch.reference') AS of_the_oldest FROM facematch.reference;
+-- One that is due since ever hides no others.
+BEGIN;
+UPDATE facematch.reference SET purge_after = '-infinity' WHERE subject_id = '00000000-0000-0000-0000-000000000001';
+SELECT lag > '50 years' AS since_ever FROM facematch.purge_lag() WHERE table_name = 'facematch.reference';
+SELECT severity, finding FROM facematch.health_check() WHERE object ~ '^facematch.reference ';
+SELECT rows_due, longest_overdue > '50 years' AS since_ever FROM facematch.report_retention WHERE table_name = 'facematch.reference';
+ROLLBACK;
 INSERT INTO facematch.hold (subject_id, reason, authority) VALUES ('00000000-0000-0000-0000-000000000001', 'inquiry', 'court');
 INSERT INTO facematch.hold (table_name, row_id, reason, authority)
 SELECT 'facematch.reference', reference_id, 'inquiry', 'court' FROM facematch.reference WHERE subject_id = '00000000-0000-0000-0000-000000000002';
