@@ -28,12 +28,13 @@
  * If that role is not a superuser, the work is a restricted operation, as in
  * VACUUM: no SET ROLE, no temporary table, and nothing deferred to the commit,
  * where it would run with the privileges of the committing user; settings are
- * restored. Three things would survive this. The code may not take or release advisory
+ * restored. Some things would survive this. The code may not take or release advisory
  * locks of the session (object_access_hook), because these are not rolled back. It may
  * not say when constraints are checked (ProcessUtility_hook): SET CONSTRAINTS fires what
  * the caller has deferred, as the code's role, and holds for the rest of the caller's
  * transaction. And it may take only a limited share of the server's lock table, so that
- * the rest of the transaction finds room there.
+ * the rest of the transaction finds room there. Nor may it notify while the queue of
+ * notifications is half full, because the commit fails if it is full.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,6 +60,8 @@
 #include "storage/proc.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -74,6 +77,9 @@
 /* Of the server's lock table a transaction may hold 1 in so many, before what one table's code takes is bounded to 1 in so many. */
 #define LOCK_TABLE_SHARE	2
 #define TABLE_SHARE			8
+
+/* How full the queue of notifications may be when a table's code notifies. */
+#define FULLEST_QUEUE		0.5
 
 static Oid	foreign_owner = InvalidOid; /* whose code runs now; InvalidOid: nobody's but the extension's */
 static Oid	contained_from = InvalidOid;	/* and whose rights it must not have: those that DDL is done with */
@@ -445,11 +451,26 @@ refuse_set_constraints(const PlannedStmt *statement, const char *text)
 				 errhint("Declare the constraint as it should be checked.")));
 }
 
+/*
+ * What is notified is queued by the commit, which fails if the queue is full. It fills
+ * when somebody who listens stays in a transaction; then a table notifies nobody.
+ */
+static void
+refuse_notice(bool notifies)
+{
+	if (notifies && is_contained() && DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) > FULLEST_QUEUE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("code of a table under retention cannot notify while the queue of notifications is half full"),
+				 errhint("End the session that listens and stays in a transaction: the server's log names it.")));
+}
+
 static void
 utility(PlannedStmt *statement, const char *text, bool read_only_tree, ProcessUtilityContext context,
 		ParamListInfo params, QueryEnvironment *environment, DestReceiver *destination, QueryCompletion *completion)
 {
 	refuse_set_constraints(statement, text);
+	refuse_notice(IsA(statement->utilityStmt, NotifyStmt));
 	(next_process_utility != NULL ? next_process_utility : standard_ProcessUtility)
 		(statement, text, read_only_tree, context, params, environment, destination, completion);
 }
@@ -463,6 +484,7 @@ object_accessed(ObjectAccessType access, Oid classId, Oid objectId, int subId, v
 	if (access == OAT_FUNCTION_EXECUTE)
 	{
 		refuse_session_locks(objectId);
+		refuse_notice(objectId == F_PG_NOTIFY);
 		refuse_answers(objectId);
 	}
 	else if (watch_objects != NULL)
