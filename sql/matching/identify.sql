@@ -61,9 +61,8 @@ CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id 
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify';
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, uuid, double precision, text) IS
 	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the '
-	'gallery''s, unless given). Always one row; with no such reference, one of another person than subject_id (NULL: '
-	'of anybody), or one that is due, match is false and the '
-	'rest NULL. Roles that may read templates or stage the gallery also get the reason, declined (the subject has '
+	'gallery''s, unless given), and the reference is of subject_id (NULL: of anybody). Always one row; with no such '
+	'reference, or one that is due, match is false and the rest NULL. Roles that may read templates or stage the gallery also get the reason, declined (the subject has '
 	'opted out), expired (the reference is due), or not_enrolled (there is none, or it was purged). Without a '
 	'match, roles that may not read templates get no similarity, and only those who may stage the gallery the '
 	'subject. Errors as identify()';
@@ -75,7 +74,8 @@ CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, gallery text,
 				   reason text)
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'facematch_verify_subject';
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, text, uuid, double precision, text) IS
-	'verification, 1:few: the same against all references of a person in a gallery, of which the best one decides';
+	'verification, 1:few: the same against all references of a person in a gallery, of which the best one decides. The '
+	'threshold is told always';
 
 CREATE FUNCTION facematch_internal.record_search(kind text, asker text, gallery_id bigint, candidates integer,
 	near uuid[],

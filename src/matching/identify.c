@@ -273,11 +273,12 @@ enum
 	VERIFIED_COLUMNS
 };
 
+/* NULL for "best": there is none; for "threshold": nobody said in which gallery. */
 static void
-tell_verified(FunctionCallInfo fcinfo, const FaceQuestion *question, const FaceCandidate *best, const char *reason)
+tell_verified(FunctionCallInfo fcinfo, const FaceQuestion *question, const double *threshold, const FaceCandidate *best, bool match,
+			  const char *reason)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool		match = best != NULL && best->similarity >= question->threshold;
 	/* A miss is told by name only to roles that may know whose reference that is. */
 	bool		named = match || (best != NULL && (question->reads || face_may_stage(question->gallery.gallery_id)));
 	bool		scored = match || (best != NULL && question->reads);
@@ -289,9 +290,9 @@ tell_verified(FunctionCallInfo fcinfo, const FaceQuestion *question, const FaceC
 	if (scored)
 		values[VERIFIED_SIMILARITY] = Float8GetDatum(question->reads ? best->similarity :
 													 face_shown_similarity(best->similarity, question->gallery.threshold));
-	isnull[VERIFIED_THRESHOLD] = best == NULL;
-	if (best != NULL)
-		values[VERIFIED_THRESHOLD] = Float8GetDatum(question->threshold);
+	isnull[VERIFIED_THRESHOLD] = threshold == NULL;
+	if (threshold != NULL)
+		values[VERIFIED_THRESHOLD] = Float8GetDatum(*threshold);
 	isnull[VERIFIED_SUBJECT] = isnull[VERIFIED_REFERENCE] = !named;
 	if (named)
 	{
@@ -388,6 +389,7 @@ typedef struct Verified
 {
 	FaceQuestion *question;
 	const FaceCandidates *references;	/* of the person, the best first */
+	bool		match;
 } Verified;
 
 static void
@@ -396,19 +398,21 @@ account_verified(void *state)
 	Verified   *verified = state;
 	const FaceQuestion *question = verified->question;
 	FaceCandidates near = *verified->references;
-	const bool	matches = near.count > 0 && near.list[0].similarity >= question->threshold;
 
 	if (near.count > 0)
 		refuse_named(verified->question, &near.list[0].subject);
 	while (near.count > 0 && near.list[near.count - 1].similarity < question->threshold - FACE_NEAR)
 		near.count--;
-	face_account_near(verified->question, face_sorted_by_person(&near), near.count, matches ? 1 : 0);
+	face_account_near(verified->question, face_sorted_by_person(&near), near.count, verified->match ? 1 : 0);
 }
 
-static void
-account_verification(FaceQuestion *question, const FaceCandidates *references)
+/* "named": the person whom the caller names is the references'.  Whether that matches. */
+static bool
+account_verification(FaceQuestion *question, const FaceCandidates *references, bool named)
 {
-	Verified	verified = {question, references};
+	Verified	verified = {
+		question, references, named && references->count > 0 && references->list[0].similarity >= question->threshold
+	};
 
 	question->by_person = true;
 	question->by_mean = false;
@@ -416,6 +420,7 @@ account_verification(FaceQuestion *question, const FaceCandidates *references)
 		face_do_unseen(account_verified, &verified);
 	else
 		account_verified(&verified);
+	return verified.match;
 }
 
 /* Whether the caller says nothing of the person, or names the reference's, by any pseudonym. */
@@ -439,11 +444,12 @@ facematch_verify(PG_FUNCTION_ARGS)
 	FaceCandidates compared = {&reference.candidate, 1, true};
 	FaceEmbedding *template = NULL;
 	bool		found;
+	bool		match;
 
 	InitMaterializedSRF(fcinfo, 0);
 	question.probe = argument_probe(fcinfo, 0);
 	face_check_probe(question.probe, NULL, 0.0);
-	found = !PG_ARGISNULL(1) && find_reference(PG_GETARG_INT64(1), &reference) && is_of_named(fcinfo, &reference);
+	found = !PG_ARGISNULL(1) && find_reference(PG_GETARG_INT64(1), &reference);
 	/* One whose key has been destroyed is due in all copies: it compares with nobody, here too. */
 	if (found && !reference.due && !face_is_sealed(question.probe))
 		template = face_opened_copy(reference.template);
@@ -456,7 +462,7 @@ facematch_verify(PG_FUNCTION_ARGS)
 
 		if (face_is_accounted())
 			face_record_search(&asked);
-		tell_verified(fcinfo, &question, NULL, found ? why_absent(reference.gallery_id, &reference.candidate.subject) :
+		tell_verified(fcinfo, &question, NULL, NULL, false, found ? why_absent(reference.gallery_id, &reference.candidate.subject) :
 					  face_reads_templates() ? "not_enrolled" : NULL);
 		return (Datum) 0;
 	}
@@ -464,8 +470,9 @@ facematch_verify(PG_FUNCTION_ARGS)
 	check_question(&question, PG_ARGISNULL(3) ? 0.0 : PG_GETARG_FLOAT8(3), !PG_ARGISNULL(3), "verify", argument_text(fcinfo, 4));
 	check_threshold(&question);
 	reference.candidate.similarity = face_cosine_similarity(template, question.probe);
-	account_verification(&question, &compared);
-	tell_verified(fcinfo, &question, &reference.candidate, NULL);
+	/* Another person than the named one is a miss like any other: who is on a watchlist is not told without a face. */
+	match = account_verification(&question, &compared, is_of_named(fcinfo, &reference));
+	tell_verified(fcinfo, &question, &question.threshold, &reference.candidate, match, NULL);
 	return (Datum) 0;
 }
 
@@ -476,6 +483,7 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 	FaceQuestion question;
 	FaceCandidates references;
 	FaceCandidates found;
+	bool		match;
 
 	InitMaterializedSRF(fcinfo, 0);
 	face_find_gallery(PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), &question.gallery);
@@ -491,10 +499,11 @@ facematch_verify_subject(PG_FUNCTION_ARGS)
 	found = references;
 	found.count = Min(found.count, 1);
 	found.list = memcpy(palloc(sizeof(FaceCandidate)), references.list, sizeof(FaceCandidate) * found.count);
-	account_verification(&question, &references);
+	match = account_verification(&question, &references, true);
 	if (!question.reads)
 		face_hide_order(&question, &found, face_sorted_by_person(&references), references.count);
-	tell_verified(fcinfo, &question, found.count == 0 ? NULL : found.list,
+	/* The threshold also where the person has no reference: without it, it would tell who has one. */
+	tell_verified(fcinfo, &question, &question.threshold, found.count == 0 ? NULL : found.list, match,
 				  found.count == 0 ? why_absent(question.gallery.gallery_id, PG_GETARG_UUID_P(2)) : NULL);
 	return (Datum) 0;
 }

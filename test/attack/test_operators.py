@@ -176,6 +176,14 @@ def test_operators_see_no_watchlist(site):
         expect('not by the pseudonym', operator.allowed('SELECT count(*) FROM facematch.reference WHERE subject_id = %s', [site.subjects[name]])[0][0] == 0)
         expect('not by the number', operator.allowed('SELECT count(*) FROM facematch.reference WHERE reference_id = %s', [reference])[0][0] == 0)
         expect('not by a join', operator.allowed('SELECT count(*) FROM (VALUES (%s::uuid)) v (s) JOIN facematch.reference r ON r.subject_id = v.s', [site.subjects[name]])[0][0] == 0)
+        # Nor by a verification without the face: whoever is named, the answer, or the error, is the same.
+        for target in (('WATCH', 'MEMBERS')[name == 'a member'], reference):
+            for more in ('', ', min_similarity => -2', ", purpose => 'asked'"):
+                said = set()
+                for who in (site.subjects[name], uuid.uuid4()):
+                    answer = operator.run(f'SELECT * FROM facematch.verify(%s::face_embedding, %s, %s::uuid{more})', [text_of(vector(site.generator)), target, who])
+                    said.add(str((answer, operator.message)))
+                expect(f'not by a verification{more}: {said}', len(said) == 1)
         expect('nor by why it is kept', operator.allowed("SELECT * FROM facematch.explain_retention('facematch.reference', %s)", [reference]) == [])
         expect('an auditor is told', len(auditor.allowed("SELECT rule FROM facematch.explain_retention('facematch.reference', %s)", [reference])) == 1)
         row = operator.allowed('SELECT match, similarity, matched_subject FROM facematch.verify(%s::face_embedding, %s)', [text_of(vector(site.generator)), reference])[0]

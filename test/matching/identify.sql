@@ -66,7 +66,7 @@ SELECT match, threshold FROM facematch.verify('[1,0]', 3, min_similarity => 0.99
 SELECT match, similarity FROM facematch.verify('[1,1]', 3, min_similarity => (SELECT similarity FROM facematch.verify('[1,1]', 3)));
 SELECT * FROM facematch.verify('[1,0]', 999);
 SELECT * FROM facematch.verify('[1,0]', NULL);
--- Of the person that the caller names, or of nobody.
+-- Of the person that the caller names, or a miss.
 SELECT match, matched_reference FROM facematch.reference r, facematch.verify('[1,0]', 3, r.subject_id) WHERE r.reference_id = 3;
 SELECT * FROM facematch.verify('[1,0]', 3, gen_random_uuid());
 -- Literals without a type: the first form has a number only if nothing else follows it.
