@@ -241,18 +241,17 @@ note_unreached(const FaceRetained *table, Datum subject)
 							DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(lfirst(cell)))));
 }
 
-/* No table of a user's keeps anybody from declining, nor does who is adding the subject's templates just now. */
+/*
+ * No table of a user's keeps anybody from declining, nor does who is adding the subject's templates just now, or has locked or
+ * deleted them and does not end, be they in a table of the extension.
+ */
 static void
 opt_out_of_table(FaceOptOut *opt_out, bool locked, int tables_left)
 {
 	const FaceRetained *table = opt_out->table;
-	bool		removed = true;
 
-	if (face_is_own(table->relid))
-		face_remove_opted_out(opt_out);
-	else
-		removed = face_attempt(table->relid, "rid of the subject's templates", face_table_until(tables_left), face_remove_opted_out, opt_out);
-	if (!removed || !locked)
+	if (!face_attempt(table->relid, "rid of the subject's templates", face_table_until(tables_left), face_remove_opted_out, opt_out) ||
+		!locked)
 		note_unreached(table, opt_out->subject);
 }
 

@@ -78,8 +78,10 @@ typedef struct Recomputation
 
 /* Where only the lock is missing, rows that are there get their deadlines all the same: those that a session is adding are noted. */
 static void
-recompute_unlocked(Recomputation *work)
+recompute_unlocked(void *state)
 {
+	Recomputation *work = state;
+
 	work->why.nearer = work->why.farther = 0;
 	face_recompute_rows(work->table, &work->why, work->column, work->type, work->value);
 	log_lengthening(work->table, &work->why, work->cause);
@@ -120,7 +122,7 @@ recompute(Recomputation *work, int tables_left)
 					 recompute_now, work))
 		return;
 	if (own)
-		recompute_unlocked(work);
+		(void) face_attempt(work->table->relid, "given new deadlines", face_purge_table_until(tables_left), recompute_unlocked, work);
 	face_note_unreached(work->table, work->kind, value_as_text(work->type, work->value));
 	if (work->why.new_rules != NULL)
 		face_note_unreached(work->table, FACE_UNREACHED_LONGER,
