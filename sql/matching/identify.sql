@@ -62,7 +62,8 @@ CREATE FUNCTION facematch.verify(probe @extschema@.face_embedding, reference_id 
 COMMENT ON FUNCTION facematch.verify(@extschema@.face_embedding, bigint, uuid, double precision, text) IS
 	'verification, 1:1: whether the probe''s cosine similarity to one reference is at least the threshold (the '
 	'gallery''s, unless given), and the reference is of subject_id (NULL: of anybody). Always one row; with no such '
-	'reference, or one that is due, match is false and the rest NULL. Roles that may read templates or stage the gallery also get the reason, declined (the subject has '
+	'reference, or one that is due, match is false and the rest NULL. '
+	'Roles that may read templates or stage the gallery also get the reason, declined (the subject has '
 	'opted out), expired (the reference is due), or not_enrolled (there is none, or it was purged). Without a '
 	'match, roles that may not read templates get no similarity, and only those who may stage the gallery the '
 	'subject. Errors as identify()';

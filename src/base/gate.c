@@ -29,12 +29,14 @@
  * VACUUM: no SET ROLE, no temporary table, and nothing deferred to the commit,
  * where it would run with the privileges of the committing user; settings are
  * restored. Some things would survive this. The code may not take or release advisory
- * locks of the session (object_access_hook), because these are not rolled back. It may
- * not say when constraints are checked (ProcessUtility_hook): SET CONSTRAINTS fires what
+ * locks of the session (object_access_hook, which sees an expression when it is made
+ * ready: not one that the caller's own statement has made ready in the same
+ * transaction), because these are not rolled back. It may not say when constraints are checked (ProcessUtility_hook): SET CONSTRAINTS fires what
  * the caller has deferred, as the code's role, and holds for the rest of the caller's
  * transaction. And it may take only a limited share of the server's lock table, so that
  * the rest of the transaction finds room there. Nor may it notify while the queue of
- * notifications is half full, because the commit fails if it is full.
+ * notifications is half full, because the commit fails if it is full: how much it
+ * notifies in one transaction nothing bounds but its time and the server's memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,8 +62,8 @@
 #include "storage/proc.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
 #include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -330,6 +332,45 @@ face_refuse_tables_code(const char *function)
 			 errhint("Triggers, indexes and defaults that run while others purge or analyze the table may call is_opted_out(), may_decline() and subject_id().")));
 }
 
+/*--------------------------------------------------------- what would outlive a table's code: notifications */
+
+/* Whether code of a user's table may run now: all of it is contained, also behind the foreign keys of a superuser's table. */
+static bool
+is_contained(void)
+{
+	return OidIsValid(foreign_owner) && InSecurityRestrictedOperation();
+}
+
+/*
+ * What is notified is queued by the commit, which fails if the queue is full. It fills
+ * when somebody who listens stays in a transaction; then a table notifies nobody.
+ */
+static void
+refuse_notice(bool notifies)
+{
+	if (notifies && is_contained() && DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) > FULLEST_QUEUE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("code of a table under retention cannot notify while the queue of notifications is half full"),
+				 errhint("End the session that listens and stays in a transaction: the server's log names it.")));
+}
+
+/* The trigger function of contrib/tcn, which is C and so is called like PostgreSQL's own. */
+static bool
+is_change_notification(Oid function)
+{
+	HeapTuple	tuple = function < FirstNormalObjectId ? NULL : SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		found;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	found = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId &&
+		strcmp(TextDatumGetCString(SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull)), "triggered_change_notification") == 0;
+	ReleaseSysCache(tuple);
+	return found;
+}
+
 /*--------------------------------------------------------- functions that statements call */
 
 /* Code of somebody's who need not be a superuser: neither the server's, nor C, nor the extension's, nor a superuser's event trigger. */
@@ -356,6 +397,7 @@ is_foreign(Oid function)
 static bool
 needs_owner(Oid function)
 {
+	refuse_notice(is_contained() && is_change_notification(function));
 	if ((OidIsValid(of_several) || (OidIsValid(contained_from) && contained_from != foreign_owner)) && is_foreign(function))
 		return true;
 	return next_needs_fmgr != NULL && next_needs_fmgr(function);
@@ -405,14 +447,7 @@ contain(FmgrHookEventType event, FmgrInfo *function, Datum *private)
 		SetUserIdAndSecContext(call->user, call->context);
 }
 
-/*--------------------------------------------------------- what would outlive a table's code */
-
-/* Whether code of a user's table may run now.  Behind foreign keys of a superuser's table it may be somebody else's. */
-static bool
-is_contained(void)
-{
-	return OidIsValid(foreign_owner) && (InSecurityRestrictedOperation() || !superuser_arg(foreign_owner));
-}
+/*--------------------------------------------------------- what would outlive a table's code: locks, constraints */
 
 static bool
 is_session_lock(Oid function)
@@ -449,20 +484,6 @@ refuse_set_constraints(const PlannedStmt *statement, const char *text)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("code of a table under retention cannot execute SET CONSTRAINTS"),
 				 errhint("Declare the constraint as it should be checked.")));
-}
-
-/*
- * What is notified is queued by the commit, which fails if the queue is full. It fills
- * when somebody who listens stays in a transaction; then a table notifies nobody.
- */
-static void
-refuse_notice(bool notifies)
-{
-	if (notifies && is_contained() && DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) > FULLEST_QUEUE)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("code of a table under retention cannot notify while the queue of notifications is half full"),
-				 errhint("End the session that listens and stays in a transaction: the server's log names it.")));
 }
 
 static void

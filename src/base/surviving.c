@@ -15,8 +15,9 @@
  * flushed. Before PostgreSQL 17 to tell it is nearly always to wake it, which costs
  * as much as the rest of a short search. So there a session tells it once in
  * wal_writer_delay (0.2 s), and what the session wrote after that waits until anybody
- * tells it the next time. The background writer does so every 15 s, except with
- * wal_level = minimal; then the next checkpoint flushes it.
+ * tells it the next time. The background writer does so every 15 s, or 25 s on an
+ * idle server, where it sleeps for 50 times bgwriter_delay; with wal_level = minimal
+ * it does not, and the next checkpoint flushes it.
  *
  * Such rows bypass triggers, constraints and row security. So only tables of the
  * extension are written in this way, with values that the extension made, and their

@@ -1,4 +1,4 @@
-# A table's trigger that notifies, while somebody who listens keeps the queue of notifications full: the commit of an opt-out
+# Tables' triggers that notify, by each way there is, while somebody who listens keeps the queue of notifications full: the commit of an opt-out
 # fails then, unless what the table queues was refused before.  The queue is small enough to fill since PostgreSQL 17.
 use strict;
 use warnings;
@@ -14,6 +14,7 @@ $node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nmax_notify
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION facematch CASCADE;
+	CREATE EXTENSION tcn;
 	INSERT INTO facematch.retention_rule (name, retention_class, what, anchors, keep, citation, valid_from)
 	VALUES ('sightings', 'us_citizen', 'sighting', '{recorded}', '{10 days}', 'site rule', '-infinity');
 	CREATE ROLE owner;
@@ -26,18 +27,20 @@ $node->safe_psql('postgres', q{
 	END $$;
 	CREATE TABLE own.first (id bigint, retention_class text, recorded_at timestamptz, subject_id uuid, e face_embedding);
 	CREATE TABLE own.second (LIKE own.first);
+	CREATE TABLE own.third (LIKE own.first, PRIMARY KEY (id));
 	CREATE TRIGGER t BEFORE DELETE ON own.first FOR EACH ROW EXECUTE FUNCTION own.tell();
 	CREATE TRIGGER t BEFORE DELETE ON own.second FOR EACH ROW EXECUTE FUNCTION own.tell();
+	CREATE TRIGGER t AFTER DELETE ON own.third FOR EACH ROW EXECUTE FUNCTION triggered_change_notification('gone');
 	RESET ROLE;
-	SELECT facematch.retain('own.first', 'sighting'), facematch.retain('own.second', 'sighting');});
+	SELECT facematch.retain(n::regclass, 'sighting') FROM unnest('{own.first,own.second,own.third}'::text[]) n;});
 my $stage = q{INSERT INTO own.%s SELECT n, 'us_citizen', now(), lpad(n::text, 32, '0')::uuid, '[1,0]' FROM generate_series(1, 3) n};
-$node->safe_psql('postgres', sprintf $stage, $_) for 'first', 'second';
+$node->safe_psql('postgres', sprintf $stage, $_) for 'first', 'second', 'third';
 sub opt_out { return "INSERT INTO facematch.opt_out (subject_id) VALUES (lpad('$_[0]', 32, '0')::uuid)"; }
-sub left { return $node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM own.first), (SELECT count(*) FROM own.second)'); }
+sub left { return $node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM own.first), (SELECT count(*) FROM own.second), (SELECT count(*) FROM own.third)'); }
 
 $node->psql('postgres', opt_out(1), stderr => \my $said);
 is($said, '', 'a trigger may notify');
-is(left(), '2|2', 'and the rows go');
+is(left(), '2|2|2', 'and the rows go');
 
 my $listener = $node->background_psql('postgres');
 $listener->query_safe('LISTEN gone; BEGIN; SELECT 1');
@@ -51,9 +54,9 @@ $node->psql('postgres', "BEGIN; " . opt_out(2) . "; SELECT pg_notification_queue
 like($said, qr/cannot notify while the queue of notifications is half full/, 'the queue is full: what did not notify is named');
 unlike($said, qr/too many notifications/, 'and the commit does not fail');
 is($node->safe_psql('postgres', q{SELECT facematch.is_opted_out(lpad('2', 32, '0')::uuid)}), 't', 'the opt-out is in force');
-is(left(), '2|2', 'the rows wait for a purge');
+is(left(), '2|2|2', 'the rows wait for a purge');
 $listener->quit;
 $node->safe_psql('postgres', 'CALL facematch.purge()');
-is(left(), '1|1', 'which takes them once the listener has ended');
+is(left(), '1|1|1', 'which takes them once the listener has ended');
 $node->stop;
 done_testing();
