@@ -63,8 +63,7 @@ BEGIN
 	-- Code of one would run with the privileges of another (src/base/named.c).  2 and 64 are triggers that are not AFTER
 	-- ones, 28 those for rows that come, change or go.
 	SELECT 'error', format('foreign keys lead to the %s from %s, whose owner''s privileges it would have: no rows are'
-		' purged there, nor given another deadline%s', lower(code.kind), a.table_name,
-		CASE WHEN a.shipped THEN ', and opt-outs may fail' END),
+		' purged there, nor given another deadline', lower(code.kind), a.table_name),
 		format('%I on %s', code.name, h.relation),
 		format('DROP %s %I ON %s; BEFORE triggers run as that table''s owner', code.kind, code.name, h.relation)
 	FROM facematch_internal.retained_now a CROSS JOIN LATERAL

@@ -361,8 +361,9 @@ RESET ROLE;
 SELECT * FROM not_fired;
 INSERT INTO facematch.opt_out (subject_id) VALUES (subject(111));
 INSERT INTO facematch.opt_out (subject_id) VALUES (subject(110));
+SELECT facematch.is_opted_out(subject(110)), count(*) AS left FROM facematch.reference WHERE subject_id = subject(110);
 DROP TABLE own.of_encounter, own.of_reference;
-INSERT INTO facematch.opt_out (subject_id) VALUES (subject(110));
+CALL facematch.purge();
 SELECT count(*) FROM not_fired;
 SELECT count(e.probe), (SELECT count(*) FROM facematch.reference WHERE subject_id = subject(110)) AS refs
 FROM facematch.encounter e WHERE e.subject_id = subject(111);
