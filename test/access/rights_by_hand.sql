@@ -117,6 +117,18 @@ GRANT EXECUTE ON FUNCTION facematch.partner_flights TO PUBLIC;
 SELECT * FROM found('PUBLIC');
 SELECT facematch.reinstate();
 SELECT * FROM found('PUBLIC');
+-- A line that says it came with the extension gives PUBLIC nothing unnoticed.
+INSERT INTO facematch_internal.access_right VALUES ('everyone', 'table', 'reference', 'SELECT', NULL, true),
+	('everyone', 'function', 'read_templates', 'EXECUTE', NULL, true);
+SELECT facematch.reinstate();
+SELECT * FROM found('PUBLIC');
+DELETE FROM facematch_internal.access_right WHERE kind = 'everyone' AND object_name IN ('reference', 'read_templates');
+SELECT facematch.reinstate();
+SELECT * FROM found('PUBLIC');
+-- What the script left to PUBLIC is PUBLIC's, also when it was revoked and granted again.
+REVOKE EXECUTE ON FUNCTION facematch.simd_level FROM PUBLIC;
+SELECT facematch.reinstate();
+SELECT * FROM found('PUBLIC');
 DROP OWNED BY facematch_test_byhand, facematch_test_lane8, facematch_test_group;
 DROP ROLE facematch_test_byhand, facematch_test_lane8, facematch_test_group;
 -- The accounting of a disclosure lives as long as its record, in whatever table under retention, under any pseudonym.
