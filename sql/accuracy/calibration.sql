@@ -120,15 +120,15 @@ CREATE FUNCTION facematch.calibrate(model text, probes text, enrolled text DEFAU
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	-- The cast refuses templates of another model, or of other dimensions.
+	-- What is no query is refused as it is, the query of the quality too before anything is compared.
 	WITH query AS (
-		SELECT format(CASE WHEN $2 ~ q.name THEN '%3$s' ELSE q.text END, m.dims, m.tag, $2) AS probes,
-			CASE WHEN $3 IS NOT NULL THEN format(CASE WHEN $3 ~ q.name THEN '%3$s' ELSE q.text END, m.dims, m.tag, $3)
-			END AS enrolled
-		-- A table's name is refused as it is; within a query it would be a syntax error.
-		FROM facematch.model m, (VALUES ('^\s*[\w.$"]*\s*$',
+		SELECT format(q.text, m.dims, m.tag, facematch_internal.checked_set('probes', coalesce($2, ''), 3)) AS probes,
+			CASE WHEN $3 IS NOT NULL
+				THEN format(q.text, m.dims, m.tag, facematch_internal.checked_set('enrolled', $3, 3)) END AS enrolled
+		FROM facematch.model m, (VALUES (
 			E'SELECT q.id, q.subject, q.template::@extschema@.face_embedding(%s, %s) FROM (\n%s\n) q (id, subject, '
-				'template)')) q (name, text)
-		WHERE m.name = $1),
+				'template)')) q (text)
+		WHERE m.name = $1 AND ($6 IS NULL OR facematch_internal.checked_set('quality', $6, 4) IS NOT NULL)),
 	histogram AS (
 		SELECT array_agg(h.low) AS low, array_agg(h.non_mated) AS non_mated, array_agg(h.mated) AS mated
 		FROM query q, LATERAL facematch.score_histogram(q.probes, q.enrolled) h)

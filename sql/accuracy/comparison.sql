@@ -27,6 +27,12 @@ $$;
 COMMENT ON FUNCTION facematch_internal.score_grid(double precision) IS
 	'thresholds from -1 to 1 in equal steps (the nearest that divides 1), 0.001 unless given, 0.0001 to 1 (22003)';
 
+CREATE FUNCTION facematch_internal.checked_set(name text, query text, columns integer) RETURNS text
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS '$libdir/facematch_accuracy', 'facematch_checked_set';
+COMMENT ON FUNCTION facematch_internal.checked_set(text, text, integer) IS
+	'the text of a set, for functions that put it into a query of their own: what does not begin as a query, such as a '
+	'table''s name, is refused (22023) by the argument''s name and the number of its columns, 3, or 4 with the quality';
+
 CREATE FUNCTION facematch.score_histogram(probes text, enrolled text DEFAULT NULL,
 	edges double precision[] DEFAULT facematch_internal.score_grid())
 	RETURNS TABLE (low double precision, high double precision, non_mated bigint, mated bigint)

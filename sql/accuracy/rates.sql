@@ -173,11 +173,6 @@ CREATE FUNCTION facematch.error_versus_discard(probes text, threshold double pre
 	LANGUAGE plpgsql VOLATILE STRICT ROWS 100
 AS $$
 BEGIN
-	IF probes ~ '^\s*[\w.$"]*\s*$' THEN
-		RAISE invalid_parameter_value USING CONSTRAINT = 'set_is_a_query',
-			MESSAGE = 'argument probes is not a query',
-			HINT = 'Give the text of one query with four columns: SELECT id, subject, template, quality FROM a table.';
-	END IF;
 	-- The query is the caller's, with the caller's privileges and search_path.
 	RETURN QUERY EXECUTE pg_catalog.format(E'
 	WITH picture AS MATERIALIZED (
@@ -192,7 +187,8 @@ BEGIN
 			   count(*) OVER () AS whole
 		FROM pair p WINDOW w AS (ORDER BY p.quality DESC))
 	SELECT k.quality, k.mated, k.misses, 1 - k.mated / k.whole::double precision, i.rate, i.lower, i.upper
-	FROM kept k, facematch.rate_interval(k.misses, k.mated, $2) i ORDER BY k.quality', probes)
+	FROM kept k, facematch.rate_interval(k.misses, k.mated, $2) i ORDER BY k.quality',
+	facematch_internal.checked_set('probes', probes, 4))
 	USING threshold, confidence;
 END
 $$;
@@ -213,10 +209,6 @@ CREATE FUNCTION facematch.probe_errors(probes text, enrolled text, threshold dou
 	LANGUAGE plpgsql VOLATILE ROWS 20
 AS $$
 BEGIN
-	-- A table's name is refused there, before it is a syntax error here.
-	IF probes ~ '^\s*[\w.$"]*\s*$' OR enrolled ~ '^\s*[\w.$"]*\s*$' THEN
-		PERFORM FROM facematch.search_set(probes, enrolled);
-	END IF;
 	-- The queries stand on lines of their own, and before the names that tables of theirs may have, as in
 	-- facematch_internal.person_matches().
 	RETURN QUERY EXECUTE format($query$
@@ -242,7 +234,9 @@ BEGIN
 		FROM erring e LEFT JOIN LATERAL (
 			SELECT f.other, count(*) AS n, max(f.other_similarity) AS similarity FROM search f
 			WHERE f.subject = e.subject AND f.false_positive GROUP BY 1 ORDER BY 2 DESC, 3 DESC, 1 LIMIT 1) o ON true
-		ORDER BY e.false_positives + e.misses DESC, e.subject LIMIT $4 $query$, probes, enrolled)
+		ORDER BY e.false_positives + e.misses DESC, e.subject LIMIT $4 $query$,
+		facematch_internal.checked_set('probes', coalesce(probes, ''), 3),
+		facematch_internal.checked_set('enrolled', coalesce(enrolled, ''), 3))
 	USING probes, enrolled, threshold, most;
 END
 $$;

@@ -20,17 +20,25 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 			THEN format(', facematch.grant_%s(%L%s)', g.kind, quote_ident(g.role_name), ', ' || quote_literal(g.partner))
 			ELSE format(', facematch_internal.give_access(%L, %L, NULL)', quote_ident(g.role_name), g.kind) END, '') AS calls
 		FROM granted g JOIN facematch_internal.access_kind k ON k.name = g.kind GROUP BY g.role
+	), shipped AS MATERIALIZED (
+		-- What the extension's script granted to roles of PostgreSQL, and to PUBLIC; PostgreSQL notes what differs from the
+		-- default.
+		SELECT a.grantee AS role, format('%s ON ROUTINE %s', a.privilege_type, p.oid::regprocedure) AS clause
+		FROM pg_extension x JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid
+			AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
+		JOIN pg_proc p ON p.oid = d.objid
+		LEFT JOIN pg_init_privs i ON (i.classoid, i.objoid, i.privtype) = (d.classid, d.objid, 'e')
+		CROSS JOIN LATERAL aclexplode(coalesce(i.initprivs, acldefault('f', p.proowner))) a
+		WHERE x.extname = 'facematch'
 	), expected AS MATERIALIZED (
 		SELECT DISTINCT g.role, e.clause, e.whole FROM granted g JOIN facematch_internal.expected_access e USING (kind)
 		UNION
-		SELECT 0, e.clause, e.whole FROM facematch_internal.expected_access e WHERE e.kind = 'everyone'
+		-- The list alone is not believed: whoever may write it can call a line of his own shipped.
+		SELECT 0, e.clause, e.whole FROM facematch_internal.expected_access e JOIN shipped s ON s.role = 0
+			AND s.clause = e.clause
+		WHERE e.kind = 'everyone'
 	), actual AS MATERIALIZED (
 		SELECT a.role_id AS role, a.clause, a.whole FROM facematch_internal.actual_access a
-	), shipped AS (
-		-- What the extension's script granted to roles of PostgreSQL.
-		SELECT a.grantee AS role, format('%s ON ROUTINE %s', a.privilege_type, i.objoid::regprocedure) AS clause
-		FROM pg_init_privs i CROSS JOIN LATERAL aclexplode(i.initprivs) a WHERE i.classoid = 'pg_proc'::regclass
-			AND i.privtype = 'e'
 	), published AS (
 		-- A role that may replicate is sent by a subscription all that is published; SELECT is for the first copy of it.
 		SELECT format('SELECT ON TABLE %I.%I', t.schemaname, t.tablename) AS clause
@@ -44,7 +52,7 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		  -- A user whose table has checks that call the extension's functions needs the schema; it reveals nothing.
 		  AND (a.role = 0 OR a.clause !~ '^USAGE ON SCHEMA ')
 		  AND NOT EXISTS (SELECT FROM expected e WHERE e.role = a.role AND e.clause IN (a.clause, a.whole))
-		  AND NOT EXISTS (SELECT FROM shipped s WHERE s.role = a.role AND s.clause = a.clause)
+		  AND NOT EXISTS (SELECT FROM shipped s WHERE s.role = a.role AND s.role <> 0 AND s.clause = a.clause)
 		  AND NOT (r.rolreplication IS TRUE AND EXISTS (SELECT FROM published p WHERE p.clause = a.clause))
 		GROUP BY a.role, r.rolname
 	), lacking AS (
@@ -57,7 +65,10 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 		   format('%s (%s%s)', CASE WHEN b.role = 0 THEN 'PUBLIC' ELSE format('role %I', b.name) END,
 			array_to_string(b.clauses[1:3], ', '),
 				  CASE WHEN b.n > 3 THEN format(', and %s more', b.n - 3) END),
-		   CASE WHEN b.role = 0 THEN 'SELECT facematch.reinstate()'
+		   CASE WHEN b.role = 0 THEN concat(CASE WHEN EXISTS (SELECT FROM facematch_internal.expected_access e
+					WHERE e.kind = 'everyone' AND e.clause = ANY (b.clauses))
+				THEN 'DELETE these lines of kind everyone from facematch_internal.access_right, and ' END,
+				'SELECT facematch.reinstate()')
 				ELSE format('SELECT facematch.revoke_access(%L)%s', quote_ident(b.name), g.calls) END
 	FROM beyond b LEFT JOIN again g ON g.role = b.role
 	UNION ALL
@@ -134,9 +145,9 @@ CREATE VIEW facematch_internal.access_findings (severity, finding, object, remed
 	CROSS JOIN pg_roles r
 	WHERE NOT r.rolsuper AND NOT starts_with(r.rolname, 'pg_') AND NOT pg_has_role(r.oid, c.relowner, 'MEMBER')
 	  AND NOT pg_has_role(r.oid, 'pg_read_all_data', 'USAGE') AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
-	  -- What its record grants is said there.
-	  AND NOT EXISTS (SELECT FROM expected e WHERE e.role = r.oid
-		AND e.clause = format('SELECT (%I) ON TABLE %s', a.attname, t.table_name))
+	  -- A coordinator is for that. What a line of the site's own gives, to it or to another kind, is found.
+	  AND NOT (t.table_name = 'facematch.reference'::regclass
+		AND EXISTS (SELECT FROM granted g WHERE g.role = r.oid AND g.kind = 'coordinator'))
 	UNION ALL
 	SELECT 'warning', 'the role sees due rows: it ' || CASE WHEN r.rolbypassrls THEN 'bypasses row security'
 		ELSE 'owns tables under retention' END,

@@ -27,6 +27,8 @@
 #include "base/refusal.h"
 #include "simd/half.h"
 
+PG_FUNCTION_INFO_V1(facematch_checked_set);
+
 /* Rows asked of a cursor at a time. */
 #define FETCH_ROWS	1000
 
@@ -121,7 +123,7 @@ first_word(const char *text)
 
 /* A table's name, the first thing that comes to mind, would be PostgreSQL's syntax error in a statement that nobody wrote. */
 static void
-check_query(const char *name, const char *query)
+check_query(const char *name, const char *query, int columns)
 {
 	static const char *const begin[] = {"SELECT", "WITH", "VALUES", "TABLE"};
 	const char *word = first_word(query);
@@ -133,7 +135,20 @@ check_query(const char *name, const char *query)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), face_refusal("set_is_a_query"),
 			 errmsg("argument %s is not a query", name),
-			 errhint("Give the text of one query with three columns: SELECT id, subject, template FROM a table.")));
+			 errhint("Give the text of one query with %d columns: SELECT id, subject, template%s FROM a table.",
+					 columns, columns > COLUMNS ? ", quality" : "")));
+}
+
+/*
+ * checked_set(name text, query text, columns int4) returns text
+ *
+ * The query as it is, for functions in SQL that put it into a query of their own.
+ */
+Datum
+facematch_checked_set(PG_FUNCTION_ARGS)
+{
+	check_query(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_INT32(2));
+	PG_RETURN_DATUM(PG_GETARG_DATUM(1));
 }
 
 FaceSet *
@@ -142,7 +157,7 @@ face_set_open(const char *name, const char *query)
 	FaceSet    *set = palloc0(sizeof(FaceSet));
 	StringInfoData text;
 
-	check_query(name, query);
+	check_query(name, query, COLUMNS);
 	set->name = name;
 	/* The query stands on lines of its own: it may end in a comment. */
 	initStringInfo(&text);

@@ -84,6 +84,22 @@ SELECT * FROM found('test_group');
 GRANT SELECT ON facematch.hold TO facematch_test_group;
 SELECT * FROM found('test_group');
 SELECT facematch.revoke_access('facematch_test_group');
+-- Another kind reads them by a line of the site's own, of the column or of all: that is found.
+INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns)
+VALUES ('counsel', 'table', 'reference', 'SELECT', '{reference_id,embedding}');
+SELECT facematch_internal.give_access('facematch_test_group', 'counsel', NULL);
+SELECT * FROM found('test_group');
+UPDATE facematch_internal.access_right SET columns = NULL WHERE (kind, object_name) = ('counsel', 'reference');
+SELECT facematch.reinstate();
+SELECT * FROM found('test_group');
+DELETE FROM facematch_internal.access_right WHERE (kind, object_name) = ('counsel', 'reference');
+-- So is a line of the site's own of a coordinator, for the probes.
+INSERT INTO facematch_internal.access_right (kind, object_kind, object_name, privilege, columns)
+VALUES ('coordinator', 'table', 'encounter', 'SELECT', '{probe}');
+SELECT facematch.revoke_access('facematch_test_group'), facematch.grant_template_reader('facematch_test_group', true);
+SELECT * FROM found('test_group');
+DELETE FROM facematch_internal.access_right WHERE (kind, object_name) = ('coordinator', 'encounter');
+SELECT facematch.revoke_access('facematch_test_group');
 -- Memberships that go round every grant, of roles that are nobody's.
 GRANT pg_read_all_data, pg_write_all_data TO facematch_test_group;
 SELECT * FROM found('test_');
@@ -99,6 +115,18 @@ REVOKE ALL ON PARAMETER facematch.account_searches, session_replication_role, dy
 GRANT SELECT ON facematch.gallery TO PUBLIC;
 GRANT EXECUTE ON FUNCTION facematch.partner_flights TO PUBLIC;
 SELECT * FROM found('PUBLIC');
+SELECT facematch.reinstate();
+SELECT * FROM found('PUBLIC');
+-- A line that says it came with the extension gives PUBLIC nothing unnoticed.
+INSERT INTO facematch_internal.access_right VALUES ('everyone', 'table', 'reference', 'SELECT', NULL, true),
+	('everyone', 'function', 'read_templates', 'EXECUTE', NULL, true);
+SELECT facematch.reinstate();
+SELECT * FROM found('PUBLIC');
+DELETE FROM facematch_internal.access_right WHERE kind = 'everyone' AND object_name IN ('reference', 'read_templates');
+SELECT facematch.reinstate();
+SELECT * FROM found('PUBLIC');
+-- What the script left to PUBLIC is PUBLIC's, also when it was revoked and granted again.
+REVOKE EXECUTE ON FUNCTION facematch.simd_level FROM PUBLIC;
 SELECT facematch.reinstate();
 SELECT * FROM found('PUBLIC');
 DROP OWNED BY facematch_test_byhand, facematch_test_lane8, facematch_test_group;

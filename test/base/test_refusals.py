@@ -40,7 +40,7 @@ def c_refusals(text):
 def sources():
     for part in reference.slurp('sql/MANIFEST').split():
         yield 'sql/' + part, sql_refusals(reference.slurp('sql/' + part))
-    for domain in REFUSING + ['base', 'embedding']:
+    for domain in REFUSING + ['base', 'embedding', 'accuracy']:
         folder = os.path.join(ROOT, 'src', domain)
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
             if name.endswith('.c'):

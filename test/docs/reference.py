@@ -197,7 +197,9 @@ def balanced(text, begin):
 
 
 def c_string(call, word):
-    found = re.search(r'\b%s\(((?:\s*(?:"(?:\\.|[^"\\])*"|[A-Z0-9_]+_FORMAT|PRI\w+))+)' % word, call)
+    """The text of errmsg, errhint and the like; of errmsg_plural and errhint_plural the one for many."""
+    literal = r'(?:\s*(?:"(?:\\.|[^"\\])*"|[A-Z0-9_]+_FORMAT|PRI\w+))+'
+    found = re.search(rf'\b{word}(?:\(|_plural\({literal},)({literal})', call)
     if not found:
         return None
     text = re.sub(r'\b(\w+_FORMAT|PRI\w+)\b', '"%d"', found.group(1))
@@ -206,13 +208,17 @@ def c_string(call, word):
 
 
 def c_errors(text):
+    for name, value in re.findall(r'^#define (\w+)(?:\s|\\\n)+(".*")$', text, re.M):
+        text = text.replace(f'errhint({name})', f'errhint({value})')
     for found in re.finditer(r'\bereport\((?=ERROR|FATAL)|\bface_input_error\(', text):
         call = balanced(text, found.end() - 1)
         for state in re.findall(r'errcode\((?:[^()]*\?\s*)?ERRCODE_(\w+)', call):
-            message = c_string(call, 'errmsg') or c_string(call, 'errmsg_plural') or '…'
+            message, hint = c_string(call, 'errmsg') or '…', c_string(call, 'errhint')
+            if 'errhint' in call and not hint:
+                raise SystemExit(f'this hint would be lost: {call}')
             rule = re.search(r'(?:face_refusal\(|errtableconstraint\([\w>-]+, )"(\w+)"', call)
             if message != '…' or rule:
-                yield re.sub('^(T_R|E_R_I_E)_', '', state).lower(), message, c_string(call, 'errhint'), rule and rule.group(1)
+                yield re.sub('^(T_R|E_R_I_E)_', '', state).lower(), message, hint, rule and rule.group(1)
 
 
 def sources():
