@@ -29,14 +29,15 @@
  * VACUUM: no SET ROLE, no temporary table, and nothing deferred to the commit,
  * where it would run with the privileges of the committing user; settings are
  * restored. Some things would survive this. The code may not take or release advisory
- * locks of the session (object_access_hook, which sees an expression when it is made
- * ready: not one that the caller's own statement has made ready in the same
- * transaction), because these are not rolled back. It may not say when constraints are checked (ProcessUtility_hook): SET CONSTRAINTS fires what
- * the caller has deferred, as the code's role, and holds for the rest of the caller's
- * transaction. And it may take only a limited share of the server's lock table, so that
- * the rest of the transaction finds room there. Nor may it notify while the queue of
- * notifications is half full, because the commit fails if it is full: how much it
- * notifies in one transaction nothing bounds but its time and the server's memory.
+ * locks of the session, because these are not rolled back (object_access_hook, which
+ * sees an expression when it is made ready: not one that the caller's own statement
+ * has made ready in the same transaction). It may not say when constraints are checked
+ * (ProcessUtility_hook): SET CONSTRAINTS fires what the caller has deferred, as the
+ * code's role, and holds for the rest of the caller's transaction. It may take only a
+ * limited share of the server's lock table, so that the rest of the transaction finds
+ * room there. And it may not notify while the queue of notifications is half full,
+ * because the commit fails if it is full; how much it notifies in one transaction,
+ * nothing bounds but its time and the server's memory.
  *
  *-------------------------------------------------------------------------
  */
