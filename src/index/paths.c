@@ -215,9 +215,38 @@ wants_too_many(const PlannerInfo *root, double rows)
 	return root->limit_tuples > FACE_MOST_SHARED_ROWS;
 }
 
+static bool
+depends_on_run(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) || (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC))
+		return true;
+	return expression_tree_walker(node, depends_on_run, context);
+}
+
+/*
+ * May the LIMIT be another one each time that this part of the plan is begun
+ * again, as in a LATERAL subquery?  PostgreSQL tells workers only the first one
+ * (ExecParallelReinitialize), so that rows would be missing under a later one.
+ */
+static bool
+limit_varies(const PlannerInfo *root)
+{
+	bool		depends = false;
+
+	for (; root->parent_root != NULL; root = root->parent_root)
+	{
+		depends |= depends_on_run(root->parse->limitCount, NULL) || depends_on_run(root->parse->limitOffset, NULL);
+		if (depends && root->parent_root->plan_params != NIL)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Give a scan by several processes as many as pay, and the cost that it then
- * has.  False: one process is as fast.
+ * has.  False: one process is as fast, or they cannot be used.
  */
 static bool
 share_cost(PlannerInfo *root, RelOptInfo *rel, IndexPath *path)
@@ -229,7 +258,7 @@ share_cost(PlannerInfo *root, RelOptInfo *rel, IndexPath *path)
 	/* what is asked for by the table's storage parameter is what it gets */
 	if (rel->rel_parallel_workers == -1)
 		scan->parallel_workers = Min(face_templates_read(root, path) / face_templates_a_process(), max_parallel_workers_per_gather + 1) - 1;
-	if (scan->parallel_workers <= 0 || (path->indexorderbys != NIL && wants_too_many(root, rel->rows)))
+	if (scan->parallel_workers <= 0 || (path->indexorderbys != NIL && wants_too_many(root, rel->rows)) || limit_varies(root))
 		return false;
 	processes = scan->parallel_workers + (parallel_leader_participation ? 1 : 0);
 	saved = scan->startup_cost - scan->startup_cost / processes;

@@ -42,8 +42,11 @@ sub crash
 {
 	my ($session) = session(@_);
 
+	my $said = -s $node->logfile;
 	kill 9, $session->{pid};
 	eval { $session->{session}->finish };
+	# Until then the server may take a connection, and end it.
+	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $said);
 	$node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die;
 }
 

@@ -114,7 +114,22 @@ COMMIT;
 
 -- A scan that is begun again and again, each time with workers.
 SELECT * FROM plan_of('SELECT n, x.id FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = ANY (at_once((SELECT galleries FROM asked)))
-	ORDER BY embedding <=> (SELECT $1 WHERE $2 > 0) LIMIT n) x');
+	ORDER BY embedding <=> (SELECT $1 WHERE $2 > n - n) LIMIT 2) x');
+SELECT n, x.id FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = n - n ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 2) x ORDER BY 1, 2;
+-- Not with a LIMIT that is another one each time: PostgreSQL tells workers the first one only.
+CREATE FUNCTION processes(question text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	plan jsonb;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) ' || question INTO plan;
+	RETURN nodes(plan);
+END $$;
+SELECT q, processes('SELECT count(*) FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = 0 ' || q || ') x')
+FROM (VALUES ('ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 2'),
+	('ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT n'),
+	('ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) OFFSET n LIMIT 1'),
+	('ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT (SELECT count(*) FROM probe WHERE id > n)'),
+	('AND face_match(embedding, (SELECT embedding FROM probe WHERE id = 777), 0.5) LIMIT n')) v (q);
 SELECT n, x.id FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT n) x ORDER BY 1, 2;
 SELECT count(*), count(DISTINCT x.id) FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = 0 AND face_match(embedding, (SELECT embedding FROM probe WHERE id = 777), 0.5) OFFSET n - n) x;
 
