@@ -117,14 +117,14 @@ SELECT * FROM plan_of('SELECT n, x.id FROM generate_series(1, 3) n, LATERAL (SEL
 	ORDER BY embedding <=> (SELECT $1 WHERE $2 > n - n) LIMIT 2) x');
 SELECT n, x.id FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = n - n ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 2) x ORDER BY 1, 2;
 -- Not with a LIMIT that is another one each time: PostgreSQL tells workers the first one only.
-CREATE FUNCTION processes(question text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION planned(question text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	plan jsonb;
 BEGIN
 	EXECUTE 'EXPLAIN (FORMAT json) ' || question INTO plan;
 	RETURN nodes(plan);
 END $$;
-SELECT q, processes('SELECT count(*) FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = 0 ' || q || ') x')
+SELECT q, planned('SELECT count(*) FROM generate_series(1, 3) n, LATERAL (SELECT id FROM face WHERE gallery_id = 0 ' || q || ') x')
 FROM (VALUES ('ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 2'),
 	('ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT n'),
 	('ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) OFFSET n LIMIT 1'),
@@ -158,13 +158,6 @@ SELECT bool_and(p.shared) AS shared FROM expected, plan_of(sql) p;
 
 -- By itself the planner takes workers for large lists only.
 ALTER TABLE face RESET (parallel_workers);
-CREATE FUNCTION planned(question text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	plan jsonb;
-BEGIN
-	EXECUTE 'EXPLAIN (FORMAT json) ' || question INTO plan;
-	RETURN nodes(plan);
-END $$;
 SELECT planned('SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1') AS small;
 UPDATE pg_class SET reltuples = reltuples * 10000 WHERE oid = 'face'::regclass;
 SELECT planned('SELECT id FROM face WHERE gallery_id = 0 ORDER BY embedding <=> (SELECT embedding FROM probe WHERE id = 777) LIMIT 1') AS large,
